@@ -1,0 +1,220 @@
+/**
+ * The encoding of records: what a shard's log is made of, in the write-ahead log and in the image handed to a flush.
+ *
+ *     record   u32 bytes after this field | u16 shard | u32 term | u48 offset | operation…
+ *     entry    u8 1 | str8 stream | str8 lane | str8 key | u48 seq | u32 length | payload
+ *     cell     u8 2 | str8 stream | str8 key | u32 length, 0xffffffff = cleared | value
+ *     key      u8 3 | str8 stream | str8 key | u48 seq | u32 length | value
+ *     str8     u8 length | ASCII
+ *
+ * All integers little-endian. Invariants: offsets of a shard are dense in log order; terms of a shard never fall in the log of an owner.
+ */
+import type { Offset, Seq, ShardId, Term } from "./types.ts";
+
+export const RECORD_HEADER_BYTES = 16;
+const OP_ENTRY = 1;
+const OP_CELL = 2;
+const OP_KEY = 3;
+const CLEARED = 0xffffffff;
+
+/** Grows; positions stay valid while it does, byte addresses do not. */
+export class ByteWriter {
+  bytes: Buffer;
+  pos: number;
+
+  constructor(bytes: Buffer, pos = 0) {
+    this.bytes = bytes;
+    this.pos = pos;
+  }
+
+  /** Room for `more` bytes at `pos`, moving to a larger buffer when there is none. */
+  reserve(more: number): void {
+    if (this.pos + more <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + more));
+    this.bytes.copy(larger, 0, 0, this.pos);
+    this.bytes = larger;
+  }
+
+  u8(value: number): void {
+    this.bytes[this.pos++] = value;
+  }
+
+  u16(value: number): void {
+    const { bytes, pos } = this;
+    bytes[pos] = value;
+    bytes[pos + 1] = value >>> 8;
+    this.pos = pos + 2;
+  }
+
+  u32(value: number): void {
+    this.u32At(this.pos, value);
+    this.pos += 4;
+  }
+
+  u32At(pos: number, value: number): void {
+    const { bytes } = this;
+    bytes[pos] = value;
+    bytes[pos + 1] = value >>> 8;
+    bytes[pos + 2] = value >>> 16;
+    bytes[pos + 3] = value >>> 24;
+  }
+
+  u48(value: number): void {
+    this.u32(value >>> 0);
+    this.u16(Math.floor(value / 0x1_0000_0000));
+  }
+
+  /** ASCII of at most 255 characters. */
+  str8(text: string): void {
+    const { length } = text;
+    const { bytes } = this;
+    let pos = this.pos;
+    bytes[pos++] = length;
+    for (let i = 0; i < length; i++) bytes[pos++] = text.charCodeAt(i);
+    this.pos = pos;
+  }
+
+  /** UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved. */
+  utf8(text: string): void {
+    this.pos += this.bytes.utf8Write(text, this.pos);
+  }
+
+  raw(value: Uint8Array): void {
+    this.bytes.set(value, this.pos);
+    this.pos += value.length;
+  }
+}
+
+/** Begins a record; returns its position for `endRecord`. */
+export function beginRecord(out: ByteWriter, shard: ShardId, term: Term, offset: Offset): number {
+  out.reserve(RECORD_HEADER_BYTES);
+  const at = out.pos;
+  out.pos += 4;
+  out.u16(shard);
+  out.u32(term);
+  out.u48(offset);
+  return at;
+}
+
+export function endRecord(out: ByteWriter, at: number): void {
+  out.u32At(at, out.pos - at - 4);
+}
+
+/**
+ * Writes the head of an entry and reserves `payloadBytesMax` for its payload, which the caller writes next; `endEntry` takes the returned
+ * position. Nothing is copied: the payload is encoded where it will be written from.
+ */
+export function beginEntry(
+  out: ByteWriter,
+  stream: string,
+  lane: string,
+  key: string,
+  seq: Seq,
+  payloadBytesMax: number,
+): number {
+  out.reserve(14 + stream.length + lane.length + key.length + payloadBytesMax);
+  out.u8(OP_ENTRY);
+  out.str8(stream);
+  out.str8(lane);
+  out.str8(key);
+  out.u48(seq);
+  out.pos += 4;
+  return out.pos;
+}
+
+/** `payloadAt` is what `beginEntry` returned. */
+export function endEntry(out: ByteWriter, payloadAt: number): void {
+  out.u32At(payloadAt - 4, out.pos - payloadAt);
+}
+
+export function writeCell(out: ByteWriter, stream: string, key: string, value: Uint8Array | null): void {
+  out.reserve(7 + stream.length + key.length + (value?.length ?? 0));
+  out.u8(OP_CELL);
+  out.str8(stream);
+  out.str8(key);
+  if (value === null) return out.u32(CLEARED);
+  out.u32(value.length);
+  out.raw(value);
+}
+
+export function writeKey(out: ByteWriter, stream: string, key: string, seq: Seq, value: Uint8Array): void {
+  out.reserve(13 + stream.length + key.length + value.length);
+  out.u8(OP_KEY);
+  out.str8(stream);
+  out.str8(key);
+  out.u48(seq);
+  out.u32(value.length);
+  out.raw(value);
+}
+
+/** Receives what `decodeOperations` finds. Positions point into the buffer that was decoded: nothing is copied. */
+export type OperationVisitor = {
+  entry(stream: string, lane: string, key: string, seq: Seq, start: number, length: number): void;
+  /** `start` is -1 for a cleared cell. */
+  cell(stream: string, key: string, start: number, length: number): void;
+  key(stream: string, key: string, seq: Seq, start: number, length: number): void;
+};
+
+export type RecordHead = { shard: ShardId; term: Term; offset: Offset; opsAt: number; end: number };
+
+export function readRecordHead(bytes: Buffer, at: number): RecordHead {
+  const end = at + 4 + bytes.readUInt32LE(at);
+  return {
+    shard: bytes.readUInt16LE(at + 4) as ShardId,
+    term: bytes.readUInt32LE(at + 6) as Term,
+    offset: bytes.readUIntLE(at + 10, 6) as Offset,
+    opsAt: at + RECORD_HEADER_BYTES,
+    end,
+  };
+}
+
+/**
+ * Walks the operations in `bytes[from, to)`.
+ * @throws RangeError where the bytes are not operations; a checksum has been checked before, so that is a bug or a newer format.
+ */
+export function decodeOperations(bytes: Buffer, from: number, to: number, visit: OperationVisitor): void {
+  let pos = from;
+  const str8 = (): string => {
+    const length = bytes[pos]!;
+    const text = bytes.latin1Slice(pos + 1, pos + 1 + length);
+    pos += 1 + length;
+    return text;
+  };
+  const u48 = (): number => {
+    const value = bytes.readUIntLE(pos, 6);
+    pos += 6;
+    return value;
+  };
+  const u32 = (): number => {
+    const value = bytes.readUInt32LE(pos);
+    pos += 4;
+    return value;
+  };
+  while (pos < to) {
+    const op = bytes[pos++];
+    const stream = str8();
+    if (op === OP_ENTRY) {
+      const lane = str8();
+      const key = str8();
+      const seq = u48() as Seq;
+      const length = u32();
+      visit.entry(stream, lane, key, seq, pos, length);
+      pos += length;
+    } else if (op === OP_CELL) {
+      const key = str8();
+      const length = u32();
+      const cleared = length === CLEARED;
+      visit.cell(stream, key, cleared ? -1 : pos, cleared ? 0 : length);
+      if (!cleared) pos += length;
+    } else if (op === OP_KEY) {
+      const key = str8();
+      const seq = u48() as Seq;
+      const length = u32();
+      visit.key(stream, key, seq, pos, length);
+      pos += length;
+    } else {
+      throw new RangeError(`unknown operation ${op} at byte ${pos - 1}`);
+    }
+  }
+  if (pos !== to) throw new RangeError(`operations end at byte ${pos}, the record at ${to}`);
+}

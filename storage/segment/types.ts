@@ -1,0 +1,42 @@
+/** What the segment side of the log store promises to the store above it: flushed entries, cells and keys of each shard, in SQLite. */
+import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
+
+/** A frozen memtable on its way to disk. Everything in it takes effect at once or not at all. */
+export type FlushJob = {
+  shard: ShardId;
+  term: Term;
+  /** Offset of the last record in `image`; becomes the shard's `flushedThrough`. */
+  throughOffset: Offset;
+  /** Records of this shard as `storage/record.ts` encodes them, offsets rising from `flushedThrough + 1`. Transferred, not copied. */
+  image: Uint8Array<ArrayBuffer>;
+  /** Cell operations (no record header) derived by folding up to `throughOffset`; they win over cells of `image`. */
+  checkpoint: Uint8Array<ArrayBuffer>;
+  /** Head of every stream that `image` touches. */
+  streams: { name: string; streamNo: number; headSeq: Seq }[];
+};
+
+/** How far a shard's files reach. */
+export type ShardExtent = { flushedThrough: Offset; term: Term; streamCount: number };
+
+/** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */
+export type SegmentStore = {
+  extent(shard: ShardId): ShardExtent;
+  head(shard: ShardId, stream: string): StreamHead | undefined;
+  streamName(shard: ShardId, streamNo: number): string | undefined;
+  cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined;
+  /** All cells of a stream, by key. */
+  cells(shard: ShardId, stream: string): Map<string, Uint8Array>;
+  /** Entries with `seq > after`, rising, at most `limit`. */
+  readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[];
+  /** Entries of one lane with `seq > after`, rising, at most `limit`. */
+  readLaneForward(shard: ShardId, stream: string, lane: string, after: Seq, limit: number): StoredEntry[];
+  /** Entries of one lane with `seq < before`, the newest `limit` of them, rising. */
+  readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[];
+  findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined;
+  /** Streams of the shard with an entry whose offset is above `offset`, and the lowest such seq of each. */
+  streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[];
+  /** Runs in the worker thread; rejects when nothing of the job took effect. Jobs of one shard must not overlap. */
+  flush(job: FlushJob): Promise<void>;
+  /** Ends the worker and closes every file. */
+  close(): Promise<void>;
+};
