@@ -1,0 +1,22 @@
+/** Every bound a client can meet, with its default. `welcome.limits` tells them; `parley serve --help` shows which can be set. */
+import type { Limits } from "../protocol/frames.ts";
+
+export const REF_PATTERN = /^[\x20-\x7e]{1,64}$/;
+export const DISPLAY_NAME_CHARACTERS_MAX = 64;
+export const PASSWORD_CHARACTERS_MIN = 8;
+export const PASSWORD_BYTES_MAX = 1024;
+export const DEVICES_MAX = 64;
+export const GROUPS_PER_USER_MAX = 1000;
+export const HISTORY_PAGE_MAX = 200;
+export const SYNC_WAIT_MS_MAX = 60_000;
+export const SYNC_FRAMES_MAX = 500;
+
+export const DEFAULT_LIMITS: Limits = {
+  frameBytesMax: 65_536,
+  textBytesMax: 16_384,
+  groupMembersMax: 1000,
+  groupReceiptsMembersMax: 32,
+  sendsPerSecond: 200,
+  sendsBurst: 1000,
+  resumeEntriesMax: 10_000,
+};
