@@ -4,7 +4,12 @@
  */
 import type { ErrorCode } from "../protocol/codes.ts";
 
-type CodeFacts = { status: number; title: string; retryAfterMs?: number; logLevel: "debug" | "info" | "warn" | "error" };
+type CodeFacts = {
+  status: number;
+  title: string;
+  retryAfterMs?: number;
+  logLevel: "debug" | "info" | "warn" | "error";
+};
 
 export const ERROR_FACTS: Record<ErrorCode, CodeFacts> = {
   bad_request: { status: 400, title: "Bad request", logLevel: "debug" },

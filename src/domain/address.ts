@@ -24,17 +24,20 @@ export const isGroup = (address: Address): address is GroupAddress => address.ch
 export const nameOf = (address: Address): string => address.slice(1);
 
 export function parseUserId(text: string): UserId {
-  if (!NAME_PATTERN.test(text)) throw new AppError("bad_request", `user: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
+  if (!NAME_PATTERN.test(text))
+    throw new AppError("bad_request", `user: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
   return text as UserId;
 }
 
 export function parseGroupId(text: string): GroupId {
-  if (!NAME_PATTERN.test(text)) throw new AppError("bad_request", `group: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
+  if (!NAME_PATTERN.test(text))
+    throw new AppError("bad_request", `group: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
   return text as GroupId;
 }
 
 export function parseDeviceId(text: string): DeviceId {
-  if (!NAME_PATTERN.test(text)) throw new AppError("bad_request", `device: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
+  if (!NAME_PATTERN.test(text))
+    throw new AppError("bad_request", `device: ${JSON.stringify(text.slice(0, 64))} is not ${NAME_RULE}`);
   return text as DeviceId;
 }
 
@@ -42,7 +45,10 @@ export function parseDeviceId(text: string): DeviceId {
 export function parseAddress(text: string): Address {
   const sigil = text.charCodeAt(0);
   if ((sigil === 64 || sigil === 35) && NAME_PATTERN.test(text.slice(1))) return text as Address;
-  throw new AppError("bad_request", `address: ${JSON.stringify(text.slice(0, 64))} is neither @user nor #group, each ${NAME_RULE}`);
+  throw new AppError(
+    "bad_request",
+    `address: ${JSON.stringify(text.slice(0, 64))} is neither @user nor #group, each ${NAME_RULE}`,
+  );
 }
 
 /** The shard of an address: xxHash64 of its UTF-8, seed 0, mod 1000. Frozen by the vectors in `test/domain/address.test.ts`. */

@@ -2,7 +2,14 @@
 import type { Cursor, ServerFrame, StreamPosition, WireAddress, WireMessage, GroupRole } from "./frames.ts";
 import type { ErrorCode } from "./codes.ts";
 
-export type Problem = { type: string; title: string; status: number; code: ErrorCode; detail: string; retryAfterMs?: number };
+export type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  code: ErrorCode;
+  detail: string;
+  retryAfterMs?: number;
+};
 
 export type Credentials = { user: string; device: string; token: string };
 

@@ -4,7 +4,16 @@
  */
 import type { Address, DeviceId, GroupAddress, GroupId, UserId } from "../domain/address.ts";
 import type { Cursor, GroupRole, WireMessage } from "../protocol/frames.ts";
-import type { Conversation, ConversationsPage, Credentials, EntriesPage, Group, HistoryPage, Route, SyncReply } from "../protocol/http-shapes.ts";
+import type {
+  Conversation,
+  ConversationsPage,
+  Credentials,
+  EntriesPage,
+  Group,
+  HistoryPage,
+  Route,
+  SyncReply,
+} from "../protocol/http-shapes.ts";
 
 /** Who acts: a logged-in device of a user. */
 export type Actor = { user: UserId; device: DeviceId };
@@ -44,7 +53,11 @@ export type Groups = {
 };
 
 export type History = {
-  page(actor: Actor, conversation: Address, input: { before?: number; after?: number; limit: number }): Promise<HistoryPage>;
+  page(
+    actor: Actor,
+    conversation: Address,
+    input: { before?: number; after?: number; limit: number },
+  ): Promise<HistoryPage>;
   conversations(actor: Actor, input: { limit: number; messages: number; before?: string }): Promise<ConversationsPage>;
   conversation(actor: Actor, conversation: Address, messages: number): Promise<Conversation>;
   /** Entries of the timeline, or of a group, as frames. */
