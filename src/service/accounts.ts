@@ -1,0 +1,161 @@
+/**
+ * Who is who: registration, logins, tokens. Nothing here is state of its own beyond bounded tables that may be lost; users live in cells
+ * at their homes:
+ *
+ *     profile       JSON {displayName, createdAt}
+ *     password      argon2id string; absent for users who were made with an API key, who cannot log in by password
+ *     epoch         8 characters, ASCII: the epoch of the user's timeline
+ *     device/<id>   JSON {createdAt, tokenId}
+ *
+ * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out is clearing a cell, a new
+ * login of the same device ends the old token, and a restored backup brings back the tokens that were alive at the time.
+ */
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { randomName, type Random } from "../base/random.ts";
+import type { DeviceId, UserId } from "../domain/address.ts";
+import { DEVICES_MAX } from "../domain/limits.ts";
+import type { Credentials } from "../protocol/http-shapes.ts";
+import type { LoginThrottle } from "./login-throttle.ts";
+import type { Passwords } from "./passwords.ts";
+import type { Tokens } from "./tokens.ts";
+import type { Accounts, Actor, UserCells } from "./types.ts";
+
+export type Profile = { displayName: string; createdAt: number };
+type DeviceCell = { createdAt: number; tokenId: string };
+type Cell = [key: string, value: Uint8Array];
+
+const DEVICE_PREFIX = "device/";
+const TOKEN_ID_CHARACTERS = 16;
+const EPOCH_CHARACTERS = 8;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export type AccountServiceParts = {
+  cells: UserCells;
+  passwords: Passwords;
+  tokens: Tokens;
+  throttle: LoginThrottle;
+  clock: Clock;
+  random: Random;
+  devicesMax?: number;
+};
+
+export class AccountService implements Accounts {
+  readonly #cells: UserCells;
+  readonly #passwords: Passwords;
+  readonly #tokens: Tokens;
+  readonly #throttle: LoginThrottle;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #devicesMax: number;
+
+  constructor(parts: AccountServiceParts) {
+    this.#cells = parts.cells;
+    this.#passwords = parts.passwords;
+    this.#tokens = parts.tokens;
+    this.#throttle = parts.throttle;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.#devicesMax = parts.devicesMax ?? DEVICES_MAX;
+  }
+
+  async register(input: { user: UserId; password: string; displayName?: string; device?: DeviceId }): Promise<Credentials> {
+    const { user, password } = input;
+    // Before the costly part; `create` decides the race between two who pass here.
+    if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
+    const hash = await this.#passwords.hash(password);
+    const { device, tokenId, cell } = this.#newDevice(input.device);
+    await this.#cells.create(user, [...this.#newUserCells(input), ["password", encoder.encode(hash)], cell]);
+    return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
+  }
+
+  async login({ user, password, device }: { user: UserId; password: string; device?: DeviceId }): Promise<Credentials> {
+    this.#throttle.check(user);
+    const stored = this.#cells.cell(user, "password");
+    const isRight = await this.#passwords.verify(password, stored === undefined ? undefined : decoder.decode(stored));
+    if (!isRight) {
+      this.#throttle.failed(user);
+      throw new AppError("bad_credentials", "user and password do not belong together");
+    }
+    this.#throttle.succeeded(user);
+    return this.#openDevice(user, device);
+  }
+
+  async logout({ user, device }: Actor): Promise<void> {
+    await this.#cells.write(user, [[deviceKey(device), null]]);
+    this.#cells.closeSessions(user, device);
+  }
+
+  async authenticate(token: string): Promise<Actor> {
+    const { user, device, tokenId } = await this.#tokens.verify(token);
+    const cell = this.#cells.cell(user, deviceKey(device));
+    if (cell === undefined || parseCell<DeviceCell>(cell).tokenId !== tokenId) {
+      throw new AppError("unauthorized", "the token was logged out, or replaced by a newer login of its device; log in again");
+    }
+    return { user, device };
+  }
+
+  async createUser(input: { user: UserId; displayName?: string }): Promise<{ created: boolean }> {
+    if (this.#cells.exists(input.user)) return { created: false };
+    try {
+      await this.#cells.create(input.user, this.#newUserCells(input));
+      return { created: true };
+    } catch (error) {
+      if (error instanceof AppError && error.code === "user_taken") return { created: false };
+      throw error;
+    }
+  }
+
+  async createToken({ user, device }: { user: UserId; device?: DeviceId }): Promise<Credentials> {
+    if (!this.#cells.exists(user)) throw new AppError("unknown_address", `@${user} does not exist; create it with POST /v1/users`);
+    return this.#openDevice(user, device);
+  }
+
+  #newUserCells({ user, displayName }: { user: UserId; displayName?: string }): Cell[] {
+    const profile: Profile = { displayName: displayName ?? user, createdAt: this.#clock.now() };
+    return [
+      ["profile", jsonCell(profile)],
+      ["epoch", encoder.encode(randomName(this.#random, EPOCH_CHARACTERS))],
+    ];
+  }
+
+  #newDevice(name?: DeviceId): { device: DeviceId; tokenId: string; cell: Cell } {
+    const device = name ?? (`d-${randomName(this.#random, 8)}` as DeviceId);
+    const tokenId = randomName(this.#random, TOKEN_ID_CHARACTERS);
+    const content: DeviceCell = { createdAt: this.#clock.now(), tokenId };
+    return { device, tokenId, cell: [deviceKey(device), jsonCell(content)] };
+  }
+
+  /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
+  async #openDevice(user: UserId, name?: DeviceId): Promise<Credentials> {
+    const { device, tokenId, cell } = this.#newDevice(name);
+    const isReplaced = this.#cells.cell(user, deviceKey(device)) !== undefined;
+    const evicted = this.#evictedBy(user, device);
+    await this.#cells.write(user, [...evicted.map((old): [string, null] => [deviceKey(old), null]), cell]);
+    for (const old of isReplaced ? [...evicted, device] : evicted) this.#cells.closeSessions(user, old);
+    return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
+  }
+
+  /** Logins at the same moment do not see each other, so the bound may be passed by a few; the next login brings it back. */
+  #evictedBy(user: UserId, device: DeviceId): DeviceId[] {
+    const others = [...this.#cells.cellsWithPrefix(user, DEVICE_PREFIX)]
+      .map(([key, value]) => ({ device: key.slice(DEVICE_PREFIX.length) as DeviceId, ...parseCell<DeviceCell>(value) }))
+      .filter((other) => other.device !== device)
+      .sort((a, b) => a.createdAt - b.createdAt);
+    return others.slice(0, Math.max(0, others.length + 1 - this.#devicesMax)).map((other) => other.device);
+  }
+}
+
+function deviceKey(device: DeviceId): string {
+  return DEVICE_PREFIX + device;
+}
+
+function jsonCell(content: Profile | DeviceCell): Uint8Array {
+  return encoder.encode(JSON.stringify(content));
+}
+
+function parseCell<T>(cell: Uint8Array): T {
+  return JSON.parse(decoder.decode(cell)) as T;
+}

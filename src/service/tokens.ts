@@ -1,0 +1,113 @@
+/**
+ * Tokens: signed statements "this is device D of user U, token T". Any edge that has the key can read one without asking anybody; whether
+ * it is still alive is for the user's home to say (see accounts.ts). The only file that imports jose.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { jwtVerify, SignJWT } from "jose";
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { writeFileDurably } from "../base/durable-file.ts";
+import type { Random } from "../base/random.ts";
+import { NAME_PATTERN, type DeviceId, type UserId } from "../domain/address.ts";
+
+export type TokenClaims = { user: UserId; device: DeviceId; tokenId: string };
+
+const KEY_BYTES = 32;
+const KEY_FILE = "token.key";
+const TOKEN_CHARACTERS_MAX = 1024;
+/** About 0.5 KB each: what a node with that many devices calling would otherwise spend 50 µs of crypto on, each time. */
+const VERIFIED_MAX = 20_000;
+
+export class Tokens {
+  readonly #key: CryptoKey;
+  readonly #clock: Clock;
+  readonly #verifiedMax: number;
+  /** Signatures checked before, least recently used first. Says nothing about liveness. */
+  readonly #verified = new Map<string, TokenClaims>();
+
+  private constructor(key: CryptoKey, clock: Clock, verifiedMax: number) {
+    this.#key = key;
+    this.#clock = clock;
+    this.#verifiedMax = verifiedMax;
+  }
+
+  static async open(key: Uint8Array<ArrayBuffer>, clock: Clock, verifiedMax = VERIFIED_MAX): Promise<Tokens> {
+    const algorithm = { name: "HMAC", hash: "SHA-256" };
+    return new Tokens(await crypto.subtle.importKey("raw", key, algorithm, false, ["sign", "verify"]), clock, verifiedMax);
+  }
+
+  get verifiedCount(): number {
+    return this.#verified.size;
+  }
+
+  issue({ user, device, tokenId }: TokenClaims): Promise<string> {
+    return new SignJWT({ device })
+      .setProtectedHeader({ alg: "HS256" })
+      .setSubject(user)
+      .setJti(tokenId)
+      .setIssuedAt(Math.floor(this.#clock.now() / 1000))
+      .sign(this.#key);
+  }
+
+  /** @throws AppError unauthorized for anything that this key did not sign. */
+  async verify(token: string): Promise<TokenClaims> {
+    const known = this.#verified.get(token);
+    if (known !== undefined) this.#verified.delete(token);
+    const claims = known ?? (await this.#verifySignature(token));
+    this.#verified.set(token, claims);
+    if (this.#verified.size > this.#verifiedMax) this.#forgetLeastRecentlyUsed();
+    return claims;
+  }
+
+  async #verifySignature(token: string): Promise<TokenClaims> {
+    if (token.length > TOKEN_CHARACTERS_MAX) throw notOurs();
+    try {
+      // The list of algorithms is what keeps out "alg": "none" and its relatives.
+      const { payload } = await jwtVerify(token, this.#key, { algorithms: ["HS256"], currentDate: new Date(this.#clock.now()) });
+      return claimsOf(payload);
+    } catch (cause) {
+      throw notOurs(cause);
+    }
+  }
+
+  #forgetLeastRecentlyUsed(): void {
+    const [oldest] = this.#verified.keys();
+    if (oldest !== undefined) this.#verified.delete(oldest);
+  }
+}
+
+function claimsOf(payload: { sub?: string; jti?: string; [claim: string]: unknown }): TokenClaims {
+  const { sub, jti, device } = payload;
+  if (sub === undefined || jti === undefined || typeof device !== "string") throw new Error("claims are missing");
+  if (!NAME_PATTERN.test(sub) || !NAME_PATTERN.test(device)) throw new Error("claims are not names");
+  return { user: sub as UserId, device: device as DeviceId, tokenId: jti };
+}
+
+function notOurs(cause?: unknown): AppError {
+  return new AppError("unauthorized", "the token is not one of this server's; log in for a new one", { cause });
+}
+
+/** The signing key of a data directory, made at first start. Every node of a cluster has the same; whoever reads it can be anybody. */
+export async function loadOrCreateTokenKey(dataDir: string, random: Random): Promise<Uint8Array<ArrayBuffer>> {
+  const path = join(dataDir, KEY_FILE);
+  const existing = await readIfThere(path);
+  if (existing !== undefined) return checkedKey(path, existing);
+  const key = new Uint8Array(random.bytes(KEY_BYTES));
+  await writeFileDurably(path, key, 0o600);
+  return key;
+}
+
+function checkedKey(path: string, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (bytes.length === KEY_BYTES) return new Uint8Array(bytes);
+  throw new Error(`${path}: ${bytes.length} bytes, expected ${KEY_BYTES}; restore it, or remove it (every device must then log in again)`);
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
