@@ -1,0 +1,170 @@
+/**
+ * Decides when memtables become segments, and trims the log behind them.
+ *
+ * A shard is flushed when its own memtable, or all of them together, or the log, grow past a limit: the shard that holds back the oldest log file goes
+ * first, and few at a time, so that neither the disk nor the commit's own write is flooded.
+ *
+ * After a crash in a flush: either the shard's `flushedThrough` has moved, then recovery skips those records, or it has not, then it applies them again.
+ */
+import type { ShardLog } from "./shard-log.ts";
+import type { FlushJob, SegmentStore } from "./segment/types.ts";
+import type { Memtable } from "./memtable.ts";
+
+/** Cells derived by the store's user from the records up to now, as cell operations of `storage/record.ts`. Called when a memtable is frozen. */
+export type Checkpoint = (log: ShardLog) => Uint8Array<ArrayBuffer>;
+
+export type FlusherLimits = {
+  /** One shard's memtable, bytes. */
+  shardBytesMax: number;
+  /** All memtables together, bytes. */
+  totalBytesMax: number;
+  /** Log files kept. */
+  logFilesMax: number;
+  atOnce: number;
+};
+
+export type FlusherPorts = {
+  segments: SegmentStore;
+  checkpoint: Checkpoint;
+  newestFileNo: () => number;
+  oldestFileNo: () => number;
+  /** Log files below this number hold nothing that is not in segments. */
+  trimBelow: (fileNo: number) => void;
+  /** A flush failed; it is tried again after `retryMs`. */
+  onFailure: (error: unknown) => void;
+};
+
+type PendingFlush = { log: ShardLog; frozen: Memtable; checkpoint: Uint8Array<ArrayBuffer> };
+
+const RETRY_MS = 1000;
+
+export class Flusher {
+  readonly #limits: FlusherLimits;
+  readonly #ports: FlusherPorts;
+  readonly #dirty = new Set<ShardLog>();
+  readonly #running = new Set<Promise<void>>();
+  #totalBytes = 0;
+  #drainTo: number | undefined;
+  #failed: PendingFlush[] = [];
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(limits: FlusherLimits, ports: FlusherPorts) {
+    this.#limits = limits;
+    this.#ports = ports;
+  }
+
+  /** Bytes of records that are in memory, frozen ones included. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  applied(log: ShardLog, recordBytes: number): void {
+    this.recovered(log, recordBytes);
+    if (log.memtable.bytes > this.#limits.shardBytesMax) this.#start(log);
+  }
+
+  /** A record found in the log at start: counted, but nothing is flushed before all are there. */
+  recovered(log: ShardLog, recordBytes: number): void {
+    this.#totalBytes += recordBytes;
+    this.#dirty.add(log);
+  }
+
+  /** Starts what the limits ask for. Cheap: called after every commit. */
+  check(): void {
+    const isOver =
+      this.#totalBytes > this.#limits.totalBytesMax ||
+      this.#ports.newestFileNo() - this.#ports.oldestFileNo() >= this.#limits.logFilesMax;
+    if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
+    if (this.#drainTo === undefined) return;
+    if (!isOver && this.#totalBytes <= this.#drainTo) {
+      this.#drainTo = undefined;
+      return;
+    }
+    while (this.#running.size < this.#limits.atOnce) {
+      const next = this.#oldest();
+      if (!next) return;
+      this.#start(next);
+    }
+  }
+
+  /** Flushes every shard that has something, until done or `signal` says stop; what is left stays in the log. */
+  async flushAll(stopped: () => boolean): Promise<void> {
+    while (!stopped()) {
+      const next = this.#running.size < this.#limits.atOnce ? this.#oldest() : undefined;
+      if (next) this.#start(next);
+      else if (this.#running.size > 0) await Promise.race(this.#running);
+      else return;
+    }
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    await Promise.all(this.#running);
+  }
+
+  #oldest(): ShardLog | undefined {
+    if (this.#retryTimer !== undefined) return undefined;
+    let oldest: ShardLog | undefined;
+    for (const log of this.#dirty) {
+      if (log.isFlushing || log.memtable.isEmpty) continue;
+      if (!oldest || log.memtable.firstFileNo < oldest.memtable.firstFileNo) oldest = log;
+    }
+    return oldest;
+  }
+
+  #start(log: ShardLog): void {
+    if (log.isFlushing || this.#retryTimer !== undefined) return;
+    const checkpoint = this.#ports.checkpoint(log);
+    this.#run({ log, frozen: log.freeze(), checkpoint });
+  }
+
+  #run(flush: PendingFlush): void {
+    const run: Promise<void> = this.#flush(flush).finally(() => {
+      this.#running.delete(run);
+      this.check();
+    });
+    this.#running.add(run);
+  }
+
+  async #flush(flush: PendingFlush): Promise<void> {
+    const { log, frozen } = flush;
+    try {
+      // A flush that was reported as failed may have reached the disk all the same.
+      if (this.#ports.segments.extent(log.shard).flushedThrough < frozen.lastOffset) {
+        await this.#ports.segments.flush(flushJob(flush));
+      }
+    } catch (error) {
+      this.#ports.onFailure(error);
+      this.#retryLater(flush);
+      return;
+    }
+    log.flushed();
+    this.#totalBytes -= frozen.bytes;
+    if (log.memtable.isEmpty) this.#dirty.delete(log);
+    this.#trim();
+  }
+
+  /** Until then nothing else starts: what stopped one flush (a full disk) would stop the others. */
+  #retryLater(flush: PendingFlush): void {
+    this.#failed.push(flush);
+    this.#retryTimer ??= setTimeout(() => {
+      this.#retryTimer = undefined;
+      const again = this.#failed;
+      this.#failed = [];
+      for (const one of again) this.#run(one);
+    }, RETRY_MS);
+  }
+
+  #trim(): void {
+    let oldest = this.#ports.newestFileNo();
+    for (const log of this.#dirty) oldest = Math.min(oldest, log.oldestFileNo ?? oldest);
+    this.#ports.trimBelow(oldest);
+  }
+}
+
+function flushJob({ log, frozen, checkpoint }: PendingFlush): FlushJob {
+  const streams = [...frozen.streams.values()].map(({ name, streamNo, headSeq }) => ({ name, streamNo, headSeq }));
+  const { shard, term } = log;
+  // Both buffers are transferred: a repeated flush needs its own.
+  return { shard, term, throughOffset: frozen.lastOffset, image: frozen.image(), checkpoint: checkpoint.slice(), streams };
+}

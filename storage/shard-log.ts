@@ -1,0 +1,350 @@
+/**
+ * One shard as its owner uses it: append records, read what is durable.
+ *
+ * Reads merge three layers, newest first: the active memtable, the frozen one while it is being flushed, the segments. They see every record that
+ * was committed before the call, and no other (G5).
+ *
+ * Invariants
+ * - Offsets are dense; a record gets its offset when it is begun, takes effect when it is durable, both in the same order.
+ * - `flushedThrough` < first offset of the frozen memtable <= ... < first offset of the active one.
+ *
+ * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
+ */
+import { beginEntry, beginRecord, decodeOperations, endEntry, endRecord, writeCell, writeKey, type ByteWriter } from "./record.ts";
+import { Memtable, MemStream, storedEntry, type MemEntry } from "./memtable.ts";
+import type { LogFailedError } from "./errors.ts";
+import type { SegmentStore, ShardExtent } from "./segment/types.ts";
+import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "./types.ts";
+import type { Commit, GroupCommit } from "./wal/group-commit.ts";
+
+/** Told when a record has taken effect, or that its fate is unknown until the log is recovered. */
+export type Outcome = {
+  committed(): void;
+  failed(error: LogFailedError): void;
+};
+
+/** A stream as its owner holds it: saves the look-up by name on the hot path. One per stream and owner; never shared between shards. */
+export class StreamHandle {
+  readonly name: string;
+  /** 0 until the stream's first record is durable. */
+  streamNo: number;
+  mem: MemStream | undefined;
+
+  constructor(name: string, streamNo: number) {
+    this.name = name;
+    this.streamNo = streamNo;
+  }
+}
+
+type StagedOperation =
+  | { kind: "entry"; stream: StreamHandle; entry: MemEntry }
+  | { kind: "cell"; stream: StreamHandle; key: string; start: number; length: number }
+  | { kind: "key"; stream: StreamHandle; key: string; seq: Seq; start: number; length: number };
+
+/** A record on its way to disk. */
+class StagedRecord implements Commit {
+  readonly log: ShardLog;
+  readonly offset: Offset;
+  readonly start: number;
+  end = 0;
+  readonly operations: StagedOperation[] = [];
+  outcome: Outcome | undefined;
+
+  constructor(log: ShardLog, offset: Offset, start: number) {
+    this.log = log;
+    this.offset = offset;
+    this.start = start;
+  }
+
+  committed(bytes: Buffer, fileNo: number): void {
+    this.log.apply(this, bytes, fileNo);
+    this.outcome?.committed();
+  }
+
+  failed(error: LogFailedError): void {
+    this.outcome?.failed(error);
+  }
+}
+
+export class ShardLog {
+  readonly shard: ShardId;
+  readonly term: Term;
+  readonly #commit: GroupCommit;
+  readonly #segments: SegmentStore;
+  readonly #onApplied: (log: ShardLog, recordBytes: number) => void;
+  #active = new Memtable();
+  #frozen: Memtable | undefined;
+  #streamCount: number;
+  #nextOffset: Offset;
+  #durableThrough: Offset;
+  #staged: StagedRecord | undefined;
+  #payloadAt = 0;
+
+  constructor(
+    shard: ShardId,
+    extent: ShardExtent,
+    commit: GroupCommit,
+    segments: SegmentStore,
+    onApplied: (log: ShardLog, recordBytes: number) => void,
+  ) {
+    this.shard = shard;
+    this.term = (extent.term || 1) as Term;
+    this.#commit = commit;
+    this.#segments = segments;
+    this.#onApplied = onApplied;
+    this.#streamCount = extent.streamCount;
+    this.#durableThrough = extent.flushedThrough;
+    this.#nextOffset = (extent.flushedThrough + 1) as Offset;
+  }
+
+  /** Highest offset that has taken effect. */
+  get durableThrough(): Offset {
+    return this.#durableThrough;
+  }
+
+  // ---- append
+
+  /** Begins a record and returns where payloads are written. Everything up to `end` happens in one turn of the event loop. */
+  begin(): ByteWriter {
+    const { out } = this.#commit;
+    const offset = this.#nextOffset;
+    this.#nextOffset = (offset + 1) as Offset;
+    this.#staged = new StagedRecord(this, offset, beginRecord(out, this.shard, this.term, offset));
+    return out;
+  }
+
+  /** The caller writes the payload to the writer next, at most `payloadBytesMax`, then calls `endEntry`. */
+  beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
+    const start = beginEntry(this.#commit.out, stream.name, lane, key, seq, payloadBytesMax);
+    const staged = this.#staged!;
+    this.#payloadAt = start;
+    staged.operations.push({ kind: "entry", stream, entry: { seq, offset: staged.offset, lane, key, bytes: null, start, length: 0 } });
+  }
+
+  endEntry(): void {
+    const { out } = this.#commit;
+    endEntry(out, this.#payloadAt);
+    const { operations } = this.#staged!;
+    const last = operations[operations.length - 1]!;
+    if (last.kind === "entry") last.entry.length = out.pos - this.#payloadAt;
+  }
+
+  putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
+    const { out } = this.#commit;
+    writeCell(out, stream.name, key, value);
+    const start = value === null ? -1 : out.pos - value.length;
+    this.#staged!.operations.push({ kind: "cell", stream, key, start, length: value?.length ?? 0 });
+  }
+
+  /** Sets a key that belongs to no entry of this stream. */
+  putKey(stream: StreamHandle, key: string, seq: Seq, value: Uint8Array): void {
+    const { out } = this.#commit;
+    writeKey(out, stream.name, key, seq, value);
+    this.#staged!.operations.push({ kind: "key", stream, key, seq, start: out.pos - value.length, length: value.length });
+  }
+
+  end(outcome: Outcome | undefined): void {
+    const staged = this.#staged!;
+    this.#staged = undefined;
+    endRecord(this.#commit.out, staged.start);
+    staged.end = this.#commit.out.pos;
+    staged.outcome = outcome;
+    this.#commit.push(staged);
+  }
+
+  // ---- apply
+
+  /** Lets a durable record take effect. For the group commit alone. */
+  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void {
+    this.#active.record(record.offset, bytes, record.start, record.end, fileNo);
+    this.#durableThrough = record.offset;
+    for (const operation of record.operations) this.#applyOperation(operation, bytes);
+    this.#onApplied(this, record.end - record.start);
+  }
+
+  #applyOperation(operation: StagedOperation, bytes: Buffer): void {
+    const { stream } = operation;
+    const mem = this.#memOf(stream);
+    if (operation.kind === "entry") {
+      operation.entry.bytes = bytes;
+      mem.append(operation.entry);
+    } else if (operation.kind === "cell") {
+      mem.cells.set(operation.key, view(bytes, operation.start, operation.length));
+    } else {
+      mem.setKey(operation.key, { seq: operation.seq, value: view(bytes, operation.start, operation.length) });
+    }
+  }
+
+  /** Applies a record found in the log at start. @returns false when its offset is not the next. */
+  recover(offset: Offset, bytes: Buffer, start: number, opsAt: number, end: number, fileNo: number): boolean {
+    if (offset <= this.#durableThrough) return true;
+    if (offset !== this.#nextOffset) return false;
+    this.#active.record(offset, bytes, start, end, fileNo);
+    this.#durableThrough = offset;
+    this.#nextOffset = (offset + 1) as Offset;
+    decodeOperations(bytes, opsAt, end, {
+      entry: (stream, lane, key, seq, at, length) =>
+        this.#memNamed(stream).append({ seq, offset, lane, key, bytes, start: at, length }),
+      cell: (stream, key, at, length) => void this.#memNamed(stream).cells.set(key, view(bytes, at, length)),
+      key: (stream, key, seq, at, length) => this.#memNamed(stream).setKey(key, { seq, value: view(bytes, at, length) }),
+    });
+    return true;
+  }
+
+  #memOf(stream: StreamHandle): MemStream {
+    const { mem } = stream;
+    if (mem !== undefined && mem.table === this.#active) return mem;
+    const found = this.#memNamed(stream.name);
+    stream.mem = found;
+    stream.streamNo = found.streamNo;
+    return found;
+  }
+
+  #memNamed(name: string): MemStream {
+    let mem = this.#active.streams.get(name);
+    if (mem !== undefined) return mem;
+    const head = this.head(name) ?? { streamNo: ++this.#streamCount, headSeq: 0 as Seq };
+    mem = new MemStream(this.#active, name, head);
+    this.#active.streams.set(name, mem);
+    return mem;
+  }
+
+  // ---- flush, for the flusher alone
+
+  get memtable(): Memtable {
+    return this.#active;
+  }
+
+  /** Log file of the oldest record that is not in segments yet. */
+  get oldestFileNo(): number | undefined {
+    if (this.#frozen) return this.#frozen.firstFileNo;
+    return this.#active.isEmpty ? undefined : this.#active.firstFileNo;
+  }
+
+  get isFlushing(): boolean {
+    return this.#frozen !== undefined;
+  }
+
+  freeze(): Memtable {
+    const frozen = this.#active;
+    this.#frozen = frozen;
+    this.#active = new Memtable();
+    return frozen;
+  }
+
+  /** The frozen memtable is in the segments: forget it. */
+  flushed(): void {
+    this.#frozen = undefined;
+  }
+
+  // ---- read
+
+  head(stream: string): StreamHead | undefined {
+    return this.#active.streams.get(stream) ?? this.#frozen?.streams.get(stream) ?? this.#segments.head(this.shard, stream);
+  }
+
+  streamName(streamNo: number): string | undefined {
+    for (const table of [this.#active, this.#frozen]) {
+      if (table) for (const stream of table.streams.values()) if (stream.streamNo === streamNo) return stream.name;
+    }
+    return this.#segments.streamName(this.shard, streamNo);
+  }
+
+  cell(stream: string, key: string): Uint8Array | undefined {
+    for (const mem of this.#memStreams(stream)) {
+      const value = mem.cells.get(key);
+      if (value !== undefined) return value ?? undefined;
+    }
+    return this.#segments.cell(this.shard, stream, key);
+  }
+
+  cells(stream: string): Map<string, Uint8Array> {
+    const cells = this.#segments.cells(this.shard, stream);
+    for (const mem of this.#memStreams(stream).reverse()) {
+      for (const [key, value] of mem.cells) {
+        if (value === null) cells.delete(key);
+        else cells.set(key, value);
+      }
+    }
+    return cells;
+  }
+
+  findKey(stream: string, key: string): KeyHit | undefined {
+    for (const mem of this.#memStreams(stream)) {
+      const hit = mem.findKey(key);
+      if (hit) return hit;
+    }
+    return this.#segments.findKey(this.shard, stream, key);
+  }
+
+  /** Entries with `seq > after`, rising, at most `limit`. */
+  readForward(stream: string, after: Seq, limit: number): StoredEntry[] {
+    return this.#forward(stream, after, limit, undefined, () => this.#segments.readForward(this.shard, stream, after, limit));
+  }
+
+  /** Entries of one lane with `seq > after`, rising, at most `limit`. */
+  readLaneForward(stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
+    return this.#forward(stream, after, limit, lane, () => this.#segments.readLaneForward(this.shard, stream, lane, after, limit));
+  }
+
+  #forward(stream: string, after: Seq, limit: number, lane: string | undefined, fromSegments: () => StoredEntry[]): StoredEntry[] {
+    const mems = this.#memStreams(stream).reverse();
+    const oldest = mems.find((mem) => mem.entries.length > 0)?.entries[0];
+    const isInMemory = oldest !== undefined && oldest.seq <= after + 1;
+    const found = isInMemory ? [] : fromSegments();
+    for (const mem of mems) {
+      const { entries } = mem;
+      // A flush may be on disk while its memtable is still here: go on where the segments ended.
+      const from = found[found.length - 1]?.seq ?? after;
+      for (let i = mem.indexAfter(from); i < entries.length && found.length < limit; i++) {
+        const entry = entries[i]!;
+        if (lane === undefined || entry.lane === lane) found.push(storedEntry(entry));
+      }
+    }
+    return found;
+  }
+
+  /** Entries of one lane with `seq < before`, the newest `limit` of them, rising. */
+  readLaneBackward(stream: string, lane: string, before: Seq, limit: number): StoredEntry[] {
+    const found: StoredEntry[] = [];
+    let beforeMemory = before;
+    for (const mem of this.#memStreams(stream)) {
+      const { entries } = mem;
+      beforeMemory = Math.min(beforeMemory, entries[0]?.seq ?? before) as Seq;
+      for (let i = mem.indexAfter((before - 1) as Seq) - 1; i >= 0 && found.length < limit; i--) {
+        const entry = entries[i]!;
+        if (entry.lane === lane) found.push(storedEntry(entry));
+      }
+      if (mem.entries[0]?.seq === 1) return found.reverse();
+    }
+    found.reverse();
+    if (found.length === limit) return found;
+    return [...this.#segments.readLaneBackward(this.shard, stream, lane, beforeMemory, limit - found.length), ...found];
+  }
+
+  /** Streams with an entry above `offset`, and the lowest such seq of each. */
+  streamsSince(offset: Offset): { stream: string; fromSeq: Seq }[] {
+    const since = new Map(this.#segments.streamsSince(this.shard, offset).map((found) => [found.stream, found.fromSeq]));
+    for (const table of [this.#frozen, this.#active]) {
+      if (!table) continue;
+      for (const { name, entries } of table.streams.values()) {
+        const first = entries.find((entry) => entry.offset > offset);
+        if (first && !since.has(name)) since.set(name, first.seq);
+      }
+    }
+    return [...since].map(([stream, fromSeq]) => ({ stream, fromSeq }));
+  }
+
+  /** The stream's parts in memory, newest first. */
+  #memStreams(stream: string): MemStream[] {
+    const active = this.#active.streams.get(stream);
+    const frozen = this.#frozen?.streams.get(stream);
+    if (active && frozen) return [active, frozen];
+    if (active) return [active];
+    return frozen ? [frozen] : [];
+  }
+}
+
+function view(bytes: Buffer, start: number, length: number): Uint8Array | null {
+  return start < 0 ? null : bytes.subarray(start, start + length);
+}

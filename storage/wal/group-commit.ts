@@ -1,0 +1,107 @@
+/**
+ * Gathers records into frames and tells their owners when they are durable.
+ *
+ * While one frame is being written the next gathers: an idle log pays one write a record, a busy one spreads a write over hundreds. There is
+ * no timer. Owners are told in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
+ * present and later, is told of the failure.
+ *
+ * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
+ */
+import { ByteWriter } from "../record.ts";
+import type { LogFailedError } from "../errors.ts";
+import { FRAME_HEAD_BYTES } from "./frame.ts";
+import type { WalFiles } from "./wal-files.ts";
+
+const CHUNK_BYTES = 1 << 20;
+
+/** Told once: when the record is durable (in `bytes`, and in log file `fileNo`), or that it is unknown whether it is. */
+export type Commit = {
+  committed(bytes: Buffer, fileNo: number): void;
+  failed(error: LogFailedError): void;
+};
+
+export type GroupCommitHooks = {
+  /** Just before a frame is closed: the last chance to add records to it. */
+  beforeWrite(): void;
+  /** After the owners of a frame were told. */
+  afterCommit(): void;
+};
+
+export class GroupCommit {
+  /** Where records are encoded. Positions are stable, the buffer behind them may be replaced: take `committed`'s. */
+  readonly out = new ByteWriter(Buffer.allocUnsafeSlow(CHUNK_BYTES), FRAME_HEAD_BYTES);
+  readonly #files: WalFiles;
+  readonly #hooks: GroupCommitHooks;
+  #gathering: Commit[] = [];
+  #frameStart = 0;
+  #writing = false;
+  #scheduled = false;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(files: WalFiles, hooks: GroupCommitHooks) {
+    this.#files = files;
+    this.#hooks = hooks;
+  }
+
+  /** Bytes encoded and not yet handed to a write. */
+  get backlogBytes(): number {
+    return this.out.pos - this.#frameStart - FRAME_HEAD_BYTES;
+  }
+
+  /** Hands over the owner of the record just encoded in `out`. */
+  push(commit: Commit): void {
+    this.#gathering.push(commit);
+    this.schedule();
+  }
+
+  /** Asks for a write even if no record has been pushed yet: `beforeWrite` may have some. */
+  schedule(): void {
+    if (this.#writing || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#writeNext);
+  }
+
+  /** Resolves when nothing gathers and nothing is being written. */
+  idle(): Promise<void> {
+    if (!this.#writing && !this.#scheduled) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  readonly #writeNext = (): void => {
+    this.#scheduled = false;
+    if (this.#writing) return;
+    this.#hooks.beforeWrite();
+    const owners = this.#gathering;
+    if (owners.length === 0) return this.#tellIdle();
+    const { bytes, pos } = this.out;
+    const start = this.#frameStart;
+    this.#gathering = [];
+    this.#startFrame(pos);
+    this.#writing = true;
+    this.#files.append(bytes, start, pos, (error) => this.#written(owners, bytes, error));
+  };
+
+  /** The next frame goes behind this one in the same chunk, or to a new chunk when little is left: what is written never moves. */
+  #startFrame(at: number): void {
+    const { out } = this;
+    const isFull = out.bytes.length - at < CHUNK_BYTES / 8;
+    if (isFull) out.bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    this.#frameStart = isFull ? 0 : at;
+    out.pos = this.#frameStart + FRAME_HEAD_BYTES;
+  }
+
+  #written(owners: Commit[], bytes: Buffer, error: LogFailedError | null): void {
+    this.#writing = false;
+    if (error) for (const owner of owners) owner.failed(error);
+    else for (const owner of owners) owner.committed(bytes, this.#files.fileNo);
+    this.#hooks.afterCommit();
+    if (this.#gathering.length > 0) this.schedule();
+    else if (!this.#scheduled) this.#tellIdle();
+  }
+
+  #tellIdle(): void {
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}
