@@ -1,0 +1,39 @@
+import { basename } from "node:path";
+import { runChild, statusOfSignal } from "./child.mjs";
+import { InstallError } from "./install-error.mjs";
+
+const ERROR_LINES_MAX = 15;
+const NPM_CI = [
+  "ci",
+  "--ignore-scripts",
+  "--no-audit",
+  "--no-fund",
+  "--include=dev",
+  "--include=optional",
+  "--loglevel=error",
+];
+const BUN_INSTALL = ["install", "--frozen-lockfile", "--ignore-scripts", "--no-progress"];
+
+/** Installs what the lockfile in `folder` says, with the package manager that runs this script, or npm. No package's install script runs. */
+export async function runInstaller(folder, stop) {
+  const [file, args] = installer();
+  const shown = `${basename(file)} ${args.join(" ")}`;
+  const shell = file === "npm" && process.platform === "win32";
+  const { status, sent, output } = await runChild(file, args, { stop, stdio: "pipe", cwd: folder, shell }).catch(
+    (error) => {
+      throw new InstallError(`cannot run ${shown}: ${error.message}`);
+    },
+  );
+  if (sent !== undefined) throw new InstallError(`stopped by ${sent} while installing`, statusOfSignal(sent));
+  if (status !== 0) throw new InstallError(`installing failed (${shown}):\n${lastLines(output)}`);
+}
+
+function installer() {
+  if (process.versions.bun !== undefined) return [process.execPath, BUN_INSTALL];
+  const running = process.env.npm_execpath ?? "";
+  if (basename(running) === "npm-cli.js") return [process.execPath, [running, ...NPM_CI]];
+  if (/^bun(\.exe)?$/.test(basename(running))) return [running, BUN_INSTALL];
+  return ["npm", NPM_CI];
+}
+
+const lastLines = (text) => text.trimEnd().split("\n").slice(-ERROR_LINES_MAX).join("\n");
