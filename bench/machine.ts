@@ -1,0 +1,27 @@
+/** Where and on what a figure was measured: part of every result. */
+import { cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+
+export type Machine = { cpu: string; cores: number; memoryGb: number; kernel: string; bun: string };
+
+export function describeMachine(): Machine {
+  const cores = cpus();
+  return {
+    cpu: cores[0]?.model.trim() ?? "unknown",
+    cores: cores.length,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    bun: Bun.version,
+  };
+}
+
+/** The commit of this checkout, with `-dirty` when files differ from it; "unknown" outside a checkout. */
+export function describeCommit(): string {
+  const git = (...words: string[]) => {
+    const run = Bun.spawnSync(["git", ...words], { cwd: join(import.meta.dir, ".."), stderr: "ignore" });
+    return run.success ? run.stdout.toString().trim() : undefined;
+  };
+  const commit = git("rev-parse", "--short=12", "HEAD");
+  if (commit === undefined) return "unknown";
+  return git("status", "--porcelain", "--untracked-files=no") === "" ? commit : `${commit}-dirty`;
+}

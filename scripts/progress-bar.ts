@@ -1,0 +1,102 @@
+/** Progress on stderr: a bar that redraws on a terminal, a plain line every few seconds elsewhere. */
+
+export type ProgressOutput = { isTerminal: boolean; columns: number; write(text: string): void };
+
+export const stderrOutput = (): ProgressOutput => ({
+  isTerminal: process.stderr.isTTY === true,
+  columns: process.stderr.columns ?? 80,
+  write: (text) => void process.stderr.write(text),
+});
+
+const REDRAW_MS = 100;
+const PLAIN_LINE_MS = 5000;
+const BAR_CELLS_MAX = 30;
+
+export class ProgressBar {
+  private startedAt: number;
+  private drawnAt = Number.NEGATIVE_INFINITY;
+  private done = 0;
+  private note = "";
+
+  constructor(
+    private name: string,
+    private total: number,
+    private readonly output: ProgressOutput,
+    private readonly nowMs: () => number = () => performance.now(),
+  ) {
+    this.startedAt = nowMs();
+  }
+
+  /** Ends the phase that ran with a line of its own and begins the next. */
+  phase(name: string, total: number): void {
+    this.finish();
+    this.name = name;
+    this.total = total;
+    this.done = 0;
+    this.note = "";
+    this.startedAt = this.nowMs();
+    this.drawnAt = Number.NEGATIVE_INFINITY;
+  }
+
+  advance(by = 1): void {
+    this.set(this.done + by);
+  }
+
+  set(done: number, note = this.note): void {
+    this.done = done;
+    this.note = note;
+    const now = this.nowMs();
+    if (now - this.drawnAt < (this.output.isTerminal ? REDRAW_MS : PLAIN_LINE_MS)) return;
+    this.drawnAt = now;
+    this.draw(false);
+  }
+
+  /** The last state of this phase stays on the screen. */
+  finish(): void {
+    if (this.drawnAt !== Number.POSITIVE_INFINITY) this.draw(true);
+    this.drawnAt = Number.POSITIVE_INFINITY;
+  }
+
+  private draw(isLast: boolean): void {
+    const line = formatProgress(
+      {
+        name: this.name,
+        done: this.done,
+        total: this.total,
+        seconds: (this.nowMs() - this.startedAt) / 1000,
+        note: this.note,
+      },
+      this.output.isTerminal ? this.output.columns : 0,
+    );
+    if (!this.output.isTerminal) this.output.write(`${line}\n`);
+    else this.output.write(`\r\x1b[K${line}${isLast ? "\n" : ""}`);
+  }
+}
+
+export type Progress = { name: string; done: number; total: number; seconds: number; note: string };
+
+/** `messages  [#####.....]  50%  1234/2468  4,321/s  0:12 left`; without columns, no bar. */
+export function formatProgress(progress: Progress, columns: number): string {
+  const { name, done, total, seconds, note } = progress;
+  const share = total > 0 ? Math.min(1, done / total) : 1;
+  const rate = seconds > 0 ? done / seconds : 0;
+  const facts = [
+    `${Math.floor(share * 100)}%`.padStart(4),
+    `${done}/${total}`,
+    `${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`,
+  ];
+  facts.push(
+    done >= total || rate === 0 ? `${formatSeconds(seconds)} so far` : `${formatSeconds((total - done) / rate)} left`,
+  );
+  if (note !== "") facts.push(note);
+  const text = facts.join("  ");
+  const cells = Math.min(BAR_CELLS_MAX, columns - name.length - text.length - 8);
+  if (cells < 5) return `${name}  ${text}`.slice(0, columns > 0 ? columns - 1 : undefined);
+  const filled = Math.round(share * cells);
+  return `${name}  [${"#".repeat(filled)}${".".repeat(cells - filled)}]  ${text}`;
+}
+
+export function formatSeconds(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}

@@ -1,0 +1,127 @@
+import { afterEach, expect, test } from "bun:test";
+import { startFloor } from "../../bench/floor-server.ts";
+import { Load, type LoadPair } from "../../bench/load.ts";
+
+const LINES = ["one", 'two "seq":7 \\ "t":"sent"', "drei – ünïcödé ✓", "x".repeat(300)];
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+function pairs(count: number): LoadPair[] {
+  return Array.from({ length: count }, (_, at) => ({
+    first: { user: `a${at}`, token: `a${at}` },
+    second: { user: `b${at}`, token: `b${at}` },
+  }));
+}
+
+async function connectedLoad(port: number, count = 3): Promise<Load> {
+  const load = new Load(process.pid, 300);
+  await load.connect("127.0.0.1", port, pairs(count), LINES);
+  ends.unshift(() => load.end());
+  return load;
+}
+
+/** Relays to a floor; `change` sees each text frame of the server and sends what the client gets. */
+function startProxy(floorPort: number, change: (frame: string, send: (frame: string) => void) => void): number {
+  type Data = { upstream: WebSocket };
+  const proxy = Bun.serve<Data>({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch(request, server) {
+      const upstream = new WebSocket(`ws://127.0.0.1:${floorPort}/v1/ws`);
+      return server.upgrade(request, { data: { upstream } }) ? undefined : new Response();
+    },
+    websocket: {
+      open(ws) {
+        const send = (frame: string) => void ws.send(frame);
+        ws.data.upstream.onmessage = (event) => change(String(event.data), send);
+      },
+      message(ws, text) {
+        const { upstream } = ws.data;
+        if (upstream.readyState === WebSocket.OPEN) upstream.send(text as string);
+        else upstream.addEventListener("open", () => upstream.send(text as string));
+      },
+      close: (ws) => ws.data.upstream.close(),
+    },
+  });
+  ends.unshift(() => proxy.stop(true));
+  return proxy.port as number;
+}
+
+function floorPort(): number {
+  const floor = startFloor();
+  ends.unshift(() => floor.stop(true));
+  return floor.port as number;
+}
+
+test("closed and open loop deliver every message, whatever its text, and agree on the counts", async () => {
+  const load = await connectedLoad(floorPort());
+  const closed = await load.closedLoop(2, 10, 60);
+  expect(closed.delivered).toBeGreaterThan(0);
+  expect(closed.p50Ms).toBeGreaterThan(0);
+  expect(closed.p99Ms).toBeGreaterThanOrEqual(closed.p50Ms);
+  const open = await load.openLoop(500, 10, 100);
+  expect(open.delivered).toBeGreaterThan(20);
+  expect(open.deliveredPerSecond).toBeLessThan(700);
+});
+
+test("receipts that come one for many confirm all of them", async () => {
+  const waiting = new Map<(frame: string) => void, string>();
+  let receipts = 0;
+  let receiptsSent = 0;
+  const timer = setInterval(() => {
+    for (const [send, receipt] of waiting) {
+      receiptsSent++;
+      send(receipt);
+    }
+    waiting.clear();
+  }, 10);
+  ends.push(() => clearInterval(timer));
+  const port = startProxy(floorPort(), (frame, send) => {
+    if (!frame.startsWith('{"t":"receipt"')) return send(frame);
+    receipts++;
+    waiting.set(send, frame);
+  });
+  const load = await connectedLoad(port, 1);
+  const figures = await load.openLoop(1000, 10, 100);
+  expect(figures.delivered).toBeGreaterThan(50);
+  expect(receiptsSent).toBeLessThan(receipts / 2);
+});
+
+test("a server that changes a text is caught", async () => {
+  const port = startProxy(floorPort(), (frame, send) =>
+    send(frame.startsWith('{"t":"message"') ? frame.replace('"text":"', '"text":"!') : frame),
+  );
+  const load = await connectedLoad(port);
+  await expect(load.closedLoop(1, 10, 50)).rejects.toThrow("message 0 of");
+});
+
+test("a server that hands over a message twice is caught", async () => {
+  const port = startProxy(floorPort(), (frame, send) => {
+    send(frame);
+    if (frame.startsWith('{"t":"message"')) send(frame);
+  });
+  const load = await connectedLoad(port, 1);
+  await expect(load.closedLoop(1, 10, 50)).rejects.toThrow("got seq 1 after 1");
+});
+
+test("one lost message fails the run", async () => {
+  let messages = 0;
+  const port = startProxy(floorPort(), (frame, send) => {
+    if (frame.startsWith('{"t":"message"') && ++messages === 20) return;
+    send(frame);
+  });
+  const load = await connectedLoad(port);
+  await expect(load.openLoop(300, 10, 100)).rejects.toThrow(/got \d+ messages, \w+ sent \d+|1 messages were not delivered/);
+});
+
+test("a refused send fails the run with what the server said", async () => {
+  const port = startProxy(floorPort(), (frame, send) =>
+    send(
+      frame.startsWith('{"t":"sent"') ? '{"t":"error","ref":"b1-0","code":"rate_limited","detail":"too fast"}' : frame,
+    ),
+  );
+  const load = await connectedLoad(port);
+  await expect(load.closedLoop(1, 10, 50)).rejects.toThrow("rate_limited");
+});
