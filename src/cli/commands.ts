@@ -1,0 +1,67 @@
+/** The commands of `parley`, and the way from the words on the command line to one of them. */
+import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
+import { programHelp } from "./help.ts";
+import type { Io } from "./io.ts";
+import { didYouMean } from "./nearest.ts";
+import type { OptionTable } from "./options.ts";
+
+export type Command = {
+  name: string;
+  /** After "parley ". */
+  usage: string;
+  summary: string;
+  /** Shown in help. */
+  options: OptionTable;
+  /** Resolves with the exit status. `--help` among the arguments is the command's own to answer. */
+  run: (args: string[], io: Io) => Promise<number>;
+};
+
+export const isHelp = (arg: string): boolean => arg === "--help" || arg === "-h";
+const isVersion = (arg: string): boolean => arg === "--version" || arg === "-v" || arg === "version";
+
+/** Runs one command line. Environment errors become a line on stderr and their exit status; other errors are thrown on. */
+export async function runCommandLine(
+  argv: readonly string[],
+  commands: readonly [Command, ...Command[]],
+  { version, io }: { version: string; io: Io },
+): Promise<number> {
+  try {
+    return await dispatch(argv, commands, version, io);
+  } catch (error) {
+    if (!(error instanceof FatalError)) throw error;
+    const more = error.reason === "usage" && error.hint === undefined ? ' (see "parley --help")' : "";
+    io.stderr(`${error.report}${more}\n`);
+    return error.exitStatus;
+  }
+}
+
+async function dispatch(
+  argv: readonly string[],
+  commands: readonly [Command, ...Command[]],
+  version: string,
+  io: Io,
+): Promise<number> {
+  const [word = "", ...rest] = argv;
+  if (isVersion(word)) return print(io, `parley ${version}\n`);
+  if (isHelp(word)) return print(io, programHelp(commands));
+  if (word === "help") return help(rest, commands, io);
+  if (word === "" || word.startsWith("-")) return await commands[0].run([...argv], io);
+  return await commandNamed(word, commands).run(rest, io);
+}
+
+async function help(words: string[], commands: readonly [Command, ...Command[]], io: Io): Promise<number> {
+  if (words[0] === undefined) return print(io, programHelp(commands));
+  return await commandNamed(words[0], commands).run([...words.slice(1), "--help"], io);
+}
+
+function commandNamed(word: string, commands: readonly Command[]): Command {
+  const found = commands.find((command) => command.name === word);
+  if (found !== undefined) return found;
+  const names = [...commands.map((command) => command.name), "help", "version"];
+  throw new FatalError("usage", `unknown command ${JSON.stringify(word.slice(0, 64))}${didYouMean(word, names)}`);
+}
+
+function print(io: Io, text: string): number {
+  io.stdout(text);
+  return EXIT_STATUS.ok;
+}

@@ -1,0 +1,187 @@
+/** Every option of `parley serve`. The table is the truth: flags, variables, checks and help all come from it. */
+import { DEFAULT_LIMITS } from "../domain/limits.ts";
+import type { Limits } from "../protocol/frames.ts";
+import { integer, oneOf, text, type OptionValues } from "./options.ts";
+
+const LISTENING = "Listening";
+const STORAGE = "Storage";
+const ACCOUNTS = "Accounts";
+const LIMITS = "Limits";
+const CONNECTIONS = "Connections";
+const NODE = "Node";
+
+export const SERVE_OPTIONS = {
+  host: text({
+    section: LISTENING,
+    summary: "address to listen on; 0.0.0.0 is every network",
+    placeholder: "ADDRESS",
+    initial: "127.0.0.1",
+    expected: "an address or host name",
+    accepts: (value) => /^[a-zA-Z0-9.:%_-]+$/.test(value),
+  }),
+  port: integer({
+    section: LISTENING,
+    summary: "port to listen on; 0 takes a free one",
+    initial: 8080,
+    min: 0,
+    max: 65_535,
+  }),
+  publicUrl: text({
+    section: LISTENING,
+    summary: "where clients reach this node, if not where it listens",
+    placeholder: "URL",
+    initial: undefined,
+    expected: "an http or https URL",
+    accepts: isHttpUrl,
+  }),
+
+  data: text({
+    section: STORAGE,
+    summary: "data directory; made if missing, one server at a time",
+    placeholder: "DIR",
+    initial: "./data",
+    expected: "a directory",
+    accepts: (value) => value !== "" && !value.includes("\0"),
+  }),
+  memtableMb: integer({
+    section: STORAGE,
+    summary: "MiB of recent messages in memory before they are flushed",
+    initial: 64,
+    min: 1,
+    max: 65_536,
+  }),
+  walMb: integer({
+    section: STORAGE,
+    summary: "MiB of write-ahead log before the oldest part is flushed",
+    initial: 512,
+    min: 8,
+    max: 1_048_576,
+  }),
+  segmentMb: integer({
+    section: STORAGE,
+    summary: "MiB of a segment file before the next one begins",
+    initial: 64,
+    min: 1,
+    max: 65_536,
+  }),
+
+  registration: oneOf({
+    section: ACCOUNTS,
+    summary: "whether anybody may register, or only API keys make users",
+    choices: ["open", "closed"],
+    initial: "open",
+  }),
+  argon2MemoryKb: integer({
+    section: ACCOUNTS,
+    summary: "KiB of memory that checking one password takes",
+    initial: 19_456,
+    min: 8,
+    max: 4_194_304,
+  }),
+  argon2Passes: integer({
+    section: ACCOUNTS,
+    summary: "passes over that memory",
+    initial: 2,
+    min: 1,
+    max: 100,
+  }),
+
+  sendRate: integer({
+    section: LIMITS,
+    summary: "messages a second that a user may send for long",
+    initial: DEFAULT_LIMITS.sendsPerSecond,
+    min: 1,
+    max: 1_000_000,
+  }),
+  sendBurst: integer({
+    section: LIMITS,
+    summary: "messages that a user may send at once",
+    initial: DEFAULT_LIMITS.sendsBurst,
+    min: 1,
+    max: 10_000_000,
+  }),
+  textBytesMax: integer({
+    section: LIMITS,
+    summary: "bytes of a message's text",
+    initial: DEFAULT_LIMITS.textBytesMax,
+    min: 1,
+    max: 32_768,
+  }),
+  groupMembersMax: integer({
+    section: LIMITS,
+    summary: "members of a group",
+    initial: DEFAULT_LIMITS.groupMembersMax,
+    min: 2,
+    max: 100_000,
+  }),
+  groupReceiptsMembersMax: integer({
+    section: LIMITS,
+    summary: "members of a group that still gets receipts",
+    initial: DEFAULT_LIMITS.groupReceiptsMembersMax,
+    min: 0,
+    max: 1000,
+  }),
+  resumeEntriesMax: integer({
+    section: LIMITS,
+    summary: "missed entries that a resume streams; beyond comes a gap",
+    initial: DEFAULT_LIMITS.resumeEntriesMax,
+    min: 1,
+    max: 1_000_000,
+  }),
+
+  outboxKb: integer({
+    section: CONNECTIONS,
+    summary: "KiB that may wait for a slow client before it is closed",
+    initial: 1024,
+    min: 64,
+    max: 1_048_576,
+  }),
+  heartbeatMs: integer({
+    section: CONNECTIONS,
+    summary: "how often a silent client has to ping",
+    initial: 25_000,
+    min: 1000,
+    max: 600_000,
+  }),
+  drainMs: integer({
+    section: CONNECTIONS,
+    summary: "how long SIGTERM waits for what is under way",
+    initial: 10_000,
+    min: 0,
+    max: 600_000,
+  }),
+
+  nodeName: text({
+    section: NODE,
+    summary: "this node's name, as clients and the log see it",
+    placeholder: "NAME",
+    initial: "n1",
+    expected: "1 to 32 of a-z, 0-9, dot, dash, underscore",
+    accepts: (value) => /^[a-z0-9][a-z0-9._-]{0,31}$/.test(value),
+  }),
+  logLevel: oneOf({
+    section: NODE,
+    summary: "how much is written to stderr",
+    choices: ["debug", "info", "warn", "error"],
+    initial: "info",
+  }),
+};
+
+export type ServeOptions = OptionValues<typeof SERVE_OPTIONS>;
+
+/** The limits that clients meet, as `welcome` tells them. */
+export function limitsOf(options: ServeOptions): Limits {
+  return {
+    frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    textBytesMax: options.textBytesMax,
+    groupMembersMax: options.groupMembersMax,
+    groupReceiptsMembersMax: options.groupReceiptsMembersMax,
+    sendsPerSecond: options.sendRate,
+    sendsBurst: options.sendBurst,
+    resumeEntriesMax: options.resumeEntriesMax,
+  };
+}
+
+function isHttpUrl(value: string): boolean {
+  return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol);
+}

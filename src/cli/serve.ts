@@ -1,0 +1,54 @@
+/** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
+import type { Command } from "./commands.ts";
+import { isHelp } from "./commands.ts";
+import { takeDataDirectory } from "./data-directory.ts";
+import { EXIT_STATUS } from "./fatal-error.ts";
+import { commandHelp } from "./help.ts";
+import type { Io } from "./io.ts";
+import { parseOptions } from "./options.ts";
+import { SERVE_OPTIONS, type ServeOptions } from "./serve-options.ts";
+import { fatalFrom } from "./startup-errors.ts";
+import { firstStopSignal, type Signals } from "./stop-signals.ts";
+
+export type RunningNode = {
+  /** `http://HOST:PORT`, with the real port. */
+  url: string;
+  /** No new work, everything acked, `bye`, flush. */
+  drain: () => Promise<void>;
+  /** Resolves when the node has ended, and rejects when it cannot go on. */
+  closed: Promise<void>;
+};
+
+export type ServeParts = { startNode: (options: ServeOptions) => Promise<RunningNode>; signals: Signals };
+
+export function serveCommand(parts: ServeParts): Command {
+  const command: Command = {
+    name: "serve",
+    usage: "serve [options]",
+    summary: "run the server",
+    options: SERVE_OPTIONS,
+    run: async (args, io) => {
+      if (!args.some(isHelp)) return await serve(parseOptions(SERVE_OPTIONS, args, io.env), io, parts);
+      io.stdout(commandHelp(command));
+      return EXIT_STATUS.ok;
+    },
+  };
+  return command;
+}
+
+async function serve(options: ServeOptions, io: Io, { startNode, signals }: ServeParts): Promise<number> {
+  const data = takeDataDirectory(options.data);
+  try {
+    const stop = firstStopSignal(signals);
+    const node = await startNode({ ...options, data: data.path });
+    io.stdout(`parley listening on ${node.url}\n`);
+    const signal = await Promise.race([stop, node.closed]);
+    if (signal !== undefined) io.stderr(`parley: ${signal}, draining\n`);
+    await node.drain();
+    return EXIT_STATUS.ok;
+  } catch (error) {
+    throw fatalFrom(error, options) ?? error;
+  } finally {
+    data.release();
+  }
+}

@@ -1,0 +1,83 @@
+/** Turns what the system and the storage refuse into the lines and exit statuses of `FatalError`. */
+import { CorruptionError, FormatError } from "../../storage/errors.ts";
+import { FatalError } from "./fatal-error.ts";
+
+/** The system's name for what went wrong, such as ENOSPC, wherever in the chain of causes it is. */
+export function errnoOf(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ("code" in at && typeof at.code === "string" && /^(E[A-Z0-9]+|SQLITE_[A-Z_]+)$/.test(at.code)) return at.code;
+  }
+  return undefined;
+}
+
+/** Undefined when the error says nothing about a disk. */
+export function fatalFromDisk(error: unknown, what: string): FatalError | undefined {
+  const errno = errnoOf(error);
+  switch (errno) {
+    case "ENOSPC":
+    case "EDQUOT":
+    case "SQLITE_FULL":
+      return new FatalError("diskFull", `${what}: the disk is full (${errno})`, {
+        hint: "make room and start again",
+        cause: error,
+      });
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+    case "ENOTDIR":
+    case "EEXIST":
+    case "ENOENT":
+    case "ENAMETOOLONG":
+    case "SQLITE_READONLY":
+    case "SQLITE_CANTOPEN":
+      return new FatalError("dataUnwritable", `${what} cannot be written: ${REASON[errno] ?? errno}`, {
+        hint: "give another --data, or change its owner or mode",
+        cause: error,
+      });
+    default:
+      return undefined;
+  }
+}
+
+const REASON: Record<string, string> = {
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  EROFS: "the file system is read-only",
+  ENOTDIR: "part of the path is not a directory",
+  EEXIST: "there is a file of that name",
+  ENOENT: "it cannot be made there",
+  ENAMETOOLONG: "the name is too long",
+};
+
+/** For what a server throws while it starts or runs. Undefined: a programmer's error, which keeps its stack. */
+export function fatalFrom(error: unknown, where: { host: string; port: number; data: string }): FatalError | undefined {
+  if (error instanceof FatalError) return error;
+  if (error instanceof FormatError) return new FatalError("formatTooNew", error.message, { cause: error });
+  if (error instanceof CorruptionError) {
+    const hint = "restore this file from a backup; nothing was changed";
+    return new FatalError("corrupt", error.message, { hint, cause: error });
+  }
+  return fatalFromListening(error, where) ?? fatalFromDisk(error, `data directory ${where.data}`);
+}
+
+function fatalFromListening(error: unknown, { host, port }: { host: string; port: number }): FatalError | undefined {
+  const hint = "give another --port";
+  switch (errnoOf(error)) {
+    case "EADDRINUSE":
+      return new FatalError("portUnavailable", `port ${port} on ${host} is in use`, { hint, cause: error });
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new FatalError("portUnavailable", `${host} is not an address of this machine`, {
+        hint: "give another --host",
+        cause: error,
+      });
+    case "EACCES":
+      if (!(error instanceof Error && "syscall" in error && error.syscall === "listen")) return undefined;
+      return new FatalError("portUnavailable", `port ${port} on ${host} is not allowed for this user`, {
+        hint,
+        cause: error,
+      });
+    default:
+      return undefined;
+  }
+}

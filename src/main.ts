@@ -1,0 +1,28 @@
+/** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
+import { systemClock } from "./base/clock.ts";
+import { runCommandLine, type Command } from "./cli/commands.ts";
+import type { Io } from "./cli/io.ts";
+import { keysCommand } from "./cli/keys-command.ts";
+import { serveCommand } from "./cli/serve.ts";
+import { version } from "../package.json" with { type: "json" };
+
+const io: Io = {
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+  env: process.env,
+};
+
+const commands: [Command, ...Command[]] = [
+  serveCommand({
+    // Loaded by serve alone, so that every other command starts at once.
+    startNode: async (options) => (await import("./node.ts")).startNode(options),
+    signals: {
+      on: (signal, handler) => void process.on(signal, handler),
+      exit: (status) => process.exit(status),
+      clock: systemClock,
+    },
+  }),
+  keysCommand(),
+];
+
+process.exit(await runCommandLine(process.argv.slice(2), commands, { version, io }));
