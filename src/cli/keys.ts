@@ -83,11 +83,16 @@ function parseOptions(args: string[]) {
 async function run(command: Command, surroundings: Surroundings): Promise<void> {
   const [word, id, ...rest] = command.words;
   if (command.help) return surroundings.io.stdout(HELP);
-  if (rest.length > 0 || (id !== undefined && word !== "revoke")) throw usage(`too many words: ${command.words.join(" ")}`);
+  if (rest.length > 0 || (id !== undefined && word !== "revoke"))
+    throw usage(`too many words: ${command.words.join(" ")}`);
   if (word === "create") return create(command, surroundings);
   if (word === "list") return list(command, surroundings.io);
   if (word === "revoke") return revoke(command, id, surroundings);
-  throw usage(word === undefined ? "say what: create, list or revoke" : `unknown command ${word}: expected create, list or revoke`);
+  throw usage(
+    word === undefined
+      ? "say what: create, list or revoke"
+      : `unknown command ${word}: expected create, list or revoke`,
+  );
 }
 
 async function create(command: Command, surroundings: Surroundings): Promise<void> {
@@ -122,14 +127,21 @@ async function revoke(command: Command, id: string | undefined, surroundings: Su
   const revokedAt = surroundings.clock.now();
   await change(command.dataDir, surroundings, (records) => {
     const found = records.find((record) => record.id === id);
-    if (found === undefined) throw new KeysError(`no key has the ID ${id}; \`parley keys list\` shows them`, EXIT_FAILED);
+    if (found === undefined)
+      throw new KeysError(`no key has the ID ${id}; \`parley keys list\` shows them`, EXIT_FAILED);
     // Revoking again keeps the first time.
-    return records.map((record) => (record === found ? { ...record, revokedAt: record.revokedAt ?? revokedAt } : record));
+    return records.map((record) =>
+      record === found ? { ...record, revokedAt: record.revokedAt ?? revokedAt } : record,
+    );
   });
   surroundings.io.stdout(command.json ? `${JSON.stringify({ id, revoked: true })}\n` : `Key ${id} is revoked.\n`);
 }
 
-async function change(dataDir: string, surroundings: Surroundings, edit: (records: ApiKeyRecord[]) => ApiKeyRecord[]): Promise<void> {
+async function change(
+  dataDir: string,
+  surroundings: Surroundings,
+  edit: (records: ApiKeyRecord[]) => ApiKeyRecord[],
+): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const path = join(dataDir, API_KEYS_FILE);
   const unlock = await lock(`${path}.lock`, surroundings);
@@ -153,7 +165,10 @@ async function lock(path: string, { clock, lockWaitMs }: Surroundings): Promise<
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     if (clock.monotonicMs() >= giveUpAt) {
-      throw new KeysError(`${path} is held; if no other \`parley keys\` runs, a crash left it: remove it and try again`, EXIT_FAILED);
+      throw new KeysError(
+        `${path} is held; if no other \`parley keys\` runs, a crash left it: remove it and try again`,
+        EXIT_FAILED,
+      );
     }
     await new Promise<void>((resolve) => clock.after(LOCK_RETRY_MS, resolve));
   }

@@ -84,7 +84,10 @@ export class ApiKeyFile implements ApiKeys {
 export function newApiKey(name: string, clock: Clock, random: Random): { record: ApiKeyRecord; key: string } {
   const id = randomName(random, ID_CHARACTERS);
   const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString("base64url");
-  return { record: { id, name, createdAt: clock.now(), hash: hashOf(secret).toString("hex") }, key: `pk_${id}_${secret}` };
+  return {
+    record: { id, name, createdAt: clock.now(), hash: hashOf(secret).toString("hex") },
+    key: `pk_${id}_${secret}`,
+  };
 }
 
 /** The records of the file at `path`; none when it is not there. @throws Error that names the file when it is not such a file. */
@@ -114,7 +117,12 @@ function isRecord(value: unknown): value is ApiKeyRecord {
   if (typeof value !== "object" || value === null) return false;
   const { id, name, createdAt, hash, revokedAt } = value as Record<string, unknown>;
   const hasTypes = typeof id === "string" && typeof name === "string" && typeof createdAt === "number";
-  return hasTypes && typeof hash === "string" && /^[0-9a-f]{64}$/.test(hash) && (revokedAt === undefined || typeof revokedAt === "number");
+  return (
+    hasTypes &&
+    typeof hash === "string" &&
+    /^[0-9a-f]{64}$/.test(hash) &&
+    (revokedAt === undefined || typeof revokedAt === "number")
+  );
 }
 
 function isSecretOf(record: ApiKeyRecord, secret: string): boolean {
