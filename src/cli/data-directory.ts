@@ -56,11 +56,11 @@ function unwritable(directory: string, error: unknown): FatalError {
 
 function tryLock(fd: number): boolean {
   const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
-  const { symbols, close } = dlopen(libc, { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
+  const library = dlopen(libc, { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
   try {
-    return symbols.flock(fd, LOCK_EX | LOCK_NB) === 0;
+    return library.symbols.flock(fd, LOCK_EX | LOCK_NB) === 0;
   } finally {
-    close();
+    library.close();
   }
 }
 

@@ -1,7 +1,7 @@
 /** Help, made from the tables: nothing in it can be forgotten or out of date. */
 import type { Command } from "./commands.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "./fatal-error.ts";
-import { flagOf, variableOf, type OptionSpec, type OptionTable } from "./options.ts";
+import { flagOf, variableOf, type OptionTable } from "./options.ts";
 
 type Row = readonly [left: string, ...right: string[]];
 
@@ -43,9 +43,12 @@ function optionSections(table: OptionTable): string[] {
   return [...sections].flatMap(([title, options]) => [title, ...lines.splice(0, options.length * 2), ""]);
 }
 
-function optionRow(key: string, spec: OptionSpec<unknown>): Row {
-  const initial = spec.initial === undefined ? "none" : String(spec.initial);
-  return [`${flagOf(key)} ${spec.placeholder}`, spec.summary, `default ${initial}, or ${variableOf(key)}`];
+function optionRow(key: string, spec: OptionTable[string]): Row {
+  return [
+    `${flagOf(key)} ${spec.placeholder}`,
+    spec.summary,
+    `default ${spec.initial ?? "none"}, or ${variableOf(key)}`,
+  ];
 }
 
 function exitStatuses(): string[] {

@@ -18,7 +18,7 @@ export type OptionSpec<Value> = {
 };
 
 // A table holds options of many types; what `read` and `initial` give is recovered by `OptionValues`.
-export type OptionTable = Record<string, OptionSpec<unknown>>;
+export type OptionTable = Record<string, OptionSpec<string | number | undefined>>;
 export type OptionValues<Table extends OptionTable> = {
   [Key in keyof Table]: Table[Key] extends OptionSpec<infer Value> ? Value : never;
 };
@@ -72,7 +72,7 @@ export function parseOptions<Table extends OptionTable>(
   return Object.fromEntries(entries) as OptionValues<Table>;
 }
 
-function valueOf(spec: OptionSpec<unknown>, source: string, given: string): unknown {
+function valueOf(spec: OptionTable[string], source: string, given: string): unknown {
   const value = spec.read(given);
   if (value !== undefined) return value;
   throw new FatalError("usage", `${source}: ${JSON.stringify(given.slice(0, 64))} is not ${spec.expected}`);

@@ -1,0 +1,40 @@
+/** What is checked besides the tests. Each check is counted as one test. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { importViolations } from "./import-rules.ts";
+import { runProgram, type Outcome } from "./program.ts";
+
+export type Check = { name: string; run: () => Promise<Outcome> };
+
+export function checksOf(root: string): Check[] {
+  const bun = (args: string[], env = {}) => runProgram(root, [process.execPath, ...args], { env });
+  return [
+    // --no-script: package.json may have scripts of these names, and "check" is this very program.
+    { name: "format", run: () => bun(["fmt", "--no-script", "--check", "."]) },
+    { name: "types", run: () => bun(["check", "--no-script"]) },
+    {
+      name: "lint",
+      run: () => bun(["node_modules/oxlint/bin/oxlint", "--type-aware", "--format=unix"], lintEnv(root)),
+    },
+    { name: "imports", run: () => imports(root) },
+  ];
+}
+
+/** The linter starts its type checker through a script for Node; where there is only Bun, it is told of the program itself. */
+function lintEnv(root: string): Record<string, string> {
+  const suffix = process.platform === "win32" ? ".exe" : "";
+  const file = join(root, `node_modules/@oxlint-tsgolint/${process.platform}-${process.arch}/tsgolint${suffix}`);
+  return existsSync(file) ? { OXLINT_TSGOLINT_PATH: file } : {};
+}
+
+async function imports(root: string): Promise<Outcome> {
+  const startedAt = performance.now();
+  const violations = importViolations(await sourceFiles(root));
+  const output = violations.map((line) => `${line}\n`).join("");
+  return { status: violations.length === 0 ? 0 : 1, output, ms: performance.now() - startedAt };
+}
+
+export async function sourceFiles(root: string): Promise<{ path: string; text: string }[]> {
+  const paths = [...new Bun.Glob("{src,storage}/**/*.{ts,tsx}").scanSync(root)].toSorted();
+  return await Promise.all(paths.map(async (path) => ({ path, text: await Bun.file(join(root, path)).text() })));
+}

@@ -1,0 +1,110 @@
+/**
+ * Who may import whom, as a table: the picture in ARCHITECTURE.md, held by a check.
+ * A place is a folder or a file, from the root. What is not allowed here is refused, new folders and packages included.
+ */
+import { dirname, join } from "node:path/posix";
+
+type Layer = {
+  place: string;
+  /** Besides itself. */
+  imports: readonly string[];
+  /** Types only: nothing of them is left when it runs. */
+  types?: readonly string[];
+  /** False for what also runs in browsers. */
+  builtins?: boolean;
+};
+
+const EVERYTHING = ["src", "storage", "package.json"];
+
+export const LAYERS: readonly Layer[] = [
+  { place: "storage", imports: [] },
+  { place: "src/base", imports: [], types: ["src/protocol"] },
+  { place: "src/protocol", imports: [], builtins: false },
+  { place: "src/domain", imports: ["src/base", "storage/types.ts"], types: ["src/protocol", "storage"] },
+  // A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
+  { place: "src/shard", imports: ["src/base", "src/domain", "src/protocol", "storage"] },
+  {
+    place: "src/service",
+    imports: ["src/base", "src/domain", "src/protocol", "src/shard"],
+    types: ["storage"],
+  },
+  { place: "src/socket", imports: ["src/base", "src/domain", "src/protocol", "src/service"] },
+  { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service"] },
+  { place: "src/cluster", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
+  { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
+  { place: "src/client", imports: ["src/protocol"], builtins: false },
+  { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },
+  { place: "src/cli", imports: EVERYTHING },
+  { place: "src/node.ts", imports: EVERYTHING },
+  { place: "src/main.ts", imports: EVERYTHING },
+];
+
+/** Each package has one home, so that replacing it stays a small change. */
+const PACKAGE_HOMES: Record<string, string> = {
+  "better-sqlite3": "storage/sqlite.ts",
+  "lz4-napi": "storage/segment/codec.ts",
+  jose: "src/service",
+  hono: "src/http",
+  "@hono/zod-openapi": "src/http",
+  zod: "src/http",
+};
+
+export type SourceFile = { path: string; text: string };
+
+/** One line for each import that the table does not allow. */
+export function importViolations(files: readonly SourceFile[]): string[] {
+  return files.flatMap((file) =>
+    importsOf(file.text).flatMap((found) => {
+      const problem = problemOf(file.path, found);
+      return problem === undefined ? [] : [`${file.path}:${found.line}: ${problem}`];
+    }),
+  );
+}
+
+type Import = { specifier: string; isType: boolean; line: number };
+
+const STATIC = /^[ \t]*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"/gm;
+const DYNAMIC = /\b(?:import|require)\(\s*"([^"]+)"/g;
+
+function importsOf(text: string): Import[] {
+  const lineAt = (index: number) => text.slice(0, index).split("\n").length;
+  const fixed = [...text.matchAll(STATIC)].map((match) => ({
+    specifier: match[2] ?? "",
+    isType: match[1] !== undefined,
+    line: lineAt(match.index),
+  }));
+  const dynamic = [...text.matchAll(DYNAMIC)].map((match) => ({
+    specifier: match[1] ?? "",
+    isType: false,
+    line: lineAt(match.index),
+  }));
+  return [...fixed, ...dynamic];
+}
+
+function problemOf(path: string, { specifier, isType }: Import): string | undefined {
+  const layer = LAYERS.find(({ place }) => isIn(path, place));
+  if (layer === undefined) return `belongs to no layer; give it one in scripts/testing/import-rules.ts`;
+  if (/^(node|bun):|^bun$/.test(specifier)) {
+    return layer.builtins === false && !isType
+      ? `${layer.place} also runs in browsers, which have no ${specifier}`
+      : undefined;
+  }
+  if (!specifier.startsWith(".")) return packageProblem(path, specifier);
+  const target = join(dirname(path), specifier);
+  const allowed = [layer.place, ...layer.imports, ...(isType ? (layer.types ?? []) : [])];
+  if (allowed.some((place) => isIn(target, place))) return undefined;
+  const onlyTypes = (layer.types ?? []).some((place) => isIn(target, place)) ? " except as types" : "";
+  return `${layer.place} may not import ${target}${onlyTypes}`;
+}
+
+function packageProblem(path: string, specifier: string): string | undefined {
+  const name = specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+  const home = PACKAGE_HOMES[name];
+  if (home === undefined) return `the package ${name} has no home in scripts/testing/import-rules.ts`;
+  return isIn(path, home) ? undefined : `the package ${name} may only be imported in ${home}`;
+}
+
+const isIn = (path: string, place: string): boolean => path === place || path.startsWith(`${place}/`);

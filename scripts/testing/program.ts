@@ -1,0 +1,33 @@
+export type Outcome = { status: number; output: string; ms: number };
+
+/** How long a dead program's output may stay open: something it started may still hold it. */
+const OUTPUT_GRACE_MS = 2000;
+
+/** Runs a program to its end, or kills it at `timeoutMs`; resolves with what it printed on both outputs. */
+export async function runProgram(
+  cwd: string,
+  command: string[],
+  { env = {}, timeoutMs }: { env?: Record<string, string>; timeoutMs?: number } = {},
+): Promise<Outcome> {
+  const startedAt = performance.now();
+  const child = Bun.spawn(command, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    ...(timeoutMs === undefined ? {} : { timeout: timeoutMs, killSignal: "SIGKILL" }),
+  });
+  const chunks: string[] = [];
+  const reading = Promise.all([collect(child.stdout, chunks), collect(child.stderr, chunks)]);
+  await child.exited;
+  await Promise.race([reading, Bun.sleep(OUTPUT_GRACE_MS)]);
+  const ms = performance.now() - startedAt;
+  if (timeoutMs !== undefined && ms > timeoutMs) chunks.push(`\nkilled: it ran longer than ${timeoutMs / 1000} s\n`);
+  return { status: child.exitCode ?? 128, output: chunks.join(""), ms };
+}
+
+async function collect(stream: ReadableStream<Uint8Array>, chunks: string[]): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const bytes of stream) chunks.push(decoder.decode(bytes, { stream: true }));
+}

@@ -1,0 +1,63 @@
+/** Runs checks and test files, says what failed, and ends with the line of counts. */
+import { availableParallelism } from "node:os";
+import { checksOf, type Check } from "./checks.ts";
+import { runTestFile, type Counts } from "./test-file.ts";
+
+const JOBS_MAX = 4;
+
+type Item = { name: string; run: () => Promise<Counts & { output: string; ms: number }> };
+
+/**
+ * `paths` keeps the test files that contain one of them; without any, all run.
+ * @returns the exit status: 0 only when something ran and nothing failed.
+ */
+export async function run(root: string, what: { checks: boolean; paths: string[] }, print: (text: string) => void) {
+  const files = testFiles(root).filter(
+    (file) => what.paths.length === 0 || what.paths.some((path) => file.includes(path)),
+  );
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const report = async (item: Item) => {
+    const result = await item.run();
+    for (const key of ["passed", "failed", "skipped"] as const) total[key] += result[key];
+    print(reportOf(item.name, result));
+  };
+  // One after the other: each of them uses every core.
+  for (const check of what.checks ? checksOf(root) : []) await report(checkItem(check));
+  await inParallel(
+    files.map((file) => ({ name: file, run: () => runTestFile(root, file) })),
+    report,
+  );
+  if (files.length === 0) print(`no test file matches ${what.paths.join(" ")}\n`);
+  const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
+  print(`${total.passed} passed, ${total.failed} failed${skipped}\n`);
+  return total.failed === 0 && total.passed > 0 && files.length > 0 ? 0 : 1;
+}
+
+/** Everywhere, not in test/ alone: a test in the wrong place must not go unrun. */
+function testFiles(root: string): string[] {
+  return [...new Bun.Glob("{test,src,storage,bench,scripts}/**/*.test.{ts,tsx}").scanSync(root)].toSorted();
+}
+
+function checkItem(check: Check): Item {
+  const run = async () => {
+    const { status, output, ms } = await check.run();
+    return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0, output, ms };
+  };
+  return { name: check.name, run };
+}
+
+async function inParallel(items: Item[], work: (item: Item) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const worker = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(JOBS_MAX, availableParallelism()) }, worker));
+}
+
+function reportOf(name: string, result: Counts & { output: string; ms: number }): string {
+  const seconds = `${(result.ms / 1000).toFixed(1)} s`;
+  const skipped = result.skipped === 0 ? "" : `, ${result.skipped} skipped`;
+  if (result.failed === 0) return `ok    ${name}  ${result.passed} passed${skipped}, ${seconds}\n`;
+  const output = result.output.trimEnd().replaceAll(/^(?=.)/gm, "      ");
+  return `FAIL  ${name}  ${result.passed} passed, ${result.failed} failed${skipped}, ${seconds}\n${output}\n`;
+}

@@ -1,0 +1,29 @@
+/**
+ * One test file in a process of its own: what one file leaves behind, or how it dies, cannot touch another, and a file that
+ * ends its process in the middle counts as failed instead of ending the run.
+ */
+import { runProgram } from "./program.ts";
+
+/** A test that waits for a condition gives up long before; this catches what waits for ever. */
+const TEST_TIMEOUT_MS = 60_000;
+const FILE_TIMEOUT_MS = 600_000;
+
+export type Counts = { passed: number; failed: number; skipped: number };
+export type FileResult = Counts & { file: string; ms: number; output: string };
+
+export async function runTestFile(root: string, file: string): Promise<FileResult> {
+  const command = [process.execPath, "--no-orphans", "test", `./${file}`, `--timeout=${TEST_TIMEOUT_MS}`];
+  const { status, output, ms } = await runProgram(root, command, { timeoutMs: FILE_TIMEOUT_MS });
+  return { file, ms, output, ...countsOf(output, status) };
+}
+
+/** From the summary that `bun test` prints last. Whatever does not add up counts as a failure. */
+export function countsOf(output: string, status: number): Counts {
+  const plain = Bun.stripANSI(output);
+  const summaryAt = plain.search(/\n *\d+ pass\n[^]*?\nRan \d+ tests? across \d+ files?\./);
+  const summary = summaryAt === -1 ? "" : plain.slice(summaryAt);
+  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(summary)?.[1] ?? 0);
+  const counts = { passed: count("pass"), failed: count("fail"), skipped: count("skip") + count("todo") };
+  const isWrong = status !== 0 || counts.passed + counts.failed + counts.skipped === 0;
+  return isWrong && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+}
