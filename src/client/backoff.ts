@@ -1,0 +1,24 @@
+/** Exponential backoff with full jitter: the whole wait is random, so that clients cut off together do not come back together. */
+export class Backoff {
+  readonly #random: () => number;
+  readonly #baseMs: number;
+  readonly #capMs: number;
+  #failures = 0;
+
+  constructor(random: () => number, baseMs: number, capMs: number) {
+    this.#random = random;
+    this.#baseMs = baseMs;
+    this.#capMs = capMs;
+  }
+
+  /** Counts one more failure and says how long to wait; never less than `atLeastMs`, on top of which the jitter comes. */
+  nextMs(atLeastMs = 0): number {
+    const ceiling = Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(this.#failures, 30));
+    this.#failures++;
+    return atLeastMs + this.#random() * ceiling;
+  }
+
+  reset(): void {
+    this.#failures = 0;
+  }
+}

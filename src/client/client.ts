@@ -1,0 +1,463 @@
+/** The SDK's client: one device of one user. See README.md for what it promises and what it asks of the application. */
+import type {
+  Cursor,
+  ErrorFrame,
+  MessageFrame,
+  ReceivedFrame,
+  SentFrame,
+  ServerFrame,
+  WelcomeFrame,
+} from "../protocol/frames.ts";
+import { Backoff } from "./backoff.ts";
+import { Connection } from "./connection.ts";
+import { copyCursor } from "./cursor-store.ts";
+import { errorCodeOf, ParleyError } from "./errors.ts";
+import { tell, type ClientEvent, type ClientState } from "./events.ts";
+import type { Server } from "./http.ts";
+import { Inflow, type InflowStats } from "./inflow.ts";
+import { ASSUMED_LIMITS, settingsOf, type ClientOptions, type Settings } from "./options.ts";
+import { Pager } from "./pager.ts";
+import { startPoll } from "./poll-transport.ts";
+import { TIMELINE } from "./positions.ts";
+import { Progress } from "./progress.ts";
+import { Refs } from "./refs.ts";
+import { SendQueue } from "./send-queue.ts";
+
+export type { ClientOptions } from "./options.ts";
+export type { ClientEvent, ClientState } from "./events.ts";
+
+/** How long `close` waits for an application that is in the middle of a message. */
+const CLOSE_WAIT_MS = 5000;
+/** How long entries of a group may wait for the `membership` that places them. */
+const MEMBERSHIP_WAIT_MS = 5000;
+
+export type ClientStats = InflowStats & { connections: number };
+
+export class ParleyClient {
+  readonly #settings: Settings;
+  readonly #refs: Refs;
+  readonly #sends: SendQueue;
+  readonly #inflow: Inflow;
+  readonly #pager: Pager;
+  readonly #progress: Progress;
+  readonly #connection: Connection;
+  #state: ClientState = "idle";
+  #user: string | undefined;
+  #device: string | undefined;
+  #limits = ASSUMED_LIMITS;
+  #connections = 0;
+  #stored: Cursor | undefined;
+  /** `live` was handled on this connection: sends may go, though gaps may still be paged. */
+  #maySend = false;
+  #connecting: Promise<void> | undefined;
+  #isClosing = false;
+  #settleConnect: { resolve(): void; reject(error: ParleyError): void } | undefined;
+  #whenHandled: (() => void)[] = [];
+  #whenSettled: (() => void)[] = [];
+  #cancelPause: (() => void) | undefined;
+  #cancelMembershipWait: (() => void) | undefined;
+  /** Read marks no connection has carried, and those the present one has: they are not acknowledged, so they go again on the next. */
+  #readsWaiting = new Map<string, number>();
+  #readsSaid = new Map<string, number>();
+
+  constructor(options: ClientOptions) {
+    // Fails here, at the programmer's feet, and not again and again later.
+    void new URL(options.url);
+    const settings = settingsOf(options);
+    this.#settings = settings;
+    this.#refs = new Refs(settings.random);
+    this.#sends = new SendQueue({ max: settings.outboxMax, marksFirst: settings.retryFirst });
+    this.#inflow = this.#newInflow();
+    this.#pager = new Pager({
+      server: () => this.#server(this.#connection.url),
+      clock: settings.clock,
+      backoff: () => new Backoff(settings.random, settings.backoffBaseMs, settings.backoffMaxMs),
+      push: (item) => this.#inflow.push(item),
+    });
+    this.#progress = this.#newProgress();
+    this.#connection = this.#newConnection();
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** As `welcome` named them; undefined before, and as long as only long poll could be had. */
+  get user(): string | undefined {
+    return this.#user;
+  }
+
+  get device(): string | undefined {
+    return this.#device;
+  }
+
+  get stats(): ClientStats {
+    return { ...this.#inflow.stats, connections: this.#connections };
+  }
+
+  /** A copy of what this device has, including the message being handled; undefined until a device that starts now is connected. */
+  cursor(): Cursor | undefined {
+    const { cursor } = this.#inflow.positions;
+    return cursor === undefined ? undefined : copyCursor(cursor);
+  }
+
+  /**
+   * Resolves when everything missed has been handed over, for the first time. From then on the client looks after itself.
+   * @throws ParleyError when the server refuses for good, or on `close`.
+   */
+  connect(): Promise<void> {
+    if (this.#state === "closed") return Promise.reject(closedError());
+    this.#connecting ??= this.#start();
+    return this.#connecting;
+  }
+
+  /**
+   * Resolves when the message is durable, however many connections that takes. The same ref twice is one message (G2).
+   * @throws ParleyError refused for good; `unavailable` when the outbox is full, or the client was closed before the ack came.
+   */
+  send(input: { to: string; text: string; ref?: string }): Promise<SentFrame> {
+    const ref = input.ref ?? this.#refs.next();
+    const refusal = this.#refusalOf(ref, input.to, input.text);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      this.#sends.add({ ref, to: input.to, text: input.text }, { resolve, reject });
+      this.#pumpSends();
+    });
+  }
+
+  /** Tells the server, now or after the next connect, that the user has read up to `seq` there. */
+  markRead(conversation: string, seq: number): void {
+    if (
+      this.#state === "closed" ||
+      seq <= (this.#readsWaiting.get(conversation) ?? this.#readsSaid.get(conversation) ?? 0)
+    )
+      return;
+    this.#readsWaiting.set(conversation, seq);
+    this.#sayReads();
+  }
+
+  /** Finishes the message being handled, saves, says `received`, and ends. Sends without an ack reject; the same ref may be sent later. */
+  async close(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#isClosing = true;
+    this.#inflow.forgetWaiting();
+    this.#pager.stop();
+    await this.#handledWithin(CLOSE_WAIT_MS);
+    if (!this.#inflow.isHandling) await this.#progress.flush();
+    this.#end(closedError());
+  }
+
+  async #start(): Promise<void> {
+    const done = new Promise<void>((resolve, reject) => (this.#settleConnect = { resolve, reject }));
+    // It may be refused while the store is still loading, before anybody waits for it.
+    done.catch(() => {});
+    const stored = await this.#load();
+    if (stored !== undefined) this.#stored = copyCursor(stored);
+    this.#inflow.positions.load(stored === undefined ? undefined : copyCursor(stored));
+    this.#connection.start();
+    return done;
+  }
+
+  async #load(): Promise<Cursor | undefined> {
+    try {
+      return await this.#settings.cursorStore.load();
+    } catch (cause) {
+      this.#refused(new ParleyError("internal", `the cursor was not loaded: ${String(cause)}`, { cause }));
+      return undefined;
+    }
+  }
+
+  // ---- the connection's owner
+
+  #newConnection(): Connection {
+    const { url, transport, WebSocket: Socket, clock, random } = this.#settings;
+    const { connectTimeoutMs, backoffBaseMs, backoffMaxMs, socketRetryMs, pollWaitMs } = this.#settings;
+    const settled = () => this.#settled();
+    return new Connection(
+      {
+        ...{ url, transport, Socket, clock, random, connectTimeoutMs, backoffBaseMs, backoffMaxMs, socketRetryMs },
+        startPoll: (at, events) =>
+          startPoll({ server: this.#server(at), clock, waitMs: pollWaitMs, settled, limits: this.#limits }, events),
+      },
+      {
+        connecting: () => this.#become("connecting", { type: "connecting" }),
+        whenHandled: (go) => (this.#inflow.isIdle ? go() : void this.#whenHandled.push(go)),
+        opened: () => this.#hello(),
+        frame: (frame) => this.#arrived(frame),
+        acked: (sent) => this.#acked(sent),
+        down: () => this.#disconnected(),
+        offline: (reason, retryInMs) => this.#become("offline", { type: "offline", reason, retryInMs }),
+        refused: (error) => this.#refused(error),
+      },
+    );
+  }
+
+  #hello(): void {
+    this.#connections++;
+    this.#inflow.positions.begin();
+    const { cursor } = this.#inflow.positions;
+    const { token } = this.#settings;
+    this.#connection.send(
+      cursor === undefined ? { t: "hello", token } : { t: "hello", token, cursor: copyCursor(cursor) },
+    );
+  }
+
+  /** Acks and errors count on arrival; everything with a place in a stream waits for its turn. */
+  #arrived(frame: ServerFrame): void {
+    if (this.#isClosing) return;
+    switch (frame.t) {
+      case "sent":
+        this.#sends.acked(frame);
+        this.#inflow.acked(frame);
+        this.#inflow.push(frame);
+        return this.#pumpSends();
+      case "error":
+        return this.#sendRefused(frame);
+      case "bye":
+        return this.#connection.bye(frame);
+      case "pong":
+        return;
+      case "welcome":
+        this.#welcomed(frame);
+        return this.#inflow.push(frame);
+      default:
+        return this.#inflow.push(frame);
+    }
+  }
+
+  #welcomed(frame: WelcomeFrame): void {
+    if (frame.user !== "") this.#user = frame.user;
+    if (frame.device !== "") this.#device = frame.device;
+    this.#limits = frame.limits;
+    this.#connection.welcomed(frame.heartbeatMs);
+  }
+
+  #disconnected(): void {
+    this.#maySend = false;
+    this.#pager.stop();
+    this.#inflow.disconnected();
+    this.#sends.disconnected();
+    this.#cancelMembershipWait?.();
+    this.#cancelMembershipWait = undefined;
+    for (const [conversation, seq] of this.#readsSaid) {
+      if (!this.#readsWaiting.has(conversation)) this.#readsWaiting.set(conversation, seq);
+    }
+    this.#readsSaid.clear();
+    this.#whenSettled = [];
+  }
+
+  #refused(error: ParleyError): void {
+    this.#tell({ type: "error", error });
+    this.#end(error);
+  }
+
+  #end(error: ParleyError): void {
+    if (this.#state === "closed") return;
+    this.#connection.stop();
+    this.#disconnected();
+    this.#progress.end();
+    this.#cancelPause?.();
+    this.#sends.rejectAll(error);
+    this.#become("closed", { type: "closed" });
+    this.#settleConnect?.reject(error);
+    this.#settleConnect = undefined;
+  }
+
+  // ---- what comes in
+
+  #newInflow(): Inflow {
+    return new Inflow(this.#settings, {
+      drop: (reason) => this.#connection.drop(reason),
+      fetch: (stream, after) => this.#pager.fetch(stream, after),
+      handled: (stream, seq) => this.#progress.handled(stream, seq),
+      moved: () => this.#progress.moved(),
+      forget: (stream) => this.#progress.forget(stream),
+      ackedByMessage: (message) => this.#ackedByMessage(message),
+      live: () => this.#live(),
+      awaitingMembership: () => this.#armMembershipWait(),
+      idle: () => this.#idle(),
+    });
+  }
+
+  #newProgress(): Progress {
+    const {
+      cursorStore: store,
+      clock,
+      receivedIntervalMs: intervalMs,
+      receivedEntriesMax: entriesMax,
+    } = this.#settings;
+    return new Progress({
+      ...{ store, clock, intervalMs, entriesMax },
+      cursor: () => this.#inflow.positions.cursor,
+      isHandling: () => this.#inflow.isHandling,
+      send: (frame) => this.#sayReceived(frame),
+      onError: (cause) =>
+        this.#tell({
+          type: "error",
+          error: new ParleyError("internal", `the cursor was not saved: ${String(cause)}`, { cause }),
+        }),
+    });
+  }
+
+  #live(): void {
+    this.#maySend = true;
+    this.#restateStored();
+    this.#progress.connected();
+    this.#sayReads();
+    this.#pumpSends();
+  }
+
+  #restateStored(): void {
+    const stored = this.#stored;
+    if (stored === undefined) return;
+    this.#stored = undefined;
+    const { positions } = this.#inflow;
+    if (stored.timeline <= (positions.seqOf(TIMELINE) ?? 0)) this.#progress.restate(TIMELINE, stored.timeline);
+    for (const [group, { seq }] of Object.entries(stored.groups)) {
+      if (seq <= (positions.seqOf(group) ?? 0)) this.#progress.restate(group, seq);
+    }
+  }
+
+  /** Everything that came is handled. Runs once per frame on a quiet connection, so it asks cheap things first. */
+  #idle(): void {
+    if (this.#whenHandled.length > 0) for (const go of this.#whenHandled.splice(0)) go();
+    if (this.#inflow.positions.isPaging) return;
+    if (this.#maySend && this.#state === "connecting") this.#becomeLive();
+    if (this.#whenSettled.length > 0) for (const go of this.#whenSettled.splice(0)) go();
+  }
+
+  #becomeLive(): void {
+    this.#become("live", { type: "live", transport: this.#connection.transport?.kind ?? "socket" });
+    this.#settleConnect?.resolve();
+    this.#settleConnect = undefined;
+  }
+
+  /** For long poll: the cursor to go on with, when it is true and saved. */
+  async #settled(): Promise<Cursor | undefined> {
+    const { positions } = this.#inflow;
+    if (!this.#inflow.isIdle || positions.isPaging)
+      await new Promise<void>((resolve) => this.#whenSettled.push(resolve));
+    await this.#progress.flush();
+    return this.cursor();
+  }
+
+  /** Membership and group entries come from different logs, in either order; if the one that places the other does not come, ask again. */
+  #armMembershipWait(): void {
+    this.#cancelMembershipWait ??= this.#settings.clock.after(MEMBERSHIP_WAIT_MS, () => {
+      this.#cancelMembershipWait = undefined;
+      if (this.#inflow.positions.isAwaitingMembership)
+        this.#connection.drop("entries of an unknown group, and no membership");
+    });
+  }
+
+  // ---- what goes out
+
+  #refusalOf(ref: string, to: string, text: string): ParleyError | undefined {
+    if (this.#isClosing || this.#state === "closed") return closedError();
+    const pending = this.#sends.find(ref);
+    if (pending !== undefined) return new ParleyError("ref_conflict", `ref ${ref} is on its way already`);
+    if (this.#sends.isFull)
+      return new ParleyError("unavailable", `the outbox is full: ${this.#sends.size} sends wait for their acks`);
+    // A frame over the limit would cost the connection, not just the message. 6: what one character can take as JSON, escaped.
+    const { frameBytesMax } = this.#limits;
+    if ((text.length + to.length) * 6 < frameBytesMax - 256) return undefined;
+    const bytes = new TextEncoder().encode(JSON.stringify({ t: "send", ref, to, text, retry: true })).length;
+    return bytes <= frameBytesMax
+      ? undefined
+      : new ParleyError("too_large", `frame: ${bytes} bytes, at most ${frameBytesMax}`);
+  }
+
+  #pumpSends(): void {
+    if (!this.#maySend) return;
+    const { transport } = this.#connection;
+    if (transport === undefined) return;
+    const window = Math.min(this.#settings.sendWindow, transport.window ?? Number.POSITIVE_INFINITY);
+    const nowMs = this.#settings.clock.monotonicMs();
+    for (let frame = this.#sends.next(nowMs, window); frame !== undefined; frame = this.#sends.next(nowMs, window))
+      transport.send(frame);
+    if (this.#sends.pausedUntilMs > nowMs) this.#armPause(this.#sends.pausedUntilMs - nowMs);
+  }
+
+  #armPause(ms: number): void {
+    this.#cancelPause ??= this.#settings.clock.after(ms, () => {
+      this.#cancelPause = undefined;
+      this.#pumpSends();
+    });
+  }
+
+  /** An ack outside the order of entries, as long poll has it. */
+  #acked(sent: SentFrame): void {
+    this.#sends.acked(sent);
+    this.#inflow.acked(sent);
+    this.#pumpSends();
+  }
+
+  /** A resume brings back what was stored although its `sent` was lost. With another text it is not ours: the server will refuse the ref. */
+  #ackedByMessage(message: MessageFrame): boolean {
+    const { ref, id, conversation, seq, sentAt, text } = message;
+    const pending = ref === undefined ? undefined : this.#sends.find(ref);
+    if (ref === undefined || pending === undefined || pending.to !== conversation || pending.text !== text)
+      return false;
+    this.#sends.acked({ t: "sent", ref, id, conversation, seq, sentAt, duplicate: true });
+    this.#pumpSends();
+    return true;
+  }
+
+  #sendRefused(frame: ErrorFrame): void {
+    const error = new ParleyError(errorCodeOf(frame.code), frame.detail, { retryAfterMs: frame.retryAfterMs });
+    const outcome =
+      frame.ref === undefined ? "unknown" : this.#sends.refused(frame.ref, error, this.#settings.clock.monotonicMs());
+    if (outcome === "unknown") this.#tell({ type: "error", error });
+    this.#pumpSends();
+  }
+
+  #sayReceived(frame: ReceivedFrame): boolean {
+    const { transport } = this.#connection;
+    if (transport === undefined || !this.#maySend) return false;
+    if (transport.carriesMarks) transport.send(frame);
+    return true;
+  }
+
+  #sayReads(): void {
+    const { transport } = this.#connection;
+    if (!this.#maySend || transport === undefined || !transport.carriesMarks) return;
+    for (const [conversation, seq] of this.#readsWaiting) {
+      transport.send({ t: "read", conversation, seq });
+      this.#readsSaid.set(conversation, seq);
+    }
+    this.#readsWaiting.clear();
+  }
+
+  // ----
+
+  #server(url: string): Server {
+    return { url, token: this.#settings.token, fetch: this.#settings.fetch };
+  }
+
+  #handledWithin(ms: number): Promise<void> {
+    if (this.#inflow.isIdle) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#settings.clock.after(ms, resolve);
+      this.#whenHandled.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  #become(state: ClientState, event: ClientEvent): void {
+    this.#state = state;
+    this.#tell(event);
+  }
+
+  #tell(event: ClientEvent): void {
+    tell(this.#settings.onEvent, event);
+  }
+}
+
+function closedError(): ParleyError {
+  return new ParleyError(
+    "unavailable",
+    "the client was closed; what had no ack may have been sent: send it again with the same ref",
+  );
+}

@@ -1,0 +1,279 @@
+/**
+ * Keeps one transport alive: attempts, deadlines, heartbeat, backoff, the choice between socket and long poll, and the way back to a
+ * socket. It knows nothing of streams or messages.
+ *
+ * Invariants
+ * - At most one transport is in use; a probe for a socket (while polling) is in use only after it has opened and the poll is closed.
+ * - Everything that belongs to an attempt checks the attempt's number, so that nothing of an old one reaches the owner.
+ * - After a close code of 4500 and above, and after `stop`, there is no further attempt.
+ */
+import { CLOSE, mayReconnect, type ErrorCode } from "../protocol/codes.ts";
+import type { ByeFrame, ClientFrame, SentFrame, ServerFrame } from "../protocol/frames.ts";
+import { Backoff } from "./backoff.ts";
+import type { ClientClock } from "./clock.ts";
+import { ParleyError } from "./errors.ts";
+import { startSocket, type SocketConstructor } from "./socket-transport.ts";
+import type { Transport, TransportEvents } from "./transport.ts";
+
+export type ConnectionOptions = {
+  url: string;
+  transport: "auto" | "socket" | "poll";
+  Socket: SocketConstructor | undefined;
+  startPoll(url: string, events: TransportEvents): Transport;
+  clock: ClientClock;
+  random: () => number;
+  connectTimeoutMs: number;
+  backoffBaseMs: number;
+  backoffMaxMs: number;
+  /** First wait before trying a socket again while polling; doubles up to a minute. */
+  socketRetryMs: number;
+};
+
+export type ConnectionOwner = {
+  connecting(): void;
+  /** Runs `go` when frames of the last connection are handled, so that the cursor says so. */
+  whenHandled(go: () => void): void;
+  /** Say `hello`. */
+  opened(): void;
+  frame(frame: ServerFrame): void;
+  acked(sent: SentFrame): void;
+  down(): void;
+  offline(reason: string, retryInMs: number): void;
+  /** For good. */
+  refused(error: ParleyError): void;
+};
+
+const NETWORK_LOST = 1006;
+/** A connection that lived this long was a good one: the next failure starts counting anew. */
+const STABLE_MS = 5000;
+const SOCKET_FAILURES_BEFORE_POLL = 2;
+const PROBE_MS_MAX = 60_000;
+/** Silence is counted in halves of the heartbeat: ping after one whole, gone after two. */
+const TICKS_PER_HEARTBEAT = 2;
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #owner: ConnectionOwner;
+  readonly #backoff: Backoff;
+  #url: string;
+  #attempt = 0;
+  #isStopped = false;
+  #transport: Transport | undefined;
+  #lastKind: "socket" | "poll" | undefined;
+  #socketFailures = 0;
+  #welcomedAtMs: number | undefined;
+  #silentTicks = 0;
+  #probeMs: number;
+  #probe: Transport | undefined;
+  /** Deadline, heartbeat or backoff: never two at once. */
+  #cancelTimer: (() => void) | undefined;
+  #cancelProbe: (() => void) | undefined;
+
+  constructor(options: ConnectionOptions, owner: ConnectionOwner) {
+    this.#options = options;
+    this.#owner = owner;
+    this.#url = options.url;
+    this.#probeMs = options.socketRetryMs;
+    this.#backoff = new Backoff(options.random, options.backoffBaseMs, options.backoffMaxMs);
+  }
+
+  /** Where calls go now; `bye` may have named another node. */
+  get url(): string {
+    return this.#url;
+  }
+
+  get transport(): Transport | undefined {
+    return this.#transport;
+  }
+
+  start(): void {
+    if (this.#isStopped) return;
+    const attempt = ++this.#attempt;
+    this.#owner.connecting();
+    this.#owner.whenHandled(() => {
+      if (attempt === this.#attempt) this.#open(attempt);
+    });
+  }
+
+  send(frame: ClientFrame): void {
+    this.#transport?.send(frame);
+  }
+
+  /** `welcome` arrived. */
+  welcomed(heartbeatMs: number): void {
+    const kind = this.#transport?.kind;
+    this.#welcomedAtMs = this.#options.clock.monotonicMs();
+    if (kind === "socket") {
+      this.#socketFailures = 0;
+      this.#probeMs = this.#options.socketRetryMs;
+    }
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#silentTicks = 0;
+    if (heartbeatMs > 0) this.#beat(heartbeatMs / TICKS_PER_HEARTBEAT);
+    if (kind === "poll" && this.#options.transport === "auto" && this.#options.Socket !== undefined)
+      this.#armProbe(this.#options.Socket);
+  }
+
+  /** The server says goodbye; the close that follows needs no waiting for. */
+  bye(frame: ByeFrame): void {
+    this.#down(frame.code, frame.reason, frame);
+  }
+
+  /** Something is wrong with this connection: resume on another. */
+  drop(reason: string): void {
+    if (this.#transport !== undefined) this.#down(NETWORK_LOST, reason);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#clear();
+  }
+
+  #open(attempt: number): void {
+    const kind = this.#choose();
+    if (kind === "socket" && this.#options.Socket === undefined)
+      return this.#refuse("bad_request", "this platform has no WebSocket: pass one");
+    this.#lastKind = kind;
+    this.#armDeadline();
+    const events = this.#events(attempt);
+    try {
+      this.#transport =
+        kind === "socket" && this.#options.Socket !== undefined
+          ? startSocket(this.#options.Socket, this.#url, events)
+          : this.#options.startPoll(this.#url, events);
+    } catch (error) {
+      this.#down(NETWORK_LOST, `no connection to ${this.#url}: ${String(error)}`);
+    }
+  }
+
+  #choose(): "socket" | "poll" {
+    if (this.#options.transport !== "auto") return this.#options.transport;
+    if (this.#options.Socket === undefined) return "poll";
+    return this.#socketFailures >= SOCKET_FAILURES_BEFORE_POLL && this.#lastKind === "socket" ? "poll" : "socket";
+  }
+
+  #events(attempt: number): TransportEvents {
+    const isCurrent = () => attempt === this.#attempt;
+    return {
+      opened: () => {
+        if (isCurrent()) this.#owner.opened();
+      },
+      frame: (frame) => {
+        if (!isCurrent()) return;
+        this.#silentTicks = 0;
+        this.#owner.frame(frame);
+      },
+      acked: (sent) => {
+        if (isCurrent()) this.#owner.acked(sent);
+      },
+      closed: (code, reason) => {
+        if (isCurrent()) this.#down(code, reason);
+      },
+    };
+  }
+
+  #armDeadline(): void {
+    const { connectTimeoutMs } = this.#options;
+    this.#cancelTimer = this.#options.clock.after(connectTimeoutMs, () =>
+      this.#down(NETWORK_LOST, `no welcome within ${connectTimeoutMs} ms`),
+    );
+  }
+
+  #beat(tickMs: number): void {
+    this.#cancelTimer = this.#options.clock.after(tickMs, () => {
+      this.#silentTicks++;
+      if (this.#silentTicks >= 2 * TICKS_PER_HEARTBEAT) return this.#down(NETWORK_LOST, "the server fell silent");
+      if (this.#silentTicks >= TICKS_PER_HEARTBEAT) this.send({ t: "ping" });
+      this.#beat(tickMs);
+    });
+  }
+
+  #down(code: number, reason: string, bye?: ByeFrame): void {
+    const wasWelcomed = this.#welcomedAtMs !== undefined;
+    const wasStable = wasWelcomed && this.#options.clock.monotonicMs() - (this.#welcomedAtMs ?? 0) >= STABLE_MS;
+    if (this.#lastKind === "socket" && !wasWelcomed && bye === undefined && code < CLOSE.goingAway)
+      this.#socketFailures++;
+    this.#clear();
+    this.#owner.down();
+    if (this.#isStopped) return;
+    if (!mayReconnect(code)) {
+      this.#refuse(codeOfClose(code), `closed with ${code}: ${reason}`);
+      return;
+    }
+    if (wasStable) this.#backoff.reset();
+    // A node that sent us elsewhere is followed once; when nobody answers there, back to where we began.
+    this.#url = bye?.url === undefined ? (wasWelcomed ? this.#url : this.#options.url) : bye.url.replace(/^ws/, "http");
+    const retryInMs = this.#backoff.nextMs(bye?.afterMs);
+    this.#owner.offline(reason === "" ? `closed with ${code}` : reason, retryInMs);
+    this.#cancelTimer = this.#options.clock.after(retryInMs, () => this.start());
+  }
+
+  #refuse(code: ErrorCode, detail: string): void {
+    this.#isStopped = true;
+    this.#owner.refused(new ParleyError(code, detail));
+  }
+
+  #clear(): void {
+    this.#attempt++;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#cancelProbe?.();
+    this.#cancelProbe = undefined;
+    this.#probe?.close();
+    this.#probe = undefined;
+    const transport = this.#transport;
+    this.#transport = undefined;
+    this.#welcomedAtMs = undefined;
+    transport?.close();
+  }
+
+  #armProbe(Socket: SocketConstructor): void {
+    this.#cancelProbe = this.#options.clock.after(this.#probeMs, () => this.#startProbe(Socket));
+    this.#probeMs = Math.min(PROBE_MS_MAX, this.#probeMs * 2);
+  }
+
+  /** Tries a socket beside the working poll, and moves over only when it has opened. */
+  #startProbe(Socket: SocketConstructor): void {
+    const failed = () => {
+      this.#cancelProbe?.();
+      this.#probe?.close();
+      this.#probe = undefined;
+      this.#armProbe(Socket);
+    };
+    const none = () => {};
+    let events: TransportEvents = { opened: none, frame: none, acked: none, closed: failed };
+    try {
+      const probe = startSocket(Socket, this.#url, {
+        opened: () => (events = this.#promote(probe)),
+        frame: (frame) => events.frame(frame),
+        acked: none,
+        closed: (code, reason) => events.closed(code, reason),
+      });
+      this.#probe = probe;
+      this.#cancelProbe = this.#options.clock.after(this.#options.connectTimeoutMs, failed);
+    } catch {
+      this.#armProbe(Socket);
+    }
+  }
+
+  #promote(probe: Transport): TransportEvents {
+    this.#probe = undefined;
+    this.#clear();
+    this.#owner.down();
+    this.#transport = probe;
+    this.#lastKind = "socket";
+    const attempt = this.#attempt;
+    this.#armDeadline();
+    this.#owner.connecting();
+    this.#owner.whenHandled(() => {
+      if (attempt === this.#attempt) this.#owner.opened();
+    });
+    return this.#events(attempt);
+  }
+}
+
+function codeOfClose(code: number): ErrorCode {
+  if (code === CLOSE.badToken || code === CLOSE.loggedOut) return "unauthorized";
+  return code === CLOSE.tooManyRefused ? "rate_limited" : "bad_request";
+}

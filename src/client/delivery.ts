@@ -1,0 +1,70 @@
+/**
+ * One thing after another: frames in the order they came, each finished before the next begins. Where nothing has to be waited for, a frame
+ * is handled inside the call that brought it, without a promise.
+ *
+ * `handle` must not throw or reject; what it does about a failing application is its own matter.
+ */
+import type { ServerFrame } from "../protocol/frames.ts";
+import { Fifo } from "./fifo.ts";
+import type { Entry } from "./positions.ts";
+
+/** An entry that was paged, and the end of a page up to `after`; `isLast`: the server has nothing behind it. */
+export type PagedItem =
+  { t: "paged"; stream: string; frame: Entry } | { t: "pageEnd"; stream: string; after: number; isLast: boolean };
+export type Item = ServerFrame | PagedItem;
+
+export class Delivery {
+  readonly #handle: (item: Item) => void | Promise<void>;
+  readonly #onIdle: () => void;
+  readonly #queue = new Fifo<Item>();
+  #isBusy = false;
+
+  /** `onIdle` runs each time everything that came has been handled. */
+  constructor(handle: (item: Item) => void | Promise<void>, onIdle: () => void) {
+    this.#handle = handle;
+    this.#onIdle = onIdle;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isBusy && this.#queue.length === 0;
+  }
+
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  push(item: Item): void {
+    if (this.#isBusy || this.#queue.length > 0) this.#queue.push(item);
+    else this.#run(item);
+  }
+
+  /** For frames that were held and are due now, before whatever came after them. Only from inside `handle`. */
+  pushFront(items: readonly Item[]): void {
+    if (items.length > 0) this.#queue.pushFront(items);
+  }
+
+  /** Drops everything from the first item on that `isEnd` accepts. */
+  cut(isEnd: (item: Item) => boolean): void {
+    this.#queue.cut(isEnd);
+  }
+
+  #run(first: Item): void {
+    for (let item: Item | undefined = first; item !== undefined; item = this.#queue.shift()) {
+      this.#isBusy = true;
+      const unfinished = this.#handle(item);
+      if (unfinished !== undefined) {
+        void unfinished.then(() => this.#resume());
+        return;
+      }
+      this.#isBusy = false;
+    }
+    this.#onIdle();
+  }
+
+  #resume(): void {
+    this.#isBusy = false;
+    const next = this.#queue.shift();
+    if (next === undefined) this.#onIdle();
+    else this.#run(next);
+  }
+}

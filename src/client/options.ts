@@ -1,0 +1,88 @@
+import type { Cursor, Limits, WireMessage } from "../protocol/frames.ts";
+import { browserClock, type ClientClock } from "./clock.ts";
+import { MemoryCursorStore, type CursorStore } from "./cursor-store.ts";
+import type { ClientEvent } from "./events.ts";
+import type { Fetch } from "./http.ts";
+import type { SocketConstructor } from "./socket-transport.ts";
+
+export type ClientOptions = {
+  /** `http://host:port`, of any node. */
+  url: string;
+  token: string;
+  /** Default: in memory. */
+  cursorStore?: CursorStore;
+  /** Where a device without a stored cursor begins: with what comes from now on (default), or with everything there is. */
+  from?: "now" | "start";
+  /** `auto` (default): a socket, and long poll where a socket cannot be had. */
+  transport?: "auto" | "socket" | "poll";
+  /** Marks first sends with `retry` too: for programs that run again with the same refs. */
+  retryFirst?: boolean;
+  /**
+   * Each message, once and in order; the next one waits for the promise. `cursor` includes this message and holds still until then: store both
+   * in one transaction to have each message once even through a crash. It is the client's own object: copy what is to be kept, change nothing.
+   * To throw, or reject, says that the message was not taken: the connection is resumed and the same message comes again.
+   */
+  onMessage?: (message: WireMessage, cursor: Cursor) => void | Promise<void>;
+  onEvent?: (event: ClientEvent) => void;
+  /** Sends in flight at once. */
+  sendWindow?: number;
+  /** Sends waiting or in flight; beyond it `send` rejects with `unavailable`. */
+  outboxMax?: number;
+  /** Frames that may wait for a slow `onMessage`; beyond it the connection is dropped, and resumed when they are handled. */
+  inboxMax?: number;
+  /** `received` and the cursor's saving: at most once in so long, or when a stream has so many new entries. */
+  receivedIntervalMs?: number;
+  receivedEntriesMax?: number;
+  /** From an attempt's begin to `welcome`. */
+  connectTimeoutMs?: number;
+  /** The n-th wait is random below `min(backoffMaxMs, backoffBaseMs * 2^n)`. */
+  backoffBaseMs?: number;
+  backoffMaxMs?: number;
+  /** While polling: the first wait before a socket is tried again. */
+  socketRetryMs?: number;
+  pollWaitMs?: number;
+  clock?: ClientClock;
+  /** In [0, 1), like `Math.random`. */
+  random?: () => number;
+  WebSocket?: SocketConstructor;
+  fetch?: Fetch;
+};
+
+export type Settings = Required<Omit<ClientOptions, "WebSocket">> & { WebSocket: SocketConstructor | undefined };
+
+export function settingsOf(options: ClientOptions): Settings {
+  return {
+    cursorStore: new MemoryCursorStore(),
+    from: "now",
+    transport: "auto",
+    retryFirst: false,
+    onMessage: () => {},
+    onEvent: () => {},
+    sendWindow: 64,
+    outboxMax: 10_000,
+    inboxMax: 20_000,
+    receivedIntervalMs: 50,
+    receivedEntriesMax: 64,
+    connectTimeoutMs: 10_000,
+    backoffBaseMs: 250,
+    backoffMaxMs: 30_000,
+    socketRetryMs: 1000,
+    pollWaitMs: 25_000,
+    clock: browserClock,
+    random: Math.random,
+    fetch: (url, init) => globalThis.fetch(url, init),
+    ...options,
+    WebSocket: options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined),
+  };
+}
+
+/** Until a `welcome` says otherwise. */
+export const ASSUMED_LIMITS: Limits = {
+  frameBytesMax: 65_536,
+  textBytesMax: 16_384,
+  groupMembersMax: 1000,
+  groupReceiptsMembersMax: 32,
+  sendsPerSecond: 200,
+  sendsBurst: 1000,
+  resumeEntriesMax: 10_000,
+};

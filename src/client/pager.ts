@@ -1,0 +1,79 @@
+/**
+ * Pages the entries that a `gap` names, one page at a time: the next one is asked for when the last one was handled, so that a large gap
+ * costs one page of memory. Asks again for as long as the server might still answer; a final refusal ends the gap.
+ */
+import type { ServerFrame } from "../protocol/frames.ts";
+import { Backoff } from "./backoff.ts";
+import type { ClientClock } from "./clock.ts";
+import type { PagedItem } from "./delivery.ts";
+import { isTransient, ParleyError } from "./errors.ts";
+import { entries, type Server } from "./http.ts";
+import { streamOf, TIMELINE, type Entry } from "./positions.ts";
+
+const PAGE_ENTRIES = 200;
+
+export type PagerOptions = {
+  server(): Server;
+  clock: ClientClock;
+  backoff(): Backoff;
+  push(item: PagedItem): void;
+};
+
+export class Pager {
+  readonly #options: PagerOptions;
+  #generation = 0;
+
+  constructor(options: PagerOptions) {
+    this.#options = options;
+  }
+
+  /** Pages on the way do not arrive any more. */
+  stop(): void {
+    this.#generation++;
+  }
+
+  fetch(stream: string, after: number): void {
+    void this.#fetch(stream, after, this.#generation, this.#options.backoff());
+  }
+
+  async #fetch(stream: string, after: number, generation: number, backoff: Backoff): Promise<void> {
+    const { server, clock, push } = this.#options;
+    const query = { after, limit: PAGE_ENTRIES };
+    try {
+      const page = await entries(server(), stream === TIMELINE ? query : { ...query, conversation: stream });
+      if (generation !== this.#generation) return;
+      for (const frame of page.frames) if (isEntryOf(frame, stream)) push({ t: "paged", stream, frame });
+      push({ t: "pageEnd", stream, after: page.after, isLast: !page.more || page.after <= after });
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      if (isFinal(error)) return push({ t: "pageEnd", stream, after, isLast: true });
+      const retryAfterMs = error instanceof ParleyError ? error.retryAfterMs : undefined;
+      clock.after(backoff.nextMs(retryAfterMs), () => {
+        if (generation === this.#generation) void this.#fetch(stream, after, generation, backoff);
+      });
+    }
+  }
+}
+
+/** The user may not see these entries, or they do not exist. A dead token is the connection's business: it will end. */
+function isFinal(error: unknown): boolean {
+  return (
+    error instanceof ParleyError &&
+    !isTransient(error.code) &&
+    error.status >= 400 &&
+    error.status < 500 &&
+    error.status !== 401
+  );
+}
+
+function isEntryOf(frame: ServerFrame, stream: string): frame is Entry {
+  switch (frame.t) {
+    case "message":
+    case "sent":
+    case "membership":
+    case "group":
+      return streamOf(frame) === stream;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Messages on their way out: what waits, what is in flight, what must go again. Pure: no sockets, no timers; the caller asks `next` for a
+ * frame whenever it can send, and reports acks, refusals and lost connections.
+ *
+ * Invariants
+ * - Frames leave in the order of `add`. What was sent before and must go again leaves before anything that was never sent.
+ * - An entry ends exactly once: resolved by its ack, or rejected by a final refusal or the end of the client.
+ * - At most `max` entries wait or fly.
+ */
+import type { SendFrame, SentFrame } from "../protocol/frames.ts";
+import { isTransient, ParleyError } from "./errors.ts";
+import { Fifo } from "./fifo.ts";
+
+export type Outgoing = { ref: string; to: string; text: string };
+type Settle = { resolve(sent: SentFrame): void; reject(error: ParleyError): void };
+type Entry = Outgoing & Settle & { order: number; state: "waiting" | "flying" | "done"; wasSent: boolean };
+
+/** How long to pause when a server that asks for patience does not say how much. */
+const PAUSE_MS_DEFAULT = 1000;
+
+export class SendQueue {
+  readonly #max: number;
+  readonly #marksFirst: boolean;
+  /** In the order of `add`: a Map keeps it. */
+  readonly #byRef = new Map<string, Entry>();
+  readonly #fresh = new Fifo<Entry>();
+  /** Sent before, to be sent again; ascending by `order`, all below whatever is in `#fresh`. */
+  #again: Entry[] = [];
+  #flying = 0;
+  #order = 0;
+  #pausedUntilMs = 0;
+
+  constructor(options: { max: number; marksFirst: boolean }) {
+    this.#max = options.max;
+    this.#marksFirst = options.marksFirst;
+  }
+
+  get size(): number {
+    return this.#byRef.size;
+  }
+
+  get isFull(): boolean {
+    return this.#byRef.size >= this.#max;
+  }
+
+  get pausedUntilMs(): number {
+    return this.#pausedUntilMs;
+  }
+
+  find(ref: string): Outgoing | undefined {
+    return this.#byRef.get(ref);
+  }
+
+  add(message: Outgoing, settle: Settle): void {
+    const entry: Entry = { ...message, ...settle, order: this.#order++, state: "waiting", wasSent: false };
+    this.#byRef.set(entry.ref, entry);
+    this.#fresh.push(entry);
+  }
+
+  /** The next frame to send, now in flight; undefined when nothing waits, the window is full or the server asked for a pause. */
+  next(nowMs: number, window: number): SendFrame | undefined {
+    if (this.#flying >= window || nowMs < this.#pausedUntilMs) return undefined;
+    const entry = this.#take();
+    if (entry === undefined) return undefined;
+    const isRetry = entry.wasSent || this.#marksFirst;
+    entry.state = "flying";
+    entry.wasSent = true;
+    this.#flying++;
+    const frame: SendFrame = { t: "send", ref: entry.ref, to: entry.to, text: entry.text };
+    if (isRetry) frame.retry = true;
+    return frame;
+  }
+
+  /** @returns whether this ref was pending here. */
+  acked(sent: SentFrame): boolean {
+    const entry = this.#end(sent.ref);
+    entry?.resolve(sent);
+    return entry !== undefined;
+  }
+
+  /** `again`: it waits for the pause to end. `final`: its sender has the error. `unknown`: not pending here. */
+  refused(ref: string, error: ParleyError, nowMs: number): "again" | "final" | "unknown" {
+    const entry = this.#byRef.get(ref);
+    if (entry === undefined) return "unknown";
+    if (!isTransient(error.code)) {
+      this.#end(ref);
+      entry.reject(error);
+      return "final";
+    }
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, nowMs + (error.retryAfterMs ?? PAUSE_MS_DEFAULT));
+    if (entry.state === "flying") {
+      entry.state = "waiting";
+      this.#flying--;
+      this.#insertAgain(entry);
+    }
+    return "again";
+  }
+
+  /** The connection is gone: nobody knows what became of what was in flight. */
+  disconnected(): void {
+    this.#again = [];
+    for (const entry of this.#byRef.values()) {
+      // `#byRef` is in send order and nothing is sent out of order, so the first one never sent ends the search.
+      if (!entry.wasSent) break;
+      entry.state = "waiting";
+      this.#again.push(entry);
+    }
+    this.#flying = 0;
+  }
+
+  rejectAll(error: ParleyError): void {
+    for (const entry of [...this.#byRef.values()]) {
+      this.#end(entry.ref);
+      entry.reject(error);
+    }
+  }
+
+  #take(): Entry | undefined {
+    // Entries acked while they waited (their message came with a resume) are skipped here instead of being searched for there.
+    while (this.#again.length > 0) {
+      const entry = this.#again.shift();
+      if (entry?.state === "waiting") return entry;
+    }
+    for (let entry = this.#fresh.shift(); entry !== undefined; entry = this.#fresh.shift()) {
+      if (entry.state === "waiting") return entry;
+    }
+    return undefined;
+  }
+
+  #insertAgain(entry: Entry): void {
+    let at = this.#again.length;
+    while (at > 0 && (this.#again[at - 1]?.order ?? 0) > entry.order) at--;
+    this.#again.splice(at, 0, entry);
+  }
+
+  #end(ref: string): Entry | undefined {
+    const entry = this.#byRef.get(ref);
+    if (entry === undefined) return undefined;
+    this.#byRef.delete(ref);
+    if (entry.state === "flying") this.#flying--;
+    entry.state = "done";
+    return entry;
+  }
+}
