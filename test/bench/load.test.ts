@@ -113,7 +113,9 @@ test("one lost message fails the run", async () => {
     send(frame);
   });
   const load = await connectedLoad(port);
-  await expect(load.openLoop(300, 10, 100)).rejects.toThrow(/got \d+ messages, \w+ sent \d+|1 messages were not delivered/);
+  await expect(load.openLoop(300, 10, 100)).rejects.toThrow(
+    /got \d+ messages, \w+ sent \d+|1 messages were not delivered/,
+  );
 });
 
 test("a refused send fails the run with what the server said", async () => {

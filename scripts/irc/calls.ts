@@ -1,0 +1,26 @@
+/** HTTP calls that outlive a server: repeated while it is down or asks for patience, until the import as a whole is given up. */
+import { withRetries, type Server } from "../../src/client/http.ts";
+
+const CALL_MS = 30_000;
+const DOWN_WAIT_MS = 250;
+
+export type Calls = {
+  /** `request` must be one that may be repeated. Resolves with its first answer that waiting would not change. */
+  call<T>(as: { token?: string; apiKey?: string }, request: (server: Server) => Promise<T>): Promise<T>;
+};
+
+export function startCalls(url: string, signal: AbortSignal, onAnswer: () => void): Calls {
+  return {
+    async call(as, request) {
+      const attempt = async () => {
+        signal.throwIfAborted();
+        const timeout = new AbortController();
+        const timer = setTimeout(() => timeout.abort(), CALL_MS);
+        return request({ url, ...as, signal: timeout.signal }).finally(() => clearTimeout(timer));
+      };
+      const answer = await withRetries(attempt, { attempts: Number.POSITIVE_INFINITY, waitMsDefault: DOWN_WAIT_MS });
+      onAnswer();
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,226 @@
+/** The import from beginning to end: users, groups, everybody online, the lines, what arrives, and with `verify` all of it read back. */
+import { readFileSync } from "node:fs";
+import { ProgressBar, type ProgressOutput } from "../progress-bar.ts";
+import { Accounts } from "./accounts.ts";
+import { startCalls } from "./calls.ts";
+import { expectationsOf, type Expectations } from "./expectations.ts";
+import { openGroups } from "./groups.ts";
+import type { ImportOptions } from "./options.ts";
+import { dateOfFile, parseDay } from "./parse.ts";
+import { Patience } from "./patience.ts";
+import { People } from "./people.ts";
+import { planImport, type Plan } from "./plan.ts";
+import { playLines } from "./play.ts";
+import { addDifferences, noDifferences, type Differences } from "./stream-check.ts";
+import { sidesToRead, verifyHistory, type HistoryResult } from "./verify-history.ts";
+import { verifyResume, type ResumeResult } from "./verify-resume.ts";
+
+export type ImportPhase = "users" | "groups" | "online" | "messages" | "arriving" | "history" | "resume";
+/** For whoever wants to interfere at a moment of its choice. */
+export type ImportHooks = { onProgress?: (phase: ImportPhase, done: number, total: number) => void };
+
+export type ImportResult = {
+  users: number;
+  groups: number;
+  /** Direct and group messages played. */
+  direct: number;
+  group: number;
+  /** Messages handed to other people's online clients. */
+  deliveries: number;
+  deliveriesExpected: number;
+  seconds: number;
+  /** From the first line sent to the last ack, and to the last delivery. */
+  ackedSeconds: number;
+  deliveredSeconds: number;
+  lost: number;
+  duplicated: number;
+  misordered: number;
+  /** Lines of the files that are no messages. */
+  skippedLines: number;
+  verified: boolean;
+  /** Where the last three come from. Without `verify` only `live` is known. */
+  checks: { live: Differences; history?: Differences; resume?: Differences };
+  historyPages?: number;
+  resumedDevices?: number;
+  resumedMessages?: number;
+};
+
+export function readPlan(files: string[]): Plan {
+  return planImport(files.map((file) => parseDay(dateOfFile(file), readFileSync(file, "utf8"))));
+}
+
+export async function runImport(
+  plan: Plan,
+  options: ImportOptions,
+  output: ProgressOutput,
+  hooks: ImportHooks = {},
+): Promise<ImportResult> {
+  const patience = new Patience(options.giveUpAfterMs);
+  const run = new ImportRun(plan, options, patience, new ProgressBar("users", plan.users.length, output), hooks);
+  try {
+    return await patience.guard(run.all());
+  } finally {
+    patience.end();
+    await run.end();
+  }
+}
+
+class ImportRun {
+  private readonly expectations: Expectations;
+  private people: People | undefined;
+  private phase: ImportPhase = "users";
+  private done = 0;
+  private total: number;
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly options: ImportOptions,
+    private readonly patience: Patience,
+    private readonly progress: ProgressBar,
+    private readonly hooks: ImportHooks,
+  ) {
+    this.expectations = expectationsOf(plan);
+    this.total = plan.users.length;
+  }
+
+  async all(): Promise<ImportResult> {
+    const { plan, options, patience } = this;
+    const began = performance.now();
+    const calls = startCalls(options.url, patience.signal, () => patience.touch());
+    const accounts = new Accounts(calls, options.apiKey);
+    const tokens = await accounts.open(plan.users, () => this.step());
+    this.begin("groups", plan.groups.length);
+    await openGroups(calls, plan.groups, tokens, () => this.step());
+    const people = await this.goOnline(tokens);
+    const playBegan = performance.now();
+    const ids = await this.play(people);
+    const ackedSeconds = secondsSince(playBegan);
+    await this.arrive(people);
+    const deliveredSeconds = secondsSince(playBegan);
+    const history = options.verify ? await this.readHistory(ids, tokens, calls) : undefined;
+    const resume = history === undefined ? undefined : await this.resumeAll(accounts, calls, history);
+    this.progress.finish();
+    const live = liveDifferences(people, plan, history);
+    return {
+      ...resultOf(plan, people, live, history, resume),
+      seconds: secondsSince(began),
+      ackedSeconds,
+      deliveredSeconds,
+    };
+  }
+
+  async end(): Promise<void> {
+    await this.people?.close();
+  }
+
+  private async goOnline(tokens: Map<string, string>): Promise<People> {
+    this.begin("online", this.plan.users.length);
+    const people = new People(this.options.url, tokens, this.expectations.conversationsOf, () => this.patience.touch());
+    this.people = people;
+    await people.connect(this.plan.users, () => this.step());
+    return people;
+  }
+
+  private play(people: People): Promise<string[]> {
+    const { plan, options, patience } = this;
+    this.begin("messages", plan.lines.length);
+    return playLines(people, plan.lines, {
+      ...options,
+      signal: patience.signal,
+      onAcked: () => this.step(1, `${people.deliveries} delivered`),
+      onWaiting: () => patience.touch(),
+    });
+  }
+
+  /** Until all is there, or nothing more comes. */
+  private async arrive(people: People): Promise<void> {
+    this.begin("arriving", this.plan.deliveries);
+    this.step(people.deliveries);
+    while (people.deliveries < this.plan.deliveries && this.patience.idleMs < this.options.settleMs) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const more = people.deliveries - this.done;
+      if (more > 0) this.step(more);
+    }
+  }
+
+  private async readHistory(
+    ids: string[],
+    tokens: Map<string, string>,
+    calls: ReturnType<typeof startCalls>,
+  ): Promise<HistoryResult> {
+    const { plan, expectations } = this;
+    const membersMax = this.options.verifyMembers;
+    this.begin("history", sidesToRead(plan, expectations, membersMax));
+    return verifyHistory({ plan, expectations, ids, tokens, calls, membersMax, onConversation: () => this.step() });
+  }
+
+  private async resumeAll(
+    accounts: Accounts,
+    calls: ReturnType<typeof startCalls>,
+    history: HistoryResult,
+  ): Promise<ResumeResult> {
+    this.begin("resume", this.plan.users.length);
+    const { conversationsOf } = this.expectations;
+    return verifyResume({
+      url: this.options.url,
+      accounts,
+      calls,
+      conversationsOf,
+      expected: history.expected,
+      onMessage: () => this.patience.touch(),
+      onDevice: () => this.step(),
+    });
+  }
+
+  private begin(phase: ImportPhase, total: number): void {
+    this.phase = phase;
+    this.done = 0;
+    this.total = total;
+    this.patience.touch();
+    this.progress.phase(phase, total);
+  }
+
+  private step(by = 1, note?: string): void {
+    this.done += by;
+    this.patience.touch();
+    this.progress.set(this.done, note);
+    this.hooks.onProgress?.(this.phase, this.done, this.total);
+  }
+}
+
+/** With history, device by device and message by message; without it, by the counts. */
+function liveDifferences(people: People, plan: Plan, history: HistoryResult | undefined): Differences {
+  const sum = noDifferences();
+  for (const [user, view] of people.views) {
+    addDifferences(
+      sum,
+      history === undefined ? view.seenWrong() : view.compare(history.expected.get(user) ?? new Map()),
+    );
+  }
+  if (history === undefined) sum.lost = Math.max(0, plan.deliveries - people.deliveries);
+  return sum;
+}
+
+function resultOf(plan: Plan, people: People, live: Differences, history?: HistoryResult, resume?: ResumeResult) {
+  const sum = noDifferences();
+  for (const part of [live, history?.differences, resume?.differences])
+    if (part !== undefined) addDifferences(sum, part);
+  return {
+    users: plan.users.length,
+    groups: plan.groups.length,
+    direct: plan.direct,
+    group: plan.group,
+    deliveries: people.deliveries,
+    deliveriesExpected: plan.deliveries,
+    ...sum,
+    skippedLines: plan.skipped,
+    verified: resume !== undefined,
+    checks: { live, ...(history && { history: history.differences }), ...(resume && { resume: resume.differences }) },
+    ...(history && { historyPages: history.pages }),
+    ...(resume && { resumedDevices: resume.devices, resumedMessages: resume.messages }),
+  };
+}
+
+function secondsSince(beganMs: number): number {
+  return Math.round(performance.now() - beganMs) / 1000;
+}

@@ -1,0 +1,109 @@
+/** The command line of the import. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+
+export type ImportOptions = {
+  files: string[];
+  url: string;
+  apiKey: string | undefined;
+  speed: "max" | "real";
+  verify: boolean;
+  /** Members of each group whose history pages are read; every user's device is resumed whatever this says. */
+  verifyMembers: number;
+  window: number;
+  giveUpAfterMs: number;
+  settleMs: number;
+};
+
+export const HELP = `usage: bun scripts/import-irc.ts FILES… --url http://HOST:PORT [options]
+
+Plays IRC logs through a running server as the people who wrote them. Each file is one day, named YYYY-MM-DD.log, with one message a
+line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its own; each day a group (#ubuntu-YYYY-MM-DD) with that day's
+nicks. A line that begins with a nick of the day, a colon and a space is a direct message to that person (to oneself: a note); every
+other line goes to the group. FILES may be folders: their *.log files are taken.
+
+  --url URL              the server
+  --api-key KEY          make the users with this key (PARLEY_API_KEY; \`parley keys create\` makes one); without a key they are registered
+                         with passwords, which costs the server an argon2 computation each, and one more with --verify
+  --speed max|real       as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out
+  --window N             lines unacked at once (default 512)
+  --verify               then read everything back: history pages of both sides of every direct conversation and of some members of every
+                         group, and a resume from the start on a fresh device of every user; compare text and order
+  --verify-members N|all members of each group whose history pages are read (default 3)
+  --give-up-after S      end with an error when nothing has moved for S seconds (default 120); the server may be down for less
+  --settle S             count messages as not delivered when none has arrived for S seconds (default 30)
+  --help                 this text
+
+Running it again goes on where it broke off and repeats nothing: refs are the same in every run. It ends with one line of JSON on stdout:
+users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered. Exit status: 0 when
+the last three are 0, 1 when not or when it failed, 2 for a bad option.
+`;
+
+export class UsageError extends Error {}
+
+/** @returns undefined when help was asked for. @throws UsageError */
+export function parseOptions(words: string[], env: Record<string, string | undefined>): ImportOptions | undefined {
+  const { values, positionals } = parseWords(words);
+  if (values.help === true) return undefined;
+  if (values.url === undefined) throw new UsageError("--url: say where the server is, like http://127.0.0.1:8080");
+  if (!URL.canParse(values.url) || !/^https?:$/.test(new URL(values.url).protocol))
+    throw new UsageError(`--url: ${values.url} is not http://HOST:PORT`);
+  const speed = values.speed ?? "max";
+  if (speed !== "max" && speed !== "real") throw new UsageError(`--speed: ${speed} is neither max nor real`);
+  return {
+    files: expandFiles(positionals),
+    url: values.url,
+    apiKey: (values["api-key"] ?? env["PARLEY_API_KEY"]) || undefined,
+    speed,
+    verify: values.verify ?? false,
+    verifyMembers:
+      values["verify-members"] === "all"
+        ? Number.POSITIVE_INFINITY
+        : whole("verify-members", values["verify-members"], 3),
+    window: whole("window", values.window, 512),
+    giveUpAfterMs: whole("give-up-after", values["give-up-after"], 120) * 1000,
+    settleMs: whole("settle", values.settle, 30) * 1000,
+  };
+}
+
+function parseWords(words: string[]) {
+  const options = {
+    url: { type: "string" },
+    "api-key": { type: "string" },
+    speed: { type: "string" },
+    window: { type: "string" },
+    verify: { type: "boolean" },
+    "verify-members": { type: "string" },
+    "give-up-after": { type: "string" },
+    settle: { type: "string" },
+    help: { type: "boolean", short: "h" },
+  } as const;
+  try {
+    return parseArgs({ args: words, options, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function expandFiles(paths: string[]): string[] {
+  if (paths.length === 0)
+    throw new UsageError("no files: give the logs to play, for example ../shared/corpus/ubuntu-irc/*.log");
+  return paths.flatMap((path) => {
+    if (!existsSync(path))
+      throw new UsageError(
+        `${path} is not there: give the paths of logs named YYYY-MM-DD.log, or of a folder that holds them`,
+      );
+    if (!statSync(path).isDirectory()) return [path];
+    const logs = readdirSync(path).filter((name) => name.endsWith(".log"));
+    if (logs.length === 0) throw new UsageError(`${path} holds no *.log files`);
+    return logs.toSorted().map((name) => join(path, name));
+  });
+}
+
+function whole(name: string, text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name}: ${text} is not a whole number above 0`);
+  return value;
+}

@@ -1,0 +1,67 @@
+/** Everybody online: a client with a socket of its own for each user, for the whole import, and what each was handed. */
+import { ParleyClient } from "../../src/client/client.ts";
+import type { SentFrame, WireAddress } from "../../src/protocol/frames.ts";
+import { forEachBounded } from "./bounded.ts";
+import { DeviceView } from "./device-view.ts";
+import type { Plan } from "./plan.ts";
+
+const CONNECTING_MAX = 64;
+
+type Person = { client: ParleyClient; view: DeviceView };
+
+export class People {
+  private readonly persons = new Map<string, Person>();
+  private delivered = 0;
+
+  constructor(
+    private readonly url: string,
+    private readonly tokens: Map<string, string>,
+    private readonly conversationsOf: Map<string, Set<WireAddress>>,
+    private readonly onDelivery: () => void,
+  ) {}
+
+  get deliveries(): number {
+    return this.delivered;
+  }
+
+  get views(): Iterable<[user: string, view: DeviceView]> {
+    return [...this.persons].map(([user, person]) => [user, person.view]);
+  }
+
+  /** From the start of everything, so that an import that was broken off sees its earlier messages too. */
+  async connect(users: Plan["users"], onConnected: () => void): Promise<void> {
+    await forEachBounded(users, CONNECTING_MAX, async (user) => {
+      const person = this.person(user.id);
+      this.persons.set(user.id, person);
+      await person.client.connect();
+      onConnected();
+    });
+  }
+
+  send(from: string, to: WireAddress, text: string, ref: string): Promise<SentFrame> {
+    const person = this.persons.get(from);
+    if (person === undefined) throw new Error(`${from} is not connected`);
+    return person.client.send({ to, text, ref });
+  }
+
+  async close(): Promise<void> {
+    await forEachBounded(this.persons.values(), CONNECTING_MAX, (person) => person.client.close());
+  }
+
+  private person(user: string): Person {
+    const view = new DeviceView(user, this.conversationsOf.get(user) ?? [], false);
+    const client = new ParleyClient({
+      url: this.url,
+      token: this.tokens.get(user) ?? "",
+      from: "start",
+      retryFirst: true,
+      transport: "socket",
+      onMessage: (message) => {
+        if (!view.take(message)) return;
+        this.delivered++;
+        this.onDelivery();
+      },
+    });
+    return { client, view };
+  }
+}

@@ -1,0 +1,82 @@
+/** The import while its server is killed with -9 at moments drawn from a seed, and started again each time. */
+import type { ProgressOutput } from "../progress-bar.ts";
+import { FiredServer } from "./fired-server.ts";
+import { runImport, type ImportPhase, type ImportResult } from "./import.ts";
+import type { ImportOptions } from "./options.ts";
+import type { Plan } from "./plan.ts";
+
+/** How the moments are spread: mostly while messages are on their way, sometimes before and after. */
+const WEIGHTS: Record<ImportPhase, number> = {
+  users: 8,
+  groups: 4,
+  online: 4,
+  messages: 64,
+  arriving: 4,
+  history: 8,
+  resume: 8,
+};
+
+export type UnderFireOptions = Omit<ImportOptions, "url" | "files"> & {
+  kills: number;
+  seed: number;
+  withPasswords: boolean;
+};
+export type UnderFireResult = ImportResult & {
+  kills: number;
+  seed: number;
+  /** Where in the import each kill fell. */
+  killedAt: string[];
+  /** Seconds from each start of the server to its line. */
+  startSeconds: number[];
+};
+
+/** @throws when a kill could not be placed: fewer kills than asked for would prove less than it says. */
+export async function importUnderFire(
+  plan: Plan,
+  options: UnderFireOptions,
+  output: ProgressOutput,
+): Promise<UnderFireResult> {
+  const server = await FiredServer.start();
+  try {
+    const apiKey = options.withPasswords ? undefined : await server.createApiKey();
+    const moments = drawMoments(options.kills, options.seed);
+    const killedAt: string[] = [];
+    const onProgress = (phase: ImportPhase, done: number, total: number) => {
+      // One kill for each moment that has passed: a small import can pass several at once.
+      for (const next = placeOf(phase, done, total); moments.length > 0 && (moments[0] ?? 1) <= next; moments.shift()) {
+        killedAt.push(`${phase} ${done}/${total}`);
+        server.killAndRestart();
+      }
+    };
+    const result = await Promise.race([
+      runImport(plan, { ...options, files: [], url: server.url, apiKey }, output, { onProgress }),
+      server.failed,
+    ]);
+    if (server.kills !== options.kills)
+      throw new Error(`${server.kills} of ${options.kills} kills happened; the import was too short for them`);
+    return { ...result, kills: server.kills, seed: options.seed, killedAt, startSeconds: server.startSeconds };
+  } finally {
+    await server.end();
+  }
+}
+
+/** Rising places in [0, 1), the same for the same seed. */
+export function drawMoments(count: number, seed: number): number[] {
+  let state = seed >>> 0;
+  const random = () => {
+    // mulberry32
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return Array.from({ length: count }, random).toSorted((a, b) => a - b);
+}
+
+/** Where in the whole import this is, from 0 to 1. */
+export function placeOf(phase: ImportPhase, done: number, total: number): number {
+  const phases = Object.keys(WEIGHTS) as ImportPhase[];
+  const all = phases.reduce((sum, name) => sum + WEIGHTS[name], 0);
+  const before = phases.slice(0, phases.indexOf(phase)).reduce((sum, name) => sum + WEIGHTS[name], 0);
+  return (before + WEIGHTS[phase] * Math.min(1, total === 0 ? 1 : done / total)) / all;
+}
