@@ -22,7 +22,8 @@ export type IrcDay = {
 };
 
 const DATED_FILE = /(?:^|[/\\])(\d{4}-\d{2}-\d{2})[^/\\]*$/;
-const MESSAGE = /^\[(\d\d):(\d\d)\] <([^<>\s]+)> (.*\S.*)$/;
+/** The nick is all that stands between the brackets: some logs have nicks with spaces, even at the end. */
+const MESSAGE = /^\[(\d\d):(\d\d)\] <([^>]+)> (.*\S.*)$/;
 const ADDRESSED = /^(\S+?):(?=\s|$)/;
 const MINUTES_A_DAY = 1440;
 

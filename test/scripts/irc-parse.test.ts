@@ -60,6 +60,12 @@ test("minutes go on over midnight and never fall", () => {
   expect(day.lines.map((line) => line.minute)).toEqual([1438, 1438, 1441, 1443]);
 });
 
+test("a nick is all that stands between the brackets", () => {
+  const day = parseDay("2005-02-06", "[04:04] <[cro] smiley> a\n[04:04] <zcat[1] > b\n[04:04] <zcat[1]> c\n");
+  expect(day.nicks).toEqual(["[cro] smiley", "zcat[1] ", "zcat[1]"]);
+  expect(new Set(day.nicks.map(userIdOf)).size).toBe(3);
+});
+
 test("the date comes from the file's name, and a name without one is refused", () => {
   expect(dateOfFile("../x/2005-02-06.log")).toBe("2005-02-06");
   expect(dateOfFile("2005-02-06_raw.txt")).toBe("2005-02-06");
