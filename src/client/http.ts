@@ -73,8 +73,8 @@ export const entries = (
   page: { conversation?: WireAddress; after: number; limit?: number },
 ): Promise<EntriesPage> => call(server, "GET", `/v1/entries${query(page)}`);
 
-/** Long poll. Without a cursor: from now on. */
-export const sync = (server: Server, input: { cursor?: Cursor; waitMs: number }): Promise<SyncReply> =>
+/** Long poll: what came after `cursor`. */
+export const sync = (server: Server, input: { cursor: Cursor; waitMs: number }): Promise<SyncReply> =>
   call(server, "POST", "/v1/sync", input);
 
 export const route = (server: Server, address: WireAddress): Promise<Route> =>

@@ -36,6 +36,7 @@ const GRACE_MS = 10_000;
 /** Against a server that answers at once with nothing, over and over. */
 const EMPTY_PAUSE_MS = 250;
 const NETWORK_LOST = 1006;
+const UNKNOWN_HISTORY: Cursor = { epoch: "none", timeline: 1, groups: {} };
 
 export function startPoll(options: PollOptions, events: TransportEvents): Transport {
   const poll = new Poll(options, events);
@@ -75,13 +76,14 @@ class Poll {
   }
 
   async run(hello: HelloFrame): Promise<void> {
-    let cursor = hello.cursor;
+    let cursor = hello.cursor ?? (await this.#heads());
     let isLive = false;
     for (let isFirst = true; !this.#isOver; isFirst = false) {
       const startedMs = this.#options.clock.monotonicMs();
+      if (cursor === undefined) return;
       const reply = await this.#sync(cursor, isLive ? this.#options.waitMs : 0);
       if (reply === undefined || this.#isOver) return;
-      if (isFirst) this.#events.frame(welcomeOf(reply, this.#options.limits));
+      if (isFirst && hello.cursor !== undefined) this.#events.frame(welcomeOf(reply, this.#options.limits));
       // Nothing is emitted once the owner has closed this transport in the middle of a page.
       for (const frame of reply.frames) if (!this.#isOver) this.#events.frame(frame);
       if (!isLive && !reply.more && !this.#isOver) this.#events.frame({ t: "live" });
@@ -90,6 +92,14 @@ class Poll {
       const tookMs = this.#options.clock.monotonicMs() - startedMs;
       if (!isFirst && reply.frames.length === 0 && tookMs < EMPTY_PAUSE_MS) await this.#pause(EMPTY_PAUSE_MS);
     }
+  }
+
+  /** A device that starts now has no cursor, and `sync` wants one. One of no known history is answered with `reset` and today's heads. */
+  async #heads(): Promise<Cursor | undefined> {
+    const reply = await this.#sync(UNKNOWN_HISTORY, 0);
+    if (reply === undefined || this.#isOver) return undefined;
+    this.#events.frame(welcomeOf({ ...reply, frames: [] }, this.#options.limits));
+    return reply.cursor;
   }
 
   async post(frame: SendFrame): Promise<void> {
@@ -104,12 +114,12 @@ class Poll {
     }
   }
 
-  async #sync(cursor: Cursor | undefined, waitMs: number): Promise<SyncReply | undefined> {
+  async #sync(cursor: Cursor, waitMs: number): Promise<SyncReply | undefined> {
     const cancel = this.#options.clock.after(waitMs + GRACE_MS, () =>
       this.#fail(new ParleyError("unavailable", "sync: no answer in time")),
     );
     try {
-      return await sync(this.#server, cursor === undefined ? { waitMs } : { cursor, waitMs });
+      return await sync(this.#server, { cursor, waitMs });
     } catch (error) {
       this.#fail(asParleyError(error));
       return undefined;
