@@ -1,0 +1,204 @@
+import { afterEach, expect, test } from "bun:test";
+import { runImport } from "../../scripts/irc/import.ts";
+import type { ImportOptions } from "../../scripts/irc/options.ts";
+import { parseDay } from "../../scripts/irc/parse.ts";
+import { planImport, type Plan } from "../../scripts/irc/plan.ts";
+import type { EntryFrame } from "../../src/protocol/frames.ts";
+import { API_KEY, ScriptedServer, type Lies } from "./scripted-server.ts";
+
+const DAY_ONE = `[23:50] <Ann> hello, anybody?
+[23:51] <bob> Ann: yes
+[23:51] <Ann> bob: good – ünïcödé ✓ "quotes" \\ and a tab\t.
+[23:52] <cid> what is the log?
+[23:59] <bob> cid: the database
+[00:01] <bob> bob: note to myself
+[00:02] <cid> bob: ah
+[00:02] <cid> ah
+`;
+const DAY_TWO = `[10:00] <cid> morning
+[10:01] <Ann> cid: morning
+[10:01] <ann> I am another ann
+[10:02] <cid> ann: so I see
+[10:02] <cid> Ann: is that you?
+`;
+const PLAN = planImport([parseDay("2005-02-06", DAY_ONE), parseDay("2005-02-07", DAY_TWO)]);
+const QUIET = { isTerminal: false, columns: 80, write: () => {} };
+const ZEROS = { lost: 0, duplicated: 0, misordered: 0 };
+
+const servers: ScriptedServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.end();
+});
+
+function scripted(lies: Lies = {}): ScriptedServer {
+  const server = new ScriptedServer();
+  server.lies = lies;
+  servers.push(server);
+  return server;
+}
+
+function run(url: string, options: Partial<ImportOptions> = {}, plan: Plan = PLAN) {
+  const all: ImportOptions = {
+    ...{
+      files: [],
+      url,
+      apiKey: API_KEY,
+      speed: "max",
+      verify: true,
+      verifyMembers: 2,
+      window: 64,
+      giveUpAfterMs: 10_000,
+      settleMs: 300,
+    },
+    ...options,
+  };
+  return runImport(plan, all, QUIET);
+}
+
+test("every line is played once, to the group or to the person it names, and found again from all sides", async () => {
+  const server = scripted();
+  const result = await run(server.url);
+  expect(result).toMatchObject({
+    users: 4,
+    groups: 2,
+    direct: 8,
+    group: 5,
+    deliveries: 17,
+    deliveriesExpected: 17,
+    ...ZEROS,
+    verified: true,
+  });
+  expect(result.resumedDevices).toBe(4);
+  const texts = server.groups
+    .get("ubuntu-2005-02-06")
+    ?.log.flatMap((entry) => (entry.t === "message" ? [entry.text] : []));
+  expect(texts).toEqual(["hello, anybody?", "what is the log?", "ah"]);
+});
+
+test("without an API key the people register, and a second run plays nothing twice", async () => {
+  const server = scripted();
+  const first = await run(server.url, { apiKey: undefined });
+  const second = await run(server.url, { apiKey: undefined });
+  expect(first).toMatchObject(ZEROS);
+  expect(second).toMatchObject({ ...ZEROS, deliveries: 17 });
+  const stored = [...server.groups.values()].flatMap((group) => group.log.filter((entry) => entry.t === "message"));
+  expect(stored.length).toBe(5);
+});
+
+test("a run goes on where one that broke off had stopped, also in a group that lacked members", async () => {
+  const server = scripted();
+  const half = planImport([parseDay("2005-02-06", DAY_ONE.split("\n").slice(0, 3).join("\n"))]);
+  await run(server.url, {}, half);
+  expect(server.groups.get("ubuntu-2005-02-06")?.members.size).toBe(2);
+  expect(await run(server.url)).toMatchObject({ ...ZEROS, group: 5 });
+  expect(server.groups.get("ubuntu-2005-02-06")?.members.size).toBe(3);
+});
+
+test("other days that the same people had before do no harm", async () => {
+  const server = scripted();
+  await run(server.url, {}, planImport([parseDay("2005-02-07", DAY_TWO)]));
+  expect(await run(server.url, {}, planImport([parseDay("2005-02-06", DAY_ONE)]))).toMatchObject({
+    ...ZEROS,
+    direct: 5,
+    group: 3,
+  });
+});
+
+const isText = (text: string) => (entry: { text?: string }) => entry.text === text;
+
+test("a message missing in one person's history is found", async () => {
+  const server = scripted({
+    history: (messages, reader) => (reader === "cid" ? messages.filter((one) => !isText("ah")(one)) : messages),
+  });
+  const result = await run(server.url, { verifyMembers: Number.POSITIVE_INFINITY });
+  expect(result.checks.history).toEqual({ ...ZEROS, lost: 1 });
+});
+
+test("a message that history shows twice is found", async () => {
+  const server = scripted({
+    history: (messages) =>
+      messages.flatMap((one) => (isText("morning")(one) ? [one, { ...one, id: "again", seq: one.seq + 0.5 }] : [one])),
+  });
+  const result = await run(server.url);
+  expect(result.checks.history?.duplicated).toBeGreaterThan(0);
+  expect(result.lost + result.misordered).toBe(0);
+});
+
+test("a changed text and a changed order are found", async () => {
+  const changed = await run(
+    scripted({
+      history: (messages) => messages.map((one) => (isText("morning")(one) ? { ...one, text: "evening" } : one)),
+    }).url,
+  );
+  expect(changed.checks.history?.lost).toBeGreaterThan(0);
+  const seqs = (list: { seq: number }[]) => list.map((one) => one.seq);
+  const swapped = await run(
+    scripted({
+      history: (messages) => messages.toReversed().map((one, at) => ({ ...one, seq: seqs(messages)[at] as number })),
+    }).url,
+  );
+  expect(swapped.checks.history?.misordered).toBeGreaterThan(0);
+});
+
+/** The last message of bob's timeline: nothing that comes later can tell his device that it misses one. */
+const LAST = planImport([
+  parseDay("2005-02-06", "[01:00] <bob> hi\n[01:00] <cid> bob: one\n[01:01] <cid> bob: three\n"),
+]);
+const isLast = (entry: EntryFrame) => entry.t === "message" && entry.text === "bob: three";
+
+test("a fresh device that is not handed everything is found", async () => {
+  const server = scripted({
+    resume: (entries, user) => (user === "bob" ? entries.filter((entry) => !isLast(entry)) : entries),
+  });
+  const result = await run(server.url, {}, LAST);
+  expect(result.checks).toEqual({ live: ZEROS, history: ZEROS, resume: { ...ZEROS, lost: 1 } });
+  expect(result).toMatchObject({ ...ZEROS, lost: 1 });
+});
+
+test("a message that an online device never gets is lost, though history has it", async () => {
+  const server = scripted({ live: (entry) => (isLast(entry) ? [] : [entry]) });
+  const result = await run(server.url, {}, LAST);
+  expect(result.checks).toEqual({ live: { ...ZEROS, lost: 1 }, history: ZEROS, resume: ZEROS });
+  expect(result).toMatchObject({ ...ZEROS, lost: 1, deliveries: 2, deliveriesExpected: 3 });
+});
+
+test("a server that is not there is given up on, and said so", async () => {
+  const server = scripted();
+  const { url } = server;
+  await server.end();
+  await expect(run(url, { giveUpAfterMs: 400 })).rejects.toThrow("given up: nothing moved for");
+});
+
+test("a user of that name who is somebody else's is named", async () => {
+  const server = scripted();
+  await fetch(`${server.url}/v1/register`, {
+    method: "POST",
+    body: JSON.stringify({ user: "cid", password: "his own, longer" }),
+  });
+  await expect(run(server.url, { apiKey: undefined })).rejects.toThrow("@cid is there and was not made by this import");
+});
+
+async function runScript(...words: string[]) {
+  const child = Bun.spawn([process.execPath, "scripts/import-irc.ts", ...words], {
+    cwd: `${import.meta.dir}/../..`,
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, errors, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { out, errors, status };
+}
+
+test("the script says what to do about missing files and bad options, with status 2", async () => {
+  const missing = await runScript("/nowhere/2005-02-06.log", "--url", "http://127.0.0.1:1");
+  expect(missing.status).toBe(2);
+  expect(missing.errors).toContain("/nowhere/2005-02-06.log is not there: give the paths of logs");
+  const none = await runScript("--url", "http://127.0.0.1:1");
+  expect(none.errors).toContain("no files: give the logs to play");
+  const help = await runScript("--help");
+  expect(help.status).toBe(0);
+  expect(help.out).toContain("--verify");
+});
