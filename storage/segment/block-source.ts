@@ -4,10 +4,11 @@ import type { SegmentRow } from "../state/state-file.ts";
 import type { Offset, ShardId } from "../types.ts";
 import { decodeRun, eachRun, findRun, type Item } from "./block.ts";
 import type { BlockCache } from "./block-cache.ts";
-import { CorruptionError, corruptionOr } from "./errors.ts";
+import { CorruptionError } from "../errors.ts";
+import { corruptionOr } from "./errors.ts";
 import type { HandlePool } from "./handle-pool.ts";
 import { segmentPath } from "./paths.ts";
-import { blocksBeyond, readBlock, SEGMENT_FORMAT } from "./segment-file.ts";
+import { blockAt, blocksBeyond, readBlock, SEGMENT_FORMAT } from "./segment-file.ts";
 
 export class BlockSource {
   readonly #dir: string;
@@ -62,7 +63,7 @@ export class BlockSource {
     const row = state
       .sql("SELECT sealed, segment = (SELECT max(segment) FROM segment) AS active FROM segment WHERE segment = ?")
       .get<{ sealed: number; active: number }>(segment);
-    if (row === undefined) throw new CorruptionError(`segment ${segment} is not listed`, { file: state.file });
+    if (row === undefined) throw new CorruptionError(state.file, "table segment", `segment ${segment} is not listed`);
     const isLeftBehind = row.sealed === 0 && row.active === 0;
     this.#pool.touch(state.file);
     try {
@@ -79,12 +80,7 @@ export class BlockSource {
       return decode();
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      const file = segmentPath(this.#dir, shard, place.segment);
-      throw new CorruptionError(
-        `block cannot be read (${error.message})`,
-        { file, table: "block", row: place.block },
-        error,
-      );
+      throw new CorruptionError(segmentPath(this.#dir, shard, place.segment), blockAt(place.block), error.message);
     }
   }
 }

@@ -8,7 +8,8 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { databaseImage, SqlDatabase, type SqlMode } from "../sqlite.ts";
-import { CorruptionError, corruptionOr, FormatError } from "./errors.ts";
+import { CorruptionError, FormatError } from "../errors.ts";
+import { corruptionOr } from "./errors.ts";
 
 export type FileFormat = { name: string; applicationId: number; version: number; pageBytes: number; schema: string };
 
@@ -27,7 +28,7 @@ export function emptyDatabase(format: FileFormat): Uint8Array {
 
 export function createDatabaseFile(path: string, image: Uint8Array): void {
   const fresh = `${path}.new`;
-  const fd = openSync(fresh, "w");
+  const fd = openSync(fresh, "w", 0o600);
   try {
     for (let at = 0; at < image.length;) at += writeSync(fd, image, at);
     fsyncSync(fd);
@@ -43,7 +44,7 @@ export function createDirectory(path: string): void {
   if (existsSync(path)) return;
   const parent = dirname(path);
   createDirectory(parent);
-  mkdirSync(path, { recursive: true });
+  mkdirSync(path, { recursive: true, mode: 0o700 });
   syncDirectory(parent);
 }
 
@@ -58,10 +59,10 @@ function syncDirectory(path: string): void {
 
 /**
  * Opens a file that must be there, of this format or an older one.
- * @throws CorruptionError when it is missing or not a database, FormatError when it is not ours or newer.
+ * @throws CorruptionError when it is missing or not ours, FormatError when it is newer.
  */
 export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
-  if (!existsSync(path)) throw new CorruptionError(`${format.name} is missing`, { file: path });
+  if (!existsSync(path)) throw new CorruptionError(path, "this name", `${format.name} is missing`);
   const db = new SqlDatabase(path, mode, busyTimeoutMs);
   try {
     checkFormat(db, format);
@@ -75,12 +76,8 @@ export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode
 function checkFormat(db: SqlDatabase, format: FileFormat): void {
   const id = db.pragma("application_id");
   const version = db.pragma("user_version") as number;
-  if (id !== format.applicationId)
-    throw new FormatError(`not a ${format.name} (application id ${String(id)})`, db.file);
-  if (version > format.version) {
-    throw new FormatError(
-      `${format.name} has format ${version}, this program knows up to ${format.version}; start the newer program`,
-      db.file,
-    );
+  if (id !== format.applicationId) {
+    throw new CorruptionError(db.file, "its head", `application id ${String(id)}, not that of a ${format.name}`);
   }
+  if (version > format.version) throw new FormatError(db.file, version, format.version);
 }

@@ -1,33 +1,6 @@
-/** What can be wrong with the files of the segment side, as errors that say where. */
+/** Errors of the segment side, besides those of every data directory (storage/errors.ts). */
+import { CorruptionError } from "../errors.ts";
 import type { FlushJob } from "./types.ts";
-
-/** Bytes on disk are not what was written. Nothing is guessed: the read that met them fails. */
-export class CorruptionError extends Error {
-  readonly file: string;
-  readonly table: string | undefined;
-  readonly row: number | undefined;
-
-  constructor(what: string, place: { file: string; table?: string; row?: number }, cause?: unknown) {
-    const row = place.row === undefined ? "" : ` row ${place.row}`;
-    const table = place.table === undefined ? "" : `, table ${place.table}${row}`;
-    super(`${what}: ${place.file}${table}`, cause === undefined ? undefined : { cause });
-    this.name = "CorruptionError";
-    this.file = place.file;
-    this.table = place.table;
-    this.row = place.row;
-  }
-}
-
-/** The file is not ours, or was written by a newer program. */
-export class FormatError extends Error {
-  readonly file: string;
-
-  constructor(what: string, file: string) {
-    super(`${what}: ${file}`);
-    this.name = "FormatError";
-    this.file = file;
-  }
-}
 
 /**
  * A flush that took no effect. `code` is the system's (ENOSPC, EIO, EACCES …) where it is known, else SQLite's or the error's name;
@@ -52,7 +25,7 @@ const CORRUPT = /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/;
 export function corruptionOr(error: unknown, file: string): unknown {
   const code = errorCode(error);
   if (code === undefined || !CORRUPT.test(code)) return error;
-  return new CorruptionError(`not a whole database (${code})`, { file }, error);
+  return new CorruptionError(file, "an unknown page", `${code}: ${(error as Error).message}`);
 }
 
 export function errorCode(error: unknown): string | undefined {

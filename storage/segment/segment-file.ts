@@ -9,7 +9,7 @@ import type { Offset, ShardId } from "../types.ts";
 import { type SqlDatabase } from "../sqlite.ts";
 import { pack, unpack } from "./codec.ts";
 import { type FileFormat } from "./database-file.ts";
-import { CorruptionError } from "./errors.ts";
+import { CorruptionError } from "../errors.ts";
 
 export const SEGMENT_FORMAT: FileFormat = {
   name: "segment",
@@ -55,16 +55,22 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
 
 /** The unpacked bytes of a block that `state.db` refers to. @throws CorruptionError when it is missing or not what was written. */
 export function readBlock(db: SqlDatabase, place: BlockPlace): Buffer {
-  const at = { file: db.file, table: "block", row: place.block };
+  const at = blockAt(place.block);
   const row = db
     .sql("SELECT flush, through_offset, codec, raw_bytes, crc, data FROM block WHERE block = ?")
     .get<BlockRow>(place.block);
-  if (row === undefined) throw new CorruptionError("block is missing", at);
+  if (row === undefined) throw new CorruptionError(db.file, at, "block is missing");
   const data = Buffer.from(row.data.buffer, row.data.byteOffset, row.data.length);
-  if (checksum(place, row, data) !== row.crc) throw new CorruptionError("block fails its checksum", at);
+  if (checksum(place, row, data) !== row.crc) throw new CorruptionError(db.file, at, "checksum does not match");
   const raw = unpack(row.codec, data);
-  if (raw.length !== row.raw_bytes) throw new CorruptionError("block has another size than it says", at);
+  if (raw.length !== row.raw_bytes)
+    throw new CorruptionError(db.file, at, `${raw.length} bytes instead of ${row.raw_bytes}`);
   return raw;
+}
+
+/** A block as a place in its file, for people. */
+export function blockAt(block: number): string {
+  return `table block, row ${block}`;
 }
 
 /** Numbers of the blocks up to `lastBlock` that flushes beyond `offset` wrote, newest first. */

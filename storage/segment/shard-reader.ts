@@ -18,7 +18,7 @@ import {
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry } from "../types.ts";
 import type { Item } from "./block.ts";
 import type { BlockSource } from "./block-source.ts";
-import { CorruptionError } from "./errors.ts";
+import { CorruptionError } from "../errors.ts";
 import { type CountedKey, countedKey } from "./key-shape.ts";
 
 /** Directory rows fetched at once. */
@@ -169,7 +169,7 @@ export class ShardReader {
   #streamName(streamNo: number): string {
     const name = findStreamName(this.#state, streamNo);
     if (name !== undefined) return name;
-    throw new CorruptionError(`stream ${streamNo} has blocks but no name`, { file: this.#state.file, table: "stream" });
+    throw new CorruptionError(this.#state.file, "table stream", `stream ${streamNo} has blocks but no row`);
   }
 }
 

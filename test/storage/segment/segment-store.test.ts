@@ -200,7 +200,7 @@ test("every read answers as a model does, over flushes, segments and restarts", 
         await store.close();
       }
     }),
-    { numRuns: 25 },
+    { numRuns: 20 },
   );
 }, 60_000);
 
@@ -270,7 +270,7 @@ test("after closing, a shard is plain files: no write-ahead file, sealed segment
   const store = start({ segmentBytesMax: 12_000 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 6; i++) {
-    chat(history, 150, 5);
+    chat(history, 200, 5);
     await store.flush(history.job());
     expect(store.readForward(SHARD, "@user0", 0 as Seq, 5).length).toBe(5);
   }
