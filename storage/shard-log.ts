@@ -104,6 +104,11 @@ export class ShardLog {
 
   // ---- append
 
+  /** Where the payload of a begun entry goes. */
+  get writer(): ByteWriter {
+    return this.#commit.out;
+  }
+
   /** Begins a record and returns where payloads are written. Everything up to `end` happens in one turn of the event loop. */
   begin(): ByteWriter {
     const { out } = this.#commit;

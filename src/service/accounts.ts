@@ -40,6 +40,8 @@ export type AccountServiceParts = {
   clock: Clock;
   random: Random;
   devicesMax?: number;
+  /** Whether anybody may register, or users come from API keys alone. Default: anybody. */
+  isRegistrationOpen?: boolean;
 };
 
 export class AccountService implements Accounts {
@@ -50,6 +52,7 @@ export class AccountService implements Accounts {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #devicesMax: number;
+  readonly #isRegistrationOpen: boolean;
 
   constructor(parts: AccountServiceParts) {
     this.#cells = parts.cells;
@@ -59,10 +62,18 @@ export class AccountService implements Accounts {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#devicesMax = parts.devicesMax ?? DEVICES_MAX;
+    this.#isRegistrationOpen = parts.isRegistrationOpen ?? true;
   }
 
-  async register(input: { user: UserId; password: string; displayName?: string; device?: DeviceId }): Promise<Credentials> {
+  async register(input: {
+    user: UserId;
+    password: string;
+    displayName?: string;
+    device?: DeviceId;
+  }): Promise<Credentials> {
     const { user, password } = input;
+    if (!this.#isRegistrationOpen)
+      throw new AppError("forbidden", "registration is closed; the operator of this server makes its users");
     // Before the costly part; `create` decides the race between two who pass here.
     if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password);
@@ -92,7 +103,10 @@ export class AccountService implements Accounts {
     const { user, device, tokenId } = await this.#tokens.verify(token);
     const cell = this.#cells.cell(user, deviceKey(device));
     if (cell === undefined || parseCell<DeviceCell>(cell).tokenId !== tokenId) {
-      throw new AppError("unauthorized", "the token was logged out, or replaced by a newer login of its device; log in again");
+      throw new AppError(
+        "unauthorized",
+        "the token was logged out, or replaced by a newer login of its device; log in again",
+      );
     }
     return { user, device };
   }
@@ -109,7 +123,8 @@ export class AccountService implements Accounts {
   }
 
   async createToken({ user, device }: { user: UserId; device?: DeviceId }): Promise<Credentials> {
-    if (!this.#cells.exists(user)) throw new AppError("unknown_address", `@${user} does not exist; create it with POST /v1/users`);
+    if (!this.#cells.exists(user))
+      throw new AppError("unknown_address", `@${user} does not exist; create it with POST /v1/users`);
     return this.#openDevice(user, device);
   }
 

@@ -15,7 +15,12 @@ export type PasswordOptions = {
 };
 
 /** OWASP's first choice for argon2id; about 26 ms on one core of a small server. */
-export const DEFAULT_PASSWORD_OPTIONS: PasswordOptions = { memoryKiB: 19_456, passes: 2, concurrency: 2, queueMax: 128 };
+export const DEFAULT_PASSWORD_OPTIONS: PasswordOptions = {
+  memoryKiB: 19_456,
+  passes: 2,
+  concurrency: 2,
+  queueMax: 128,
+};
 
 const BUSY_RETRY_AFTER_MS = 2000;
 

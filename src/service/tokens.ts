@@ -34,7 +34,11 @@ export class Tokens {
 
   static async open(key: Uint8Array<ArrayBuffer>, clock: Clock, verifiedMax = VERIFIED_MAX): Promise<Tokens> {
     const algorithm = { name: "HMAC", hash: "SHA-256" };
-    return new Tokens(await crypto.subtle.importKey("raw", key, algorithm, false, ["sign", "verify"]), clock, verifiedMax);
+    return new Tokens(
+      await crypto.subtle.importKey("raw", key, algorithm, false, ["sign", "verify"]),
+      clock,
+      verifiedMax,
+    );
   }
 
   get verifiedCount(): number {
@@ -64,7 +68,10 @@ export class Tokens {
     if (token.length > TOKEN_CHARACTERS_MAX) throw notOurs();
     try {
       // The list of algorithms is what keeps out "alg": "none" and its relatives.
-      const { payload } = await jwtVerify(token, this.#key, { algorithms: ["HS256"], currentDate: new Date(this.#clock.now()) });
+      const { payload } = await jwtVerify(token, this.#key, {
+        algorithms: ["HS256"],
+        currentDate: new Date(this.#clock.now()),
+      });
       return claimsOf(payload);
     } catch (cause) {
       throw notOurs(cause);
@@ -100,7 +107,9 @@ export async function loadOrCreateTokenKey(dataDir: string, random: Random): Pro
 
 function checkedKey(path: string, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   if (bytes.length === KEY_BYTES) return new Uint8Array(bytes);
-  throw new Error(`${path}: ${bytes.length} bytes, expected ${KEY_BYTES}; restore it, or remove it (every device must then log in again)`);
+  throw new Error(
+    `${path}: ${bytes.length} bytes, expected ${KEY_BYTES}; restore it, or remove it (every device must then log in again)`,
+  );
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

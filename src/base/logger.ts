@@ -1,0 +1,28 @@
+/** Log lines for operators: one JSON object a line, on stderr unless told otherwise. */
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFields = Record<string, unknown>;
+
+export type Logger = {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+};
+
+const ORDER: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
+  const at = (lineLevel: LogLevel) => (message: string, fields?: LogFields) => {
+    if (ORDER[lineLevel] < ORDER[level]) return;
+    write(`${JSON.stringify({ time: new Date(now()).toISOString(), level: lineLevel, message, ...printable(fields) })}\n`);
+  };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Errors have no enumerable fields: say what they say. */
+function printable(fields: LogFields | undefined): LogFields {
+  if (fields === undefined) return {};
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? (value.stack ?? value.message) : value]),
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * From a cursor to the present (G7): everything missed, stream by stream in order, or an explicit `reset` or `gap`, then the receipts missed.
+ *
+ * Pulls from the log, so it holds nothing in memory and goes at the reader's speed. When `next` finds nothing more it has reached the durable heads of all
+ * streams in this very turn of the event loop: from then on what is pushed live continues without a hole.
+ */
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import { receiptFrame } from "../protocol/encode.ts";
+import type { Cursor, StreamPosition } from "../protocol/frames.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
+import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
+
+const FIRST_PAGE = 64;
+
+export class CatchUp {
+  readonly #host: ShardHost;
+  readonly #user: UserState;
+  readonly #groups = new Map<GroupAddress, StreamPosition>();
+  readonly #pending: string[] = [];
+  #timeline: number;
+  #marks: number | undefined;
+
+  constructor(host: ShardHost, user: UserState, cursor: Cursor) {
+    this.#host = host;
+    this.#user = user;
+    this.#timeline = this.#validTimeline(cursor);
+    this.#marks = cursor.marks;
+    for (const [address, position] of Object.entries(cursor.groups)) {
+      if (user.membership(address as GroupAddress)) this.#groups.set(address as GroupAddress, this.#validGroup(address as GroupAddress, position));
+    }
+  }
+
+  /** The next frames, at most about `limit`; none when the present is reached. */
+  next(limit: number): string[] {
+    const frames = this.#pending.splice(0);
+    this.#readTimeline(frames, limit);
+    for (const conversation of this.#user.conversations.values()) {
+      if (frames.length >= limit) return frames;
+      if (conversation.joinedSeq > 0 && isGroup(conversation.address)) this.#readGroup(frames, conversation.address, conversation.joinedSeq, limit);
+    }
+    if (frames.length < limit) this.#readMarks(frames);
+    return frames;
+  }
+
+  /** Whether `next` would give something. */
+  get isBehind(): boolean {
+    const { headSeq, markCount, conversations } = this.#user;
+    if (this.#timeline < headSeq || (this.#marks !== undefined && this.#marks < markCount)) return true;
+    for (const { address, joinedSeq } of conversations.values()) {
+      if (joinedSeq === 0 || !isGroup(address)) continue;
+      const group = this.#host.groups.get(address);
+      if (group && (this.#groups.get(address)?.seq ?? joinedSeq - 1) < group.headSeq) return true;
+    }
+    return false;
+  }
+
+  /** What whoever got all frames so far has. */
+  cursor(): Cursor {
+    const groups: Cursor["groups"] = {};
+    for (const [address, position] of this.#groups) if (this.#user.membership(address)) groups[address] = { ...position };
+    const cursor: Cursor = { epoch: this.#user.epoch, timeline: this.#timeline, groups };
+    return this.#marks === undefined ? cursor : { ...cursor, marks: this.#marks };
+  }
+
+  #validTimeline(cursor: Cursor): number {
+    const { epoch, headSeq } = this.#user;
+    if (cursor.timeline === 0 || (cursor.epoch === epoch && cursor.timeline <= headSeq)) return cursor.timeline;
+    this.#pending.push(`{"t":"reset"}`);
+    return headSeq;
+  }
+
+  #validGroup(address: GroupAddress, position: StreamPosition): StreamPosition {
+    const group = this.#host.groups.get(address);
+    if (group === undefined) return { ...position };
+    if (position.seq === 0 || (position.epoch === group.epoch && position.seq <= group.headSeq)) return { epoch: group.epoch, seq: position.seq };
+    this.#pending.push(`{"t":"reset","conversation":"${address}"}`);
+    return { epoch: group.epoch, seq: group.headSeq };
+  }
+
+  #readTimeline(frames: string[], limit: number): void {
+    const user = this.#user;
+    this.#timeline = this.#skipGap(frames, undefined, this.#timeline, user.headSeq);
+    while (this.#timeline < user.headSeq && frames.length < limit) {
+      const page = user.log.readForward(user.address, this.#timeline as Seq, Math.min(FIRST_PAGE, limit - frames.length));
+      if (page.length === 0) return;
+      for (const stored of page) {
+        if (stored.seq > user.headSeq) return;
+        frames.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
+        this.#timeline = stored.seq;
+      }
+    }
+  }
+
+  #readGroup(frames: string[], address: GroupAddress, joinedSeq: Seq, limit: number): void {
+    const group = this.#host.groups.get(address);
+    if (group === undefined) return;
+    const position = this.#positionIn(address, group.epoch, joinedSeq);
+    position.seq = this.#skipGap(frames, address, position.seq, group.headSeq);
+    while (position.seq < group.headSeq && frames.length < limit) {
+      const page = group.log.readForward(address, position.seq as Seq, Math.min(FIRST_PAGE, limit - frames.length));
+      if (page.length === 0) return;
+      for (const stored of page) {
+        if (stored.seq > group.headSeq) return;
+        frames.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
+        position.seq = stored.seq;
+      }
+    }
+  }
+
+  /** A group that the device knew nothing of begins where the user joined it. */
+  #positionIn(address: GroupAddress, epoch: string, joinedSeq: Seq): StreamPosition {
+    let position = this.#groups.get(address);
+    if (position === undefined) {
+      position = { epoch, seq: joinedSeq - 1 };
+      this.#groups.set(address, position);
+    }
+    return position;
+  }
+
+  #skipGap(frames: string[], conversation: Address | undefined, from: number, head: number): number {
+    if (head - from <= this.#host.limits.resumeEntriesMax) return from;
+    const where = conversation === undefined ? "" : `"conversation":"${conversation}",`;
+    frames.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
+    return head;
+  }
+
+  #readMarks(frames: string[]): void {
+    const { markCount, conversations } = this.#user;
+    const seen = this.#marks;
+    if (seen === undefined || seen >= markCount) return;
+    const missed: { mark: number; frame: string }[] = [];
+    for (const { address, delivered, deliveredMark, seen: read, seenMark } of conversations.values()) {
+      const by = address.slice(1);
+      if (deliveredMark > seen) missed.push({ mark: deliveredMark, frame: receiptFrame("delivered", address, by, delivered, deliveredMark) });
+      if (seenMark > seen) missed.push({ mark: seenMark, frame: receiptFrame("read", address, by, read, seenMark) });
+    }
+    missed.sort((a, b) => a.mark - b.mark);
+    for (const { frame } of missed) frames.push(frame);
+    this.#marks = markCount;
+  }
+}

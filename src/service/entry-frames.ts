@@ -1,0 +1,53 @@
+/** Stored entries as clients see them: frames and messages. */
+import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../domain/entries.ts";
+import type { EntryFrame, WireMessage } from "../protocol/frames.ts";
+import { groupFrame, membershipFrame } from "../shard/group-changes.ts";
+import type { GroupState } from "../shard/group-state.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { StoredEntry } from "../../storage/types.ts";
+
+export function timelineFrame(host: ShardHost, user: UserState, stored: StoredEntry): EntryFrame {
+  const entry = readTimelineEntry(stored);
+  if (entry.kind === "membership") return membershipFrame(stored.seq, stored.lane as GroupAddress, entry);
+  return { t: "message", ...directMessage(host, user, stored, entry) };
+}
+
+/** A direct message in the numbering of `user`; membership entries have no message. */
+export function timelineMessage(host: ShardHost, user: UserState, stored: StoredEntry): WireMessage | undefined {
+  const entry = readTimelineEntry(stored);
+  return entry.kind === "membership" ? undefined : directMessage(host, user, stored, entry);
+}
+
+function directMessage(
+  host: ShardHost,
+  user: UserState,
+  stored: StoredEntry,
+  entry: Exclude<ReturnType<typeof readTimelineEntry>, { kind: "membership" }>,
+): WireMessage {
+  const conversation = stored.lane as Address;
+  const { sentAt, text } = entry;
+  if (entry.kind === "sent") {
+    const id = host.ids.encode(user.log.shard, user.handle.streamNo, stored.seq);
+    return { id, conversation, from: user.user, text, seq: stored.seq, sentAt, ref: stored.key };
+  }
+  const id = host.ids.encode(shardOf(conversation), entry.fromStreamNo, entry.fromSeq);
+  return { id, conversation, from: nameOf(conversation), text, seq: stored.seq, sentAt };
+}
+
+export function groupEntryFrame(host: ShardHost, group: GroupState, stored: StoredEntry, viewer: UserId): EntryFrame {
+  const entry = readGroupEntry(stored);
+  if (entry.kind === "changed") return groupFrame(group.address, stored.seq, entry.detail);
+  return { t: "message", ...groupMessage(host, group, stored, viewer)! };
+}
+
+/** Undefined for a change of the group. */
+export function groupMessage(host: ShardHost, group: GroupState, stored: StoredEntry, viewer: UserId): WireMessage | undefined {
+  const entry = readGroupEntry(stored);
+  if (entry.kind === "changed") return undefined;
+  const id = host.ids.encode(group.log.shard, group.handle.streamNo, stored.seq);
+  const { author, text, sentAt } = entry;
+  const message = { id, conversation: group.address, from: author, text, seq: stored.seq, sentAt };
+  return author === viewer ? { ...message, ref: refOfPostedKey(stored.key) } : message;
+}

@@ -1,0 +1,31 @@
+/** Sending over HTTP: the socket's way, as a promise. */
+import { checkText } from "../domain/text.ts";
+import type { WireMessage } from "../protocol/frames.ts";
+import type { SendReply, Sent } from "../shard/pending-send.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import { actingUser } from "./acting-user.ts";
+import { sendMessage } from "./send-message.ts";
+import type { Actor, Messaging, SendInput } from "./types.ts";
+
+export function createMessaging(host: () => ShardHost): Messaging {
+  return {
+    async send(actor: Actor, input: SendInput) {
+      const shards = host();
+      const sender = actingUser(shards, actor);
+      checkText(input.text, shards.limits.textBytesMax);
+      const { promise, resolve, reject } = Promise.withResolvers<{ message: WireMessage; duplicate: boolean }>();
+      const reply: SendReply = {
+        session: undefined,
+        sent: (sent, duplicate) => resolve({ message: wireMessage(actor, sent), duplicate }),
+        refused: (_ref, error) => reject(error),
+      };
+      sendMessage(shards, sender, input, reply);
+      return promise;
+    },
+  };
+}
+
+function wireMessage(actor: Actor, sent: Sent): WireMessage {
+  const { id, to, text, seq, sentAt, ref } = sent;
+  return { id, conversation: to, from: actor.user, text, seq, sentAt, ref };
+}

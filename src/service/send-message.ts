@@ -1,0 +1,59 @@
+/** Who may send what to whom: the checks before a message is numbered. The same for sockets and HTTP. */
+import { AppError } from "../base/errors.ts";
+import { isGroup, type GroupAddress } from "../domain/address.ts";
+import type { SendReply, SendRequest } from "../shard/pending-send.ts";
+import { postGroup } from "../shard/post-group.ts";
+import { answeredAsRepeat } from "../shard/repeats.ts";
+import { receiverOf, sendDirect } from "../shard/send-direct.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+
+/** Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`. */
+export function sendMessage(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): void {
+  try {
+    if (answeredAsRepeat(host, sender, request, reply)) return;
+    if (host.store.pressure > 1) throw new AppError("unavailable", "the disk is behind; send again later");
+    if (isGroup(request.to)) {
+      const group = groupOf(host, sender, request.to);
+      takeSendToken(host, sender);
+      postGroup(host, sender, group, request, reply);
+    } else {
+      const receiver = receiverOf(host, sender, request.to);
+      takeSendToken(host, sender);
+      sendDirect(host, sender, receiver, request, reply);
+    }
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    reply.refused(request.ref, error);
+  }
+}
+
+function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
+  const group = host.groups.get(to);
+  if (group === undefined || group.isDissolved) throw new AppError("unknown_address", `${to}: there is no such group`);
+  if (!group.members.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
+  return group;
+}
+
+const REFUSAL_MS_MIN = 250;
+
+/**
+ * Token bucket per user. Who runs out is refused for at least a moment, so that frames already on their way do not slip in between and end up
+ * before the refused ones (G4).
+ */
+function takeSendToken(host: ShardHost, sender: UserState): void {
+  const { sendsPerSecond, sendsBurst } = host.limits;
+  const now = host.clock.monotonicMs();
+  if (now >= sender.sendRefusedUntil) {
+    const earned = ((now - sender.sendTokensAt) / 1000) * sendsPerSecond;
+    sender.sendTokens = Math.min(sendsBurst, sender.sendTokens + earned);
+    sender.sendTokensAt = now;
+    if (sender.sendTokens >= 1) {
+      sender.sendTokens--;
+      return;
+    }
+    sender.sendRefusedUntil = now + Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond);
+  }
+  const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
+  throw new AppError("rate_limited", `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`, { retryAfterMs });
+}

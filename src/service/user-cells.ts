@@ -1,0 +1,44 @@
+/** The account service's view of users at their homes. */
+import { AppError } from "../base/errors.ts";
+import { userAddress, type UserId } from "../domain/address.ts";
+import { CLOSE } from "../protocol/codes.ts";
+import { writeRecord } from "../shard/durable.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import { StreamHandle } from "../../storage/shard-log.ts";
+import type { UserCells } from "./types.ts";
+
+export function createUserCells(host: () => ShardHost): UserCells {
+  const creating = new Set<UserId>();
+  return {
+    exists: (user) => host().users.get(user) !== undefined,
+    cell: (user, key) => host().log(userAddress(user)).cell(userAddress(user), key),
+    cellsWithPrefix(user, prefix) {
+      const cells = host().log(userAddress(user)).cells(userAddress(user));
+      return new Map([...cells].filter(([key]) => key.startsWith(prefix)));
+    },
+    async create(user, cells) {
+      const shards = host();
+      if (creating.has(user) || shards.users.get(user)) throw new AppError("user_taken", `user ${user} is there already; choose another name`);
+      creating.add(user);
+      try {
+        await writeCells(shards, user, cells);
+      } finally {
+        creating.delete(user);
+      }
+    },
+    write: (user, cells) => writeCells(host(), user, cells),
+    closeSessions(user, device) {
+      for (const session of host().users.peek(user)?.sessions ?? []) {
+        if (session.device === device) session.close(CLOSE.loggedOut, "this device was logged out");
+      }
+    },
+  };
+}
+
+function writeCells(host: ShardHost, user: UserId, cells: [key: string, value: Uint8Array | null][]): Promise<void> {
+  const address = userAddress(user);
+  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, 0);
+  return writeRecord(host.log(address), (log) => {
+    for (const [key, value] of cells) log.putCell(handle, key, value);
+  });
+}

@@ -1,0 +1,43 @@
+/**
+ * The cells of users and groups: their keys, and numbers in them.
+ *
+ *     user    epoch           ASCII, set at creation
+ *             profile, password, device/…          owned by the account service
+ *             received        seq                                        how far a device of the user has the timeline
+ *             read/CONV       seq, incoming read                         the user's own read mark
+ *             got/GROUP       seq                                        how far a device has a group's log
+ *             delivered/CONV  seq, mark                                  the other side's marks, in this user's numbering
+ *             seen/CONV       seq, mark
+ *             conv/CONV       derived: lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq | group epoch
+ *             head            derived: seq up to which the derived cells count, mark counter
+ *     group   epoch           ASCII, set at creation
+ *             delivered/USER  seq          seen/USER  seq                members' marks, small groups only
+ *             head            derived: seq, createdAt, lastAt, dissolved | name
+ *             member/USER     derived: role (1 admin), joined seq
+ *
+ * Derived cells are what folding the entries up to a seq gives. They are written with a flush and never logged, so that a stream can be loaded
+ * from its cells and the few entries after them.
+ */
+
+const NUMBER_BYTES = 6;
+
+/** Numbers of at most 48 bits, 6 bytes each, then text. */
+export function encodeCell(numbers: number[], text = ""): Uint8Array {
+  const tail = Buffer.from(text, "utf8");
+  const bytes = Buffer.allocUnsafe(numbers.length * NUMBER_BYTES + tail.length);
+  for (let i = 0; i < numbers.length; i++) bytes.writeUIntLE(numbers[i]!, i * NUMBER_BYTES, NUMBER_BYTES);
+  tail.copy(bytes, numbers.length * NUMBER_BYTES);
+  return bytes;
+}
+
+const asBuffer = (cell: Uint8Array): Buffer => Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength);
+
+/** The number at `index`, 0 when the cell is absent or shorter: a field added later reads as 0 in older cells. */
+export function cellNumber(cell: Uint8Array | undefined, index: number): number {
+  if (cell === undefined || cell.length < (index + 1) * NUMBER_BYTES) return 0;
+  return asBuffer(cell).readUIntLE(index * NUMBER_BYTES, NUMBER_BYTES);
+}
+
+/** The text behind `numbers` numbers. */
+export const cellText = (cell: Uint8Array | undefined, numbers = 0): string =>
+  cell === undefined ? "" : asBuffer(cell).toString("utf8", numbers * NUMBER_BYTES);

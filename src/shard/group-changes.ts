@@ -1,0 +1,142 @@
+/**
+ * Changes of a group: entries in its log, and for whoever joins or leaves an entry in their own timeline, handed over like a direct message (G8).
+ *
+ * Changes of one group run one after the other: each is checked against what the one before left.
+ */
+import { AppError } from "../base/errors.ts";
+import { userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
+import {
+  CHANGED_LANE,
+  changedJson,
+  payloadBytesMax,
+  writeChanged,
+  writeMembership,
+  type GroupChangeDetail,
+  type MembershipEntry,
+} from "../domain/entries.ts";
+import { GROUPS_PER_USER_MAX } from "../domain/limits.ts";
+import type { GroupFrame, MembershipFrame } from "../protocol/frames.ts";
+import { StreamHandle } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import { writeRecord } from "./durable.ts";
+import type { GroupState } from "./group-state.ts";
+import { fanOut } from "./post-group.ts";
+import type { ShardHost } from "./shard-host.ts";
+import type { UserState } from "./user-state.ts";
+
+const FIRST = 1 as Seq;
+
+export const groupFrame = (address: GroupAddress, seq: Seq, detail: GroupChangeDetail): GroupFrame => ({
+  t: "group",
+  conversation: address,
+  seq,
+  ...detail,
+});
+
+/** Whom a change puts in or takes out. */
+export function joinedBy(detail: GroupChangeDetail): UserId[] {
+  if (detail.change === "created") return detail.members ?? [];
+  return detail.change === "joined" ? [detail.user!] : [];
+}
+
+export function leftBy(detail: GroupChangeDetail): UserId[] {
+  if (detail.change === "dissolved") return detail.members ?? [];
+  return detail.change === "left" ? [detail.user!] : [];
+}
+
+/** Begins a group. The caller has made sure that nobody else is doing so. */
+export async function createGroup(host: ShardHost, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Promise<GroupState> {
+  const log = host.log(address);
+  const handle = new StreamHandle(address, 0);
+  const json = changedJson(detail);
+  const members = (detail.members ?? []).map((user) => mustLoad(host, user));
+  let created: GroupState | undefined;
+  const written = writeRecord(
+    log,
+    () => {
+      log.putCell(handle, "epoch", Buffer.from(epoch, "latin1"));
+      log.beginEntry(handle, CHANGED_LANE, "", FIRST, payloadBytesMax(json));
+      writeChanged(log.writer, json);
+      log.endEntry();
+    },
+    () => {
+      created = host.groups.get(address)!;
+      fanOut(host, created, FIRST, JSON.stringify(groupFrame(address, FIRST, detail)));
+    },
+  );
+  for (const member of members) takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST, epoch });
+  await written;
+  return created!;
+}
+
+/** Appends a change. Resolves when it is durable. */
+export async function changeGroup(host: ShardHost, group: GroupState, detail: GroupChangeDetail): Promise<void> {
+  const { log, address, epoch } = group;
+  const seq = group.nextSeq;
+  const json = changedJson(detail);
+  const joined = joinedBy(detail).map((user) => mustLoad(host, user));
+  const left = leftBy(detail).map((user) => mustLoad(host, user));
+  group.nextSeq = (seq + 1) as Seq;
+  const written = writeRecord(
+    log,
+    () => {
+      log.beginEntry(group.handle, CHANGED_LANE, "", seq, payloadBytesMax(json));
+      writeChanged(log.writer, json);
+      log.endEntry();
+    },
+    () => {
+      const frame = JSON.stringify(groupFrame(address, seq, detail));
+      // Those who go hear of it as well, and those who come hear it first.
+      for (const user of left) for (const session of user.sessions) session.entry(address, seq, frame);
+      group.fold(seq, { kind: "changed", detail });
+      fanOut(host, group, seq, frame);
+    },
+  );
+  const entry = { kind: "membership", at: detail.at, groupSeq: seq, epoch } as const;
+  for (const user of joined) takeMembership(user, address, { ...entry, change: "joined" });
+  for (const user of left) takeMembership(user, address, { ...entry, change: "left" });
+  await written;
+}
+
+function mustLoad(host: ShardHost, user: UserId): UserState {
+  const state = host.users.get(user);
+  if (state === undefined) throw new AppError("unknown_address", `${userAddress(user)}: there is no such user`);
+  return state;
+}
+
+/** @throws AppError quota_exceeded */
+export function assertRoomForGroup(user: UserState): void {
+  let groups = 0;
+  for (const conversation of user.conversations.values()) if (conversation.joinedSeq > 0) groups++;
+  if (groups < GROUPS_PER_USER_MAX) return;
+  throw new AppError("quota_exceeded", `${user.address} is in ${groups} groups, the most is ${GROUPS_PER_USER_MAX}; leave one first`);
+}
+
+/** Into the user's timeline, unless it is there already (G8). */
+export function takeMembership(user: UserState, group: GroupAddress, entry: MembershipEntry): void {
+  const conversation = user.conversation(group);
+  if (entry.groupSeq <= conversation.takenThroughPending) return;
+  conversation.takenThroughPending = entry.groupSeq;
+  const seq = user.nextSeq;
+  user.nextSeq = (seq + 1) as Seq;
+  const { log } = user;
+  const out = log.begin();
+  log.beginEntry(user.handle, group, "", seq, payloadBytesMax(entry.epoch));
+  writeMembership(out, entry);
+  log.endEntry();
+  log.end({
+    committed() {
+      user.fold(seq, group, entry);
+      const frame = JSON.stringify(membershipFrame(seq, group, entry));
+      for (const session of user.sessions) session.entry("timeline", seq, frame);
+    },
+    failed() {
+      // Whoever changed the group is told.
+    },
+  });
+}
+
+export function membershipFrame(seq: Seq, conversation: GroupAddress, entry: MembershipEntry): MembershipFrame {
+  const { change, groupSeq, epoch } = entry;
+  return { t: "membership", seq, conversation, change, groupSeq, epoch };
+}

@@ -1,0 +1,155 @@
+/**
+ * A group at its owner: the fold of the group's log. One per group, at the owner of the group's shard.
+ *
+ * Invariants: as in user-state.ts. Members see the whole log, also what stands before they joined; a former member sees nothing.
+ */
+import type { GroupAddress, UserId } from "../domain/address.ts";
+import { readGroupEntry, type GroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
+import type { GroupRole } from "../protocol/frames.ts";
+import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import { cellNumber, cellText, encodeCell } from "./cells.ts";
+
+const LOAD_PAGE = 1000;
+
+export type Member = { role: GroupRole; joinedSeq: Seq };
+
+/** How far a member's devices have got and read the group's log. */
+export type MemberMarks = { delivered: Seq; seen: Seq; deliveredPending: Seq; seenPending: Seq };
+
+export class GroupState {
+  readonly address: GroupAddress;
+  readonly log: ShardLog;
+  readonly handle: StreamHandle;
+  readonly epoch: string;
+  readonly members = new Map<UserId, Member>();
+  readonly marks = new Map<UserId, MemberMarks>();
+  name = "";
+  createdAt = 0;
+  lastAt = 0;
+  isDissolved = false;
+  headSeq: Seq;
+  nextSeq: Seq;
+  /** Changes of membership that are numbered and not yet durable: the next change waits for them. */
+  changing: Promise<void> = Promise.resolve();
+  pendingMarks = 0;
+  isDirty = false;
+  readonly #dirtyMembers = new Set<UserId>();
+
+  static load(address: GroupAddress, log: ShardLog): GroupState | undefined {
+    const cells = log.cells(address);
+    const epoch = cells.get("epoch");
+    return epoch === undefined ? undefined : new GroupState(address, log, cells, cellText(epoch));
+  }
+
+  private constructor(address: GroupAddress, log: ShardLog, cells: Map<string, Uint8Array>, epoch: string) {
+    const head = cells.get("head");
+    this.address = address;
+    this.log = log;
+    this.epoch = epoch;
+    this.handle = new StreamHandle(address, log.head(address)!.streamNo);
+    this.headSeq = cellNumber(head, 0) as Seq;
+    this.createdAt = cellNumber(head, 1);
+    this.lastAt = cellNumber(head, 2);
+    this.isDissolved = cellNumber(head, 3) === 1;
+    this.name = cellText(head, 4);
+    for (const [key, cell] of cells) this.#loadCell(key, cell);
+    this.#foldAfterHead();
+    this.nextSeq = (this.headSeq + 1) as Seq;
+  }
+
+  isAdmin(user: UserId): boolean {
+    return this.members.get(user)?.role === "admin";
+  }
+
+  /** Lets a durable entry count. */
+  fold(seq: Seq, entry: GroupEntry): void {
+    this.headSeq = seq;
+    this.isDirty = true;
+    if (entry.kind === "posted") this.lastAt = entry.sentAt;
+    else this.#foldChange(seq, entry.detail);
+  }
+
+  marksOf(user: UserId): MemberMarks {
+    let marks = this.marks.get(user);
+    if (marks === undefined) {
+      const none = 0 as Seq;
+      marks = { delivered: none, seen: none, deliveredPending: none, seenPending: none };
+      this.marks.set(user, marks);
+    }
+    return marks;
+  }
+
+  /** Derived cells of what changed since the last call; null clears. */
+  takeDerivedCells(): [string, Uint8Array | null][] {
+    const { headSeq, createdAt, lastAt, isDissolved, name } = this;
+    const cells: [string, Uint8Array | null][] = [["head", encodeCell([headSeq, createdAt, lastAt, isDissolved ? 1 : 0], name)]];
+    for (const user of this.#dirtyMembers) {
+      const member = this.members.get(user);
+      cells.push([`member/${user}`, member ? encodeCell([member.role === "admin" ? 1 : 0, member.joinedSeq]) : null]);
+    }
+    this.#dirtyMembers.clear();
+    this.isDirty = false;
+    return cells;
+  }
+
+  #foldChange(seq: Seq, detail: GroupChangeDetail): void {
+    this.lastAt = detail.at;
+    switch (detail.change) {
+      case "created":
+        this.createdAt = detail.at;
+        this.name = detail.name ?? "";
+        for (const user of detail.members ?? []) this.#setMember(user, user === detail.by ? "admin" : "member", seq);
+        return;
+      case "joined":
+        return this.#setMember(detail.user!, detail.role ?? "member", seq);
+      case "role":
+        return this.#setMember(detail.user!, detail.role!, this.members.get(detail.user!)?.joinedSeq ?? seq);
+      case "left":
+        this.members.delete(detail.user!);
+        this.#dirtyMembers.add(detail.user!);
+        return;
+      case "renamed":
+        this.name = detail.name ?? "";
+        return;
+      case "dissolved":
+        this.isDissolved = true;
+        for (const user of this.members.keys()) this.#dirtyMembers.add(user);
+        this.members.clear();
+    }
+  }
+
+  #setMember(user: UserId, role: GroupRole, joinedSeq: Seq): void {
+    this.members.set(user, { role, joinedSeq });
+    this.#dirtyMembers.add(user);
+  }
+
+  #loadCell(key: string, cell: Uint8Array): void {
+    const slash = key.indexOf("/");
+    if (slash < 0) return;
+    const user = key.slice(slash + 1) as UserId;
+    const seq = cellNumber(cell, 0) as Seq;
+    switch (key.slice(0, slash)) {
+      case "member":
+        this.members.set(user, { role: seq === 1 ? "admin" : "member", joinedSeq: cellNumber(cell, 1) as Seq });
+        return;
+      case "delivered": {
+        const marks = this.marksOf(user);
+        marks.delivered = marks.deliveredPending = seq;
+        return;
+      }
+      case "seen": {
+        const marks = this.marksOf(user);
+        marks.seen = marks.seenPending = seq;
+      }
+    }
+  }
+
+  #foldAfterHead(): void {
+    for (;;) {
+      const page = this.log.readForward(this.address, this.headSeq, LOAD_PAGE);
+      for (const entry of page) this.fold(entry.seq, readGroupEntry(entry));
+      if (page.length < LOAD_PAGE) return;
+    }
+  }
+}

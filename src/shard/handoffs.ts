@@ -1,0 +1,89 @@
+/**
+ * Handoffs that a crash may have cut off (G8).
+ *
+ * The outbox is not a queue beside the log: it is every entry above the shard's `handedOffThrough` mark that concerns somebody else's timeline. At start they
+ * are offered again, in order; who has taken them already ignores them. While all shards are on one node a handoff rides the frame of the entry
+ * that caused it, so the mark may simply be the log's end whenever it is written.
+ */
+import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
+import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
+import { jsonString } from "../protocol/encode.ts";
+import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
+import { cellNumber, encodeCell } from "./cells.ts";
+import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
+import { take } from "./send-direct.ts";
+import type { ShardHost } from "./shard-host.ts";
+
+/** A stream of the shard itself; no address begins with `$`. */
+const SHARD_STREAM = "$shard";
+const MARK = "handedOffThrough";
+const PAGE = 1000;
+
+export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
+
+/** Offers again what stands above the mark. Before anything new of the shard is handed over. @returns how many were offered */
+export function offerAgain(host: ShardHost, log: ShardLog): number {
+  const mark = cellNumber(log.cell(SHARD_STREAM, MARK), 0) as Offset;
+  let offered = 0;
+  for (const { stream, fromSeq } of log.streamsSince(mark)) {
+    if (isShardStream(stream)) continue;
+    offered += isGroup(stream as Address)
+      ? offerChanges(host, log, stream as GroupAddress, fromSeq)
+      : offerSends(host, log, stream as UserAddress, fromSeq);
+  }
+  return offered;
+}
+
+/** Everything up to now is handed over. */
+export function markHandedOff(log: ShardLog): void {
+  log.begin();
+  log.putCell(new StreamHandle(SHARD_STREAM, 0), MARK, encodeCell([log.durableThrough]));
+  log.end(undefined);
+}
+
+function* entriesFrom(log: ShardLog, stream: string, fromSeq: Seq): Iterable<StoredEntry> {
+  for (let after = (fromSeq - 1) as Seq; ; ) {
+    const page = log.readForward(stream, after, PAGE);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page[page.length - 1]!.seq;
+  }
+}
+
+function offerSends(host: ShardHost, log: ShardLog, sender: UserAddress, fromSeq: Seq): number {
+  let offered = 0;
+  const streamNo = log.head(sender)!.streamNo;
+  for (const stored of entriesFrom(log, sender, fromSeq)) {
+    const entry = readTimelineEntry(stored);
+    const to = stored.lane as Address;
+    if (entry.kind !== "sent" || to === sender) continue;
+    const receiver = host.userAt(to);
+    if (receiver === undefined) continue;
+    const id = host.ids.encode(log.shard, streamNo, stored.seq);
+    const { sentAt, text } = entry;
+    take(receiver, { id, sentAt, text, textJson: jsonString(text) }, sender, nameOf(sender) as UserId, stored.seq, streamNo);
+    offered++;
+  }
+  return offered;
+}
+
+function offerChanges(host: ShardHost, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
+  const group = host.groups.get(address);
+  let offered = 0;
+  for (const stored of entriesFrom(log, address, fromSeq)) {
+    const entry = readGroupEntry(stored);
+    if (entry.kind !== "changed" || group === undefined) continue;
+    const { detail } = entry;
+    const membership = { kind: "membership", at: detail.at, groupSeq: stored.seq, epoch: group.epoch } as const;
+    for (const user of joinedBy(detail)) offer(host, user, address, { ...membership, change: "joined" });
+    for (const user of leftBy(detail)) offer(host, user, address, { ...membership, change: "left" });
+    offered++;
+  }
+  return offered;
+}
+
+function offer(host: ShardHost, user: UserId, group: GroupAddress, entry: Parameters<typeof takeMembership>[2]): void {
+  const state = host.users.get(user);
+  if (state !== undefined) takeMembership(state, group, entry);
+}

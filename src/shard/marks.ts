@@ -1,0 +1,373 @@
+/**
+ * Marks: how far a device has got (`received`), how far a user has read, and the other side's view of both (G6).
+ *
+ * Marks only rise, so they coalesce: what comes between two writes of the log becomes one record per conversation. The other side's mark is written
+ * before the user's own `received`: were the first lost in a crash, the second is lost too, and the device, coming back with its cursor, says it again.
+ */
+import { AppError } from "../base/errors.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import { POSTED_LANE, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
+import { receiptFrame } from "../protocol/encode.ts";
+import type { ReceiptKind } from "../protocol/frames.ts";
+import type { Outcome } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import { encodeCell } from "./cells.ts";
+import type { ConversationState } from "./conversation-state.ts";
+import type { GroupState } from "./group-state.ts";
+import type { ShardHost } from "./shard-host.ts";
+import type { UserState } from "./user-state.ts";
+
+const PAGE = 500;
+
+export class Marks {
+  readonly #host: ShardHost;
+  #peers: PeerMark[] = [];
+  #members = new Map<string, MemberMark>();
+  #received: UserState[] = [];
+  #own = new Map<ConversationState, OwnMark>();
+
+  constructor(host: ShardHost) {
+    this.#host = host;
+  }
+
+  /** A device has the timeline up to `seq`. @throws AppError bad_request when that is not there yet */
+  received(user: UserState, seq: Seq): void {
+    if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
+    if (seq <= user.receivedPending) return;
+    if (user.undelivered.isComplete) this.#deliverHeld(user, seq);
+    else this.#deliverFromLog(user, seq);
+    user.receivedPending = seq;
+    if (user.isReceivedPending) return;
+    user.isReceivedPending = true;
+    user.pendingMarks++;
+    this.#received.push(user);
+    this.#host.store.schedule();
+  }
+
+  /** A device has a group's log up to `seq`. */
+  receivedGroup(user: UserState, group: GroupState, seq: Seq): void {
+    if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
+    const conversation = user.conversation(group.address);
+    if (seq <= this.#ownOf(user, conversation).got) return;
+    this.#ownOf(user, conversation).got = seq;
+    this.#memberMark(user, group, "delivered", seq);
+  }
+
+  /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. */
+  read(user: UserState, address: Address, seq: Seq): void {
+    if (isGroup(address)) return this.#readGroup(user, address, seq);
+    if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
+    const conversation = user.conversations.get(address);
+    if (conversation === undefined) throw new AppError("not_found", `${address}: no conversation with it`);
+    const own = this.#ownOf(user, conversation);
+    const through = Math.min(seq, conversation.lastSeq) as Seq;
+    if (through <= own.read) return;
+    const covered = this.#incomingBetween(user, conversation, own, through);
+    own.read = through;
+    own.incomingRead = covered.incomingRead;
+    if (covered.fromSeq > 0) this.#tellPeer(user, address, "read", covered.fromSeq);
+  }
+
+  /** Encodes what gathered; called just before each write of the log. */
+  write(): void {
+    const peers = this.#peers;
+    this.#peers = [];
+    for (const mark of peers) mark.encode();
+    if (this.#members.size > 0) {
+      for (const mark of this.#members.values()) mark.encode();
+      this.#members.clear();
+    }
+    const received = this.#received;
+    this.#received = [];
+    for (const user of received) encodeReceived(user);
+    if (this.#own.size === 0) return;
+    for (const mark of this.#own.values()) mark.encode();
+    this.#own.clear();
+  }
+
+  #deliverHeld(user: UserState, seq: Seq): void {
+    for (;;) {
+      const next = user.undelivered.shiftThrough(seq);
+      if (next === undefined) return;
+      this.#tellPeer(user, next.conversation.address, "delivered", next.fromSeq);
+    }
+  }
+
+  #deliverFromLog(user: UserState, seq: Seq): void {
+    const highest = new Map<Address, Seq>();
+    let after = user.receivedPending;
+    while (after < seq) {
+      const page = user.log.readForward(user.address, after, Math.min(PAGE, seq - after));
+      if (page.length === 0) break;
+      for (const stored of page) {
+        const entry = readTimelineEntry(stored);
+        if (entry.kind === "taken") highest.set(stored.lane as Address, entry.fromSeq);
+        after = stored.seq;
+      }
+    }
+    for (const [address, fromSeq] of highest) this.#tellPeer(user, address, "delivered", fromSeq);
+    user.undelivered.isComplete = seq === user.headSeq;
+  }
+
+  /** `seq` is in the peer's numbering: the mark belongs to the peer. */
+  #tellPeer(user: UserState, address: Address, kind: ReceiptKind, seq: Seq): void {
+    const peer = this.#host.userAt(address);
+    if (peer === undefined) return;
+    const conversation = peer.conversation(user.address);
+    if (kind === "delivered") {
+      if (seq <= conversation.deliveredPending) return;
+      conversation.deliveredPending = seq;
+    } else {
+      if (seq <= conversation.seenPending) return;
+      conversation.seenPending = seq;
+    }
+    if (conversation.isMarkPending) return;
+    conversation.isMarkPending = true;
+    peer.pendingMarks++;
+    this.#peers.push(new PeerMark(peer, conversation));
+    this.#host.store.schedule();
+  }
+
+  /** What the read mark covers when it goes to `through`: incoming messages in all, and the newest of them in the peer's numbering. */
+  #incomingBetween(
+    user: UserState,
+    conversation: ConversationState,
+    own: OwnMark,
+    through: Seq,
+  ): { incomingRead: number; fromSeq: Seq } {
+    if (through >= conversation.takenSeq) return { incomingRead: conversation.incoming, fromSeq: conversation.takenThrough };
+    let { incomingRead } = own;
+    let fromSeq = 0 as Seq;
+    for (let after = own.read; ; ) {
+      const page = user.log.readLaneForward(user.address, conversation.address, after, PAGE);
+      for (const stored of page) {
+        if (stored.seq > through) return { incomingRead, fromSeq };
+        const entry = readTimelineEntry(stored);
+        if (entry.kind === "taken") {
+          incomingRead++;
+          fromSeq = entry.fromSeq;
+        }
+        after = stored.seq;
+      }
+      if (page.length < PAGE) return { incomingRead, fromSeq };
+    }
+  }
+
+  #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
+    const group = this.#host.groups.get(address);
+    const conversation = user.membership(address);
+    if (group === undefined || conversation === undefined) throw new AppError("not_a_member", `${address}: you are not in it`);
+    if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
+    const own = this.#ownOf(user, conversation);
+    if (seq <= own.read) return;
+    own.read = seq;
+    this.#memberMark(user, group, "read", seq);
+  }
+
+  #ownOf(user: UserState, conversation: ConversationState): OwnMark {
+    let own = this.#own.get(conversation);
+    if (own === undefined) {
+      own = new OwnMark(user, conversation);
+      user.pendingMarks++;
+      this.#own.set(conversation, own);
+      this.#host.store.schedule();
+    }
+    return own;
+  }
+
+  /** In a small group the others learn of it. */
+  #memberMark(user: UserState, group: GroupState, kind: ReceiptKind, seq: Seq): void {
+    if (group.members.size > this.#host.limits.groupReceiptsMembersMax) return;
+    const marks = group.marksOf(user.user);
+    if (kind === "delivered") marks.deliveredPending = Math.max(marks.deliveredPending, seq) as Seq;
+    else marks.seenPending = Math.max(marks.seenPending, seq) as Seq;
+    const key = `${group.address}/${user.user}`;
+    if (this.#members.has(key)) return;
+    group.pendingMarks++;
+    this.#members.set(key, new MemberMark(this.#host, group, user));
+  }
+}
+
+function beyondHead(what: string, seq: number, head: number): AppError {
+  return new AppError("bad_request", `seq: ${seq} is beyond the end of ${what}, which is ${head}`);
+}
+
+/** The other side's marks in one conversation of `user`. */
+class PeerMark implements Outcome {
+  readonly #user: UserState;
+  readonly #conversation: ConversationState;
+  #delivered = 0 as Seq;
+  #deliveredMark = 0;
+  #seen = 0 as Seq;
+  #seenMark = 0;
+
+  constructor(user: UserState, conversation: ConversationState) {
+    this.#user = user;
+    this.#conversation = conversation;
+  }
+
+  encode(): void {
+    const user = this.#user;
+    const conversation = this.#conversation;
+    const { log, handle } = user;
+    conversation.isMarkPending = false;
+    log.begin();
+    if (conversation.deliveredPending > conversation.delivered) {
+      this.#delivered = conversation.deliveredPending;
+      this.#deliveredMark = ++user.markCountPending;
+      log.putCell(handle, `delivered/${conversation.address}`, encodeCell([this.#delivered, this.#deliveredMark]));
+    }
+    if (conversation.seenPending > conversation.seen) {
+      this.#seen = conversation.seenPending;
+      this.#seenMark = ++user.markCountPending;
+      log.putCell(handle, `seen/${conversation.address}`, encodeCell([this.#seen, this.#seenMark]));
+    }
+    log.end(this);
+  }
+
+  committed(): void {
+    const user = this.#user;
+    const conversation = this.#conversation;
+    user.pendingMarks--;
+    if (this.#delivered > 0) {
+      conversation.delivered = this.#delivered;
+      conversation.deliveredMark = user.markCount = this.#deliveredMark;
+      this.#tell("delivered", this.#delivered, this.#deliveredMark);
+    }
+    if (this.#seen > 0) {
+      conversation.seen = this.#seen;
+      conversation.seenMark = user.markCount = this.#seenMark;
+      this.#tell("read", this.#seen, this.#seenMark);
+    }
+  }
+
+  failed(): void {
+    // The device says it again after it has come back with its cursor.
+  }
+
+  #tell(kind: ReceiptKind, seq: Seq, mark: number): void {
+    const user = this.#user;
+    if (user.sessions.size === 0) return;
+    const { address } = this.#conversation;
+    const frame = receiptFrame(kind, address, address.slice(1), seq, mark);
+    for (const session of user.sessions) session.notice(frame);
+  }
+}
+
+function encodeReceived(user: UserState): void {
+  const seq = user.receivedPending;
+  user.isReceivedPending = false;
+  user.log.begin();
+  user.log.putCell(user.handle, "received", encodeCell([seq]));
+  user.log.end({
+    committed: () => {
+      user.pendingMarks--;
+      user.received = seq;
+    },
+    failed: () => {},
+  });
+}
+
+/** The user's own marks in one conversation: what was read, and of a group what a device has got. */
+class OwnMark implements Outcome {
+  readonly #user: UserState;
+  readonly #conversation: ConversationState;
+  read: Seq;
+  incomingRead: number;
+  got: Seq;
+
+  constructor(user: UserState, conversation: ConversationState) {
+    this.#user = user;
+    this.#conversation = conversation;
+    this.read = conversation.ownReadPending;
+    this.incomingRead = conversation.incomingReadPending;
+    this.got = conversation.gotPending;
+  }
+
+  encode(): void {
+    const conversation = this.#conversation;
+    const { log, handle } = this.#user;
+    const isRead = this.read > conversation.ownReadPending;
+    const isGot = this.got > conversation.gotPending;
+    if (!isRead && !isGot) {
+      this.#user.pendingMarks--;
+      return;
+    }
+    conversation.ownReadPending = this.read;
+    conversation.incomingReadPending = this.incomingRead;
+    conversation.gotPending = this.got;
+    log.begin();
+    if (isRead) log.putCell(handle, `read/${conversation.address}`, encodeCell([this.read, this.incomingRead]));
+    if (isGot) log.putCell(handle, `got/${conversation.address}`, encodeCell([this.got]));
+    log.end(this);
+  }
+
+  committed(): void {
+    const conversation = this.#conversation;
+    this.#user.pendingMarks--;
+    conversation.ownRead = this.read;
+    conversation.incomingRead = this.incomingRead;
+    conversation.got = this.got;
+  }
+
+  failed(): void {
+    // As for the other side's marks.
+  }
+}
+
+/** A member's marks in a small group's log, told to the authors of what they cover. */
+class MemberMark implements Outcome {
+  readonly #host: ShardHost;
+  readonly #group: GroupState;
+  readonly #user: UserState;
+  #delivered = 0 as Seq;
+  #seen = 0 as Seq;
+
+  constructor(host: ShardHost, group: GroupState, user: UserState) {
+    this.#host = host;
+    this.#group = group;
+    this.#user = user;
+  }
+
+  encode(): void {
+    const { log, handle } = this.#group;
+    const { user } = this.#user;
+    const marks = this.#group.marksOf(user);
+    this.#delivered = marks.deliveredPending;
+    this.#seen = marks.seenPending;
+    log.begin();
+    if (this.#delivered > marks.delivered) log.putCell(handle, `delivered/${user}`, encodeCell([this.#delivered]));
+    if (this.#seen > marks.seen) log.putCell(handle, `seen/${user}`, encodeCell([this.#seen]));
+    log.end(this);
+  }
+
+  committed(): void {
+    const marks = this.#group.marksOf(this.#user.user);
+    this.#group.pendingMarks--;
+    const before = { ...marks };
+    marks.delivered = this.#delivered;
+    marks.seen = this.#seen;
+    if (this.#delivered > before.delivered) this.#tellAuthors("delivered", before.delivered, this.#delivered);
+    if (this.#seen > before.seen) this.#tellAuthors("read", before.seen, this.#seen);
+  }
+
+  failed(): void {
+    // As for the other side's marks.
+  }
+
+  #tellAuthors(kind: ReceiptKind, after: Seq, through: Seq): void {
+    const group = this.#group;
+    const reader = this.#user.user;
+    const newest = new Map<string, Seq>();
+    const from = Math.max(after, through - PAGE) as Seq;
+    for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, PAGE)) {
+      if (stored.seq > through) break;
+      const entry = readGroupEntry(stored);
+      if (entry.kind === "posted" && entry.author !== reader) newest.set(entry.author, stored.seq);
+    }
+    for (const [author, seq] of newest) {
+      const frame = receiptFrame(kind, group.address, reader, seq);
+      for (const session of this.#host.userAt(`@${author}` as Address)?.sessions ?? []) session.notice(frame);
+    }
+  }
+}

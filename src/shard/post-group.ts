@@ -1,0 +1,102 @@
+/**
+ * A message to a group: one entry in the group's log, one record of its ref in the author's shard, no copy per member.
+ *
+ * The group's record goes first. The author hears `sent` when both are durable: the ref is then known wherever it is asked for (G2).
+ */
+import type { GroupAddress, UserId } from "../domain/address.ts";
+import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
+import { jsonString, messageFrame } from "../protocol/encode.ts";
+import type { Outcome } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import type { GroupState } from "./group-state.ts";
+import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
+import { noteRef } from "./repeats.ts";
+import { refuseAll, settle, unknownFate } from "./settle-send.ts";
+import type { ShardHost } from "./shard-host.ts";
+import type { UserState } from "./user-state.ts";
+
+/** The request is allowed, is no repeat, and the author is a member. */
+export function postGroup(host: ShardHost, author: UserState, group: GroupState, request: SendRequest, reply: SendReply): void {
+  noteRef(host, author, request.ref);
+  const seq = group.nextSeq;
+  group.nextSeq = (seq + 1) as Seq;
+  const post = new GroupPost(host, author, group, request, reply, seq);
+  author.pendingSends.push(post);
+  const { log } = group;
+  const out = log.begin();
+  log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, request.ref), seq, payloadBytesMax(request.text));
+  writePosted(out, post.sentAt, author.user, request.text);
+  log.endEntry();
+  log.end(post);
+  author.log.begin();
+  author.log.putKey(author.handle, request.ref, seq, Buffer.from(group.address, "latin1"));
+  author.log.end(new RefNoted(post));
+}
+
+class GroupPost implements Outcome, PendingSend {
+  readonly host: ShardHost;
+  readonly author: UserState;
+  readonly group: GroupState;
+  readonly reply: SendReply;
+  readonly ref: string;
+  readonly to: GroupAddress;
+  readonly text: string;
+  readonly seq: Seq;
+  readonly sentAt: number;
+  repeats: SendReply[] | undefined = undefined;
+  id = "";
+
+  constructor(host: ShardHost, author: UserState, group: GroupState, request: SendRequest, reply: SendReply, seq: Seq) {
+    this.host = host;
+    this.author = author;
+    this.group = group;
+    this.reply = reply;
+    this.ref = request.ref;
+    this.to = group.address;
+    this.text = request.text;
+    this.seq = seq;
+    this.sentAt = host.clock.now();
+  }
+
+  committed(): void {
+    const { group, author, seq, sentAt, text } = this;
+    group.fold(seq, { kind: "posted", sentAt, author: author.user, text });
+    this.id = this.host.ids.encode(group.log.shard, group.handle.streamNo, seq);
+    const textJson = jsonString(text);
+    const frame = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt);
+    fanOut(this.host, group, seq, frame, author.user);
+    if (author.sessions.size === 0) return;
+    const own = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt, jsonString(this.ref));
+    for (const session of author.sessions) if (session !== this.reply.session) session.entry(group.address, seq, own);
+  }
+
+  failed(error: Error): void {
+    refuseAll(this, this.reply, unknownFate(error));
+  }
+}
+
+class RefNoted implements Outcome {
+  readonly post: GroupPost;
+
+  constructor(post: GroupPost) {
+    this.post = post;
+  }
+
+  committed(): void {
+    settle(this.post.author, this.post, this.post.reply, this.post);
+  }
+
+  failed(): void {
+    // The post's own record has told the author.
+  }
+}
+
+/** One frame to every session of every member, but those of `except`. */
+export function fanOut(host: ShardHost, group: GroupState, seq: Seq, frame: string, except?: UserId): void {
+  for (const member of group.members.keys()) {
+    if (member === except) continue;
+    const user = host.users.peek(member);
+    if (user === undefined) continue;
+    for (const session of user.sessions) session.entry(group.address, seq, frame);
+  }
+}

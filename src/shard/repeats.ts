@@ -1,0 +1,81 @@
+/**
+ * Exactly once (G2): finds the message that a ref already stands for.
+ *
+ * Certainly new refs are told by `RecentRefs` at the cost of one comparison. All others are looked up: among the sends on their way, then in the log,
+ * whose segments hold the refs of all time.
+ */
+import { AppError } from "../base/errors.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
+import { splitRef, type SplitRef } from "../domain/refs.ts";
+import type { KeyHit, Seq } from "../../storage/types.ts";
+import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
+import type { ShardHost } from "./shard-host.ts";
+import type { UserState } from "./user-state.ts";
+
+/** True when the request is a repeat and has been, or will be, answered as one. Notes the ref otherwise. */
+export function answeredAsRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
+  const split = splitRef(request.ref);
+  const nowMs = host.clock.now();
+  if (mustLookUp(sender, request, split, nowMs) && findRepeat(host, sender, request, reply)) return true;
+  return false;
+}
+
+/** The request goes on: from now its ref is held against repeats. */
+export function noteRef(host: ShardHost, sender: UserState, ref: string): void {
+  sender.recentRefs.note(splitRef(ref), host.clock.now());
+}
+
+function mustLookUp(sender: UserState, request: SendRequest, split: SplitRef, nowMs: number): boolean {
+  return request.retry || nowMs < sender.refsUnknownUntil || sender.recentRefs.mayRepeat(split);
+}
+
+function findRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
+  for (const pending of sender.pendingSends) {
+    if (pending.ref !== request.ref) continue;
+    if (pending.to === request.to && pending.text === request.text) (pending.repeats ??= []).push(reply);
+    else reply.refused(request.ref, conflict(request.ref));
+    return true;
+  }
+  const sent = storedSend(host, sender, request);
+  if (sent === undefined) return false;
+  if (sent.to === request.to && sent.text === request.text) reply.sent(sent, true);
+  else reply.refused(request.ref, conflict(request.ref));
+  return true;
+}
+
+function conflict(ref: string): AppError {
+  return new AppError("ref_conflict", `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`);
+}
+
+function storedSend(host: ShardHost, sender: UserState, { ref, to }: SendRequest): Sent | undefined {
+  const hit = sender.log.findKey(sender.address, ref);
+  if (hit === undefined) return isGroup(to) ? postedBefore(host, sender, to, ref) : undefined;
+  if (hit.value === null) return sentAt(host, sender, ref, hit.seq);
+  return postedAt(host, Buffer.from(hit.value).toString("latin1") as GroupAddress, ref, hit.seq);
+}
+
+function sentAt(host: ShardHost, sender: UserState, ref: string, seq: Seq): Sent | undefined {
+  const [stored] = sender.log.readForward(sender.address, (seq - 1) as Seq, 1);
+  if (stored === undefined || stored.seq !== seq) return undefined;
+  const entry = readTimelineEntry(stored);
+  if (entry.kind !== "sent") return undefined;
+  const id = host.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
+  return { ref, id, to: stored.lane as Address, seq, sentAt: entry.sentAt, text: entry.text };
+}
+
+/** The group's log knows its messages by author and ref: it decides when the author's own record of the ref was lost in a crash. */
+function postedBefore(host: ShardHost, sender: UserState, to: GroupAddress, ref: string): Sent | undefined {
+  const hit: KeyHit | undefined = host.log(to).findKey(to, postedKey(sender.user, ref));
+  return hit === undefined ? undefined : postedAt(host, to, ref, hit.seq);
+}
+
+function postedAt(host: ShardHost, group: GroupAddress, ref: string, seq: Seq): Sent | undefined {
+  const log = host.log(group);
+  const [stored] = log.readForward(group, (seq - 1) as Seq, 1);
+  const head = log.head(group);
+  if (stored === undefined || stored.seq !== seq || head === undefined) return undefined;
+  const entry = readGroupEntry(stored);
+  if (entry.kind !== "posted") return undefined;
+  return { ref, id: host.ids.encode(log.shard, head.streamNo, seq), to: group, seq, sentAt: entry.sentAt, text: entry.text };
+}

@@ -1,0 +1,158 @@
+/**
+ * A direct message: into the sender's timeline, handed over to the receiver's.
+ *
+ * Both records ride the same frame of the log when both shards are here, the sender's first: the receiver's is never there alone, and it is there
+ * whenever the sender's is. Everything is shown only after the frame is durable (G1, G5, G8).
+ */
+import { AppError } from "../base/errors.ts";
+import { isGroup, type Address, type UserAddress, type UserId } from "../domain/address.ts";
+import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
+import { jsonString, messageFrame } from "../protocol/encode.ts";
+import type { Outcome } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import type { ConversationState } from "./conversation-state.ts";
+import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
+import type { ShardHost } from "./shard-host.ts";
+import { noteRef } from "./repeats.ts";
+import { settle, refuseAll, unknownFate } from "./settle-send.ts";
+import type { UserState } from "./user-state.ts";
+
+/** The request is allowed, is no repeat, and the receiver exists. */
+export function sendDirect(host: ShardHost, sender: UserState, receiver: UserState, request: SendRequest, reply: SendReply): void {
+  noteRef(host, sender, request.ref);
+  const seq = sender.nextSeq;
+  sender.nextSeq = (seq + 1) as Seq;
+  const send = new DirectSend(host, sender, request, reply, seq);
+  sender.pendingSends.push(send);
+  const out = sender.log.begin();
+  sender.log.beginEntry(sender.handle, request.to, request.ref, seq, payloadBytesMax(request.text));
+  writeSent(out, send.sentAt, request.text);
+  sender.log.endEntry();
+  sender.log.end(send);
+  if (receiver !== sender) take(receiver, send, sender.address, sender.user, seq, sender.handle.streamNo);
+}
+
+class DirectSend implements Outcome, PendingSend {
+  readonly host: ShardHost;
+  readonly sender: UserState;
+  readonly reply: SendReply;
+  readonly ref: string;
+  readonly to: Address;
+  readonly text: string;
+  readonly seq: Seq;
+  readonly sentAt: number;
+  repeats: SendReply[] | undefined = undefined;
+  id = "";
+  #textJson: string | undefined;
+
+  constructor(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq) {
+    this.host = host;
+    this.sender = sender;
+    this.reply = reply;
+    this.ref = request.ref;
+    this.to = request.to;
+    this.text = request.text;
+    this.seq = seq;
+    this.sentAt = host.clock.now();
+  }
+
+  get textJson(): string {
+    return (this.#textJson ??= jsonString(this.text));
+  }
+
+  committed(): void {
+    const { sender, seq, to } = this;
+    const conversation = sender.conversation(to);
+    sender.headSeq = seq;
+    conversation.lastSeq = seq;
+    conversation.lastAt = this.sentAt;
+    sender.touch(conversation);
+    this.id = this.host.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
+    settle(sender, this, this.reply, this);
+    if (sender.sessions.size > 1 || this.reply.session === undefined) this.#tellOtherDevices();
+  }
+
+  failed(error: Error): void {
+    refuseAll(this, this.reply, unknownFate(error));
+  }
+
+  #tellOtherDevices(): void {
+    const { sender, id, to, seq, sentAt } = this;
+    const frame = messageFrame(id, to, sender.user, this.textJson, seq, sentAt, jsonString(this.ref));
+    for (const session of sender.sessions) if (session !== this.reply.session) session.entry("timeline", seq, frame);
+  }
+}
+
+/** What a handoff carries; after a crash it is read from the sender's log instead of being at hand. */
+export type Handoff = { readonly id: string; readonly sentAt: number; readonly text: string; readonly textJson: string };
+
+/** Into the receiver's timeline, unless it is there already (G8). */
+export function take(
+  receiver: UserState,
+  handoff: Handoff,
+  from: UserAddress,
+  sender: UserId,
+  fromSeq: Seq,
+  fromStreamNo: number,
+): void {
+  const conversation = receiver.conversation(from);
+  if (fromSeq <= conversation.takenThroughPending) return;
+  conversation.takenThroughPending = fromSeq;
+  const seq = receiver.nextSeq;
+  receiver.nextSeq = (seq + 1) as Seq;
+  const { log } = receiver;
+  const out = log.begin();
+  log.beginEntry(receiver.handle, from, "", seq, payloadBytesMax(handoff.text));
+  writeTaken(out, handoff.sentAt, fromSeq, fromStreamNo, handoff.text);
+  log.endEntry();
+  log.end(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq));
+}
+
+class DirectTake implements Outcome {
+  readonly receiver: UserState;
+  readonly conversation: ConversationState;
+  readonly handoff: Handoff;
+  readonly sender: UserId;
+  readonly seq: Seq;
+  readonly fromSeq: Seq;
+
+  constructor(
+    receiver: UserState,
+    conversation: ConversationState,
+    handoff: Handoff,
+    sender: UserId,
+    seq: Seq,
+    fromSeq: Seq,
+  ) {
+    this.receiver = receiver;
+    this.conversation = conversation;
+    this.handoff = handoff;
+    this.sender = sender;
+    this.seq = seq;
+    this.fromSeq = fromSeq;
+  }
+
+  committed(): void {
+    const { receiver, conversation, handoff, seq, fromSeq } = this;
+    receiver.headSeq = seq;
+    conversation.lastSeq = seq;
+    conversation.lastAt = handoff.sentAt;
+    receiver.foldTaken(conversation, seq, fromSeq);
+    receiver.touch(conversation);
+    receiver.undelivered.push({ seq, conversation, fromSeq });
+    if (receiver.sessions.size === 0) return;
+    const frame = messageFrame(handoff.id, conversation.address, this.sender, handoff.textJson, seq, handoff.sentAt);
+    for (const session of receiver.sessions) session.entry("timeline", seq, frame);
+  }
+
+  failed(): void {
+    // The sender is told; the state that counted this entry is dropped with the failed log.
+  }
+}
+
+/** @throws AppError unknown_address */
+export function receiverOf(host: ShardHost, sender: UserState, to: Address): UserState {
+  const receiver = to === sender.address ? sender : isGroup(to) ? undefined : host.userAt(to);
+  if (receiver === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
+  return receiver;
+}

@@ -1,0 +1,17 @@
+/** A device that is connected, as its user's home sees it. The socket or the waiting poll behind it may be on another node. */
+import type { DeviceId, GroupAddress, UserId } from "../domain/address.ts";
+import type { CloseCode } from "../protocol/codes.ts";
+
+/** Where an entry stands: in the user's timeline, or in a group's log. */
+export type EntryPlace = "timeline" | GroupAddress;
+
+export type Session = {
+  readonly user: UserId;
+  readonly device: DeviceId;
+  /** An entry became durable. Called in the order of each stream, without holes, from the moment the session is attached. */
+  entry(place: EntryPlace, seq: number, frame: string): void;
+  /** Anything that stands for no entry: receipts. */
+  notice(frame: string): void;
+  /** `afterMs`: when to come back, for codes that ask for it. */
+  close(code: CloseCode, reason: string, afterMs?: number): void;
+};

@@ -1,0 +1,117 @@
+/**
+ * The shards that this node owns, opened: users and groups as folds of their logs, loaded when they are needed.
+ *
+ * Not here: what commands do (send-direct.ts, post-group.ts, marks.ts, group-changes.ts) and who may (src/service).
+ *
+ * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import {
+  groupAddress,
+  isGroup,
+  nameOf,
+  shardOf,
+  userAddress,
+  type Address,
+  type GroupAddress,
+  type GroupId,
+  type UserId,
+} from "../domain/address.ts";
+import type { MessageIds } from "../domain/message-id.ts";
+import type { Limits } from "../protocol/frames.ts";
+import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
+import { ByteWriter, writeCell } from "../../storage/record.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { GroupState } from "./group-state.ts";
+import { Marks } from "./marks.ts";
+import type { Session } from "./session.ts";
+import { StateTable } from "./state-table.ts";
+import { UserState } from "./user-state.ts";
+
+export type ShardHostPorts = { clock: Clock; ids: MessageIds; limits: Limits; logger: Logger };
+
+const USERS_LOADED_MAX = 100_000;
+const GROUPS_LOADED_MAX = 20_000;
+
+export class ShardHost {
+  readonly clock: Clock;
+  readonly ids: MessageIds;
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly marks: Marks;
+  readonly users: StateTable<UserId, UserState>;
+  readonly groups: StateTable<GroupAddress, GroupState>;
+  #store: LogStore | undefined;
+
+  static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardHost> {
+    const host = new ShardHost(ports);
+    host.#store = await LogStore.open(storage, {
+      checkpoint: (log) => host.#checkpoint(log),
+      beforeWrite: () => host.marks.write(),
+      onFlushFailure: (error) => ports.logger.warn("flush failed, trying again", { error }),
+    });
+    return host;
+  }
+
+  private constructor({ clock, ids, limits, logger }: ShardHostPorts) {
+    this.clock = clock;
+    this.ids = ids;
+    this.limits = limits;
+    this.logger = logger;
+    this.marks = new Marks(this);
+    this.users = new StateTable(
+      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.now()),
+      (user) => user.sessions.size === 0 && user.nextSeq === user.headSeq + 1 && user.pendingMarks === 0 && !user.isDirty,
+      USERS_LOADED_MAX,
+    );
+    this.groups = new StateTable(
+      (group: GroupAddress) => GroupState.load(group, this.log(group)),
+      (group) => group.nextSeq === group.headSeq + 1 && group.pendingMarks === 0 && !group.isDirty,
+      GROUPS_LOADED_MAX,
+    );
+  }
+
+  get store(): LogStore {
+    return this.#store!;
+  }
+
+  /** The log of the shard that an address lives in. */
+  log(address: Address): ShardLog {
+    return this.store.shard(shardOf(address));
+  }
+
+  /** The user behind `@name`. */
+  userAt(address: Address): UserState | undefined {
+    return this.users.get(nameOf(address) as UserId);
+  }
+
+  attach(session: Session): void {
+    this.users.get(session.user)?.sessions.add(session);
+  }
+
+  detach(session: Session): void {
+    this.users.peek(session.user)?.sessions.delete(session);
+  }
+
+  /** Every session of every user. */
+  *sessions(): Iterable<Session> {
+    for (const user of this.users.loaded()) yield* user.sessions;
+  }
+
+  /** Derived cells of every stream in the memtable that is about to be flushed. */
+  #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
+    const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
+    for (const stream of log.memtable.streams.values()) {
+      if (stream.entries.length === 0) continue;
+      const state = this.#stateOf(stream.name as Address);
+      if (!state?.isDirty) continue;
+      for (const [key, value] of state.takeDerivedCells()) writeCell(out, stream.name, key, value);
+    }
+    return new Uint8Array(out.bytes.subarray(0, out.pos));
+  }
+
+  #stateOf(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.get(groupAddress(nameOf(address) as GroupId)) : this.userAt(address);
+  }
+}

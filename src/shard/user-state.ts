@@ -1,0 +1,192 @@
+/**
+ * A user at home: the fold of the user's stream, and who is connected. One per user, at the owner of the user's shard.
+ *
+ * Not here: commands (send-direct.ts, marks.ts …), durability (the log), frames.
+ *
+ * Invariants
+ * - `headSeq` and all conversations show durable entries only; `nextSeq` counts those on their way, too.
+ * - A state that was changed since the last flush stays loaded (`isDirty`): its derived cells go with the next flush.
+ * - After a crash it is loaded again: derived cells, then marks, then the entries after them.
+ */
+import { type Address, type UserAddress, type UserId } from "../domain/address.ts";
+import { readTimelineEntry, type TimelineEntry } from "../domain/entries.ts";
+import { RECENT_REF_MS, RecentRefs } from "../domain/refs.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/shard-log.ts";
+import type { Seq, StoredEntry } from "../../storage/types.ts";
+import { cellNumber, cellText, encodeCell } from "./cells.ts";
+import { ConversationState } from "./conversation-state.ts";
+import type { PendingSend } from "./pending-send.ts";
+import type { Session } from "./session.ts";
+import { UndeliveredQueue } from "./undelivered-queue.ts";
+
+const LOAD_PAGE = 1000;
+
+export class UserState {
+  readonly user: UserId;
+  readonly address: UserAddress;
+  readonly log: ShardLog;
+  readonly handle: StreamHandle;
+  readonly epoch: string;
+  readonly conversations = new Map<Address, ConversationState>();
+  readonly sessions = new Set<Session>();
+  readonly recentRefs = new RecentRefs();
+  /** Sends numbered and not yet durable, oldest first. */
+  readonly pendingSends: PendingSend[] = [];
+  readonly undelivered: UndeliveredQueue;
+  headSeq: Seq;
+  nextSeq: Seq;
+  /** How far a device of the user has the timeline. */
+  received: Seq;
+  receivedPending: Seq;
+  markCount: number;
+  markCountPending: number;
+  isReceivedPending = false;
+  /** Marks of this user, or told to this user, that are on their way to the log. */
+  pendingMarks = 0;
+  isDirty = false;
+  /** Conversations changed since the last flush. */
+  readonly dirtyConversations = new Set<ConversationState>();
+  /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. */
+  readonly refsUnknownUntil: number;
+  /** Token bucket of sends; filled up to `sendTokensAt`. */
+  sendTokens = 0;
+  sendTokensAt = Number.NEGATIVE_INFINITY;
+  sendRefusedUntil = 0;
+
+  /** Loads a user that exists, or undefined. */
+  static load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): UserState | undefined {
+    const cells = log.cells(address);
+    const epoch = cells.get("epoch");
+    return epoch === undefined ? undefined : new UserState(user, address, log, cells, cellText(epoch), nowMs);
+  }
+
+  private constructor(
+    user: UserId,
+    address: UserAddress,
+    log: ShardLog,
+    cells: Map<string, Uint8Array>,
+    epoch: string,
+    nowMs: number,
+  ) {
+    const head = log.head(address)!;
+    this.user = user;
+    this.address = address;
+    this.log = log;
+    this.epoch = epoch;
+    this.handle = new StreamHandle(address, head.streamNo);
+    this.headSeq = cellNumber(cells.get("head"), 0) as Seq;
+    this.markCount = cellNumber(cells.get("head"), 1);
+    this.received = this.receivedPending = cellNumber(cells.get("received"), 0) as Seq;
+    for (const [key, cell] of cells) this.#loadCell(key, cell);
+    this.#foldAfterHead();
+    this.nextSeq = (this.headSeq + 1) as Seq;
+    this.markCountPending = this.markCount;
+    this.undelivered = new UndeliveredQueue(this.headSeq <= this.received);
+    this.refsUnknownUntil = this.#lastAt() > nowMs - RECENT_REF_MS ? nowMs + RECENT_REF_MS : 0;
+  }
+
+  conversation(address: Address): ConversationState {
+    let conversation = this.conversations.get(address);
+    if (conversation === undefined) {
+      conversation = new ConversationState(address);
+      this.conversations.set(address, conversation);
+    }
+    return conversation;
+  }
+
+  /** The membership of a group, or undefined when the user is not in it. */
+  membership(group: Address): ConversationState | undefined {
+    const conversation = this.conversations.get(group);
+    return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
+  }
+
+  /** Lets a durable entry count. */
+  fold(seq: Seq, lane: Address, entry: TimelineEntry): void {
+    const conversation = this.conversation(lane);
+    this.headSeq = seq;
+    conversation.lastSeq = seq;
+    if (entry.kind === "membership") {
+      conversation.lastAt = entry.at;
+      conversation.takenThrough = entry.groupSeq;
+      conversation.joinedSeq = (entry.change === "joined" ? entry.groupSeq : 0) as Seq;
+      conversation.groupEpoch = entry.epoch;
+    } else {
+      conversation.lastAt = entry.sentAt;
+      if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq);
+    }
+    this.touch(conversation);
+  }
+
+  foldTaken(conversation: ConversationState, seq: Seq, fromSeq: Seq): void {
+    conversation.incoming++;
+    conversation.takenThrough = fromSeq;
+    conversation.takenSeq = seq;
+  }
+
+  touch(conversation: ConversationState): void {
+    this.isDirty = true;
+    this.dirtyConversations.add(conversation);
+  }
+
+  /** Derived cells of what changed since the last call, as `[key, value]`. */
+  takeDerivedCells(): [string, Uint8Array][] {
+    const cells: [string, Uint8Array][] = [["head", encodeCell([this.headSeq, this.markCount])]];
+    for (const conversation of this.dirtyConversations) cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
+    this.dirtyConversations.clear();
+    this.isDirty = false;
+    return cells;
+  }
+
+  #loadCell(key: string, cell: Uint8Array): void {
+    const slash = key.indexOf("/");
+    if (slash < 0) return;
+    const address = key.slice(slash + 1) as Address;
+    switch (key.slice(0, slash)) {
+      case "conv":
+        return this.conversation(address).loadDerived(cell);
+      case "read": {
+        const conversation = this.conversation(address);
+        conversation.ownRead = conversation.ownReadPending = cellNumber(cell, 0) as Seq;
+        conversation.incomingRead = conversation.incomingReadPending = cellNumber(cell, 1);
+        return;
+      }
+      case "got": {
+        const conversation = this.conversation(address);
+        conversation.got = conversation.gotPending = cellNumber(cell, 0) as Seq;
+        return;
+      }
+      case "delivered": {
+        const conversation = this.conversation(address);
+        conversation.delivered = conversation.deliveredPending = cellNumber(cell, 0) as Seq;
+        conversation.deliveredMark = cellNumber(cell, 1);
+        this.markCount = Math.max(this.markCount, conversation.deliveredMark);
+        return;
+      }
+      case "seen": {
+        const conversation = this.conversation(address);
+        conversation.seen = conversation.seenPending = cellNumber(cell, 0) as Seq;
+        conversation.seenMark = cellNumber(cell, 1);
+        this.markCount = Math.max(this.markCount, conversation.seenMark);
+      }
+    }
+  }
+
+  #foldAfterHead(): void {
+    for (;;) {
+      const page: StoredEntry[] = this.log.readForward(this.address, this.headSeq, LOAD_PAGE);
+      for (const entry of page) {
+        this.fold(entry.seq, entry.lane as Address, readTimelineEntry(entry));
+        const conversation = this.conversation(entry.lane as Address);
+        conversation.takenThroughPending = conversation.takenThrough;
+      }
+      if (page.length < LOAD_PAGE) return;
+    }
+  }
+
+  #lastAt(): number {
+    let lastAt = 0;
+    for (const conversation of this.conversations.values()) lastAt = Math.max(lastAt, conversation.lastAt);
+    return lastAt;
+  }
+}

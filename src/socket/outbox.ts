@@ -1,0 +1,74 @@
+/**
+ * The bounded send queue of one socket. Frames gather during one turn of the event loop and leave together, in one write to the kernel.
+ *
+ * A client that does not read fills the queue; at `bytesMax` it is told off with 4001 and catches up by cursor (G9). Nothing is dropped silently: a frame
+ * that the runtime drops ends the session too.
+ */
+import type { ServerWebSocket } from "bun";
+
+/** Sends what gathered in many outboxes once the current turn has done its work. One per node. */
+export class OutboxFlusher {
+  #waiting: Outbox[] = [];
+
+  add(outbox: Outbox): void {
+    if (this.#waiting.push(outbox) === 1) queueMicrotask(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const outbox of waiting) outbox.flush();
+  };
+}
+
+export class Outbox {
+  readonly #socket: ServerWebSocket<unknown>;
+  readonly #flusher: OutboxFlusher;
+  readonly #bytesMax: number;
+  readonly #onOverflow: () => void;
+  #frames: string[] = [];
+  #isClosed = false;
+
+  constructor(socket: ServerWebSocket<unknown>, flusher: OutboxFlusher, bytesMax: number, onOverflow: () => void) {
+    this.#socket = socket;
+    this.#flusher = flusher;
+    this.#bytesMax = bytesMax;
+    this.#onOverflow = onOverflow;
+  }
+
+  push(frame: string): void {
+    if (this.#isClosed) return;
+    if (this.#frames.push(frame) === 1) this.#flusher.add(this);
+  }
+
+  /** Bytes that the runtime holds because the client does not read. */
+  get queuedBytes(): number {
+    return this.#isClosed ? 0 : this.#socket.getBufferedAmount();
+  }
+
+  flush(): void {
+    const frames = this.#frames;
+    if (this.#isClosed || frames.length === 0) return;
+    this.#frames = [];
+    if (frames.length === 1) this.#check(this.#socket.sendText(frames[0]!));
+    else this.#socket.cork(() => this.#sendAll(frames));
+  }
+
+  /** Nothing more is sent. */
+  close(): void {
+    this.#isClosed = true;
+    this.#frames = [];
+  }
+
+  #sendAll(frames: string[]): void {
+    let worst = 1;
+    for (const frame of frames) worst = Math.min(worst, this.#socket.sendText(frame));
+    this.#check(worst);
+  }
+
+  /** What `sendText` says: 0 dropped, -1 queued. */
+  #check(result: number): void {
+    if (result > 0) return;
+    if (result === 0 || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();
+  }
+}

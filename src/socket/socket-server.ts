@@ -1,0 +1,57 @@
+/** The WebSocket side of a node: what Bun calls, and what all sessions share. */
+import type { ServerWebSocket, WebSocketHandler } from "bun";
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Limits } from "../protocol/frames.ts";
+import type { Accounts } from "../service/types.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { OutboxFlusher } from "./outbox.ts";
+import { SocketSession } from "./socket-session.ts";
+
+export type SocketData = { session: SocketSession | undefined };
+export type SocketHandle = ServerWebSocket<SocketData>;
+
+export type SocketContext = {
+  host: () => ShardHost;
+  accounts: Accounts;
+  limits: Limits;
+  clock: Clock;
+  logger: Logger;
+  flusher: OutboxFlusher;
+  node: string;
+  heartbeatMs: number;
+  /** Bound of one socket's send queue, bytes. */
+  outboxBytesMax: number;
+};
+
+/** Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. */
+const PAYLOAD_BYTES_MAX = 1 << 20;
+/** Bun's own bound, above ours: reaching it means frames were dropped. */
+const BACKPRESSURE_FACTOR = 2;
+
+export function createSocketHandler(context: SocketContext, open: Set<SocketSession>): WebSocketHandler<SocketData> {
+  return {
+    maxPayloadLength: PAYLOAD_BYTES_MAX,
+    backpressureLimit: context.outboxBytesMax * BACKPRESSURE_FACTOR,
+    closeOnBackpressureLimit: false,
+    idleTimeout: Math.min(960, Math.ceil((context.heartbeatMs * 2.5) / 1000)),
+    sendPings: true,
+    open(socket) {
+      const session = new SocketSession(socket, context);
+      socket.data.session = session;
+      open.add(session);
+    },
+    message(socket, data) {
+      socket.data.session!.received(data);
+    },
+    drain(socket) {
+      socket.data.session!.drained();
+    },
+    close(socket) {
+      const { session } = socket.data;
+      if (session === undefined) return;
+      session.ended();
+      open.delete(session);
+    },
+  };
+}

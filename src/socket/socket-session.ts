@@ -1,0 +1,292 @@
+/**
+ * One WebSocket: from `hello` to `bye`.
+ *
+ *     new → authenticating → catching up → live → closed
+ *
+ * The message handler is synchronous: decode, act or put aside, return. What acts later (the log, the catch-up) answers through the outbox.
+ *
+ * Invariants
+ * - Nothing is sent before `welcome` but an error or `bye`.
+ * - While it catches up, live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in which it has reached all heads.
+ * - Sends that come before `live` wait in a bounded inbox, so that `sent` continues the stream like every other entry.
+ */
+import { AppError } from "../base/errors.ts";
+import { unreachable } from "../base/assert.ts";
+import { isGroup, type Address, type DeviceId, type UserId } from "../domain/address.ts";
+import { SESSIONS_PER_USER_MAX } from "../domain/limits.ts";
+import { CLOSE, type CloseCode } from "../protocol/codes.ts";
+import { jsonString, sentFrame } from "../protocol/encode.ts";
+import type { ByeFrame, ClientFrame, Cursor, HelloFrame, ReadFrame, ReceivedFrame, SendFrame, WelcomeFrame } from "../protocol/frames.ts";
+import { CatchUp } from "../service/catch-up.ts";
+import { sendMessage } from "../service/send-message.ts";
+import { acknowledge } from "../service/sync.ts";
+import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";
+import type { EntryPlace, Session } from "../shard/session.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
+import { decodeFrame } from "./decode-frame.ts";
+import { Outbox } from "./outbox.ts";
+import { RefusalCount } from "./refusal-count.ts";
+import type { SocketContext, SocketHandle } from "./socket-server.ts";
+
+const INBOX_FRAMES_MAX = 256;
+const CATCH_UP_FRAMES = 256;
+const HELLO_TIMEOUT_MS = 5000;
+
+type State = "new" | "authenticating" | "catching-up" | "live" | "closed";
+
+const NO_USER = "" as UserId;
+const NO_DEVICE = "" as DeviceId;
+
+export class SocketSession implements Session, SendReply {
+  readonly #context: SocketContext;
+  readonly #socket: SocketHandle;
+  readonly #outbox: Outbox;
+  readonly #refusals: RefusalCount;
+  readonly #cancelHelloTimeout: () => void;
+  #state: State = "new";
+  #host: ShardHost | undefined;
+  #userState: UserState | undefined;
+  #catchUp: CatchUp | undefined;
+  #isCatchUpScheduled = false;
+  #inbox: ClientFrame[] = [];
+  user = NO_USER;
+  device = NO_DEVICE;
+
+  constructor(socket: SocketHandle, context: SocketContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#outbox = new Outbox(socket, context.flusher, context.outboxBytesMax, () => this.#tooSlow());
+    this.#refusals = new RefusalCount(context.clock);
+    this.#cancelHelloTimeout = context.clock.after(HELLO_TIMEOUT_MS, () => {
+      if (this.#state === "new") this.close(CLOSE.protocolError, `no hello within ${HELLO_TIMEOUT_MS} ms`);
+    });
+  }
+
+  // ---- from the socket
+
+  received(data: string | Buffer): void {
+    if (this.#state === "closed") return;
+    if (typeof data !== "string") return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
+    const decoded = decodeFrame(data, this.#context.limits);
+    if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
+    const { frame } = decoded;
+    if (this.#state === "live") return this.#act(frame);
+    if (this.#state === "new") return this.#firstFrame(frame);
+    if (this.#state === "catching-up" && frame.t !== "send") return this.#act(frame);
+    this.#putAside(frame);
+  }
+
+  drained(): void {
+    if (this.#catchUp !== undefined) this.#scheduleCatchUp();
+  }
+
+  /** The connection is gone. */
+  ended(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#release();
+  }
+
+  // ---- Session
+
+  entry(_place: EntryPlace, _seq: number, frame: string): void {
+    if (this.#state === "live") this.#outbox.push(frame);
+    else if (this.#state === "catching-up") this.#scheduleCatchUp();
+  }
+
+  notice(frame: string): void {
+    if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
+  }
+
+  close(code: CloseCode, reason: string, afterMs?: number): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    const bye: ByeFrame = afterMs === undefined ? { t: "bye", code, reason } : { t: "bye", code, reason, afterMs };
+    this.#outbox.push(JSON.stringify(bye));
+    this.#outbox.flush();
+    this.#release();
+    this.#socket.close(code, reason.slice(0, 120));
+  }
+
+  // ---- SendReply
+
+  get session(): Session {
+    return this;
+  }
+
+  sent({ ref, id, to, seq, sentAt }: Sent, isDuplicate: boolean): void {
+    this.notice(sentFrame(jsonString(ref), id, to, seq, sentAt, isDuplicate));
+  }
+
+  refused(ref: string, error: AppError): void {
+    this.#refuse(ref, error);
+  }
+
+  // ---- hello
+
+  #firstFrame(frame: ClientFrame): void {
+    if (frame.t !== "hello") return this.close(CLOSE.protocolError, "the first frame must be hello");
+    this.#state = "authenticating";
+    this.#cancelHelloTimeout();
+    void this.#hello(frame);
+  }
+
+  async #hello(frame: HelloFrame): Promise<void> {
+    try {
+      const actor = await this.#context.accounts.authenticate(frame.token);
+      if (this.#state !== "authenticating") return;
+      const host = this.#context.host();
+      const user = host.users.get(actor.user);
+      if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
+      if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
+        return this.close(CLOSE.tryLater, `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`, 10_000);
+      }
+      this.user = actor.user;
+      this.device = actor.device;
+      this.#begin(host, user, frame.cursor);
+    } catch (error) {
+      this.#helloFailed(error);
+    }
+  }
+
+  #helloFailed(error: unknown): void {
+    if (error instanceof AppError && error.code === "unauthorized") return this.close(CLOSE.badToken, error.message);
+    if (!(error instanceof AppError)) this.#context.logger.error("hello failed", { error });
+    this.close(CLOSE.tryLater, "the server cannot take you now", 1000);
+  }
+
+  #begin(host: ShardHost, user: UserState, cursor: Cursor | undefined): void {
+    this.#host = host;
+    this.#userState = user;
+    this.#outbox.push(JSON.stringify(this.#welcome(host, user)));
+    host.attach(this);
+    if (cursor === undefined) return this.#goLive(false);
+    acknowledge(host, user, cursor);
+    this.#catchUp = new CatchUp(host, user, cursor);
+    this.#state = "catching-up";
+    this.#readOn();
+  }
+
+  #welcome(host: ShardHost, user: UserState): WelcomeFrame {
+    const groups: WelcomeFrame["groups"] = {};
+    for (const { address, joinedSeq } of user.conversations.values()) {
+      const group = joinedSeq > 0 && isGroup(address) ? host.groups.get(address) : undefined;
+      if (group) groups[address] = { epoch: group.epoch, seq: group.headSeq };
+    }
+    const { node, heartbeatMs, limits } = this.#context;
+    return {
+      t: "welcome",
+      user: user.user,
+      device: this.device,
+      node,
+      epoch: user.epoch,
+      timeline: user.headSeq,
+      groups,
+      marks: user.markCount,
+      heartbeatMs,
+      limits,
+    };
+  }
+
+  // ---- catch-up
+
+  #scheduleCatchUp(): void {
+    if (this.#isCatchUpScheduled) return;
+    this.#isCatchUpScheduled = true;
+    setImmediate(() => {
+      this.#isCatchUpScheduled = false;
+      this.#readOn();
+    });
+  }
+
+  /** One page, at the client's speed: a full queue waits for `drained`. */
+  #readOn(): void {
+    if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
+    if (this.#outbox.queuedBytes > this.#context.outboxBytesMax / 2) return;
+    const frames = this.#catchUp.next(CATCH_UP_FRAMES);
+    if (frames.length === 0) return this.#goLive(true);
+    for (const frame of frames) this.#outbox.push(frame);
+    this.#scheduleCatchUp();
+  }
+
+  #goLive(isResume: boolean): void {
+    this.#catchUp = undefined;
+    this.#state = "live";
+    if (isResume) this.#outbox.push(`{"t":"live"}`);
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    for (const frame of inbox) this.#act(frame);
+  }
+
+  // ---- acting
+
+  #act(frame: ClientFrame): void {
+    switch (frame.t) {
+      case "send":
+        return sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
+      case "received":
+      case "read":
+        return this.#mark(frame);
+      case "ping":
+        return this.#outbox.push(`{"t":"pong"}`);
+      case "hello":
+        return this.#refuse(undefined, new AppError("bad_request", "hello: was said already"));
+      default:
+        return unreachable(frame);
+    }
+  }
+
+  #mark(frame: ReceivedFrame | ReadFrame): void {
+    try {
+      markFrame(this.#host!, this.#userState!, frame);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#refuse(undefined, error);
+    }
+  }
+
+  #putAside(frame: ClientFrame): void {
+    if (this.#inbox.length < INBOX_FRAMES_MAX) {
+      this.#inbox.push(frame);
+      return;
+    }
+    const error = new AppError("rate_limited", `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`);
+    this.#refuse(frame.t === "send" ? frame.ref : undefined, error);
+  }
+
+  #refuse(ref: string | undefined, error: AppError): void {
+    if (this.#state === "closed") return;
+    if (this.#state === "new") return this.close(CLOSE.protocolError, error.message);
+    const { code, message: detail, retryAfterMs } = error;
+    this.#outbox.push(JSON.stringify({ t: "error", ref, code, detail, retryAfterMs }));
+    if (this.#refusals.isTooMany(error)) this.close(CLOSE.tooManyRefused, "too many frames were refused");
+  }
+
+  #tooSlow(): void {
+    this.close(CLOSE.tooSlow, "the client reads too slowly; come back with the cursor");
+  }
+
+  #release(): void {
+    this.#cancelHelloTimeout();
+    this.#outbox.close();
+    this.#catchUp = undefined;
+    this.#inbox = [];
+    this.#host?.detach(this);
+  }
+}
+
+function requestOf({ ref, to, text, retry }: SendFrame): SendRequest {
+  return { ref, to: to as Address, text, retry: retry === true };
+}
+
+function markFrame(host: ShardHost, user: UserState, frame: ReceivedFrame | ReadFrame): void {
+  const seq = frame.seq as Seq;
+  const address = frame.conversation as Address | undefined;
+  if (frame.t === "read") return host.marks.read(user, address!, seq);
+  if (address === undefined || !isGroup(address)) return host.marks.received(user, seq);
+  const group = user.membership(address) && host.groups.get(address);
+  if (group === undefined) throw new AppError("not_a_member", `${address}: you are not in it`);
+  host.marks.receivedGroup(user, group, seq);
+}
