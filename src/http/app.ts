@@ -4,6 +4,7 @@
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { AppError, ERROR_FACTS } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
 import { randomName, systemRandom, type Random } from "../base/random.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Services } from "../service/types.ts";
@@ -14,7 +15,7 @@ import { groupCalls } from "./calls/groups.ts";
 import { messageCalls } from "./calls/messages.ts";
 import { operatorCalls } from "./calls/operators.ts";
 import { serverCalls } from "./calls/server.ts";
-import type { HttpEnv, HttpLog } from "./env.ts";
+import type { HttpEnv } from "./env.ts";
 import { shown } from "./invalid.ts";
 import { landingPage } from "./landing.ts";
 import { openApiDocument, type App } from "./openapi.ts";
@@ -26,7 +27,7 @@ export type HttpAppOptions = {
   limits: Limits;
   /** Of the server, for the OpenAPI document and the landing page. */
   version: string;
-  log: HttpLog;
+  log: Logger;
   random?: Random;
 };
 
@@ -132,10 +133,10 @@ function notServed(request: Request): AppError {
 }
 
 /** The one place where a refused request is logged. What nobody foresaw is told to the log alone, under an id that the client gets. */
-function refusal(error: unknown, request: Request, env: HttpEnv, log: HttpLog, random: Random): Response {
+function refusal(error: unknown, request: Request, env: HttpEnv, log: Logger, random: Random): Response {
   const about = { method: request.method, path: shown(pathOf(request.url)), ...env };
   if (error instanceof AppError) {
-    log(ERROR_FACTS[error.code].logLevel, "request refused", {
+    log[ERROR_FACTS[error.code].logLevel]("request refused", {
       ...about,
       code: error.code,
       status: error.status,
@@ -144,7 +145,7 @@ function refusal(error: unknown, request: Request, env: HttpEnv, log: HttpLog, r
     return problemResponse(error);
   }
   const requestId = randomName(random, REQUEST_ID_CHARACTERS);
-  log("error", "request failed", { ...about, requestId, error });
+  log.error("request failed", { ...about, requestId, error });
   const detail = `something unforeseen went wrong; the server's log has it as request ${requestId}`;
   return problemResponse(new AppError("internal", detail), { "x-request-id": requestId });
 }

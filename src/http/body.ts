@@ -1,9 +1,9 @@
 /**
  * Reads a JSON body within a bound. What is too large is refused while it is read, so that a body without a length costs no more memory
- * than one with; Bun then closes the connection, since the rest of it is unread.
+ * than one with.
  */
-import { AppError } from "../base/errors.ts";
-import { wrongContentType } from "./problem.ts";
+import { AppError, ERROR_FACTS } from "../base/errors.ts";
+import { HttpError, wrongContentType } from "./problem.ts";
 
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*;?\s*$/i;
 
@@ -70,6 +70,9 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** The rest of the body is still coming and nobody will read it: the connection ends with the answer. */
 function tooLarge(size: string, bytesMax: number): AppError {
-  return new AppError("too_large", `body: ${size}, at most ${bytesMax} bytes`);
+  return new HttpError(413, ERROR_FACTS.too_large.title, "too_large", `body: ${size}, at most ${bytesMax} bytes`, {
+    connection: "close",
+  });
 }

@@ -34,13 +34,15 @@ function codeOf(issue: Issue): ErrorCode {
 function reasonOf(issue: Issue, value: unknown): string {
   switch (issue.code) {
     case "invalid_type":
-      return mismatch(EXPECTED[issue.expected] ?? issue.expected, value);
+      return mismatch(EXPECTED[issue.expected] ?? issue.expected, kindOf(value));
     case "invalid_value":
-      return mismatch(issue.values.map((allowed) => JSON.stringify(allowed)).join(" or "), value);
+      return mismatch(issue.values.map((allowed) => JSON.stringify(allowed)).join(" or "), described(value));
     case "too_small":
-      return `${describe(value)} is below the minimum ${issue.minimum}`;
+      if (typeof value !== "number") return issue.message;
+      return `${described(value)} is below the minimum ${issue.minimum}`;
     case "too_big":
-      return `${describe(value)} is above the maximum ${issue.maximum}`;
+      if (typeof value !== "number") return issue.message;
+      return `${described(value)} is above the maximum ${issue.maximum}`;
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
     default:
@@ -48,15 +50,20 @@ function reasonOf(issue: Issue, value: unknown): string {
   }
 }
 
-function mismatch(expected: string, value: unknown): string {
-  return value === undefined ? `missing, expected ${expected}` : `expected ${expected}, got ${describe(value)}`;
+function mismatch(expected: string, got: string | undefined): string {
+  return got === undefined ? `missing, expected ${expected}` : `expected ${expected}, got ${got}`;
 }
 
-function describe(value: unknown): string {
+/** The kind alone, not the value: it may be a password that was sent as a number. */
+function kindOf(value: unknown): string | undefined {
+  if (value === undefined) return undefined;
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "an object";
-  return shown(JSON.stringify(value) ?? typeof value);
+  return { object: "an object", number: "a number", boolean: "a boolean", string: "a string" }[typeof value as string];
+}
+
+function described(value: unknown): string | undefined {
+  return typeof value === "string" || typeof value === "number" ? shown(JSON.stringify(value)) : kindOf(value);
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

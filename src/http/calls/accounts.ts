@@ -16,7 +16,7 @@ export function accountCalls(accounts: Accounts): Call[] {
       auth: "none",
       body: registration,
       replies: { 201: { description: "Registered and logged in.", schema: credentials } },
-      errors: ["user_taken", "unavailable"],
+      errors: ["user_taken", "forbidden", "unavailable"],
       handle: async ({ body }) => reply(201, await accounts.register(body)),
     }),
     call({

@@ -153,18 +153,12 @@ export const cursor = z
 export const syncRequest = z
   .object({
     cursor,
-    waitMs: z
-      .number()
-      .int()
-      .min(0)
-      .max(SYNC_WAIT_MS_MAX)
-      .default(0)
-      .openapi({
-        type: "integer",
-        minimum: 0,
-        maximum: SYNC_WAIT_MS_MAX,
-        description: "How long to wait for the first frame.",
-      }),
+    waitMs: z.number().int().min(0).max(SYNC_WAIT_MS_MAX).default(0).openapi({
+      type: "integer",
+      minimum: 0,
+      maximum: SYNC_WAIT_MS_MAX,
+      description: "How long to wait for the first frame.",
+    }),
   })
   .openapi("SyncRequest");
 

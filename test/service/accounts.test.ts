@@ -1,0 +1,271 @@
+import { describe, expect, test } from "bun:test";
+import { AppError } from "../../src/base/errors.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import type { DeviceId, UserId } from "../../src/domain/address.ts";
+import { AccountService, type AccountServiceParts } from "../../src/service/accounts.ts";
+import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
+import { Passwords, type PasswordOptions } from "../../src/service/passwords.ts";
+import { Tokens } from "../../src/service/tokens.ts";
+import { CellsInMemory } from "./cells-in-memory.ts";
+import { HandClock } from "./hand-clock.ts";
+
+const alice = "alice" as UserId;
+const bob = "bob" as UserId;
+const phone = "phone" as DeviceId;
+const PASSWORD = "correct horse";
+const CHEAP: PasswordOptions = { memoryKiB: 64, passes: 1, concurrency: 2, queueMax: 100 };
+
+async function setUp(parts: Partial<AccountServiceParts> = {}) {
+  const clock = new HandClock();
+  const cells = new CellsInMemory();
+  const accounts = new AccountService({
+    cells,
+    clock,
+    random: systemRandom,
+    passwords: await Passwords.open(CHEAP, systemRandom),
+    tokens: await Tokens.open(new Uint8Array(32).fill(7), clock),
+    throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+    ...parts,
+  });
+  return { accounts, cells, clock };
+}
+
+/** Alice is there, and the one place where passwords are computed is taken until `busy`. */
+async function withBusyPasswords() {
+  const passwords = await Passwords.open({ memoryKiB: 65_536, passes: 8, concurrency: 1, queueMax: 0 }, systemRandom);
+  const made = await setUp({ passwords });
+  await made.cells.create(alice, [["password", new TextEncoder().encode(await passwords.hash(PASSWORD))]]);
+  return { ...made, busy: passwords.hash("another") };
+}
+
+async function refusal(promise: Promise<unknown>): Promise<AppError> {
+  const error = await promise.then(
+    () => new Error("was not refused"),
+    (reason: unknown) => reason,
+  );
+  if (error instanceof AppError) return error;
+  throw error;
+}
+
+describe("register", () => {
+  test("makes the user with a profile, a hash, an epoch and its first device", async () => {
+    const { accounts, cells, clock } = await setUp();
+    const { user, device } = await accounts.register({
+      user: alice,
+      password: PASSWORD,
+      displayName: "Alice",
+      device: phone,
+    });
+    expect({ user, device }).toEqual({ user: "alice", device: "phone" });
+    expect(JSON.parse(cells.text("alice", "profile") ?? "")).toEqual({ displayName: "Alice", createdAt: clock.now() });
+    expect(cells.text("alice", "password")).toStartWith("$argon2id$v=19$m=64,t=1,");
+    expect(cells.text("alice", "epoch")).toMatch(/^[a-z2-7]{8}$/);
+    expect(JSON.parse(cells.text("alice", "device/phone") ?? "")).toEqual({
+      createdAt: clock.now(),
+      tokenId: expect.any(String),
+    });
+  });
+
+  test("takes the user id as display name, and a fresh device name, when none is given", async () => {
+    const { accounts, cells } = await setUp();
+    const { device } = await accounts.register({ user: alice, password: PASSWORD });
+    expect(device).toMatch(/^d-[a-z2-7]{8}$/);
+    expect(JSON.parse(cells.text("alice", "profile") ?? "").displayName).toBe("alice");
+  });
+
+  test("refuses a taken name without computing a hash", async () => {
+    const { accounts, busy } = await withBusyPasswords();
+    expect((await refusal(accounts.register({ user: alice, password: PASSWORD }))).code).toBe("user_taken");
+    await busy;
+  });
+
+  test("of two at once for the same name, exactly one wins", async () => {
+    const { accounts } = await setUp();
+    const both = await Promise.allSettled([1, 2].map(() => accounts.register({ user: alice, password: PASSWORD })));
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  });
+
+  test("is forbidden when registration is closed, while an API key still makes users", async () => {
+    const { accounts } = await setUp({ isRegistrationOpen: false });
+    expect((await refusal(accounts.register({ user: alice, password: PASSWORD }))).code).toBe("forbidden");
+    expect(await accounts.createUser({ user: alice })).toEqual({ created: true });
+  });
+});
+
+describe("login", () => {
+  test("gives a live token for the right password, composed either way", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: "caf\u00e9 au lait" });
+    const { token, device } = await accounts.login({ user: alice, password: "cafe\u0301 au lait", device: phone });
+    expect(device).toBe("phone");
+    expect(await accounts.authenticate(token)).toEqual({ user: alice, device: phone });
+  });
+
+  test("answers a wrong password, an unknown user and a user without password alike", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD });
+    await accounts.createUser({ user: bob });
+    const attempts = [alice, bob, "nobody" as UserId].map((user) =>
+      refusal(accounts.login({ user, password: "wrong horse" })),
+    );
+    const refusals = await Promise.all(attempts);
+    expect(refusals.map(({ code }) => code)).toEqual(["bad_credentials", "bad_credentials", "bad_credentials"]);
+    expect(new Set(refusals.map(({ message }) => message)).size).toBe(1);
+  });
+
+  test("computes a hash for an unknown user and one without password, as it does for a known one", async () => {
+    const { accounts, cells, busy } = await withBusyPasswords();
+    await cells.create(bob, []);
+    // Whoever would compute meets the full queue; whoever would not gets past it.
+    for (const user of [alice, bob, "nobody" as UserId]) {
+      expect((await refusal(accounts.login({ user, password: "wrong horse" }))).code).toBe("unavailable");
+    }
+    await busy;
+  });
+
+  test("of a device ends the token it had and closes its sockets", async () => {
+    const { accounts, cells } = await setUp();
+    const { token: old } = await accounts.register({ user: alice, password: PASSWORD, device: phone });
+    const { token } = await accounts.login({ user: alice, password: PASSWORD, device: phone });
+    expect((await refusal(accounts.authenticate(old))).code).toBe("unauthorized");
+    expect(await accounts.authenticate(token)).toEqual({ user: alice, device: phone });
+    expect(cells.closed).toEqual(["alice/phone"]);
+  });
+
+  test("beyond the most devices logs out the one that logged in longest ago, not the newest", async () => {
+    const { accounts, cells, clock } = await setUp({ devicesMax: 3 });
+    const tokens = [(await accounts.register({ user: alice, password: PASSWORD, device: "d1" as DeviceId })).token];
+    for (const device of ["d2", "d3", "d4"] as DeviceId[]) {
+      clock.advance(10);
+      tokens.push((await accounts.login({ user: alice, password: PASSWORD, device })).token);
+    }
+    const alive = await Promise.all(
+      tokens.map((token) =>
+        accounts.authenticate(token).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    expect(alive).toEqual([false, true, true, true]);
+    expect(cells.closed).toEqual(["alice/d1"]);
+  });
+});
+
+describe("wrong passwords", () => {
+  const fail = (accounts: AccountService, user: UserId) => refusal(accounts.login({ user, password: "wrong horse" }));
+
+  test("ten within a minute make the next login wait out the minute, right password or not", async () => {
+    const { accounts, clock } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD });
+    for (let i = 0; i < 10; i++) expect((await fail(accounts, alice)).code).toBe("bad_credentials");
+    clock.advance(20_000);
+    const refused = await refusal(accounts.login({ user: alice, password: PASSWORD }));
+    expect([refused.code, refused.retryAfterMs]).toEqual(["rate_limited", 40_000]);
+    clock.advance(40_000);
+    expect((await accounts.login({ user: alice, password: PASSWORD })).user).toBe("alice");
+  });
+
+  test("are forgiven by a right one, and concern one user", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD });
+    for (let i = 0; i < 9; i++) await fail(accounts, alice);
+    await accounts.login({ user: alice, password: PASSWORD });
+    for (let i = 0; i < 9; i++) expect((await fail(accounts, alice)).code).toBe("bad_credentials");
+    expect((await fail(accounts, bob)).code).toBe("bad_credentials");
+  });
+
+  test("are counted for names that do not exist too", async () => {
+    const { accounts } = await setUp();
+    for (let i = 0; i < 10; i++) await fail(accounts, bob);
+    expect((await fail(accounts, bob)).code).toBe("rate_limited");
+  });
+
+  test("are remembered for a bounded number of names, the newest", () => {
+    const throttle = new LoginThrottle({ failuresMax: 1, windowMs: 60_000, usersMax: 3 }, new HandClock());
+    for (const user of ["u1", "u2", "u3", "u4"]) throttle.failed(user);
+    expect(throttle.size).toBe(3);
+    expect(() => throttle.check("u1")).not.toThrow();
+    expect(() => throttle.check("u4")).toThrow("wrong passwords");
+  });
+});
+
+describe("authenticate", () => {
+  test("refuses what another key signed, what is unsigned, and what is no token", async () => {
+    const { accounts, clock } = await setUp();
+    const { device } = await accounts.register({ user: alice, password: PASSWORD });
+    const claims = { user: alice, device: device as DeviceId, tokenId: "aaaaaaaaaaaaaaaa" };
+    const forged = await (await Tokens.open(new Uint8Array(32).fill(8), clock)).issue(claims);
+    const unsigned = `${Buffer.from('{"alg":"none"}').toString("base64url")}.${forged.split(".")[1]}.`;
+    for (const token of [forged, unsigned, "", "a.b.c", "x".repeat(100_000)]) {
+      expect((await refusal(accounts.authenticate(token))).code).toBe("unauthorized");
+    }
+  });
+
+  test("refuses a token after logout, though its signature was checked before", async () => {
+    const { accounts, cells } = await setUp();
+    const { token } = await accounts.register({ user: alice, password: PASSWORD, device: phone });
+    const actor = await accounts.authenticate(token);
+    await accounts.logout(actor);
+    expect((await refusal(accounts.authenticate(token))).code).toBe("unauthorized");
+    expect(cells.closed).toEqual(["alice/phone"]);
+  });
+
+  test("remembers a bounded number of checked signatures, the most recently used", async () => {
+    const clock = new HandClock();
+    const tokens = await Tokens.open(new Uint8Array(32).fill(7), clock, 2);
+    const issue = (tokenId: string) => tokens.issue({ user: alice, device: phone, tokenId });
+    const [first, second, third] = await Promise.all([issue("t1"), issue("t2"), issue("t3")]);
+    const claims = await tokens.verify(first);
+    await tokens.verify(second);
+    expect(await tokens.verify(first)).toBe(claims);
+    await tokens.verify(third);
+    expect(tokens.verifiedCount).toBe(2);
+    expect(await tokens.verify(first)).toBe(claims);
+  });
+});
+
+describe("users of an operator", () => {
+  test("are made once, and made again without change", async () => {
+    const { accounts, cells } = await setUp();
+    expect(await accounts.createUser({ user: bob, displayName: "Bob" })).toEqual({ created: true });
+    expect(await accounts.createUser({ user: bob, displayName: "Robert" })).toEqual({ created: false });
+    expect(JSON.parse(cells.text("bob", "profile") ?? "").displayName).toBe("Bob");
+    expect(cells.text("bob", "password")).toBeUndefined();
+    expect(cells.text("bob", "epoch")).toMatch(/^[a-z2-7]{8}$/);
+  });
+
+  test("who are registered while they are being made were there", async () => {
+    const { accounts, cells } = await setUp();
+    cells.beforeCreate = async () => {
+      cells.beforeCreate = async () => undefined;
+      await cells.create(bob, []);
+    };
+    expect(await accounts.createUser({ user: bob })).toEqual({ created: false });
+  });
+
+  test("get tokens without a password; users who do not exist get none", async () => {
+    const { accounts } = await setUp();
+    await accounts.createUser({ user: bob });
+    const { token, device } = await accounts.createToken({ user: bob, device: phone });
+    expect(device).toBe("phone");
+    expect(await accounts.authenticate(token)).toEqual({ user: bob, device: phone });
+    expect((await refusal(accounts.createToken({ user: alice }))).code).toBe("unknown_address");
+  });
+});
+
+describe("computing passwords", () => {
+  test("happens a few at a time; beyond the queue comes unavailable with a time to retry", async () => {
+    const passwords = await Passwords.open({ ...CHEAP, concurrency: 2, queueMax: 3 }, systemRandom);
+    const results = await Promise.allSettled(Array.from({ length: 8 }, () => passwords.hash(PASSWORD)));
+    const refused = results.flatMap((result) => (result.status === "rejected" ? [result.reason as AppError] : []));
+    expect(refused.map(({ code }) => code)).toEqual(["unavailable", "unavailable", "unavailable"]);
+    expect(refused[0]?.retryAfterMs).toBeGreaterThan(0);
+  });
+
+  test("goes on after the queue was full", async () => {
+    const passwords = await Passwords.open({ ...CHEAP, concurrency: 1, queueMax: 1 }, systemRandom);
+    await Promise.allSettled(Array.from({ length: 5 }, () => passwords.hash(PASSWORD)));
+    expect(await passwords.verify(PASSWORD, await passwords.hash(PASSWORD))).toBe(true);
+  });
+});
