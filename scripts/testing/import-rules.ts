@@ -63,10 +63,12 @@ export function importViolations(files: readonly SourceFile[]): string[] {
 
 type Import = { specifier: string; isType: boolean; line: number };
 
+const COMMENT = /^[ \t]*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
 const STATIC = /^[ \t]*(?:import|export)\s+(type\s)?(?:[^"';]*?\sfrom\s+)?"([^"]+)"/gm;
 const DYNAMIC = /\b(?:import|require)\(\s*"([^"]+)"/g;
 
-function importsOf(text: string): Import[] {
+function importsOf(source: string): Import[] {
+  const text = source.replaceAll(COMMENT, (comment) => comment.replaceAll(/[^\n]/g, " "));
   const lineAt = (index: number) => text.slice(0, index).split("\n").length;
   const fixed = [...text.matchAll(STATIC)].map((match) => ({
     specifier: match[2] ?? "",

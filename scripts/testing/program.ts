@@ -1,4 +1,5 @@
-export type Outcome = { status: number; output: string; ms: number };
+/** `output` is what came on both, in the order it came. */
+export type Outcome = { status: number; output: string; stderr: string; ms: number };
 
 /** How long a dead program's output may stay open: something it started may still hold it. */
 const OUTPUT_GRACE_MS = 2000;
@@ -19,15 +20,19 @@ export async function runProgram(
     ...(timeoutMs === undefined ? {} : { timeout: timeoutMs, killSignal: "SIGKILL" }),
   });
   const chunks: string[] = [];
-  const reading = Promise.all([collect(child.stdout, chunks), collect(child.stderr, chunks)]);
+  const errors: string[] = [];
+  const reading = Promise.all([collect(child.stdout, [chunks]), collect(child.stderr, [chunks, errors])]);
   await child.exited;
   await Promise.race([reading, Bun.sleep(OUTPUT_GRACE_MS)]);
   const ms = performance.now() - startedAt;
   if (timeoutMs !== undefined && ms > timeoutMs) chunks.push(`\nkilled: it ran longer than ${timeoutMs / 1000} s\n`);
-  return { status: child.exitCode ?? 128, output: chunks.join(""), ms };
+  return { status: child.exitCode ?? 128, output: chunks.join(""), stderr: errors.join(""), ms };
 }
 
-async function collect(stream: ReadableStream<Uint8Array>, chunks: string[]): Promise<void> {
+async function collect(stream: ReadableStream<Uint8Array>, into: string[][]): Promise<void> {
   const decoder = new TextDecoder();
-  for await (const bytes of stream) chunks.push(decoder.decode(bytes, { stream: true }));
+  for await (const bytes of stream) {
+    const text = decoder.decode(bytes, { stream: true });
+    for (const chunks of into) chunks.push(text);
+  }
 }

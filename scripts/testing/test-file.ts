@@ -8,20 +8,21 @@ import { runProgram } from "./program.ts";
 const TEST_TIMEOUT_MS = 60_000;
 const FILE_TIMEOUT_MS = 600_000;
 
+const SUMMARY = /^ *\d+ pass\n(?: .*\n)*Ran \d+ tests? across \d+ files?\..*\s*$/m;
+
 export type Counts = { passed: number; failed: number; skipped: number };
 export type FileResult = Counts & { file: string; ms: number; output: string };
 
 export async function runTestFile(root: string, file: string): Promise<FileResult> {
   const command = [process.execPath, "--no-orphans", "test", `./${file}`, `--timeout=${TEST_TIMEOUT_MS}`];
-  const { status, output, ms } = await runProgram(root, command, { timeoutMs: FILE_TIMEOUT_MS });
-  return { file, ms, output, ...countsOf(output, status) };
+  const { status, output, stderr, ms } = await runProgram(root, command, { timeoutMs: FILE_TIMEOUT_MS });
+  return { file, ms, output, ...countsOf(stderr, status) };
 }
 
-/** From the summary that `bun test` prints last. Whatever does not add up counts as a failure. */
-export function countsOf(output: string, status: number): Counts {
-  const plain = Bun.stripANSI(output);
-  const summaryAt = plain.search(/\n *\d+ pass\n[^]*?\nRan \d+ tests? across \d+ files?\./);
-  const summary = summaryAt === -1 ? "" : plain.slice(summaryAt);
+/** From the summary that `bun test` prints last, on stderr. Whatever does not add up counts as a failure. */
+export function countsOf(stderr: string, status: number): Counts {
+  const plain = Bun.stripANSI(stderr);
+  const summary = SUMMARY.exec(plain)?.[0] ?? "";
   const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(summary)?.[1] ?? 0);
   const counts = { passed: count("pass"), failed: count("fail"), skipped: count("skip") + count("todo") };
   const isWrong = status !== 0 || counts.passed + counts.failed + counts.skipped === 0;

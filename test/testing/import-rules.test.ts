@@ -1,0 +1,47 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { sourceFiles } from "../../scripts/testing/checks.ts";
+import { importViolations } from "../../scripts/testing/import-rules.ts";
+
+const violations = (path: string, text: string) => importViolations([{ path, text }]);
+
+test("every import of src and storage goes in a direction that the design allows", async () => {
+  const files = await sourceFiles(join(import.meta.dir, "../.."));
+  expect(files.length).toBeGreaterThan(10);
+  expect(importViolations(files)).toEqual([]);
+});
+
+describe("what the design forbids is found, with its line:", () => {
+  test.each([
+    ["storage knows nothing of chat", "storage/wal/a.ts", 'import { x } from "../../src/domain/a.ts";'],
+    ["the SDK imports the protocol alone", "src/client/a.ts", 'import { x } from "../base/clock.ts";'],
+    ["the protocol imports nothing", "src/protocol/a.ts", 'import { x } from "../domain/address.ts";'],
+    ["sockets do not reach below the service", "src/socket/a.ts", 'import { x } from "../shard/host.ts";'],
+    ["a shard knows nothing of the service", "src/shard/a.ts", 'import { x } from "../service/a.ts";'],
+    ["push is known to main alone", "src/service/a.ts", 'import type { X } from "../push/a.ts";'],
+    ["a re-export is an import", "src/client/a.ts", 'export { x } from "../http/a.ts";'],
+    ["so is one over several lines", "src/client/a.ts", 'import {\n  x,\n} from "../http/a.ts";'],
+    ["so is one for its effects", "src/client/a.ts", 'import "../http/a.ts";'],
+    ["so is a dynamic one", "src/http/a.ts", 'const x = await import("../shard/a.ts");'],
+    ["SQLite is imported by one file", "storage/segment/a.ts", 'import Database from "better-sqlite3";'],
+    ["a package has a home", "src/http/a.ts", 'import { x } from "left-pad";'],
+    ["browsers have no files", "src/client/a.ts", 'import { x } from "node:fs";'],
+    ["a new folder needs a place", "src/stuff/a.ts", 'import { x } from "./b.ts";'],
+  ])("%s", (_name, path, text) => {
+    expect(violations(path, `// first line\n${text}\n`)).toEqual([
+      expect.stringMatching(new RegExp(`^${RegExp.escape(path)}:2: `)),
+    ]);
+  });
+
+  test("where types are allowed, values are not", () => {
+    expect(violations("src/base/a.ts", 'import type { X } from "../protocol/codes.ts";\n')).toEqual([]);
+    expect(violations("src/base/a.ts", 'import { X } from "../protocol/codes.ts";\n')).toEqual([
+      "src/base/a.ts:1: src/base may not import src/protocol/codes.ts except as types",
+    ]);
+  });
+});
+
+test("text that only looks like an import is left alone", () => {
+  const text = '/** Like import("../shard/a.ts") in a comment. */\nconst line = `import x from "y"`;\n';
+  expect(violations("src/http/a.ts", text)).toEqual([]);
+});
