@@ -8,7 +8,7 @@ import { runProgram } from "./program.ts";
 const TEST_TIMEOUT_MS = 60_000;
 const FILE_TIMEOUT_MS = 600_000;
 
-const SUMMARY = /^ *\d+ pass\n(?: .*\n)*Ran \d+ tests? across \d+ files?\..*\s*$/m;
+const SUMMARY = /^ *\d+ pass\n(?: .*\n)*Ran \d+ tests? across \d+ files?\./gm;
 
 export type Counts = { passed: number; failed: number; skipped: number };
 export type FileResult = Counts & { file: string; ms: number; output: string };
@@ -22,7 +22,7 @@ export async function runTestFile(root: string, file: string): Promise<FileResul
 /** From the summary that `bun test` prints last, on stderr. Whatever does not add up counts as a failure. */
 export function countsOf(stderr: string, status: number): Counts {
   const plain = Bun.stripANSI(stderr);
-  const summary = SUMMARY.exec(plain)?.[0] ?? "";
+  const summary = [...plain.matchAll(SUMMARY)].at(-1)?.[0] ?? "";
   const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}$`, "m").exec(summary)?.[1] ?? 0);
   const counts = { passed: count("pass"), failed: count("fail"), skipped: count("skip") + count("todo") };
   const isWrong = status !== 0 || counts.passed + counts.failed + counts.skipped === 0;
