@@ -79,7 +79,8 @@ export type Progress = { name: string; done: number; total: number; seconds: num
 export function formatProgress(progress: Progress, columns: number): string {
   const { name, done, total, seconds, note } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 1;
-  const rate = seconds > 0 ? done / seconds : 0;
+  // Of the first moments no rate can be told.
+  const rate = seconds > 0.05 ? done / seconds : 0;
   const facts = [
     `${Math.floor(share * 100)}%`.padStart(4),
     `${done}/${total}`,

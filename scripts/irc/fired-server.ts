@@ -15,6 +15,7 @@ export class FiredServer {
   private busy: Promise<void> = Promise.resolve();
   private port = 0;
   kills = 0;
+  apiKey = "";
   /** From the start of the process to its line, each time. */
   readonly startSeconds: number[] = [];
   private fail!: (error: Error) => void;
@@ -29,6 +30,7 @@ export class FiredServer {
   static async start(): Promise<FiredServer> {
     const server = new FiredServer(mkdtempSync(join(tmpdir(), "parley-fire-")));
     try {
+      server.apiKey = await server.createApiKey();
       await server.launch();
     } catch (error) {
       await server.end();
@@ -41,8 +43,7 @@ export class FiredServer {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** A key, made while the server runs. */
-  async createApiKey(): Promise<string> {
+  private async createApiKey(): Promise<string> {
     const child = Bun.spawn([process.execPath, MAIN, "keys", "create", "--name", "import", "--data", this.data], {
       stdin: "ignore",
       stderr: "pipe",

@@ -38,7 +38,7 @@ export async function importUnderFire(
 ): Promise<UnderFireResult> {
   const server = await FiredServer.start();
   try {
-    const apiKey = options.withPasswords ? undefined : await server.createApiKey();
+    const apiKey = options.withPasswords ? undefined : server.apiKey;
     const moments = drawMoments(options.kills, options.seed);
     const killedAt: string[] = [];
     const onProgress = (phase: ImportPhase, done: number, total: number) => {

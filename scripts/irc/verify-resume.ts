@@ -26,7 +26,7 @@ export async function verifyResume(input: ResumeInput): Promise<ResumeResult> {
   await forEachBounded(input.conversationsOf, AT_ONCE_MAX, async ([user, conversations]) => {
     const view = new DeviceView(user, conversations, true);
     const token = await input.accounts.openDevice(user, VERIFY_DEVICE);
-    result.messages += await resume(input, token, view);
+    await resume(input, token, view, () => result.messages++);
     await input.calls.call({ token }, (server) => loggedOut(logout(server)));
     addDifferences(result.differences, view.compare(input.expected.get(user) ?? new Map()));
     result.devices++;
@@ -35,8 +35,7 @@ export async function verifyResume(input: ResumeInput): Promise<ResumeResult> {
   return result;
 }
 
-async function resume(input: ResumeInput, token: string, view: DeviceView): Promise<number> {
-  let messages = 0;
+async function resume(input: ResumeInput, token: string, view: DeviceView, onMessage: () => void): Promise<void> {
   const client = new ParleyClient({
     url: input.url,
     token,
@@ -44,13 +43,12 @@ async function resume(input: ResumeInput, token: string, view: DeviceView): Prom
     transport: "socket",
     onMessage: (message) => {
       view.take(message);
-      messages++;
+      onMessage();
       input.onMessage();
     },
   });
   await client.connect();
   await client.close();
-  return messages;
 }
 
 /** A repeated call finds the token dead already. */

@@ -68,7 +68,7 @@ test("every line is played once, to the group or to the person it names, and fou
     ...ZEROS,
     verified: true,
   });
-  expect(result.resumedDevices).toBe(4);
+  expect(result).toMatchObject({ resumedDevices: 4, resumedMessages: 3 * 3 + 2 * 3 + 7 * 2 + 1 });
   const texts = server.groups
     .get("ubuntu-2005-02-06")
     ?.log.flatMap((entry) => (entry.t === "message" ? [entry.text] : []));
