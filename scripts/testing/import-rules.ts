@@ -28,7 +28,12 @@ export const LAYERS: readonly Layer[] = [
     imports: ["src/base", "src/domain", "src/protocol", "src/shard"],
     types: ["storage"],
   },
-  { place: "src/socket", imports: ["src/base", "src/domain", "src/protocol", "src/service"] },
+  {
+    place: "src/socket",
+    imports: ["src/base", "src/domain", "src/protocol", "src/service"],
+    // A socket is one implementation of the session that a shard declares.
+    types: ["src/shard", "storage"],
+  },
   { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service"] },
   { place: "src/cluster", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
   { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
