@@ -39,6 +39,8 @@ export type LogStoreHooks = {
   /** Just before each write to the log: the last chance to add records to it. */
   beforeWrite: () => void;
   onFlushFailure: (error: unknown) => void;
+  /** A write to the log failed: told once, after every waiting owner was. */
+  onFailure: (error: LogFailedError) => void;
 };
 
 export class LogStore {
@@ -51,6 +53,7 @@ export class LogStore {
   readonly #flusher: Flusher;
   readonly #memtableBytesMax: number;
   #oldestFileNo = 1;
+  #isFailureTold = false;
   #recovery: Recovery | undefined;
 
   static async open(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
@@ -92,7 +95,12 @@ export class LogStore {
     );
     this.#commit = new GroupCommit(this.#wal, {
       beforeWrite: hooks.beforeWrite,
-      afterCommit: () => this.#flusher.check(),
+      afterCommit: () => {
+        if (this.#wal.failed === undefined) return this.#flusher.check();
+        if (this.#isFailureTold) return;
+        this.#isFailureTold = true;
+        hooks.onFailure(this.#wal.failed);
+      },
     });
   }
 
@@ -120,6 +128,11 @@ export class LogStore {
       this.#shards.set(id, log);
     }
     return log;
+  }
+
+  /** Shards that were used since the start, those with records in the log among them. */
+  opened(): ShardLog[] {
+    return [...this.#shards.values()];
   }
 
   /** Asks for `beforeWrite` soon, although no record was appended yet. */

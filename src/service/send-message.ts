@@ -12,6 +12,7 @@ import type { UserState } from "../shard/user-state.ts";
 export function sendMessage(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): void {
   try {
     if (answeredAsRepeat(host, sender, request, reply)) return;
+    if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
     if (host.store.pressure > 1) throw new AppError("unavailable", "the disk is behind; send again later");
     if (isGroup(request.to)) {
       const group = groupOf(host, sender, request.to);

@@ -24,6 +24,7 @@ import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupState } from "./group-state.ts";
+import { markHandedOff, isShardStream } from "./handoffs.ts";
 import { Marks } from "./marks.ts";
 import type { Session } from "./session.ts";
 import { StateTable } from "./state-table.ts";
@@ -44,12 +45,21 @@ export class ShardHost {
   readonly groups: StateTable<GroupAddress, GroupState>;
   #store: LogStore | undefined;
 
-  static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardHost> {
+  /** Set when the node goes away: no new messages are numbered. */
+  isDraining = false;
+
+  /** @param onFailure told once, when the log cannot be written any more */
+  static async open(
+    storage: LogStoreOptions,
+    ports: ShardHostPorts,
+    onFailure: (error: Error) => void,
+  ): Promise<ShardHost> {
     const host = new ShardHost(ports);
     host.#store = await LogStore.open(storage, {
       checkpoint: (log) => host.#checkpoint(log),
       beforeWrite: () => host.marks.write(),
       onFlushFailure: (error) => ports.logger.warn("flush failed, trying again", { error }),
+      onFailure,
     });
     return host;
   }
@@ -86,6 +96,11 @@ export class ShardHost {
     return this.users.get(nameOf(address) as UserId);
   }
 
+  /** Notes in every shard that changed that nothing is left to hand over. */
+  handedOff(): void {
+    for (const log of this.store.opened()) if (!log.memtable.isEmpty) markHandedOff(log);
+  }
+
   attach(session: Session): void {
     this.users.get(session.user)?.sessions.add(session);
   }
@@ -103,7 +118,7 @@ export class ShardHost {
   #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {
-      if (stream.entries.length === 0) continue;
+      if (stream.entries.length === 0 || isShardStream(stream.name)) continue;
       const state = this.#stateOf(stream.name as Address);
       if (!state?.isDirty) continue;
       for (const [key, value] of state.takeDerivedCells()) writeCell(out, stream.name, key, value);

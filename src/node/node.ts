@@ -1,0 +1,129 @@
+/** One server process: builds all parts, listens, drains. The only place beside src/main.ts that knows them all. */
+import { join } from "node:path";
+import type { Server } from "bun";
+import { systemClock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { loadOrCreateKey } from "../base/key-file.ts";
+import { createLogger } from "../base/logger.ts";
+import { systemRandom } from "../base/random.ts";
+import type { RunningNode } from "../cli/serve.ts";
+import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
+import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
+import { createHttpApp } from "../http/app.ts";
+import { problemResponse } from "../http/problem.ts";
+import { CLOSE } from "../protocol/codes.ts";
+import { AccountService } from "../service/accounts.ts";
+import { ApiKeyFile } from "../service/api-keys.ts";
+import { createDirectory } from "../service/directory.ts";
+import { createGroups } from "../service/groups.ts";
+import { createHistory } from "../service/history.ts";
+import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../service/login-throttle.ts";
+import { createMessaging } from "../service/messaging.ts";
+import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../service/passwords.ts";
+import { createSync } from "../service/sync.ts";
+import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
+import type { Services } from "../service/types.ts";
+import { createUserCells } from "../service/user-cells.ts";
+import { OutboxFlusher } from "../socket/outbox.ts";
+import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
+import type { SocketSession } from "../socket/socket-session.ts";
+import { version } from "../../package.json" with { type: "json" };
+import { ShardKeeper } from "./shard-keeper.ts";
+
+const MIB = 1 << 20;
+const SYNC_TIMEOUT_S = 75;
+const IDLE_TIMEOUT_S = 30;
+const COME_BACK_MS = 1000;
+
+/** @throws what src/cli/startup-errors.ts turns into a line and an exit status */
+export async function startNode(options: ServeOptions): Promise<RunningNode> {
+  const clock = systemClock;
+  const random = systemRandom;
+  const logger = createLogger(options.logLevel, (line) => void process.stderr.write(line), clock.now);
+  const limits = limitsOf(options);
+  const ids = new MessageIds(await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random));
+  const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
+  const passwords = await Passwords.open(passwordOptions(options), random);
+  const keeper = await ShardKeeper.open(
+    {
+      directory: options.data,
+      memtableBytesMax: options.memtableMb * MIB,
+      walBytesMax: options.walMb * MIB,
+      segmentBytesMax: options.segmentMb * MIB,
+    },
+    { clock, ids, limits, logger },
+  );
+  const accounts = new AccountService({
+    cells: createUserCells(keeper.host),
+    passwords,
+    tokens,
+    throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+    clock,
+    random,
+    isRegistrationOpen: options.registration === "open",
+  });
+  let isDraining = false;
+  let url = "";
+  const services: Services = {
+    accounts,
+    apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
+    messaging: createMessaging(keeper.host),
+    groups: createGroups(keeper.host, random),
+    history: createHistory(keeper.host),
+    sync: createSync(keeper.host),
+    directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
+    health: { notReadyReason: () => (isDraining ? "draining" : keeper.isOpen ? undefined : "the log is being recovered") },
+  };
+  const app = createHttpApp({ services, limits, version, log: logger, random });
+  const sockets = new Set<SocketSession>();
+  const { heartbeatMs, nodeName: node } = options;
+  const context = { host: keeper.host, accounts, limits, clock, logger, flusher: new OutboxFlusher(), node, heartbeatMs, outboxBytesMax: options.outboxKb * 1024 };
+  const server = Bun.serve<SocketData>({
+    hostname: options.host,
+    port: options.port,
+    idleTimeout: IDLE_TIMEOUT_S,
+    maxRequestBodySize: MIB,
+    websocket: createSocketHandler(context, sockets),
+    fetch(request, listener) {
+      if (isDraining) return problemResponse(new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS }));
+      const { pathname } = new URL(request.url);
+      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener);
+      if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
+      const clientIp = listener.requestIP(request)?.address;
+      return app.fetch(request, clientIp === undefined ? {} : { clientIp });
+    },
+  });
+  url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${server.port}`;
+  const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
+
+  return {
+    url,
+    closed,
+    async drain() {
+      if (isDraining) return closed;
+      isDraining = true;
+      const end = clock.monotonicMs() + options.drainMs;
+      if (keeper.isOpen) {
+        keeper.host().isDraining = true;
+        await keeper.host().store.idle();
+        for (const session of keeper.host().sessions()) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+      }
+      for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+      await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);
+      await keeper.close(Math.max(0, end - clock.monotonicMs()));
+      await server.stop(true);
+      resolveClosed();
+    },
+  };
+}
+
+function passwordOptions(options: ServeOptions) {
+  return { ...DEFAULT_PASSWORD_OPTIONS, memoryKiB: options.argon2MemoryKb, passes: options.argon2Passes };
+}
+
+const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
+
+function upgrade(request: Request, server: Server<SocketData>): Response | undefined {
+  if (server.upgrade(request, { data: { session: undefined } })) return undefined;
+  return problemResponse(new AppError("bad_request", "the WebSocket upgrade is not valid"));
+}
