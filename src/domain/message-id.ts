@@ -29,7 +29,8 @@ export class MessageIds {
     block.writeUInt16LE(shard, 0);
     block.writeUInt32LE(streamNo, 2);
     block.writeUIntLE(seq, 6, 6);
-    return this.#cipher.update(block, undefined, "base64url");
+    // Not `update(…, "base64url")`: a streaming encoder keeps the odd bytes for the next call.
+    return this.#cipher.update(block).toString("base64url");
   }
 
   /** Undefined for what this cluster never gave out. */
