@@ -73,9 +73,10 @@ export class ShardWriter {
     checkProgress(job, before);
     const { batches, cells } = readFlushImage(job, before.flushed_through as Offset);
     const sealed = this.#sealLeft(state);
-    const keys = new KeyIndex(state, before.flush + 1);
-    const runs = batches.length === 0 ? [] : this.#writeBlocks(job, before.flush + 1, batches, keys);
+    // The state's transaction is opened first (reading in it costs half) and committed last.
     state.within("BEGIN IMMEDIATE", () => {
+      const keys = new KeyIndex(state, before.flush + 1);
+      const runs = batches.length === 0 ? [] : this.#writeBlocks(job, before.flush + 1, batches, keys);
       const added = writeHeads(state, job.streams);
       this.#writeDirectory(state, runs, keys);
       writeCells(state, cells);

@@ -7,19 +7,23 @@
  */
 import { countedKey, keyHash } from "../segment/key-shape.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import type { KeyRunRow, RunRow } from "./state-file.ts";
+import type { RunRow } from "./state-file.ts";
 
 /** How many flushes one key run may span, which bounds the directory that finding a key reads. */
 const FLUSHES_PER_RUN_MAX = 512;
 
+/** The newest key run of a stream and prefix, as far as extending it needs. */
+type Tail = { counter_min: number; counter_max: number; flush: number };
+type Growing = Tail & { streamNo: number; prefix: string; isNew: boolean; first: RunRow; last: RunRow };
+
 export class KeyIndex {
   readonly #state: SqlDatabase;
   readonly #flush: number;
-  /** Highest counter per stream and prefix met in this flush, including what was decided but not yet written. */
+  /** Highest counter per stream and prefix, including what was decided but not yet placed. */
   readonly #highest = new Map<string, number>();
-  /** Newest key run per stream and prefix. */
-  readonly #tails = new Map<string, KeyRunRow>();
-  readonly #grown = new Set<KeyRunRow>();
+  /** As they were before this flush. */
+  readonly #tails = new Map<string, Tail>();
+  readonly #growing = new Map<string, Growing>();
 
   /** `flush` is the number of the flush that writes. */
   constructor(state: SqlDatabase, flush: number) {
@@ -32,7 +36,7 @@ export class KeyIndex {
     const counted = countedKey(key);
     if (counted === undefined) return false;
     const name = `${streamNo} ${counted.prefix}`;
-    const highest = this.#highest.get(name) ?? this.#readTail(name, streamNo, counted.prefix)?.counter_max ?? -1;
+    const highest = this.#highest.get(name) ?? this.#readTail(name, streamNo, counted.prefix);
     if (counted.counter <= highest) return false;
     this.#highest.set(name, counted.counter);
     return true;
@@ -48,52 +52,46 @@ export class KeyIndex {
     }
   }
 
-  /** Writes the key runs that grew. */
+  /** Writes the key runs that began or grew. */
   finish(): void {
-    const put = this.#state.sql("INSERT OR REPLACE INTO key_run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    for (const row of this.#grown) {
-      const first = [row.first_seq, row.first_segment, row.first_block];
-      const last = [row.last_seq, row.last_segment, row.last_block];
-      put.run(row.stream_no, row.prefix, row.counter_min, row.counter_max, row.flush, ...first, ...last);
+    const begin = this.#state.sql("INSERT INTO key_run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    const grow = this.#state.sql(
+      `UPDATE key_run SET counter_max = ?, last_seq = ?, last_segment = ?, last_block = ?
+       WHERE stream_no = ? AND prefix = ? AND counter_min = ?`,
+    );
+    for (const { streamNo, prefix, counter_min, counter_max, flush, isNew, first, last } of this.#growing.values()) {
+      const to = [last.last_seq, last.segment, last.block];
+      const from = [first.last_seq, first.segment, first.block];
+      if (isNew) begin.run(streamNo, prefix, counter_min, counter_max, flush, ...from, ...to);
+      else grow.run(counter_max, ...to, streamNo, prefix, counter_min);
     }
   }
 
   #addToRun(streamNo: number, key: string, run: RunRow): void {
     const { prefix, counter } = countedKey(key)!;
     const name = `${streamNo} ${prefix}`;
-    let tail = this.#tails.get(name);
-    if (tail === undefined || this.#flush - tail.flush >= FLUSHES_PER_RUN_MAX) {
-      tail = this.#newRun(streamNo, prefix, counter, run);
-      this.#tails.set(name, tail);
+    const growing = this.#growing.get(name);
+    if (growing !== undefined) {
+      growing.counter_max = counter;
+      growing.last = run;
+      return;
     }
-    tail.counter_max = counter;
-    tail.last_seq = run.last_seq;
-    tail.last_segment = run.segment;
-    tail.last_block = run.block;
-    this.#grown.add(tail);
+    const tail = this.#tails.get(name);
+    const isNew = tail === undefined || this.#flush - tail.flush >= FLUSHES_PER_RUN_MAX;
+    const base = isNew ? { counter_min: counter, flush: this.#flush } : tail;
+    this.#growing.set(name, { ...base, counter_max: counter, streamNo, prefix, isNew, first: run, last: run });
   }
 
-  #newRun(streamNo: number, prefix: string, counter: number, run: RunRow): KeyRunRow {
-    return {
-      stream_no: streamNo,
-      prefix,
-      counter_min: counter,
-      counter_max: counter,
-      flush: this.#flush,
-      first_seq: run.last_seq,
-      first_segment: run.segment,
-      first_block: run.block,
-      last_seq: run.last_seq,
-      last_segment: run.segment,
-      last_block: run.block,
-    };
-  }
-
-  #readTail(name: string, streamNo: number, prefix: string): KeyRunRow | undefined {
+  /** Returns the highest counter, -1 for none. */
+  #readTail(name: string, streamNo: number, prefix: string): number {
     const tail = this.#state
-      .sql("SELECT * FROM key_run WHERE stream_no = ? AND prefix = ? ORDER BY counter_min DESC LIMIT 1")
-      .get<KeyRunRow>(streamNo, prefix);
-    if (tail !== undefined) this.#tails.set(name, tail);
-    return tail;
+      .sql(
+        `SELECT counter_min, counter_max, flush FROM key_run
+         WHERE stream_no = ? AND prefix = ? ORDER BY counter_min DESC LIMIT 1`,
+      )
+      .get<Tail>(streamNo, prefix);
+    if (tail === undefined) return -1;
+    this.#tails.set(name, tail);
+    return tail.counter_max;
   }
 }
