@@ -44,6 +44,7 @@ export class ApiKeyFile implements ApiKeys {
     const [, id, secret] = KEY_PATTERN.exec(key) ?? [];
     if (id === undefined || secret === undefined) throw refused();
     if (this.#clock.monotonicMs() - this.#checkedAt >= CHECK_INTERVAL_MS) await this.#check();
+    else if (this.#checking) await this.#checking;
     if (!this.#keys.has(id) && this.#checksForUnknown < CHECKS_FOR_UNKNOWN_PER_INTERVAL) {
       this.#checksForUnknown++;
       await this.#reloadIfChanged();

@@ -104,3 +104,11 @@ test("a file that cannot be read is reported, and the keys known before stay in 
     expect.stringContaining("api-keys.json: not a list"),
   ]);
 });
+
+test("a hundred calls at once, before the file was ever read, are all accepted", async () => {
+  const { record, key } = make();
+  await put([record]);
+  const keys = open();
+  const accepted = await Promise.all(Array.from({ length: 100 }, () => isAccepted(keys, key)));
+  expect(accepted.filter(Boolean)).toHaveLength(100);
+});
