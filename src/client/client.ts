@@ -208,8 +208,7 @@ export class ParleyClient {
     switch (frame.t) {
       case "sent":
         this.#sends.acked(frame);
-        this.#inflow.acked(frame);
-        this.#inflow.push(frame);
+        this.#inflow.pushSent(frame);
         return this.#pumpSends();
       case "error":
         return this.#sendRefused(frame);
@@ -388,7 +387,7 @@ export class ParleyClient {
   /** An ack outside the order of entries, as long poll has it. */
   #acked(sent: SentFrame): void {
     this.#sends.acked(sent);
-    this.#inflow.acked(sent);
+    this.#inflow.ackedApart(sent);
     this.#pumpSends();
   }
 

@@ -70,9 +70,14 @@ export class Inflow {
       this.#ports.drop(`more than ${this.#settings.inboxMax} frames wait for onMessage`);
   }
 
-  /** An ack, as it arrives. Where its entry cannot be placed at once, it must be known again when it comes by another way. */
-  acked(sent: SentFrame): void {
-    if (this.isIdle && this.positions.isNext(sent)) return;
+  /** An ack that stands for its entry. Where that cannot be placed at once, it must be known again when it comes by another way. */
+  pushSent(sent: SentFrame): void {
+    if (!this.isIdle || !this.positions.isNext(sent)) this.ackedApart(sent);
+    this.push(sent);
+  }
+
+  /** An ack whose entry comes as a frame of its own. */
+  ackedApart(sent: SentFrame): void {
     if (sent.seq > (this.positions.seqOf(streamOf(sent)) ?? 0)) this.#ackedAhead.add(sent.ref);
   }
 

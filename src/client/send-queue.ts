@@ -4,6 +4,8 @@
  *
  * Invariants
  * - Frames leave in the order of `add`. What was sent before and must go again leaves before anything that was never sent.
+ * - What is in flight when an older send is refused for the moment can still be taken: whether order survives that is the server's
+ *   decision. From then on one send flies at a time, until acks come again.
  * - An entry ends exactly once: resolved by its ack, or rejected by a final refusal or the end of the client.
  * - At most `max` entries wait or fly.
  */
@@ -28,6 +30,8 @@ export class SendQueue {
   #again: Entry[] = [];
   #flying = 0;
   #order = 0;
+  /** Narrowed to 1 by a refusal and doubled by each ack: while a server refuses, nothing newer may be in flight that it would take. */
+  #refusalWindow = Number.POSITIVE_INFINITY;
   #pausedUntilMs = 0;
 
   constructor(options: { max: number; marksFirst: boolean }) {
@@ -59,7 +63,7 @@ export class SendQueue {
 
   /** The next frame to send, now in flight; undefined when nothing waits, the window is full or the server asked for a pause. */
   next(nowMs: number, window: number): SendFrame | undefined {
-    if (this.#flying >= window || nowMs < this.#pausedUntilMs) return undefined;
+    if (this.#flying >= Math.min(window, this.#refusalWindow) || nowMs < this.#pausedUntilMs) return undefined;
     const entry = this.#take();
     if (entry === undefined) return undefined;
     const isRetry = entry.wasSent || this.#marksFirst;
@@ -74,8 +78,10 @@ export class SendQueue {
   /** @returns whether this ref was pending here. */
   acked(sent: SentFrame): boolean {
     const entry = this.#end(sent.ref);
-    entry?.resolve(sent);
-    return entry !== undefined;
+    if (entry === undefined) return false;
+    this.#refusalWindow *= 2;
+    entry.resolve(sent);
+    return true;
   }
 
   /** `again`: it waits for the pause to end. `final`: its sender has the error. `unknown`: not pending here. */
@@ -87,6 +93,7 @@ export class SendQueue {
       entry.reject(error);
       return "final";
     }
+    this.#refusalWindow = 1;
     this.#pausedUntilMs = Math.max(this.#pausedUntilMs, nowMs + (error.retryAfterMs ?? PAUSE_MS_DEFAULT));
     if (entry.state === "flying") {
       entry.state = "waiting";
