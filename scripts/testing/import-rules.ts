@@ -40,7 +40,7 @@ export const LAYERS: readonly Layer[] = [
   { place: "src/client", imports: ["src/protocol"], builtins: false },
   { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },
   { place: "src/cli", imports: EVERYTHING },
-  { place: "src/node.ts", imports: EVERYTHING },
+  { place: "src/node", imports: EVERYTHING },
   { place: "src/main.ts", imports: EVERYTHING },
 ];
 

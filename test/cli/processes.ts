@@ -62,7 +62,9 @@ export async function run(command: string[], options: { cwd?: string; env?: Reco
 /** What a shell has: nothing of the npm run that these tests may be part of, and no option set through a variable. */
 export function personsEnvironment(changes: Record<string, string> = {}): Record<string, string | undefined> {
   const isForeign = (name: string) =>
-    /^(npm_(lifecycle|package|command|execpath|node_execpath|config_local_prefix)|INIT_CWD|PARLEY_)/.test(name);
+    /^(npm_(lifecycle|package|command|execpath|node_execpath|config_local_prefix)|INIT_CWD$|NODE$|COLOR$|BUN_|PARLEY_)/.test(
+      name,
+    );
   const kept = Object.entries(process.env).filter(([name]) => !isForeign(name));
   return { ...Object.fromEntries(kept), ...changes };
 }
