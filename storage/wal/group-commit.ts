@@ -35,6 +35,8 @@ export class GroupCommit {
   #gathering: Commit[] = [];
   #frameStart = 0;
   #writing = false;
+  /** Something asked for a write since the last one began. */
+  #isWanted = false;
   #scheduled = false;
   #idleWaiters: (() => void)[] = [];
 
@@ -56,6 +58,7 @@ export class GroupCommit {
 
   /** Asks for a write even if no record has been pushed yet: `beforeWrite` may have some. */
   schedule(): void {
+    this.#isWanted = true;
     if (this.#writing || this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(this.#writeNext);
@@ -69,15 +72,18 @@ export class GroupCommit {
 
   readonly #writeNext = (): void => {
     this.#scheduled = false;
-    if (this.#writing) return;
+    this.#writing = true;
     this.#hooks.beforeWrite();
+    this.#isWanted = false;
     const owners = this.#gathering;
-    if (owners.length === 0) return this.#tellIdle();
+    if (owners.length === 0) {
+      this.#writing = false;
+      return this.#tellIdle();
+    }
     const { bytes, pos } = this.out;
     const start = this.#frameStart;
     this.#gathering = [];
     this.#startFrame(pos);
-    this.#writing = true;
     this.#files.append(bytes, start, pos, (error) => this.#written(owners, bytes, error));
   };
 
@@ -95,8 +101,8 @@ export class GroupCommit {
     if (error) for (const owner of owners) owner.failed(error);
     else for (const owner of owners) owner.committed(bytes, this.#files.fileNo);
     this.#hooks.afterCommit();
-    if (this.#gathering.length > 0) this.schedule();
-    else if (!this.#scheduled) this.#tellIdle();
+    if (this.#isWanted) this.schedule();
+    else this.#tellIdle();
   }
 
   #tellIdle(): void {
