@@ -51,7 +51,7 @@ describe("groups", () => {
   test.each([
     ["POST", "/v1/groups", { name: "x" }, "members: missing, expected a list"],
     ["POST", "/v1/groups", { members: [] }, "name: missing"],
-    ["POST", "/v1/groups", { name: "", members: [] }, "name: empty"],
+    ["POST", "/v1/groups", { name: "", members: [] }, "name: must not be empty"],
     ["POST", "/v1/groups", { name: "x", members: ["bob", "@eve"] }, `members.1: "@eve" is not`],
     ["POST", "/v1/groups", { name: "x", members: "bob" }, "members: expected a list, got a string"],
     ["POST", "/v1/groups", { id: "#x", name: "x", members: [] }, `id: "#x" is not`],

@@ -16,7 +16,7 @@ afterEach(() => {
 afterAll(() => server.stop());
 
 /** Not held against the document: a scripted service says what a real one of that call would not. */
-const fail = async (failure: unknown) => {
+const fail = async (failure: Error) => {
   server.script.failure = failure;
   const response = await fetch(`${server.url}/v1/conversations`, { headers: { authorization: `Bearer ${token}` } });
   return {

@@ -36,7 +36,7 @@ export type Script = {
   /** What the services were asked: the call, then its arguments after the actor. */
   asked: unknown[][];
   /** Set to make every scripted call fail. */
-  failure: unknown;
+  failure: Error | undefined;
   notReady: string | undefined;
   /** What became of the last poll that was told to wait. */
   poll: { signal: AbortSignal | undefined };

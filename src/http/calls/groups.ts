@@ -128,7 +128,7 @@ function removeMemberCall(groups: Groups): Call {
     auth: "user",
     params: memberParams,
     replies: { 204: { description: "The user is not a member." } },
-    errors: ["unknown_address", "not_a_member", "forbidden", "unavailable"],
+    errors: ["unknown_address", "not_found", "not_a_member", "forbidden", "unavailable"],
     handle: async ({ who, params: { id, user } }) => {
       await groups.removeMember(who, addressOf(id), user);
       return reply(204);

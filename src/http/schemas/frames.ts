@@ -138,11 +138,14 @@ export const cursor = z
     timeline: seq.openapi({
       description: "0 is valid under every epoch, the empty one included: a device that has nothing yet.",
     }),
-    groups: z.record(groupAddressText, streamPosition).openapi({
-      type: "object",
-      additionalProperties: { $ref: "#/components/schemas/StreamPosition" },
-      description: "What the device has of each group, by `#group`.",
-    }),
+    groups: z
+      .record(groupAddressText, streamPosition)
+      .default({})
+      .openapi({
+        type: "object",
+        additionalProperties: { $ref: "#/components/schemas/StreamPosition" },
+        description: "What the device has of each group, by `#group`.",
+      }),
     marks: seq.optional().openapi({ description: "Receipts seen; without it no missed receipts are replayed." }),
   })
   .transform((given) => given as Cursor)

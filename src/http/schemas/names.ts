@@ -1,5 +1,6 @@
 /** Schemas of names, texts and numbers: what the rest is made of. Each says what it expects in words. */
 import { z } from "@hono/zod-openapi";
+import { AppError } from "../../base/errors.ts";
 import {
   NAME_PATTERN,
   type Address,
@@ -14,11 +15,13 @@ import {
   PASSWORD_CHARACTERS_MIN,
   REF_PATTERN,
 } from "../../domain/limits.ts";
+import { checkText } from "../../domain/text.ts";
 import { shown } from "../invalid.ts";
 
 const NAME_SOURCE = NAME_PATTERN.source.slice(1, -1);
 const NAME_RULE = "1 to 32 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit";
 const EPOCH_CHARACTERS_MAX = 64;
+const LONE_SURROGATE = "has a lone surrogate, which is no character";
 
 function matching(pattern: RegExp, rule: string) {
   return z.string().regex(pattern, { error: (issue) => `${shown(JSON.stringify(issue.input))} is not ${rule}` });
@@ -63,39 +66,40 @@ export const ref = matching(REF_PATTERN, "1 to 64 printable ASCII characters").o
   example: "phone-17",
 });
 
-/** What people read: whole Unicode, no halves of a character, and nothing that would end a string elsewhere. */
-function wellFormed(text: string): string | undefined {
-  if (text === "") return "empty";
-  if (!text.isWellFormed()) return "not well-formed Unicode (a lone surrogate)";
-  if (text.includes("\0")) return "contains U+0000";
-  return undefined;
-}
-
+/** A text as sockets take it too: one check, one set of words. */
 export function messageText(bytesMax: number) {
   return z
     .string()
     .superRefine((text, context) => {
-      const fault = wellFormed(text);
-      if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
-      const bytes = Buffer.byteLength(text);
-      if (bytes <= bytesMax) return;
-      context.addIssue({
-        code: "custom",
-        message: `${bytes} bytes of UTF-8, at most ${bytesMax}`,
-        params: { code: "too_large" },
-      });
+      try {
+        checkText(text, bytesMax);
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        // The issue's path names the field already.
+        context.addIssue({
+          code: "custom",
+          message: error.message.replace(/^text: /, ""),
+          params: { code: error.code },
+        });
+      }
     })
     .openapi({
       minLength: 1,
-      description: `Well-formed Unicode without U+0000, at most ${bytesMax} bytes of UTF-8.`,
+      description: `Well-formed Unicode, at most ${bytesMax} bytes of UTF-8.`,
       example: "hello",
     });
+}
+
+function faultOfDisplayName(text: string): string | undefined {
+  if (text === "") return "must not be empty";
+  if (!text.isWellFormed()) return LONE_SURROGATE;
+  return /\p{Cc}/u.test(text) ? "has control characters" : undefined;
 }
 
 export const displayName = z
   .string()
   .superRefine((text, context) => {
-    const fault = wellFormed(text) ?? (/\p{Cc}/u.test(text) ? "contains control characters" : undefined);
+    const fault = faultOfDisplayName(text);
     if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
     const characters = [...text].length;
     if (characters <= DISPLAY_NAME_CHARACTERS_MAX) return;
@@ -104,6 +108,7 @@ export const displayName = z
   .openapi({
     minLength: 1,
     maxLength: DISPLAY_NAME_CHARACTERS_MAX,
+    pattern: String.raw`^[^\u0000-\u001f\u007f-\u009f]+$`,
     description: "Free text without control characters.",
     example: "Alice",
   });
@@ -114,7 +119,7 @@ export const password = z
   .superRefine((text, context) => {
     const bytes = Buffer.byteLength(text);
     const tooLong = bytes > PASSWORD_BYTES_MAX ? `${bytes} bytes of UTF-8, at most ${PASSWORD_BYTES_MAX}` : undefined;
-    const fault = tooLong ?? (text === "" ? undefined : wellFormed(text));
+    const fault = tooLong ?? (text.isWellFormed() ? undefined : LONE_SURROGATE);
     if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
   })
   .openapi({
