@@ -1,27 +1,19 @@
 /** The SDK's client: one device of one user. See README.md for what it promises and what it asks of the application. */
-import type {
-  Cursor,
-  ErrorFrame,
-  MessageFrame,
-  ReceivedFrame,
-  SentFrame,
-  ServerFrame,
-  WelcomeFrame,
-} from "../protocol/frames.ts";
+import type { Cursor, ErrorFrame, ReceivedFrame, SentFrame, ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
 import { Backoff } from "./backoff.ts";
 import { Connection } from "./connection.ts";
 import { copyCursor } from "./cursor-store.ts";
-import { errorCodeOf, ParleyError } from "./errors.ts";
+import { ParleyError } from "./errors.ts";
 import { tell, type ClientEvent, type ClientState } from "./events.ts";
 import type { Server } from "./http.ts";
 import { Inflow, type InflowStats } from "./inflow.ts";
 import { ASSUMED_LIMITS, settingsOf, type ClientOptions, type Settings } from "./options.ts";
+import { Outflow } from "./outflow.ts";
 import { Pager } from "./pager.ts";
 import { startPoll } from "./poll-transport.ts";
 import { TIMELINE } from "./positions.ts";
 import { Progress } from "./progress.ts";
-import { Refs } from "./refs.ts";
-import { SendQueue } from "./send-queue.ts";
+import type { Transport } from "./transport.ts";
 
 export type { ClientOptions } from "./options.ts";
 export type { ClientEvent, ClientState } from "./events.ts";
@@ -35,9 +27,8 @@ export type ClientStats = InflowStats & { connections: number };
 
 export class ParleyClient {
   readonly #settings: Settings;
-  readonly #refs: Refs;
-  readonly #sends: SendQueue;
   readonly #inflow: Inflow;
+  readonly #outflow: Outflow;
   readonly #pager: Pager;
   readonly #progress: Progress;
   readonly #connection: Connection;
@@ -54,20 +45,15 @@ export class ParleyClient {
   #settleConnect: { resolve(): void; reject(error: ParleyError): void } | undefined;
   #whenHandled: (() => void)[] = [];
   #whenSettled: (() => void)[] = [];
-  #cancelPause: (() => void) | undefined;
   #cancelMembershipWait: (() => void) | undefined;
-  /** Read marks no connection has carried, and those the present one has: they are not acknowledged, so they go again on the next. */
-  #readsWaiting = new Map<string, number>();
-  #readsSaid = new Map<string, number>();
 
   constructor(options: ClientOptions) {
     // Fails here, at the programmer's feet, and not again and again later.
     void new URL(options.url);
     const settings = settingsOf(options);
     this.#settings = settings;
-    this.#refs = new Refs(settings.random);
-    this.#sends = new SendQueue({ max: settings.outboxMax, marksFirst: settings.retryFirst });
     this.#inflow = this.#newInflow();
+    this.#outflow = new Outflow(settings, { liveTransport: () => this.#liveTransport, limits: () => this.#limits });
     this.#pager = new Pager({
       server: () => this.#server(this.#connection.url),
       clock: settings.clock,
@@ -116,24 +102,12 @@ export class ParleyClient {
    * @throws ParleyError refused for good; `unavailable` when the outbox is full, or the client was closed before the ack came.
    */
   send(input: { to: string; text: string; ref?: string }): Promise<SentFrame> {
-    const ref = input.ref ?? this.#refs.next();
-    const refusal = this.#refusalOf(ref, input.to, input.text);
-    if (refusal !== undefined) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      this.#sends.add({ ref, to: input.to, text: input.text }, { resolve, reject });
-      this.#pumpSends();
-    });
+    return this.#isClosing || this.#state === "closed" ? Promise.reject(closedError()) : this.#outflow.send(input);
   }
 
   /** Tells the server, now or after the next connect, that the user has read up to `seq` there. */
   markRead(conversation: string, seq: number): void {
-    if (
-      this.#state === "closed" ||
-      seq <= (this.#readsWaiting.get(conversation) ?? this.#readsSaid.get(conversation) ?? 0)
-    )
-      return;
-    this.#readsWaiting.set(conversation, seq);
-    this.#sayReads();
+    if (this.#state !== "closed") this.#outflow.markRead(conversation, seq);
   }
 
   /** Finishes the message being handled, saves, says `received`, and ends. Sends without an ack reject; the same ref may be sent later. */
@@ -175,7 +149,15 @@ export class ParleyClient {
     const settled = () => this.#settled();
     return new Connection(
       {
-        ...{ url, transport, Socket, clock, random, connectTimeoutMs, backoffBaseMs, backoffMaxMs, socketRetryMs },
+        url,
+        transport,
+        Socket,
+        clock,
+        random,
+        connectTimeoutMs,
+        backoffBaseMs,
+        backoffMaxMs,
+        socketRetryMs,
         startPoll: (at, events) =>
           startPoll({ server: this.#server(at), clock, waitMs: pollWaitMs, settled, limits: this.#limits }, events),
       },
@@ -207,9 +189,8 @@ export class ParleyClient {
     if (this.#isClosing) return;
     switch (frame.t) {
       case "sent":
-        this.#sends.acked(frame);
         this.#inflow.pushSent(frame);
-        return this.#pumpSends();
+        return this.#outflow.acked(frame);
       case "error":
         return this.#sendRefused(frame);
       case "bye":
@@ -235,13 +216,9 @@ export class ParleyClient {
     this.#maySend = false;
     this.#pager.stop();
     this.#inflow.disconnected();
-    this.#sends.disconnected();
+    this.#outflow.disconnected();
     this.#cancelMembershipWait?.();
     this.#cancelMembershipWait = undefined;
-    for (const [conversation, seq] of this.#readsSaid) {
-      if (!this.#readsWaiting.has(conversation)) this.#readsWaiting.set(conversation, seq);
-    }
-    this.#readsSaid.clear();
     this.#whenSettled = [];
   }
 
@@ -255,8 +232,7 @@ export class ParleyClient {
     this.#connection.stop();
     this.#disconnected();
     this.#progress.end();
-    this.#cancelPause?.();
-    this.#sends.rejectAll(error);
+    this.#outflow.end(error);
     this.#become("closed", { type: "closed" });
     this.#settleConnect?.reject(error);
     this.#settleConnect = undefined;
@@ -271,7 +247,7 @@ export class ParleyClient {
       handled: (stream, seq) => this.#progress.handled(stream, seq),
       moved: () => this.#progress.moved(),
       forget: (stream) => this.#progress.forget(stream),
-      ackedByMessage: (message) => this.#ackedByMessage(message),
+      ackedByMessage: (message) => this.#outflow.ackedByMessage(message),
       live: () => this.#live(),
       awaitingMembership: () => this.#armMembershipWait(),
       idle: () => this.#idle(),
@@ -286,7 +262,10 @@ export class ParleyClient {
       receivedEntriesMax: entriesMax,
     } = this.#settings;
     return new Progress({
-      ...{ store, clock, intervalMs, entriesMax },
+      store,
+      clock,
+      intervalMs,
+      entriesMax,
       cursor: () => this.#inflow.positions.cursor,
       isHandling: () => this.#inflow.isHandling,
       send: (frame) => this.#sayReceived(frame),
@@ -302,8 +281,7 @@ export class ParleyClient {
     this.#maySend = true;
     this.#restateStored();
     this.#progress.connected();
-    this.#sayReads();
-    this.#pumpSends();
+    this.#outflow.live();
   }
 
   #restateStored(): void {
@@ -351,80 +329,27 @@ export class ParleyClient {
 
   // ---- what goes out
 
-  #refusalOf(ref: string, to: string, text: string): ParleyError | undefined {
-    if (this.#isClosing || this.#state === "closed") return closedError();
-    const pending = this.#sends.find(ref);
-    if (pending !== undefined) return new ParleyError("ref_conflict", `ref ${ref} is on its way already`);
-    if (this.#sends.isFull)
-      return new ParleyError("unavailable", `the outbox is full: ${this.#sends.size} sends wait for their acks`);
-    // A frame over the limit would cost the connection, not just the message. 6: what one character can take as JSON, escaped.
-    const { frameBytesMax } = this.#limits;
-    if ((text.length + to.length) * 6 < frameBytesMax - 256) return undefined;
-    const bytes = new TextEncoder().encode(JSON.stringify({ t: "send", ref, to, text, retry: true })).length;
-    return bytes <= frameBytesMax
-      ? undefined
-      : new ParleyError("too_large", `frame: ${bytes} bytes, at most ${frameBytesMax}`);
-  }
-
-  #pumpSends(): void {
-    if (!this.#maySend) return;
-    const { transport } = this.#connection;
-    if (transport === undefined) return;
-    const window = Math.min(this.#settings.sendWindow, transport.window ?? Number.POSITIVE_INFINITY);
-    const nowMs = this.#settings.clock.monotonicMs();
-    for (let frame = this.#sends.next(nowMs, window); frame !== undefined; frame = this.#sends.next(nowMs, window))
-      transport.send(frame);
-    if (this.#sends.pausedUntilMs > nowMs) this.#armPause(this.#sends.pausedUntilMs - nowMs);
-  }
-
-  #armPause(ms: number): void {
-    this.#cancelPause ??= this.#settings.clock.after(ms, () => {
-      this.#cancelPause = undefined;
-      this.#pumpSends();
-    });
+  /** Undefined until `live` was handled on it. */
+  get #liveTransport(): Transport | undefined {
+    return this.#maySend ? this.#connection.transport : undefined;
   }
 
   /** An ack outside the order of entries, as long poll has it. */
   #acked(sent: SentFrame): void {
-    this.#sends.acked(sent);
     this.#inflow.ackedApart(sent);
-    this.#pumpSends();
-  }
-
-  /** A resume brings back what was stored although its `sent` was lost. With another text it is not ours: the server will refuse the ref. */
-  #ackedByMessage(message: MessageFrame): boolean {
-    const { ref, id, conversation, seq, sentAt, text } = message;
-    const pending = ref === undefined ? undefined : this.#sends.find(ref);
-    if (ref === undefined || pending === undefined || pending.to !== conversation || pending.text !== text)
-      return false;
-    this.#sends.acked({ t: "sent", ref, id, conversation, seq, sentAt, duplicate: true });
-    this.#pumpSends();
-    return true;
+    this.#outflow.acked(sent);
   }
 
   #sendRefused(frame: ErrorFrame): void {
-    const error = new ParleyError(errorCodeOf(frame.code), frame.detail, { retryAfterMs: frame.retryAfterMs });
-    const outcome =
-      frame.ref === undefined ? "unknown" : this.#sends.refused(frame.ref, error, this.#settings.clock.monotonicMs());
-    if (outcome === "unknown") this.#tell({ type: "error", error });
-    this.#pumpSends();
+    const error = this.#outflow.refused(frame);
+    if (error !== undefined) this.#tell({ type: "error", error });
   }
 
   #sayReceived(frame: ReceivedFrame): boolean {
-    const { transport } = this.#connection;
-    if (transport === undefined || !this.#maySend) return false;
+    const transport = this.#liveTransport;
+    if (transport === undefined) return false;
     if (transport.carriesMarks) transport.send(frame);
     return true;
-  }
-
-  #sayReads(): void {
-    const { transport } = this.#connection;
-    if (!this.#maySend || transport === undefined || !transport.carriesMarks) return;
-    for (const [conversation, seq] of this.#readsWaiting) {
-      transport.send({ t: "read", conversation, seq });
-      this.#readsSaid.set(conversation, seq);
-    }
-    this.#readsWaiting.clear();
   }
 
   // ----

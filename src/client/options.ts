@@ -72,7 +72,7 @@ export function settingsOf(options: ClientOptions): Settings {
     random: Math.random,
     fetch: (url, init) => globalThis.fetch(url, init),
     ...options,
-    WebSocket: options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined),
+    WebSocket: options.WebSocket ?? globalThis.WebSocket,
   };
 }
 

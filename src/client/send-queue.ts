@@ -116,7 +116,7 @@ export class SendQueue {
   }
 
   rejectAll(error: ParleyError): void {
-    for (const entry of [...this.#byRef.values()]) {
+    for (const entry of Array.from(this.#byRef.values())) {
       this.#end(entry.ref);
       entry.reject(error);
     }

@@ -19,7 +19,11 @@ function newDevice(server: ScriptedServer, options: Partial<ClientOptions> = {})
   const texts: string[] = [];
   const events: ClientEvent[] = [];
   const client = new ParleyClient({
-    ...{ url: server.url, token: "good", backoffBaseMs: 2, backoffMaxMs: 20, receivedIntervalMs: 5 },
+    url: server.url,
+    token: "good",
+    backoffBaseMs: 2,
+    backoffMaxMs: 20,
+    receivedIntervalMs: 5,
     onMessage: (message) => void texts.push(message.text ?? ""),
     onEvent: (event) => void events.push(event),
     ...options,

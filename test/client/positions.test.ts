@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Positions, streamOf, TIMELINE, type Entry, type HeldFrame } from "../../src/client/positions.ts";
 import type { Cursor, GapFrame, MessageFrame, ServerFrame, WelcomeFrame } from "../../src/protocol/frames.ts";
 
@@ -129,6 +129,8 @@ class Device {
       case "membership":
       case "group":
         return this.#entry(frame, isPaged);
+      default:
+        throw new Error(`the model's server sends no ${frame.t}`);
     }
   }
 
@@ -332,7 +334,7 @@ class World {
   }
 
   #page(limit: number): void {
-    for (const stream of [...this.device.paging]) {
+    for (const stream of this.device.paging) {
       const log = stream === TIMELINE ? this.truth.timeline : (this.truth.groups.get(stream)?.log ?? []);
       this.device.page(stream, log, limit);
     }
@@ -427,18 +429,16 @@ const message = (seq: number, conversation = "@bob"): MessageFrame => ({
   sentAt: 0,
 });
 const welcome = (timeline: number, groups: Cursor["groups"] = {}): WelcomeFrame => ({
-  ...{
-    t: "welcome",
-    user: ME,
-    device: "d",
-    node: "n",
-    epoch: "e1",
-    timeline,
-    groups,
-    marks: 3,
-    heartbeatMs: 0,
-    limits,
-  },
+  t: "welcome",
+  user: ME,
+  device: "d",
+  node: "n",
+  epoch: "e1",
+  timeline,
+  groups,
+  marks: 3,
+  heartbeatMs: 0,
+  limits,
 });
 
 function at(timeline: number, groups: Cursor["groups"] = {}, from: "now" | "start" = "now"): Positions {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { ParleyError } from "../../src/client/errors.ts";
 import { SendQueue } from "../../src/client/send-queue.ts";
 import type { SendFrame } from "../../src/protocol/frames.ts";
