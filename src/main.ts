@@ -1,6 +1,7 @@
 /** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
 import { systemClock } from "./base/clock.ts";
 import { runCommandLine, type Command } from "./cli/commands.ts";
+import { EXIT_STATUS } from "./cli/fatal-error.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { serveCommand } from "./cli/serve.ts";
@@ -25,4 +26,10 @@ const commands: [Command, ...Command[]] = [
   keysCommand(),
 ];
 
-process.exit(await runCommandLine(process.argv.slice(2), commands, { version, io }));
+try {
+  process.exit(await runCommandLine(process.argv.slice(2), commands, { version, io }));
+} catch (error) {
+  // A mistake in the program: its stack is what helps. Workers may still run, so it is not left to the engine to end the process.
+  console.error(error);
+  process.exit(EXIT_STATUS.failed);
+}

@@ -1,5 +1,5 @@
 /** The commands of the README in a fresh copy of this repository: nothing is installed there, and no Bun is on the way. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import {
@@ -27,6 +27,8 @@ const COPIED = [
 const VERSION = `parley ${(JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string }).version}\n`;
 const INSTALL_TIMEOUT_MS = 180_000;
 
+const READY = /^parley listening on (http:\/\/127\.0\.0\.1:\d+)$/m;
+
 /** What `npm run wait` runs in the copies: says who it is, and leaves word when it was asked to end. */
 const WAITER = `
   import { writeFileSync } from "node:fs";
@@ -34,6 +36,8 @@ const WAITER = `
   setInterval(() => {}, 60_000);
   console.log("waiting " + process.pid + " " + process.argv.slice(2).join(" "));
 `;
+
+setDefaultTimeout(60_000);
 
 const temporary = temporaryDirectory();
 const started: Started[] = [];
@@ -120,6 +124,41 @@ describe.if(hasNpm)("with Node and npm and no Bun", () => {
     });
     expect(result.stderr).toBe('parley: --port: "x" is not a whole number from 0 to 65535 (see "parley --help")\n');
     expect(result.status).toBe(2);
+  });
+
+  const npmStart = ["npm", "start", "--", "--host", "127.0.0.1", "--port", "0", "--data", join(temporary.path, "data")];
+
+  async function serving(): Promise<{ npm: Started; url: string }> {
+    const npm = start(npmStart, { cwd: folder, env });
+    started.push(npm);
+    await until("it is ready", () => READY.test(npm.stdout()));
+    return { npm, url: READY.exec(npm.stdout())?.[1] ?? "" };
+  }
+
+  test("npm start serves, and on SIGTERM drains and exits 0", async () => {
+    const { npm, url } = await serving();
+    expect(npm.stdout().match(/^parley listening on .*$/gm)).toHaveLength(1);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    npm.kill("SIGTERM");
+    expect(await npm.exited).toBe(0);
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  test("kill -9 of npm frees the port and the data directory", async () => {
+    const { npm, url } = await serving();
+    npm.kill("SIGKILL");
+    await npm.exited;
+    const isGone = () =>
+      fetch(`${url}/healthz`).then(
+        () => false,
+        () => true,
+      );
+    for (const giveUpAt = performance.now() + 20_000; !(await isGone()); await Bun.sleep(50)) {
+      if (performance.now() > giveUpAt) throw new Error("the server still answers");
+    }
+    const next = await serving();
+    next.npm.kill("SIGTERM");
+    expect(await next.npm.exited).toBe(0);
   });
 
   test("SIGTERM to npm reaches the program, and npm waits for it and passes its exit status on", async () => {
