@@ -81,6 +81,15 @@ export class LoadUser implements FrameHandler {
     this.socket.flush();
   }
 
+  /** For the message of a run that failed. */
+  describe(): string {
+    const waitsFor = this.delivered < this.acked ? this.ackedSeq[this.delivered & MASK] : undefined;
+    return (
+      `${this.name} sent ${this.sent}, ${this.acked} acked, ${this.peer.received} received by ${this.peer.name}, ` +
+      `${this.delivered} delivered; receipts up to seq ${this.highestReceipt}, waits for ${waitsFor ?? "acks"}`
+    );
+  }
+
   ping(): void {
     this.socket.write('{"t":"ping"}');
     this.socket.flush();

@@ -148,7 +148,10 @@ export class Load implements LoadSink {
     while (this.users.some((user) => user.undelivered > 0)) {
       if (this.now() > until) {
         const lost = this.users.reduce((sum, user) => sum + user.undelivered, 0);
-        throw new Error(`${lost} messages were not delivered within ${this.drainMs / 1000} s after the last was sent`);
+        const first = this.users.find((user) => user.undelivered > 0)?.describe() ?? "";
+        throw new Error(
+          `${lost} messages were not delivered within ${this.drainMs / 1000} s after the last was sent; the first: ${first}`,
+        );
       }
       await this.wait(2);
     }
