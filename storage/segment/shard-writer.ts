@@ -134,8 +134,14 @@ export class ShardWriter {
   #writeDirectory(state: SqlDatabase, runs: PlacedRun[], keys: KeyIndex): void {
     const directory = new RunDirectory(state);
     for (const { streamNo, run, items } of runs) {
-      const entries = items.filter((item) => !item.alone);
-      directory.add(streamNo, run, entries.length, new Set(entries.map((item) => item.lane)));
+      const lanes: string[] = [];
+      let entries = 0;
+      for (const { alone, lane } of items) {
+        if (alone) continue;
+        entries++;
+        if (!lanes.includes(lane)) lanes.push(lane);
+      }
+      directory.add(streamNo, run, entries, lanes);
       for (const item of items) if (item.key !== "") keys.add(streamNo, item.key, item.keyRun, run);
     }
     keys.finish();

@@ -84,12 +84,12 @@ export class KeyIndex {
 
   /** Returns the highest counter, -1 for none. */
   #readTail(name: string, streamNo: number, prefix: string): number {
-    const tail = this.#state
-      .sql(
-        `SELECT counter_min, counter_max, flush FROM key_run
-         WHERE stream_no = ? AND prefix = ? ORDER BY counter_min DESC LIMIT 1`,
-      )
-      .get<Tail>(streamNo, prefix);
+    const columns = "SELECT counter_min, counter_max, flush FROM key_run WHERE stream_no = ? AND prefix = ?";
+    // At most one is young enough to grow. SQLite prepares an ORDER BY over parameters anew at each call, so that comes second.
+    const oldest = this.#flush - FLUSHES_PER_RUN_MAX;
+    const tail =
+      this.#state.sql(`${columns} AND flush > ?`).get<Tail>(streamNo, prefix, oldest) ??
+      this.#state.sql(`${columns} ORDER BY counter_min DESC LIMIT 1`).get<Tail>(streamNo, prefix);
     if (tail === undefined) return -1;
     this.#tails.set(name, tail);
     return tail.counter_max;

@@ -65,35 +65,34 @@ export function writeCells(state: SqlDatabase, cells: CellChanges): void {
   }
 }
 
-/** Writes runs and their lanes. One per flush: it remembers lane numbers. */
+/** Writes runs and their lanes, stream by stream: it remembers the lane numbers of one. */
 export class RunDirectory {
   readonly #state: SqlDatabase;
   readonly #laneNos = new Map<string, number>();
+  #streamNo = -1;
 
   constructor(state: SqlDatabase) {
     this.#state = state;
   }
 
-  add(streamNo: number, run: RunRow, entries: number, lanes: Set<string>): void {
+  add(streamNo: number, run: RunRow, entries: number, lanes: string[]): void {
+    if (streamNo !== this.#streamNo) this.#laneNos.clear();
+    this.#streamNo = streamNo;
     this.#state
       .sql("INSERT INTO run VALUES (?, ?, ?, ?, ?)")
       .run(streamNo, run.last_seq, run.segment, run.block, entries);
-    for (const lane of lanes) {
-      this.#state
-        .sql("INSERT INTO lane_run VALUES (?, ?, ?)")
-        .run(streamNo, this.#laneNo(streamNo, lane), run.last_seq);
-    }
+    const insert = this.#state.sql("INSERT INTO lane_run VALUES (?, ?, ?)");
+    for (const lane of lanes) insert.run(streamNo, this.#laneNo(streamNo, lane), run.last_seq);
   }
 
   #laneNo(streamNo: number, lane: string): number {
-    const name = `${streamNo} ${lane}`;
-    const known = this.#laneNos.get(name);
+    const known = this.#laneNos.get(lane);
     if (known !== undefined) return known;
     const row = this.#state
       .sql("SELECT lane_no FROM lane WHERE stream_no = ? AND name = ?")
       .get<{ lane_no: number }>(streamNo, lane);
     const laneNo = row?.lane_no ?? this.#addLane(streamNo, lane);
-    this.#laneNos.set(name, laneNo);
+    this.#laneNos.set(lane, laneNo);
     return laneNo;
   }
 
