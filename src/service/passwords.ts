@@ -24,19 +24,31 @@ export const DEFAULT_PASSWORD_OPTIONS: PasswordOptions = {
 
 const BUSY_RETRY_AFTER_MS = 2000;
 
+/** The computation itself: Bun's, or a test's. */
+export type PasswordHashing = {
+  hash(password: string, cost: { algorithm: "argon2id"; memoryCost: number; timeCost: number }): Promise<string>;
+  verify(password: string, hash: string): Promise<boolean>;
+};
+
 export class Passwords {
   readonly #options: PasswordOptions;
+  readonly #hashing: PasswordHashing;
   /** Hash of a password that nobody has: what unknown users are verified against, so that they take as long as known ones. */
   #nobody = "";
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  private constructor(options: PasswordOptions) {
+  private constructor(options: PasswordOptions, hashing: PasswordHashing) {
     this.#options = options;
+    this.#hashing = hashing;
   }
 
-  static async open(options: PasswordOptions, random: Random): Promise<Passwords> {
-    const passwords = new Passwords(options);
+  static async open(
+    options: PasswordOptions,
+    random: Random,
+    hashing: PasswordHashing = Bun.password,
+  ): Promise<Passwords> {
+    const passwords = new Passwords(options, hashing);
     passwords.#nobody = await passwords.hash(Buffer.from(random.bytes(32)).toString("hex"));
     return passwords;
   }
@@ -45,12 +57,12 @@ export class Passwords {
   hash(password: string): Promise<string> {
     const { memoryKiB, passes } = this.#options;
     const cost = { algorithm: "argon2id", memoryCost: memoryKiB, timeCost: passes } as const;
-    return this.#inTurn(() => Bun.password.hash(canonical(password), cost));
+    return this.#inTurn(() => this.#hashing.hash(canonical(password), cost));
   }
 
   /** Takes the same time when there is no hash. @throws AppError unavailable when too many wait already. */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
-    const matches = await this.#inTurn(() => Bun.password.verify(canonical(password), hash ?? this.#nobody));
+    const matches = await this.#inTurn(() => this.#hashing.verify(canonical(password), hash ?? this.#nobody));
     return matches && hash !== undefined;
   }
 

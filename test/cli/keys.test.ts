@@ -12,14 +12,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(join(dataDir, ".."), { recursive: true, force: true }));
 
-async function run(args: string[], env: Record<string, string> = { PARLEY_DATA: dataDir }) {
+async function run(args: string[], env: Record<string, string> = { PARLEY_DATA: dataDir }, lockWaitMs = 4000) {
   const out = { stdout: "", stderr: "" };
   const io = {
     stdout: (text: string) => void (out.stdout += text),
     stderr: (text: string) => void (out.stderr += text),
     env,
   };
-  return { status: await runKeys(args, io, 100), ...out };
+  return { status: await runKeys(args, io, lockWaitMs), ...out };
 }
 
 const accepts = (key: string) =>
@@ -75,7 +75,7 @@ test("a lock that a crash left is named, and nothing is changed", async () => {
   await run(["create", "--name", "billing"]);
   const lock = join(dataDir, "api-keys.json.lock");
   await writeFile(lock, "");
-  expect(await run(["create", "--name", "other"])).toMatchObject({
+  expect(await run(["create", "--name", "other"], { PARLEY_DATA: dataDir }, 50)).toMatchObject({
     status: 1,
     stdout: "",
     stderr: expect.stringContaining(lock),

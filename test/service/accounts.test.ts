@@ -4,7 +4,7 @@ import { systemRandom } from "../../src/base/random.ts";
 import type { DeviceId, UserId } from "../../src/domain/address.ts";
 import { AccountService, type AccountServiceParts } from "../../src/service/accounts.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
-import { Passwords, type PasswordOptions } from "../../src/service/passwords.ts";
+import { Passwords, type PasswordHashing, type PasswordOptions } from "../../src/service/passwords.ts";
 import { Tokens } from "../../src/service/tokens.ts";
 import { CellsInMemory } from "./cells-in-memory.ts";
 import { HandClock } from "./hand-clock.ts";
@@ -30,12 +30,23 @@ async function setUp(parts: Partial<AccountServiceParts> = {}) {
   return { accounts, cells, clock };
 }
 
-/** Alice is there, and the one place where passwords are computed is taken until `busy`. */
-async function withBusyPasswords() {
-  const passwords = await Passwords.open({ memoryKiB: 65_536, passes: 8, concurrency: 1, queueMax: 0 }, systemRandom);
-  const made = await setUp({ passwords });
-  await made.cells.create(alice, [["password", new TextEncoder().encode(await passwords.hash(PASSWORD))]]);
-  return { ...made, busy: passwords.hash("another") };
+/** Alice is there; every computation of a password is written down, with the hash that was compared. */
+async function withWatchedPasswords() {
+  const computed: string[] = [];
+  const hashing: PasswordHashing = {
+    hash: (password, options) => {
+      computed.push("hash");
+      return Bun.password.hash(password, options);
+    },
+    verify: (password, hash) => {
+      computed.push(hash);
+      return Bun.password.verify(password, hash);
+    },
+  };
+  const made = await setUp({ passwords: await Passwords.open(CHEAP, systemRandom, hashing) });
+  await made.accounts.register({ user: alice, password: PASSWORD });
+  computed.length = 0;
+  return { ...made, computed };
 }
 
 async function refusal(promise: Promise<unknown>): Promise<AppError> {
@@ -74,9 +85,9 @@ describe("register", () => {
   });
 
   test("refuses a taken name without computing a hash", async () => {
-    const { accounts, busy } = await withBusyPasswords();
+    const { accounts, computed } = await withWatchedPasswords();
     expect((await refusal(accounts.register({ user: alice, password: PASSWORD }))).code).toBe("user_taken");
-    await busy;
+    expect(computed).toEqual([]);
   });
 
   test("of two at once for the same name, exactly one wins", async () => {
@@ -113,14 +124,14 @@ describe("login", () => {
     expect(new Set(refusals.map(({ message }) => message)).size).toBe(1);
   });
 
-  test("computes a hash for an unknown user and one without password, as it does for a known one", async () => {
-    const { accounts, cells, busy } = await withBusyPasswords();
-    await cells.create(bob, []);
-    // Whoever would compute meets the full queue; whoever would not gets past it.
-    for (const user of [alice, bob, "nobody" as UserId]) {
-      expect((await refusal(accounts.login({ user, password: "wrong horse" }))).code).toBe("unavailable");
-    }
-    await busy;
+  test("costs an unknown user and one without password the same computation as a known one", async () => {
+    const { accounts, computed } = await withWatchedPasswords();
+    await accounts.createUser({ user: bob });
+    for (const user of [alice, bob, "nobody" as UserId])
+      await refusal(accounts.login({ user, password: "wrong horse" }));
+    expect(computed.map((hash) => hash.split("$").slice(0, 4).join("$"))).toEqual(
+      Array(3).fill("$argon2id$v=19$m=64,t=1,p=1"),
+    );
   });
 
   test("of a device ends the token it had and closes its sockets", async () => {
