@@ -94,6 +94,7 @@ export async function startNode(options: ServeOptions): Promise<RunningNode> {
     },
   });
   url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${server.port}`;
+  logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
   return {

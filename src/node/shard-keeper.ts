@@ -19,6 +19,8 @@ export class ShardKeeper {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #host: ShardHost | undefined;
+  /** What the last opening found, for the log. */
+  opened: Record<string, number> = {};
   #isClosed = false;
 
   static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardKeeper> {
@@ -62,7 +64,7 @@ export class ShardKeeper {
     await host.store.idle();
     const { bytes, records, tornBytes } = host.store.recovery;
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
-    this.#logger.info("shards open", { logBytes: bytes, records, tornBytes, handoffs, ms });
+    this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
   }
 
@@ -75,6 +77,7 @@ export class ShardKeeper {
     while (!this.#isClosed && this.#host === undefined) {
       try {
         await this.#open();
+        this.#logger.info("the log is recovered", this.opened);
       } catch (openError) {
         this.#logger.error("the log cannot be opened yet", { error: openError });
         await new Promise<void>((resolve) => void this.#clock.after(REOPEN_MS, resolve));

@@ -2,9 +2,8 @@
 import { AppError } from "../base/errors.ts";
 import { userAddress, type UserId } from "../domain/address.ts";
 import { CLOSE } from "../protocol/codes.ts";
-import { writeRecord } from "../shard/durable.ts";
+import { writeUserCells } from "../shard/durable.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
-import { StreamHandle } from "../../storage/shard-log.ts";
 import type { UserCells } from "./types.ts";
 
 export function createUserCells(host: () => ShardHost): UserCells {
@@ -21,24 +20,16 @@ export function createUserCells(host: () => ShardHost): UserCells {
       if (creating.has(user) || shards.users.get(user)) throw new AppError("user_taken", `user ${user} is there already; choose another name`);
       creating.add(user);
       try {
-        await writeCells(shards, user, cells);
+        await writeUserCells(shards, user, cells);
       } finally {
         creating.delete(user);
       }
     },
-    write: (user, cells) => writeCells(host(), user, cells),
+    write: (user, cells) => writeUserCells(host(), user, cells),
     closeSessions(user, device) {
       for (const session of host().users.peek(user)?.sessions ?? []) {
         if (session.device === device) session.close(CLOSE.loggedOut, "this device was logged out");
       }
     },
   };
-}
-
-function writeCells(host: ShardHost, user: UserId, cells: [key: string, value: Uint8Array | null][]): Promise<void> {
-  const address = userAddress(user);
-  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, 0);
-  return writeRecord(host.log(address), (log) => {
-    for (const [key, value] of cells) log.putCell(handle, key, value);
-  });
 }

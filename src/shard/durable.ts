@@ -1,6 +1,8 @@
 /** A record as a promise, for everything that is not on the way of a message. */
-import type { Outcome, ShardLog } from "../../storage/shard-log.ts";
+import { userAddress, type UserId } from "../domain/address.ts";
+import { StreamHandle, type Outcome, type ShardLog } from "../../storage/shard-log.ts";
 import { unknownFate } from "./settle-send.ts";
+import type { ShardHost } from "./shard-host.ts";
 
 /** Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied. */
 export function writeRecord(log: ShardLog, encode: (log: ShardLog) => void, applied: () => void = () => {}): Promise<void> {
@@ -15,5 +17,18 @@ export function writeRecord(log: ShardLog, encode: (log: ShardLog) => void, appl
     log.begin();
     encode(log);
     log.end(outcome);
+  });
+}
+
+/** Sets or clears (null) cells of a user, who need not exist yet, in one record. */
+export function writeUserCells(
+  host: ShardHost,
+  user: UserId,
+  cells: [key: string, value: Uint8Array | null][],
+): Promise<void> {
+  const address = userAddress(user);
+  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, 0);
+  return writeRecord(host.log(address), (log) => {
+    for (const [key, value] of cells) log.putCell(handle, key, value);
   });
 }
