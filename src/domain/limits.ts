@@ -8,7 +8,8 @@ export const PASSWORD_BYTES_MAX = 1024;
 export const DEVICES_MAX = 64;
 /** Sockets and waiting polls of one user. */
 export const SESSIONS_PER_USER_MAX = 128;
-export const GROUPS_PER_USER_MAX = 1000;
+/** A cursor names each of them, and must fit a frame. */
+export const GROUPS_PER_USER_MAX = 500;
 export const HISTORY_PAGE_MAX = 200;
 export const SYNC_WAIT_MS_MAX = 60_000;
 export const SYNC_FRAMES_MAX = 500;

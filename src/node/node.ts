@@ -11,6 +11,7 @@ import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
 import { problemResponse } from "../http/problem.ts";
+import { pathOf } from "../http/query.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { AccountService } from "../service/accounts.ts";
 import { ApiKeyFile } from "../service/api-keys.ts";
@@ -34,6 +35,7 @@ const MIB = 1 << 20;
 const SYNC_TIMEOUT_S = 75;
 const IDLE_TIMEOUT_S = 30;
 const COME_BACK_MS = 1000;
+const HEALTH_PATHS = new Set(["/healthz", "/readyz"]);
 
 /** @throws what src/cli/startup-errors.ts turns into a line and an exit status */
 export async function startNode(options: ServeOptions): Promise<RunningNode> {
@@ -82,11 +84,15 @@ export async function startNode(options: ServeOptions): Promise<RunningNode> {
     hostname: options.host,
     port: options.port,
     idleTimeout: IDLE_TIMEOUT_S,
-    maxRequestBodySize: MIB,
+    development: false,
     websocket: createSocketHandler(context, sockets),
+    error(error) {
+      logger.error("request failed", { error });
+      return problemResponse(new AppError("internal", "something unforeseen went wrong; the server's log has it"));
+    },
     fetch(request, listener) {
-      if (isDraining) return problemResponse(new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS }));
-      const { pathname } = new URL(request.url);
+      const pathname = pathOf(request.url);
+      if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
       if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener);
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const clientIp = listener.requestIP(request)?.address;
@@ -121,6 +127,9 @@ export async function startNode(options: ServeOptions): Promise<RunningNode> {
 function passwordOptions(options: ServeOptions) {
   return { ...DEFAULT_PASSWORD_OPTIONS, memoryKiB: options.argon2MemoryKb, passes: options.argon2Passes };
 }
+
+const goingAway = (): AppError =>
+  new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS });
 
 const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
 

@@ -47,6 +47,7 @@ function waitForFrames(host: ShardHost, user: UserState, actor: Actor, waitMs: n
   if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
     throw new AppError("rate_limited", `${SESSIONS_PER_USER_MAX} connections and polls of this user are open, that is the most`);
   }
+  if (signal.aborted) return Promise.resolve([]);
   return new Promise((resolve, reject) => {
     const notices: string[] = [];
     let isEnding = false;
@@ -72,11 +73,17 @@ function waitForFrames(host: ShardHost, user: UserState, actor: Actor, waitMs: n
         if (!frame.includes(`"mark":`)) notices.push(frame);
         wake();
       },
-      close: (_code, reason, afterMs) =>
-        end(() => reject(new AppError(afterMs === undefined ? "unauthorized" : "unavailable", reason, { retryAfterMs: afterMs ?? 0 }))),
+      close: (_code, reason, afterMs) => end(() => reject(closedError(reason, afterMs))),
     };
     const cancel = host.clock.after(waitMs, () => end(() => resolve([])));
     signal.addEventListener("abort", onAbort, { once: true });
     host.attach(session);
   });
+}
+
+/** Who may come back is told when; who may not was logged out. */
+function closedError(reason: string, afterMs: number | undefined): AppError {
+  return afterMs === undefined
+    ? new AppError("unauthorized", reason)
+    : new AppError("unavailable", reason, { retryAfterMs: afterMs });
 }

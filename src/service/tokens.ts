@@ -2,12 +2,11 @@
  * Tokens: signed statements "this is device D of user U, token T". Any edge that has the key can read one without asking anybody; whether
  * it is still alive is for the user's home to say (see accounts.ts). The only file that imports jose.
  */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { jwtVerify, SignJWT } from "jose";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
-import { writeFileDurably } from "../base/durable-file.ts";
+import { loadOrCreateKey } from "../base/key-file.ts";
 import type { Random } from "../base/random.ts";
 import { NAME_PATTERN, type DeviceId, type UserId } from "../domain/address.ts";
 
@@ -96,27 +95,5 @@ function notOurs(cause?: unknown): AppError {
 }
 
 /** The signing key of a data directory, made at first start. Every node of a cluster has the same; whoever reads it can be anybody. */
-export async function loadOrCreateTokenKey(dataDir: string, random: Random): Promise<Uint8Array<ArrayBuffer>> {
-  const path = join(dataDir, KEY_FILE);
-  const existing = await readIfThere(path);
-  if (existing !== undefined) return checkedKey(path, existing);
-  const key = new Uint8Array(random.bytes(KEY_BYTES));
-  await writeFileDurably(path, key, 0o600);
-  return key;
-}
-
-function checkedKey(path: string, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  if (bytes.length === KEY_BYTES) return new Uint8Array(bytes);
-  throw new Error(
-    `${path}: ${bytes.length} bytes, expected ${KEY_BYTES}; restore it, or remove it (every device must then log in again)`,
-  );
-}
-
-async function readIfThere(path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-}
+export const loadOrCreateTokenKey = (dataDir: string, random: Random): Promise<Uint8Array<ArrayBuffer>> =>
+  loadOrCreateKey(join(dataDir, KEY_FILE), KEY_BYTES, random);
