@@ -41,9 +41,15 @@ export class Pager {
     const query = { after, limit: PAGE_ENTRIES };
     try {
       const page = await entries(server(), stream === TIMELINE ? query : { ...query, conversation: stream });
-      if (generation !== this.#generation) return;
-      for (const frame of page.frames) if (isEntryOf(frame, stream)) push({ t: "paged", stream, frame });
-      push({ t: "pageEnd", stream, after: page.after, isLast: !page.more || page.after <= after });
+      const items: PagedItem[] = page.frames
+        .filter((frame) => isEntryOf(frame, stream))
+        .map((frame) => ({ t: "paged", stream, frame }));
+      items.push({ t: "pageEnd", stream, after: page.after, isLast: !page.more || page.after <= after });
+      for (const item of items) {
+        // An item can end the connection, and with it this page: what stands behind it must not look like the next there is.
+        if (generation !== this.#generation) return;
+        push(item);
+      }
     } catch (error) {
       if (generation !== this.#generation) return;
       if (isFinal(error)) return push({ t: "pageEnd", stream, after, isLast: true });

@@ -175,9 +175,10 @@ export class Positions {
   skipTo(stream: string, seq: number): Lost | undefined {
     const cursor = this.#cursor;
     const at = this.seqOf(stream);
-    if (cursor === undefined || at === undefined || seq <= at + 1) return undefined;
+    const missing = this.#missing.get(stream);
+    if (cursor === undefined || at === undefined || missing === undefined || seq <= at + 1) return undefined;
     this.#setSeq(cursor, stream, seq - 1);
-    return at === 0 && this.#missing.get(stream)?.isReload === true ? undefined : { from: at + 1, to: seq - 1 };
+    return at === 0 && missing.isReload ? undefined : { from: at + 1, to: seq - 1 };
   }
 
   /** Moves the position onto `frame`, which was judged `next`. Returns held frames that can be judged again, if there are any. */

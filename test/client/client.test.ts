@@ -318,6 +318,22 @@ describe("holes", () => {
     expect(client.stats.holes).toBe(0);
   });
 
+  test("being paged when the application fails are paged again from the message it did not take", async () => {
+    const server = newServer();
+    server.resumeEntriesMax = 2;
+    for (const text of named("m", 9)) server.post("@bob", text);
+    const taken: string[] = [];
+    let failures = 2;
+    const onMessage = (message: WireMessage) => {
+      if (message.text === "m2" && failures-- > 0) throw new Error("not now");
+      taken.push(message.text ?? "");
+    };
+    const { client, events } = newDevice(server, { from: "start", onMessage });
+    await client.connect();
+    expect(taken).toEqual(named("m", 9));
+    expect(events.filter((event) => event.type === "lost")).toEqual([]);
+  });
+
   test("nobody announced cost the connection and nothing else", async () => {
     const server = newServer();
     const { client, texts } = newDevice(server);
