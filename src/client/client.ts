@@ -42,6 +42,7 @@ export class ParleyClient {
   #maySend = false;
   #connecting: Promise<void> | undefined;
   #isClosing = false;
+  #saidCursor = false;
   #settleConnect: { resolve(): void; reject(error: ParleyError): void } | undefined;
   #whenHandled: (() => void)[] = [];
   #whenSettled: (() => void)[] = [];
@@ -179,6 +180,7 @@ export class ParleyClient {
     this.#inflow.positions.begin();
     const { cursor } = this.#inflow.positions;
     const { token } = this.#settings;
+    this.#saidCursor = cursor !== undefined;
     this.#connection.send(
       cursor === undefined ? { t: "hello", token } : { t: "hello", token, cursor: copyCursor(cursor) },
     );
@@ -198,8 +200,7 @@ export class ParleyClient {
       case "pong":
         return;
       case "welcome":
-        this.#welcomed(frame);
-        return this.#inflow.push(frame);
+        return this.#welcomed(frame);
       default:
         return this.#inflow.push(frame);
     }
@@ -210,6 +211,9 @@ export class ParleyClient {
     if (frame.device !== "") this.#device = frame.device;
     this.#limits = frame.limits;
     this.#connection.welcomed(frame.heartbeatMs);
+    this.#inflow.push(frame);
+    // Where no cursor was sent nothing was missed, and no `live` has to come. If one does, it says nothing new.
+    if (!this.#saidCursor) this.#inflow.push({ t: "live" });
   }
 
   #disconnected(): void {

@@ -78,6 +78,17 @@ describe("a client", () => {
     expect(texts).toEqual(["after"]);
   });
 
+  test("without a cursor is live at welcome, whether or not the server says so", async () => {
+    for (const saysLiveAlways of [false, true]) {
+      const server = newServer();
+      server.saysLiveAlways = saysLiveAlways;
+      const { client, events } = newDevice(server);
+      await client.connect();
+      await client.send({ to: "@bob", text: "x" });
+      expect(events.map(({ type }) => type)).toEqual(["connecting", "live"]);
+    }
+  });
+
   test("from the start gets everything, groups included, also where the group speaks before the membership", async () => {
     const server = newServer();
     server.post("@bob", "one");

@@ -38,6 +38,8 @@ export class ScriptedServer {
   losesSent = 0;
   answersHello = true;
   answersPing = true;
+  /** Also where no cursor came, so that nothing was missed. */
+  saysLiveAlways = false;
   refusesUpgrade = false;
   closesHelloWith: { code: number; afterMs?: number; url?: string } | undefined;
   /** Answers to the next sends: an error, or undefined for none. */
@@ -186,7 +188,7 @@ export class ScriptedServer {
       limits: DEFAULT_LIMITS,
     });
     if (hello.cursor !== undefined) for (const frame of this.#missed(hello.cursor)) this.#out(socket, frame);
-    this.#out(socket, { t: "live" });
+    if (hello.cursor !== undefined || this.saysLiveAlways) this.#out(socket, { t: "live" });
   }
 
   #send(socket: Socket, frame: SendFrame): void {
