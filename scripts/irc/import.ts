@@ -9,7 +9,7 @@ import type { ImportOptions } from "./options.ts";
 import { dateOfFile, parseDay } from "./parse.ts";
 import { Patience } from "./patience.ts";
 import { People } from "./people.ts";
-import { planImport, type Plan } from "./plan.ts";
+import { planImport, type Plan, type PlannedLine } from "./plan.ts";
 import { playLines } from "./play.ts";
 import { addDifferences, noDifferences, type Differences } from "./stream-check.ts";
 import { sidesToRead, verifyHistory, type HistoryResult } from "./verify-history.ts";
@@ -59,6 +59,8 @@ export async function runImport(
   const run = new ImportRun(plan, options, patience, new ProgressBar("users", plan.users.length, output), hooks);
   try {
     return await patience.guard(run.all());
+  } catch (error) {
+    throw new Error(`${(error as Error).message} (${run.describe()})`, { cause: error });
   } finally {
     patience.end();
     await run.end();
@@ -68,6 +70,7 @@ export async function runImport(
 class ImportRun {
   private readonly expectations: Expectations;
   private people: People | undefined;
+  private unacked: (() => string[]) | undefined;
   private phase: ImportPhase = "users";
   private done = 0;
   private total: number;
@@ -109,6 +112,17 @@ class ImportRun {
     };
   }
 
+  /** Where it stands, for the message of a failure. */
+  describe(): string {
+    const offline = this.people?.offline ?? [];
+    const away =
+      offline.length === 0
+        ? ""
+        : `; not connected: ${offline.slice(0, 5).join(", ")}${offline.length > 5 ? ` and ${offline.length - 5} more` : ""}`;
+    const unacked = this.unacked === undefined ? "" : `; unacked: ${this.unacked().slice(0, 5).join(", ")}`;
+    return `${this.phase} ${this.done} of ${this.total}${away}${unacked}`;
+  }
+
   async end(): Promise<void> {
     await this.people?.close();
   }
@@ -123,10 +137,13 @@ class ImportRun {
 
   private play(people: People): Promise<string[]> {
     const { plan, options, patience } = this;
+    const inFlight = new Set<PlannedLine>();
+    this.unacked = () => [...inFlight].map((line) => `${line.ref} from ${line.from} to ${line.to}`);
     this.begin("messages", plan.lines.length);
     return playLines(people, plan.lines, {
       ...options,
       signal: patience.signal,
+      inFlight,
       onAcked: () => this.step(1, `${people.deliveries} delivered`),
       onWaiting: () => patience.touch(),
     });
@@ -136,7 +153,8 @@ class ImportRun {
   private async arrive(people: People): Promise<void> {
     this.begin("arriving", this.plan.deliveries);
     this.step(people.deliveries);
-    while (people.deliveries < this.plan.deliveries && this.patience.idleMs < this.options.settleMs) {
+    const isSettled = () => this.patience.idleMs >= this.options.settleMs && people.offline.length === 0;
+    while (people.deliveries < this.plan.deliveries && !isSettled()) {
       await new Promise((resolve) => setTimeout(resolve, 20));
       const more = people.deliveries - this.done;
       if (more > 0) this.step(more);

@@ -6,6 +6,8 @@ import { DeviceView } from "./device-view.ts";
 import type { Plan } from "./plan.ts";
 
 const CONNECTING_MAX = 64;
+/** Thousands come back at once when a server was away: spread over a few seconds, and no longer. */
+const BACKOFF_MS_MAX = 4000;
 
 type Person = { client: ParleyClient; view: DeviceView };
 
@@ -17,11 +19,17 @@ export class People {
     private readonly url: string,
     private readonly tokens: Map<string, string>,
     private readonly conversationsOf: Map<string, Set<WireAddress>>,
-    private readonly onDelivery: () => void,
+    /** A message was handed over, or somebody is back. */
+    private readonly onProgress: () => void,
   ) {}
 
   get deliveries(): number {
     return this.delivered;
+  }
+
+  /** Who is on the way back, and so may yet be handed something. */
+  get offline(): string[] {
+    return [...this.persons].flatMap(([user, { client }]) => (client.state === "live" ? [] : [user]));
   }
 
   get views(): Iterable<[user: string, view: DeviceView]> {
@@ -56,10 +64,14 @@ export class People {
       from: "start",
       retryFirst: true,
       transport: "socket",
+      backoffMaxMs: BACKOFF_MS_MAX,
+      onEvent: (event) => {
+        if (event.type === "live") this.onProgress();
+      },
       onMessage: (message) => {
         if (!view.take(message)) return;
         this.delivered++;
-        this.onDelivery();
+        this.onProgress();
       },
     });
     return { client, view };

@@ -9,6 +9,8 @@ export type PlayOptions = {
   speed: "max" | "real";
   window: number;
   signal: AbortSignal;
+  /** Holds the lines that are sent and not acked. */
+  inFlight: Set<PlannedLine>;
   onAcked: () => void;
   onWaiting: () => void;
 };
@@ -27,9 +29,11 @@ export async function playLines(people: People, lines: PlannedLine[], options: P
       });
     if (gate.isFull) await gate.opened();
     gate.enter();
+    options.inFlight.add(line);
     people.send(line.from, line.to, line.text, line.ref).then(
       (sent) => {
         ids[at] = sent.id;
+        options.inFlight.delete(line);
         options.onAcked();
         gate.leave();
       },
