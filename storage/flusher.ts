@@ -66,6 +66,8 @@ export class Flusher {
   /** A record found in the log at start: counted, but nothing is flushed before all are there. */
   recovered(log: ShardLog, recordBytes: number): void {
     this.#totalBytes += recordBytes;
+    if (log.isDirty) return;
+    log.isDirty = true;
     this.#dirty.add(log);
   }
 
@@ -140,7 +142,10 @@ export class Flusher {
     }
     log.flushed();
     this.#totalBytes -= frozen.bytes;
-    if (log.memtable.isEmpty) this.#dirty.delete(log);
+    if (log.memtable.isEmpty) {
+      log.isDirty = false;
+      this.#dirty.delete(log);
+    }
     this.#trim();
   }
 

@@ -143,6 +143,25 @@ export function writeCell(out: ByteWriter, stream: string, key: string, value: U
   out.raw(value);
 }
 
+/** A cell of one or two u48. @returns bytes of the value */
+export function writeNumbersCell(
+  out: ByteWriter,
+  stream: string,
+  key: string,
+  first: number,
+  second: number | undefined,
+): number {
+  const length = second === undefined ? 6 : 12;
+  out.reserve(7 + stream.length + key.length + length);
+  out.u8(OP_CELL);
+  out.str8(stream);
+  out.str8(key);
+  out.u32(length);
+  out.u48(first);
+  if (second !== undefined) out.u48(second);
+  return length;
+}
+
 export function writeKey(out: ByteWriter, stream: string, key: string, seq: Seq, value: Uint8Array): void {
   out.reserve(13 + stream.length + key.length + value.length);
   out.u8(OP_KEY);

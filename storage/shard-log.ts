@@ -10,8 +10,16 @@
  *
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
-import { beginEntry, beginRecord, decodeOperations, endEntry, endRecord, writeCell, writeKey, type ByteWriter } from "./record.ts";
-import { Memtable, MemStream, storedEntry, type MemEntry } from "./memtable.ts";
+import { beginEntry, beginRecord, decodeOperations, endEntry, endRecord, writeCell, writeKey, writeNumbersCell, type ByteWriter } from "./record.ts";
+import {
+  cellValue,
+  Memtable,
+  MemStream,
+  storedEntry,
+  type MemCell,
+  type MemEntry,
+  type MemRecord,
+} from "./memtable.ts";
 import type { LogFailedError } from "./errors.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "./types.ts";
@@ -23,32 +31,39 @@ export type Outcome = {
   failed(error: LogFailedError): void;
 };
 
-/** A stream as its owner holds it: saves the look-up by name on the hot path. One per stream and owner; never shared between shards. */
+/**
+ * A stream as its owner holds it: saves the look-up by name on the hot path. Everything that appends entries to a stream does so through one handle,
+ * which therefore knows the head; `head` is what `ShardLog.head` said when the handle was made, undefined for a stream that begins.
+ */
 export class StreamHandle {
   readonly name: string;
   /** 0 until the stream's first record is durable. */
   streamNo: number;
+  headSeq: Seq;
   mem: MemStream | undefined;
 
-  constructor(name: string, streamNo: number) {
+  constructor(name: string, head: StreamHead | undefined) {
     this.name = name;
-    this.streamNo = streamNo;
+    this.streamNo = head?.streamNo ?? 0;
+    this.headSeq = head?.headSeq ?? (0 as Seq);
   }
 }
 
-type StagedOperation =
-  | { kind: "entry"; stream: StreamHandle; entry: MemEntry }
-  | { kind: "cell"; stream: StreamHandle; key: string; start: number; length: number }
-  | { kind: "key"; stream: StreamHandle; key: string; seq: Seq; start: number; length: number };
+type StagedEntry = { kind: "entry"; stream: StreamHandle; entry: MemEntry };
+type StagedCell = { kind: "cell"; stream: StreamHandle; key: string; cell: MemCell };
+type StagedKey = { kind: "key"; stream: StreamHandle; key: string; seq: Seq; start: number; length: number };
+type StagedOperation = StagedEntry | StagedCell | StagedKey;
 
-/** A record on its way to disk. */
-class StagedRecord implements Commit {
+/** A record on its way to disk. Most hold one operation, so the first has a field of its own. */
+class StagedRecord implements Commit, MemRecord {
   readonly log: ShardLog;
   readonly offset: Offset;
   readonly start: number;
   end = 0;
-  readonly operations: StagedOperation[] = [];
-  outcome: Outcome | undefined;
+  bytes: Buffer | undefined = undefined;
+  first: StagedOperation | undefined = undefined;
+  more: StagedOperation[] | undefined = undefined;
+  outcome: Outcome | undefined = undefined;
 
   constructor(log: ShardLog, offset: Offset, start: number) {
     this.log = log;
@@ -56,9 +71,18 @@ class StagedRecord implements Commit {
     this.start = start;
   }
 
+  add(operation: StagedOperation): void {
+    if (this.first === undefined) this.first = operation;
+    else (this.more ??= []).push(operation);
+  }
+
   committed(bytes: Buffer, fileNo: number): void {
-    this.log.apply(this, bytes, fileNo);
-    this.outcome?.committed();
+    const { outcome } = this;
+    this.bytes = bytes;
+    this.log.apply(this, fileNo);
+    // The memtable keeps the record for the flush, not what came of it.
+    this.first = this.more = this.outcome = undefined;
+    outcome?.committed();
   }
 
   failed(error: LogFailedError): void {
@@ -72,13 +96,15 @@ export class ShardLog {
   readonly #commit: GroupCommit;
   readonly #segments: SegmentStore;
   readonly #onApplied: (log: ShardLog, recordBytes: number) => void;
+  /** Whether it has records that are not in segments; the flusher's note. */
+  isDirty = false;
   #active = new Memtable();
   #frozen: Memtable | undefined;
   #streamCount: number;
   #nextOffset: Offset;
   #durableThrough: Offset;
   #staged: StagedRecord | undefined;
-  #payloadAt = 0;
+  #stagedEntry: MemEntry | undefined;
 
   constructor(
     shard: ShardId,
@@ -122,30 +148,40 @@ export class ShardLog {
   beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
     const start = beginEntry(this.#commit.out, stream.name, lane, key, seq, payloadBytesMax);
     const staged = this.#staged!;
-    this.#payloadAt = start;
-    staged.operations.push({ kind: "entry", stream, entry: { seq, offset: staged.offset, lane, key, bytes: null, start, length: 0 } });
+    const entry: MemEntry = { seq, offset: staged.offset, lane, key, bytes: undefined, start, length: 0 };
+    this.#stagedEntry = entry;
+    staged.add({ kind: "entry", stream, entry });
   }
 
   endEntry(): void {
     const { out } = this.#commit;
-    endEntry(out, this.#payloadAt);
-    const { operations } = this.#staged!;
-    const last = operations[operations.length - 1]!;
-    if (last.kind === "entry") last.entry.length = out.pos - this.#payloadAt;
+    const entry = this.#stagedEntry!;
+    endEntry(out, entry.start);
+    entry.length = out.pos - entry.start;
   }
 
   putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
     const { out } = this.#commit;
     writeCell(out, stream.name, key, value);
-    const start = value === null ? -1 : out.pos - value.length;
-    this.#staged!.operations.push({ kind: "cell", stream, key, start, length: value?.length ?? 0 });
+    this.#stageCell(stream, key, value === null ? -1 : out.pos - value.length, value?.length ?? 0);
+  }
+
+  /** A cell of one or two numbers of at most 48 bits, encoded where it is written from. */
+  putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
+    const { out } = this.#commit;
+    const length = writeNumbersCell(out, stream.name, key, first, second);
+    this.#stageCell(stream, key, out.pos - length, length);
+  }
+
+  #stageCell(stream: StreamHandle, key: string, start: number, length: number): void {
+    this.#staged!.add({ kind: "cell", stream, key, cell: { bytes: undefined, start, length } });
   }
 
   /** Sets a key that belongs to no entry of this stream. */
   putKey(stream: StreamHandle, key: string, seq: Seq, value: Uint8Array): void {
     const { out } = this.#commit;
     writeKey(out, stream.name, key, seq, value);
-    this.#staged!.operations.push({ kind: "key", stream, key, seq, start: out.pos - value.length, length: value.length });
+    this.#staged!.add({ kind: "key", stream, key, seq, start: out.pos - value.length, length: value.length });
   }
 
   end(outcome: Outcome | undefined): void {
@@ -160,23 +196,30 @@ export class ShardLog {
   // ---- apply
 
   /** Lets a durable record take effect. For the group commit alone. */
-  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void {
-    this.#active.record(record.offset, bytes, record.start, record.end, fileNo);
+  apply(record: StagedRecord, fileNo: number): void {
+    this.#active.record(record.offset, record as MemRecord, fileNo);
     this.#durableThrough = record.offset;
-    for (const operation of record.operations) this.#applyOperation(operation, bytes);
+    this.#applyOperation(record.first, record.bytes!);
+    if (record.more !== undefined) for (const operation of record.more) this.#applyOperation(operation, record.bytes!);
     this.#onApplied(this, record.end - record.start);
   }
 
-  #applyOperation(operation: StagedOperation, bytes: Buffer): void {
+  #applyOperation(operation: StagedOperation | undefined, bytes: Buffer): void {
+    if (operation === undefined) return;
     const { stream } = operation;
     const mem = this.#memOf(stream);
-    if (operation.kind === "entry") {
-      operation.entry.bytes = bytes;
-      mem.append(operation.entry);
-    } else if (operation.kind === "cell") {
-      mem.cells.set(operation.key, view(bytes, operation.start, operation.length));
-    } else {
-      mem.setKey(operation.key, { seq: operation.seq, value: view(bytes, operation.start, operation.length) });
+    switch (operation.kind) {
+      case "entry":
+        operation.entry.bytes = bytes;
+        mem.append(operation.entry);
+        stream.headSeq = operation.entry.seq;
+        return;
+      case "cell":
+        operation.cell.bytes = bytes;
+        mem.cells.set(operation.key, operation.cell);
+        return;
+      case "key":
+        mem.setKey(operation.key, { seq: operation.seq, value: view(bytes, operation.start, operation.length) });
     }
   }
 
@@ -184,13 +227,13 @@ export class ShardLog {
   recover(offset: Offset, bytes: Buffer, start: number, opsAt: number, end: number, fileNo: number): boolean {
     if (offset <= this.#durableThrough) return true;
     if (offset !== this.#nextOffset) return false;
-    this.#active.record(offset, bytes, start, end, fileNo);
+    this.#active.record(offset, { bytes, start, end }, fileNo);
     this.#durableThrough = offset;
     this.#nextOffset = (offset + 1) as Offset;
     decodeOperations(bytes, opsAt, end, {
       entry: (stream, lane, key, seq, at, length) =>
         this.#memNamed(stream).append({ seq, offset, lane, key, bytes, start: at, length }),
-      cell: (stream, key, at, length) => void this.#memNamed(stream).cells.set(key, view(bytes, at, length)),
+      cell: (stream, key, at, length) => void this.#memNamed(stream).cells.set(key, { bytes, start: at, length }),
       key: (stream, key, seq, at, length) => this.#memNamed(stream).setKey(key, { seq, value: view(bytes, at, length) }),
     });
     return true;
@@ -199,16 +242,16 @@ export class ShardLog {
   #memOf(stream: StreamHandle): MemStream {
     const { mem } = stream;
     if (mem !== undefined && mem.table === this.#active) return mem;
-    const found = this.#memNamed(stream.name);
+    const found = this.#memNamed(stream.name, stream.streamNo > 0 ? stream : undefined);
     stream.mem = found;
     stream.streamNo = found.streamNo;
     return found;
   }
 
-  #memNamed(name: string): MemStream {
+  #memNamed(name: string, known?: StreamHead): MemStream {
     let mem = this.#active.streams.get(name);
     if (mem !== undefined) return mem;
-    const head = this.head(name) ?? { streamNo: ++this.#streamCount, headSeq: 0 as Seq };
+    const head = known ?? this.head(name) ?? { streamNo: ++this.#streamCount, headSeq: 0 as Seq };
     mem = new MemStream(this.#active, name, head);
     this.#active.streams.set(name, mem);
     return mem;
@@ -257,8 +300,8 @@ export class ShardLog {
 
   cell(stream: string, key: string): Uint8Array | undefined {
     for (const mem of this.#memStreams(stream)) {
-      const value = mem.cells.get(key);
-      if (value !== undefined) return value ?? undefined;
+      const cell = mem.cells.get(key);
+      if (cell !== undefined) return cellValue(cell);
     }
     return this.#segments.cell(this.shard, stream, key);
   }
@@ -266,8 +309,9 @@ export class ShardLog {
   cells(stream: string): Map<string, Uint8Array> {
     const cells = this.#segments.cells(this.shard, stream);
     for (const mem of this.#memStreams(stream).reverse()) {
-      for (const [key, value] of mem.cells) {
-        if (value === null) cells.delete(key);
+      for (const [key, cell] of mem.cells) {
+        const value = cellValue(cell);
+        if (value === undefined) cells.delete(key);
         else cells.set(key, value);
       }
     }
@@ -350,6 +394,4 @@ export class ShardLog {
   }
 }
 
-function view(bytes: Buffer, start: number, length: number): Uint8Array | null {
-  return start < 0 ? null : bytes.subarray(start, start + length);
-}
+const view = (bytes: Buffer, start: number, length: number): Uint8Array => bytes.subarray(start, start + length);

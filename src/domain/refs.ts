@@ -14,35 +14,73 @@ export function splitRef(ref: string): SplitRef {
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
-type Seen = { counterMax: number; at: number };
+type Seen = { prefix: string; counterMax: number; at: number };
 
 /**
  * The refs of one user that were used in the last minute, as far as "may this be a repeat?" needs them: for each prefix the highest counter.
- * A new counter above it is certainly new. Anything else must be looked up in the log. Never says "new" for a repeat of the last minute.
+ * A counter above it is certainly new. Anything else must be looked up in the log. Never says "new" for a repeat of the last minute.
  */
 export class RecentRefs {
   readonly #seen = new Map<string, Seen>();
+  /** Most users send from one device at a time: its prefix is compared before anything is cut or looked up. */
+  #last: Seen | undefined;
   #sweepAt = 0;
 
-  mayRepeat({ prefix, counter }: SplitRef): boolean {
+  mayRepeat(ref: string): boolean {
+    const last = this.#last;
+    if (last !== undefined) {
+      const counter = counterBehind(last.prefix, ref);
+      if (counter >= 0) return counter <= last.counterMax;
+    }
+    const { prefix, counter } = splitRef(ref);
     const seen = this.#seen.get(prefix);
+    if (seen !== undefined) this.#last = seen;
     return seen !== undefined && counter <= seen.counterMax;
   }
 
-  note({ prefix, counter }: SplitRef, nowMs: number): void {
-    const seen = this.#seen.get(prefix);
-    if (seen === undefined) this.#seen.set(prefix, { counterMax: counter, at: nowMs });
-    else {
-      seen.at = nowMs;
-      if (counter > seen.counterMax) seen.counterMax = counter;
-    }
+  note(ref: string, nowMs: number): void {
+    const last = this.#last;
+    const counter = last === undefined ? -1 : counterBehind(last.prefix, ref);
+    if (last !== undefined && counter >= 0) {
+      last.at = nowMs;
+      if (counter > last.counterMax) last.counterMax = counter;
+    } else this.#noteSplit(splitRef(ref), nowMs);
     if (nowMs > this.#sweepAt) this.#sweep(nowMs);
+  }
+
+  #noteSplit({ prefix, counter }: SplitRef, nowMs: number): void {
+    const seen = this.#seen.get(prefix);
+    if (seen === undefined) {
+      this.#last = { prefix, counterMax: counter, at: nowMs };
+      this.#seen.set(prefix, this.#last);
+      return;
+    }
+    seen.at = nowMs;
+    if (counter > seen.counterMax) seen.counterMax = counter;
+    this.#last = seen;
   }
 
   #sweep(nowMs: number): void {
     this.#sweepAt = nowMs + RECENT_REF_MS;
+    this.#last = undefined;
     for (const [prefix, seen] of this.#seen) if (nowMs - seen.at > RECENT_REF_MS) this.#seen.delete(prefix);
   }
+}
+
+/** The counter of `ref` when it is `prefix` and a counter, as `splitRef` would cut it; -1 otherwise. */
+function counterBehind(prefix: string, ref: string): number {
+  const { length } = prefix;
+  const digits = ref.length - length;
+  if (digits < 1 || digits > DIGITS_MAX || !ref.startsWith(prefix)) return -1;
+  if (length > 0 && isDigit(prefix.charCodeAt(length - 1))) return -1;
+  if (digits > 1 && ref.charCodeAt(length) === 48) return -1;
+  let counter = 0;
+  for (let at = length; at < ref.length; at++) {
+    const code = ref.charCodeAt(at);
+    if (!isDigit(code)) return -1;
+    counter = counter * 10 + code - 48;
+  }
+  return counter;
 }
 
 /** How long an unmarked ref is held against repeats; the contract asks for a minute at least. */

@@ -30,6 +30,7 @@ import { createSocketHandler, type SocketData } from "../socket/socket-server.ts
 import type { SocketSession } from "../socket/socket-session.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { ShardKeeper } from "./shard-keeper.ts";
+import type { FileSystem } from "../../storage/vfs/file-system.ts";
 
 const MIB = 1 << 20;
 const SYNC_TIMEOUT_S = 75;
@@ -37,8 +38,11 @@ const IDLE_TIMEOUT_S = 30;
 const COME_BACK_MS = 1000;
 const HEALTH_PATHS = new Set(["/healthz", "/readyz"]);
 
-/** @throws what src/cli/startup-errors.ts turns into a line and an exit status */
-export async function startNode(options: ServeOptions): Promise<RunningNode> {
+/**
+ * @param parts what a test puts in the place of the machine's own
+ * @throws what src/cli/startup-errors.ts turns into a line and an exit status
+ */
+export async function startNode(options: ServeOptions, parts: { files?: FileSystem } = {}): Promise<RunningNode> {
   const clock = systemClock;
   const random = systemRandom;
   const logger = createLogger(options.logLevel, (line) => void process.stderr.write(line), clock.now);
@@ -52,6 +56,7 @@ export async function startNode(options: ServeOptions): Promise<RunningNode> {
       memtableBytesMax: options.memtableMb * MIB,
       walBytesMax: options.walMb * MIB,
       segmentBytesMax: options.segmentMb * MIB,
+      ...parts,
     },
     { clock, ids, limits, logger },
   );

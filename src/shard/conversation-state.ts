@@ -44,8 +44,14 @@ export class ConversationState {
   incomingReadPending = 0;
   gotPending = ZERO;
 
+  /** Whether its derived cell has to go with the next flush. */
+  isDirty = false;
+  /** Key of the cell written for every message delivered: made once. */
+  readonly deliveredKey: string;
+
   constructor(address: Address) {
     this.address = address;
+    this.deliveredKey = `delivered/${address}`;
   }
 
   get unread(): number {

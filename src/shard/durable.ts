@@ -27,7 +27,7 @@ export function writeUserCells(
   cells: [key: string, value: Uint8Array | null][],
 ): Promise<void> {
   const address = userAddress(user);
-  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, 0);
+  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, undefined);
   return writeRecord(host.log(address), (log) => {
     for (const [key, value] of cells) log.putCell(handle, key, value);
   });

@@ -47,7 +47,7 @@ export function leftBy(detail: GroupChangeDetail): UserId[] {
 /** Begins a group. The caller has made sure that nobody else is doing so. */
 export async function createGroup(host: ShardHost, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Promise<GroupState> {
   const log = host.log(address);
-  const handle = new StreamHandle(address, 0);
+  const handle = new StreamHandle(address, undefined);
   const json = changedJson(detail);
   const members = (detail.members ?? []).map((user) => mustLoad(host, user));
   let created: GroupState | undefined;

@@ -47,7 +47,7 @@ export class GroupState {
     this.address = address;
     this.log = log;
     this.epoch = epoch;
-    this.handle = new StreamHandle(address, log.head(address)!.streamNo);
+    this.handle = new StreamHandle(address, log.head(address));
     this.headSeq = cellNumber(head, 0) as Seq;
     this.createdAt = cellNumber(head, 1);
     this.lastAt = cellNumber(head, 2);

@@ -10,7 +10,7 @@ import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
 import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
-import { cellNumber, encodeCell } from "./cells.ts";
+import { cellNumber } from "./cells.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
 import { take } from "./send-direct.ts";
 import type { ShardHost } from "./shard-host.ts";
@@ -38,7 +38,7 @@ export function offerAgain(host: ShardHost, log: ShardLog): number {
 /** Everything up to now is handed over. */
 export function markHandedOff(log: ShardLog): void {
   log.begin();
-  log.putCell(new StreamHandle(SHARD_STREAM, 0), MARK, encodeCell([log.durableThrough]));
+  log.putNumbers(new StreamHandle(SHARD_STREAM, undefined), MARK, log.durableThrough);
   log.end(undefined);
 }
 

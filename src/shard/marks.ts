@@ -11,7 +11,6 @@ import { receiptFrame } from "../protocol/encode.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Outcome } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
-import { encodeCell } from "./cells.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
 import type { ShardHost } from "./shard-host.ts";
@@ -79,7 +78,7 @@ export class Marks {
     }
     const received = this.#received;
     this.#received = [];
-    for (const user of received) encodeReceived(user);
+    for (const user of received) new ReceivedMark(user).encode();
     if (this.#own.size === 0) return;
     for (const mark of this.#own.values()) mark.encode();
     this.#own.clear();
@@ -215,12 +214,12 @@ class PeerMark implements Outcome {
     if (conversation.deliveredPending > conversation.delivered) {
       this.#delivered = conversation.deliveredPending;
       this.#deliveredMark = ++user.markCountPending;
-      log.putCell(handle, `delivered/${conversation.address}`, encodeCell([this.#delivered, this.#deliveredMark]));
+      log.putNumbers(handle, conversation.deliveredKey, this.#delivered, this.#deliveredMark);
     }
     if (conversation.seenPending > conversation.seen) {
       this.#seen = conversation.seenPending;
       this.#seenMark = ++user.markCountPending;
-      log.putCell(handle, `seen/${conversation.address}`, encodeCell([this.#seen, this.#seenMark]));
+      log.putNumbers(handle, `seen/${conversation.address}`, this.#seen, this.#seenMark);
     }
     log.end(this);
   }
@@ -254,18 +253,32 @@ class PeerMark implements Outcome {
   }
 }
 
-function encodeReceived(user: UserState): void {
-  const seq = user.receivedPending;
-  user.isReceivedPending = false;
-  user.log.begin();
-  user.log.putCell(user.handle, "received", encodeCell([seq]));
-  user.log.end({
-    committed: () => {
-      user.pendingMarks--;
-      user.received = seq;
-    },
-    failed: () => {},
-  });
+/** How far the user's devices have the timeline. */
+class ReceivedMark implements Outcome {
+  readonly #user: UserState;
+  readonly #seq: Seq;
+
+  constructor(user: UserState) {
+    this.#user = user;
+    this.#seq = user.receivedPending;
+  }
+
+  encode(): void {
+    const user = this.#user;
+    user.isReceivedPending = false;
+    user.log.begin();
+    user.log.putNumbers(user.handle, "received", this.#seq);
+    user.log.end(this);
+  }
+
+  committed(): void {
+    this.#user.pendingMarks--;
+    this.#user.received = this.#seq;
+  }
+
+  failed(): void {
+    // The device says it again after it has come back with its cursor.
+  }
 }
 
 /** The user's own marks in one conversation: what was read, and of a group what a device has got. */
@@ -297,8 +310,8 @@ class OwnMark implements Outcome {
     conversation.incomingReadPending = this.incomingRead;
     conversation.gotPending = this.got;
     log.begin();
-    if (isRead) log.putCell(handle, `read/${conversation.address}`, encodeCell([this.read, this.incomingRead]));
-    if (isGot) log.putCell(handle, `got/${conversation.address}`, encodeCell([this.got]));
+    if (isRead) log.putNumbers(handle, `read/${conversation.address}`, this.read, this.incomingRead);
+    if (isGot) log.putNumbers(handle, `got/${conversation.address}`, this.got);
     log.end(this);
   }
 
@@ -336,8 +349,8 @@ class MemberMark implements Outcome {
     this.#delivered = marks.deliveredPending;
     this.#seen = marks.seenPending;
     log.begin();
-    if (this.#delivered > marks.delivered) log.putCell(handle, `delivered/${user}`, encodeCell([this.#delivered]));
-    if (this.#seen > marks.seen) log.putCell(handle, `seen/${user}`, encodeCell([this.#seen]));
+    if (this.#delivered > marks.delivered) log.putNumbers(handle, `delivered/${user}`, this.#delivered);
+    if (this.#seen > marks.seen) log.putNumbers(handle, `seen/${user}`, this.#seen);
     log.end(this);
   }
 

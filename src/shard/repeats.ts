@@ -7,7 +7,6 @@
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
-import { splitRef, type SplitRef } from "../domain/refs.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
 import type { ShardHost } from "./shard-host.ts";
@@ -15,19 +14,17 @@ import type { UserState } from "./user-state.ts";
 
 /** True when the request is a repeat and has been, or will be, answered as one. Notes the ref otherwise. */
 export function answeredAsRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
-  const split = splitRef(request.ref);
-  const nowMs = host.clock.now();
-  if (mustLookUp(sender, request, split, nowMs) && findRepeat(host, sender, request, reply)) return true;
-  return false;
+  return mustLookUp(host, sender, request) && findRepeat(host, sender, request, reply);
 }
 
 /** The request goes on: from now its ref is held against repeats. */
 export function noteRef(host: ShardHost, sender: UserState, ref: string): void {
-  sender.recentRefs.note(splitRef(ref), host.clock.now());
+  sender.recentRefs.note(ref, host.clock.now());
 }
 
-function mustLookUp(sender: UserState, request: SendRequest, split: SplitRef, nowMs: number): boolean {
-  return request.retry || nowMs < sender.refsUnknownUntil || sender.recentRefs.mayRepeat(split);
+function mustLookUp(host: ShardHost, sender: UserState, { ref, retry }: SendRequest): boolean {
+  if (retry || sender.recentRefs.mayRepeat(ref)) return true;
+  return sender.refsUnknownUntil > 0 && host.clock.now() < sender.refsUnknownUntil;
 }
 
 function findRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {

@@ -46,7 +46,7 @@ export class UserState {
   pendingMarks = 0;
   isDirty = false;
   /** Conversations changed since the last flush. */
-  readonly dirtyConversations = new Set<ConversationState>();
+  #dirtyConversations: ConversationState[] = [];
   /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. */
   readonly refsUnknownUntil: number;
   /** Token bucket of sends; filled up to `sendTokensAt`. */
@@ -74,7 +74,7 @@ export class UserState {
     this.address = address;
     this.log = log;
     this.epoch = epoch;
-    this.handle = new StreamHandle(address, head.streamNo);
+    this.handle = new StreamHandle(address, head);
     this.headSeq = cellNumber(cells.get("head"), 0) as Seq;
     this.markCount = cellNumber(cells.get("head"), 1);
     this.received = this.receivedPending = cellNumber(cells.get("received"), 0) as Seq;
@@ -126,14 +126,19 @@ export class UserState {
 
   touch(conversation: ConversationState): void {
     this.isDirty = true;
-    this.dirtyConversations.add(conversation);
+    if (conversation.isDirty) return;
+    conversation.isDirty = true;
+    this.#dirtyConversations.push(conversation);
   }
 
   /** Derived cells of what changed since the last call, as `[key, value]`. */
   takeDerivedCells(): [string, Uint8Array][] {
     const cells: [string, Uint8Array][] = [["head", encodeCell([this.headSeq, this.markCount])]];
-    for (const conversation of this.dirtyConversations) cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
-    this.dirtyConversations.clear();
+    for (const conversation of this.#dirtyConversations) {
+      conversation.isDirty = false;
+      cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
+    }
+    this.#dirtyConversations = [];
     this.isDirty = false;
     return cells;
   }

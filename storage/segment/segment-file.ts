@@ -16,7 +16,7 @@ export const SEGMENT_FORMAT: FileFormat = {
   /** "PSEG" */
   applicationId: 0x50534547,
   version: 1,
-  pageBytes: 4096,
+  pageBytes: 1024,
   schema: `
     CREATE TABLE block(
       block INTEGER PRIMARY KEY,        -- from 1, dense

@@ -200,7 +200,7 @@ test("every read answers as a model does, over flushes, segments and restarts", 
         await store.close();
       }
     }),
-    { numRuns: 20 },
+    { numRuns: 20, interruptAfterTimeLimit: 30_000 },
   );
 }, 60_000);
 

@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { E2eResult } from "../../bench/e2e-result.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+async function bench(...words: string[]) {
+  const child = Bun.spawn([process.execPath, "bench/main.ts", ...words], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
+  const [out, errors, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { out, errors, status };
+}
+
+test("the small e2e bench measures both servers, loses nothing, and prints one line of JSON", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "parley-report-"));
+  try {
+    const report = join(folder, "report.html");
+    const { out, errors, status } = await bench("e2e", "--small", "--json", "--report", report);
+    expect({ status, errors: status === 0 ? "" : errors }).toEqual({ status: 0, errors: "" });
+    expect(out.trimEnd().split("\n").length).toBe(1);
+    const result = JSON.parse(out) as E2eResult;
+    expect(result.rounds.length).toBe(2);
+    expect(result.throughputRatio).toBeGreaterThan(0);
+    expect(result.cpuRatio).toBeGreaterThan(0);
+    expect(result.medians.parley.p99Ms).toBeGreaterThanOrEqual(result.medians.parley.p50Ms);
+    expect(result.delivered).toBeGreaterThan(100);
+    expect(result.lost).toBe(0);
+    expect(errors).toContain("server CPU a message");
+    const html = readFileSync(report, "utf8");
+    expect(html).toContain("<svg");
+    // Self-contained: opens without a network.
+    expect(html).not.toMatch(/(src|href)=|@import|url\(/);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 30_000);
+
+test("a suite that is not there and a bad number are refused with status 2", async () => {
+  expect(await bench("nothing")).toMatchObject({
+    status: 2,
+    errors: "bench: suite: nothing is not one; there is e2e; see --help\n",
+  });
+  expect(await bench("e2e", "--pairs", "none")).toMatchObject({
+    status: 2,
+    errors: expect.stringContaining("--pairs: none is not a number above 0"),
+  });
+  expect((await bench("--help")).out).toContain("usage: bun run bench");
+});
