@@ -3,7 +3,7 @@
  *
  * Not an index: which block holds what is known to `state.db` alone. Invariants: blocks are numbered from 1 without holes and are never
  * changed; a block is referred to only after its transaction was synced. A crash can leave blocks above the last one that `state.db`
- * counts (*orphans*): nobody reads them, and the next append to the file removes them first.
+ * counts (*orphans*): nobody reads them, and whoever opens the file for writing removes them first.
  */
 import type { Offset, ShardId } from "../types.ts";
 import { type SqlDatabase } from "../sqlite.ts";
@@ -48,7 +48,7 @@ export function insertBlock(db: SqlDatabase, place: BlockPlace, flush: number, t
   );
 }
 
-/** Removes what a crash left above `lastBlock`; a transaction must be open. */
+/** Removes what a crash left above `lastBlock`. */
 export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
   db.sql("DELETE FROM block WHERE block > ?").run(lastBlock);
 }

@@ -5,7 +5,6 @@
  * are in WAL mode. It does not know what was not flushed yet, and does not lock the directory: one process at a time, the caller sees to it.
  * A shard without data has no files, and asking about it makes none.
  */
-import { existsSync } from "node:fs";
 import type { SqlDatabase } from "../sqlite.ts";
 import { STATE_FORMAT } from "../state/state-file.ts";
 import { findCell, findShard, findStream, findStreamName, listCells } from "../state/state-reader.ts";
@@ -15,7 +14,7 @@ import { BlockSource } from "./block-source.ts";
 import { corruptionOr } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import { HandlePool } from "./handle-pool.ts";
-import { segmentPath, statePath } from "./paths.ts";
+import { hasState, segmentPath, statePath } from "./paths.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type { FlushJob, SegmentStore, ShardExtent } from "./types.ts";
 
@@ -146,7 +145,7 @@ class SqliteSegmentStore implements SegmentStore {
   #read<T>(shard: ShardId, ask: (state: SqlDatabase) => T): T | undefined {
     if (this.#isClosed) throw new Error("the segment store is closed");
     const path = statePath(this.#dir, shard);
-    if (this.#pool.touch(path) === undefined && !existsSync(path)) return undefined;
+    if (this.#pool.touch(path) === undefined && !hasState(this.#dir, shard)) return undefined;
     const state = this.#pool.get(path, STATE_FORMAT, "written");
     try {
       return state.within("BEGIN", () => ask(state));

@@ -1,8 +1,10 @@
 /**
  * The writing side of one shard: a flush is two transactions, each synced, in this order.
  *
- *   1. the active segment: remove orphans, insert the blocks.         A crash after it leaves orphans, which nobody refers to.
+ *   1. the active segment: insert the blocks.                         A crash after it leaves orphans, which nobody refers to.
  *   2. `state.db`: directory, keys, heads, cells, `flushedThrough`.   From here on the flush is there, all of it.
+ *
+ * Orphans are removed when a segment is opened for writing.
  *
  * A new segment file is made before 1, and is empty until then; a crash leaves a file that `state.db` does not list, and the next flush
  * that needs a new segment takes it over. A segment left behind is sealed at the start of a later flush: out of WAL mode, one file, for ever.
@@ -33,7 +35,7 @@ import {
   openDatabaseFile,
 } from "./database-file.ts";
 import { readFlushImage, type StreamBatch } from "./flush-image.ts";
-import { segmentPath, shardDirectory, statePath } from "./paths.ts";
+import { hasState, segmentPath, shardDirectory, statePath } from "./paths.ts";
 import { insertBlock, removeOrphans, SEGMENT_FORMAT } from "./segment-file.ts";
 import type { FlushJob } from "./types.ts";
 
@@ -112,7 +114,6 @@ export class ShardWriter {
       insertBlock(active.db, { shard: this.#shard, segment, block: block++ }, flush, job.throughOffset, raw);
     };
     active.db.within("BEGIN IMMEDIATE", () => {
-      removeOrphans(active.db, blocks);
       for (const { streamNo, items } of batches) {
         let lastSeq = startsWithKey(items) ? readHead(this.#openState(), streamNo) : (0 as Seq);
         for (const item of items) item.keyRun = item.key !== "" && keys.joinsRun(streamNo, item.key);
@@ -150,7 +151,8 @@ export class ShardWriter {
   #openState(): SqlDatabase {
     if (this.#state !== undefined) return this.#state;
     createDirectory(shardDirectory(this.#options.dir, this.#shard));
-    this.#state = openForWriting(statePath(this.#options.dir, this.#shard), STATE_FORMAT);
+    const isNew = !hasState(this.#options.dir, this.#shard);
+    this.#state = openForWriting(statePath(this.#options.dir, this.#shard), STATE_FORMAT, isNew);
     return this.#state;
   }
 
@@ -169,12 +171,17 @@ export class ShardWriter {
     return active;
   }
 
+  /** Without what a crash or a failed flush left above its last block, before anybody asks whether it is full. */
   #openSegment(row: SegmentRow): Active {
-    return { row, db: openForWriting(segmentPath(this.#options.dir, this.#shard, row.segment), SEGMENT_FORMAT) };
+    const path = segmentPath(this.#options.dir, this.#shard, row.segment);
+    const db = openForWriting(path, SEGMENT_FORMAT, row.blocks === 0);
+    removeOrphans(db, row.blocks);
+    return { row, db };
   }
 
   #isFull(db: SqlDatabase): boolean {
-    return (db.pragma("page_count") as number) * SEGMENT_FORMAT.pageBytes > this.#options.segmentBytesMax;
+    const pages = (db.pragma("page_count") as number) - (db.pragma("freelist_count") as number);
+    return pages * SEGMENT_FORMAT.pageBytes > this.#options.segmentBytesMax;
   }
 
   /** Segments that are full or left behind, and not sealed. */
@@ -217,9 +224,9 @@ function leftBehind(state: SqlDatabase): SegmentRow[] {
     .filter((row) => row.sealed === 0);
 }
 
-/** The directory exists. Creates the file when it is missing; a commit returns after its sync. */
-function openForWriting(path: string, format: FileFormat): SqlDatabase {
-  if (!existsSync(path)) createDatabaseFile(path, emptyDatabase(format));
+/** The directory exists. A file that must be there is not made when it is missing. A commit returns after its sync. */
+function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean): SqlDatabase {
+  if (mayBeMissing && !existsSync(path)) createDatabaseFile(path, emptyDatabase(format));
   const db = openDatabaseFile(path, format, "readwrite");
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");

@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
@@ -57,27 +67,38 @@ function edit(path: string, sql: string): void {
   db.close();
 }
 
-/** State as it was before the last flush, segments as they are after it: a crash between the two transactions. */
-async function crashBetween(options: Partial<SegmentStoreOptions>): Promise<ShardHistory> {
-  const history = await filled(2, options);
+/**
+ * State as it was before the last flush, segments as they are after it: a crash between the two transactions. `limit` tells, from the bytes
+ * of the segment before that flush, what a segment may have.
+ */
+async function crashBetween(
+  limit: (bytes: number) => number,
+): Promise<{ history: ShardHistory; segmentBytesMax: number }> {
+  const history = await filled(2);
+  const segmentBytesMax = limit(statSync(segmentPath(dir, SHARD, 1)).size);
   const copy = join(dir, "state.copy");
   cpSync(statePath(dir, SHARD), copy);
   const lost = new ShardHistory(SHARD);
   Object.assign(lost, { offset: history.offset, streams: structuredClone(history.streams) });
   chat(lost, 100, 6);
-  const store = start(options);
+  const store = start({ segmentBytesMax });
   await store.flush(lost.job());
   await store.close();
   cpSync(copy, statePath(dir, SHARD));
-  return history;
+  return { history, segmentBytesMax };
 }
 
-for (const [where, segmentBytesMax] of [
-  ["the same segment", 64 << 20],
-  ["a new segment", 9000],
-] as const) {
-  test(`a crash between the two transactions leaves no trace, in ${where}`, async () => {
-    const history = await crashBetween({ segmentBytesMax });
+const CRASHES = [
+  { where: "the same segment", limit: () => 64 << 20, segments: 1, orphansIn: 1 },
+  { where: "a segment that they fill up", limit: (bytes: number) => bytes, segments: 1, orphansIn: 1 },
+  { where: "a new segment", limit: (bytes: number) => bytes - 1, segments: 2, orphansIn: 2 },
+];
+
+for (const { where, limit, segments, orphansIn } of CRASHES) {
+  test(`a crash between the two transactions leaves no trace, with orphans in ${where}`, async () => {
+    const { history, segmentBytesMax } = await crashBetween(limit);
+    expect(segmentNumbers().length).toBe(segments);
+    expect(blocksOnDisk()[orphansIn - 1]).toBeGreaterThan(blocksCounted()[orphansIn - 1] ?? 0);
     const store = start({ segmentBytesMax });
     expect(store.extent(SHARD).flushedThrough).toBe(history.flushedThrough);
     expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
@@ -151,9 +172,22 @@ test("a block that is missing, and a segment that is missing, are reported", asy
   const path = segmentPath(dir, SHARD, 1);
   renameSync(path, `${path}.away`);
   expect(thrownBy(() => texts(start(), "@user1"))).toMatchObject({ name: "CorruptionError", file: path });
+  const history = new ShardHistory(SHARD);
+  history.offset = 100 as never;
+  chat(history, 10, 4);
+  expect((await rejection(start().flush(history.job()))).message).toContain("segment is missing");
   renameSync(`${path}.away`, path);
   edit(path, "DELETE FROM block");
   expect(thrownBy(() => texts(start(), "@user1"))).toMatchObject({ name: "CorruptionError", file: path });
+});
+
+test("segments without a state are not an empty shard, neither to readers nor to a flush", async () => {
+  const history = await filled(1);
+  rmSync(statePath(dir, SHARD));
+  expect(thrownBy(() => start().extent(SHARD))).toMatchObject({ name: "CorruptionError", file: statePath(dir, SHARD) });
+  chat(history, 10, 4);
+  expect((await rejection(start().flush(history.job()))).message).toContain("shard state is missing");
+  expect(blocksOnDisk()).toEqual([1]);
 });
 
 test("a segment of another shard is not believed", async () => {

@@ -267,7 +267,7 @@ test("cells alone make a stream with a number, a head of 0 and no segment", asyn
 });
 
 test("after closing, a shard is plain files: no write-ahead file, sealed segments out of WAL mode", async () => {
-  const store = start({ segmentBytesMax: 12_000 });
+  const store = start({ segmentBytesMax: 5000 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 6; i++) {
     chat(history, 200, 5);
