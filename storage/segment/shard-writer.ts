@@ -92,7 +92,7 @@ export class ShardWriter {
 
   /** Folds the write-ahead files in, so that plain files remain. */
   close(): void {
-    for (const db of this.#files()) db.pragma("wal_checkpoint(TRUNCATE)");
+    for (const db of this.#files()) fold(db);
     this.abandon();
   }
 
@@ -200,7 +200,7 @@ export class ShardWriter {
   #foldLarge(): void {
     for (const db of this.#files()) {
       const wal = `${db.file}-wal`;
-      if (existsSync(wal) && statSync(wal).size > this.#options.walBytesMax) db.pragma("wal_checkpoint(TRUNCATE)");
+      if (existsSync(wal) && statSync(wal).size > this.#options.walBytesMax) fold(db);
     }
   }
 
@@ -232,6 +232,15 @@ function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean)
   db.pragma("synchronous = FULL");
   db.pragma("wal_autocheckpoint = 0");
   return db;
+}
+
+/** What is in the write-ahead file is committed: failing to fold it in (a full disk) takes nothing back, and a later one does it. */
+function fold(db: SqlDatabase): void {
+  try {
+    db.pragma("wal_checkpoint(TRUNCATE)");
+  } catch {
+    return;
+  }
 }
 
 function startsWithKey(items: Item[]): boolean {
