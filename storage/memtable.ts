@@ -1,41 +1,26 @@
 /**
  * What a shard's log holds above `flushedThrough`, in memory: entries, cells and keys by stream, and the records themselves for the flush.
  *
- * Not here: durability (only durable records are applied) and numbering. Payloads are not copied: an entry points into the buffer its record was
- * written from, and that buffer lives until the last memtable that points into it is flushed.
+ * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm, behind the records before it:
+ * what a flush needs is then one run of bytes, and entries and cells are positions in it.
  *
- * Invariants: records are applied in offset order; entries of a stream arrive with rising seqs; a frozen memtable never changes.
+ * Invariants: records are applied in offset order; entries of a stream arrive with rising seqs; bytes below `bytes` never change, though the
+ * buffer that holds them is replaced when it grows; a frozen memtable never changes.
  */
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
 
-/** An entry in memory; `bytes` is set when its record is durable. */
+/** An entry in memory; its payload is at `start` of the memtable's records. */
 export type MemEntry = {
   seq: Seq;
   offset: Offset;
   lane: string;
   key: string;
-  bytes: Buffer | undefined;
   start: number;
   length: number;
 };
 
 /** A cell in memory; `start` is -1 when it was cleared. */
-export type MemCell = { bytes: Buffer | undefined; start: number; length: number };
-
-/** Where a record stands. */
-export type MemRecord = { bytes: Buffer | undefined; start: number; end: number };
-
-/** Undefined for a cleared cell. */
-export const cellValue = ({ bytes, start, length }: MemCell): Uint8Array | undefined =>
-  start < 0 ? undefined : bytes!.subarray(start, start + length);
-
-export const storedEntry = (entry: MemEntry): StoredEntry => ({
-  seq: entry.seq,
-  offset: entry.offset,
-  lane: entry.lane,
-  key: entry.key,
-  payload: entry.bytes!.subarray(entry.start, entry.start + entry.length),
-});
+export type MemCell = { start: number; length: number };
 
 /** The part of one stream that stands in one memtable. */
 export class MemStream {
@@ -65,6 +50,16 @@ export class MemStream {
     (this.#keys ??= new Map()).set(key, hit);
   }
 
+  stored(entry: MemEntry): StoredEntry {
+    const { seq, offset, lane, key, start, length } = entry;
+    return { seq, offset, lane, key, payload: this.table.view(start, length) };
+  }
+
+  /** Undefined for a cleared cell. */
+  cellValue({ start, length }: MemCell): Uint8Array | undefined {
+    return start < 0 ? undefined : this.table.view(start, length);
+  }
+
   /** Index of the first entry with a seq above `after`. */
   indexAfter(after: Seq): number {
     const { entries } = this;
@@ -88,6 +83,8 @@ export class MemStream {
   }
 }
 
+const BYTES_MIN = 2048;
+
 export class Memtable {
   readonly streams = new Map<string, MemStream>();
   firstOffset = 0 as Offset;
@@ -96,17 +93,27 @@ export class Memtable {
   bytes = 0;
   /** Log file of the first record: nothing from there on may be trimmed before the flush. */
   firstFileNo = 0;
-  #records: MemRecord[] = [];
+  #records = Buffer.allocUnsafeSlow(BYTES_MIN);
 
-  /** Notes a durable record. */
-  record(offset: Offset, record: MemRecord, fileNo: number): void {
+  /**
+   * Takes a durable record, `from[start, end)`.
+   * @returns what to add to a position in `from` to find it here
+   */
+  record(offset: Offset, from: Buffer, start: number, end: number, fileNo: number): number {
     if (this.firstOffset === 0) {
       this.firstOffset = offset;
       this.firstFileNo = fileNo;
     }
+    const at = this.bytes;
     this.lastOffset = offset;
-    this.bytes += record.end - record.start;
-    this.#records.push(record);
+    this.bytes = at + end - start;
+    if (this.bytes > this.#records.length) this.#grow();
+    from.copy(this.#records, at, start, end);
+    return at - start;
+  }
+
+  view(start: number, length: number): Uint8Array {
+    return this.#records.subarray(start, start + length);
   }
 
   get isEmpty(): boolean {
@@ -115,10 +122,12 @@ export class Memtable {
 
   /** All records in offset order, in a buffer of their own. */
   image(): Uint8Array<ArrayBuffer> {
-    const image = new Uint8Array(this.bytes);
-    let at = 0;
-    // `copy` needs no view of each record, which would cost more than the bytes.
-    for (const { bytes, start, end } of this.#records) at += bytes!.copy(image, at, start, end);
-    return image;
+    return new Uint8Array(this.#records.subarray(0, this.bytes));
+  }
+
+  #grow(): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#records.length * 2, this.bytes));
+    this.#records.copy(larger);
+    this.#records = larger;
   }
 }

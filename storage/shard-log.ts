@@ -11,15 +11,7 @@
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
 import { beginEntry, beginRecord, decodeOperations, endEntry, endRecord, writeCell, writeKey, writeNumbersCell, type ByteWriter } from "./record.ts";
-import {
-  cellValue,
-  Memtable,
-  MemStream,
-  storedEntry,
-  type MemCell,
-  type MemEntry,
-  type MemRecord,
-} from "./memtable.ts";
+import { Memtable, MemStream, type MemCell, type MemEntry } from "./memtable.ts";
 import type { LogFailedError } from "./errors.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "./types.ts";
@@ -55,12 +47,11 @@ type StagedKey = { kind: "key"; stream: StreamHandle; key: string; seq: Seq; sta
 type StagedOperation = StagedEntry | StagedCell | StagedKey;
 
 /** A record on its way to disk. Most hold one operation, so the first has a field of its own. */
-class StagedRecord implements Commit, MemRecord {
+class StagedRecord implements Commit {
   readonly log: ShardLog;
   readonly offset: Offset;
   readonly start: number;
   end = 0;
-  bytes: Buffer | undefined = undefined;
   first: StagedOperation | undefined = undefined;
   more: StagedOperation[] | undefined = undefined;
   outcome: Outcome | undefined = undefined;
@@ -77,12 +68,8 @@ class StagedRecord implements Commit, MemRecord {
   }
 
   committed(bytes: Buffer, fileNo: number): void {
-    const { outcome } = this;
-    this.bytes = bytes;
-    this.log.apply(this, fileNo);
-    // The memtable keeps the record for the flush, not what came of it.
-    this.first = this.more = this.outcome = undefined;
-    outcome?.committed();
+    this.log.apply(this, bytes, fileNo);
+    this.outcome?.committed();
   }
 
   failed(error: LogFailedError): void {
@@ -148,7 +135,7 @@ export class ShardLog {
   beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
     const start = beginEntry(this.#commit.out, stream.name, lane, key, seq, payloadBytesMax);
     const staged = this.#staged!;
-    const entry: MemEntry = { seq, offset: staged.offset, lane, key, bytes: undefined, start, length: 0 };
+    const entry: MemEntry = { seq, offset: staged.offset, lane, key, start, length: 0 };
     this.#stagedEntry = entry;
     staged.add({ kind: "entry", stream, entry });
   }
@@ -174,7 +161,7 @@ export class ShardLog {
   }
 
   #stageCell(stream: StreamHandle, key: string, start: number, length: number): void {
-    this.#staged!.add({ kind: "cell", stream, key, cell: { bytes: undefined, start, length } });
+    this.#staged!.add({ kind: "cell", stream, key, cell: { start, length } });
   }
 
   /** Sets a key that belongs to no entry of this stream. */
@@ -196,30 +183,29 @@ export class ShardLog {
   // ---- apply
 
   /** Lets a durable record take effect. For the group commit alone. */
-  apply(record: StagedRecord, fileNo: number): void {
-    this.#active.record(record.offset, record as MemRecord, fileNo);
+  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void {
+    const shift = this.#active.record(record.offset, bytes, record.start, record.end, fileNo);
     this.#durableThrough = record.offset;
-    this.#applyOperation(record.first, record.bytes!);
-    if (record.more !== undefined) for (const operation of record.more) this.#applyOperation(operation, record.bytes!);
+    if (record.first !== undefined) this.#applyOperation(record.first, shift);
+    if (record.more !== undefined) for (const operation of record.more) this.#applyOperation(operation, shift);
     this.#onApplied(this, record.end - record.start);
   }
 
-  #applyOperation(operation: StagedOperation | undefined, bytes: Buffer): void {
-    if (operation === undefined) return;
+  #applyOperation(operation: StagedOperation, shift: number): void {
     const { stream } = operation;
     const mem = this.#memOf(stream);
     switch (operation.kind) {
       case "entry":
-        operation.entry.bytes = bytes;
+        operation.entry.start += shift;
         mem.append(operation.entry);
         stream.headSeq = operation.entry.seq;
         return;
       case "cell":
-        operation.cell.bytes = bytes;
+        if (operation.cell.start >= 0) operation.cell.start += shift;
         mem.cells.set(operation.key, operation.cell);
         return;
       case "key":
-        mem.setKey(operation.key, { seq: operation.seq, value: view(bytes, operation.start, operation.length) });
+        mem.setKey(operation.key, { seq: operation.seq, value: this.#active.view(operation.start + shift, operation.length) });
     }
   }
 
@@ -227,14 +213,16 @@ export class ShardLog {
   recover(offset: Offset, bytes: Buffer, start: number, opsAt: number, end: number, fileNo: number): boolean {
     if (offset <= this.#durableThrough) return true;
     if (offset !== this.#nextOffset) return false;
-    this.#active.record(offset, { bytes, start, end }, fileNo);
+    const shift = this.#active.record(offset, bytes, start, end, fileNo);
     this.#durableThrough = offset;
     this.#nextOffset = (offset + 1) as Offset;
     decodeOperations(bytes, opsAt, end, {
       entry: (stream, lane, key, seq, at, length) =>
-        this.#memNamed(stream).append({ seq, offset, lane, key, bytes, start: at, length }),
-      cell: (stream, key, at, length) => void this.#memNamed(stream).cells.set(key, { bytes, start: at, length }),
-      key: (stream, key, seq, at, length) => this.#memNamed(stream).setKey(key, { seq, value: view(bytes, at, length) }),
+        this.#memNamed(stream).append({ seq, offset, lane, key, start: at + shift, length }),
+      cell: (stream, key, at, length) =>
+        void this.#memNamed(stream).cells.set(key, { start: at < 0 ? -1 : at + shift, length }),
+      key: (stream, key, seq, at, length) =>
+        this.#memNamed(stream).setKey(key, { seq, value: this.#active.view(at + shift, length) }),
     });
     return true;
   }
@@ -301,7 +289,7 @@ export class ShardLog {
   cell(stream: string, key: string): Uint8Array | undefined {
     for (const mem of this.#memStreams(stream)) {
       const cell = mem.cells.get(key);
-      if (cell !== undefined) return cellValue(cell);
+      if (cell !== undefined) return mem.cellValue(cell);
     }
     return this.#segments.cell(this.shard, stream, key);
   }
@@ -310,7 +298,7 @@ export class ShardLog {
     const cells = this.#segments.cells(this.shard, stream);
     for (const mem of this.#memStreams(stream).reverse()) {
       for (const [key, cell] of mem.cells) {
-        const value = cellValue(cell);
+        const value = mem.cellValue(cell);
         if (value === undefined) cells.delete(key);
         else cells.set(key, value);
       }
@@ -347,7 +335,7 @@ export class ShardLog {
       const from = found[found.length - 1]?.seq ?? after;
       for (let i = mem.indexAfter(from); i < entries.length && found.length < limit; i++) {
         const entry = entries[i]!;
-        if (lane === undefined || entry.lane === lane) found.push(storedEntry(entry));
+        if (lane === undefined || entry.lane === lane) found.push(mem.stored(entry));
       }
     }
     return found;
@@ -362,7 +350,7 @@ export class ShardLog {
       beforeMemory = Math.min(beforeMemory, entries[0]?.seq ?? before) as Seq;
       for (let i = mem.indexAfter((before - 1) as Seq) - 1; i >= 0 && found.length < limit; i--) {
         const entry = entries[i]!;
-        if (entry.lane === lane) found.push(storedEntry(entry));
+        if (entry.lane === lane) found.push(mem.stored(entry));
       }
       if (mem.entries[0]?.seq === 1) return found.reverse();
     }
@@ -393,5 +381,3 @@ export class ShardLog {
     return frozen ? [frozen] : [];
   }
 }
-
-const view = (bytes: Buffer, start: number, length: number): Uint8Array => bytes.subarray(start, start + length);

@@ -36,12 +36,12 @@ export function fileHead(fileNo: number): Buffer {
   return head;
 }
 
-/** Fills in the head of the frame that stands in `bytes[from, to)`, head included. */
-export function sealFrame(bytes: Buffer, from: number, to: number, fileNo: number): void {
-  bytes.writeUInt32LE(FRAME_MAGIC, from);
-  bytes.writeUInt32LE(to - from - FRAME_HEAD_BYTES, from + 4);
-  bytes.writeUInt32LE(fileNo, from + 8);
-  bytes.writeUInt32LE(frameCrc(bytes, from, to), from + 12);
+/** Fills in the head of the frame that is `bytes[0, length)`, head included. */
+export function sealFrame(bytes: Buffer, length: number, fileNo: number): void {
+  bytes.writeUInt32LE(FRAME_MAGIC, 0);
+  bytes.writeUInt32LE(length - FRAME_HEAD_BYTES, 4);
+  bytes.writeUInt32LE(fileNo, 8);
+  bytes.writeUInt32LE(frameCrc(bytes, 0, length), 12);
 }
 
 function frameCrc(bytes: Buffer, from: number, to: number): number {

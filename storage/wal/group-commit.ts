@@ -12,9 +12,14 @@ import type { LogFailedError } from "../errors.ts";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 import type { WalFiles } from "./wal-files.ts";
 
-const CHUNK_BYTES = 1 << 20;
+const BUFFER_BYTES = 256 << 10;
+/** A buffer that one large frame made larger than this is not kept. */
+const KEPT_BYTES_MAX = 4 << 20;
 
-/** Told once: when the record is durable (in `bytes`, and in log file `fileNo`), or that it is unknown whether it is. */
+/**
+ * Told once: when the record is durable, in log file `fileNo`, or that it is unknown whether it is. `bytes` is what was written, and is overwritten
+ * after the call: copy what is to stay.
+ */
 export type Commit = {
   committed(bytes: Buffer, fileNo: number): void;
   failed(error: LogFailedError): void;
@@ -29,11 +34,12 @@ export type GroupCommitHooks = {
 
 export class GroupCommit {
   /** Where records are encoded. Positions are stable, the buffer behind them may be replaced: take `committed`'s. */
-  readonly out = new ByteWriter(Buffer.allocUnsafeSlow(CHUNK_BYTES), FRAME_HEAD_BYTES);
+  readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEAD_BYTES);
+  /** One buffer gathers while the other is written: both stay in the processor's cache. */
+  #spare: Buffer | undefined = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   readonly #files: WalFiles;
   readonly #hooks: GroupCommitHooks;
   #gathering: Commit[] = [];
-  #frameStart = 0;
   #writing = false;
   /** Something asked for a write since the last one began. */
   #isWanted = false;
@@ -47,7 +53,7 @@ export class GroupCommit {
 
   /** Bytes encoded and not yet handed to a write. */
   get backlogBytes(): number {
-    return this.out.pos - this.#frameStart - FRAME_HEAD_BYTES;
+    return this.out.pos - FRAME_HEAD_BYTES;
   }
 
   /** Hands over the owner of the record just encoded in `out`. */
@@ -80,26 +86,20 @@ export class GroupCommit {
       this.#writing = false;
       return this.#tellIdle();
     }
-    const { bytes, pos } = this.out;
-    const start = this.#frameStart;
-    this.#gathering = [];
-    this.#startFrame(pos);
-    this.#files.append(bytes, start, pos, (error) => this.#written(owners, bytes, error));
-  };
-
-  /** The next frame goes behind this one in the same chunk, or to a new chunk when little is left: what is written never moves. */
-  #startFrame(at: number): void {
     const { out } = this;
-    const isFull = out.bytes.length - at < CHUNK_BYTES / 8;
-    if (isFull) out.bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    this.#frameStart = isFull ? 0 : at;
-    out.pos = this.#frameStart + FRAME_HEAD_BYTES;
-  }
+    const { bytes, pos } = out;
+    this.#gathering = [];
+    out.bytes = this.#spare ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    out.pos = FRAME_HEAD_BYTES;
+    this.#spare = undefined;
+    this.#files.append(bytes, pos, (error) => this.#written(owners, bytes, error));
+  };
 
   #written(owners: Commit[], bytes: Buffer, error: LogFailedError | null): void {
     this.#writing = false;
     if (error) for (const owner of owners) owner.failed(error);
     else for (const owner of owners) owner.committed(bytes, this.#files.fileNo);
+    if (bytes.length <= KEPT_BYTES_MAX) this.#spare = bytes;
     this.#hooks.afterCommit();
     if (this.#isWanted) this.schedule();
     else this.#tellIdle();

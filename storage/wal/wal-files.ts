@@ -50,18 +50,18 @@ export class WalFiles {
     return this.#failed;
   }
 
-  /** Seals the frame in `bytes[from, to)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
-  append(bytes: Buffer, from: number, to: number, done: (error: LogFailedError | null) => void): void {
+  /** Seals the frame in `bytes[0, length)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
+  append(bytes: Buffer, length: number, done: (error: LogFailedError | null) => void): void {
     if (this.#failed) return done(this.#failed);
     try {
-      if (this.#position + (to - from) > this.#options.fileBytesMax && this.#position > FILE_HEAD_BYTES) this.#rotate();
+      if (this.#position + length > this.#options.fileBytesMax && this.#position > FILE_HEAD_BYTES) this.#rotate();
     } catch (error) {
       return done(this.#fail(error));
     }
-    sealFrame(bytes, from, to, this.#fileNo);
+    sealFrame(bytes, length, this.#fileNo);
     const at = this.#position;
-    this.#position += to - from;
-    this.#options.files.write(this.#file!, bytes, from, to, at, (error) => done(error ? this.#fail(error) : null));
+    this.#position += length;
+    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => done(error ? this.#fail(error) : null));
     if (this.#prepared === "none" && this.#position > this.#options.fileBytesMax / 2) this.#prepareNext();
   }
 
