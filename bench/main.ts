@@ -60,7 +60,7 @@ async function main(words: string[]): Promise<number> {
     rounds: positive("rounds", values.rounds, base.rounds),
     measureMs: positive("seconds", values.seconds, base.measureMs / 1000) * 1000,
     openShare: positive("open-share", values["open-share"], base.openShare),
-    serveArguments: values.serve?.split(" ").filter((word) => word !== "") ?? [],
+    serveArguments: [...base.serveArguments, ...(values.serve?.split(" ").filter((word) => word !== "") ?? [])],
   };
   const result = await runE2e(options, stderrOutput());
   process.stderr.write(`${formatTable(result)}\n`);
