@@ -1,0 +1,59 @@
+/** A node in this process, on a free port, with an empty data directory and cheap passwords. */
+import { parseOptions } from "../../src/cli/options.ts";
+import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts";
+import { startNode } from "../../src/node/node.ts";
+import type { FileSystem } from "../../storage/vfs/file-system.ts";
+import { Api } from "./api.ts";
+import { dataDirectory } from "./data-directory.ts";
+import { Device, type DeviceCursor } from "./device.ts";
+import { within } from "./wait.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+
+export type TestNode = {
+  readonly api: Api;
+  readonly url: string;
+  readonly port: number;
+  /** A connected device, `welcome` taken. */
+  connect: (who: Credentials, cursor?: DeviceCursor) => Promise<Device>;
+  /** Drains it and starts it on the same data. */
+  restart: (changes?: Partial<ServeOptions>) => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error"];
+
+export async function startTestNode(
+  options: Partial<ServeOptions> = {},
+  parts: { files?: FileSystem } = {},
+): Promise<TestNode> {
+  const data = await dataDirectory();
+  const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
+  let node = await startNode(all, parts);
+  const api = new Api(node.url, data.apiKey);
+  const devices = new Set<Device>();
+  const drain = () => within("the node to drain", node.drain());
+  return {
+    api,
+    get url() {
+      return node.url;
+    },
+    get port() {
+      return Number(new URL(node.url).port);
+    },
+    async connect(who, cursor) {
+      const device = await Device.connect(node.url, who, cursor);
+      devices.add(device);
+      return device;
+    },
+    async restart(changes = {}) {
+      await drain();
+      node = await startNode({ ...all, ...changes }, parts);
+      api.url = node.url;
+    },
+    async stop() {
+      for (const device of devices) device.terminate();
+      await drain();
+      data.remove();
+    },
+  };
+}

@@ -1,0 +1,95 @@
+/** The program itself as a child process: killed, stopped and started again on the same data. */
+import { join } from "node:path";
+import { Api } from "./api.ts";
+import { dataDirectory } from "./data-directory.ts";
+import { Device, type DeviceCursor } from "./device.ts";
+import { within } from "./wait.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+
+const MAIN = join(import.meta.dir, "../../src/main.ts");
+const READY = /parley listening on (http:\/\/\S+)\n/;
+const START_WAIT_MS = 60_000;
+
+export class TestProcess {
+  readonly api: Api;
+  readonly #data: Awaited<ReturnType<typeof dataDirectory>>;
+  readonly #args: string[];
+  #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
+  #stderr = "";
+
+  static async start(...args: string[]): Promise<TestProcess> {
+    const started = new TestProcess(await dataDirectory(), args);
+    await started.start();
+    return started;
+  }
+
+  private constructor(data: Awaited<ReturnType<typeof dataDirectory>>, args: string[]) {
+    this.#data = data;
+    this.#args = args;
+    this.api = new Api("", data.apiKey);
+  }
+
+  get url(): string {
+    return this.api.url;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get pid(): number {
+    return this.#child!.pid;
+  }
+
+  async start(): Promise<void> {
+    const fixed = ["--port", "0", "--data", this.#data.path, "--argon2-memory-kb", "8", "--argon2-passes", "1"];
+    const child = Bun.spawn([process.execPath, MAIN, "serve", ...fixed, ...this.#args], {
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_"))),
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    this.#child = child;
+    void this.#collect(child.stderr);
+    this.api.url = await within("the ready line", readyUrl(child.stdout), START_WAIT_MS).catch((error: unknown) => {
+      throw new Error(`the server did not start: ${this.#stderr.slice(-1000)}`, { cause: error });
+    });
+  }
+
+  connect(who: Pick<Credentials, "token">, cursor?: DeviceCursor): Promise<Device> {
+    return Device.connect(this.url, who, cursor);
+  }
+
+  /** Ends it at once, as a power cut of the process would. */
+  async kill(): Promise<void> {
+    this.#child!.kill("SIGKILL");
+    await within("the killed server to be gone", this.#child!.exited);
+  }
+
+  /** Asks it to go. @returns the exit status */
+  async stop(): Promise<number> {
+    this.#child!.kill("SIGTERM");
+    return within("the server to drain", this.#child!.exited);
+  }
+
+  async remove(): Promise<void> {
+    if (this.#child?.exitCode === null) await this.kill();
+    this.#data.remove();
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const bytes of stream) this.#stderr += decoder.decode(bytes, { stream: true });
+  }
+}
+
+async function readyUrl(stdout: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stdout) {
+    text += decoder.decode(bytes, { stream: true });
+    const url = READY.exec(text)?.[1];
+    if (url !== undefined) return url;
+  }
+  throw new Error(`the server ended, it said ${JSON.stringify(text)}`);
+}
