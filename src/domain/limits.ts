@@ -13,6 +13,8 @@ export const GROUPS_PER_USER_MAX = 500;
 export const HISTORY_PAGE_MAX = 200;
 export const SYNC_WAIT_MS_MAX = 60_000;
 export const SYNC_FRAMES_MAX = 500;
+/** Of the frames in one reply, about: whoever polls with a bad connection must get some of it. */
+export const SYNC_CHARACTERS_MAX = 1 << 20;
 
 export const DEFAULT_LIMITS: Limits = {
   frameBytesMax: 65_536,

@@ -12,7 +12,36 @@ import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
 
-const FIRST_PAGE = 64;
+/** Entries read from the log at once. */
+const READ_ENTRIES = 64;
+
+/** Frames gathered for one `next`. Bounded in bytes as well: entries may be large, and a socket's queue is not. */
+class Page {
+  readonly frames: string[];
+  readonly #framesMax: number;
+  readonly #charactersMax: number;
+  #characters = 0;
+
+  constructor(frames: string[], framesMax: number, charactersMax: number) {
+    this.frames = frames;
+    this.#framesMax = framesMax;
+    this.#charactersMax = charactersMax;
+  }
+
+  get isFull(): boolean {
+    return this.frames.length >= this.#framesMax || this.#characters >= this.#charactersMax;
+  }
+
+  /** How many entries it makes sense to read for it. */
+  get room(): number {
+    return Math.min(READ_ENTRIES, this.#framesMax - this.frames.length);
+  }
+
+  push(frame: string): void {
+    this.frames.push(frame);
+    this.#characters += frame.length;
+  }
+}
 
 export class CatchUp {
   readonly #host: ShardHost;
@@ -32,16 +61,16 @@ export class CatchUp {
     }
   }
 
-  /** The next frames, at most about `limit`; none when the present is reached. */
-  next(limit: number): string[] {
-    const frames = this.#pending.splice(0);
-    this.#readTimeline(frames, limit);
+  /** The next frames: at most about `framesMax`, and a frame more than `charactersMax`. None when the present is reached. */
+  next(framesMax: number, charactersMax: number): string[] {
+    const page = new Page(this.#pending.splice(0), framesMax, charactersMax);
+    this.#readTimeline(page);
     for (const conversation of this.#user.conversations.values()) {
-      if (frames.length >= limit) return frames;
-      if (conversation.joinedSeq > 0 && isGroup(conversation.address)) this.#readGroup(frames, conversation.address, conversation.joinedSeq, limit);
+      if (page.isFull) return page.frames;
+      if (conversation.joinedSeq > 0 && isGroup(conversation.address)) this.#readGroup(page, conversation.address, conversation.joinedSeq);
     }
-    if (frames.length < limit) this.#readMarks(frames);
-    return frames;
+    if (!page.isFull) this.#readMarks(page);
+    return page.frames;
   }
 
   /** Whether `next` would give something. */
@@ -79,31 +108,31 @@ export class CatchUp {
     return { epoch: group.epoch, seq: group.headSeq };
   }
 
-  #readTimeline(frames: string[], limit: number): void {
+  #readTimeline(page: Page): void {
     const user = this.#user;
-    this.#timeline = this.#skipGap(frames, undefined, this.#timeline, user.headSeq);
-    while (this.#timeline < user.headSeq && frames.length < limit) {
-      const page = user.log.readForward(user.address, this.#timeline as Seq, Math.min(FIRST_PAGE, limit - frames.length));
-      if (page.length === 0) return;
-      for (const stored of page) {
-        if (stored.seq > user.headSeq) return;
-        frames.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
+    this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
+    while (this.#timeline < user.headSeq && !page.isFull) {
+      const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
+      if (entries.length === 0) return;
+      for (const stored of entries) {
+        if (stored.seq > user.headSeq || page.isFull) return;
+        page.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
         this.#timeline = stored.seq;
       }
     }
   }
 
-  #readGroup(frames: string[], address: GroupAddress, joinedSeq: Seq, limit: number): void {
+  #readGroup(page: Page, address: GroupAddress, joinedSeq: Seq): void {
     const group = this.#host.groups.get(address);
     if (group === undefined) return;
     const position = this.#positionIn(address, group.epoch, joinedSeq);
-    position.seq = this.#skipGap(frames, address, position.seq, group.headSeq);
-    while (position.seq < group.headSeq && frames.length < limit) {
-      const page = group.log.readForward(address, position.seq as Seq, Math.min(FIRST_PAGE, limit - frames.length));
-      if (page.length === 0) return;
-      for (const stored of page) {
-        if (stored.seq > group.headSeq) return;
-        frames.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
+    position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
+    while (position.seq < group.headSeq && !page.isFull) {
+      const entries = group.log.readForward(address, position.seq as Seq, page.room);
+      if (entries.length === 0) return;
+      for (const stored of entries) {
+        if (stored.seq > group.headSeq || page.isFull) return;
+        page.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
         position.seq = stored.seq;
       }
     }
@@ -119,14 +148,14 @@ export class CatchUp {
     return position;
   }
 
-  #skipGap(frames: string[], conversation: Address | undefined, from: number, head: number): number {
+  #skipGap(page: Page, conversation: Address | undefined, from: number, head: number): number {
     if (head - from <= this.#host.limits.resumeEntriesMax) return from;
     const where = conversation === undefined ? "" : `"conversation":"${conversation}",`;
-    frames.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
+    page.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
     return head;
   }
 
-  #readMarks(frames: string[]): void {
+  #readMarks(page: Page): void {
     const { markCount, conversations } = this.#user;
     const seen = this.#marks;
     if (seen === undefined || seen >= markCount) return;
@@ -137,7 +166,7 @@ export class CatchUp {
       if (seenMark > seen) missed.push({ mark: seenMark, frame: receiptFrame("read", address, by, read, seenMark) });
     }
     missed.sort((a, b) => a.mark - b.mark);
-    for (const { frame } of missed) frames.push(frame);
+    for (const { frame } of missed) page.push(frame);
     this.#marks = markCount;
   }
 }

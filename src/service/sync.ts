@@ -1,7 +1,7 @@
 /** Long poll: the frames a socket would have got, from a cursor. Keeps nothing between two calls; the cursor is all there is. */
 import { AppError } from "../base/errors.ts";
 import type { GroupAddress } from "../domain/address.ts";
-import { SESSIONS_PER_USER_MAX, SYNC_FRAMES_MAX } from "../domain/limits.ts";
+import { SESSIONS_PER_USER_MAX, SYNC_CHARACTERS_MAX, SYNC_FRAMES_MAX } from "../domain/limits.ts";
 import type { Cursor, ServerFrame } from "../protocol/frames.ts";
 import type { SyncReply } from "../protocol/http-shapes.ts";
 import type { Session } from "../shard/session.ts";
@@ -19,10 +19,10 @@ export function createSync(host: () => ShardHost): Sync {
       const user = actingUser(shards, actor);
       acknowledge(shards, user, cursor);
       const catchUp = new CatchUp(shards, user, cursor);
-      let frames = catchUp.next(SYNC_FRAMES_MAX);
+      let frames = catchUp.next(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX);
       if (frames.length === 0 && waitMs > 0) {
         frames = await waitForFrames(shards, user, actor, waitMs, signal);
-        frames.push(...catchUp.next(SYNC_FRAMES_MAX));
+        frames.push(...catchUp.next(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX));
       }
       return { frames: frames.map((frame) => JSON.parse(frame) as ServerFrame), cursor: catchUp.cursor(), more: catchUp.isBehind };
     },

@@ -201,11 +201,12 @@ export class SocketSession implements Session, SendReply {
     });
   }
 
-  /** One page, at the client's speed: a full queue waits for `drained`. */
+  /** One page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
   #readOn(): void {
     if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
-    if (this.#outbox.queuedBytes > this.#context.outboxBytesMax / 2) return;
-    const frames = this.#catchUp.next(CATCH_UP_FRAMES);
+    const pageBytes = this.#context.outboxBytesMax / 4;
+    if (this.#outbox.queuedBytes > pageBytes) return;
+    const frames = this.#catchUp.next(CATCH_UP_FRAMES, pageBytes);
     if (frames.length === 0) return this.#goLive(true);
     for (const frame of frames) this.#outbox.push(frame);
     this.#scheduleCatchUp();

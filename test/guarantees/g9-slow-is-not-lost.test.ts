@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { FROM_THE_BEGINNING } from "../support/device.ts";
+import { SlowReader } from "../support/slow-reader.ts";
+import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await startTestNode({ outboxKb: 64, sendBurst: 1_000_000 });
+});
+afterAll(() => node.stop());
+
+/** More than the kernel keeps for a loopback connection, on both sides. */
+const MESSAGES = 900;
+const TEXT = "x".repeat(16_000);
+
+const seqsOf = (frames: readonly object[]): number[] =>
+  frames.filter((frame) => "t" in frame && frame.t === "message").map((frame) => (frame as { seq: number }).seq);
+
+const upTo = (last: number, from = 1): number[] => Array.from({ length: last - from + 1 }, (_, index) => from + index);
+
+test("who does not read is closed with 4001 and resumes without loss, and nobody else waits for it", async () => {
+  const [alice, bob, carol] = await node.api.users("alice", "bob", "carol");
+  const slow = await SlowReader.connect(node.port, bob!);
+  await slow.take("welcome");
+  slow.pause();
+  const sender = await node.connect(alice!);
+  const reading = await node.connect(await node.api.user("bob"));
+  const bystander = await node.connect(carol!);
+  for (let n = 1; n <= MESSAGES; n++) {
+    await sender.say("@bob", `${n} ${TEXT}`);
+    if (n % 100 === 0) await bystander.say("@alice", "still here");
+  }
+  await reading.take("message", ({ seq }) => seq === MESSAGES);
+  expect(seqsOf(reading.frames)).toEqual(upTo(MESSAGES));
+
+  await slow.end();
+  const got = seqsOf(slow.frames);
+  expect(got.length).toBeLessThan(MESSAGES);
+  expect(got).toEqual(upTo(got.length));
+  expect(slow.closeCode).toBe(4001);
+
+  const cursor = { epoch: reading.welcome.epoch, timeline: got.length, groups: {} };
+  const resumed = await node.connect(bob!, cursor);
+  await resumed.take("live");
+  expect(seqsOf(resumed.frames)).toEqual(upTo(MESSAGES, got.length + 1));
+});
+
+test("a resume goes at the reader's speed: much to catch up on is no reason to be closed", async () => {
+  const [dora, emil] = await node.api.users("dora", "emil");
+  const sender = await node.connect(dora!);
+  for (let n = 1; n <= MESSAGES; n++) sender.post("@emil", `${n} ${TEXT}`);
+  await sender.takeMany("sent", MESSAGES);
+  const slow = await SlowReader.connect(node.port, emil!, FROM_THE_BEGINNING);
+  for (let read = 0; !slow.frames.some(({ t }) => t === "live"); ) {
+    slow.pause();
+    // Slowness is what this is about; nothing waits for it.
+    await Bun.sleep(5);
+    slow.resume();
+    await until("more has come, or the connection has ended", () => slow.frames.length > read || slow.isGone);
+    read = slow.frames.length;
+    if (slow.isGone) break;
+  }
+  expect([slow.closeCode, slow.bye]).toEqual([undefined, undefined]);
+  expect(seqsOf(slow.frames)).toEqual(upTo(MESSAGES));
+  await slow.destroy();
+});
