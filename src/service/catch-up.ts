@@ -49,13 +49,14 @@ export class CatchUp {
   readonly #groups = new Map<GroupAddress, StreamPosition>();
   readonly #pending: string[] = [];
   #timeline: number;
-  #marks: number | undefined;
+  #marks: number;
 
   constructor(host: ShardHost, user: UserState, cursor: Cursor) {
     this.#host = host;
     this.#user = user;
     this.#timeline = this.#validTimeline(cursor);
-    this.#marks = cursor.marks;
+    // Without marks no missed receipts come; those that come from now on do.
+    this.#marks = Math.min(cursor.marks ?? user.markCount, user.markCount);
     for (const [address, position] of Object.entries(cursor.groups)) {
       if (user.membership(address as GroupAddress)) this.#groups.set(address as GroupAddress, this.#validGroup(address as GroupAddress, position));
     }
@@ -76,7 +77,7 @@ export class CatchUp {
   /** Whether `next` would give something. */
   get isBehind(): boolean {
     const { headSeq, markCount, conversations } = this.#user;
-    if (this.#timeline < headSeq || (this.#marks !== undefined && this.#marks < markCount)) return true;
+    if (this.#timeline < headSeq || this.#marks < markCount) return true;
     for (const { address, joinedSeq } of conversations.values()) {
       if (joinedSeq === 0 || !isGroup(address)) continue;
       const group = this.#host.groups.get(address);
@@ -89,8 +90,7 @@ export class CatchUp {
   cursor(): Cursor {
     const groups: Cursor["groups"] = {};
     for (const [address, position] of this.#groups) if (this.#user.membership(address)) groups[address] = { ...position };
-    const cursor: Cursor = { epoch: this.#user.epoch, timeline: this.#timeline, groups };
-    return this.#marks === undefined ? cursor : { ...cursor, marks: this.#marks };
+    return { epoch: this.#user.epoch, timeline: this.#timeline, groups, marks: this.#marks };
   }
 
   #validTimeline(cursor: Cursor): number {
@@ -158,7 +158,7 @@ export class CatchUp {
   #readMarks(page: Page): void {
     const { markCount, conversations } = this.#user;
     const seen = this.#marks;
-    if (seen === undefined || seen >= markCount) return;
+    if (seen >= markCount) return;
     const missed: { mark: number; frame: string }[] = [];
     for (const { address, delivered, deliveredMark, seen: read, seenMark } of conversations.values()) {
       const by = address.slice(1);

@@ -68,9 +68,9 @@ function waitForFrames(host: ShardHost, user: UserState, actor: Actor, waitMs: n
       user: actor.user,
       device: actor.device,
       entry: wake,
-      notice(frame) {
-        // Receipts with a mark are read again from the cursor's marks.
-        if (!frame.includes(`"mark":`)) notices.push(frame);
+      notice(frame, mark) {
+        // Receipts with a mark are read from the cursor's marks.
+        if (mark === undefined) notices.push(frame);
         wake();
       },
       close: (_code, reason, afterMs) => end(() => reject(closedError(reason, afterMs))),

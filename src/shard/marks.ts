@@ -249,7 +249,7 @@ class PeerMark implements Outcome {
     if (user.sessions.size === 0) return;
     const { address } = this.#conversation;
     const frame = receiptFrame(kind, address, address.slice(1), seq, mark);
-    for (const session of user.sessions) session.notice(frame);
+    for (const session of user.sessions) session.notice(frame, mark);
   }
 }
 

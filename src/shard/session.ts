@@ -10,8 +10,8 @@ export type Session = {
   readonly device: DeviceId;
   /** An entry became durable. Called in the order of each stream, without holes, from the moment the session is attached. */
   entry(place: EntryPlace, seq: number, frame: string): void;
-  /** Anything that stands for no entry: receipts. */
-  notice(frame: string): void;
+  /** Anything that stands for no entry: receipts. With a `mark` it is one that a cursor's marks bring back. */
+  notice(frame: string, mark?: number): void;
   /** `afterMs`: when to come back, for codes that ask for it. */
   close(code: CloseCode, reason: string, afterMs?: number): void;
 };

@@ -96,8 +96,10 @@ export class SocketSession implements Session, SendReply {
     else if (this.#state === "catching-up") this.#scheduleCatchUp();
   }
 
-  notice(frame: string): void {
-    if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
+  notice(frame: string, mark?: number): void {
+    // Told now, it would overtake those that the catch-up has yet to bring, and a client that counts marks would never ask for them again.
+    if (this.#state === "catching-up" && mark !== undefined) this.#scheduleCatchUp();
+    else if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
   }
 
   close(code: CloseCode, reason: string, afterMs?: number): void {

@@ -28,7 +28,7 @@ export class SlowReader {
 
   private constructor(port: number) {
     this.#socket = connect(port, "127.0.0.1");
-    this.#socket.on("data", (data) => this.#came(data));
+    this.#socket.on("data", (data: Buffer) => this.#came(data));
     this.#socket.on("error", () => {});
     this.#socket.on("close", () => (this.isGone = true));
     const head = ["GET /v1/ws HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade"];
