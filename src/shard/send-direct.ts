@@ -69,11 +69,17 @@ class DirectSend implements Outcome, PendingSend {
     sender.touch(conversation);
     this.id = this.host.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
     settle(sender, this, this.reply, this);
-    if (sender.sessions.size > 1 || this.reply.session === undefined) this.#tellOtherDevices();
+    if (this.#hasOtherDevices) this.#tellOtherDevices();
   }
 
   failed(error: Error): void {
     refuseAll(this, this.reply, unknownFate(error));
+  }
+
+  /** Not by their number alone: the device that sent may have gone meanwhile. */
+  get #hasOtherDevices(): boolean {
+    const { sessions } = this.sender;
+    return sessions.size > 1 || (sessions.size === 1 && (this.reply.session === undefined || !sessions.has(this.reply.session)));
   }
 
   #tellOtherDevices(): void {
