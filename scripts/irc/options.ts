@@ -28,9 +28,9 @@ other line goes to the group. FILES may be folders: their *.log files are taken.
                          with passwords, which costs the server an argon2 computation each, and one more with --verify
   --speed max|real       as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out
   --window N             lines unacked at once (default 512)
-  --verify               then read everything back: history pages of both sides of every direct conversation and of some members of every
+  --verify               then read everything back: history pages of both sides of every direct conversation and of every member of every
                          group, and a resume from the start on a fresh device of every user; compare text and order
-  --verify-members N|all members of each group whose history pages are read (default 3)
+  --verify-members N|all members of each group whose history pages are read (default all); the resume is of everybody whatever this says
   --give-up-after S      end with an error when nothing has moved for S seconds (default 120); the server may be down for less
   --settle S             count messages as not delivered when none has arrived for S seconds (default 30)
   --help                 this text
@@ -60,7 +60,7 @@ export function parseOptions(words: string[], env: Record<string, string | undef
     verifyMembers:
       values["verify-members"] === "all"
         ? Number.POSITIVE_INFINITY
-        : whole("verify-members", values["verify-members"], 3),
+        : whole("verify-members", values["verify-members"], Number.POSITIVE_INFINITY),
     window: whole("window", values.window, 512),
     giveUpAfterMs: whole("give-up-after", values["give-up-after"], 120) * 1000,
     settleMs: whole("settle", values.settle, 30) * 1000,
