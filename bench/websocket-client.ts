@@ -37,7 +37,7 @@ export class WebSocketClient {
       hostname: this.hostname,
       port: this.port,
       socket: {
-        data: (_, chunk) => this.onData(chunk as Buffer),
+        data: (_, chunk) => this.onData(chunk),
         drain: () => this.flush(),
         close: () => this.closed("the server closed the connection"),
         error: (_, error) => this.closed(error.message),

@@ -51,7 +51,7 @@ function splitWords(words: string[]) {
   for (const token of tokens) {
     if (token.kind !== "option" || !(token.name in options)) continue;
     ownPlaces.add(token.index);
-    if (token.value !== undefined && token.inlineValue === false) ownPlaces.add(token.index + 1);
+    if (token.value !== undefined && !token.inlineValue) ownPlaces.add(token.index + 1);
   }
   return {
     own: own as { kills?: string; seed?: string; passwords?: boolean; help?: boolean },

@@ -3,7 +3,7 @@
 export type ProgressOutput = { isTerminal: boolean; columns: number; write(text: string): void };
 
 export const stderrOutput = (): ProgressOutput => ({
-  isTerminal: process.stderr.isTTY === true,
+  isTerminal: Boolean(process.stderr.isTTY),
   columns: process.stderr.columns ?? 80,
   write: (text) => void process.stderr.write(text),
 });

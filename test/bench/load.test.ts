@@ -39,8 +39,8 @@ function startProxy(floorPort: number, change: (frame: string, send: (frame: str
       },
       message(ws, text) {
         const { upstream } = ws.data;
-        if (upstream.readyState === WebSocket.OPEN) upstream.send(text as string);
-        else upstream.addEventListener("open", () => upstream.send(text as string));
+        if (upstream.readyState === WebSocket.OPEN) upstream.send(text);
+        else upstream.addEventListener("open", () => upstream.send(text));
       },
       close: (ws) => ws.data.upstream.close(),
     },
