@@ -3,7 +3,7 @@
 export type ProgressOutput = { isTerminal: boolean; columns: number; write(text: string): void };
 
 export const stderrOutput = (): ProgressOutput => ({
-  isTerminal: Boolean(process.stderr.isTTY),
+  isTerminal: process.stderr.isTTY,
   columns: process.stderr.columns ?? 80,
   write: (text) => void process.stderr.write(text),
 });
@@ -80,15 +80,12 @@ export function formatProgress(progress: Progress, columns: number): string {
   const { name, done, total, seconds, note } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 1;
   // Of the first moments no rate can be told.
+  // Of the first moments no rate can be told.
   const rate = seconds > 0.05 ? done / seconds : 0;
-  const facts = [
-    `${Math.floor(share * 100)}%`.padStart(4),
-    `${done}/${total}`,
-    `${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`,
-  ];
-  facts.push(
-    done >= total || rate === 0 ? `${formatSeconds(seconds)} so far` : `${formatSeconds((total - done) / rate)} left`,
-  );
+  const facts = [`${Math.floor(share * 100)}%`.padStart(4), `${done}/${total}`];
+  if (rate > 0) facts.push(`${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`);
+  if (done >= total) facts.push(`in ${formatSeconds(seconds)}`);
+  else if (rate > 0) facts.push(`${formatSeconds((total - done) / rate)} left`);
   if (note !== "") facts.push(note);
   const text = facts.join("  ");
   const cells = Math.min(BAR_CELLS_MAX, columns - name.length - text.length - 8);
