@@ -80,7 +80,6 @@ export function formatProgress(progress: Progress, columns: number): string {
   const { name, done, total, seconds, note } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 1;
   // Of the first moments no rate can be told.
-  // Of the first moments no rate can be told.
   const rate = seconds > 0.05 ? done / seconds : 0;
   const facts = [`${Math.floor(share * 100)}%`.padStart(4), `${done}/${total}`];
   if (rate > 0) facts.push(`${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`);
