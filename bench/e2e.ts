@@ -44,31 +44,51 @@ export const SMALL: Omit<E2eOptions, "corpus"> = {
 const LINES_MAX = 20_000;
 const PROVISIONING_MAX = 16;
 
-export async function runE2e(options: E2eOptions, output: ProgressOutput): Promise<E2eResult> {
-  const began = performance.now();
-  const texts = loadTexts(options.corpus, LINES_MAX);
+/** Ends what it started also when `interrupted` rejects. */
+export async function runE2e(
+  options: E2eOptions,
+  output: ProgressOutput,
+  interrupted: Promise<never>,
+): Promise<E2eResult> {
   const ends: (() => Promise<void>)[] = [];
-  const kept = async <T extends { end(): Promise<void> }>(starting: Promise<T>): Promise<T> => {
+  let isEnding = false;
+  const kept: Keep = async (starting) => {
     const started = await starting;
+    if (isEnding) {
+      await started.end();
+      throw new Error("ended while it was starting");
+    }
     ends.unshift(() => started.end());
     return started;
   };
-  const progress = new ProgressBar("starting", 0, output);
+  const measuring = measure(options, kept, new ProgressBar("starting", 1, output));
   try {
-    const floor = await kept(startFloorProcess());
-    const parley = await kept(startParleyProcess(options.serveArguments));
-    const pairs = await provisionPairs(parley, options.pairs, progress);
-    const loads = {
-      floor: await kept(startLoad("floor", floor, floorPairs(options.pairs), texts.lines)),
-      parley: await kept(startLoad("parley", parley, pairs, texts.lines)),
-    };
-    const closed = await closedRounds(loads, options, progress);
-    const open = await openRounds(loads, options, closed, progress);
-    progress.finish();
-    return summary(options, texts, closed, open, (performance.now() - began) / 1000);
+    return await Promise.race([measuring, interrupted]);
   } finally {
+    isEnding = true;
     for (const end of ends) await end();
+    // Interrupted, it fails by what was ended under it, or ends what it was starting.
+    await measuring.catch(() => {});
   }
+}
+
+/** Notes what has to be ended. */
+type Keep = <T extends { end(): Promise<void> }>(starting: Promise<T>) => Promise<T>;
+
+async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): Promise<E2eResult> {
+  const began = performance.now();
+  const texts = loadTexts(options.corpus, LINES_MAX);
+  const floor = await kept(startFloorProcess());
+  const parley = await kept(startParleyProcess(options.serveArguments));
+  const pairs = await provisionPairs(parley, options.pairs, progress);
+  const loads = {
+    floor: await kept(startLoad("floor", floor, floorPairs(options.pairs), texts.lines)),
+    parley: await kept(startLoad("parley", parley, pairs, texts.lines)),
+  };
+  const closed = await closedRounds(loads, options, progress);
+  const open = await openRounds(loads, options, closed, progress);
+  progress.finish();
+  return summary(options, texts, closed, open, (performance.now() - began) / 1000);
 }
 
 async function closedRounds(

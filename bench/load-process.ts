@@ -38,6 +38,7 @@ export async function startLoad(
     return answer.figures;
   };
   const end = async () => {
+    answered?.({ is: "failed", reason: "ended" });
     answered = undefined;
     child.kill();
     await child.exited;

@@ -1,6 +1,7 @@
 /** `bun run bench SUITE [options]`: a table on stderr, and with `--json` one line of JSON on stdout. */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { interruption } from "../scripts/interruption.ts";
 import { stderrOutput } from "../scripts/progress-bar.ts";
 import { formatTable } from "./e2e-result.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
@@ -62,7 +63,7 @@ async function main(words: string[]): Promise<number> {
     openShare: positive("open-share", values["open-share"], base.openShare),
     serveArguments: [...base.serveArguments, ...(values.serve?.split(" ").filter((word) => word !== "") ?? [])],
   };
-  const result = await runE2e(options, stderrOutput());
+  const result = await runE2e(options, stderrOutput(), interruption());
   process.stderr.write(`${formatTable(result)}\n`);
   if (values.report !== undefined) await Bun.write(values.report, htmlReport(result));
   if (values.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);

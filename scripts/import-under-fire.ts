@@ -1,6 +1,7 @@
 /** `bun scripts/import-under-fire.ts FILES…`: the import with --verify against a server of its own that is killed with -9 meanwhile. */
 import { parseArgs } from "node:util";
 import { readPlan } from "./irc/import.ts";
+import { interruption } from "./interruption.ts";
 import { parseOptions, UsageError } from "./irc/options.ts";
 import { importUnderFire } from "./irc/under-fire.ts";
 import { stderrOutput } from "./progress-bar.ts";
@@ -28,7 +29,12 @@ async function main(): Promise<number> {
     seed: whole("seed", own.seed, 1),
     withPasswords: own.passwords ?? false,
   };
-  const result = await importUnderFire(readPlan(options.files), { ...options, ...fire }, stderrOutput());
+  const result = await importUnderFire(
+    readPlan(options.files),
+    { ...options, ...fire },
+    stderrOutput(),
+    interruption(),
+  );
   process.stdout.write(`${JSON.stringify(result)}\n`);
   return result.lost + result.duplicated + result.misordered === 0 ? 0 : 1;
 }

@@ -30,11 +30,12 @@ export type UnderFireResult = ImportResult & {
   startSeconds: number[];
 };
 
-/** @throws when a kill could not be placed: fewer kills than asked for would prove less than it says. */
+/** Ends its server also when `interrupted` rejects. @throws when a kill could not be placed: fewer kills than asked for would prove less than it says. */
 export async function importUnderFire(
   plan: Plan,
   options: UnderFireOptions,
   output: ProgressOutput,
+  interrupted: Promise<never> = new Promise(() => {}),
 ): Promise<UnderFireResult> {
   const server = await FiredServer.start();
   try {
@@ -51,6 +52,7 @@ export async function importUnderFire(
     const result = await Promise.race([
       runImport(plan, { ...options, files: [], url: server.url, apiKey }, output, { onProgress }),
       server.failed,
+      interrupted,
     ]);
     if (server.kills !== options.kills)
       throw new Error(`${server.kills} of ${options.kills} kills happened; the import was too short for them`);
