@@ -10,14 +10,13 @@ import type { Outcome } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
-import { noteRef } from "./repeats.ts";
 import { refuseAll, settle, unknownFate } from "./settle-send.ts";
 import type { ShardHost } from "./shard-host.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the author is a member. */
 export function postGroup(host: ShardHost, author: UserState, group: GroupState, request: SendRequest, reply: SendReply): void {
-  noteRef(host, author, request.ref);
+  author.recentRefs.note(request.ref, host.clock.now());
   const seq = group.nextSeq;
   group.nextSeq = (seq + 1) as Seq;
   const post = new GroupPost(host, author, group, request, reply, seq);

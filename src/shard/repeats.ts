@@ -12,14 +12,9 @@ import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
 import type { ShardHost } from "./shard-host.ts";
 import type { UserState } from "./user-state.ts";
 
-/** True when the request is a repeat and has been, or will be, answered as one. Notes the ref otherwise. */
+/** True when the request is a repeat and has been, or will be, answered as one. */
 export function answeredAsRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
   return mustLookUp(host, sender, request) && findRepeat(host, sender, request, reply);
-}
-
-/** The request goes on: from now its ref is held against repeats. */
-export function noteRef(host: ShardHost, sender: UserState, ref: string): void {
-  sender.recentRefs.note(ref, host.clock.now());
 }
 
 function mustLookUp(host: ShardHost, sender: UserState, { ref, retry }: SendRequest): boolean {

@@ -13,16 +13,16 @@ import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
 import type { ShardHost } from "./shard-host.ts";
-import { noteRef } from "./repeats.ts";
 import { settle, refuseAll, unknownFate } from "./settle-send.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the receiver exists. */
 export function sendDirect(host: ShardHost, sender: UserState, receiver: UserState, request: SendRequest, reply: SendReply): void {
-  noteRef(host, sender, request.ref);
+  const sentAt = host.clock.now();
+  sender.recentRefs.note(request.ref, sentAt);
   const seq = sender.nextSeq;
   sender.nextSeq = (seq + 1) as Seq;
-  const send = new DirectSend(host, sender, request, reply, seq);
+  const send = new DirectSend(host, sender, request, reply, seq, sentAt);
   sender.pendingSends.push(send);
   const out = sender.log.begin();
   sender.log.beginEntry(sender.handle, request.to, request.ref, seq, payloadBytesMax(request.text));
@@ -45,7 +45,7 @@ class DirectSend implements Outcome, PendingSend {
   id = "";
   #textJson: string | undefined;
 
-  constructor(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq) {
+  constructor(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq, sentAt: number) {
     this.host = host;
     this.sender = sender;
     this.reply = reply;
@@ -53,7 +53,7 @@ class DirectSend implements Outcome, PendingSend {
     this.to = request.to;
     this.text = request.text;
     this.seq = seq;
-    this.sentAt = host.clock.now();
+    this.sentAt = sentAt;
   }
 
   get textJson(): string {

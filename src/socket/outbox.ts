@@ -27,6 +27,8 @@ export class Outbox {
   readonly #bytesMax: number;
   readonly #onOverflow: () => void;
   #frames: string[] = [];
+  /** The array of the flush before, to be filled next: most sockets flush one or two frames a turn, for ever. */
+  #emptied: string[] = [];
   #isClosed = false;
 
   constructor(socket: ServerWebSocket<unknown>, flusher: OutboxFlusher, bytesMax: number, onOverflow: () => void) {
@@ -49,9 +51,11 @@ export class Outbox {
   flush(): void {
     const frames = this.#frames;
     if (this.#isClosed || frames.length === 0) return;
-    this.#frames = [];
+    this.#frames = this.#emptied;
     if (frames.length === 1) this.#check(this.#socket.sendText(frames[0]!));
     else this.#socket.cork(() => this.#sendAll(frames));
+    frames.length = 0;
+    this.#emptied = frames;
   }
 
   /** Nothing more is sent. */
