@@ -6,12 +6,13 @@ import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
-import { offerAgain } from "../shard/handoffs.ts";
+import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import type { LogStoreOptions } from "../../storage/log-store.ts";
 
 const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
+const HANDOFF_MARKS_MS = 15_000;
 
 export class ShardKeeper {
   readonly #storage: LogStoreOptions;
@@ -21,11 +22,13 @@ export class ShardKeeper {
   #host: ShardHost | undefined;
   /** What the last opening found, for the log. */
   opened: Record<string, number> = {};
+  readonly #handoffMarks = new HandoffMarks();
   #isClosed = false;
 
   static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardKeeper> {
     const keeper = new ShardKeeper(storage, ports);
     await keeper.#open();
+    keeper.#markHandoffsLater();
     return keeper;
   }
 
@@ -51,7 +54,7 @@ export class ShardKeeper {
     const host = this.#host;
     if (host === undefined) return;
     const end = this.#clock.monotonicMs() + flushMs;
-    host.handedOff();
+    this.#handoffMarks.write(host.store.opened());
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
     await host.store.close();
   }
@@ -66,6 +69,14 @@ export class ShardKeeper {
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
     this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
+  }
+
+  #markHandoffsLater(): void {
+    this.#clock.after(HANDOFF_MARKS_MS, () => {
+      if (this.#isClosed) return;
+      if (this.#host !== undefined) this.#handoffMarks.write(this.#host.store.opened());
+      this.#markHandoffsLater();
+    });
   }
 
   async #failed(error: Error): Promise<void> {

@@ -14,10 +14,15 @@
  *             delivered/USER  seq          seen/USER  seq                members' marks, small groups only
  *             head            derived: seq, createdAt, lastAt, dissolved | name
  *             member/USER     derived: role (1 admin), joined seq
+ *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
  *
  * Derived cells are what folding the entries up to a seq gives. They are written with a flush and never logged, so that a stream can be loaded
  * from its cells and the few entries after them.
  */
+
+/** Cells of the shard itself stand in a stream of this name; no address begins with `$`. */
+export const SHARD_STREAM = "$shard";
+export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
 
 const NUMBER_BYTES = 6;
 

@@ -2,7 +2,7 @@
 import { userAddress, type UserId } from "../domain/address.ts";
 import { StreamHandle, type Outcome, type ShardLog } from "../../storage/shard-log.ts";
 import { unknownFate } from "./settle-send.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 
 /** Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied. */
 export function writeRecord(log: ShardLog, encode: (log: ShardLog) => void, applied: () => void = () => {}): Promise<void> {
@@ -22,7 +22,7 @@ export function writeRecord(log: ShardLog, encode: (log: ShardLog) => void, appl
 
 /** Sets or clears (null) cells of a user, who need not exist yet, in one record. */
 export function writeUserCells(
-  host: ShardHost,
+  host: Shards,
   user: UserId,
   cells: [key: string, value: Uint8Array | null][],
 ): Promise<void> {

@@ -21,7 +21,7 @@ import type { Seq } from "../../storage/types.ts";
 import { writeRecord } from "./durable.ts";
 import type { GroupState } from "./group-state.ts";
 import { fanOut } from "./post-group.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
 const FIRST = 1 as Seq;
@@ -45,7 +45,7 @@ export function leftBy(detail: GroupChangeDetail): UserId[] {
 }
 
 /** Begins a group. The caller has made sure that nobody else is doing so. */
-export async function createGroup(host: ShardHost, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Promise<GroupState> {
+export async function createGroup(host: Shards, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Promise<GroupState> {
   const log = host.log(address);
   const handle = new StreamHandle(address, undefined);
   const json = changedJson(detail);
@@ -70,7 +70,7 @@ export async function createGroup(host: ShardHost, address: GroupAddress, epoch:
 }
 
 /** Appends a change. Resolves when it is durable. */
-export async function changeGroup(host: ShardHost, group: GroupState, detail: GroupChangeDetail): Promise<void> {
+export async function changeGroup(host: Shards, group: GroupState, detail: GroupChangeDetail): Promise<void> {
   const { log, address, epoch } = group;
   const seq = group.nextSeq;
   const json = changedJson(detail);
@@ -98,7 +98,7 @@ export async function changeGroup(host: ShardHost, group: GroupState, detail: Gr
   await written;
 }
 
-function mustLoad(host: ShardHost, user: UserId): UserState {
+function mustLoad(host: Shards, user: UserId): UserState {
   const state = host.users.get(user);
   if (state === undefined) throw new AppError("unknown_address", `${userAddress(user)}: there is no such user`);
   return state;

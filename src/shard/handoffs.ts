@@ -10,20 +10,16 @@ import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
 import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
-import { cellNumber } from "./cells.ts";
+import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
 import { take } from "./send-direct.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 
-/** A stream of the shard itself; no address begins with `$`. */
-const SHARD_STREAM = "$shard";
 const MARK = "handedOffThrough";
 const PAGE = 1000;
 
-export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
-
 /** Offers again what stands above the mark. Before anything new of the shard is handed over. @returns how many were offered */
-export function offerAgain(host: ShardHost, log: ShardLog): number {
+export function offerAgain(host: Shards, log: ShardLog): number {
   const mark = cellNumber(log.cell(SHARD_STREAM, MARK), 0) as Offset;
   let offered = 0;
   for (const { stream, fromSeq } of log.streamsSince(mark)) {
@@ -35,11 +31,18 @@ export function offerAgain(host: ShardHost, log: ShardLog): number {
   return offered;
 }
 
-/** Everything up to now is handed over. */
-export function markHandedOff(log: ShardLog): void {
-  log.begin();
-  log.putNumbers(new StreamHandle(SHARD_STREAM, undefined), MARK, log.durableThrough);
-  log.end(undefined);
+/** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */
+export class HandoffMarks {
+  readonly #written = new WeakMap<ShardLog, Offset>();
+
+  write(logs: Iterable<ShardLog>): void {
+    for (const log of logs) {
+      if (log.memtable.isEmpty || log.durableThrough === this.#written.get(log)) continue;
+      log.begin();
+      log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough);
+      log.end({ committed: () => void this.#written.set(log, log.durableThrough), failed: () => {} });
+    }
+  }
 }
 
 function* entriesFrom(log: ShardLog, stream: string, fromSeq: Seq): Iterable<StoredEntry> {
@@ -51,7 +54,7 @@ function* entriesFrom(log: ShardLog, stream: string, fromSeq: Seq): Iterable<Sto
   }
 }
 
-function offerSends(host: ShardHost, log: ShardLog, sender: UserAddress, fromSeq: Seq): number {
+function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: Seq): number {
   let offered = 0;
   const streamNo = log.head(sender)!.streamNo;
   for (const stored of entriesFrom(log, sender, fromSeq)) {
@@ -68,7 +71,7 @@ function offerSends(host: ShardHost, log: ShardLog, sender: UserAddress, fromSeq
   return offered;
 }
 
-function offerChanges(host: ShardHost, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
+function offerChanges(host: Shards, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
   const group = host.groups.get(address);
   let offered = 0;
   for (const stored of entriesFrom(log, address, fromSeq)) {
@@ -83,7 +86,7 @@ function offerChanges(host: ShardHost, log: ShardLog, address: GroupAddress, fro
   return offered;
 }
 
-function offer(host: ShardHost, user: UserId, group: GroupAddress, entry: Parameters<typeof takeMembership>[2]): void {
+function offer(host: Shards, user: UserId, group: GroupAddress, entry: Parameters<typeof takeMembership>[2]): void {
   const state = host.users.get(user);
   if (state !== undefined) takeMembership(state, group, entry);
 }

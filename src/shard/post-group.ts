@@ -11,11 +11,11 @@ import type { Seq } from "../../storage/types.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
 import { refuseAll, settle, unknownFate } from "./settle-send.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the author is a member. */
-export function postGroup(host: ShardHost, author: UserState, group: GroupState, request: SendRequest, reply: SendReply): void {
+export function postGroup(host: Shards, author: UserState, group: GroupState, request: SendRequest, reply: SendReply): void {
   author.recentRefs.note(request.ref, host.clock.now());
   const seq = group.nextSeq;
   group.nextSeq = (seq + 1) as Seq;
@@ -33,7 +33,7 @@ export function postGroup(host: ShardHost, author: UserState, group: GroupState,
 }
 
 class GroupPost implements Outcome, PendingSend {
-  readonly host: ShardHost;
+  readonly host: Shards;
   readonly author: UserState;
   readonly group: GroupState;
   readonly reply: SendReply;
@@ -45,7 +45,7 @@ class GroupPost implements Outcome, PendingSend {
   repeats: SendReply[] | undefined = undefined;
   id = "";
 
-  constructor(host: ShardHost, author: UserState, group: GroupState, request: SendRequest, reply: SendReply, seq: Seq) {
+  constructor(host: Shards, author: UserState, group: GroupState, request: SendRequest, reply: SendReply, seq: Seq) {
     this.host = host;
     this.author = author;
     this.group = group;
@@ -91,7 +91,7 @@ class RefNoted implements Outcome {
 }
 
 /** One frame to every session of every member, but those of `except`. */
-export function fanOut(host: ShardHost, group: GroupState, seq: Seq, frame: string, except?: UserId): void {
+export function fanOut(host: Shards, group: GroupState, seq: Seq, frame: string, except?: UserId): void {
   for (const member of group.members.keys()) {
     if (member === except) continue;
     const user = host.users.peek(member);

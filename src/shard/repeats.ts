@@ -9,20 +9,20 @@ import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
 /** True when the request is a repeat and has been, or will be, answered as one. */
-export function answeredAsRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
+export function answeredAsRepeat(host: Shards, sender: UserState, request: SendRequest, reply: SendReply): boolean {
   return mustLookUp(host, sender, request) && findRepeat(host, sender, request, reply);
 }
 
-function mustLookUp(host: ShardHost, sender: UserState, { ref, retry }: SendRequest): boolean {
+function mustLookUp(host: Shards, sender: UserState, { ref, retry }: SendRequest): boolean {
   if (retry || sender.recentRefs.mayRepeat(ref)) return true;
   return sender.refsUnknownUntil > 0 && host.clock.now() < sender.refsUnknownUntil;
 }
 
-function findRepeat(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): boolean {
+function findRepeat(host: Shards, sender: UserState, request: SendRequest, reply: SendReply): boolean {
   for (const pending of sender.pendingSends) {
     if (pending.ref !== request.ref) continue;
     if (pending.to === request.to && pending.text === request.text) (pending.repeats ??= []).push(reply);
@@ -40,14 +40,14 @@ function conflict(ref: string): AppError {
   return new AppError("ref_conflict", `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`);
 }
 
-function storedSend(host: ShardHost, sender: UserState, { ref, to }: SendRequest): Sent | undefined {
+function storedSend(host: Shards, sender: UserState, { ref, to }: SendRequest): Sent | undefined {
   const hit = sender.log.findKey(sender.address, ref);
   if (hit === undefined) return isGroup(to) ? postedBefore(host, sender, to, ref) : undefined;
   if (hit.value === null) return sentAt(host, sender, ref, hit.seq);
   return postedAt(host, Buffer.from(hit.value).toString("latin1") as GroupAddress, ref, hit.seq);
 }
 
-function sentAt(host: ShardHost, sender: UserState, ref: string, seq: Seq): Sent | undefined {
+function sentAt(host: Shards, sender: UserState, ref: string, seq: Seq): Sent | undefined {
   const [stored] = sender.log.readForward(sender.address, (seq - 1) as Seq, 1);
   if (stored === undefined || stored.seq !== seq) return undefined;
   const entry = readTimelineEntry(stored);
@@ -57,12 +57,12 @@ function sentAt(host: ShardHost, sender: UserState, ref: string, seq: Seq): Sent
 }
 
 /** The group's log knows its messages by author and ref: it decides when the author's own record of the ref was lost in a crash. */
-function postedBefore(host: ShardHost, sender: UserState, to: GroupAddress, ref: string): Sent | undefined {
+function postedBefore(host: Shards, sender: UserState, to: GroupAddress, ref: string): Sent | undefined {
   const hit: KeyHit | undefined = host.log(to).findKey(to, postedKey(sender.user, ref));
   return hit === undefined ? undefined : postedAt(host, to, ref, hit.seq);
 }
 
-function postedAt(host: ShardHost, group: GroupAddress, ref: string, seq: Seq): Sent | undefined {
+function postedAt(host: Shards, group: GroupAddress, ref: string, seq: Seq): Sent | undefined {
   const log = host.log(group);
   const [stored] = log.readForward(group, (seq - 1) as Seq, 1);
   const head = log.head(group);

@@ -12,12 +12,12 @@ import type { Outcome } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
-import type { ShardHost } from "./shard-host.ts";
+import type { Shards } from "./shards.ts";
 import { settle, refuseAll, unknownFate } from "./settle-send.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the receiver exists. */
-export function sendDirect(host: ShardHost, sender: UserState, receiver: UserState, request: SendRequest, reply: SendReply): void {
+export function sendDirect(host: Shards, sender: UserState, receiver: UserState, request: SendRequest, reply: SendReply): void {
   const sentAt = host.clock.now();
   sender.recentRefs.note(request.ref, sentAt);
   const seq = sender.nextSeq;
@@ -33,7 +33,7 @@ export function sendDirect(host: ShardHost, sender: UserState, receiver: UserSta
 }
 
 class DirectSend implements Outcome, PendingSend {
-  readonly host: ShardHost;
+  readonly host: Shards;
   readonly sender: UserState;
   readonly reply: SendReply;
   readonly ref: string;
@@ -45,7 +45,7 @@ class DirectSend implements Outcome, PendingSend {
   id = "";
   #textJson: string | undefined;
 
-  constructor(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq, sentAt: number) {
+  constructor(host: Shards, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq, sentAt: number) {
     this.host = host;
     this.sender = sender;
     this.reply = reply;
@@ -157,7 +157,7 @@ class DirectTake implements Outcome {
 }
 
 /** @throws AppError unknown_address */
-export function receiverOf(host: ShardHost, sender: UserState, to: Address): UserState {
+export function receiverOf(host: Shards, sender: UserState, to: Address): UserState {
   const receiver = to === sender.address ? sender : isGroup(to) ? undefined : host.userAt(to);
   if (receiver === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
   return receiver;

@@ -24,9 +24,10 @@ import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupState } from "./group-state.ts";
-import { markHandedOff, isShardStream } from "./handoffs.ts";
+import { isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
 import type { Session } from "./session.ts";
+import type { Shards } from "./shards.ts";
 import { StateTable } from "./state-table.ts";
 import { UserState } from "./user-state.ts";
 
@@ -35,7 +36,7 @@ export type ShardHostPorts = { clock: Clock; ids: MessageIds; limits: Limits; lo
 const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
 
-export class ShardHost {
+export class ShardHost implements Shards {
   readonly clock: Clock;
   readonly ids: MessageIds;
   readonly limits: Limits;
@@ -96,9 +97,8 @@ export class ShardHost {
     return this.users.get(nameOf(address) as UserId);
   }
 
-  /** Notes in every shard that changed that nothing is left to hand over. */
-  handedOff(): void {
-    for (const log of this.store.opened()) if (!log.memtable.isEmpty) markHandedOff(log);
+  schedule(): void {
+    this.store.schedule();
   }
 
   attach(session: Session): void {

@@ -1,28 +1,9 @@
-/** The WebSocket side of a node: what Bun calls, and what all sessions share. */
-import type { ServerWebSocket, WebSocketHandler } from "bun";
-import type { Clock } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Limits } from "../protocol/frames.ts";
-import type { Accounts } from "../service/types.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
-import type { OutboxFlusher } from "./outbox.ts";
+/** The WebSocket side of a node: what Bun calls. */
+import type { WebSocketHandler } from "bun";
+import type { SocketContext } from "./socket-context.ts";
 import { SocketSession } from "./socket-session.ts";
 
 export type SocketData = { session: SocketSession | undefined };
-export type SocketHandle = ServerWebSocket<SocketData>;
-
-export type SocketContext = {
-  host: () => ShardHost;
-  accounts: Accounts;
-  limits: Limits;
-  clock: Clock;
-  logger: Logger;
-  flusher: OutboxFlusher;
-  node: string;
-  heartbeatMs: number;
-  /** Bound of one socket's send queue, bytes. */
-  outboxBytesMax: number;
-};
 
 /** Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. */
 const PAYLOAD_BYTES_MAX = 1 << 20;

@@ -10,6 +10,7 @@
  * - While it catches up, live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in which it has reached all heads.
  * - Sends that come before `live` wait in a bounded inbox, so that `sent` continues the stream like every other entry.
  */
+import type { ServerWebSocket } from "bun";
 import { AppError } from "../base/errors.ts";
 import { unreachable } from "../base/assert.ts";
 import { isGroup, type Address, type DeviceId, type UserId } from "../domain/address.ts";
@@ -28,7 +29,7 @@ import type { Seq } from "../../storage/types.ts";
 import { decodeFrame } from "./decode-frame.ts";
 import { Outbox } from "./outbox.ts";
 import { RefusalCount } from "./refusal-count.ts";
-import type { SocketContext, SocketHandle } from "./socket-server.ts";
+import type { SocketContext } from "./socket-context.ts";
 
 const INBOX_FRAMES_MAX = 256;
 const CATCH_UP_FRAMES = 256;
@@ -41,7 +42,7 @@ const NO_DEVICE = "" as DeviceId;
 
 export class SocketSession implements Session, SendReply {
   readonly #context: SocketContext;
-  readonly #socket: SocketHandle;
+  readonly #socket: ServerWebSocket<unknown>;
   readonly #outbox: Outbox;
   readonly #refusals: RefusalCount;
   readonly #cancelHelloTimeout: () => void;
@@ -54,7 +55,7 @@ export class SocketSession implements Session, SendReply {
   user = NO_USER;
   device = NO_DEVICE;
 
-  constructor(socket: SocketHandle, context: SocketContext) {
+  constructor(socket: ServerWebSocket<unknown>, context: SocketContext) {
     this.#socket = socket;
     this.#context = context;
     this.#outbox = new Outbox(socket, context.flusher, context.outboxBytesMax, () => this.#tooSlow());

@@ -1,0 +1,202 @@
+/**
+ * Marks on their way to the log: each object gathers what coalesces, encodes one record just before a write, and tells whom it concerns when that
+ * record is durable. When the log fails nothing is told: the device says it again after it has come back with its cursor.
+ */
+import type { UserId } from "../domain/address.ts";
+import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
+import { receiptFrame } from "../protocol/encode.ts";
+import type { ReceiptKind } from "../protocol/frames.ts";
+import type { Outcome } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import type { ConversationState } from "./conversation-state.ts";
+import type { GroupState } from "./group-state.ts";
+import type { Shards } from "./shards.ts";
+import type { UserState } from "./user-state.ts";
+
+const AUTHORS_TOLD_MAX = 500;
+
+/** The other side's marks in one conversation of `user`. */
+export class PeerMark implements Outcome {
+  readonly #user: UserState;
+  readonly #conversation: ConversationState;
+  #delivered = 0 as Seq;
+  #deliveredMark = 0;
+  #seen = 0 as Seq;
+  #seenMark = 0;
+
+  constructor(user: UserState, conversation: ConversationState) {
+    this.#user = user;
+    this.#conversation = conversation;
+  }
+
+  encode(): void {
+    const user = this.#user;
+    const conversation = this.#conversation;
+    const { log, handle } = user;
+    conversation.isMarkPending = false;
+    log.begin();
+    if (conversation.deliveredPending > conversation.delivered) {
+      this.#delivered = conversation.deliveredPending;
+      this.#deliveredMark = ++user.markCountPending;
+      log.putNumbers(handle, conversation.deliveredKey, this.#delivered, this.#deliveredMark);
+    }
+    if (conversation.seenPending > conversation.seen) {
+      this.#seen = conversation.seenPending;
+      this.#seenMark = ++user.markCountPending;
+      log.putNumbers(handle, `seen/${conversation.address}`, this.#seen, this.#seenMark);
+    }
+    log.end(this);
+  }
+
+  committed(): void {
+    const user = this.#user;
+    const conversation = this.#conversation;
+    user.pendingMarks--;
+    if (this.#delivered > 0) {
+      conversation.delivered = this.#delivered;
+      conversation.deliveredMark = user.markCount = this.#deliveredMark;
+      this.#tell("delivered", this.#delivered, this.#deliveredMark);
+    }
+    if (this.#seen > 0) {
+      conversation.seen = this.#seen;
+      conversation.seenMark = user.markCount = this.#seenMark;
+      this.#tell("read", this.#seen, this.#seenMark);
+    }
+  }
+
+  failed(): void {}
+
+  #tell(kind: ReceiptKind, seq: Seq, mark: number): void {
+    const user = this.#user;
+    if (user.sessions.size === 0) return;
+    const { address } = this.#conversation;
+    const frame = receiptFrame(kind, address, address.slice(1), seq, mark);
+    for (const session of user.sessions) session.notice(frame, mark);
+  }
+}
+
+/** How far the user's devices have the timeline. */
+export class ReceivedMark implements Outcome {
+  readonly #user: UserState;
+  readonly #seq: Seq;
+
+  constructor(user: UserState) {
+    this.#user = user;
+    this.#seq = user.receivedPending;
+  }
+
+  encode(): void {
+    const user = this.#user;
+    user.isReceivedPending = false;
+    user.log.begin();
+    user.log.putNumbers(user.handle, "received", this.#seq);
+    user.log.end(this);
+  }
+
+  committed(): void {
+    this.#user.pendingMarks--;
+    this.#user.received = this.#seq;
+  }
+
+  failed(): void {}
+}
+
+/** The user's own marks in one conversation: what was read, and of a group what a device has got. */
+export class OwnMark implements Outcome {
+  readonly #user: UserState;
+  readonly #conversation: ConversationState;
+  read: Seq;
+  incomingRead: number;
+  got: Seq;
+
+  constructor(user: UserState, conversation: ConversationState) {
+    this.#user = user;
+    this.#conversation = conversation;
+    this.read = conversation.ownReadPending;
+    this.incomingRead = conversation.incomingReadPending;
+    this.got = conversation.gotPending;
+  }
+
+  encode(): void {
+    const conversation = this.#conversation;
+    const { log, handle } = this.#user;
+    const isRead = this.read > conversation.ownReadPending;
+    const isGot = this.got > conversation.gotPending;
+    if (!isRead && !isGot) {
+      this.#user.pendingMarks--;
+      return;
+    }
+    conversation.ownReadPending = this.read;
+    conversation.incomingReadPending = this.incomingRead;
+    conversation.gotPending = this.got;
+    log.begin();
+    if (isRead) log.putNumbers(handle, `read/${conversation.address}`, this.read, this.incomingRead);
+    if (isGot) log.putNumbers(handle, `got/${conversation.address}`, this.got);
+    log.end(this);
+  }
+
+  committed(): void {
+    const conversation = this.#conversation;
+    this.#user.pendingMarks--;
+    conversation.ownRead = this.read;
+    conversation.incomingRead = this.incomingRead;
+    conversation.got = this.got;
+  }
+
+  failed(): void {}
+}
+
+/** A member's marks in a small group's log, told to the authors of what they cover. */
+export class MemberMark implements Outcome {
+  readonly #host: Shards;
+  readonly #group: GroupState;
+  readonly #user: UserState;
+  #delivered = 0 as Seq;
+  #seen = 0 as Seq;
+
+  constructor(host: Shards, group: GroupState, user: UserState) {
+    this.#host = host;
+    this.#group = group;
+    this.#user = user;
+  }
+
+  encode(): void {
+    const { log, handle } = this.#group;
+    const { user } = this.#user;
+    const marks = this.#group.marksOf(user);
+    this.#delivered = marks.deliveredPending;
+    this.#seen = marks.seenPending;
+    log.begin();
+    if (this.#delivered > marks.delivered) log.putNumbers(handle, `delivered/${user}`, this.#delivered);
+    if (this.#seen > marks.seen) log.putNumbers(handle, `seen/${user}`, this.#seen);
+    log.end(this);
+  }
+
+  committed(): void {
+    const marks = this.#group.marksOf(this.#user.user);
+    this.#group.pendingMarks--;
+    const before = { ...marks };
+    marks.delivered = this.#delivered;
+    marks.seen = this.#seen;
+    if (this.#delivered > before.delivered) this.#tellAuthors("delivered", before.delivered, this.#delivered);
+    if (this.#seen > before.seen) this.#tellAuthors("read", before.seen, this.#seen);
+  }
+
+  failed(): void {}
+
+  #tellAuthors(kind: ReceiptKind, after: Seq, through: Seq): void {
+    const group = this.#group;
+    const reader = this.#user.user;
+    const newest = new Map<UserId, Seq>();
+    const from = Math.max(after, through - AUTHORS_TOLD_MAX) as Seq;
+    for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, AUTHORS_TOLD_MAX)) {
+      if (stored.seq > through) break;
+      const entry = readGroupEntry(stored);
+      if (entry.kind === "posted" && entry.author !== reader) newest.set(entry.author, stored.seq);
+    }
+    for (const [author, seq] of newest) {
+      const frame = receiptFrame(kind, group.address, reader, seq);
+      for (const session of this.#host.users.peek(author)?.sessions ?? []) session.notice(frame);
+    }
+  }
+}

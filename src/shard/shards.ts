@@ -1,0 +1,26 @@
+/**
+ * The shards that this node owns, as commands see them: users and groups by name, the log each lives in, and what the node lends to all.
+ * ShardHost is the one implementation; a cluster will put a second behind it, for users and groups that live elsewhere.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Address, GroupAddress, UserId } from "../domain/address.ts";
+import type { MessageIds } from "../domain/message-id.ts";
+import type { Limits } from "../protocol/frames.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import type { GroupState } from "./group-state.ts";
+import type { StateTable } from "./state-table.ts";
+import type { UserState } from "./user-state.ts";
+
+export type Shards = {
+  readonly clock: Clock;
+  readonly ids: MessageIds;
+  readonly limits: Limits;
+  readonly users: StateTable<UserId, UserState>;
+  readonly groups: StateTable<GroupAddress, GroupState>;
+  /** The log of the shard that an address lives in. */
+  log(address: Address): ShardLog;
+  /** The user behind `@name`. */
+  userAt(address: Address): UserState | undefined;
+  /** Asks for a write of the log soon, although no record was appended yet. */
+  schedule(): void;
+};
