@@ -47,6 +47,7 @@ export class Flusher {
   #drainTo: number | undefined;
   #failed: PendingFlush[] = [];
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
 
   constructor(limits: FlusherLimits, ports: FlusherPorts) {
     this.#limits = limits;
@@ -82,7 +83,7 @@ export class Flusher {
       this.#drainTo = undefined;
       return;
     }
-    while (this.#running.size < this.#limits.atOnce) {
+    while (!this.#isClosed && this.#running.size < this.#limits.atOnce) {
       const next = this.#oldest();
       if (!next) return;
       this.#start(next);
@@ -99,9 +100,12 @@ export class Flusher {
     }
   }
 
+  /** Waits for what runs; nothing is begun any more. What is not flushed stays in the log. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearTimeout(this.#retryTimer);
     await Promise.all(this.#running);
+    clearTimeout(this.#retryTimer);
   }
 
   #oldest(): ShardLog | undefined {
@@ -115,7 +119,7 @@ export class Flusher {
   }
 
   #start(log: ShardLog): void {
-    if (log.isFlushing || this.#retryTimer !== undefined) return;
+    if (this.#isClosed || log.isFlushing || this.#retryTimer !== undefined) return;
     const checkpoint = this.#ports.checkpoint(log);
     this.#run({ log, frozen: log.freeze(), checkpoint });
   }
@@ -152,6 +156,7 @@ export class Flusher {
   /** Until then nothing else starts: what stopped one flush (a full disk) would stop the others. */
   #retryLater(flush: PendingFlush): void {
     this.#failed.push(flush);
+    if (this.#isClosed) return;
     this.#retryTimer ??= setTimeout(() => {
       this.#retryTimer = undefined;
       const again = this.#failed;
@@ -171,5 +176,12 @@ function flushJob({ log, frozen, checkpoint }: PendingFlush): FlushJob {
   const streams = [...frozen.streams.values()].map(({ name, streamNo, headSeq }) => ({ name, streamNo, headSeq }));
   const { shard, term } = log;
   // Both buffers are transferred: a repeated flush needs its own.
-  return { shard, term, throughOffset: frozen.lastOffset, image: frozen.image(), checkpoint: checkpoint.slice(), streams };
+  return {
+    shard,
+    term,
+    throughOffset: frozen.lastOffset,
+    image: frozen.image(),
+    checkpoint: checkpoint.slice(),
+    streams,
+  };
 }

@@ -3,8 +3,9 @@
  *
  *     append → frame → write (O_DSYNC) → apply to the shard's memtable → owner told          … → flush → segments → log trimmed
  *
- * Recovery is storage/recovery.ts. When a write fails the store is finished: every waiting owner is told, nothing more is accepted, and the
- * caller closes it and opens it anew from what is on disk.
+ * Recovery is storage/recovery.ts. When a write fails the store is read only from then on: every waiting owner is told, nothing more is accepted, what
+ * was committed can still be read; the caller closes it and opens it anew from what is on disk. A store whose log cannot get a file because the disk
+ * is full opens read only, too. `hasRoom` tells when another try is worth it.
  */
 import { join } from "node:path";
 import type { LogFailedError } from "./errors.ts";
@@ -17,9 +18,12 @@ import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { walFileName } from "./wal/frame.ts";
 import { GroupCommit } from "./wal/group-commit.ts";
-import { WalFiles } from "./wal/wal-files.ts";
+import { hasRoom, PREPARED_NAME, WalFiles } from "./wal/wal-files.ts";
 
 const MIB = 1 << 20;
+const BACKLOG_BYTES_MAX = 16 * MIB;
+/** Zeros that must fit before a failed store is opened again. */
+const PROBE_BYTES = MIB;
 
 export type LogStoreOptions = {
   /** Data directory; the log goes to `wal/`, segments to `shards/`. */
@@ -32,6 +36,10 @@ export type LogStoreOptions = {
   /** Memtables of all shards together before flushing starts, bytes. Default 64 MiB. */
   memtableBytesMax?: number;
   segmentBytesMax?: number;
+  /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
+  markAfterMs?: number;
+  /** In place of SQLite and its worker, for tests of the log alone. */
+  segments?: SegmentStore;
 };
 
 export type LogStoreHooks = {
@@ -52,6 +60,8 @@ export class LogStore {
   readonly #commit: GroupCommit;
   readonly #flusher: Flusher;
   readonly #memtableBytesMax: number;
+  readonly #walFileBytes: number;
+  readonly #onFlushFailure: (error: unknown) => void;
   #oldestFileNo = 1;
   #isFailureTold = false;
   #recovery: Recovery | undefined;
@@ -59,7 +69,8 @@ export class LogStore {
   static async open(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
     const { directory, segmentBytesMax } = options;
     (options.files ?? realFileSystem).makeDirectory(join(directory, "wal"));
-    const segments = await openSegmentStore({ dir: directory, ...(segmentBytesMax ? { segmentBytesMax } : {}) });
+    const segments =
+      options.segments ?? openSegmentStore({ dir: directory, ...(segmentBytesMax ? { segmentBytesMax } : {}) });
     const store = new LogStore(options, hooks, segments);
     try {
       store.#recover();
@@ -76,7 +87,15 @@ export class LogStore {
     this.#files = options.files ?? realFileSystem;
     this.#directory = join(options.directory, "wal");
     this.#segments = segments;
-    this.#wal = new WalFiles({ directory: this.#directory, files: this.#files, fileBytesMax });
+    this.#walFileBytes = fileBytesMax;
+    this.#onFlushFailure = hooks.onFlushFailure;
+    // Marks that waited for room are written now.
+    this.#wal = new WalFiles({
+      directory: this.#directory,
+      files: this.#files,
+      fileBytesMax,
+      onRoom: () => this.#commit.schedule(),
+    });
     this.#flusher = new Flusher(
       {
         shardBytesMax: Math.max(this.#memtableBytesMax / 8, MIB),
@@ -93,15 +112,19 @@ export class LogStore {
         onFailure: hooks.onFlushFailure,
       },
     );
-    this.#commit = new GroupCommit(this.#wal, {
-      beforeWrite: hooks.beforeWrite,
+    const commitHooks = {
+      // Those records can wait in memory, the rest of the room is for what cannot.
+      beforeWrite: () => {
+        if (!this.#wal.isExhausted && this.#wal.failed === undefined) hooks.beforeWrite();
+      },
       afterCommit: () => {
         if (this.#wal.failed === undefined) return this.#flusher.check();
         if (this.#isFailureTold) return;
         this.#isFailureTold = true;
         hooks.onFailure(this.#wal.failed);
       },
-    });
+    };
+    this.#commit = new GroupCommit(this.#wal, commitHooks, { markAfterMs: options.markAfterMs ?? 1000 });
   }
 
   /** What recovery found when the store was opened. */
@@ -109,14 +132,18 @@ export class LogStore {
     return this.#recovery!;
   }
 
-  /** Set when a write failed: the store is finished. */
+  /** Set when a write failed, or no log file could be begun: the store is read only. */
   get failed(): LogFailedError | undefined {
     return this.#wal.failed;
   }
 
-  /** Bytes that wait for the log, and bytes in memory that wait for a flush, as a part of what is allowed: above 1 refuse new work. */
+  /**
+   * Above 1 refuse new work. It is the larger of: bytes that wait for the log, as a part of 16 MiB; bytes in memory that wait for a flush, as a part
+   * of four times `memtableBytesMax`. Infinite when there is no room for further log files, or the store is read only.
+   */
   get pressure(): number {
-    const backlog = this.#commit.backlogBytes / (16 * MIB);
+    if (this.#wal.failed !== undefined || this.#wal.isShort) return Number.POSITIVE_INFINITY;
+    const backlog = this.#commit.backlogBytes / BACKLOG_BYTES_MAX;
     return Math.max(backlog, this.#flusher.totalBytes / (4 * this.#memtableBytesMax));
   }
 
@@ -124,7 +151,9 @@ export class LogStore {
   shard(id: ShardId): ShardLog {
     let log = this.#shards.get(id);
     if (log === undefined) {
-      log = new ShardLog(id, this.#segments.extent(id), this.#commit, this.#segments, (changed, bytes) => this.#flusher.applied(changed, bytes));
+      log = new ShardLog(id, this.#segments.extent(id), this.#commit, this.#segments, (changed, bytes) =>
+        this.#flusher.applied(changed, bytes),
+      );
       this.#shards.set(id, log);
     }
     return log;
@@ -154,19 +183,76 @@ export class LogStore {
   /** Waits for what is being written, flushes nothing more, closes every file. */
   async close(): Promise<void> {
     await this.idle();
+    this.#commit.close();
     await this.#flusher.close();
     await this.#segments.close();
-    this.#wal.close();
+    await this.#wal.close();
+  }
+
+  /** Whether a store that failed has a chance when it is opened again: fills a little of the disk and lets it go. */
+  hasRoom(): Promise<boolean> {
+    const path = join(this.#directory, PREPARED_NAME);
+    if (!hasRoom(this.#files, this.#directory, Math.min(PROBE_BYTES, this.#walFileBytes)))
+      return Promise.resolve(false);
+    return new Promise((resolve) => {
+      this.#files.fillZeros(
+        path,
+        PROBE_BYTES,
+        () => false,
+        (error) => {
+          this.#tryRemove(path);
+          resolve(error === null);
+        },
+      );
+    });
   }
 
   #recover(): void {
-    const found = recoverLog({ directory: this.#directory, files: this.#files, shard: (id) => this.shard(id), recovered: (log, bytes) => this.#flusher.recovered(log, bytes) });
+    const found = recoverLog({
+      directory: this.#directory,
+      files: this.#files,
+      shard: (id) => this.shard(id),
+      recovered: (log, bytes) => this.#flusher.recovered(log, bytes),
+    });
     this.#recovery = found;
     this.#oldestFileNo = found.oldestFileNo;
-    this.#wal.open(found.newestFileNo + 1);
+    try {
+      this.#wal.open(found.newestFileNo + 1, found.chain);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.#wal.refuse(found.newestFileNo, error);
+    }
   }
 
+  /** Oldest first and each durably gone before the next: a crash must not leave a gap. What cannot be removed now is tried again at the next trim. */
   #trimBelow(fileNo: number): void {
-    for (; this.#oldestFileNo < fileNo; this.#oldestFileNo++) this.#files.remove(join(this.#directory, walFileName(this.#oldestFileNo)));
+    while (this.#oldestFileNo < fileNo) {
+      if (!this.#tryRemove(join(this.#directory, walFileName(this.#oldestFileNo)))) return;
+      this.#oldestFileNo++;
+    }
   }
+
+  #tryRemove(path: string): boolean {
+    try {
+      this.#files.remove(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") return this.#notRemoved(error);
+    }
+    try {
+      this.#files.syncDirectory(this.#directory);
+      return true;
+    } catch (error) {
+      return this.#notRemoved(error);
+    }
+  }
+
+  #notRemoved(error: unknown): false {
+    this.#onFlushFailure(error);
+    return false;
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOSPC" || code === "EDQUOT";
 }

@@ -3,9 +3,14 @@
  *
  * What a crash leaves, and what is done
  * - a torn tail in the last file: cut, durably, before a new file is begun;
+ * - a last frame that was read but may stand in the system's memory only: written again, durably, before anybody is shown what is in it (otherwise
+ *   a power cut after a killed process would take back what was shown);
+ * - a last file without records: removed, its number is free again;
  * - a prepared file that was never used: removed;
  * - records that a flush already brought to segments: skipped by offset;
- * - a missing offset, or a bad checksum that is no torn tail: `CorruptionError`, with file and place. Nothing is guessed.
+ * - a missing offset, a missing file, or a bad checksum that is no torn tail: `CorruptionError`, with file and place. Nothing is guessed.
+ *
+ * All of it can be done again: a crash in the middle leaves nothing new.
  */
 import { join } from "node:path";
 import { CorruptionError } from "./errors.ts";
@@ -13,7 +18,7 @@ import { readRecordHead } from "./record.ts";
 import type { ShardLog } from "./shard-log.ts";
 import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
-import { scanWalFile, walFileName, walFileNo } from "./wal/frame.ts";
+import { scanWalFile, walFileName, walFileNo, type WalFileScan } from "./wal/frame.ts";
 import { PREPARED_NAME } from "./wal/wal-files.ts";
 
 export type Recovery = {
@@ -22,6 +27,10 @@ export type Recovery = {
   bytes: number;
   /** Records that were applied: those above their shard's `flushedThrough`. */
   records: number;
+  /** Goes on in the head of the next file. */
+  chain: number;
+  /** Whether the log ended in a mark: it was closed, or had rested. */
+  isMarked: boolean;
   /** Bytes cut from the end of the last file. */
   tornBytes: number;
 };
@@ -40,7 +49,15 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
   const numbers = names.map(walFileNo).filter((number) => number !== undefined);
   numbers.sort((a, b) => a - b);
   const newestFileNo = numbers[numbers.length - 1] ?? 0;
-  const recovery: Recovery = { oldestFileNo: numbers[0] ?? 1, newestFileNo, bytes: 0, records: 0, tornBytes: 0 };
+  const recovery: Recovery = {
+    oldestFileNo: numbers[0] ?? 1,
+    newestFileNo,
+    bytes: 0,
+    records: 0,
+    chain: 0,
+    isMarked: true,
+    tornBytes: 0,
+  };
   numbers.forEach((number, index) => {
     if (number !== recovery.oldestFileNo + index) {
       throw new CorruptionError(directory, walFileName(recovery.oldestFileNo + index), "a log file is missing");
@@ -53,25 +70,54 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
 function recoverFile(ports: RecoveryPorts, fileNo: number, isLast: boolean, recovery: Recovery): void {
   const path = join(ports.directory, walFileName(fileNo));
   const bytes = ports.files.read(path);
-  const scan = scanWalFile(path, bytes, fileNo, isLast, (from, to) => {
-    for (let at = from; at < to; ) at = recoverRecord(ports, path, bytes, at, fileNo, recovery);
+  // Of what stood before the oldest file nothing is known, once files were trimmed.
+  const chain = fileNo > recovery.oldestFileNo ? recovery.chain : fileNo === 1 ? 0 : undefined;
+  const scan = scanWalFile(path, bytes, { fileNo, isLast, chain }, (from, to) => {
+    for (let at = from; at < to;) at = recoverRecord(ports, path, bytes, at, fileNo, recovery);
   });
   recovery.bytes += scan.wholeBytes;
-  if (!scan.torn) return;
-  recovery.tornBytes = bytes.length - scan.wholeBytes;
-  if (scan.wholeBytes > 0) return ports.files.truncate(path, scan.wholeBytes);
-  // The crash came while the file was begun: it holds nothing, and its number is free again.
-  ports.files.remove(path);
-  ports.files.syncDirectory(ports.directory);
+  if (isLast && scan.torn) recovery.tornBytes = bytes.length - scan.wholeBytes;
+  if (isLast && scan.frames === 0) return dropEmpty(ports, path, fileNo, recovery);
+  recovery.chain = scan.chain;
+  recovery.isMarked = scan.isMarked;
+  if (isLast) mendEnd(ports.files, path, bytes, scan);
+}
+
+/** It was begun and holds nothing. */
+function dropEmpty({ files, directory }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
+  files.remove(path);
+  files.syncDirectory(directory);
   recovery.newestFileNo = fileNo - 1;
 }
 
-function recoverRecord(ports: RecoveryPorts, path: string, bytes: Buffer, at: number, fileNo: number, recovery: Recovery): number {
+function mendEnd(files: FileSystem, path: string, bytes: Buffer, scan: WalFileScan): void {
+  if (scan.torn) files.truncate(path, scan.wholeBytes);
+  if (scan.isMarked || scan.lastFrameAt === undefined) return;
+  const file = files.openDurable(path, false);
+  try {
+    files.writeNow(file, bytes.subarray(scan.lastFrameAt, scan.wholeBytes), scan.lastFrameAt);
+  } finally {
+    files.close(file);
+  }
+}
+
+function recoverRecord(
+  ports: RecoveryPorts,
+  path: string,
+  bytes: Buffer,
+  at: number,
+  fileNo: number,
+  recovery: Recovery,
+): number {
   const { shard, offset, opsAt, end } = readRecordHead(bytes, at);
   const log = ports.shard(shard);
   const before = log.durableThrough;
   if (!log.recover(offset, bytes, at, opsAt, end, fileNo)) {
-    throw new CorruptionError(path, `byte ${at}`, `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`);
+    throw new CorruptionError(
+      path,
+      `byte ${at}`,
+      `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`,
+    );
   }
   if (log.durableThrough > before) {
     recovery.records++;

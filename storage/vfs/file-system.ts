@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  statfsSync,
   unlinkSync,
   write,
   writeSync,
@@ -39,20 +40,15 @@ export type FileSystem = {
   truncate(path: string, length: number): void;
   /** Makes names created, renamed or removed in a directory durable. */
   syncDirectory(path: string): void;
+  /** Bytes that the file system of a directory has left; quotas may leave less. */
+  freeBytes(path: string): number;
   /** Writes a file of `length` zeros, durable, without blocking the caller; `stopped` is asked between steps. */
   fillZeros(path: string, length: number, stopped: () => boolean, done: Done): void;
 };
 
 const ZEROS_STEP = 1 << 20;
 
-function writeAll(
-  file: number,
-  bytes: Buffer,
-  from: number,
-  to: number,
-  position: number,
-  done: Done,
-): void {
+function writeAll(file: number, bytes: Buffer, from: number, to: number, position: number, done: Done): void {
   write(file, bytes, from, to - from, position, (error, written) => {
     if (error) return done(error);
     if (written === to - from) return done(null);
@@ -81,10 +77,14 @@ export const realFileSystem: FileSystem = {
   list: (path) => readdirSync(path),
   read: (path) => readFileSync(path),
   openDurable: (path, create) =>
-    openSync(path, constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0), 0o600) as FileHandle,
+    openSync(
+      path,
+      constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0),
+      0o600,
+    ) as FileHandle,
   write: writeAll,
   writeNow(file, bytes, position) {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, position + at);
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, position + at);
   },
   close: (file) => closeSync(file),
   rename: (from, to) => renameSync(from, to),
@@ -105,6 +105,10 @@ export const realFileSystem: FileSystem = {
     } finally {
       closeSync(file);
     }
+  },
+  freeBytes(path) {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
   },
   fillZeros,
 };

@@ -1,24 +1,30 @@
 /**
- * The write-ahead log on disk.
+ * The write-ahead log on disk, drawn.
  *
- *     file     head | frame… | zeros (room prepared ahead)
- *     head     "PARLEYWL" | u32 version | u32 file number | u32 crc of the 16 bytes before
- *     frame    u32 magic | u32 body bytes | u32 file number | u32 crc of the body and the 8 bytes before | body
- *     body     record… (storage/record.ts)
+ *     file     head | frame… | mark? | zeros (room prepared ahead)
+ *     head     "PARLEYWL" | u32 version | u32 file number | u32 chain | u32 crc of the 20 bytes before
+ *     frame    u32 magic | u32 body bytes | u32 file number | u32 chain | u32 crc of the body | u32 crc of the 20 bytes before | body
+ *     body     record… (storage/record.ts); none in a *mark*
  *
- * One frame is one group commit: it is there whole or not at all. Checksums are CRC-32 (IEEE): it is native in the runtime and finds what
- * CRC32C finds. Integers little-endian.
+ * One frame is one group commit: it is there whole or not at all. `chain` is the last checksum of the head before: of the frame before, of the
+ * file head for a file's first frame, of the last frame of the file before for a file head (0 in file 1). So a frame says that the one before it
+ * was durable, since one write is under way at a time, and what it was. A mark says the same when no frame follows.
  *
- * After a crash the last file may end in a part of a frame (a *torn tail*): nothing of it was acknowledged, it is cut. A bad frame with a
- * good frame behind it was whole once: that is corruption.
+ * Integers little-endian. Checksums are CRC-32 (IEEE). The magic holds bytes that no UTF-8 text has: nobody can send a frame in a message.
+ * What can be told apart, and what cannot: storage/wal/README.md.
  */
 import { CorruptionError, FormatError } from "../errors.ts";
+import { isOneBitAway } from "./one-bit.ts";
 
 export const WAL_VERSION = 1;
-export const FILE_HEAD_BYTES = 20;
-export const FRAME_HEAD_BYTES = 16;
+export const FILE_HEAD_BYTES = 24;
+export const FRAME_HEAD_BYTES = 24;
+const HEAD_CRC_AT = 20;
 const FILE_MAGIC = Buffer.from("PARLEYWL", "latin1");
-const FRAME_MAGIC = 0x4d524650;
+const FRAME_MAGIC_BYTES = Buffer.from([0xff, 0x50, 0x46, 0xfe]);
+const FRAME_MAGIC = FRAME_MAGIC_BYTES.readUInt32LE(0);
+/** More is no frame, but a length that was hit. */
+const BODY_BYTES_MAX = 1 << 30;
 
 export const walFileName = (fileNo: number): string => `${String(fileNo).padStart(10, "0")}.wal`;
 
@@ -27,94 +33,177 @@ export function walFileNo(name: string): number | undefined {
   return /^\d{10}\.wal$/.test(name) ? Number(name.slice(0, 10)) : undefined;
 }
 
-export function fileHead(fileNo: number): Buffer {
+export function fileHead(fileNo: number, chain: number): Buffer {
   const head = Buffer.alloc(FILE_HEAD_BYTES);
   FILE_MAGIC.copy(head);
   head.writeUInt32LE(WAL_VERSION, 8);
   head.writeUInt32LE(fileNo, 12);
-  head.writeUInt32LE(Bun.hash.crc32(head.subarray(0, 16)), 16);
+  head.writeUInt32LE(chain, 16);
+  head.writeUInt32LE(headCrc(head, 0), HEAD_CRC_AT);
   return head;
 }
 
+/** The chain that goes on behind the head, of a file or a frame, at `at`. */
+export const chainAfter = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at + HEAD_CRC_AT);
+
 /** Fills in the head of the frame that is `bytes[0, length)`, head included. */
-export function sealFrame(bytes: Buffer, length: number, fileNo: number): void {
+export function sealFrame(bytes: Buffer, length: number, fileNo: number, chain: number): void {
   bytes.writeUInt32LE(FRAME_MAGIC, 0);
   bytes.writeUInt32LE(length - FRAME_HEAD_BYTES, 4);
   bytes.writeUInt32LE(fileNo, 8);
-  bytes.writeUInt32LE(frameCrc(bytes, 0, length), 12);
+  bytes.writeUInt32LE(chain, 12);
+  bytes.writeUInt32LE(bodyCrc(bytes, 0, length), 16);
+  bytes.writeUInt32LE(headCrc(bytes, 0), HEAD_CRC_AT);
 }
 
-function frameCrc(bytes: Buffer, from: number, to: number): number {
-  const seed = Bun.hash.crc32(bytes.subarray(from + 4, from + 12));
-  return Bun.hash.crc32(bytes.subarray(from + FRAME_HEAD_BYTES, to), seed);
+const headCrc = (bytes: Buffer, at: number): number => Bun.hash.crc32(bytes.subarray(at, at + HEAD_CRC_AT));
+const bodyCrc = (bytes: Buffer, at: number, end: number): number =>
+  Bun.hash.crc32(bytes.subarray(at + FRAME_HEAD_BYTES, end));
+
+/** Where a frame stands in the log. `chain` undefined: any. */
+type Place = { fileNo: number; chain: number | undefined };
+
+/** End of the frame whose head at `at` is whole, undefined when the head is not, or the frame ends behind the file. */
+function endByHead(bytes: Buffer, at: number, { fileNo, chain }: Place): number | undefined {
+  if (at + FRAME_HEAD_BYTES > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
+  if (bytes.readUInt32LE(at + HEAD_CRC_AT) !== headCrc(bytes, at)) return undefined;
+  if (bytes.readUInt32LE(at + 8) !== fileNo || (chain !== undefined && bytes.readUInt32LE(at + 12) !== chain))
+    return undefined;
+  const bodyBytes = bytes.readUInt32LE(at + 4);
+  const end = at + FRAME_HEAD_BYTES + bodyBytes;
+  return bodyBytes <= BODY_BYTES_MAX && end <= bytes.length ? end : undefined;
 }
 
 /** End of the whole, checked frame at `at`, or undefined. */
-function frameEnd(bytes: Buffer, at: number, fileNo: number): number | undefined {
-  if (at + FRAME_HEAD_BYTES > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
-  const end = at + FRAME_HEAD_BYTES + bytes.readUInt32LE(at + 4);
-  if (end > bytes.length || bytes.readUInt32LE(at + 8) !== fileNo) return undefined;
-  return bytes.readUInt32LE(at + 12) === frameCrc(bytes, at, end) ? end : undefined;
+function frameEnd(bytes: Buffer, at: number, place: Place): number | undefined {
+  const end = endByHead(bytes, at, place);
+  return end !== undefined && bytes.readUInt32LE(at + 16) === bodyCrc(bytes, at, end) ? end : undefined;
 }
 
-const isZero = (bytes: Buffer, from: number): boolean => {
+function isZero(bytes: Buffer, from: number): boolean {
   for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false;
   return true;
-};
+}
 
-/** Whether a whole frame stands anywhere after `from`. */
-function goodFrameAfter(bytes: Buffer, from: number, fileNo: number): boolean {
-  const magic = Buffer.alloc(4);
-  magic.writeUInt32LE(FRAME_MAGIC);
-  for (let at = bytes.indexOf(magic, from); at >= 0; at = bytes.indexOf(magic, at + 1)) {
-    if (frameEnd(bytes, at, fileNo) !== undefined) return true;
+/** Whether a whole frame stands anywhere from `from` on. */
+function isFrameAfter(bytes: Buffer, from: number, fileNo: number): boolean {
+  for (let at = bytes.indexOf(FRAME_MAGIC_BYTES, from); at >= 0; at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)) {
+    if (frameEnd(bytes, at, { fileNo, chain: undefined }) !== undefined) return true;
   }
   return false;
 }
 
+/** Whether turning one bit back makes the frame at `at` whole. A write that was cut short is never that near to the whole. */
+function isWholeButForOneBit(bytes: Buffer, at: number, place: Place): boolean {
+  const end = endByHead(bytes, at, place);
+  if (end !== undefined) return isOneBitAway(bytes.subarray(at + FRAME_HEAD_BYTES, end), bytes.readUInt32LE(at + 16));
+  const headEnd = Math.min(at + FRAME_HEAD_BYTES, bytes.length);
+  for (let bit = at * 8; bit < headEnd * 8; bit++) {
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
+    const isWhole = frameEnd(bytes, at, place) !== undefined;
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
+    if (isWhole) return true;
+  }
+  return false;
+}
+
+export type WalFilePlace = {
+  fileNo: number;
+  /** Only the last file of the log may end in a torn tail. */
+  isLast: boolean;
+  /** Chain behind the file before; undefined for the oldest that is left, of which nobody knows. */
+  chain: number | undefined;
+};
+
 export type WalFileScan = {
-  /** Bytes of head and whole frames. */
+  /** Bytes of head and whole frames. 0 when not even the head is whole: the file was never used. */
   wholeBytes: number;
   /** Whether something that is not zeros follows them: a torn tail. */
   torn: boolean;
+  /** Frames with records. */
+  frames: number;
+  /** Where the last whole frame begins, a mark included; undefined when there is none. */
+  lastFrameAt: number | undefined;
+  /** The last whole frame is a mark: the one before it is known to have been durable. */
+  isMarked: boolean;
+  /** For the head of the file that follows. */
+  chain: number;
 };
 
 /**
  * Walks the frames of one file, calling `frame` with each body's bounds.
- * @param isLast only the last file of the log may end in a torn tail.
- * @throws CorruptionError for anything else that fails its check; FormatError for a newer version.
+ * @throws CorruptionError for anything that fails its check and is no torn tail; FormatError for a newer version.
  */
 export function scanWalFile(
   file: string,
   bytes: Buffer,
-  fileNo: number,
-  isLast: boolean,
+  place: WalFilePlace,
   frame: (from: number, to: number) => void,
 ): WalFileScan {
-  if (!checkHead(file, bytes, fileNo, isLast)) return { wholeBytes: 0, torn: true };
+  const { fileNo, isLast } = place;
+  const scan: WalFileScan = {
+    wholeBytes: 0,
+    torn: true,
+    frames: 0,
+    lastFrameAt: undefined,
+    isMarked: false,
+    chain: place.chain ?? 0,
+  };
+  if (!checkFileHead(file, bytes, place)) return scan;
+  scan.chain = chainAfter(bytes, 0);
   let at = FILE_HEAD_BYTES;
-  for (;;) {
-    const end = frameEnd(bytes, at, fileNo);
-    if (end === undefined) break;
-    frame(at + FRAME_HEAD_BYTES, end);
+  for (
+    let end = frameEnd(bytes, at, { fileNo, chain: scan.chain });
+    end !== undefined;
+    end = frameEnd(bytes, at, { fileNo, chain: scan.chain })
+  ) {
+    scan.isMarked = end === at + FRAME_HEAD_BYTES;
+    if (!scan.isMarked) {
+      frame(at + FRAME_HEAD_BYTES, end);
+      scan.frames++;
+    }
+    scan.lastFrameAt = at;
+    scan.chain = chainAfter(bytes, at);
     at = end;
   }
-  if (isZero(bytes, at)) return { wholeBytes: at, torn: false };
-  if (!isLast) throw new CorruptionError(file, `byte ${at}`, "a frame fails its checksum in a file that is not the last");
-  if (goodFrameAfter(bytes, at + 1, fileNo)) throw new CorruptionError(file, `byte ${at}`, "a frame fails its checksum and whole frames follow");
-  return { wholeBytes: at, torn: true };
+  scan.wholeBytes = at;
+  scan.torn = !isZero(bytes, at);
+  if (scan.torn) refuseDamage(file, bytes, at, fileNo, isLast, scan.chain);
+  return scan;
+}
+
+/** @throws CorruptionError when what stands at `at` was a whole frame once, as far as can be told */
+function refuseDamage(file: string, bytes: Buffer, at: number, fileNo: number, isLast: boolean, chain: number): void {
+  const place = `byte ${at}`;
+  if (!isLast) throw new CorruptionError(file, place, "a frame fails its checksum in a file that is not the last");
+  const end = endByHead(bytes, at, { fileNo, chain });
+  const isFollowed =
+    end === undefined
+      ? isFrameAfter(bytes, at + 1, fileNo)
+      : endByHead(bytes, end, { fileNo, chain: chainAfter(bytes, at) }) !== undefined;
+  if (isFollowed) throw new CorruptionError(file, place, "a frame fails its checksum and whole frames follow");
+  if (isWholeButForOneBit(bytes, at, { fileNo, chain }))
+    throw new CorruptionError(file, place, "one bit of the last frame is not what it was");
 }
 
 /** False for a last file whose head was not yet written whole. */
-function checkHead(file: string, bytes: Buffer, fileNo: number, isLast: boolean): boolean {
+function checkFileHead(file: string, bytes: Buffer, { fileNo, isLast, chain }: WalFilePlace): boolean {
   const head = bytes.subarray(0, FILE_HEAD_BYTES);
-  const isWhole = head.length === FILE_HEAD_BYTES && head.readUInt32LE(16) === Bun.hash.crc32(head.subarray(0, 16));
+  const isWhole = head.length === FILE_HEAD_BYTES && head.readUInt32LE(HEAD_CRC_AT) === headCrc(head, 0);
   if (!isWhole || !head.subarray(0, 8).equals(FILE_MAGIC)) {
-    if (isLast && !goodFrameAfter(bytes, 0, fileNo)) return false;
+    if (isLast && !isFrameAfter(bytes, 0, fileNo)) return false;
     throw new CorruptionError(file, "byte 0", "the file head fails its checksum");
   }
   const version = head.readUInt32LE(8);
   if (version > WAL_VERSION) throw new FormatError(file, version, WAL_VERSION);
-  if (head.readUInt32LE(12) !== fileNo) throw new CorruptionError(file, "byte 12", `the file says it is number ${head.readUInt32LE(12)}`);
+  if (head.readUInt32LE(12) !== fileNo)
+    throw new CorruptionError(file, "byte 12", `the file says it is number ${head.readUInt32LE(12)}`);
+  if (chain !== undefined && head.readUInt32LE(16) !== chain) {
+    throw new CorruptionError(
+      file,
+      "byte 16",
+      "the file does not continue the one before it, whose end is missing or changed",
+    );
+  }
   return true;
 }

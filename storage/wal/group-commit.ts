@@ -5,6 +5,8 @@
  * no timer. Owners are told in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
  * present and later, is told of the failure.
  *
+ * When nothing was written for a while after a frame, a mark follows it: no later frame says yet that it was durable, so the mark does (frame.ts).
+ *
  * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
  */
 import { ByteWriter } from "../record.ts";
@@ -23,6 +25,11 @@ const KEPT_BYTES_MAX = 4 << 20;
 export type Commit = {
   committed(bytes: Buffer, fileNo: number): void;
   failed(error: LogFailedError): void;
+};
+
+export type GroupCommitOptions = {
+  /** A log that rests this long gets a mark. 0: never. */
+  markAfterMs: number;
 };
 
 export type GroupCommitHooks = {
@@ -45,8 +52,11 @@ export class GroupCommit {
   #isWanted = false;
   #scheduled = false;
   #idleWaiters: (() => void)[] = [];
+  readonly #markAfterMs: number;
+  #markTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(files: WalFiles, hooks: GroupCommitHooks) {
+  constructor(files: WalFiles, hooks: GroupCommitHooks, { markAfterMs }: GroupCommitOptions) {
+    this.#markAfterMs = markAfterMs;
     this.#files = files;
     this.#hooks = hooks;
   }
@@ -76,6 +86,12 @@ export class GroupCommit {
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
+  /** No marks any more; the files get their last one when they are closed. */
+  close(): void {
+    clearTimeout(this.#markTimer);
+    this.#markTimer = undefined;
+  }
+
   readonly #writeNext = (): void => {
     this.#scheduled = false;
     this.#writing = true;
@@ -102,7 +118,30 @@ export class GroupCommit {
     if (bytes.length <= KEPT_BYTES_MAX) this.#spare = bytes;
     this.#hooks.afterCommit();
     if (this.#isWanted) this.schedule();
-    else this.#tellIdle();
+    else this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#markAfterMs > 0 && this.#markTimer === undefined && !this.#files.isMarked) this.#markLater();
+    this.#tellIdle();
+  }
+
+  /** One timer at a time, and none per frame: it looks whether the log has rested since it was set. */
+  #markLater(): void {
+    const { position, fileNo } = this.#files;
+    this.#markTimer = setTimeout(() => {
+      this.#markTimer = undefined;
+      if (this.#writing || this.#scheduled || this.#files.isMarked || this.#files.failed !== undefined) return;
+      if (this.#files.position !== position || this.#files.fileNo !== fileNo) return this.#markLater();
+      this.#writing = true;
+      this.#files.mark(() => {
+        this.#writing = false;
+        this.#hooks.afterCommit();
+        if (this.#isWanted) this.schedule();
+        else this.#tellIdle();
+      });
+    }, this.#markAfterMs);
+    this.#markTimer.unref();
   }
 
   #tellIdle(): void {

@@ -1,45 +1,71 @@
 /**
- * The files of one node's write-ahead log: appends frames, rotates by size, prepares the next file ahead, trims from the front.
+ * The files of one node's write-ahead log: appends frames, rotates by size, prepares the next file ahead.
  *
- * Not here: what is in a frame, and when to write one (group-commit.ts).
+ * Not here: what is in a frame, when to write one (group-commit.ts), which files are still needed.
  *
  * Invariants
  * - One write is under way at a time, so a crash tears at most the last frame of the last file.
- * - A file gets its final name, durably, before the first frame is written to it.
- * - A prepared file (`*.wal.next`) is nothing to recovery: it is removed.
+ * - A file gets its final name, durably, before the first frame is written to it, and the file before it is complete by then.
+ * - A prepared file is nothing to recovery: it is removed.
  * - After a failed write nothing is written ever again (`failed`): what is on disk is known only by reading it.
+ *
+ * A full disk shows first where it hurts nobody: the next file cannot be prepared. Frames go on into the room of the file that is being written, and
+ * `isShort` says early that new work should be refused; preparing is tried again every second.
  */
 import { join } from "node:path";
 import { LogFailedError } from "../errors.ts";
 import type { FileHandle, FileSystem } from "../vfs/file-system.ts";
-import { FILE_HEAD_BYTES, fileHead, sealFrame, walFileName } from "./frame.ts";
+import { chainAfter, FILE_HEAD_BYTES, fileHead, FRAME_HEAD_BYTES, sealFrame, walFileName } from "./frame.ts";
 
-type PreparedState = "none" | "filling" | "ready";
+export const PREPARED_NAME = "prepared.next";
+const UNPREPARED_BYTES_MAX = 64 << 10;
+const PREPARE_AGAIN_MS = 1000;
 
 export type WalFilesOptions = {
   directory: string;
   files: FileSystem;
   /** Size at which a file is left for the next, bytes. */
   fileBytesMax: number;
+  /** Called when there is room again after `isShort`. */
+  onRoom?: () => void;
 };
+
+type Preparation = "none" | "filling" | "ready";
 
 export class WalFiles {
   readonly #options: WalFilesOptions;
   #file: FileHandle | undefined;
   #fileNo = 0;
+  /** Where the next frame goes. */
   #position = FILE_HEAD_BYTES;
-  #prepared: PreparedState = "none";
+  #chain = 0;
+  #isMarked = true;
+  /** Whether the file being written has its room already. */
+  #isPrepared = false;
+  #next: Preparation = "none";
+  #isNextRefused = false;
+  #prepareTimer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  #onFilled: (() => void) | undefined;
   #failed: LogFailedError | undefined;
 
   constructor(options: WalFilesOptions) {
     this.#options = options;
   }
 
-  /** Begins the log's next file. After recovery only: until then the torn file must stay the last. */
-  open(fileNo: number): void {
-    this.#file = this.#create(fileNo);
+  /**
+   * Begins the log's next file. After recovery only: until then the torn file must stay the last.
+   * @throws when the file cannot be made; the log then stays without one, see `refuse`.
+   */
+  open(fileNo: number, chain: number): void {
+    this.#chain = chain;
+    this.#begin(fileNo, this.#create(fileNo), false);
+  }
+
+  /** There is no file to write to: everything is refused, as after a failed write. */
+  refuse(fileNo: number, error: unknown): void {
     this.#fileNo = fileNo;
+    this.#fail(error);
   }
 
   get fileNo(): number {
@@ -50,77 +76,188 @@ export class WalFiles {
     return this.#failed;
   }
 
+  /** Whether it is known without a further frame that the last one was durable. */
+  get isMarked(): boolean {
+    return this.#isMarked;
+  }
+
+  /** Counts everything that was written to this file; for telling whether something was written since. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** There is no room for a next file, and half of this one is used: new work should be refused, so that what is under way finds room. */
+  get isShort(): boolean {
+    return this.#isNextRefused && this.#room() < this.#options.fileBytesMax / 2;
+  }
+
+  /** Next to nothing is left: only what must be written may be. */
+  get isExhausted(): boolean {
+    return this.#isNextRefused && this.#room() < this.#options.fileBytesMax / 8;
+  }
+
   /** Seals the frame in `bytes[0, length)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
   append(bytes: Buffer, length: number, done: (error: LogFailedError | null) => void): void {
     if (this.#failed) return done(this.#failed);
     try {
-      if (this.#position + length > this.#options.fileBytesMax && this.#position > FILE_HEAD_BYTES) this.#rotate();
+      if (this.#mustRotate(length)) this.#rotate();
     } catch (error) {
       return done(this.#fail(error));
     }
-    sealFrame(bytes, length, this.#fileNo);
+    const at = this.#seal(bytes, length);
+    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => done(error ? this.#fail(error) : null));
+    if (this.#mustPrepare()) this.#prepareNext();
+  }
+
+  /** Writes a mark: whoever reads the log later knows that everything before it was durable. */
+  mark(done: (error: LogFailedError | null) => void): void {
+    this.append(Buffer.alloc(FRAME_HEAD_BYTES), FRAME_HEAD_BYTES, done);
+  }
+
+  /** With a mark, unless the log has failed. Nothing is being written any more; a file that is being prepared is waited for. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#prepareTimer);
+    if (this.#next === "filling") await new Promise<void>((resolve) => (this.#onFilled = resolve));
+    if (this.#next !== "none") this.#dropPrepared();
+    if (this.#file === undefined) return;
+    try {
+      if (this.#failed === undefined && !this.#isMarked) this.#markNow();
+    } finally {
+      this.#options.files.close(this.#file);
+      this.#file = undefined;
+    }
+  }
+
+  #seal(bytes: Buffer, length: number): number {
+    sealFrame(bytes, length, this.#fileNo, this.#chain);
+    this.#chain = chainAfter(bytes, 0);
+    this.#isMarked = length === FRAME_HEAD_BYTES;
     const at = this.#position;
     this.#position += length;
-    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => done(error ? this.#fail(error) : null));
-    if (this.#prepared === "none" && this.#position > this.#options.fileBytesMax / 2) this.#prepareNext();
+    return at;
   }
 
-  /** Removes whole files; the one being written stays. */
-  remove(fileNo: number): void {
-    if (fileNo >= this.#fileNo) return;
-    this.#options.files.remove(join(this.#options.directory, walFileName(fileNo)));
-  }
-
-  close(): void {
-    this.#closed = true;
-    if (this.#file !== undefined) this.#options.files.close(this.#file);
-    this.#file = undefined;
+  #markNow(): void {
+    const bytes = Buffer.alloc(FRAME_HEAD_BYTES);
+    const at = this.#seal(bytes, bytes.length);
+    this.#options.files.writeNow(this.#file!, bytes, at);
   }
 
   #fail(error: unknown): LogFailedError {
     this.#failed ??= new LogFailedError(error);
+    clearTimeout(this.#prepareTimer);
     return this.#failed;
   }
 
+  // ---- rotation
+
+  /** A file without room of its own is left as soon as there is a better one. */
+  #mustRotate(length: number): boolean {
+    if (this.#position <= FILE_HEAD_BYTES) return false;
+    if (!this.#isPrepared && this.#next === "ready") return true;
+    return this.#position + length > this.#options.fileBytesMax;
+  }
+
   #rotate(): void {
-    const next = this.#fileNo + 1;
-    const file = this.#prepared === "ready" ? this.#adopt(next) : this.#create(next);
+    const fileNo = this.#fileNo + 1;
+    const isPrepared = this.#next === "ready";
+    const file = isPrepared ? this.#adopt(fileNo) : this.#create(fileNo);
     this.#options.files.close(this.#file!);
+    if (isPrepared) this.#next = "none";
+    this.#begin(fileNo, file, isPrepared);
+  }
+
+  #begin(fileNo: number, file: FileHandle, isPrepared: boolean): void {
     this.#file = file;
-    this.#fileNo = next;
+    this.#fileNo = fileNo;
     this.#position = FILE_HEAD_BYTES;
-    if (this.#prepared === "ready") this.#prepared = "none";
+    this.#isMarked = true;
+    this.#isPrepared = isPrepared;
   }
 
   #create(fileNo: number): FileHandle {
-    const { files, directory } = this.#options;
-    const file = files.openDurable(join(directory, walFileName(fileNo)), true);
-    files.writeNow(file, fileHead(fileNo), 0);
-    files.syncDirectory(directory);
-    return file;
+    const path = join(this.#options.directory, walFileName(fileNo));
+    return this.#writeHead(fileNo, this.#options.files.openDurable(path, true));
   }
 
   #adopt(fileNo: number): FileHandle {
     const { files, directory } = this.#options;
     const path = join(directory, walFileName(fileNo));
     files.rename(join(directory, PREPARED_NAME), path);
-    const file = files.openDurable(path, false);
-    files.writeNow(file, fileHead(fileNo), 0);
-    files.syncDirectory(directory);
+    return this.#writeHead(fileNo, files.openDurable(path, false));
+  }
+
+  /** What is left of a file whose head could not be written, recovery removes. */
+  #writeHead(fileNo: number, file: FileHandle): FileHandle {
+    const { files, directory } = this.#options;
+    const head = fileHead(fileNo, this.#chain);
+    try {
+      files.writeNow(file, head, 0);
+      files.syncDirectory(directory);
+    } catch (error) {
+      files.close(file);
+      throw error;
+    }
+    this.#chain = chainAfter(head, 0);
     return file;
   }
 
+  // ---- the next file, ahead
+
+  #room(): number {
+    const { fileBytesMax } = this.#options;
+    const here = this.#isPrepared ? Math.max(0, fileBytesMax - this.#position) : 0;
+    return here + (this.#next === "ready" ? fileBytesMax : 0);
+  }
+
+  #mustPrepare(): boolean {
+    if (this.#next !== "none" || this.#prepareTimer !== undefined || this.#closed) return false;
+    const quarter = this.#options.fileBytesMax / 4;
+    return this.#position > (this.#isPrepared ? quarter : Math.min(quarter, UNPREPARED_BYTES_MAX));
+  }
+
   /**
-   * Zeros written ahead make the commit that follows about a third faster: the file system then has no size or extent to journal with it.
-   * A preparation that fails only costs that speed.
+   * Zeros written ahead make the commits that follow about a third faster (the file system then has no size or extent to journal with them), and a frame
+   * that goes into them needs no room any more. A preparation that fails stops nothing by itself.
    */
   #prepareNext(): void {
     const { files, directory, fileBytesMax } = this.#options;
-    this.#prepared = "filling";
-    files.fillZeros(join(directory, PREPARED_NAME), fileBytesMax, () => this.#closed, (error) => {
-      this.#prepared = error ? "none" : "ready";
-    });
+    this.#prepareTimer = undefined;
+    this.#next = "filling";
+    if (!hasRoom(files, directory, fileBytesMax)) return this.#prepared(new Error("no room is left"));
+    const isStopped = (): boolean => this.#closed || this.#failed !== undefined;
+    files.fillZeros(join(directory, PREPARED_NAME), fileBytesMax, isStopped, (error) => this.#prepared(error));
+  }
+
+  #prepared(error: Error | null): void {
+    if (this.#closed) return this.#onFilled?.();
+    const wasShort = this.#isNextRefused;
+    this.#next = error ? "none" : "ready";
+    this.#isNextRefused = error !== null;
+    if (error) {
+      this.#dropPrepared();
+      if (this.#failed === undefined) this.#prepareTimer = setTimeout(() => this.#prepareNext(), PREPARE_AGAIN_MS);
+    } else if (wasShort) this.#options.onRoom?.();
+  }
+
+  /** A half-filled one would take the room that others need. Whoever cannot remove it leaves it to recovery. */
+  #dropPrepared(): void {
+    const { files, directory } = this.#options;
+    this.#next = "none";
+    try {
+      files.remove(join(directory, PREPARED_NAME));
+    } catch {
+      return;
+    }
   }
 }
 
-export const PREPARED_NAME = "prepared.next";
+/** Room for a further log file and as much again for the segments that let older ones go. */
+export function hasRoom(files: FileSystem, directory: string, fileBytesMax: number): boolean {
+  try {
+    return files.freeBytes(directory) > 2 * fileBytesMax;
+  } catch {
+    return true;
+  }
+}
