@@ -13,7 +13,6 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
   try {
     if (answeredAsRepeat(host, sender, request, reply)) return;
     if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
-    if (host.store.pressure > 1) throw new AppError("unavailable", "the disk is behind; send again later");
     if (isGroup(request.to)) {
       const group = groupOf(host, sender, request.to);
       takeSendToken(host, sender);
@@ -37,24 +36,30 @@ function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
 }
 
 const REFUSAL_MS_MIN = 250;
+const BEHIND_MS = 1000;
 
 /**
- * Token bucket per user. Who runs out is refused for at least a moment, so that frames already on their way do not slip in between and end up
- * before the refused ones (G4).
+ * Token bucket per user. Whoever is refused, for running out or because the disk is behind, is refused for at least a moment, so that frames
+ * already on their way do not slip in between and end up before the refused ones (G4).
  */
 function takeSendToken(host: ShardHost, sender: UserState): void {
-  const { sendsPerSecond, sendsBurst } = host.limits;
+  const { sendsPerSecond } = host.limits;
   const now = host.clock.monotonicMs();
   if (now >= sender.sendRefusedUntil) {
-    const earned = ((now - sender.sendTokensAt) / 1000) * sendsPerSecond;
-    sender.sendTokens = Math.min(sendsBurst, sender.sendTokens + earned);
-    sender.sendTokensAt = now;
-    if (sender.sendTokens >= 1) {
-      sender.sendTokens--;
-      return;
-    }
-    sender.sendRefusedUntil = now + Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond);
+    sender.isRefusedByDisk = host.store.pressure > 1;
+    if (!sender.isRefusedByDisk && hasSendToken(host, sender, now)) return;
+    sender.sendRefusedUntil = now + (sender.isRefusedByDisk ? BEHIND_MS : Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond));
   }
   const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
+  if (sender.isRefusedByDisk) throw new AppError("unavailable", `the disk is behind; send again in ${retryAfterMs} ms`, { retryAfterMs });
   throw new AppError("rate_limited", `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`, { retryAfterMs });
+}
+
+function hasSendToken({ limits }: ShardHost, sender: UserState, now: number): boolean {
+  const earned = ((now - sender.sendTokensAt) / 1000) * limits.sendsPerSecond;
+  sender.sendTokens = Math.min(limits.sendsBurst, sender.sendTokens + earned);
+  sender.sendTokensAt = now;
+  if (sender.sendTokens < 1) return false;
+  sender.sendTokens--;
+  return true;
 }

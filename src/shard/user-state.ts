@@ -53,6 +53,8 @@ export class UserState {
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
   sendRefusedUntil = 0;
+  /** Why: the disk is behind, or else too many were sent. */
+  isRefusedByDisk = false;
 
   /** Loads a user that exists, or undefined. */
   static load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): UserState | undefined {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { MessageFrame, SentFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import { FROM_THE_BEGINNING, type Device } from "../support/device.ts";
+import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
 
 let node: TestNode;
 beforeAll(async () => {
@@ -105,5 +107,33 @@ test("a device that resumes while others send sees the same dense order as one t
     expect(seqs(log)).toEqual(dense(group.head.seq + 1, count / 2));
     expect(timeline).toEqual(seen(always, (frame) => frame.conversation === "@ida"));
     expect(log).toEqual(seen(always, (frame) => frame.conversation === "#busy"));
+  }
+});
+
+test("once a send was refused because the disk is behind, none behind it slips in before its time to retry", async () => {
+  const faults = new FaultyFiles();
+  const slow = await startTestNode({ sendBurst: 100_000 }, { files: faults.files });
+  try {
+    const [kim] = await slow.api.users("kim");
+    const device = await slow.connect(kim!);
+    faults.hold();
+    // More than the log keeps waiting, until the first is refused.
+    const text = "x".repeat(16_000);
+    for (let posted = 0; device.all("error").length === 0; posted += 50) {
+      expect(posted).toBeLessThan(3000);
+      for (let n = 0; n < 50; n++) device.post("@kim", text);
+      await device.untaken();
+    }
+    const refusedAt = performance.now();
+    const [first] = device.all("error");
+    const { code, retryAfterMs } = first!;
+    expect(code).toBe("unavailable");
+    faults.release();
+    await until("a later one is taken", async () => (await device.ask("@kim", "small and late")).t === "sent");
+    // A little less: the time began before the refusal came here.
+    expect(performance.now() - refusedAt).toBeGreaterThan(retryAfterMs! - 200);
+  } finally {
+    faults.release();
+    await slow.stop();
   }
 });
