@@ -7,6 +7,7 @@
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
+import { RECENT_REF_MS } from "../domain/refs.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
 import type { Shards } from "./shards.ts";
@@ -19,7 +20,17 @@ export function answeredAsRepeat(host: Shards, sender: UserState, request: SendR
 
 function mustLookUp(host: Shards, sender: UserState, { ref, retry }: SendRequest): boolean {
   if (retry || sender.recentRefs.mayRepeat(ref)) return true;
-  return sender.refsUnknownUntil > 0 && host.clock.now() < sender.refsUnknownUntil;
+  const unknownUntil = (sender.refsUnknownUntil ??= refsUnknownUntil(host, sender));
+  return unknownUntil > 0 && host.clock.now() < unknownUntil;
+}
+
+/** 0 when the user can have sent nothing in the last minute before the load. What was posted to a group stands in the group's log alone. */
+function refsUnknownUntil(host: Shards, { conversations, loadedAt }: UserState): number {
+  for (const { address, lastAt, joinedSeq } of conversations.values()) {
+    const groupAt = joinedSeq > 0 && isGroup(address) ? (host.groups.get(address)?.lastAt ?? 0) : 0;
+    if (Math.max(lastAt, groupAt) > loadedAt - RECENT_REF_MS) return loadedAt + RECENT_REF_MS;
+  }
+  return 0;
 }
 
 function findRepeat(host: Shards, sender: UserState, request: SendRequest, reply: SendReply): boolean {

@@ -10,7 +10,7 @@
  */
 import { type Address, type UserAddress, type UserId } from "../domain/address.ts";
 import { readTimelineEntry, type TimelineEntry } from "../domain/entries.ts";
-import { RECENT_REF_MS, RecentRefs } from "../domain/refs.ts";
+import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/shard-log.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
@@ -47,8 +47,9 @@ export class UserState {
   isDirty = false;
   /** Conversations changed since the last flush. */
   #dirtyConversations: ConversationState[] = [];
-  /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. */
-  readonly refsUnknownUntil: number;
+  /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. Worked out at the first send (repeats.ts). */
+  refsUnknownUntil: number | undefined;
+  readonly loadedAt: number;
   /** Token bucket of sends; filled up to `sendTokensAt`. */
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
@@ -85,7 +86,7 @@ export class UserState {
     this.nextSeq = (this.headSeq + 1) as Seq;
     this.markCountPending = this.markCount;
     this.undelivered = new UndeliveredQueue(this.headSeq <= this.received);
-    this.refsUnknownUntil = this.#lastAt() > nowMs - RECENT_REF_MS ? nowMs + RECENT_REF_MS : 0;
+    this.loadedAt = nowMs;
   }
 
   conversation(address: Address): ConversationState {
@@ -189,11 +190,5 @@ export class UserState {
       }
       if (page.length < LOAD_PAGE) return;
     }
-  }
-
-  #lastAt(): number {
-    let lastAt = 0;
-    for (const conversation of this.conversations.values()) lastAt = Math.max(lastAt, conversation.lastAt);
-    return lastAt;
   }
 }

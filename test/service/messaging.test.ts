@@ -1,0 +1,93 @@
+/** Sends that need a clock of the test's own: what the real-socket tests cannot wait for. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createLogger } from "../../src/base/logger.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { MessageIds } from "../../src/domain/message-id.ts";
+import { createGroups } from "../../src/service/groups.ts";
+import { createMessaging } from "../../src/service/messaging.ts";
+import type { Actor } from "../../src/service/types.ts";
+import { createUserCells } from "../../src/service/user-cells.ts";
+import { ShardHost } from "../../src/shard/shard-host.ts";
+import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
+import { HandClock } from "./hand-clock.ts";
+
+const alice = { user: "alice", device: "phone" } as Actor;
+const MINUTE = 60_000;
+
+let clock: HandClock;
+let data: DataDirectory;
+let host: ShardHost;
+
+beforeEach(async () => {
+  clock = new HandClock();
+  data = await dataDirectory();
+  await open();
+  for (const user of ["alice", "bob"]) await createUserCells(() => host).create(user as UserId, [["epoch", Buffer.from("abcdefgh")]]);
+});
+afterEach(async () => {
+  await host.store.close();
+  data.remove();
+});
+
+async function open(): Promise<void> {
+  const logger = createLogger("error", () => {}, clock.now);
+  const ids = new MessageIds(new Uint8Array(16));
+  host = await ShardHost.open({ directory: data.path }, { clock, ids, limits: DEFAULT_LIMITS, logger }, () => {});
+}
+
+/** As after a crash: nothing is flushed. */
+async function reopen(): Promise<void> {
+  await host.store.close();
+  await open();
+}
+
+const send = (to: string, ref: string, retry = false) =>
+  createMessaging(() => host).send(alice, { to: to as Address, text: "hello", ref, retry });
+
+test.each(["@bob", "@alice", "#hikers"])("an unmarked ref of the last minute is known after a restart, however old the conversation (%s)", async (to) => {
+  await createGroups(() => host, systemRandom).create(alice, { id: "hikers" as GroupId, name: "hikers", members: ["bob" as UserId] });
+  await send("@bob", "old-1");
+  clock.advance(60 * MINUTE);
+  const first = await send(to, "r-1");
+  await reopen();
+  clock.advance(MINUTE - 1000);
+  const again = await send(to, "r-1");
+  expect(again).toEqual({ message: first.message, duplicate: true });
+});
+
+test("a marked ref is known for ever", async () => {
+  const first = await send("@bob", "r-1");
+  clock.advance(10_000 * MINUTE);
+  await reopen();
+  expect(await send("@bob", "r-1", true)).toEqual({ message: first.message, duplicate: true });
+});
+
+test("an unmarked ref is held for at least a minute while others are sent", async () => {
+  const first = await send("@bob", "phone-1");
+  for (let n = 0; n < 59; n++) {
+    clock.advance(1000);
+    await send("@bob", `phone-${n + 2}`);
+    await send("@bob", `other-${n}`);
+  }
+  expect(await send("@bob", "phone-1")).toEqual({ message: first.message, duplicate: true });
+});
+
+test("sends earn their rate with time, up to the burst", async () => {
+  const { sendsBurst, sendsPerSecond } = DEFAULT_LIMITS;
+  let sent = 0;
+  const sendUntilRefused = async (): Promise<number> => {
+    for (let count = 0; ; count++) {
+      const refused = await send("@alice", `r-${++sent}`).then(() => undefined, (error: { code: string; retryAfterMs: number }) => error);
+      if (refused === undefined) continue;
+      expect(refused.code).toBe("rate_limited");
+      clock.advance(refused.retryAfterMs);
+      return count;
+    }
+  };
+  expect(await sendUntilRefused()).toBe(sendsBurst);
+  expect(await sendUntilRefused()).toBe(sendsPerSecond / 4);
+  clock.advance(10 * MINUTE);
+  expect(await sendUntilRefused()).toBe(sendsBurst);
+});
