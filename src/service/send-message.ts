@@ -30,7 +30,7 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
 
 function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
   const group = host.groups.get(to);
-  if (group === undefined || group.isDissolved) throw new AppError("unknown_address", `${to}: there is no such group`);
+  if (group === undefined || group.isDissolved || group.isEnding) throw new AppError("unknown_address", `${to}: there is no such group`);
   if (!group.members.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
   return group;
 }

@@ -77,6 +77,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
   const joined = joinedBy(detail).map((user) => mustLoad(host, user));
   const left = leftBy(detail).map((user) => mustLoad(host, user));
   group.nextSeq = (seq + 1) as Seq;
+  group.isEnding = detail.change === "dissolved";
   const written = writeRecord(
     log,
     () => {

@@ -28,6 +28,8 @@ export class GroupState {
   createdAt = 0;
   lastAt = 0;
   isDissolved = false;
+  /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
+  isEnding = false;
   headSeq: Seq;
   nextSeq: Seq;
   /** Changes of membership that are numbered and not yet durable: the next change waits for them. */
