@@ -3,7 +3,7 @@
  *
  * What a crash leaves, and what is done
  * - a torn tail in the last file: cut, durably, before a new file is begun;
- * - a last frame that was read but may stand in the system's memory only: written again, durably, before anybody is shown what is in it (otherwise
+ * - a last frame, or mark, that was read but may stand in the system's memory only: written again, durably, before anybody is shown what is in it (otherwise
  *   a power cut after a killed process would take back what was shown);
  * - a last file without records: removed, its number is free again;
  * - a prepared file that was never used: removed;
@@ -84,15 +84,15 @@ function recoverFile(ports: RecoveryPorts, fileNo: number, isLast: boolean, reco
 }
 
 /** It was begun and holds nothing. */
-function dropEmpty({ files, directory }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
+function dropEmpty({ files }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
+  // Not synced: whether a later crash brings it back or not, it holds nothing.
   files.remove(path);
-  files.syncDirectory(directory);
   recovery.newestFileNo = fileNo - 1;
 }
 
 function mendEnd(files: FileSystem, path: string, bytes: Buffer, scan: WalFileScan): void {
   if (scan.torn) files.truncate(path, scan.wholeBytes);
-  if (scan.isMarked || scan.lastFrameAt === undefined) return;
+  if (scan.lastFrameAt === undefined) return;
   const file = files.openDurable(path, false);
   try {
     files.writeNow(file, bytes.subarray(scan.lastFrameAt, scan.wholeBytes), scan.lastFrameAt);

@@ -2,24 +2,7 @@
  * The file system as the write-ahead log uses it: few calls, callbacks on the hot path, so that a test can put a failing one in its place.
  * Not a general wrapper: what the log does not need is not here.
  */
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statfsSync,
-  unlinkSync,
-  write,
-  writeSync,
-  close,
-  fsync,
-  open,
-} from "node:fs";
+import * as fs from "node:fs";
 
 export type FileHandle = number & { readonly __file: unique symbol };
 type Done = (error: Error | null) => void;
@@ -46,69 +29,74 @@ export type FileSystem = {
   fillZeros(path: string, length: number, stopped: () => boolean, done: Done): void;
 };
 
+/** What the file system asks of the machine: a test may put calls of its own in the place of some. */
+export type SystemCalls = typeof fs;
+
 const ZEROS_STEP = 1 << 20;
 
-function writeAll(file: number, bytes: Buffer, from: number, to: number, position: number, done: Done): void {
-  write(file, bytes, from, to - from, position, (error, written) => {
-    if (error) return done(error);
-    if (written === to - from) return done(null);
-    if (written === 0) return done(new Error(`wrote 0 of ${to - from} bytes at ${position}`));
-    writeAll(file, bytes, from + written, to, position + written, done);
-  });
+export function fileSystemOf(system: SystemCalls): FileSystem {
+  const { constants } = system;
+
+  function writeAll(file: number, bytes: Buffer, from: number, to: number, position: number, done: Done): void {
+    system.write(file, bytes, from, to - from, position, (error, written) => {
+      if (error) return done(error);
+      if (written === to - from) return done(null);
+      if (written === 0) return done(new Error(`wrote 0 of ${to - from} bytes at ${position}`));
+      writeAll(file, bytes, from + written, to, position + written, done);
+    });
+  }
+
+  function synced(path: string, flags: string, change: (file: number) => void): void {
+    const file = system.openSync(path, flags);
+    try {
+      change(file);
+      system.fsyncSync(file);
+    } finally {
+      system.closeSync(file);
+    }
+  }
+
+  return {
+    makeDirectory: (path) => void system.mkdirSync(path, { recursive: true, mode: 0o700 }),
+    list: (path) => system.readdirSync(path),
+    read: (path) => system.readFileSync(path),
+    openDurable(path, create) {
+      const flags = constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0);
+      return system.openSync(path, flags, 0o600) as FileHandle;
+    },
+    write: writeAll,
+    writeNow(file, bytes, position) {
+      for (let at = 0; at < bytes.length;) {
+        const written = system.writeSync(file, bytes, at, bytes.length - at, position + at);
+        if (written === 0) throw new Error(`wrote 0 of ${bytes.length - at} bytes at ${position + at}`);
+        at += written;
+      }
+    },
+    close: (file) => system.closeSync(file),
+    rename: (from, to) => system.renameSync(from, to),
+    remove: (path) => system.unlinkSync(path),
+    truncate: (path, length) => synced(path, "r+", (file) => system.ftruncateSync(file, length)),
+    syncDirectory: (path) => synced(path, "r", () => {}),
+    freeBytes(path) {
+      const { bavail, bsize } = system.statfsSync(path);
+      return bavail * bsize;
+    },
+    fillZeros(path, length, stopped, done) {
+      const zeros = Buffer.alloc(Math.min(ZEROS_STEP, length));
+      system.open(path, "w", 0o600, (openError, file) => {
+        if (openError) return done(openError);
+        const end = (error: Error | null): void =>
+          system.close(file, (closeError) => done(error ?? closeError ?? null));
+        const step = (position: number): void => {
+          if (stopped()) return end(new Error("stopped"));
+          if (position >= length) return system.fsync(file, end);
+          const to = Math.min(zeros.length, length - position);
+          writeAll(file, zeros, 0, to, position, (error) => (error ? end(error) : step(position + to)));
+        };
+        step(0);
+      });
+    },
+  };
 }
 
-function fillZeros(path: string, length: number, stopped: () => boolean, done: Done): void {
-  const zeros = Buffer.alloc(Math.min(ZEROS_STEP, length));
-  open(path, "w", 0o600, (openError, file) => {
-    if (openError) return done(openError);
-    const end = (error: Error | null): void => close(file, (closeError) => done(error ?? closeError ?? null));
-    const step = (position: number): void => {
-      if (stopped()) return end(new Error("stopped"));
-      if (position >= length) return fsync(file, end);
-      const to = Math.min(zeros.length, length - position);
-      writeAll(file, zeros, 0, to, position, (error) => (error ? end(error) : step(position + to)));
-    };
-    step(0);
-  });
-}
-
-export const realFileSystem: FileSystem = {
-  makeDirectory: (path) => void mkdirSync(path, { recursive: true, mode: 0o700 }),
-  list: (path) => readdirSync(path),
-  read: (path) => readFileSync(path),
-  openDurable: (path, create) =>
-    openSync(
-      path,
-      constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0),
-      0o600,
-    ) as FileHandle,
-  write: writeAll,
-  writeNow(file, bytes, position) {
-    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, position + at);
-  },
-  close: (file) => closeSync(file),
-  rename: (from, to) => renameSync(from, to),
-  remove: (path) => unlinkSync(path),
-  truncate(path, length) {
-    const file = openSync(path, "r+");
-    try {
-      ftruncateSync(file, length);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-  },
-  syncDirectory(path) {
-    const file = openSync(path, "r");
-    try {
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-  },
-  freeBytes(path) {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize;
-  },
-  fillZeros,
-};
+export const realFileSystem: FileSystem = fileSystemOf(fs);

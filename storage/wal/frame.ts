@@ -14,7 +14,7 @@
  * What can be told apart, and what cannot: storage/wal/README.md.
  */
 import { CorruptionError, FormatError } from "../errors.ts";
-import { isOneBitAway } from "./one-bit.ts";
+import { oneBitAway } from "./one-bit.ts";
 
 export const WAL_VERSION = 1;
 export const FILE_HEAD_BYTES = 24;
@@ -80,8 +80,8 @@ function frameEnd(bytes: Buffer, at: number, place: Place): number | undefined {
   return end !== undefined && bytes.readUInt32LE(at + 16) === bodyCrc(bytes, at, end) ? end : undefined;
 }
 
-function isZero(bytes: Buffer, from: number): boolean {
-  for (let at = from; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+function isZero(bytes: Buffer, from: number, to = bytes.length): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] !== 0) return false;
   return true;
 }
 
@@ -93,18 +93,32 @@ function isFrameAfter(bytes: Buffer, from: number, fileNo: number): boolean {
   return false;
 }
 
-/** Whether turning one bit back makes the frame at `at` whole. A write that was cut short is never that near to the whole. */
+/** What a disk writes as a whole: a write that was cut short lacks whole ones of these. */
+const SECTOR_BYTES = 512;
+
+/** Whether turning one bit back makes the frame at `at` whole. A write that was cut short is not that near to the whole. */
 function isWholeButForOneBit(bytes: Buffer, at: number, place: Place): boolean {
   const end = endByHead(bytes, at, place);
-  if (end !== undefined) return isOneBitAway(bytes.subarray(at + FRAME_HEAD_BYTES, end), bytes.readUInt32LE(at + 16));
+  if (end !== undefined) {
+    const bit = oneBitAway(bytes.subarray(at + FRAME_HEAD_BYTES, end), bytes.readUInt32LE(at + 16));
+    return bit !== undefined && !isAbsent(bytes, at, end, at + FRAME_HEAD_BYTES + (bit >> 3));
+  }
   const headEnd = Math.min(at + FRAME_HEAD_BYTES, bytes.length);
-  for (let bit = at * 8; bit < headEnd * 8; bit++) {
-    bytes[bit >> 3]! ^= 1 << (bit & 7);
-    const isWhole = frameEnd(bytes, at, place) !== undefined;
-    bytes[bit >> 3]! ^= 1 << (bit & 7);
-    if (isWhole) return true;
+  for (let byte = at; byte < headEnd; byte++) {
+    for (let bit = 1; bit < 256; bit <<= 1) {
+      bytes[byte]! ^= bit;
+      const wholeEnd = frameEnd(bytes, at, place);
+      bytes[byte]! ^= bit;
+      if (wholeEnd !== undefined && !isAbsent(bytes, at, wholeEnd, byte)) return true;
+    }
   }
   return false;
+}
+
+/** Whether nothing of the frame `[from, to)` arrived in the sector of `byte`: that one bit was all it should have brought. */
+function isAbsent(bytes: Buffer, from: number, to: number, byte: number): boolean {
+  const sector = byte - (byte % SECTOR_BYTES);
+  return isZero(bytes, Math.max(from, sector), Math.min(to, sector + SECTOR_BYTES));
 }
 
 export type WalFilePlace = {

@@ -6,14 +6,14 @@
  */
 const POLYNOMIAL = 0xedb88320;
 
-/** Whether `bytes` with exactly one bit turned around have the checksum `crc`. */
-export function isOneBitAway(bytes: Uint8Array, crc: number): boolean {
+/** The one bit (byte × 8 + bit in the byte) that, turned around, gives `bytes` the checksum `crc`; undefined when there is none. */
+export function oneBitAway(bytes: Uint8Array, crc: number): number | undefined {
   const wanted = (Bun.hash.crc32(bytes) ^ crc) >>> 0;
   // What the highest bit of the last byte changes: it is fed in last.
   let change = POLYNOMIAL;
-  for (let bit = bytes.length * 8; bit > 0; bit--) {
-    if (change === wanted) return true;
+  for (let bit = bytes.length * 8 - 1; bit >= 0; bit--) {
+    if (change === wanted) return bit;
     change = ((change >>> 1) ^ (change & 1 ? POLYNOMIAL : 0)) >>> 0;
   }
-  return false;
+  return undefined;
 }
