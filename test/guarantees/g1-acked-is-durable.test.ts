@@ -54,7 +54,10 @@ test(`everything acked is there after each of ${KILLS} kills with -9 at any mome
 test("a user, a login and a group that were answered are there after a kill", async () => {
   const server = await TestProcess.start();
   try {
-    const registered = await server.api.call("POST", "/v1/register", undefined, { user: "alice", password: "correct horse" });
+    const registered = await server.api.call("POST", "/v1/register", undefined, {
+      user: "alice",
+      password: "correct horse",
+    });
     expect(registered.status).toBe(201);
     await server.kill();
     await server.start();

@@ -23,7 +23,13 @@ async function pair() {
   const [one, other] = await node.api.users(freshName(), freshName());
   const group = `g-${one!.user}`;
   await node.api.group(one!, group, [other!.user]);
-  return { one: one!, other: other!, group: `#${group}`, device: await node.connect(one!), device2: await node.connect(await node.api.user(one!.user)) };
+  return {
+    one: one!,
+    other: other!,
+    group: `#${group}`,
+    device: await node.connect(one!),
+    device2: await node.connect(await node.api.user(one!.user)),
+  };
 }
 
 const place = ({ id, conversation, seq, sentAt }: SentFrame) => ({ id, conversation, seq, sentAt });
@@ -50,41 +56,54 @@ test("HTTP and sockets know each other's refs", async () => {
   const bySocket = await device.say(to, "one", "s-1");
   const repeat = await node.api.post("/v1/messages", one.token, { to, text: "one", ref: "s-1" });
   expect(repeat.status).toBe(200);
-  expect(repeat.body).toMatchObject({ id: bySocket.id, seq: bySocket.seq, duplicate: true, ref: "s-1", from: one.user });
+  expect(repeat.body).toMatchObject({
+    id: bySocket.id,
+    seq: bySocket.seq,
+    duplicate: true,
+    ref: "s-1",
+    from: one.user,
+  });
   const byHttp = await node.api.post("/v1/messages", one.token, { to, text: "two", ref: "h-1" });
   expect(byHttp.status).toBe(201);
   expect(byHttp.body.duplicate).toBeUndefined();
-  expect(await device.say(to, "two", "h-1")).toMatchObject({ id: byHttp.body.id, seq: byHttp.body.seq, duplicate: true });
+  expect(await device.say(to, "two", "h-1")).toMatchObject({
+    id: byHttp.body.id,
+    seq: byHttp.body.seq,
+    duplicate: true,
+  });
   const conflict = await node.api.post("/v1/messages", one.token, { to, text: "three", ref: "h-1" });
   expect([conflict.status, conflict.body.code]).toEqual([409, "ref_conflict"]);
   expect((await node.api.history(one, to)).map(({ text }) => text)).toEqual(["one", "two"]);
 });
 
-test.each(["direct", "group"])("repeats while the first is on its way get its answer, and are not sent (%s)", async (kind) => {
-  const { device, device2, one, other, group } = await pair();
-  const receiver = await node.connect(other);
-  const to = kind === "group" ? group : `@${other.user}`;
-  faults.hold();
-  try {
-    for (const sender of [device, device, device2]) sender.post(to, "hello", "r-1");
-    await faults.held();
-    device2.post(to, "hello", "r-1", true);
-    device.post(to, "other", "r-1");
-    device.post(group === to ? `@${other.user}` : group, "hello", "r-1");
-    const byHttp = node.api.post("/v1/messages", one.token, { to, text: "hello", ref: "r-1" });
-    expect(await device.take("error")).toMatchObject({ ref: "r-1", code: "ref_conflict" });
-    expect(await device.take("error")).toMatchObject({ ref: "r-1", code: "ref_conflict" });
-    await device2.untaken();
-    faults.release();
-    const answers = [...(await device.takeMany("sent", 2)), ...(await device2.takeMany("sent", 2))];
-    expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
-    expect(answers.map(({ duplicate }) => duplicate ?? false).sort()).toEqual([false, true, true, true]);
-    expect((await byHttp).body.id).toBe(answers[0]!.id);
-  } finally {
-    faults.release();
-  }
-  expect((await receiver.untaken()).filter(({ t }) => t === "message")).toHaveLength(1);
-});
+test.each(["direct", "group"])(
+  "repeats while the first is on its way get its answer, and are not sent (%s)",
+  async (kind) => {
+    const { device, device2, one, other, group } = await pair();
+    const receiver = await node.connect(other);
+    const to = kind === "group" ? group : `@${other.user}`;
+    faults.hold();
+    try {
+      for (const sender of [device, device, device2]) sender.post(to, "hello", "r-1");
+      await faults.held();
+      device2.post(to, "hello", "r-1", true);
+      device.post(to, "other", "r-1");
+      device.post(group === to ? `@${other.user}` : group, "hello", "r-1");
+      const byHttp = node.api.post("/v1/messages", one.token, { to, text: "hello", ref: "r-1" });
+      expect(await device.take("error")).toMatchObject({ ref: "r-1", code: "ref_conflict" });
+      expect(await device.take("error")).toMatchObject({ ref: "r-1", code: "ref_conflict" });
+      await device2.untaken();
+      faults.release();
+      const answers = [...(await device.takeMany("sent", 2)), ...(await device2.takeMany("sent", 2))];
+      expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
+      expect(answers.filter(({ duplicate }) => duplicate === true)).toHaveLength(3);
+      expect((await byHttp).body.id).toBe(answers[0]!.id);
+    } finally {
+      faults.release();
+    }
+    expect((await receiver.untaken()).filter(({ t }) => t === "message")).toHaveLength(1);
+  },
+);
 
 test("the same ref for another text, another address, or the other kind of address is refused", async () => {
   const { device, other, group } = await pair();
@@ -126,8 +145,27 @@ test("a ref whose first use was refused is free", async () => {
 });
 
 const ODD_REFS = [
-  ..."7 07 007 70 0 00 x x1 x01 x001 x1x 1e3 -1 1.0 +7 a/b / // alice/x __proto__ constructor toString null NaN".split(" "),
-  ...[" ", "  ", " x", "x ", "x 1", '"', '""', "\\", '\\"', "\\u0041", "'", "%41", "~", "{}", '{"t":"sent"}', '"mark":'],
+  ..."7 07 007 70 0 00 x x1 x01 x001 x1x 1e3 -1 1.0 +7 a/b / // alice/x __proto__ constructor toString null NaN".split(
+    " ",
+  ),
+  ...[
+    " ",
+    "  ",
+    " x",
+    "x ",
+    "x 1",
+    '"',
+    '""',
+    "\\",
+    '\\"',
+    "\\u0041",
+    "'",
+    "%41",
+    "~",
+    "{}",
+    '{"t":"sent"}',
+    '"mark":',
+  ],
   ...["999999999999999", "1000000000000000", "9007199254740993", "a999999999999999", "a9999999999999990"],
   ...["y".repeat(64), "y".repeat(63), `${"z".repeat(62)}10`, `${"z".repeat(62)}9`, "1".repeat(64), "0".repeat(64)],
 ];
@@ -158,18 +196,25 @@ describe("refs of any shape", () => {
 
   test("any sequence of refs is answered as a table of refs would", async () => {
     const refs = fc.stringMatching(/^[ab0-3]{1,4}$/);
-    const sends = fc.array(fc.record({ ref: refs, text: fc.constantFrom("x", "y"), isGroup: fc.boolean(), retry: fc.boolean() }), { maxLength: 60 });
+    const sends = fc.array(
+      fc.record({ ref: refs, text: fc.constantFrom("x", "y"), isGroup: fc.boolean(), retry: fc.boolean() }),
+      { maxLength: 60 },
+    );
     await fc.assert(
       fc.asyncProperty(sends, async (list) => {
         const { device, one, other, group } = await pair();
-        for (const { ref, text, isGroup, retry } of list) device.post(isGroup ? group : `@${other.user}`, text, ref, retry);
+        for (const { ref, text, isGroup, retry } of list)
+          device.post(isGroup ? group : `@${other.user}`, text, ref, retry);
         const answers = [];
         for (const { ref } of list) answers.push(await device.answerTo(ref));
         for (const [ref, sends] of Map.groupBy(list, (send) => send.ref)) {
           const [{ text, isGroup }] = sends as [(typeof sends)[0]];
           const repeats = sends.filter((send) => send.text === text && send.isGroup === isGroup).length - 1;
           const sent = answers.filter((answer) => answer.t === "sent" && answer.ref === ref) as SentFrame[];
-          expect(sent.map(({ duplicate }) => duplicate ?? false)).toEqual([false, ...Array<boolean>(repeats).fill(true)]);
+          expect(sent.map(({ duplicate }) => duplicate ?? false)).toEqual([
+            false,
+            ...Array<boolean>(repeats).fill(true),
+          ]);
           expect(new Set(sent.map(({ id }) => id)).size).toBe(1);
           const errors = answers.filter((answer) => answer.t === "error" && answer.ref === ref);
           expect(errors).toHaveLength(sends.length - sent.length);
@@ -211,7 +256,11 @@ describe("after a restart", () => {
         expect(await after.say(to, "hello", ref, retry)).toEqual({ ...sent[index]!, duplicate: true });
         expect(await after.ask(to, "goodbye", ref, retry)).toMatchObject({ t: "error", code: "ref_conflict", ref });
         const elsewhere = to === "@bob" ? "#hikers" : "@bob";
-        expect(await after.ask(elsewhere, "hello", ref, retry)).toMatchObject({ t: "error", code: "ref_conflict", ref });
+        expect(await after.ask(elsewhere, "hello", ref, retry)).toMatchObject({
+          t: "error",
+          code: "ref_conflict",
+          ref,
+        });
       }
     }
     const answer = await server.api.post("/v1/messages", one.token, { to: "@bob", text: "hello", ref: `${how} 1` });

@@ -38,11 +38,14 @@ test("a timeline is dense and in one order on all devices, with two users and tw
   const all = [...devices.alice, ...devices.bob];
   await Promise.all(all.map((device) => device.takeMany("sent", sends)));
   await Promise.all(all.map((device) => device.takeMany("message", 3 * sends)));
-  for (const [owner, other] of [[alice!, bob!], [bob!, alice!]]) {
+  for (const [owner, other] of [
+    [alice!, bob!],
+    [bob!, alice!],
+  ]) {
     const own = devices[owner!.user as "alice" | "bob"];
     const timelines = own.map((device) => seen(device, () => true));
     expect(seqs(timelines[0]!)).toEqual(dense(1, 4 * sends));
-    expect(timelines[1]).toEqual(timelines[0]!);
+    expect(timelines[1]).toEqual(timelines[0]);
     const history = await node.api.history(owner!, `@${other!.user}`);
     expect(history.map(({ seq, id }) => ({ seq, id }))).toEqual(timelines[0]!);
     for (const author of ["a0", "a1", "b0", "b1"]) {

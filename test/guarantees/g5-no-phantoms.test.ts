@@ -30,7 +30,9 @@ async function everything(who: Credentials, others: string[]) {
   const timeline = await node.api.get("/v1/entries", who.token);
   const conversations = await node.api.get("/v1/conversations", who.token);
   const sync = await node.api.post("/v1/sync", who.token, { cursor: FROM_THE_BEGINNING });
-  const pages = others.map((address) => node.api.get(`/v1/conversations/${encodeURIComponent(address)}/messages`, who.token));
+  const pages = others.map((address) =>
+    node.api.get(`/v1/conversations/${encodeURIComponent(address)}/messages`, who.token),
+  );
   const { timeline: head, groups, marks } = fresh.welcome;
   const frames = fresh.frames.slice(1);
   await fresh.close();

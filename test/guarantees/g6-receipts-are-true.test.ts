@@ -51,7 +51,10 @@ test("nobody hears of a delivery before a device of the receiver said received, 
   expect(await sender.take("receipt")).toEqual(receipt("delivered", other, message!.sent, 1));
   receiver.send({ t: "read", conversation: `@${one.user}`, seq: message!.came });
   expect(await sender.take("receipt")).toEqual(receipt("read", other, message!.sent, 2));
-  expect(await conversation(one, `@${other.user}`)).toMatchObject({ deliveredThrough: message!.sent, readThrough: message!.sent });
+  expect(await conversation(one, `@${other.user}`)).toMatchObject({
+    deliveredThrough: message!.sent,
+    readThrough: message!.sent,
+  });
 });
 
 test("a receipt is in the numbering of whoever sent the messages, and covers only theirs", async () => {
@@ -83,7 +86,10 @@ test("marks never go back, and saying the same again tells nobody anything", asy
   await receiver.say(`@${other.user}`, "a commit after them all");
   expect(await sender.untaken()).toEqual([]);
   const last = messages[2]!;
-  expect(await conversation(one, `@${other.user}`)).toMatchObject({ deliveredThrough: last.sent, readThrough: last.sent });
+  expect(await conversation(one, `@${other.user}`)).toMatchObject({
+    deliveredThrough: last.sent,
+    readThrough: last.sent,
+  });
   expect(await conversation(other, `@${one.user}`)).toMatchObject({ ownReadThrough: last.came, unread: 0 });
   expect(receiver.all("error")).toEqual([]);
 });
@@ -209,7 +215,13 @@ describe("in groups", () => {
     const last = await a!.say("#small", "three");
     await c!.takeMany("message", 3);
     c!.send({ t: "received", conversation: "#small", seq: last.seq });
-    expect(await a!.take("receipt")).toEqual({ t: "receipt", kind: "delivered", conversation: "#small", by: "cat", seq: last.seq });
+    expect(await a!.take("receipt")).toEqual({
+      t: "receipt",
+      kind: "delivered",
+      conversation: "#small",
+      by: "cat",
+      seq: last.seq,
+    });
     expect(await b!.take("receipt")).toMatchObject({ kind: "delivered", by: "cat", seq: last.seq - 1 });
     c!.send({ t: "read", conversation: "#small", seq: first.seq });
     expect(await a!.take("receipt")).toMatchObject({ kind: "read", by: "cat", seq: first.seq });
@@ -261,12 +273,18 @@ test.each(["kill -9", "SIGTERM"])("marks that were told are there after a restar
     }
     const resumed = await server.connect(alice, { ...FROM_THE_BEGINNING, marks: 0 });
     await resumed.take("live");
-    expect(resumed.all("receipt")).toEqual([receipt("delivered", bob, direct.seq, 1), receipt("read", bob, direct.seq, 2)]);
+    expect(resumed.all("receipt")).toEqual([
+      receipt("delivered", bob, direct.seq, 1),
+      receipt("read", bob, direct.seq, 2),
+    ]);
     const after = await server.connect(bob);
     const [next] = await exchange(resumed, after, 1);
     after.send({ t: "received", seq: next!.came });
     expect(await resumed.take("receipt", ({ mark }) => mark === 3)).toEqual(receipt("delivered", bob, next!.sent, 3));
-    expect((await server.api.get("/v1/conversations/%40alice", bob.token)).body).toMatchObject({ ownReadThrough: seq, unread: 1 });
+    expect((await server.api.get("/v1/conversations/%40alice", bob.token)).body).toMatchObject({
+      ownReadThrough: seq,
+      unread: 1,
+    });
   } finally {
     await server.remove();
   }

@@ -17,7 +17,7 @@ const isEntry = (frame: ServerFrame): frame is EntryFrame => ["message", "member
 async function entriesOf(who: Credentials, group?: string): Promise<EntryFrame[]> {
   const path = group === undefined ? "/v1/entries?" : `/v1/entries?conversation=${encodeURIComponent(group)}&`;
   const frames: EntryFrame[] = [];
-  for (let after = 0; ; ) {
+  for (let after = 0; ;) {
     const { body } = await node.api.get(`${path}after=${after}&limit=7`, who.token);
     frames.push(...body.frames);
     if (!body.more) return frames;
@@ -38,7 +38,7 @@ async function resume(who: Credentials, cursor: Cursor): Promise<ServerFrame[]> 
 /** What polls bring until there is no more, and the cursor then. */
 async function poll(who: Credentials, from: Cursor): Promise<{ frames: ServerFrame[]; cursor: Cursor }> {
   const frames: ServerFrame[] = [];
-  for (let cursor = from; ; ) {
+  for (let cursor = from; ;) {
     const { status, body } = await node.api.post("/v1/sync", who.token, { cursor });
     expect(status).toBe(200);
     frames.push(...body.frames);
@@ -48,11 +48,19 @@ async function poll(who: Credentials, from: Cursor): Promise<{ frames: ServerFra
 }
 
 const inTimeline = (frames: ServerFrame[]): ServerFrame[] =>
-  frames.filter((frame) => isEntry(frame) && (frame.t === "membership" || (frame.t === "message" && frame.conversation.startsWith("@"))));
+  frames.filter(
+    (frame) =>
+      isEntry(frame) && (frame.t === "membership" || (frame.t === "message" && frame.conversation.startsWith("@"))),
+  );
 const inGroup = (frames: ServerFrame[], group: string): ServerFrame[] =>
   frames.filter((frame) => isEntry(frame) && frame.t !== "membership" && frame.conversation === group);
 
-type Scene = { bob: Credentials; timeline: EntryFrame[]; group: EntryFrame[]; epochs: { timeline: string; group: string } };
+type Scene = {
+  bob: Credentials;
+  timeline: EntryFrame[];
+  group: EntryFrame[];
+  epochs: { timeline: string; group: string };
+};
 
 /** A timeline of all kinds of entries, and a group that bob is in. */
 async function scene(tag: string): Promise<Scene> {
@@ -79,9 +87,16 @@ describe("from every position", () => {
     const address = group[0]!.conversation;
     expect(timeline.map(({ seq }) => seq)).toEqual(timeline.map((_, index) => index + 1));
     expect(group.map(({ seq }) => seq)).toEqual(group.map((_, index) => index + 1));
-    const positions = Array.from({ length: timeline.length + 1 }, (_, index) => [index, Math.min(group.length, (index * 5) % (group.length + 1))]);
+    const positions = Array.from({ length: timeline.length + 1 }, (_, index) => [
+      index,
+      Math.min(group.length, (index * 5) % (group.length + 1)),
+    ]);
     for (const [had, hadOfGroup] of positions as [number, number][]) {
-      const cursor = { epoch: epochs.timeline, timeline: had, groups: { [address]: { epoch: epochs.group, seq: hadOfGroup } } };
+      const cursor = {
+        epoch: epochs.timeline,
+        timeline: had,
+        groups: { [address]: { epoch: epochs.group, seq: hadOfGroup } },
+      };
       const bySocket = await resume(bob, cursor);
       expect(inTimeline(bySocket)).toEqual(timeline.slice(had));
       expect(inGroup(bySocket, address)).toEqual(group.slice(hadOfGroup));
@@ -140,7 +155,10 @@ describe("positions that are not of this history", () => {
       expect(polled.frames).toEqual(expected);
       expect(polled.cursor).toMatchObject({ epoch: epochs.timeline, timeline: head });
     }
-    for (const position of [{ epoch: "other", seq: 3 }, { epoch: epochs.group, seq: groupHead + 1 }]) {
+    for (const position of [
+      { epoch: "other", seq: 3 },
+      { epoch: epochs.group, seq: groupHead + 1 },
+    ]) {
       const cursor = { epoch: epochs.timeline, timeline: head - 1, groups: { [address]: position } };
       const expected = [{ t: "reset", conversation: address }, timeline.at(-1)!] as ServerFrame[];
       expect(await resume(bob, cursor)).toEqual(expected);
@@ -164,7 +182,11 @@ describe("positions that are not of this history", () => {
   test("groups that the device is not in, or that never were, are passed over", async () => {
     const { bob, timeline, group, epochs } = await scene("strange");
     const address = group[0]!.conversation;
-    const groups = { "#never-was": { epoch: "x", seq: 4 }, "#left-strange": { epoch: "x", seq: 4 }, [address]: { epoch: epochs.group, seq: group.length } };
+    const groups = {
+      "#never-was": { epoch: "x", seq: 4 },
+      "#left-strange": { epoch: "x", seq: 4 },
+      [address]: { epoch: epochs.group, seq: group.length },
+    };
     const cursor = { epoch: epochs.timeline, timeline: timeline.length, groups };
     expect(await resume(bob, cursor)).toEqual([]);
     expect((await poll(bob, cursor)).cursor.groups).toEqual({ [address]: groups[address]! });
@@ -200,7 +222,11 @@ describe("too much missed", () => {
     expect(heads).toEqual([max + 1, max + 1]);
     const device = async (had: number, hadOfGroup: number): Promise<Device> => {
       const { epoch } = (await small.connect(dora)).welcome;
-      return small.connect(dora, { epoch, timeline: had, groups: { "#dd": { epoch: group.head.epoch, seq: hadOfGroup } } });
+      return small.connect(dora, {
+        epoch,
+        timeline: had,
+        groups: { "#dd": { epoch: group.head.epoch, seq: hadOfGroup } },
+      });
     };
     const gapped = await device(0, 0);
     await gapped.take("live");
@@ -209,13 +235,18 @@ describe("too much missed", () => {
       { t: "gap", from: 1, to: max + 1 },
       { t: "gap", conversation: "#dd", from: 1, to: max + 1 },
     ]);
-    const byPoll = await small.api.post("/v1/sync", dora.token, { cursor: { epoch: "", timeline: 0, groups: { "#dd": { epoch: "", seq: 0 } } } });
+    const byPoll = await small.api.post("/v1/sync", dora.token, {
+      cursor: { epoch: "", timeline: 0, groups: { "#dd": { epoch: "", seq: 0 } } },
+    });
     expect(byPoll.body.frames).toEqual(gaps);
     expect(byPoll.body.more).toBe(false);
     expect(byPoll.body.cursor).toMatchObject({ timeline: max + 1, groups: { "#dd": { seq: max + 1 } } });
-    for (const [path, all] of [["", timeline.frames], ["conversation=%23dd&", log.frames]] as const) {
+    for (const [path, all] of [
+      ["", timeline.frames],
+      ["conversation=%23dd&", log.frames],
+    ] as const) {
       const filled = [];
-      for (let after = 0; after < max + 1; ) {
+      for (let after = 0; after < max + 1;) {
         const { body } = await small.api.get(`/v1/entries?${path}after=${after}&limit=4`, dora.token);
         filled.push(...body.frames);
         expect(body.more).toBe(body.after < max + 1);
@@ -258,7 +289,11 @@ describe("groups joined and left while away", () => {
     const sender = await node.connect(fin);
     await node.api.call("DELETE", "/v1/groups/left/members/flo", fin.token);
     await sender.say("#left", "not for flo");
-    const cursor = { epoch: (await node.connect(flo)).welcome.epoch, timeline: 1, groups: { "#left": { epoch: group.head.epoch, seq: 1 } } };
+    const cursor = {
+      epoch: (await node.connect(flo)).welcome.epoch,
+      timeline: 1,
+      groups: { "#left": { epoch: group.head.epoch, seq: 1 } },
+    };
     const left = { t: "membership", seq: 2, conversation: "#left", change: "left", groupSeq: 2 };
     expect(await resume(flo, cursor)).toMatchObject([left]);
     await node.api.call("PUT", "/v1/groups/left/members/flo", fin.token, {});
@@ -281,31 +316,37 @@ describe("groups joined and left while away", () => {
   });
 
   test("a dissolved group says left", async () => {
-    const [hal, ida] = (await node.api.users("hal", "ida") ) as [Credentials, Credentials];
+    const [hal, ida] = (await node.api.users("hal", "ida")) as [Credentials, Credentials];
     await node.api.group(hal, "gone", ["ida"]);
     await node.api.call("DELETE", "/v1/groups/gone", hal.token);
     for (const who of [hal, ida]) {
-      expect(await resume(who, FROM_THE_BEGINNING)).toMatchObject([{ change: "joined" }, { change: "left", groupSeq: 2 }]);
+      expect(await resume(who, FROM_THE_BEGINNING)).toMatchObject([
+        { change: "joined" },
+        { change: "left", groupSeq: 2 },
+      ]);
     }
   });
 });
 
-test.each(["@jo", "@jim", "#jj"])("another device of the sender misses nothing when the sending one goes before its answer (%s)", async (to) => {
-  const faults = new FaultyFiles();
-  const held = await startTestNode({}, { files: faults.files });
-  try {
-    const [jim] = (await held.api.users("jim", "jo")) as [Credentials];
-    await held.api.group(jim, "jj", ["jo"]);
-    const staying = await held.connect(jim);
-    const going = await held.connect(await held.api.user("jim"));
-    faults.hold();
-    going.post(to, "and gone", "r-1");
-    await faults.held();
-    await going.close();
-    faults.release();
-    expect(await staying.take("message")).toMatchObject({ conversation: to, seq: 2, text: "and gone", ref: "r-1" });
-  } finally {
-    faults.release();
-    await held.stop();
-  }
-});
+test.each(["@jo", "@jim", "#jj"])(
+  "another device of the sender misses nothing when the sending one goes before its answer (%s)",
+  async (to) => {
+    const faults = new FaultyFiles();
+    const held = await startTestNode({}, { files: faults.files });
+    try {
+      const [jim] = (await held.api.users("jim", "jo")) as [Credentials];
+      await held.api.group(jim, "jj", ["jo"]);
+      const staying = await held.connect(jim);
+      const going = await held.connect(await held.api.user("jim"));
+      faults.hold();
+      going.post(to, "and gone", "r-1");
+      await faults.held();
+      await going.close();
+      faults.release();
+      expect(await staying.take("message")).toMatchObject({ conversation: to, seq: 2, text: "and gone", ref: "r-1" });
+    } finally {
+      faults.release();
+      await held.stop();
+    }
+  },
+);

@@ -34,12 +34,16 @@ test(`every message reaches its receiver exactly once over ${ROUNDS} kills, whet
         const others = names.filter((other) => other !== name);
         for (let n = 0; n < 60; n++) {
           const to = `@${others[n % 2]!}`;
-          wishes.get(name)!.push({ to, text: `${name} to ${to}, ${round}.${n} ${"x".repeat(n * 20)}`, ref: `${round}-${n}` });
+          wishes
+            .get(name)!
+            .push({ to, text: `${name} to ${to}, ${round}.${n} ${"x".repeat(n * 20)}`, ref: `${round}-${n}` });
         }
       }
       const devices = await Promise.all(people.map((who) => server.connect(who)));
       const before = acked();
-      const pushing = devices.map((device, at) => push(device, wishes.get(names[at]!)!, done.get(names[at]!)!, tried.get(names[at]!)!));
+      const pushing = devices.map((device, at) =>
+        push(device, wishes.get(names[at]!)!, done.get(names[at]!)!, tried.get(names[at]!)!),
+      );
       const wanted = Math.floor(Math.random() * 150);
       await until("some were acked", () => acked() - before >= wanted);
       await (round % 4 === 3 ? server.stop() : server.kill());
@@ -65,7 +69,9 @@ test(`every message reaches its receiver exactly once over ${ROUNDS} kills, whet
     }
     for (const who of people) {
       const { body } = await server.api.get("/v1/entries?limit=200", who.token);
-      expect(body.frames.map(({ seq }: { seq: number }) => seq)).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
+      expect(body.frames.map(({ seq }: { seq: number }) => seq)).toEqual(
+        Array.from({ length: 200 }, (_, index) => index + 1),
+      );
     }
   } finally {
     await server.remove();

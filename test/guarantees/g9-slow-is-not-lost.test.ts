@@ -52,7 +52,7 @@ test("a resume goes at the reader's speed: much to catch up on is no reason to b
   for (let n = 1; n <= MESSAGES; n++) sender.post("@emil", `${n} ${TEXT}`);
   await sender.takeMany("sent", MESSAGES);
   const slow = await SlowReader.connect(node.port, emil!, FROM_THE_BEGINNING);
-  for (let read = 0; !slow.frames.some(({ t }) => t === "live"); ) {
+  for (let read = 0; !slow.frames.some(({ t }) => t === "live");) {
     slow.pause();
     // Slowness is what this is about; nothing waits for it.
     await Bun.sleep(5);

@@ -22,7 +22,8 @@ afterEach(async () => {
 });
 
 const isReady = async (): Promise<boolean> => (await node.api.call("GET", "/readyz")).status === 200;
-const texts = async (who: Credentials, address: string) => (await node.api.history(who, address)).map(({ text }) => text);
+const texts = async (who: Credentials, address: string) =>
+  (await node.api.history(who, address)).map(({ text }) => text);
 
 describe.each(["EIO", "ENOSPC"])("a write to the log that fails once with %s", (code) => {
   test("is told to every waiting sender, closes all sockets with 4003, and nothing acked is lost", async () => {
@@ -35,7 +36,12 @@ describe.each(["EIO", "ENOSPC"])("a write to the log that fails once with %s", (
     two.post("@alice", "waiting", "w-0");
     const http = node.api.post("/v1/messages", alice.token, { to: "@bob", text: "by http", ref: "h-0" });
     for (const ref of refs.slice(0, 3)) {
-      expect(await one.answerTo(ref)).toMatchObject({ t: "error", ref, code: "unavailable", retryAfterMs: expect.any(Number) });
+      expect(await one.answerTo(ref)).toMatchObject({
+        t: "error",
+        ref,
+        code: "unavailable",
+        retryAfterMs: expect.any(Number),
+      });
     }
     expect(await two.answerTo("w-0")).toMatchObject({ code: "unavailable" });
     for (const device of [one, two, idle]) {
@@ -73,7 +79,9 @@ test("what reached the disk although its write was said to have failed is one me
   for (const [n, to] of ["@bob", "#hikers"].entries()) {
     const sent = await again.say(to, `text ${n}`, `r-${n}`, true);
     expect(sent.duplicate).toBe(true);
-    expect((await receiver.take("message", ({ conversation }) => conversation === (to === "@bob" ? "@alice" : to))).id).toBe(sent.id);
+    expect(
+      (await receiver.take("message", ({ conversation }) => conversation === (to === "@bob" ? "@alice" : to))).id,
+    ).toBe(sent.id);
   }
   expect((await receiver.untaken()).filter(({ t }) => t === "message")).toEqual([]);
 });
@@ -123,7 +131,8 @@ test("a disk that is full when the log is opened again takes messages as soon as
   faults.failNextOpen("ENOSPC");
   faults.failNextWrite("ENOSPC");
   expect(await device.ask("@bob", "when there is room", "r-1")).toMatchObject({ code: "unavailable" });
-  const again = async () => (await node.api.post("/v1/messages", alice.token, { to: "@bob", text: "when there is room", ref: "r-1" })).status;
+  const again = async () =>
+    (await node.api.post("/v1/messages", alice.token, { to: "@bob", text: "when there is room", ref: "r-1" })).status;
   await until("it takes messages again", async () => (await again()) === 201);
   expect(faults.failuresMet).toBe(2);
   expect(await texts(bob, "@alice")).toEqual(["acked before", "when there is room"]);
@@ -136,13 +145,16 @@ test("accounts and groups whose write failed can be made again", async () => {
   await until("it serves again", isReady);
   const { status, body: carol } = await register();
   expect(status).toBe(201);
-  const create = () => node.api.post("/v1/groups", alice.token, { id: "swimmers", name: "swimmers", members: ["carol"] });
+  const create = () =>
+    node.api.post("/v1/groups", alice.token, { id: "swimmers", name: "swimmers", members: ["carol"] });
   faults.failNextWrite("EIO");
   expect((await create()).status).toBe(503);
   await until("it serves again", isReady);
   expect((await node.api.get("/v1/entries", carol.token)).body.frames).toEqual([]);
   expect((await create()).status).toBe(201);
-  expect((await node.api.get("/v1/entries", carol.token)).body.frames).toMatchObject([{ t: "membership", change: "joined" }]);
+  expect((await node.api.get("/v1/entries", carol.token)).body.frames).toMatchObject([
+    { t: "membership", change: "joined" },
+  ]);
   faults.failNextWrite("EIO");
   expect((await node.api.call("POST", "/v1/logout", carol.token)).status).toBe(503);
   await until("it serves again", isReady);

@@ -14,7 +14,10 @@ afterAll(() => node.stop());
 type Page = { seqs: number[]; before?: number; after?: number };
 
 async function page(who: Credentials, address: string, query: string): Promise<Page> {
-  const { status, body } = await node.api.get(`/v1/conversations/${encodeURIComponent(address)}/messages?${query}`, who.token);
+  const { status, body } = await node.api.get(
+    `/v1/conversations/${encodeURIComponent(address)}/messages?${query}`,
+    who.token,
+  );
   expect(status).toBe(200);
   const { messages, ...ends } = body;
   return { seqs: messages.map(({ seq }: { seq: number }) => seq), ...ends };
@@ -78,22 +81,25 @@ describe.each(["from memory", "from segments", "from both"])("a page of a conver
     expect((await page(one, to, "after=19&limit=3")).seqs).toEqual([]);
   });
 
-  test.each([1, 2, 3, 7, 10, 200])("pages of %i go through all of it in both directions, each message once", async (limit) => {
-    const forward: number[] = [];
-    for (let after: number | undefined = 0; after !== undefined; ) {
-      const got: Page = await page(one, to, `after=${after}&limit=${limit}`);
-      forward.push(...got.seqs);
-      after = got.after;
-    }
-    expect(forward).toEqual(seqs);
-    let backward: number[] = [];
-    for (let query: string | undefined = ""; query !== undefined; ) {
-      const got: Page = await page(one, to, `limit=${limit}${query}`);
-      backward = [...got.seqs, ...backward];
-      query = got.before === undefined ? undefined : `&before=${got.before}`;
-    }
-    expect(backward).toEqual(seqs);
-  });
+  test.each([1, 2, 3, 7, 10, 200])(
+    "pages of %i go through all of it in both directions, each message once",
+    async (limit) => {
+      const forward: number[] = [];
+      for (let after: number | undefined = 0; after !== undefined;) {
+        const got: Page = await page(one, to, `after=${after}&limit=${limit}`);
+        forward.push(...got.seqs);
+        after = got.after;
+      }
+      expect(forward).toEqual(seqs);
+      let backward: number[] = [];
+      for (let query: string | undefined = ""; query !== undefined;) {
+        const got: Page = await page(one, to, `limit=${limit}${query}`);
+        backward = [...got.seqs, ...backward];
+        query = got.before === undefined ? undefined : `&before=${got.before}`;
+      }
+      expect(backward).toEqual(seqs);
+    },
+  );
 });
 
 test("a page of a group has its messages in the group's numbering, without its changes", async () => {
@@ -103,7 +109,10 @@ test("a page of a group has its messages in the group's numbering, without its c
   const first = await sayMany(device, `#${id}`, 3);
   await node.api.call("PATCH", `/v1/groups/${id}`, one.token, { name: "renamed" });
   const second = await sayMany(device, `#${id}`, 2);
-  expect([first, second]).toEqual([[2, 3, 4], [6, 7]]);
+  expect([first, second]).toEqual([
+    [2, 3, 4],
+    [6, 7],
+  ]);
   for (const who of [one, other]) {
     expect(await page(who, `#${id}`, "limit=3")).toEqual({ seqs: [4, 6, 7], before: 4 });
     expect(await page(who, `#${id}`, "before=6&limit=2")).toEqual({ seqs: [3, 4], before: 3, after: 4 });
@@ -180,15 +189,18 @@ describe("the list of conversations", () => {
     await device.say(`#${one.user}-g`, "hello");
     await (await node.connect(someone!)).say(`@${one.user}`, "hello");
     await device.say(`@${names[2]!}`, "again");
-    const expected = [names[2]!, `${one.user}-someone`, `${one.user}-g`, ...names.toReversed().filter((name) => name !== names[2])];
+    const expected = [
+      names[2]!,
+      `${one.user}-someone`,
+      `${one.user}-g`,
+      ...names.toReversed().filter((name) => name !== names[2]),
+    ];
     const listed = async (limit: number): Promise<string[]> => {
       const found: string[] = [];
-      for (let before: string | undefined = ""; before !== undefined; ) {
+      for (let before: string | undefined = ""; before !== undefined;) {
         const query = `limit=${limit}&messages=0${before === "" ? "" : `&before=${encodeURIComponent(before)}`}`;
-        const { body }: { body: { conversations: { conversation: string; messages: [] }[]; before?: string } } = await node.api.get(
-          `/v1/conversations?${query}`,
-          one.token,
-        );
+        const { body }: { body: { conversations: { conversation: string; messages: [] }[]; before?: string } } =
+          await node.api.get(`/v1/conversations?${query}`, one.token);
         expect(body.conversations.length).toBeLessThanOrEqual(limit);
         for (const { conversation, messages } of body.conversations) {
           found.push(conversation.slice(1));
@@ -200,7 +212,7 @@ describe("the list of conversations", () => {
     };
     const all = await listed(200);
     expect(all.toSorted()).toEqual(expected.toSorted());
-    expect(all[0]).toBe(names[2]!);
+    expect(all[0]).toBe(names[2]);
     for (const limit of [1, 2, 3, 8]) expect(await listed(limit)).toEqual(all);
     await node.restart();
     expect(await listed(4)).toEqual(all);
@@ -224,14 +236,23 @@ describe("the list of conversations", () => {
       return [body.unread, body.ownReadThrough, body.lastSeq, body.messages.length];
     };
     const direct = `@${one.user}`;
-    expect([await state(direct), await state(`#${id}`)]).toEqual([[5, 0, 10, 2], [4, 0, 6, 2]]);
+    expect([await state(direct), await state(`#${id}`)]).toEqual([
+      [5, 0, 10, 2],
+      [4, 0, 6, 2],
+    ]);
     answering.send({ t: "read", conversation: direct, seq: 5 });
     answering.send({ t: "read", conversation: `#${id}`, seq: posted[1]! });
     await device.take("receipt", ({ kind, conversation }) => kind === "read" && conversation === `#${id}`);
     await answering.untaken();
-    expect([await state(direct), await state(`#${id}`)]).toEqual([[2, 5, 10, 2], [2, 3, 6, 2]]);
+    expect([await state(direct), await state(`#${id}`)]).toEqual([
+      [2, 5, 10, 2],
+      [2, 3, 6, 2],
+    ]);
     await node.restart();
-    expect([await state(direct), await state(`#${id}`)]).toEqual([[2, 5, 10, 2], [2, 3, 6, 2]]);
+    expect([await state(direct), await state(`#${id}`)]).toEqual([
+      [2, 5, 10, 2],
+      [2, 3, 6, 2],
+    ]);
     const again = await node.connect(other);
     again.send({ t: "read", conversation: direct, seq: again.welcome.timeline });
     await again.say(`@${other.user}`, "a commit after it");
@@ -243,7 +264,11 @@ describe("the list of conversations", () => {
 
   test("has the names that people chose", async () => {
     const { one, device } = await pair();
-    const made = await node.api.call("POST", "/v1/register", undefined, { user: `${one.user}-friend`, password: "correct horse", displayName: "A Friend 🎈" });
+    const made = await node.api.call("POST", "/v1/register", undefined, {
+      user: `${one.user}-friend`,
+      password: "correct horse",
+      displayName: "A Friend 🎈",
+    });
     expect(made.status).toBe(201);
     await device.say(`@${one.user}-friend`, "hello");
     expect((await node.api.get("/v1/conversations", one.token)).body.conversations[0].name).toBe("A Friend 🎈");

@@ -24,7 +24,8 @@ beforeEach(async () => {
   clock = new HandClock();
   data = await dataDirectory();
   await open();
-  for (const user of ["alice", "bob"]) await createUserCells(() => host).create(user as UserId, [["epoch", Buffer.from("abcdefgh")]]);
+  for (const user of ["alice", "bob"])
+    await createUserCells(() => host).create(user as UserId, [["epoch", Buffer.from("abcdefgh")]]);
 });
 afterEach(async () => {
   await host.store.close();
@@ -46,16 +47,23 @@ async function reopen(): Promise<void> {
 const send = (to: string, ref: string, retry = false) =>
   createMessaging(() => host).send(alice, { to: to as Address, text: "hello", ref, retry });
 
-test.each(["@bob", "@alice", "#hikers"])("an unmarked ref of the last minute is known after a restart, however old the conversation (%s)", async (to) => {
-  await createGroups(() => host, systemRandom).create(alice, { id: "hikers" as GroupId, name: "hikers", members: ["bob" as UserId] });
-  await send("@bob", "old-1");
-  clock.advance(60 * MINUTE);
-  const first = await send(to, "r-1");
-  await reopen();
-  clock.advance(MINUTE - 1000);
-  const again = await send(to, "r-1");
-  expect(again).toEqual({ message: first.message, duplicate: true });
-});
+test.each(["@bob", "@alice", "#hikers"])(
+  "an unmarked ref of the last minute is known after a restart, however old the conversation (%s)",
+  async (to) => {
+    await createGroups(() => host, systemRandom).create(alice, {
+      id: "hikers" as GroupId,
+      name: "hikers",
+      members: ["bob" as UserId],
+    });
+    await send("@bob", "old-1");
+    clock.advance(60 * MINUTE);
+    const first = await send(to, "r-1");
+    await reopen();
+    clock.advance(MINUTE - 1000);
+    const again = await send(to, "r-1");
+    expect(again).toEqual({ message: first.message, duplicate: true });
+  },
+);
 
 test("a marked ref is known for ever", async () => {
   const first = await send("@bob", "r-1");
@@ -79,7 +87,10 @@ test("sends earn their rate with time, up to the burst", async () => {
   let sent = 0;
   const sendUntilRefused = async (): Promise<number> => {
     for (let count = 0; ; count++) {
-      const refused = await send("@alice", `r-${++sent}`).then(() => undefined, (error: { code: string; retryAfterMs: number }) => error);
+      const refused = await send("@alice", `r-${++sent}`).then(
+        () => undefined,
+        (error: { code: string; retryAfterMs: number }) => error,
+      );
       if (refused === undefined) continue;
       expect(refused.code).toBe("rate_limited");
       clock.advance(refused.retryAfterMs);

@@ -23,7 +23,12 @@ const sync = (who: Credentials, cursor: Cursor, waitMs = 0, signal?: AbortSignal
 const upToDate = async (who: Credentials): Promise<Cursor> => (await sync(who, FROM_THE_BEGINNING)).body.cursor;
 
 /** A poll that waits: a call made after it, on a connection made after its, has been answered. */
-async function waiting(who: Credentials, cursor: Cursor, device: Device, waitMs = 20_000): Promise<{ answer: Promise<Answer> }> {
+async function waiting(
+  who: Credentials,
+  cursor: Cursor,
+  device: Device,
+  waitMs = 20_000,
+): Promise<{ answer: Promise<Answer> }> {
   const answer = sync(who, cursor, waitMs);
   for (let n = 0; n < 2; n++) expect((await node.api.call("GET", "/healthz")).status).toBe(200);
   await device.untaken();
@@ -64,7 +69,10 @@ test("it wakes for a direct message, a group's message, a membership, a change o
     ],
   );
   await wakesFor(() => device.say(`#${id}`, "to all"), [{ t: "message", conversation: `#${id}`, seq: 2 }]);
-  await wakesFor(() => node.api.call("PATCH", `/v1/groups/${id}`, one.token, { name: "new" }), [{ t: "group", change: "renamed" }]);
+  await wakesFor(
+    () => node.api.call("PATCH", `/v1/groups/${id}`, one.token, { name: "new" }),
+    [{ t: "group", change: "renamed" }],
+  );
   const byOther = await node.api.post("/v1/messages", other.token, { to: `@${one.user}`, text: "back", ref: "r-1" });
   const posted = await node.api.post("/v1/messages", other.token, { to: `#${id}`, text: "back", ref: "r-2" });
   ({ cursor } = (await sync(other, cursor)).body);

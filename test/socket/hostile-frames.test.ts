@@ -41,7 +41,8 @@ async function refusal(raw: string | Uint8Array<ArrayBuffer>): Promise<ErrorFram
   return device.take("error");
 }
 
-const send = (changes: object): string => JSON.stringify({ t: "send", ref: "r-1", to: "@bob", text: "hello", ...changes });
+const send = (changes: object): string =>
+  JSON.stringify({ t: "send", ref: "r-1", to: "@bob", text: "hello", ...changes });
 
 describe("a frame that is not what it should be is refused, and the connection stays", () => {
   afterEach(async () => {
@@ -186,7 +187,9 @@ describe("odd frames that are valid are served", () => {
   test("of duplicate keys the last counts, and keys that nobody knows are ignored", async () => {
     device.raw('{"t":"ping","t":"send","ref":"x","ref":"dup-1","to":"@nobody","to":"@alice","text":7,"text":"hello"}');
     expect(await device.take("sent")).toMatchObject({ ref: "dup-1", conversation: "@alice" });
-    device.raw(send({ ref: "proto-1", to: "@alice", ["__proto__"]: null, constructor: 1, toJSON: 2, hasOwnProperty: 3 }));
+    device.raw(
+      send({ ref: "proto-1", to: "@alice", ["__proto__"]: null, constructor: 1, toJSON: 2, hasOwnProperty: 3 }),
+    );
     expect((await device.take("sent")).ref).toBe("proto-1");
     device.raw('{"t":"send","ref":"proto-2","to":"@alice","text":"x","__proto__":{"retry":true,"polluted":1}}');
     expect((await device.take("sent")).ref).toBe("proto-2");
@@ -226,14 +229,22 @@ describe("what ends a connection ends that one alone", () => {
   });
 
   test("bytes that are no HTTP", async () => {
-    const garbage = ["\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001", "hello\r\n\r\n", "GET\r\n\r\n", "\r\n\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\u0000".repeat(5000)];
+    const garbage = [
+      "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001",
+      "hello\r\n\r\n",
+      "GET\r\n\r\n",
+      "\r\n\r\n\r\n",
+      "GET / HTTP/9.9\r\n\r\n",
+      "\u0000".repeat(5000),
+    ];
     for (const bytes of garbage) await sendRaw(node.port, Buffer.from(bytes, "latin1"));
     await sendRaw(node.port, Buffer.from(crypto.getRandomValues(new Uint8Array(20_000))));
     await device.close();
   });
 
   test("bytes that are no WebSocket frames, after a good handshake", async () => {
-    const head = "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    const head =
+      "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     const frames = {
       unmasked: [0x81, 0x02, 0x7b, 0x7d],
       "an unknown opcode": [0x83, 0x80, 0, 0, 0, 0],
@@ -244,7 +255,8 @@ describe("what ends a connection ends that one alone", () => {
       "text that is no UTF-8": [0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe],
       "a close code that is none": [0x88, 0x82, 0, 0, 0, 0, 0x00, 0x01],
     };
-    for (const bytes of Object.values(frames)) await sendRaw(node.port, Buffer.concat([Buffer.from(head), Buffer.from(bytes)]));
+    for (const bytes of Object.values(frames))
+      await sendRaw(node.port, Buffer.concat([Buffer.from(head), Buffer.from(bytes)]));
     await device.close();
   });
 });
@@ -263,7 +275,12 @@ function sendRaw(port: number, bytes: Buffer): Promise<void> {
 describe("random frames", () => {
   const names = fc.constantFrom("@alice", "@bob", "#nowhere", "@", "", "@eve");
   const numbers = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0, 1, 2 ** 48, 2 ** 53, -1));
-  const field = fc.oneof({ weight: 3, arbitrary: fc.string({ unit: "binary", maxLength: 20 }) }, { weight: 3, arbitrary: numbers }, { weight: 2, arbitrary: names }, fc.jsonValue({ maxDepth: 3 }));
+  const field = fc.oneof(
+    { weight: 3, arbitrary: fc.string({ unit: "binary", maxLength: 20 }) },
+    { weight: 3, arbitrary: numbers },
+    { weight: 2, arbitrary: names },
+    fc.jsonValue({ maxDepth: 3 }),
+  );
   const frame = fc.record(
     {
       t: fc.oneof(fc.constantFrom("send", "received", "read", "ping", "hello", "edit", "watch"), fc.string()),
@@ -273,7 +290,10 @@ describe("random frames", () => {
       seq: field,
       conversation: field,
       token: field,
-      cursor: fc.oneof(field, fc.record({ epoch: field, timeline: field, groups: fc.dictionary(fc.string(), field) }, { requiredKeys: [] })),
+      cursor: fc.oneof(
+        field,
+        fc.record({ epoch: field, timeline: field, groups: fc.dictionary(fc.string(), field) }, { requiredKeys: [] }),
+      ),
       retry: field,
     },
     { requiredKeys: ["t"] },
@@ -283,7 +303,12 @@ describe("random frames", () => {
     const place = at % (text.length + 1);
     return text.slice(0, place) + noise + text.slice(place + noise.length);
   });
-  const raw = fc.oneof(frame.map((value) => JSON.stringify(value)), mutilated, fc.json({ maxDepth: 4 }), fc.string({ unit: "binary" }));
+  const raw = fc.oneof(
+    frame.map((value) => JSON.stringify(value)),
+    mutilated,
+    fc.json({ maxDepth: 4 }),
+    fc.string({ unit: "binary" }),
+  );
   /** Texts that go over a socket are well-formed. */
   const sendable = raw.map((text) => text.toWellFormed());
 
@@ -297,7 +322,8 @@ describe("random frames", () => {
         // An answer or the end: the connection is never left hanging.
         if (saysHello) await fuzzing.untaken().catch(() => fuzzing.end());
         else await fuzzing.end();
-        for (const answer of fuzzing.frames) expect(["welcome", "error", "sent", "message", "pong", "bye"]).toContain(answer.t);
+        for (const answer of fuzzing.frames)
+          expect(["welcome", "error", "sent", "message", "pong", "bye"]).toContain(answer.t);
         for (const { code } of fuzzing.all("error")) expect(code).not.toBe("internal");
         fuzzing.terminate();
         await talk();

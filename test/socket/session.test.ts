@@ -87,8 +87,14 @@ describe("hello", () => {
     ["a cursor that is null", { t: "hello", token: "x", cursor: null }],
     ["a cursor without a timeline", { t: "hello", token: "x", cursor: { epoch: "" } }],
     ["a cursor whose groups are a list", { t: "hello", token: "x", cursor: { epoch: "", timeline: 0, groups: [1] } }],
-    ["a cursor with a group that has no name", { t: "hello", token: "x", cursor: { epoch: "", timeline: 0, groups: { "@bob": { epoch: "", seq: 0 } } } }],
-    ["a cursor with negative marks", { t: "hello", token: "x", cursor: { epoch: "", timeline: 0, groups: {}, marks: -1 } }],
+    [
+      "a cursor with a group that has no name",
+      { t: "hello", token: "x", cursor: { epoch: "", timeline: 0, groups: { "@bob": { epoch: "", seq: 0 } } } },
+    ],
+    [
+      "a cursor with negative marks",
+      { t: "hello", token: "x", cursor: { epoch: "", timeline: 0, groups: {}, marks: -1 } },
+    ],
     ["a long type of many bytes", { t: "€".repeat(100) }],
   ])("with %s is closed with 4501", async (_, frame) => {
     expect((await refusedHello(frame)).code).toBe(4501);
@@ -156,7 +162,8 @@ describe("sends before live", () => {
     for (let n = 0; n < 300; n++) reader.send({ t: "send", ref: `early-${n}`, to: `@${who.user}`, text: `early ${n}` });
     reader.send({ t: "received", seq: 1_000_000 });
     reader.resume();
-    const answers = () => reader.frames.filter((frame) => (frame.t === "sent" || frame.t === "error") && frame.ref !== undefined);
+    const answers = () =>
+      reader.frames.filter((frame) => (frame.t === "sent" || frame.t === "error") && frame.ref !== undefined);
     await until("all are answered", () => answers().length === 300);
     const sent = reader.frames.filter((frame) => frame.t === "sent");
     expect(sent.map(({ ref }) => ref)).toEqual(Array.from({ length: 256 }, (_, n) => `early-${n}`));
@@ -239,8 +246,15 @@ describe("SIGTERM", () => {
     try {
       const [alice, bob] = (await server.api.users("alice", "bob")) as [Credentials, Credentials];
       const sender = await server.connect(alice);
-      const others = [await server.connect(bob), await server.connect(bob, FROM_THE_BEGINNING), await Device.open(server.url)];
-      const poll = server.api.post("/v1/sync", bob.token, { cursor: { ...FROM_THE_BEGINNING, timeline: 0 }, waitMs: 20_000 });
+      const others = [
+        await server.connect(bob),
+        await server.connect(bob, FROM_THE_BEGINNING),
+        await Device.open(server.url),
+      ];
+      const poll = server.api.post("/v1/sync", bob.token, {
+        cursor: { ...FROM_THE_BEGINNING, timeline: 0 },
+        waitMs: 20_000,
+      });
       const refs = Array.from({ length: 400 }, (_, n) => sender.post("@alice", `text ${n}`));
       await sender.take("sent");
       const exit = server.stop();

@@ -49,9 +49,12 @@ export class Api {
   }
 
   /** The whole history of a conversation, page by page. */
-  async history(who: Credentials, address: string): Promise<{ id: string; from: string; text: string; seq: number; ref?: string }[]> {
+  async history(
+    who: Credentials,
+    address: string,
+  ): Promise<{ id: string; from: string; text: string; seq: number; ref?: string }[]> {
     const messages = [];
-    for (let after: number | undefined = 0; after !== undefined; ) {
+    for (let after: number | undefined = 0; after !== undefined;) {
       const path = `/v1/conversations/${encodeURIComponent(address)}/messages?limit=200&after=${after}`;
       const { status, body }: Answer = await this.get(path, who.token);
       expect(status).toBe(200);
