@@ -92,7 +92,7 @@ export class Flusher {
 
   /** Flushes every shard that has something, until done or `signal` says stop; what is left stays in the log. */
   async flushAll(stopped: () => boolean): Promise<void> {
-    while (!stopped()) {
+    while (!stopped() && !this.#isClosed) {
       const next = this.#running.size < this.#limits.atOnce ? this.#oldest() : undefined;
       if (next) this.#start(next);
       else if (this.#running.size > 0) await Promise.race(this.#running);

@@ -52,6 +52,7 @@ export type LogStoreHooks = {
 };
 
 export class LogStore {
+  readonly #options: LogStoreOptions;
   readonly #directory: string;
   readonly #files: FileSystem;
   readonly #segments: SegmentStore;
@@ -81,7 +82,19 @@ export class LogStore {
     return store;
   }
 
+  /**
+   * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one can be read until then, and also
+   * afterwards when it throws; the successor closes what they share.
+   */
+  async reopen(hooks: LogStoreHooks): Promise<LogStore> {
+    await this.#stop();
+    const store = new LogStore(this.#options, hooks, this.#segments);
+    store.#recover();
+    return store;
+  }
+
   private constructor(options: LogStoreOptions, hooks: LogStoreHooks, segments: SegmentStore) {
+    this.#options = options;
     const fileBytesMax = options.walFileBytes ?? 32 * MIB;
     this.#memtableBytesMax = options.memtableBytesMax ?? 64 * MIB;
     this.#files = options.files ?? realFileSystem;
@@ -177,15 +190,20 @@ export class LogStore {
   /** Flushes all that it can until `stopped` says so; what is left stays in the log. */
   async flushAll(stopped: () => boolean): Promise<void> {
     await this.idle();
-    await this.#flusher.flushAll(stopped);
+    if (this.#wal.failed === undefined) await this.#flusher.flushAll(stopped);
   }
 
   /** Waits for what is being written, flushes nothing more, closes every file. */
   async close(): Promise<void> {
+    await this.#stop();
+    await this.#segments.close();
+  }
+
+  /** Nothing is written by it any more; it can still be read. */
+  async #stop(): Promise<void> {
     await this.idle();
     this.#commit.close();
     await this.#flusher.close();
-    await this.#segments.close();
     await this.#wal.close();
   }
 
@@ -221,6 +239,7 @@ export class LogStore {
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       this.#wal.refuse(found.newestFileNo, error);
+      this.#isFailureTold = true;
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Keeps this node's shards open. When the log fails they are dropped and opened anew from what is on disk, as often as it takes; meanwhile
- * everything that needs them is told `unavailable`.
+ * Keeps this node's shards open. When the log fails, what was committed can still be read, and everything that would be written is told `unavailable`. As
+ * soon as there is room, the shards are opened anew from what is on disk and take the place of the failed ones, as often as it takes.
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -24,6 +24,7 @@ export class ShardKeeper {
   opened: Record<string, number> = {};
   readonly #handoffMarks = new HandoffMarks();
   #isClosed = false;
+  #reopening: Promise<void> | undefined;
 
   static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardKeeper> {
     const keeper = new ShardKeeper(storage, ports);
@@ -45,54 +46,70 @@ export class ShardKeeper {
     throw new AppError("unavailable", "the log is being recovered; try again", { retryAfterMs: COME_BACK_MS });
   };
 
+  /** False while the shards can only be read. */
   get isOpen(): boolean {
-    return this.#host !== undefined;
+    return this.#host !== undefined && this.#host.store.failed === undefined;
   }
 
   async close(flushMs: number): Promise<void> {
     this.#isClosed = true;
+    await this.#reopening;
     const host = this.#host;
     if (host === undefined) return;
     const end = this.#clock.monotonicMs() + flushMs;
-    this.#handoffMarks.write(host.store.opened());
+    if (this.isOpen) this.#handoffMarks.write(host.store.opened());
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
     await host.store.close();
   }
 
-  async #open(): Promise<void> {
+  /** @param failed the shards that these take the place of */
+  async #open(failed?: ShardHost): Promise<void> {
     const startedAt = this.#clock.monotonicMs();
-    const host = await ShardHost.open(this.#storage, this.#ports, (error) => void this.#failed(error));
+    const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
     let handoffs = 0;
-    for (const log of host.store.opened()) handoffs += offerAgain(host, log);
-    await host.store.idle();
+    if (host.store.failed === undefined) {
+      for (const log of host.store.opened()) handoffs += offerAgain(host, log);
+      await host.store.idle();
+    }
     const { bytes, records, tornBytes } = host.store.recovery;
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
     this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
+    // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
+    if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
   }
 
   #markHandoffsLater(): void {
     this.#clock.after(HANDOFF_MARKS_MS, () => {
       if (this.#isClosed) return;
-      if (this.#host !== undefined) this.#handoffMarks.write(this.#host.store.opened());
+      if (this.isOpen) this.#handoffMarks.write(this.#host!.store.opened());
       this.#markHandoffsLater();
     });
   }
 
-  async #failed(error: Error): Promise<void> {
+  /** While a host is being opened it is not known here yet; `#open` looks itself. */
+  #failed(error: Error): void {
     const host = this.#host;
-    this.#host = undefined;
-    this.#logger.error("the log failed; recovering from what is on disk", { error });
-    for (const session of host?.sessions() ?? []) session.close(CLOSE.tryLater, "the log is being recovered", COME_BACK_MS);
-    await host?.store.close().catch((closeError: unknown) => this.#logger.warn("closing the failed log", { error: closeError }));
-    while (!this.#isClosed && this.#host === undefined) {
+    if (host?.store.failed === error) this.#reopening = this.#reopen(host, error);
+  }
+
+  async #reopen(failed: ShardHost, error: Error): Promise<void> {
+    this.#logger.error("the log cannot be written; only reading until it is recovered", { error });
+    this.#sendAway(failed);
+    while (!this.#isClosed && this.#host === failed) {
       try {
-        await this.#open();
-        this.#logger.info("the log is recovered", this.opened);
+        if (await failed.store.hasRoom()) await this.#open(failed);
       } catch (openError) {
         this.#logger.error("the log cannot be opened yet", { error: openError });
-        await new Promise<void>((resolve) => void this.#clock.after(REOPEN_MS, resolve));
       }
+      if (this.#host === failed) await new Promise<void>((resolve) => void this.#clock.after(REOPEN_MS, resolve));
     }
+    this.#sendAway(failed);
+    if (this.isOpen) this.#logger.info("the log is recovered", this.opened);
+  }
+
+  /** What their sessions know is of the failed log. */
+  #sendAway(host: ShardHost): void {
+    for (const session of [...host.sessions()]) session.close(CLOSE.tryLater, "the log is being recovered", COME_BACK_MS);
   }
 }

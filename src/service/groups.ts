@@ -27,6 +27,7 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
     for (const user of members) assertRoomForGroup(existingUser(shards, user));
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
     if (creating.has(address) || shards.groups.get(address)) throw new AppError("group_taken", `${address} is there already; choose another id`);
+    shards.mustTakeWrites();
     creating.add(address);
     try {
       const epoch = randomName(random, EPOCH_CHARACTERS);
@@ -70,7 +71,10 @@ async function inTurn<T>(
 ): Promise<T> {
   const user = actingUser(shards, actor);
   const group = memberGroup(shards, user, address);
-  const turn = group.changing.then(() => change(shards, memberGroup(shards, user, address)));
+  const turn = group.changing.then(() => {
+    shards.mustTakeWrites();
+    return change(shards, memberGroup(shards, user, address));
+  });
   group.changing = turn.then(
     () => {},
     () => {},

@@ -11,6 +11,8 @@ import type { UserState } from "../shard/user-state.ts";
 /** Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`. */
 export function sendMessage(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): void {
   try {
+    // Before the ref is looked up: among what failed, nothing can be told apart until the log is recovered.
+    if (host.store.failed !== undefined) throw new AppError("unavailable", "messages can only be read now; send again later");
     if (answeredAsRepeat(host, sender, request, reply)) return;
     if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
     if (isGroup(request.to)) {

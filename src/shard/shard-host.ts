@@ -6,6 +6,7 @@
  * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
  */
 import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -20,7 +21,7 @@ import {
 } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
-import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
+import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupState } from "./group-state.ts";
@@ -49,19 +50,24 @@ export class ShardHost implements Shards {
   /** Set when the node goes away: no new messages are numbered. */
   isDraining = false;
 
-  /** @param onFailure told once, when the log cannot be written any more */
+  /**
+   * @param onFailure told once, when the log cannot be written any more
+   * @param failed the one before, whose log has failed: it can be read until this one is there
+   */
   static async open(
     storage: LogStoreOptions,
     ports: ShardHostPorts,
     onFailure: (error: Error) => void,
+    failed?: ShardHost,
   ): Promise<ShardHost> {
     const host = new ShardHost(ports);
-    host.#store = await LogStore.open(storage, {
+    const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
       beforeWrite: () => host.marks.write(),
       onFlushFailure: (error) => ports.logger.warn("flush failed, trying again", { error }),
       onFailure,
-    });
+    };
+    host.#store = failed === undefined ? await LogStore.open(storage, hooks) : await failed.store.reopen(hooks);
     return host;
   }
 
@@ -85,6 +91,11 @@ export class ShardHost implements Shards {
 
   get store(): LogStore {
     return this.#store!;
+  }
+
+  /** @throws AppError unavailable when nothing new may begin: the disk is full or behind, or the log can only be read */
+  mustTakeWrites(): void {
+    if (this.store.pressure > 1) throw new AppError("unavailable", "nothing new can be stored now; try again later");
   }
 
   /** The log of the shard that an address lives in. */

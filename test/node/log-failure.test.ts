@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { Device, FROM_THE_BEGINNING } from "../support/device.ts";
+import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
@@ -86,7 +86,7 @@ test("what reached the disk although its write was said to have failed is one me
   expect((await receiver.untaken()).filter(({ t }) => t === "message")).toEqual([]);
 });
 
-test("while the log cannot be opened everything is told to try later, and health says so; then it serves", async () => {
+test("while the log cannot be opened all is read, what would be written is told to try later, and health says so; then it serves", async () => {
   const waiting = await node.connect(bob);
   const poll = node.api.post("/v1/sync", bob.token, { cursor: FROM_THE_BEGINNING, waitMs: 0 });
   await poll;
@@ -102,22 +102,26 @@ test("while the log cannot be opened everything is told to try later, and health
 
   expect((await node.api.call("GET", "/healthz")).status).toBe(200);
   expect((await node.api.call("GET", "/readyz")).status).toBe(503);
-  const calls: [string, string, unknown?][] = [
-    ["GET", "/v1/conversations"],
-    ["GET", "/v1/entries"],
-    ["GET", "/v1/groups/hikers"],
-    ["POST", "/v1/messages", { to: "@bob", text: "x", ref: "r-1" }],
-    ["POST", "/v1/sync", { cursor: FROM_THE_BEGINNING }],
-    ["POST", "/v1/logout"],
+  for (const path of ["/v1/conversations", "/v1/entries", "/v1/groups/hikers"]) {
+    expect([path, (await node.api.get(path, alice.token)).status]).toEqual([path, 200]);
+  }
+  expect((await node.api.post("/v1/sync", alice.token, { cursor: FROM_THE_BEGINNING })).status).toBe(200);
+  const writes: [string, unknown?][] = [
+    ["/v1/messages", { to: "@bob", text: "x", ref: "r-1" }],
+    ["/v1/groups", { id: "swimmers", name: "swimmers", members: [] }],
+    ["/v1/logout"],
   ];
-  for (const [method, path, content] of calls) {
-    const answer = await node.api.call(method, path, alice.token, content);
+  for (const [path, content] of writes) {
+    const answer = await node.api.call("POST", path, alice.token, content);
     expect([path, answer.status, answer.body.code]).toEqual([path, 503, "unavailable"]);
     expect(answer.body.retryAfterMs).toBeGreaterThan(0);
   }
-  const early = await Device.open(node.url);
-  early.send({ t: "hello", token: alice.token });
-  expect((await early.end()).code).toBe(4003);
+  const reading = await node.connect(alice, FROM_THE_BEGINNING);
+  expect(await reading.ask("@bob", "x", "r-1")).toMatchObject({
+    code: "unavailable",
+    retryAfterMs: expect.any(Number),
+  });
+  expect(await reading.ask("@bob", "x", "r-1", true)).toMatchObject({ code: "unavailable" });
 
   await until("it serves again", isReady);
   const device = await node.connect(alice);
