@@ -101,46 +101,60 @@ export class ReceivedMark implements Outcome {
   failed(): void {}
 }
 
-/** The user's own marks in one conversation: what was read, and of a group what a device has got. */
-export class OwnMark implements Outcome {
+/** How far the user has read one conversation. */
+export class ReadMark implements Outcome {
   readonly #user: UserState;
   readonly #conversation: ConversationState;
-  read: Seq;
-  incomingRead: number;
-  got: Seq;
+  #read = 0 as Seq;
+  #incomingRead = 0;
 
   constructor(user: UserState, conversation: ConversationState) {
     this.#user = user;
     this.#conversation = conversation;
-    this.read = conversation.ownReadPending;
-    this.incomingRead = conversation.incomingReadPending;
-    this.got = conversation.gotPending;
   }
 
   encode(): void {
-    const conversation = this.#conversation;
+    const { address, ownReadPending, incomingReadPending } = this.#conversation;
     const { log, handle } = this.#user;
-    const isRead = this.read > conversation.ownReadPending;
-    const isGot = this.got > conversation.gotPending;
-    if (!isRead && !isGot) {
-      this.#user.pendingMarks--;
-      return;
-    }
-    conversation.ownReadPending = this.read;
-    conversation.incomingReadPending = this.incomingRead;
-    conversation.gotPending = this.got;
+    this.#read = ownReadPending;
+    this.#incomingRead = incomingReadPending;
     log.begin();
-    if (isRead) log.putNumbers(handle, `read/${conversation.address}`, this.read, this.incomingRead);
-    if (isGot) log.putNumbers(handle, `got/${conversation.address}`, this.got);
+    log.putNumbers(handle, `read/${address}`, ownReadPending, incomingReadPending);
     log.end(this);
   }
 
   committed(): void {
-    const conversation = this.#conversation;
     this.#user.pendingMarks--;
-    conversation.ownRead = this.read;
-    conversation.incomingRead = this.incomingRead;
-    conversation.got = this.got;
+    this.#conversation.ownRead = this.#read;
+    this.#conversation.incomingRead = this.#incomingRead;
+  }
+
+  failed(): void {}
+}
+
+/** How far the user's devices have a group's log. */
+export class GotMark implements Outcome {
+  readonly #user: UserState;
+  readonly #conversation: ConversationState;
+  #got = 0 as Seq;
+
+  constructor(user: UserState, conversation: ConversationState) {
+    this.#user = user;
+    this.#conversation = conversation;
+  }
+
+  encode(): void {
+    const { address, gotPending } = this.#conversation;
+    const { log, handle } = this.#user;
+    this.#got = gotPending;
+    log.begin();
+    log.putNumbers(handle, `got/${address}`, gotPending);
+    log.end(this);
+  }
+
+  committed(): void {
+    this.#user.pendingMarks--;
+    this.#conversation.got = this.#got;
   }
 
   failed(): void {}

@@ -11,18 +11,23 @@ import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
-import { MemberMark, OwnMark, PeerMark, ReceivedMark } from "./mark-records.ts";
+import { GotMark, MemberMark, PeerMark, ReadMark, ReceivedMark } from "./mark-records.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
 const PAGE = 500;
+const LAZY_MS = 1000;
 
 export class Marks {
   readonly #host: Shards;
   #peers: PeerMark[] = [];
   #members = new Map<string, MemberMark>();
+  #reads = new Map<ConversationState, ReadMark>();
+  /** How far devices have got: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
   #received: UserState[] = [];
-  #own = new Map<ConversationState, OwnMark>();
+  #got = new Map<ConversationState, GotMark>();
+  #isLazyDue = false;
+  #cancelLazy: (() => void) | undefined;
 
   constructor(host: Shards) {
     this.#host = host;
@@ -39,16 +44,20 @@ export class Marks {
     user.isReceivedPending = true;
     user.pendingMarks++;
     this.#received.push(user);
-    this.#host.schedule();
+    this.#writeLazily();
   }
 
   /** A device has a group's log up to `seq`. */
   receivedGroup(user: UserState, group: GroupState, seq: Seq): void {
     if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
     const conversation = user.conversation(group.address);
-    if (seq <= this.#ownOf(user, conversation).got) return;
-    this.#ownOf(user, conversation).got = seq;
+    if (seq <= conversation.gotPending) return;
+    conversation.gotPending = seq;
     this.#memberMark(user, group, "delivered", seq);
+    if (this.#got.has(conversation)) return;
+    user.pendingMarks++;
+    this.#got.set(conversation, new GotMark(user, conversation));
+    this.#writeLazily();
   }
 
   /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. */
@@ -57,12 +66,10 @@ export class Marks {
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
     const conversation = user.conversations.get(address);
     if (conversation === undefined) throw new AppError("not_found", `${address}: no conversation with it`);
-    const own = this.#ownOf(user, conversation);
     const through = Math.min(seq, conversation.lastSeq) as Seq;
-    if (through <= own.read) return;
-    const covered = this.#incomingBetween(user, conversation, own, through);
-    own.read = through;
-    own.incomingRead = covered.incomingRead;
+    if (through <= conversation.ownReadPending) return;
+    const covered = this.#incomingThrough(user, conversation, through);
+    this.#noteRead(user, conversation, through, covered.incomingRead);
     if (covered.fromSeq > 0) this.#tellPeer(user, address, "read", covered.fromSeq);
   }
 
@@ -75,12 +82,32 @@ export class Marks {
       for (const mark of this.#members.values()) mark.encode();
       this.#members.clear();
     }
+    if (this.#reads.size > 0) {
+      for (const mark of this.#reads.values()) mark.encode();
+      this.#reads.clear();
+    }
+    if (this.#isLazyDue) this.#writeLazy();
+  }
+
+  /** Everything that would have waited goes with the next write. */
+  hurry(): void {
+    this.#isLazyDue = true;
+    this.#host.schedule();
+  }
+
+  #writeLazily(): void {
+    this.#cancelLazy ??= this.#host.clock.after(LAZY_MS, () => this.hurry());
+  }
+
+  #writeLazy(): void {
+    this.#isLazyDue = false;
+    this.#cancelLazy?.();
+    this.#cancelLazy = undefined;
     const received = this.#received;
     this.#received = [];
     for (const user of received) new ReceivedMark(user).encode();
-    if (this.#own.size === 0) return;
-    for (const mark of this.#own.values()) mark.encode();
-    this.#own.clear();
+    for (const mark of this.#got.values()) mark.encode();
+    this.#got.clear();
   }
 
   #deliverHeld(user: UserState, seq: Seq): void {
@@ -127,16 +154,15 @@ export class Marks {
   }
 
   /** What the read mark covers when it goes to `through`: incoming messages in all, and the newest of them in the peer's numbering. */
-  #incomingBetween(
+  #incomingThrough(
     user: UserState,
     conversation: ConversationState,
-    own: OwnMark,
     through: Seq,
   ): { incomingRead: number; fromSeq: Seq } {
     if (through >= conversation.takenSeq) return { incomingRead: conversation.incoming, fromSeq: conversation.takenThrough };
-    let { incomingRead } = own;
+    let incomingRead = conversation.incomingReadPending;
     let fromSeq = 0 as Seq;
-    for (let after = own.read; ; ) {
+    for (let after = conversation.ownReadPending; ; ) {
       const page = user.log.readLaneForward(user.address, conversation.address, after, PAGE);
       for (const stored of page) {
         if (stored.seq > through) return { incomingRead, fromSeq };
@@ -156,21 +182,18 @@ export class Marks {
     const conversation = user.membership(address);
     if (group === undefined || conversation === undefined) throw new AppError("not_a_member", `${address}: you are not in it`);
     if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
-    const own = this.#ownOf(user, conversation);
-    if (seq <= own.read) return;
-    own.read = seq;
+    if (seq <= conversation.ownReadPending) return;
+    this.#noteRead(user, conversation, seq, 0);
     this.#memberMark(user, group, "read", seq);
   }
 
-  #ownOf(user: UserState, conversation: ConversationState): OwnMark {
-    let own = this.#own.get(conversation);
-    if (own === undefined) {
-      own = new OwnMark(user, conversation);
-      user.pendingMarks++;
-      this.#own.set(conversation, own);
-      this.#host.schedule();
-    }
-    return own;
+  #noteRead(user: UserState, conversation: ConversationState, through: Seq, incomingRead: number): void {
+    conversation.ownReadPending = through;
+    conversation.incomingReadPending = incomingRead;
+    if (this.#reads.has(conversation)) return;
+    user.pendingMarks++;
+    this.#reads.set(conversation, new ReadMark(user, conversation));
+    this.#host.schedule();
   }
 
   /** In a small group the others learn of it. */
@@ -183,6 +206,7 @@ export class Marks {
     if (this.#members.has(key)) return;
     group.pendingMarks++;
     this.#members.set(key, new MemberMark(this.#host, group, user));
+    this.#host.schedule();
   }
 }
 
