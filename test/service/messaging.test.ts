@@ -1,15 +1,20 @@
-/** Sends that need a clock of the test's own: what the real-socket tests cannot wait for. */
+/** Sends that need a clock of the test's own, or a log as only a crash leaves it: what tests over real sockets cannot bring about. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
+import { changedJson, payloadBytesMax, writeChanged, writeSent, CHANGED_LANE } from "../../src/domain/entries.ts";
 import { createGroups } from "../../src/service/groups.ts";
+import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
+import { offerAgain } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
+import { StreamHandle } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
 import { HandClock } from "./hand-clock.ts";
 
@@ -101,4 +106,63 @@ test("sends earn their rate with time, up to the burst", async () => {
   expect(await sendUntilRefused()).toBe(sendsPerSecond / 4);
   clock.advance(10 * MINUTE);
   expect(await sendUntilRefused()).toBe(sendsBurst);
+});
+
+/** What a start does with what the crash before it may have cut off. */
+async function offerAll(): Promise<void> {
+  for (const log of host.store.opened()) offerAgain(host, log);
+  await host.store.idle();
+}
+
+const bob = { user: "bob", device: "phone" } as Actor;
+const bobsEntries = async () => (await createHistory(() => host).entries(bob, { after: 0, limit: 100 })).frames;
+
+test("a message that a crash cut off from its receiver is handed over at the next start, once, and before later ones", async () => {
+  await send("@bob", "r-1");
+  const { log, handle, nextSeq } = host.users.get(alice.user)!;
+  const out = log.begin();
+  log.beginEntry(handle, "@bob", "r-2", nextSeq, payloadBytesMax("cut off"));
+  writeSent(out, clock.now(), "cut off");
+  log.endEntry();
+  log.end(undefined);
+  await host.store.idle();
+  for (let start = 0; start < 3; start++) {
+    await reopen();
+    await offerAll();
+    expect(await bobsEntries()).toMatchObject([
+      { text: "hello", seq: 1 },
+      { text: "cut off", seq: 2 },
+    ]);
+  }
+  const { message, duplicate } = await createMessaging(() => host).send(alice, {
+    to: "@bob" as Address,
+    text: "cut off",
+    ref: "r-2",
+    retry: true,
+  });
+  expect(duplicate).toBe(true);
+  expect((await bobsEntries())[1]).toMatchObject({ id: message.id });
+  await send("@bob", "r-3");
+  expect(await bobsEntries()).toHaveLength(3);
+});
+
+test("a membership that a crash cut off is handed over at the next start, once", async () => {
+  const log = host.log("#hikers" as Address);
+  const handle = new StreamHandle("#hikers", undefined);
+  const users = ["alice", "bob"] as UserId[];
+  const json = changedJson({ change: "created", by: alice.user, at: clock.now(), name: "hikers", members: users });
+  log.begin();
+  log.putCell(handle, "epoch", Buffer.from("abcdefgh"));
+  log.beginEntry(handle, CHANGED_LANE, "", 1 as Seq, payloadBytesMax(json));
+  writeChanged(log.writer, json);
+  log.endEntry();
+  log.end(undefined);
+  await host.store.idle();
+  for (let start = 0; start < 3; start++) {
+    await reopen();
+    await offerAll();
+    expect(await bobsEntries()).toMatchObject([
+      { t: "membership", conversation: "#hikers", change: "joined", groupSeq: 1 },
+    ]);
+  }
 });
