@@ -57,8 +57,12 @@ export class ShardKeeper {
     const host = this.#host;
     if (host === undefined) return;
     const end = this.#clock.monotonicMs() + flushMs;
-    if (this.isOpen) this.#handoffMarks.write(host.store.opened());
+    if (this.isOpen) {
+      host.marks.hurry();
+      this.#handoffMarks.write(host.store.opened());
+    }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
+    host.marks.stop();
     await host.store.close();
   }
 

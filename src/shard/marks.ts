@@ -27,6 +27,7 @@ export class Marks {
   #received: UserState[] = [];
   #got = new Map<ConversationState, GotMark>();
   #isLazyDue = false;
+  #isStopped = false;
   #cancelLazy: (() => void) | undefined;
 
   constructor(host: Shards) {
@@ -95,7 +96,14 @@ export class Marks {
     this.#host.schedule();
   }
 
+  /** No write comes of waiting any more: the log is about to be closed. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelLazy?.();
+  }
+
   #writeLazily(): void {
+    if (this.#isStopped) return;
     this.#cancelLazy ??= this.#host.clock.after(LAZY_MS, () => this.hurry());
   }
 

@@ -60,6 +60,7 @@ export class ShardHost implements Shards {
     onFailure: (error: Error) => void,
     failed?: ShardHost,
   ): Promise<ShardHost> {
+    failed?.marks.stop();
     const host = new ShardHost(ports);
     const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
