@@ -123,7 +123,7 @@ test("a message whose write failed was shown to nobody", async () => {
   expect(await sender.ask(`@${bob.user}`, "lost", "r-1")).toMatchObject({ t: "error", code: "unavailable" });
   expect((await receiver.end()).code).toBe(4003);
   expect(receiver.all("message")).toEqual([]);
-  await until("it serves again", async () => (await node.api.get("/v1/conversations", bob.token)).status === 200);
+  await until("it is ready again", async () => (await node.api.get("/readyz", bob.token)).status === 200);
   const again = await node.connect(bob, { epoch: receiver.welcome.epoch, timeline: 0, groups: {} });
   await again.take("live");
   expect(again.all("message")).toEqual([]);
