@@ -207,7 +207,7 @@ describe("too many sends", () => {
       for (const { ref, text } of open) device.post("@una", text, ref);
       const answers = await Promise.all(open.map(({ ref }) => device.answerTo(ref)));
       const firstRefused = answers.findIndex(({ t }) => t === "error");
-      if (waits === 0) expect(firstRefused).toBe(burst);
+      if (waits === 0) expect(firstRefused).toBeGreaterThanOrEqual(burst);
       const taken = firstRefused === -1 ? answers.length : firstRefused;
       expect(answers.slice(taken).every(({ t }) => t === "error")).toBe(true);
       accepted.push(...open.slice(0, taken).map(({ text }) => text));
