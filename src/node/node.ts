@@ -115,10 +115,12 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
       if (isDraining) return closed;
       isDraining = true;
       const end = clock.monotonicMs() + options.drainMs;
-      if (keeper.isOpen) {
-        keeper.host().isDraining = true;
-        await keeper.host().store.idle();
-        for (const session of keeper.host().sessions()) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+      // Whatever becomes of the log meanwhile: this is the host whose senders are told.
+      const host = keeper.isOpen ? keeper.host() : undefined;
+      if (host !== undefined) {
+        host.isDraining = true;
+        await host.store.idle();
+        for (const session of [...host.sessions()]) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       }
       for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);

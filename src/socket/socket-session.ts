@@ -34,6 +34,7 @@ import type { SocketContext } from "./socket-context.ts";
 const INBOX_FRAMES_MAX = 256;
 const CATCH_UP_FRAMES = 256;
 const HELLO_TIMEOUT_MS = 5000;
+const OVERFLOW_RETRY_MS = 1000;
 
 type State = "new" | "authenticating" | "catching-up" | "live" | "closed";
 
@@ -52,6 +53,8 @@ export class SocketSession implements Session, SendReply {
   #catchUp: CatchUp | undefined;
   #isCatchUpScheduled = false;
   #inbox: ClientFrame[] = [];
+  #hasOverflowed = false;
+  #sendsRefusedUntil = 0;
   user = NO_USER;
   device = NO_DEVICE;
 
@@ -222,6 +225,8 @@ export class SocketSession implements Session, SendReply {
     const inbox = this.#inbox;
     this.#inbox = [];
     for (const frame of inbox) this.#act(frame);
+    // What did not fit comes again; until then nothing behind it is taken, which would end up before it (G4).
+    if (this.#hasOverflowed) this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
   }
 
   // ---- acting
@@ -229,7 +234,7 @@ export class SocketSession implements Session, SendReply {
   #act(frame: ClientFrame): void {
     switch (frame.t) {
       case "send":
-        return sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
+        return this.#send(frame);
       case "received":
       case "read":
         return this.#mark(frame);
@@ -256,8 +261,22 @@ export class SocketSession implements Session, SendReply {
       this.#inbox.push(frame);
       return;
     }
-    const error = new AppError("rate_limited", `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`);
+    const error = new AppError("rate_limited", `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`, {
+      retryAfterMs: OVERFLOW_RETRY_MS,
+    });
+    this.#hasOverflowed = true;
     this.#refuse(frame.t === "send" ? frame.ref : undefined, error);
+  }
+
+  #send(frame: SendFrame): void {
+    if (this.#sendsRefusedUntil > 0) {
+      const retryAfterMs = Math.ceil(this.#sendsRefusedUntil - this.#context.clock.monotonicMs());
+      if (retryAfterMs > 0) {
+        return this.#refuse(frame.ref, new AppError("rate_limited", "frames before this one were refused; send again in their order", { retryAfterMs }));
+      }
+      this.#sendsRefusedUntil = 0;
+    }
+    sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
   }
 
   #refuse(ref: string | undefined, error: AppError): void {

@@ -174,6 +174,10 @@ describe("sends before live", () => {
     expect(reader.frames.findIndex(({ t }) => t === "sent")).toBeGreaterThan(live);
     const seqs = reader.frames.flatMap((frame) => (frame.t === "message" || frame.t === "sent" ? [frame.seq] : []));
     expect(seqs).toEqual(Array.from({ length: 1156 }, (_, index) => index + 1));
+    // What did not fit was said before this one: it must not end up behind it.
+    reader.send({ t: "send", ref: "late", to: `@${who.user}`, text: "late" });
+    await until("it is answered", () => reader.frames.some((frame) => "ref" in frame && frame.ref === "late"));
+    expect(reader.frames.at(-1)).toMatchObject({ t: "error", ref: "late", code: "rate_limited" });
     await reader.destroy();
   });
 
