@@ -18,7 +18,7 @@ import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { walFileName } from "./wal/frame.ts";
 import { GroupCommit } from "./wal/group-commit.ts";
-import { hasRoom, PREPARED_NAME, WalFiles } from "./wal/wal-files.ts";
+import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files.ts";
 
 const MIB = 1 << 20;
 const BACKLOG_BYTES_MAX = 16 * MIB;
@@ -89,7 +89,7 @@ export class LogStore {
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
     const store = new LogStore(this.#options, hooks, this.#segments);
-    store.#recover();
+    store.#recover(this.#wal.unacked);
     return store;
   }
 
@@ -204,7 +204,7 @@ export class LogStore {
     await this.idle();
     this.#commit.close();
     await this.#flusher.close();
-    await this.#wal.close();
+    await this.#wal.close(this.#oldestFileNo < this.#wal.fileNo);
   }
 
   /** Whether a store that failed has a chance when it is opened again: fills a little of the disk and lets it go. */
@@ -225,12 +225,13 @@ export class LogStore {
     });
   }
 
-  #recover(): void {
+  #recover(unacked?: WalPlace): void {
     const found = recoverLog({
       directory: this.#directory,
       files: this.#files,
       shard: (id) => this.shard(id),
       recovered: (log, bytes) => this.#flusher.recovered(log, bytes),
+      unacked,
     });
     this.#recovery = found;
     this.#oldestFileNo = found.oldestFileNo;

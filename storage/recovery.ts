@@ -3,9 +3,9 @@
  *
  * What a crash leaves, and what is done
  * - a torn tail in the last file: cut, durably, before a new file is begun;
- * - a last frame, or mark, that was read but may stand in the system's memory only: written again, durably, before anybody is shown what is in it (otherwise
- *   a power cut after a killed process would take back what was shown);
- * - a last file without records: removed, its number is free again;
+ * - a last frame that was read but may stand in the system's memory only: made durable before anybody is shown what is in it (otherwise a power cut
+ *   after a killed process would take back what was shown);
+ * - a last file whose head is not whole: removed, its number is free again;
  * - a prepared file that was never used: removed;
  * - records that a flush already brought to segments: skipped by offset;
  * - a missing offset, a missing file, or a bad checksum that is no torn tail: `CorruptionError`, with file and place. Nothing is guessed.
@@ -19,7 +19,7 @@ import type { ShardLog } from "./shard-log.ts";
 import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import { scanWalFile, walFileName, walFileNo, type WalFileScan } from "./wal/frame.ts";
-import { PREPARED_NAME } from "./wal/wal-files.ts";
+import { PREPARED_NAME, type WalPlace } from "./wal/wal-files.ts";
 
 export type Recovery = {
   oldestFileNo: number;
@@ -40,6 +40,8 @@ type RecoveryPorts = {
   files: FileSystem;
   shard: (id: ShardId) => ShardLog;
   recovered: (log: ShardLog, recordBytes: number) => void;
+  /** Where a write failed before, when the process has lived on. */
+  unacked: WalPlace | undefined;
 };
 
 export function recoverLog(ports: RecoveryPorts): Recovery {
@@ -77,25 +79,33 @@ function recoverFile(ports: RecoveryPorts, fileNo: number, isLast: boolean, reco
   });
   recovery.bytes += scan.wholeBytes;
   if (isLast && scan.torn) recovery.tornBytes = bytes.length - scan.wholeBytes;
-  if (isLast && scan.frames === 0) return dropEmpty(ports, path, fileNo, recovery);
+  if (isLast && scan.wholeBytes === 0) return dropUnbegun(ports, path, fileNo, recovery);
   recovery.chain = scan.chain;
   recovery.isMarked = scan.isMarked;
-  if (isLast) mendEnd(ports.files, path, bytes, scan);
+  if (isLast) mendEnd(ports, path, bytes, fileNo, scan);
 }
 
-/** It was begun and holds nothing. */
-function dropEmpty({ files }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
-  // Not synced: whether a later crash brings it back or not, it holds nothing.
+/** Its head was not written whole: it holds nothing. */
+function dropUnbegun({ files, directory }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
   files.remove(path);
+  // Else it could come back behind a new file of its number's predecessor.
+  files.syncDirectory(directory);
   recovery.newestFileNo = fileNo - 1;
 }
 
-function mendEnd(files: FileSystem, path: string, bytes: Buffer, scan: WalFileScan): void {
+/**
+ * What is shown from now on is made durable. Synchronizing is enough but for a write that failed: the system may hold it for written. What nobody was told of
+ * is therefore written again in its place; frames that were acknowledged are not, since a crash could tear them.
+ */
+function mendEnd(ports: RecoveryPorts, path: string, bytes: Buffer, fileNo: number, scan: WalFileScan): void {
+  const { files, unacked } = ports;
   if (scan.torn) files.truncate(path, scan.wholeBytes);
-  if (scan.lastFrameAt === undefined) return;
+  const from = scan.lastFrameAt ?? 0;
+  const isUnacked = unacked !== undefined && unacked.fileNo === fileNo && from >= unacked.position;
+  if (!isUnacked && !scan.isMarked && scan.frames > 0) return files.syncFile(path);
   const file = files.openDurable(path, false);
   try {
-    files.writeNow(file, bytes.subarray(scan.lastFrameAt, scan.wholeBytes), scan.lastFrameAt);
+    files.writeNow(file, bytes.subarray(from, scan.wholeBytes), from);
   } finally {
     files.close(file);
   }

@@ -19,6 +19,8 @@ export type FileSystem = {
   close(file: FileHandle): void;
   rename(from: string, to: string): void;
   remove(path: string): void;
+  /** Makes everything that was written to a file durable, unless a write of it was said to have failed: that one has to be repeated. */
+  syncFile(path: string): void;
   /** Cuts a file and makes the cut durable. */
   truncate(path: string, length: number): void;
   /** Makes names created, renamed or removed in a directory durable. */
@@ -76,6 +78,7 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     rename: (from, to) => system.renameSync(from, to),
     remove: (path) => system.unlinkSync(path),
     truncate: (path, length) => synced(path, "r+", (file) => system.ftruncateSync(file, length)),
+    syncFile: (path) => synced(path, "r", () => {}),
     syncDirectory: (path) => synced(path, "r", () => {}),
     freeBytes(path) {
       const { bavail, bsize } = system.statfsSync(path);

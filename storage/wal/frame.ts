@@ -200,12 +200,28 @@ function refuseDamage(file: string, bytes: Buffer, at: number, fileNo: number, i
     throw new CorruptionError(file, place, "one bit of the last frame is not what it was");
 }
 
+/** A file head lies in one sector: a crash leaves all of it or nothing. */
+function isHeadButForOneBit(head: Buffer): boolean {
+  if (head.length < FILE_HEAD_BYTES) return false;
+  const crc = head.readUInt32LE(HEAD_CRC_AT);
+  const isInCrc = bitsSet((crc ^ headCrc(head, 0)) >>> 0) === 1;
+  return isInCrc
+    ? head.subarray(0, 8).equals(FILE_MAGIC)
+    : oneBitAway(head.subarray(0, HEAD_CRC_AT), crc) !== undefined;
+}
+
+function bitsSet(value: number): number {
+  let count = 0;
+  for (let rest = value; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
+  return count;
+}
+
 /** False for a last file whose head was not yet written whole. */
 function checkFileHead(file: string, bytes: Buffer, { fileNo, isLast, chain }: WalFilePlace): boolean {
   const head = bytes.subarray(0, FILE_HEAD_BYTES);
   const isWhole = head.length === FILE_HEAD_BYTES && head.readUInt32LE(HEAD_CRC_AT) === headCrc(head, 0);
   if (!isWhole || !head.subarray(0, 8).equals(FILE_MAGIC)) {
-    if (isLast && !isFrameAfter(bytes, 0, fileNo)) return false;
+    if (isLast && !isFrameAfter(bytes, 0, fileNo) && !isHeadButForOneBit(head)) return false;
     throw new CorruptionError(file, "byte 0", "the file head fails its checksum");
   }
   const version = head.readUInt32LE(8);

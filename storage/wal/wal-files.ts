@@ -30,6 +30,8 @@ export type WalFilesOptions = {
   onRoom?: () => void;
 };
 
+export type WalPlace = { fileNo: number; position: number };
+
 type Preparation = "none" | "filling" | "ready";
 
 export class WalFiles {
@@ -48,6 +50,7 @@ export class WalFiles {
   #closed = false;
   #onFilled: (() => void) | undefined;
   #failed: LogFailedError | undefined;
+  #unacked: WalPlace | undefined;
 
   constructor(options: WalFilesOptions) {
     this.#options = options;
@@ -74,6 +77,11 @@ export class WalFiles {
 
   get failed(): LogFailedError | undefined {
     return this.#failed;
+  }
+
+  /** Where the write that failed begins: from there on nothing was acknowledged. */
+  get unacked(): WalPlace | undefined {
+    return this.#unacked;
   }
 
   /** Whether it is known without a further frame that the last one was durable. */
@@ -105,7 +113,10 @@ export class WalFiles {
       return done(this.#fail(error));
     }
     const at = this.#seal(bytes, length);
-    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => done(error ? this.#fail(error) : null));
+    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => {
+      if (error) this.#unacked = { fileNo: this.#fileNo, position: at };
+      done(error ? this.#fail(error) : null);
+    });
     if (this.#mustPrepare()) this.#prepareNext();
   }
 
@@ -114,8 +125,11 @@ export class WalFiles {
     this.append(Buffer.alloc(FRAME_HEAD_BYTES), FRAME_HEAD_BYTES, done);
   }
 
-  /** With a mark, unless the log has failed. Nothing is being written any more; a file that is being prepared is waited for. */
-  async close(): Promise<void> {
+  /**
+   * With a mark, unless the log has failed. Nothing is being written any more; a file that is being prepared is waited for.
+   * @param hasOthers there are older files: then this one is not kept when nothing was written to it
+   */
+  async close(hasOthers: boolean): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#prepareTimer);
     if (this.#next === "filling") await new Promise<void>((resolve) => (this.#onFilled = resolve));
@@ -126,6 +140,10 @@ export class WalFiles {
     } finally {
       this.#options.files.close(this.#file);
       this.#file = undefined;
+      if (hasOthers && this.#position === FILE_HEAD_BYTES && this.#failed === undefined) {
+        this.#tryRemove(walFileName(this.#fileNo));
+        this.#options.files.syncDirectory(this.#options.directory);
+      }
     }
   }
 
@@ -243,10 +261,13 @@ export class WalFiles {
 
   /** A half-filled one would take the room that others need. Whoever cannot remove it leaves it to recovery. */
   #dropPrepared(): void {
-    const { files, directory } = this.#options;
     this.#next = "none";
+    this.#tryRemove(PREPARED_NAME);
+  }
+
+  #tryRemove(name: string): void {
     try {
-      files.remove(join(directory, PREPARED_NAME));
+      this.#options.files.remove(join(this.#options.directory, name));
     } catch {
       return;
     }

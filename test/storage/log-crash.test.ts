@@ -114,6 +114,7 @@ test("after a crash in any call, all that was acknowledged is there, nothing in 
   // A failure names its seed; FC_SEED replays it, RUNS asks for more.
   await fc.assert(property, {
     numRuns: RUNS,
+    interruptAfterTimeLimit: 40_000,
     ...(process.env["FC_SEED"] ? { seed: Number(process.env["FC_SEED"]) } : {}),
   });
 }, 60_000);

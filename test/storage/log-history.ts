@@ -50,11 +50,13 @@ function applyOp(stream: Stream, op: Numbered, offset: number): void {
   else stream.cells.set(op.key, op.value);
 }
 
+type Place = { shard: number; offset: number };
+
 export class LogHistory {
   /** Records of each shard, by offset - 1, with what they hold. */
   readonly records = new Map<number, Numbered[][]>();
   /** Every appended record in the order of the log, by batch. */
-  readonly batches: { shard: number; offset: number }[][] = [];
+  readonly batches: Place[][] = [];
   readonly acked = new Map<number, number>();
   readonly failed: string[] = [];
   readonly #heads = new Map<string, number>();
@@ -71,6 +73,8 @@ export class LogHistory {
     this.#handles.clear();
     this.#heads.clear();
     this.#keys.clear();
+    const isThere = ({ shard, offset }: Place): boolean => store.shard(shard as ShardId).durableThrough >= offset;
+    this.batches.splice(0, this.batches.length, ...this.batches.filter((batch) => batch.every(isThere)));
     for (const [shard, records] of this.records) {
       records.length = store.shard(shard as ShardId).durableThrough;
       for (const [name, stream] of fold(records, records.length)) {
@@ -84,8 +88,7 @@ export class LogHistory {
   expectIn(store: LogStore): void {
     for (const [shard, through] of this.acked)
       expect(store.shard(shard as ShardId).durableThrough).toBeGreaterThanOrEqual(through);
-    const isThere = ({ shard, offset }: { shard: number; offset: number }): boolean =>
-      store.shard(shard as ShardId).durableThrough >= offset;
+    const isThere = ({ shard, offset }: Place): boolean => store.shard(shard as ShardId).durableThrough >= offset;
     let hasEnded = false;
     for (const batch of this.batches) {
       const there = batch.filter(isThere).length;
@@ -97,7 +100,7 @@ export class LogHistory {
     for (const [shard, records] of this.records) expectShard(store.shard(shard as ShardId), records);
   }
 
-  #appendRecord(store: LogStore, { shard, ops }: RecordOfShard): { shard: number; offset: number } {
+  #appendRecord(store: LogStore, { shard, ops }: RecordOfShard): Place {
     const log = store.shard(shard as ShardId);
     const records = this.records.get(shard) ?? [];
     this.records.set(shard, records);

@@ -10,7 +10,8 @@
 import type { FileHandle, FileSystem } from "../../../storage/vfs/file-system.ts";
 
 export const SECTOR_BYTES = 512;
-export type CallKind = "open" | "write" | "rename" | "remove" | "truncate" | "syncDirectory" | "fillZeros" | "read";
+export type CallKind =
+  "open" | "write" | "rename" | "remove" | "truncate" | "syncFile" | "syncDirectory" | "fillZeros" | "read";
 export type CrashKind = "kill" | "power";
 export type Random = () => number;
 
@@ -19,11 +20,14 @@ class Inode {
   seen = Buffer.alloc(0);
   /** What is on the disk. */
   kept = Buffer.alloc(0);
+  /** Written by calls that failed: the system holds it for written, and synchronizing will not write it. */
+  lost: { from: number; to: number }[] = [];
 
   clone(): Inode {
     const inode = new Inode();
     inode.seen = Buffer.from(this.seen);
     inode.kept = Buffer.from(this.kept);
+    inode.lost = [...this.lost];
     return inode;
   }
 }
@@ -169,8 +173,12 @@ export class SimulatedDisk {
       this.#underWay.splice(this.#underWay.indexOf(write), 1);
       if (does !== "nothing") {
         inode.seen = put(inode.seen, write.bytes, position);
-        // What a failed write did may be in the system's memory alone.
-        if (error === undefined) inode.kept = put(inode.kept, write.bytes, position);
+        const to = position + write.bytes.length;
+        if (error !== undefined) inode.lost.push({ from: position, to });
+        else {
+          inode.kept = put(inode.kept, write.bytes, position);
+          inode.lost = inode.lost.filter((range) => range.from < position || range.to > to);
+        }
       }
       ended(error ?? null);
     });
@@ -221,6 +229,7 @@ export class SimulatedDisk {
           inode.seen = inode.seen.subarray(0, length);
           inode.kept = inode.kept.subarray(0, length);
         }),
+      syncFile: (path) => this.#now("syncFile", () => sync(this.#inode(path))),
       syncDirectory: () =>
         this.#now("syncDirectory", () => {
           this.#unsynced = [];
@@ -247,6 +256,15 @@ export class SimulatedDisk {
 function apply(names: Map<string, Inode>, { remove, add }: NameChange): void {
   if (remove !== undefined) names.delete(remove);
   if (add !== undefined) names.set(add.path, add.inode);
+}
+
+function sync(inode: Inode): void {
+  const kept = Buffer.from(inode.seen);
+  for (const { from, to } of inode.lost) {
+    kept.fill(0, Math.min(from, kept.length), Math.min(to, kept.length));
+    inode.kept.copy(kept, from, from, Math.min(to, inode.kept.length, kept.length));
+  }
+  inode.kept = kept;
 }
 
 /** A write that a crash cut off. */

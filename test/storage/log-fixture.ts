@@ -1,0 +1,32 @@
+/** A store over a simulated disk and segments in memory, small enough that files rotate and are trimmed. */
+import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { RecordOfShard } from "./log-history.ts";
+import { MemorySegments } from "./memory-segments.ts";
+import type { SimulatedDisk } from "./vfs/simulated-disk.ts";
+
+export const WAL_DIRECTORY = "/data/wal";
+
+export const QUIET: LogStoreHooks = {
+  checkpoint: () => new Uint8Array(0),
+  beforeWrite: () => {},
+  onFlushFailure: () => {},
+  onFailure: () => {},
+};
+
+export function openStore(
+  disk: SimulatedDisk,
+  options: Partial<LogStoreOptions> = {},
+  hooks: Partial<LogStoreHooks> = {},
+): Promise<LogStore> {
+  const limits = { walFileBytes: 4000, walBytesMax: 1 << 20, memtableBytesMax: 1 << 20, markAfterMs: 0 };
+  const segments = options.segments ?? new MemorySegments();
+  return LogStore.open(
+    { directory: "/data", files: disk.files, ...limits, ...options, segments },
+    { ...QUIET, ...hooks },
+  );
+}
+
+/** One record with one entry. */
+export function entry(payload: string, shard = 7, stream = "@alice"): RecordOfShard {
+  return { shard, ops: [{ kind: "entry", stream, lane: "", key: "", payload }] };
+}

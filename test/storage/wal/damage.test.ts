@@ -1,0 +1,212 @@
+/** What a log says when its bytes are not what they were: which damage is told, and where a torn tail ends. */
+import { expect, test } from "bun:test";
+import { CorruptionError } from "../../../storage/errors.ts";
+import { checkLog } from "../../../storage/wal/check-log.ts";
+import { FRAME_HEAD_BYTES } from "../../../storage/wal/frame.ts";
+import { LogHistory } from "../log-history.ts";
+import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
+import { randomFrom, SimulatedDisk } from "../vfs/simulated-disk.ts";
+
+const FIRST = `${WAL_DIRECTORY}/0000000001.wal`;
+
+/** A log of three files: one grown, two prepared. */
+async function write(disk: SimulatedDisk, { isClosed }: { isClosed: boolean }): Promise<LogHistory> {
+  const history = new LogHistory();
+  const store = await openStore(disk, { walFileBytes: 600 });
+  for (let n = 0; disk.paths().filter((path) => path.endsWith(".wal")).length < 3 || n % 4 !== 0; n++) {
+    history.append(store, [entry(`message ${n} of some length`), entry("to another", 8, "@bob")]);
+    await store.idle();
+  }
+  if (isClosed) await store.close();
+  return history;
+}
+
+const logFiles = (disk: SimulatedDisk): string[] => disk.paths().filter((path) => path.endsWith(".wal"));
+const copy = (disk: SimulatedDisk): SimulatedDisk => disk.afterCrash("kill", randomFrom(1));
+
+function flip(bytes: Buffer, bit: number): Buffer {
+  bytes[bit >> 3]! ^= 1 << (bit & 7);
+  return bytes;
+}
+
+/** Bytes of head and frames, without the room behind them. */
+function usedBytes(bytes: Buffer): number {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return end;
+}
+
+test("in a log that was closed, a flipped bit in any byte is told with its file and place, by opening and by checking", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: true });
+  expect(checkLog(WAL_DIRECTORY, disk.files).faults).toEqual([]);
+  expect(checkLog(WAL_DIRECTORY, disk.files).isMarked).toBe(true);
+  for (const path of logFiles(disk)) {
+    const whole = disk.bytes(path);
+    const used = usedBytes(whole);
+    for (let bit = 0; bit < whole.length * 8; bit += bit < used * 8 ? 3 : 61) {
+      disk.overwrite(path, flip(Buffer.from(whole), bit));
+      const { faults } = checkLog(WAL_DIRECTORY, disk.files);
+      expect(faults.map(({ file }) => file)).toContain(path);
+      if (bit < used * 8) {
+        const error: unknown = await openStore(copy(disk)).catch((refused: unknown) => refused);
+        expect(error).toBeInstanceOf(CorruptionError);
+        expect([(error as CorruptionError).file, (error as CorruptionError).place]).toEqual([
+          path,
+          expect.stringMatching(/^byte \d+$/),
+        ]);
+      }
+    }
+    disk.overwrite(path, whole);
+  }
+});
+
+test("in a log that was not closed, a flipped bit is told as well, in its last frame too", async () => {
+  const disk = new SimulatedDisk();
+  const history = await write(disk, { isClosed: false });
+  const path = logFiles(disk).at(-1)!;
+  const whole = disk.bytes(path);
+  for (let bit = 0; bit < usedBytes(whole) * 8; bit++) {
+    disk.overwrite(path, flip(Buffer.from(whole), bit));
+    expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toBeInstanceOf(CorruptionError);
+  }
+  disk.overwrite(path, whole);
+  history.expectIn(await openStore(disk));
+});
+
+test("a bit that flips in room without frames costs nothing, and checking finds it", async () => {
+  const disk = new SimulatedDisk();
+  const history = await write(disk, { isClosed: true });
+  const path = logFiles(disk).at(-1)!;
+  const bytes = disk.bytes(path);
+  expect(usedBytes(bytes)).toBeLessThan(bytes.length);
+  disk.overwrite(path, flip(bytes, bytes.length * 8 - 3));
+  expect(checkLog(WAL_DIRECTORY, disk.files).faults).toMatchObject([{ file: path, place: `byte ${bytes.length - 1}` }]);
+  history.expectIn(await openStore(disk));
+});
+
+/** A log of one file whose last frame was never acknowledged, and where that frame begins. */
+async function withUnackedFrame(): Promise<{ disk: SimulatedDisk; history: LogHistory; at: number }> {
+  const disk = new SimulatedDisk();
+  const history = new LogHistory();
+  const store = await openStore(disk);
+  for (const text of ["one", "two"]) {
+    history.append(store, [entry(text)]);
+    await store.idle();
+  }
+  const at = disk.bytes(FIRST).length;
+  const acked = new Map(history.acked);
+  history.append(store, [entry("never acknowledged ".repeat(60)), entry("of the same frame", 8)]);
+  await store.idle();
+  history.acked.clear();
+  for (const [shard, through] of acked) history.acked.set(shard, through);
+  return { disk, history, at };
+}
+
+test("a torn last frame of any length is cut, and what was acknowledged before it is there", async () => {
+  const { disk, history, at } = await withUnackedFrame();
+  const whole = disk.bytes(FIRST);
+  for (let length = at + 1; length < whole.length; length++) {
+    const torn = copy(disk);
+    torn.overwrite(FIRST, whole.subarray(0, length));
+    expect(checkLog(WAL_DIRECTORY, torn.files)).toMatchObject({
+      faults: [],
+      torn: { file: FIRST, at, bytes: length - at },
+    });
+    const store = await openStore(torn);
+    expect(store.recovery.tornBytes).toBe(length - at);
+    expect(torn.bytes(FIRST).length).toBe(at);
+    history.expectIn(store);
+    expect(store.shard(7 as never).durableThrough as number).toBe(2);
+    await store.close();
+  }
+});
+
+test("a last frame of which any sectors never arrived is cut", async () => {
+  const { disk, history, at } = await withUnackedFrame();
+  const whole = disk.bytes(FIRST);
+  const sectors = Math.ceil(whole.length / 512);
+  expect(sectors).toBeGreaterThan(2);
+  for (let arrived = 0; arrived < 2 ** sectors - 1; arrived++) {
+    const bytes = Buffer.from(whole);
+    for (let sector = 0; sector < sectors; sector++) {
+      const from = Math.max(at, sector * 512);
+      if ((arrived >> sector) % 2 === 0)
+        bytes.fill(0, from, Math.min(bytes.length, Math.max(from, (sector + 1) * 512)));
+    }
+    const torn = copy(disk);
+    torn.overwrite(FIRST, bytes);
+    const store = await openStore(torn);
+    history.expectIn(store);
+    expect(store.shard(7 as never).durableThrough as number).toBe(2);
+    await store.close();
+  }
+});
+
+test("a last byte with one bit, alone in its sector and never arrived, is no flipped bit", async () => {
+  const disk = new SimulatedDisk();
+  const history = new LogHistory();
+  const store = await openStore(disk);
+  // The frame ends one byte into a sector, with a space.
+  const before = disk.bytes(FIRST).length + FRAME_HEAD_BYTES + 16 + 18 + "@alice".length - 4;
+  history.append(store, [entry(`${"x".repeat(512 - before)} `)]);
+  await store.idle();
+  const whole = disk.bytes(FIRST);
+  expect([whole.length % 512, whole.at(-1)]).toEqual([1, 0x20]);
+  whole[whole.length - 1] = 0;
+  disk.overwrite(FIRST, whole);
+  expect((await openStore(disk)).recovery.tornBytes).toBeGreaterThan(0);
+});
+
+test("a frame that was taken out of the middle, or swapped, is told", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: true });
+  const path = logFiles(disk)[1]!;
+  const bytes = disk.bytes(path);
+  const frame = FRAME_HEAD_BYTES + bytes.readUInt32LE(24 + 4);
+  const next = bytes.subarray(24 + frame, 24 + 2 * frame);
+  expect(next.readUInt32LE(4)).toBe(frame - FRAME_HEAD_BYTES);
+  const without = Buffer.concat([bytes.subarray(0, 24), bytes.subarray(24 + frame)]);
+  const swapped = Buffer.concat([
+    bytes.subarray(0, 24),
+    next,
+    bytes.subarray(24, 24 + frame),
+    bytes.subarray(24 + 2 * frame),
+  ]);
+  for (const changed of [without, swapped]) {
+    disk.overwrite(path, changed);
+    expect(checkLog(WAL_DIRECTORY, disk.files).faults).not.toEqual([]);
+    expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toBeInstanceOf(CorruptionError);
+  }
+});
+
+test("a file whose end became zeros is told by the head of the next", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: true });
+  const path = logFiles(disk)[1]!;
+  const bytes = disk.bytes(path);
+  let at = 24;
+  for (let end = at; bytes.readUInt32LE(end) !== 0; end += FRAME_HEAD_BYTES + bytes.readUInt32LE(end + 4)) at = end;
+  disk.overwrite(path, bytes.fill(0, at));
+  expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toMatchObject({ file: logFiles(disk)[2] });
+});
+
+test("a missing file is told by its name, wherever it is missing", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: true });
+  const [, second] = logFiles(disk);
+  disk.files.remove(second!);
+  expect(checkLog(WAL_DIRECTORY, disk.files).faults[0]).toMatchObject({ file: second, what: "a log file is missing" });
+  const refused: unknown = await openStore(copy(disk)).catch((error: unknown) => error);
+  expect((refused as Error).message).toContain("0000000002.wal");
+});
+
+test("bytes of a message that look like a frame are no frame", async () => {
+  const { disk, history, at } = await withUnackedFrame();
+  const whole = disk.bytes(FIRST);
+  // A real frame, as text would carry it: what is not ASCII is escaped by UTF-8.
+  const disguised = Buffer.from(whole.subarray(24, at).toString("latin1"), "utf8");
+  const torn = Buffer.concat([whole.subarray(0, at + 40), disguised, Buffer.alloc(600)]);
+  disk.overwrite(FIRST, torn);
+  history.expectIn(await openStore(disk));
+});
