@@ -90,6 +90,8 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
     port: options.port,
     idleTimeout: IDLE_TIMEOUT_S,
     development: false,
+    // Without it Bun shares the port in production mode, and two servers would split the users between two data directories.
+    reusePort: false,
     websocket: createSocketHandler(context, sockets),
     error(error) {
       logger.error("request failed", { error });
