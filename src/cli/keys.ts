@@ -10,6 +10,7 @@ import { systemClock, type Clock } from "../base/clock.ts";
 import { writeFileDurably } from "../base/durable-file.ts";
 import { systemRandom, type Random } from "../base/random.ts";
 import { API_KEYS_FILE, newApiKey, readApiKeys, type ApiKeyRecord } from "../service/api-keys.ts";
+import { amendAtRest } from "./data-directory.ts";
 
 export type KeysIo = {
   stdout: (text: string) => void;
@@ -148,6 +149,7 @@ async function change(
   try {
     const records = edit(await readApiKeys(path));
     await writeFileDurably(path, Buffer.from(`${JSON.stringify(records, null, 2)}\n`), 0o600);
+    await amendAtRest(dataDir, API_KEYS_FILE);
   } finally {
     await unlock();
   }

@@ -1,7 +1,7 @@
 /** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
 import type { Command } from "./commands.ts";
 import { isHelp } from "./commands.ts";
-import { takeDataDirectory } from "./data-directory.ts";
+import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -45,6 +45,7 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
     const signal = await Promise.race([stop, node.closed]);
     if (signal !== undefined) io.stderr(`parley: ${signal}, draining\n`);
     await node.drain();
+    await leaveAtRest(data, io.stderr);
     return EXIT_STATUS.ok;
   } catch (error) {
     throw fatalFrom(error, options) ?? error;
