@@ -1,0 +1,59 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Difference, Inspection } from "../../scripts/torture/inspection.ts";
+import { torture } from "../../scripts/torture/rounds.ts";
+import { runProgram } from "../../scripts/testing/program.ts";
+import { until } from "../support/wait.ts";
+
+const ROUNDS = 40;
+const ROOT = join(import.meta.dir, "../..");
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "torture-test-"));
+  mkdirSync(join(directory, "wal"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test(`after each of ${ROUNDS} kills with -9, all that was acknowledged is in the log store, and nothing in part`, async () => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const rounds: number[] = [];
+  const result = await torture({ rounds: ROUNDS, seed, minutes: undefined }, (round) => void rounds.push(round));
+  expect(result).toMatchObject({ seed, rounds: ROUNDS, failure: undefined });
+  expect(result.acked).toBeGreaterThan(ROUNDS);
+  expect(rounds.length).toBe(ROUNDS);
+}, 60_000);
+
+async function write(): Promise<Inspection> {
+  const child = Bun.spawn([process.execPath, join(ROOT, "scripts/torture/writer.ts"), directory, "1", "1"], {
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const logs = (): number => readdirSync(join(directory, "wal")).length;
+  await until("the writer has written", () => logs() > 1);
+  child.kill("SIGKILL");
+  await child.exited;
+  return new Inspection(1);
+}
+
+test("an acknowledged record that is missing is a difference", async () => {
+  const inspection = await write();
+  inspection.acked.set(7, 1_000_000);
+  expect(await inspection.look(directory, true).catch((error: unknown) => error)).toBeInstanceOf(Difference);
+});
+
+test("a record that is not what was written is a difference", async () => {
+  await write();
+  expect(await new Inspection(2).look(directory, true).catch((error: unknown) => error)).toBeInstanceOf(Difference);
+  await new Inspection(1).look(directory, true);
+});
+
+test("the program ends with one JSON line, and refuses what it does not understand", async () => {
+  const program = join(ROOT, "scripts/torture.ts");
+  const good = await runProgram(ROOT, [process.execPath, program, "--rounds", "2", "--seed", "5"]);
+  const json = JSON.parse(good.output.trim().split("\n").at(-1)!) as unknown;
+  expect([good.status, json]).toEqual([0, expect.objectContaining({ rounds: 2, seed: 5 })]);
+  expect((await runProgram(ROOT, [process.execPath, program, "--rounds", "many"])).status).toBe(2);
+}, 30_000);
