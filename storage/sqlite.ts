@@ -16,6 +16,8 @@ export type SqlStatement = {
   run(...values: SqlValue[]): number;
   get<Row>(...values: SqlValue[]): Row | undefined;
   all<Row>(...values: SqlValue[]): Row[];
+  /** Row by row; the database can do nothing else meanwhile but read. */
+  each<Row>(...values: SqlValue[]): IterableIterator<Row>;
 };
 
 export type SqlMode = "readonly" | "readwrite";
@@ -25,10 +27,16 @@ export class SqlDatabase {
   readonly #db: BetterSqlite.Database;
   readonly #statements = new Map<string, SqlStatement>();
 
-  /** The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. */
-  constructor(file: string, mode: SqlMode, busyTimeoutMs = 5000) {
+  /**
+   * The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. With `image`, a database in memory of those bytes, of which `file` is
+   * only the name; a header that asks for WAL mode cannot be opened so.
+   */
+  constructor(file: string, mode: SqlMode, busyTimeoutMs = 5000, image?: Buffer) {
     this.file = file;
-    this.#db = new BetterSqlite(file, { fileMustExist: true, readonly: mode === "readonly", timeout: busyTimeoutMs });
+    this.#db =
+      image === undefined
+        ? new BetterSqlite(file, { fileMustExist: true, readonly: mode === "readonly", timeout: busyTimeoutMs })
+        : new BetterSqlite(image, { readonly: true });
   }
 
   /** The prepared statement of this text. */
@@ -83,5 +91,6 @@ function wrap(statement: BetterSqlite.Statement): SqlStatement {
     run: (...values) => statement.run(...values).changes,
     get: <Row>(...values: SqlValue[]) => statement.get(...values) as Row | undefined,
     all: <Row>(...values: SqlValue[]) => statement.all(...values) as Row[],
+    each: <Row>(...values: SqlValue[]) => statement.iterate(...values) as IterableIterator<Row>,
   };
 }
