@@ -41,13 +41,13 @@ export function parseDeviceId(text: string): DeviceId {
   return text as DeviceId;
 }
 
-/** @throws AppError bad_request when `text` is not `@user` or `#group`. */
-export function parseAddress(text: string): Address {
+/** @throws AppError bad_request, naming `field`, when `text` is not `@user` or `#group`. */
+export function parseAddress(text: string, field = "address"): Address {
   const sigil = text.charCodeAt(0);
   if ((sigil === 64 || sigil === 35) && NAME_PATTERN.test(text.slice(1))) return text as Address;
   throw new AppError(
     "bad_request",
-    `address: ${JSON.stringify(text.slice(0, 64))} is neither @user nor #group, each ${NAME_RULE}`,
+    `${field}: ${JSON.stringify(text.slice(0, 64))} is neither @user nor #group, each ${NAME_RULE}`,
   );
 }
 

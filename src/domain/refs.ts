@@ -26,6 +26,11 @@ export class RecentRefs {
   #last: Seen | undefined;
   #sweepAt = 0;
 
+  /** Prefixes held. */
+  get size(): number {
+    return this.#seen.size;
+  }
+
   mayRepeat(ref: string): boolean {
     const last = this.#last;
     if (last !== undefined) {

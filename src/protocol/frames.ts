@@ -56,8 +56,10 @@ export type SendFrame = { t: "send"; ref: string; to: WireAddress; text: string;
 export type ReceivedFrame = { t: "received"; conversation?: WireAddress; seq: number };
 export type ReadFrame = { t: "read"; conversation: WireAddress; seq: number };
 export type PingFrame = { t: "ping" };
+/** Taken, and not yet passed on. */
+export type TypingFrame = { t: "typing" };
 
-export type ClientFrame = HelloFrame | SendFrame | ReceivedFrame | ReadFrame | PingFrame;
+export type ClientFrame = HelloFrame | SendFrame | ReceivedFrame | ReadFrame | PingFrame | TypingFrame;
 
 // ---- server to client
 

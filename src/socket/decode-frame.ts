@@ -3,12 +3,19 @@
  * the field; never throws anything else.
  */
 import { AppError } from "../base/errors.ts";
-import { NAME_PATTERN, parseAddress } from "../domain/address.ts";
+import { NAME_PATTERN, parseAddress, type Address } from "../domain/address.ts";
 import { REF_PATTERN } from "../domain/limits.ts";
 import { checkText } from "../domain/text.ts";
 import type { ClientFrame, Cursor, Limits, StreamPosition } from "../protocol/frames.ts";
 
 type Fields = Record<string, unknown>;
+
+/** A frame of the contract that this version does not serve: the client is sound, so it is not held against it. */
+export class UnservedFrame extends AppError {
+  constructor(type: string) {
+    super("bad_request", `t: ${type} is not served by this version`);
+  }
+}
 
 /** Refused frames that carry a usable ref are answered with it. */
 export type Decoded = { frame: ClientFrame } | { error: AppError; ref: string | undefined };
@@ -62,6 +69,12 @@ function decodeFields(fields: Fields, limits: Limits): ClientFrame {
       const token = stringField(fields, "token");
       return fields["cursor"] === undefined ? { t: "hello", token } : { t: "hello", token, cursor: decodeCursor(fields["cursor"]) };
     }
+    case "typing":
+      return { t: "typing" };
+    case "watch":
+    case "edit":
+    case "delete":
+      throw new UnservedFrame(fields["t"]);
     case undefined:
       throw new AppError("bad_request", "t: is missing; it says what the frame is");
     default:
@@ -108,7 +121,7 @@ function refField(fields: Fields): string {
   return ref;
 }
 
-const addressField = (fields: Fields, name: string) => parseAddress(stringField(fields, name));
+const addressField = (fields: Fields, name: string): Address => parseAddress(stringField(fields, name), name);
 
 function seqField(fields: Fields, name: string): number {
   const value = fields[name];

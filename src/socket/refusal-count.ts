@@ -1,6 +1,7 @@
 /** Counts frames that a sound client would not send; who sends only such is disconnected (4503). */
 import type { Clock } from "../base/clock.ts";
 import type { AppError } from "../base/errors.ts";
+import { UnservedFrame } from "./decode-frame.ts";
 
 const REFUSALS_MAX = 64;
 const WINDOW_MS = 10_000;
@@ -15,6 +16,7 @@ export class RefusalCount {
   }
 
   isTooMany(error: AppError): boolean {
+    if (error instanceof UnservedFrame) return false;
     if (error.code !== "bad_request" && error.code !== "too_large") return false;
     const now = this.#clock.monotonicMs();
     if (now > this.#windowEnd) {

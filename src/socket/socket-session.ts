@@ -240,6 +240,8 @@ export class SocketSession implements Session, SendReply {
         return this.#mark(frame);
       case "ping":
         return this.#outbox.push(`{"t":"pong"}`);
+      case "typing":
+        return;
       case "hello":
         return this.#refuse(undefined, new AppError("bad_request", "hello: was said already"));
       default:

@@ -228,6 +228,14 @@ describe("what ends a connection ends that one alone", () => {
     expect(device.all("error").length).toBeLessThan(200);
   });
 
+  test("but not frames of the contract that this version does not serve", async () => {
+    for (let n = 0; n < 200; n++) device.send({ t: "watch", users: ["bob"] });
+    for (let n = 0; n < 200; n++) device.send({ t: "typing", to: "@bob" });
+    device.send({ t: "ping" });
+    await device.take("pong");
+    expect(device.all("error")).toHaveLength(200);
+  });
+
   test("bytes that are no HTTP", async () => {
     const garbage = [
       "\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001",
