@@ -10,7 +10,17 @@
  *
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
-import { beginEntry, beginRecord, decodeOperations, endEntry, endRecord, writeCell, writeKey, writeNumbersCell, type ByteWriter } from "./record.ts";
+import {
+  beginEntry,
+  beginRecord,
+  decodeOperations,
+  endEntry,
+  endRecord,
+  writeCell,
+  writeKey,
+  writeNumbersCell,
+  type ByteWriter,
+} from "./record.ts";
 import { Memtable, MemStream, type MemCell, type MemEntry } from "./memtable.ts";
 import type { LogFailedError } from "./errors.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
@@ -205,7 +215,10 @@ export class ShardLog {
         mem.cells.set(operation.key, operation.cell);
         return;
       case "key":
-        mem.setKey(operation.key, { seq: operation.seq, value: this.#active.view(operation.start + shift, operation.length) });
+        mem.setKey(operation.key, {
+          seq: operation.seq,
+          value: this.#active.view(operation.start + shift, operation.length),
+        });
     }
   }
 
@@ -276,7 +289,9 @@ export class ShardLog {
   // ---- read
 
   head(stream: string): StreamHead | undefined {
-    return this.#active.streams.get(stream) ?? this.#frozen?.streams.get(stream) ?? this.#segments.head(this.shard, stream);
+    return (
+      this.#active.streams.get(stream) ?? this.#frozen?.streams.get(stream) ?? this.#segments.head(this.shard, stream)
+    );
   }
 
   streamName(streamNo: number): string | undefined {
@@ -316,15 +331,25 @@ export class ShardLog {
 
   /** Entries with `seq > after`, rising, at most `limit`. */
   readForward(stream: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#forward(stream, after, limit, undefined, () => this.#segments.readForward(this.shard, stream, after, limit));
+    return this.#forward(stream, after, limit, undefined, () =>
+      this.#segments.readForward(this.shard, stream, after, limit),
+    );
   }
 
   /** Entries of one lane with `seq > after`, rising, at most `limit`. */
   readLaneForward(stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#forward(stream, after, limit, lane, () => this.#segments.readLaneForward(this.shard, stream, lane, after, limit));
+    return this.#forward(stream, after, limit, lane, () =>
+      this.#segments.readLaneForward(this.shard, stream, lane, after, limit),
+    );
   }
 
-  #forward(stream: string, after: Seq, limit: number, lane: string | undefined, fromSegments: () => StoredEntry[]): StoredEntry[] {
+  #forward(
+    stream: string,
+    after: Seq,
+    limit: number,
+    lane: string | undefined,
+    fromSegments: () => StoredEntry[],
+  ): StoredEntry[] {
     const mems = this.#memStreams(stream).reverse();
     const oldest = mems.find((mem) => mem.entries.length > 0)?.entries[0];
     const isInMemory = oldest !== undefined && oldest.seq <= after + 1;
@@ -361,7 +386,9 @@ export class ShardLog {
 
   /** Streams with an entry above `offset`, and the lowest such seq of each. */
   streamsSince(offset: Offset): { stream: string; fromSeq: Seq }[] {
-    const since = new Map(this.#segments.streamsSince(this.shard, offset).map((found) => [found.stream, found.fromSeq]));
+    const since = new Map(
+      this.#segments.streamsSince(this.shard, offset).map((found) => [found.stream, found.fromSeq]),
+    );
     for (const table of [this.#frozen, this.#active]) {
       if (!table) continue;
       for (const { name, entries } of table.streams.values()) {

@@ -14,7 +14,9 @@ const ORDER: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 }
 export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
   const at = (lineLevel: LogLevel) => (message: string, fields?: LogFields) => {
     if (ORDER[lineLevel] < ORDER[level]) return;
-    write(`${JSON.stringify({ time: new Date(now()).toISOString(), level: lineLevel, message, ...printable(fields) })}\n`);
+    write(
+      `${JSON.stringify({ time: new Date(now()).toISOString(), level: lineLevel, message, ...printable(fields) })}\n`,
+    );
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
@@ -23,6 +25,9 @@ export function createLogger(level: LogLevel, write: (line: string) => void, now
 function printable(fields: LogFields | undefined): LogFields {
   if (fields === undefined) return {};
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? (value.stack ?? value.message) : value]),
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      value instanceof Error ? (value.stack ?? value.message) : value,
+    ]),
   );
 }

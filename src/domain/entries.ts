@@ -25,7 +25,13 @@ const CHANGED = 5;
 
 export type SentEntry = { kind: "sent"; sentAt: number; text: string };
 export type TakenEntry = { kind: "taken"; sentAt: number; fromSeq: Seq; fromStreamNo: number; text: string };
-export type MembershipEntry = { kind: "membership"; change: "joined" | "left"; at: number; groupSeq: Seq; epoch: string };
+export type MembershipEntry = {
+  kind: "membership";
+  change: "joined" | "left";
+  at: number;
+  groupSeq: Seq;
+  epoch: string;
+};
 export type PostedEntry = { kind: "posted"; sentAt: number; author: UserId; text: string };
 export type GroupChangeDetail = {
   change: GroupChange;
@@ -118,8 +124,14 @@ export function readGroupEntry(entry: StoredEntry): GroupEntry {
   const bytes = asBuffer(entry.payload);
   if (bytes[0] === POSTED) {
     const textAt = 8 + bytes[7]!;
-    return { kind: "posted", sentAt: bytes.readUIntLE(1, 6), author: bytes.toString("latin1", 8, textAt) as UserId, text: bytes.toString("utf8", textAt) };
+    return {
+      kind: "posted",
+      sentAt: bytes.readUIntLE(1, 6),
+      author: bytes.toString("latin1", 8, textAt) as UserId,
+      text: bytes.toString("utf8", textAt),
+    };
   }
-  if (bytes[0] === CHANGED) return { kind: "changed", detail: JSON.parse(bytes.toString("utf8", 1)) as GroupChangeDetail };
+  if (bytes[0] === CHANGED)
+    return { kind: "changed", detail: JSON.parse(bytes.toString("utf8", 1)) as GroupChangeDetail };
   throw new RangeError(`group entry ${entry.seq} is of unknown kind ${bytes[0]}`);
 }

@@ -39,6 +39,10 @@ export class MessageIds {
     const decipher = createDecipheriv("aes-128-ecb", this.#key, null).setAutoPadding(false);
     const block = decipher.update(Buffer.from(id, "base64url"));
     if (block.length !== 16 || block.readUInt32LE(12) !== 0) return undefined;
-    return { shard: block.readUInt16LE(0) as ShardId, streamNo: block.readUInt32LE(2), seq: block.readUIntLE(6, 6) as Seq };
+    return {
+      shard: block.readUInt16LE(0) as ShardId,
+      streamNo: block.readUInt32LE(2),
+      seq: block.readUIntLE(6, 6) as Seq,
+    };
   }
 }

@@ -79,12 +79,24 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
     history: createHistory(keeper.host),
     sync: createSync(keeper.host),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
-    health: { notReadyReason: () => (isDraining ? "draining" : keeper.isOpen ? undefined : "the log is being recovered") },
+    health: {
+      notReadyReason: () => (isDraining ? "draining" : keeper.isOpen ? undefined : "the log is being recovered"),
+    },
   };
   const app = createHttpApp({ services, limits, version, log: logger, random });
   const sockets = new Set<SocketSession>();
   const { heartbeatMs, nodeName: node } = options;
-  const context = { host: keeper.host, accounts, limits, clock, logger, flusher: new OutboxFlusher(), node, heartbeatMs, outboxBytesMax: options.outboxKb * 1024 };
+  const context = {
+    host: keeper.host,
+    accounts,
+    limits,
+    clock,
+    logger,
+    flusher: new OutboxFlusher(),
+    node,
+    heartbeatMs,
+    outboxBytesMax: options.outboxKb * 1024,
+  };
   const server = Bun.serve<SocketData>({
     hostname: options.host,
     port: options.port,
@@ -122,7 +134,8 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
       if (host !== undefined) {
         host.isDraining = true;
         await host.store.idle();
-        for (const session of [...host.sessions()]) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+        for (const session of [...host.sessions()])
+          session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       }
       for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);

@@ -114,6 +114,7 @@ export class ShardKeeper {
 
   /** What their sessions know is of the failed log. */
   #sendAway(host: ShardHost): void {
-    for (const session of [...host.sessions()]) session.close(CLOSE.tryLater, "the log is being recovered", COME_BACK_MS);
+    for (const session of [...host.sessions()])
+      session.close(CLOSE.tryLater, "the log is being recovered", COME_BACK_MS);
   }
 }

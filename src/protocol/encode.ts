@@ -35,7 +35,13 @@ export function messageFrame(
   return `{"t":"message","id":"${id}","conversation":"${conversation}","from":"${from}","text":${textJson},"seq":${seq},"sentAt":${sentAt}${end}`;
 }
 
-export function receiptFrame(kind: ReceiptKind, conversation: WireAddress, by: string, seq: number, mark?: number): string {
+export function receiptFrame(
+  kind: ReceiptKind,
+  conversation: WireAddress,
+  by: string,
+  seq: number,
+  mark?: number,
+): string {
   const end = mark === undefined ? "}" : `,"mark":${mark}}`;
   return `{"t":"receipt","kind":"${kind}","conversation":"${conversation}","by":"${by}","seq":${seq}${end}`;
 }

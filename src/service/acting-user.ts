@@ -6,6 +6,7 @@ import type { Actor } from "./types.ts";
 /** The state of who acts. @throws AppError unauthorized when the user is gone */
 export function actingUser(host: ShardHost, actor: Actor): UserState {
   const user = host.users.get(actor.user);
-  if (user === undefined) throw new AppError("unauthorized", `user ${actor.user} does not exist any more; register again`);
+  if (user === undefined)
+    throw new AppError("unauthorized", `user ${actor.user} does not exist any more; register again`);
   return user;
 }

@@ -58,7 +58,8 @@ export class CatchUp {
     // Without marks no missed receipts come; those that come from now on do.
     this.#marks = Math.min(cursor.marks ?? user.markCount, user.markCount);
     for (const [address, position] of Object.entries(cursor.groups)) {
-      if (user.membership(address as GroupAddress)) this.#groups.set(address as GroupAddress, this.#validGroup(address as GroupAddress, position));
+      if (user.membership(address as GroupAddress))
+        this.#groups.set(address as GroupAddress, this.#validGroup(address as GroupAddress, position));
     }
   }
 
@@ -68,7 +69,8 @@ export class CatchUp {
     this.#readTimeline(page);
     for (const conversation of this.#user.conversations.values()) {
       if (page.isFull) return page.frames;
-      if (conversation.joinedSeq > 0 && isGroup(conversation.address)) this.#readGroup(page, conversation.address, conversation.joinedSeq);
+      if (conversation.joinedSeq > 0 && isGroup(conversation.address))
+        this.#readGroup(page, conversation.address, conversation.joinedSeq);
     }
     if (!page.isFull) this.#readMarks(page);
     return page.frames;
@@ -89,7 +91,8 @@ export class CatchUp {
   /** What whoever got all frames so far has. */
   cursor(): Cursor {
     const groups: Cursor["groups"] = {};
-    for (const [address, position] of this.#groups) if (this.#user.membership(address)) groups[address] = { ...position };
+    for (const [address, position] of this.#groups)
+      if (this.#user.membership(address)) groups[address] = { ...position };
     return { epoch: this.#user.epoch, timeline: this.#timeline, groups, marks: this.#marks };
   }
 
@@ -103,7 +106,8 @@ export class CatchUp {
   #validGroup(address: GroupAddress, position: StreamPosition): StreamPosition {
     const group = this.#host.groups.get(address);
     if (group === undefined) return { ...position };
-    if (position.seq === 0 || (position.epoch === group.epoch && position.seq <= group.headSeq)) return { epoch: group.epoch, seq: position.seq };
+    if (position.seq === 0 || (position.epoch === group.epoch && position.seq <= group.headSeq))
+      return { epoch: group.epoch, seq: position.seq };
     this.#pending.push(`{"t":"reset","conversation":"${address}"}`);
     return { epoch: group.epoch, seq: group.headSeq };
   }
@@ -162,7 +166,8 @@ export class CatchUp {
     const missed: { mark: number; frame: string }[] = [];
     for (const { address, delivered, deliveredMark, seen: read, seenMark } of conversations.values()) {
       const by = address.slice(1);
-      if (deliveredMark > seen) missed.push({ mark: deliveredMark, frame: receiptFrame("delivered", address, by, delivered, deliveredMark) });
+      if (deliveredMark > seen)
+        missed.push({ mark: deliveredMark, frame: receiptFrame("delivered", address, by, delivered, deliveredMark) });
       if (seenMark > seen) missed.push({ mark: seenMark, frame: receiptFrame("read", address, by, read, seenMark) });
     }
     missed.sort((a, b) => a.mark - b.mark);

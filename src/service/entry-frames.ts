@@ -43,7 +43,12 @@ export function groupEntryFrame(host: ShardHost, group: GroupState, stored: Stor
 }
 
 /** Undefined for a change of the group. */
-export function groupMessage(host: ShardHost, group: GroupState, stored: StoredEntry, viewer: UserId): WireMessage | undefined {
+export function groupMessage(
+  host: ShardHost,
+  group: GroupState,
+  stored: StoredEntry,
+  viewer: UserId,
+): WireMessage | undefined {
   const entry = readGroupEntry(stored);
   if (entry.kind === "changed") return undefined;
   const id = host.ids.encode(group.log.shard, group.handle.streamNo, stored.seq);

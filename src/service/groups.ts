@@ -26,12 +26,19 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
     assertGroupSize(shards, members.length);
     for (const user of members) assertRoomForGroup(existingUser(shards, user));
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
-    if (creating.has(address) || shards.groups.get(address)) throw new AppError("group_taken", `${address} is there already; choose another id`);
+    if (creating.has(address) || shards.groups.get(address))
+      throw new AppError("group_taken", `${address} is there already; choose another id`);
     shards.mustTakeWrites();
     creating.add(address);
     try {
       const epoch = randomName(random, EPOCH_CHARACTERS);
-      const detail: GroupChangeDetail = { change: "created", by: actor.user, at: shards.clock.now(), name: input.name, members };
+      const detail: GroupChangeDetail = {
+        change: "created",
+        by: actor.user,
+        at: shards.clock.now(),
+        name: input.name,
+        members,
+      };
       return describeGroup(await createGroup(shards, address, epoch, detail));
     } finally {
       creating.delete(address);
@@ -46,7 +53,8 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
     rename: (actor, address, name) =>
       inTurn(host(), actor, address, async (shards, group) => {
         assertAdmin(group, actor.user);
-        if (group.name !== name) await changeGroup(shards, group, { change: "renamed", by: actor.user, at: shards.clock.now(), name });
+        if (group.name !== name)
+          await changeGroup(shards, group, { change: "renamed", by: actor.user, at: shards.clock.now(), name });
         return describeGroup(group);
       }),
     dissolve: (actor, address) =>
@@ -82,7 +90,13 @@ async function inTurn<T>(
   return turn;
 }
 
-async function putMember(shards: ShardHost, group: GroupState, by: UserId, user: UserId, role: GroupRole): Promise<void> {
+async function putMember(
+  shards: ShardHost,
+  group: GroupState,
+  by: UserId,
+  user: UserId,
+  role: GroupRole,
+): Promise<void> {
   assertAdmin(group, by);
   const member = group.members.get(user);
   if (member?.role === role) return;

@@ -71,7 +71,8 @@ function groupLane(host: ShardHost, user: UserState, group: GroupState): Lane {
 /** @throws AppError unknown_address or not_a_member */
 export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
   const group = host.groups.get(address);
-  if (group === undefined || group.isDissolved) throw new AppError("unknown_address", `${address}: there is no such group`);
+  if (group === undefined || group.isDissolved)
+    throw new AppError("unknown_address", `${address}: there is no such group`);
   if (!group.members.has(user.user)) throw new AppError("not_a_member", `${address}: you are not in it`);
   return group;
 }
@@ -117,7 +118,9 @@ function listConversations(
     .filter((place) => from === undefined || newestFirst(from, { at: place.at, conversation: place.conversation }) < 0);
   const page = places.slice(0, limit);
   const reply: ConversationsPage = {
-    conversations: page.map(({ conversation }) => describe(host, user, conversation, laneOf(host, user, conversation.address), messages)),
+    conversations: page.map(({ conversation }) =>
+      describe(host, user, conversation, laneOf(host, user, conversation.address), messages),
+    ),
   };
   const last = page[page.length - 1];
   if (last && places.length > limit) reply.before = `${last.at}.${last.conversation.address}`;
@@ -127,7 +130,8 @@ function listConversations(
 type Place = { at: number; conversation: { address: string } };
 
 const newestFirst = (a: Place, b: Place): number =>
-  b.at - a.at || (a.conversation.address < b.conversation.address ? -1 : a.conversation.address > b.conversation.address ? 1 : 0);
+  b.at - a.at ||
+  (a.conversation.address < b.conversation.address ? -1 : a.conversation.address > b.conversation.address ? 1 : 0);
 
 function parsePlace(before: string): Place {
   const dot = before.indexOf(".");
@@ -144,12 +148,27 @@ function isListed(host: ShardHost, user: UserState, { address, joinedSeq, lastSe
 const lastAtOf = (host: ShardHost, { address, lastAt }: ConversationState): number =>
   isGroup(address) ? (host.groups.get(address)?.lastAt ?? lastAt) : lastAt;
 
-function describe(host: ShardHost, user: UserState, conversation: ConversationState, lane: Lane, messages: number): Conversation {
+function describe(
+  host: ShardHost,
+  user: UserState,
+  conversation: ConversationState,
+  lane: Lane,
+  messages: number,
+): Conversation {
   const { address, ownRead } = conversation;
   const newest = messagesOf(lane, lane.backward(END, messages));
   if (!isGroup(address)) {
     const { unread, lastSeq, seen, delivered } = conversation;
-    return { conversation: address, name: displayName(host, address), unread, lastSeq, readThrough: seen, deliveredThrough: delivered, ownReadThrough: ownRead, messages: newest };
+    return {
+      conversation: address,
+      name: displayName(host, address),
+      unread,
+      lastSeq,
+      readThrough: seen,
+      deliveredThrough: delivered,
+      ownReadThrough: ownRead,
+      messages: newest,
+    };
   }
   const group = host.groups.get(address)!;
   const others = othersMarks(group, user.user);
@@ -184,11 +203,19 @@ function unreadInGroup(group: GroupState, self: UserId, after: Seq): number {
   return unread;
 }
 
-function readEntries(host: ShardHost, user: UserState, conversation: GroupAddress | undefined, after: number, limit: number): EntriesPage {
+function readEntries(
+  host: ShardHost,
+  user: UserState,
+  conversation: GroupAddress | undefined,
+  after: number,
+  limit: number,
+): EntriesPage {
   const group = conversation === undefined ? undefined : memberGroup(host, user, conversation);
   const log = group?.log ?? user.log;
   const head = group?.headSeq ?? user.headSeq;
-  const stored = log.readForward(conversation ?? userAddress(user.user), after as Seq, limit).filter((entry) => entry.seq <= head);
+  const stored = log
+    .readForward(conversation ?? userAddress(user.user), after as Seq, limit)
+    .filter((entry) => entry.seq <= head);
   const frames: ServerFrame[] = stored.map((entry) =>
     group ? groupEntryFrame(host, group, entry, user.user) : timelineFrame(host, user, entry),
   );

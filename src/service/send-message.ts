@@ -12,7 +12,8 @@ import type { UserState } from "../shard/user-state.ts";
 export function sendMessage(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): void {
   try {
     // Before the ref is looked up: among what failed, nothing can be told apart until the log is recovered.
-    if (host.store.failed !== undefined) throw new AppError("unavailable", "messages can only be read now; send again later");
+    if (host.store.failed !== undefined)
+      throw new AppError("unavailable", "messages can only be read now; send again later");
     if (answeredAsRepeat(host, sender, request, reply)) return;
     if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
     if (isGroup(request.to)) {
@@ -32,7 +33,8 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
 
 function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
   const group = host.groups.get(to);
-  if (group === undefined || group.isDissolved || group.isEnding) throw new AppError("unknown_address", `${to}: there is no such group`);
+  if (group === undefined || group.isDissolved || group.isEnding)
+    throw new AppError("unknown_address", `${to}: there is no such group`);
   if (!group.members.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
   return group;
 }
@@ -50,11 +52,17 @@ function takeSendToken(host: ShardHost, sender: UserState): void {
   if (now >= sender.sendRefusedUntil) {
     sender.isRefusedByDisk = host.store.pressure > 1;
     if (!sender.isRefusedByDisk && hasSendToken(host, sender, now)) return;
-    sender.sendRefusedUntil = now + (sender.isRefusedByDisk ? BEHIND_MS : Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond));
+    sender.sendRefusedUntil =
+      now + (sender.isRefusedByDisk ? BEHIND_MS : Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond));
   }
   const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
-  if (sender.isRefusedByDisk) throw new AppError("unavailable", `the disk is behind; send again in ${retryAfterMs} ms`, { retryAfterMs });
-  throw new AppError("rate_limited", `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`, { retryAfterMs });
+  if (sender.isRefusedByDisk)
+    throw new AppError("unavailable", `the disk is behind; send again in ${retryAfterMs} ms`, { retryAfterMs });
+  throw new AppError(
+    "rate_limited",
+    `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`,
+    { retryAfterMs },
+  );
 }
 
 function hasSendToken({ limits }: ShardHost, sender: UserState, now: number): boolean {

@@ -24,7 +24,11 @@ export function createSync(host: () => ShardHost): Sync {
         frames = await waitForFrames(shards, user, actor, waitMs, signal);
         frames.push(...catchUp.next(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX));
       }
-      return { frames: frames.map((frame) => JSON.parse(frame) as ServerFrame), cursor: catchUp.cursor(), more: catchUp.isBehind };
+      return {
+        frames: frames.map((frame) => JSON.parse(frame) as ServerFrame),
+        cursor: catchUp.cursor(),
+        more: catchUp.isBehind,
+      };
     },
   };
 }
@@ -35,7 +39,8 @@ export function acknowledge(host: ShardHost, user: UserState, cursor: Cursor): v
   for (const [name, position] of Object.entries(cursor.groups)) {
     const address = name as GroupAddress;
     const group = user.membership(address) && host.groups.get(address);
-    if (group && position.epoch === group.epoch && position.seq <= group.headSeq) host.marks.receivedGroup(user, group, position.seq as Seq);
+    if (group && position.epoch === group.epoch && position.seq <= group.headSeq)
+      host.marks.receivedGroup(user, group, position.seq as Seq);
   }
 }
 
@@ -43,9 +48,18 @@ export function acknowledge(host: ShardHost, user: UserState, cursor: Cursor): v
  * Resolves with the first notices that no cursor would bring back (receipts in groups), or empty when an entry is there, the time is up or the caller gone.
  * @throws AppError when the device is logged out or the node goes away meanwhile
  */
-function waitForFrames(host: ShardHost, user: UserState, actor: Actor, waitMs: number, signal: AbortSignal): Promise<string[]> {
+function waitForFrames(
+  host: ShardHost,
+  user: UserState,
+  actor: Actor,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<string[]> {
   if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
-    throw new AppError("rate_limited", `${SESSIONS_PER_USER_MAX} connections and polls of this user are open, that is the most`);
+    throw new AppError(
+      "rate_limited",
+      `${SESSIONS_PER_USER_MAX} connections and polls of this user are open, that is the most`,
+    );
   }
   if (signal.aborted) return Promise.resolve([]);
   return new Promise((resolve, reject) => {

@@ -17,7 +17,8 @@ export function createUserCells(host: () => ShardHost): UserCells {
     },
     async create(user, cells) {
       const shards = host();
-      if (creating.has(user) || shards.users.get(user)) throw new AppError("user_taken", `user ${user} is there already; choose another name`);
+      if (creating.has(user) || shards.users.get(user))
+        throw new AppError("user_taken", `user ${user} is there already; choose another name`);
       shards.mustTakeWrites();
       creating.add(user);
       try {

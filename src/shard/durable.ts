@@ -5,7 +5,11 @@ import { unknownFate } from "./settle-send.ts";
 import type { Shards } from "./shards.ts";
 
 /** Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied. */
-export function writeRecord(log: ShardLog, encode: (log: ShardLog) => void, applied: () => void = () => {}): Promise<void> {
+export function writeRecord(
+  log: ShardLog,
+  encode: (log: ShardLog) => void,
+  applied: () => void = () => {},
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const outcome: Outcome = {
       committed() {

@@ -45,7 +45,12 @@ export function leftBy(detail: GroupChangeDetail): UserId[] {
 }
 
 /** Begins a group. The caller has made sure that nobody else is doing so. */
-export async function createGroup(host: Shards, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Promise<GroupState> {
+export async function createGroup(
+  host: Shards,
+  address: GroupAddress,
+  epoch: string,
+  detail: GroupChangeDetail,
+): Promise<GroupState> {
   const log = host.log(address);
   const handle = new StreamHandle(address, undefined);
   const json = changedJson(detail);
@@ -64,7 +69,8 @@ export async function createGroup(host: Shards, address: GroupAddress, epoch: st
       fanOut(host, created, FIRST, JSON.stringify(groupFrame(address, FIRST, detail)));
     },
   );
-  for (const member of members) takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST, epoch });
+  for (const member of members)
+    takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST, epoch });
   await written;
   return created!;
 }
@@ -110,7 +116,10 @@ export function assertRoomForGroup(user: UserState): void {
   let groups = 0;
   for (const conversation of user.conversations.values()) if (conversation.joinedSeq > 0) groups++;
   if (groups < GROUPS_PER_USER_MAX) return;
-  throw new AppError("quota_exceeded", `${user.address} is in ${groups} groups, the most is ${GROUPS_PER_USER_MAX}; leave one first`);
+  throw new AppError(
+    "quota_exceeded",
+    `${user.address} is in ${groups} groups, the most is ${GROUPS_PER_USER_MAX}; leave one first`,
+  );
 }
 
 /** Into the user's timeline, unless it is there already (G8). */

@@ -85,7 +85,9 @@ export class GroupState {
   /** Derived cells of what changed since the last call; null clears. */
   takeDerivedCells(): [string, Uint8Array | null][] {
     const { headSeq, createdAt, lastAt, isDissolved, name } = this;
-    const cells: [string, Uint8Array | null][] = [["head", encodeCell([headSeq, createdAt, lastAt, isDissolved ? 1 : 0], name)]];
+    const cells: [string, Uint8Array | null][] = [
+      ["head", encodeCell([headSeq, createdAt, lastAt, isDissolved ? 1 : 0], name)],
+    ];
     for (const user of this.#dirtyMembers) {
       const member = this.members.get(user);
       cells.push([`member/${user}`, member ? encodeCell([member.role === "admin" ? 1 : 0, member.joinedSeq]) : null]);

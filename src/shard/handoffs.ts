@@ -46,7 +46,7 @@ export class HandoffMarks {
 }
 
 function* entriesFrom(log: ShardLog, stream: string, fromSeq: Seq): Iterable<StoredEntry> {
-  for (let after = (fromSeq - 1) as Seq; ; ) {
+  for (let after = (fromSeq - 1) as Seq; ;) {
     const page = log.readForward(stream, after, PAGE);
     yield* page;
     if (page.length < PAGE) return;
@@ -65,7 +65,14 @@ function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: S
     if (receiver === undefined) continue;
     const id = host.ids.encode(log.shard, streamNo, stored.seq);
     const { sentAt, text } = entry;
-    take(receiver, { id, sentAt, text, textJson: jsonString(text) }, sender, nameOf(sender) as UserId, stored.seq, streamNo);
+    take(
+      receiver,
+      { id, sentAt, text, textJson: jsonString(text) },
+      sender,
+      nameOf(sender) as UserId,
+      stored.seq,
+      streamNo,
+    );
     offered++;
   }
   return offered;

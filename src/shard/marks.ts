@@ -167,10 +167,11 @@ export class Marks {
     conversation: ConversationState,
     through: Seq,
   ): { incomingRead: number; fromSeq: Seq } {
-    if (through >= conversation.takenSeq) return { incomingRead: conversation.incoming, fromSeq: conversation.takenThrough };
+    if (through >= conversation.takenSeq)
+      return { incomingRead: conversation.incoming, fromSeq: conversation.takenThrough };
     let incomingRead = conversation.incomingReadPending;
     let fromSeq = 0 as Seq;
-    for (let after = conversation.ownReadPending; ; ) {
+    for (let after = conversation.ownReadPending; ;) {
       const page = user.log.readLaneForward(user.address, conversation.address, after, PAGE);
       for (const stored of page) {
         if (stored.seq > through) return { incomingRead, fromSeq };
@@ -188,7 +189,8 @@ export class Marks {
   #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
     const group = this.#host.groups.get(address);
     const conversation = user.membership(address);
-    if (group === undefined || conversation === undefined) throw new AppError("not_a_member", `${address}: you are not in it`);
+    if (group === undefined || conversation === undefined)
+      throw new AppError("not_a_member", `${address}: you are not in it`);
     if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
     if (seq <= conversation.ownReadPending) return;
     this.#noteRead(user, conversation, seq, 0);

@@ -15,7 +15,13 @@ import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the author is a member. */
-export function postGroup(host: Shards, author: UserState, group: GroupState, request: SendRequest, reply: SendReply): void {
+export function postGroup(
+  host: Shards,
+  author: UserState,
+  group: GroupState,
+  request: SendRequest,
+  reply: SendReply,
+): void {
   author.recentRefs.note(request.ref, host.clock.now());
   const seq = group.nextSeq;
   group.nextSeq = (seq + 1) as Seq;

@@ -48,7 +48,10 @@ function findRepeat(host: Shards, sender: UserState, request: SendRequest, reply
 }
 
 function conflict(ref: string): AppError {
-  return new AppError("ref_conflict", `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`);
+  return new AppError(
+    "ref_conflict",
+    `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`,
+  );
 }
 
 function storedSend(host: Shards, sender: UserState, { ref, to }: SendRequest): Sent | undefined {
@@ -80,5 +83,12 @@ function postedAt(host: Shards, group: GroupAddress, ref: string, seq: Seq): Sen
   if (stored === undefined || stored.seq !== seq || head === undefined) return undefined;
   const entry = readGroupEntry(stored);
   if (entry.kind !== "posted") return undefined;
-  return { ref, id: host.ids.encode(log.shard, head.streamNo, seq), to: group, seq, sentAt: entry.sentAt, text: entry.text };
+  return {
+    ref,
+    id: host.ids.encode(log.shard, head.streamNo, seq),
+    to: group,
+    seq,
+    sentAt: entry.sentAt,
+    text: entry.text,
+  };
 }

@@ -17,7 +17,13 @@ import { settle, refuseAll, unknownFate } from "./settle-send.ts";
 import type { UserState } from "./user-state.ts";
 
 /** The request is allowed, is no repeat, and the receiver exists. */
-export function sendDirect(host: Shards, sender: UserState, receiver: UserState, request: SendRequest, reply: SendReply): void {
+export function sendDirect(
+  host: Shards,
+  sender: UserState,
+  receiver: UserState,
+  request: SendRequest,
+  reply: SendReply,
+): void {
   const sentAt = host.clock.now();
   sender.recentRefs.note(request.ref, sentAt);
   const seq = sender.nextSeq;
@@ -79,7 +85,10 @@ class DirectSend implements Outcome, PendingSend {
   /** Not by their number alone: the device that sent may have gone meanwhile. */
   get #hasOtherDevices(): boolean {
     const { sessions } = this.sender;
-    return sessions.size > 1 || (sessions.size === 1 && (this.reply.session === undefined || !sessions.has(this.reply.session)));
+    return (
+      sessions.size > 1 ||
+      (sessions.size === 1 && (this.reply.session === undefined || !sessions.has(this.reply.session)))
+    );
   }
 
   #tellOtherDevices(): void {
@@ -90,7 +99,12 @@ class DirectSend implements Outcome, PendingSend {
 }
 
 /** What a handoff carries; after a crash it is read from the sender's log instead of being at hand. */
-export type Handoff = { readonly id: string; readonly sentAt: number; readonly text: string; readonly textJson: string };
+export type Handoff = {
+  readonly id: string;
+  readonly sentAt: number;
+  readonly text: string;
+  readonly textJson: string;
+};
 
 /** Into the receiver's timeline, unless it is there already (G8). */
 export function take(

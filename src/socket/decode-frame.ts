@@ -45,7 +45,8 @@ function parseObject(text: string): Fields {
   } catch {
     throw new AppError("bad_request", "frame: is not JSON");
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new AppError("bad_request", "frame: must be a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new AppError("bad_request", "frame: must be a JSON object");
   return value as Fields;
 }
 
@@ -67,7 +68,9 @@ function decodeFields(fields: Fields, limits: Limits): ClientFrame {
       return { t: "ping" };
     case "hello": {
       const token = stringField(fields, "token");
-      return fields["cursor"] === undefined ? { t: "hello", token } : { t: "hello", token, cursor: decodeCursor(fields["cursor"]) };
+      return fields["cursor"] === undefined
+        ? { t: "hello", token }
+        : { t: "hello", token, cursor: decodeCursor(fields["cursor"]) };
     }
     case "typing":
       return { t: "typing" };
@@ -78,7 +81,10 @@ function decodeFields(fields: Fields, limits: Limits): ClientFrame {
     case undefined:
       throw new AppError("bad_request", "t: is missing; it says what the frame is");
     default:
-      throw new AppError("bad_request", `t: ${JSON.stringify(fields["t"]).slice(0, 40)} is nothing this version takes; it takes hello, send, received, read, ping`);
+      throw new AppError(
+        "bad_request",
+        `t: ${JSON.stringify(fields["t"]).slice(0, 40)} is nothing this version takes; it takes hello, send, received, read, ping`,
+      );
   }
 }
 
@@ -92,7 +98,8 @@ export function decodeCursor(value: unknown): Cursor {
   };
   const groups = fields["groups"] === undefined ? {} : objectOf(fields["groups"], "cursor.groups");
   for (const [address, position] of Object.entries(groups)) {
-    if (address.charCodeAt(0) !== 35 || !NAME_PATTERN.test(address.slice(1))) throw new AppError("bad_request", "cursor.groups: a key is not #group");
+    if (address.charCodeAt(0) !== 35 || !NAME_PATTERN.test(address.slice(1)))
+      throw new AppError("bad_request", "cursor.groups: a key is not #group");
     cursor.groups[address] = decodePosition(position);
   }
   if (fields["marks"] !== undefined) cursor.marks = seqField(fields, "marks");
@@ -105,7 +112,8 @@ function decodePosition(value: unknown): StreamPosition {
 }
 
 function objectOf(value: unknown, name: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new AppError("bad_request", `${name}: must be an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new AppError("bad_request", `${name}: must be an object`);
   return value as Fields;
 }
 

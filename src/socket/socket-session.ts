@@ -17,7 +17,16 @@ import { isGroup, type Address, type DeviceId, type UserId } from "../domain/add
 import { SESSIONS_PER_USER_MAX } from "../domain/limits.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import { jsonString, sentFrame } from "../protocol/encode.ts";
-import type { ByeFrame, ClientFrame, Cursor, HelloFrame, ReadFrame, ReceivedFrame, SendFrame, WelcomeFrame } from "../protocol/frames.ts";
+import type {
+  ByeFrame,
+  ClientFrame,
+  Cursor,
+  HelloFrame,
+  ReadFrame,
+  ReceivedFrame,
+  SendFrame,
+  WelcomeFrame,
+} from "../protocol/frames.ts";
 import { CatchUp } from "../service/catch-up.ts";
 import { sendMessage } from "../service/send-message.ts";
 import { acknowledge } from "../service/sync.ts";
@@ -72,7 +81,8 @@ export class SocketSession implements Session, SendReply {
 
   received(data: string | Buffer): void {
     if (this.#state === "closed") return;
-    if (typeof data !== "string") return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
+    if (typeof data !== "string")
+      return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
     const decoded = decodeFrame(data, this.#context.limits);
     if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
     const { frame } = decoded;
@@ -147,7 +157,11 @@ export class SocketSession implements Session, SendReply {
       const user = host.users.get(actor.user);
       if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
       if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
-        return this.close(CLOSE.tryLater, `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`, 10_000);
+        return this.close(
+          CLOSE.tryLater,
+          `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`,
+          10_000,
+        );
       }
       this.user = actor.user;
       this.device = actor.device;
@@ -263,9 +277,13 @@ export class SocketSession implements Session, SendReply {
       this.#inbox.push(frame);
       return;
     }
-    const error = new AppError("rate_limited", `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`, {
-      retryAfterMs: OVERFLOW_RETRY_MS,
-    });
+    const error = new AppError(
+      "rate_limited",
+      `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`,
+      {
+        retryAfterMs: OVERFLOW_RETRY_MS,
+      },
+    );
     this.#hasOverflowed = true;
     this.#refuse(frame.t === "send" ? frame.ref : undefined, error);
   }
@@ -274,7 +292,12 @@ export class SocketSession implements Session, SendReply {
     if (this.#sendsRefusedUntil > 0) {
       const retryAfterMs = Math.ceil(this.#sendsRefusedUntil - this.#context.clock.monotonicMs());
       if (retryAfterMs > 0) {
-        return this.#refuse(frame.ref, new AppError("rate_limited", "frames before this one were refused; send again in their order", { retryAfterMs }));
+        return this.#refuse(
+          frame.ref,
+          new AppError("rate_limited", "frames before this one were refused; send again in their order", {
+            retryAfterMs,
+          }),
+        );
       }
       this.#sendsRefusedUntil = 0;
     }
