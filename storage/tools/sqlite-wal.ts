@@ -1,0 +1,163 @@
+/**
+ * SQLite's write-ahead file, read without SQLite, so that a database can be looked at as it stands without being opened: opening it writes.
+ *
+ *     file     u32 magic | u32 3007000 | u32 page bytes | u32 checkpoint | u32 salt | u32 salt | u32 sum | u32 sum
+ *     frame    u32 page | u32 pages of the database after a commit, else 0 | u32 salt | u32 salt | u32 sum | u32 sum | page
+ *
+ * Big-endian, but the sums add words in the order that the magic's lowest bit says: 0 little-endian, 1 big-endian. Each pair of sums goes on from the
+ * one before it. What counts ends with the last commit before the first frame whose salts or sums are not right.
+ *
+ * SQLite takes whatever follows for a torn tail. Here a frame that fails while whole ones of a later transaction follow it, or that is one bit away from
+ * being whole, is damage: a transaction begins after the one before it was synced, and a write that was cut short is not that near to the whole.
+ */
+const HEAD_BYTES = 32;
+const FRAME_HEAD_BYTES = 24;
+const MAGIC = 0x377f0682;
+
+type Sums = { first: number; second: number };
+type Order = "little" | "big";
+
+export type SqliteWal = {
+  pageBytes: number;
+  /** Last content of each page that the file holds committed. */
+  pages: Map<number, Buffer>;
+  /** Pages of the database after the last commit; undefined when nothing is committed. */
+  databasePages: number | undefined;
+  /** Bytes that count. What follows is of an earlier use of the file, or was cut short by a crash. */
+  wholeBytes: number;
+  faults: { at: number; what: string }[];
+};
+
+export function readSqliteWal(bytes: Buffer): SqliteWal {
+  const wal: SqliteWal = { pageBytes: 0, pages: new Map(), databasePages: undefined, wholeBytes: 0, faults: [] };
+  if (bytes.length === 0) return wal;
+  const order = headOrder(bytes, wal);
+  if (order === undefined) return wal;
+  wal.pageBytes = bytes.readUInt32BE(8);
+  const frameBytes = FRAME_HEAD_BYTES + wal.pageBytes;
+  const open = new Map<number, Buffer>();
+  let sums = sumsAt(bytes, 24);
+  let at = HEAD_BYTES;
+  for (; at + frameBytes <= bytes.length; at += frameBytes) {
+    const stored = sumsAt(bytes, at + 16);
+    if (!hasSalts(bytes, at) || !isEqual(stored, frameSums(bytes, at, wal.pageBytes, sums, order))) break;
+    open.set(bytes.readUInt32BE(at), bytes.subarray(at + FRAME_HEAD_BYTES, at + frameBytes));
+    sums = stored;
+    const databasePages = bytes.readUInt32BE(at + 4);
+    if (databasePages === 0) continue;
+    for (const [page, content] of open) wal.pages.set(page, content);
+    open.clear();
+    wal.databasePages = databasePages;
+    wal.wholeBytes = at + frameBytes;
+  }
+  if (at + frameBytes <= bytes.length) judge(bytes, at, sums, order, wal);
+  return wal;
+}
+
+/** The bytes of a database with its write-ahead file folded in, such that it can be opened from memory. */
+export function foldedImage(database: Buffer, wal: SqliteWal | undefined): Buffer {
+  let image = Buffer.from(database);
+  if (wal?.databasePages !== undefined) {
+    const length = wal.databasePages * wal.pageBytes;
+    if (image.length < length) image = Buffer.concat([image, Buffer.alloc(length - image.length)]);
+    for (const [page, content] of wal.pages)
+      if (page <= wal.databasePages) content.copy(image, (page - 1) * wal.pageBytes);
+    image = image.subarray(0, length);
+  }
+  // In memory there is no WAL mode.
+  if (image.length >= 100 && image[18] === 2 && image[19] === 2) image.fill(1, 18, 20);
+  return image;
+}
+
+/** Undefined when the head is not whole: nothing in the file counts. */
+function headOrder(bytes: Buffer, wal: SqliteWal): Order | undefined {
+  if (bytes.length < HEAD_BYTES) return undefined;
+  const order = wholeHead(bytes);
+  if (order !== undefined) return order;
+  const head = Buffer.from(bytes.subarray(0, HEAD_BYTES));
+  let isOneBitAway = false;
+  for (let bit = 0; bit < HEAD_BYTES * 8 && !isOneBitAway; bit++) {
+    head[bit >> 3]! ^= 1 << (bit & 7);
+    isOneBitAway = wholeHead(head) !== undefined;
+    head[bit >> 3]! ^= 1 << (bit & 7);
+  }
+  if (isOneBitAway) wal.faults.push({ at: 0, what: "one bit of the head is not what it was" });
+  return undefined;
+}
+
+function wholeHead(head: Buffer): Order | undefined {
+  const magic = head.readUInt32BE(0);
+  if (magic >>> 1 !== MAGIC >>> 1) return undefined;
+  const order: Order = (magic & 1) === 1 ? "big" : "little";
+  const pageBytes = head.readUInt32BE(8);
+  const isPageSize = pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0;
+  return isPageSize && isEqual(sumsAt(head, 24), add(head, 0, 24, { first: 0, second: 0 }, order)) ? order : undefined;
+}
+
+/** Says what the frame at `at` is, which does not count. */
+function judge(bytes: Buffer, at: number, sums: Sums, order: Order, wal: SqliteWal): void {
+  if (saltBits(bytes, at) > 1) return;
+  const fault = (what: string): void => void wal.faults.push({ at, what });
+  if (isFollowed(bytes, at, order, wal.pageBytes))
+    return fault("a frame fails its checksum and a later transaction follows");
+  if (isFrameButForOneBit(bytes, at, sums, order, wal.pageBytes)) fault("one bit of a frame is not what it was");
+}
+
+/** Whether a frame follows that was written after a commit behind `at`. */
+function isFollowed(bytes: Buffer, at: number, order: Order, pageBytes: number): boolean {
+  const frameBytes = FRAME_HEAD_BYTES + pageBytes;
+  let isCommitted = bytes.readUInt32BE(at + 4) !== 0;
+  for (let next = at + frameBytes; next + frameBytes <= bytes.length; next += frameBytes) {
+    const before = sumsAt(bytes, next - frameBytes + 16);
+    if (!hasSalts(bytes, next) || !isEqual(sumsAt(bytes, next + 16), frameSums(bytes, next, pageBytes, before, order)))
+      return false;
+    if (isCommitted) return true;
+    isCommitted = bytes.readUInt32BE(next + 4) !== 0;
+  }
+  return false;
+}
+
+function isFrameButForOneBit(bytes: Buffer, at: number, before: Sums, order: Order, pageBytes: number): boolean {
+  const frame = Buffer.from(bytes.subarray(at, at + FRAME_HEAD_BYTES + pageBytes));
+  const isWhole = (): boolean => isEqual(sumsAt(frame, 16), frameSums(frame, 0, pageBytes, before, order));
+  if (saltBits(bytes, at) === 1) return isWhole();
+  for (let bit = 0; bit < frame.length * 8; bit++) {
+    frame[bit >> 3]! ^= 1 << (bit & 7);
+    if (isWhole()) return true;
+    frame[bit >> 3]! ^= 1 << (bit & 7);
+  }
+  return false;
+}
+
+const hasSalts = (bytes: Buffer, at: number): boolean => saltBits(bytes, at) === 0;
+
+/** How many bits of a frame's salts differ from those of the file's head. */
+function saltBits(bytes: Buffer, at: number): number {
+  let bits = 0;
+  for (const salt of [0, 4]) {
+    let left = (bytes.readUInt32BE(at + 8 + salt) ^ bytes.readUInt32BE(16 + salt)) >>> 0;
+    for (; left !== 0; left = (left & (left - 1)) >>> 0) bits++;
+  }
+  return bits;
+}
+
+const sumsAt = (bytes: Buffer, at: number): Sums => ({
+  first: bytes.readUInt32BE(at),
+  second: bytes.readUInt32BE(at + 4),
+});
+const isEqual = (a: Sums, b: Sums): boolean => a.first === b.first && a.second === b.second;
+
+/** Over page number, size after the commit, and the page. */
+const frameSums = (bytes: Buffer, at: number, pageBytes: number, before: Sums, order: Order): Sums =>
+  add(bytes, at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + pageBytes, add(bytes, at, at + 8, before, order), order);
+
+function add(bytes: Buffer, from: number, to: number, sums: Sums, order: Order): Sums {
+  let { first, second } = sums;
+  for (let at = from; at < to; at += 8) {
+    const even = order === "little" ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
+    const odd = order === "little" ? bytes.readUInt32LE(at + 4) : bytes.readUInt32BE(at + 4);
+    first = (first + even + second) >>> 0;
+    second = (second + odd + first) >>> 0;
+  }
+  return { first, second };
+}
