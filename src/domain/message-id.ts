@@ -5,32 +5,39 @@
  *
  * Deterministic, so nothing is stored and everybody gets the same id; encrypted, so nobody reads another person's seq out of it; the zeros
  * reject made-up ids. One block and no chaining is right here: every plain text is unique.
+ *
+ * A call into the cipher costs far more than a block, so messages on their way share one: see `IdBatch`.
  */
 import { createCipheriv, createDecipheriv, type Cipheriv } from "node:crypto";
+import { ByteWriter } from "../../storage/record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 
 export type MessagePlace = { shard: ShardId; streamNo: number; seq: Seq };
 
 export const ID_KEY_BYTES = 16;
 const ID_PATTERN = /^[A-Za-z0-9_-]{22}$/;
+const BLOCK_BYTES = 16;
 
 export class MessageIds {
   readonly #key: Uint8Array;
   readonly #cipher: Cipheriv;
-  readonly #block = Buffer.alloc(16);
+  #gathering: IdBatch;
 
   constructor(key: Uint8Array) {
     this.#key = key;
     this.#cipher = createCipheriv("aes-128-ecb", key, null).setAutoPadding(false);
+    this.#gathering = new IdBatch(this.#cipher);
+  }
+
+  /** Where ids that are needed soon are gathered: `add` now, `id` when they are. */
+  get gathering(): IdBatch {
+    if (this.#gathering.isClosed) this.#gathering = new IdBatch(this.#cipher);
+    return this.#gathering;
   }
 
   encode(shard: ShardId, streamNo: number, seq: Seq): string {
-    const block = this.#block;
-    block.writeUInt16LE(shard, 0);
-    block.writeUInt32LE(streamNo, 2);
-    block.writeUIntLE(seq, 6, 6);
-    // Not `update(…, "base64url")`: a streaming encoder keeps the odd bytes for the next call.
-    return this.#cipher.update(block).toString("base64url");
+    const batch = new IdBatch(this.#cipher, 1);
+    return batch.id(batch.add(shard, streamNo, seq));
   }
 
   /** Undefined for what this cluster never gave out. */
@@ -38,11 +45,46 @@ export class MessageIds {
     if (!ID_PATTERN.test(id)) return undefined;
     const decipher = createDecipheriv("aes-128-ecb", this.#key, null).setAutoPadding(false);
     const block = decipher.update(Buffer.from(id, "base64url"));
-    if (block.length !== 16 || block.readUInt32LE(12) !== 0) return undefined;
+    if (block.length !== BLOCK_BYTES || block.readUInt32LE(12) !== 0) return undefined;
     return {
       shard: block.readUInt16LE(0) as ShardId,
       streamNo: block.readUInt32LE(2),
       seq: block.readUIntLE(6, 6) as Seq,
     };
+  }
+}
+
+/** Ids that are encrypted together, when the first of them is asked for. */
+export class IdBatch {
+  readonly #cipher: Cipheriv;
+  readonly #plain: ByteWriter;
+  #encrypted: Buffer | undefined;
+
+  constructor(cipher: Cipheriv, expected = 64) {
+    this.#cipher = cipher;
+    this.#plain = new ByteWriter(Buffer.allocUnsafe(expected * BLOCK_BYTES));
+  }
+
+  /** Nothing can be added any more. */
+  get isClosed(): boolean {
+    return this.#encrypted !== undefined;
+  }
+
+  /** @returns what `id` takes */
+  add(shard: ShardId, streamNo: number, seq: Seq): number {
+    const plain = this.#plain;
+    const at = plain.pos;
+    plain.reserve(BLOCK_BYTES);
+    plain.u16(shard);
+    plain.u32(streamNo);
+    plain.u48(seq);
+    plain.u32(0);
+    return at;
+  }
+
+  id(at: number): string {
+    // Not `update(…, "base64url")`: a streaming encoder keeps the odd bytes for the next call.
+    this.#encrypted ??= this.#cipher.update(this.#plain.bytes.subarray(0, this.#plain.pos));
+    return this.#encrypted.toString("base64url", at, at + BLOCK_BYTES);
   }
 }

@@ -6,6 +6,7 @@
  */
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type UserAddress, type UserId } from "../domain/address.ts";
+import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { Outcome } from "../../storage/shard-log.ts";
@@ -39,7 +40,6 @@ export function sendDirect(
 }
 
 class DirectSend implements Outcome, PendingSend {
-  readonly host: Shards;
   readonly sender: UserState;
   readonly reply: SendReply;
   readonly ref: string;
@@ -49,10 +49,11 @@ class DirectSend implements Outcome, PendingSend {
   readonly sentAt: number;
   repeats: SendReply[] | undefined = undefined;
   id = "";
+  readonly #ids: IdBatch;
+  readonly #idAt: number;
   #textJson: string | undefined;
 
   constructor(host: Shards, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq, sentAt: number) {
-    this.host = host;
     this.sender = sender;
     this.reply = reply;
     this.ref = request.ref;
@@ -60,6 +61,8 @@ class DirectSend implements Outcome, PendingSend {
     this.text = request.text;
     this.seq = seq;
     this.sentAt = sentAt;
+    this.#ids = host.ids.gathering;
+    this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
   }
 
   get textJson(): string {
@@ -73,7 +76,7 @@ class DirectSend implements Outcome, PendingSend {
     conversation.lastSeq = seq;
     conversation.lastAt = this.sentAt;
     sender.touch(conversation);
-    this.id = this.host.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
+    this.id = this.#ids.id(this.#idAt);
     settle(sender, this, this.reply, this);
     if (this.#hasOtherDevices) this.#tellOtherDevices();
   }

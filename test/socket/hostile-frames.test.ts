@@ -229,8 +229,8 @@ describe("what ends a connection ends that one alone", () => {
   });
 
   test("but not frames of the contract that this version does not serve", async () => {
-    for (let n = 0; n < 200; n++) device.send({ t: "watch", users: ["bob"] });
-    for (let n = 0; n < 200; n++) device.send({ t: "typing", to: "@bob" });
+    for (let n = 0; n < 200; n++) device.raw('{"t":"watch","users":["bob"]}');
+    for (let n = 0; n < 200; n++) device.raw('{"t":"typing","to":"@bob"}');
     device.send({ t: "ping" });
     await device.take("pong");
     expect(device.all("error")).toHaveLength(200);
