@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import { decodeOperations, readRecordHead } from "../record.ts";
-import type { Offset, ShardId, Term } from "../types.ts";
+import type { Offset, Seq, ShardId, Term } from "../types.ts";
 import type { FileSystem } from "../vfs/file-system.ts";
 import { scanWalFile, walFileName, walFileNo } from "./frame.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
@@ -28,8 +28,16 @@ export type LogCheck = {
   faults: LogFault[];
 };
 
+/** Hears of each entry that the log holds, in the order of the log. */
+export type EntryVisitor = (shard: ShardId, stream: string, seq: Seq, place: { file: string; place: string }) => void;
+
 /** @throws FormatError when the log is of a newer version */
-export function checkLog(directory: string, files: FileSystem, progress: (bytes: number) => void = () => {}): LogCheck {
+export function checkLog(
+  directory: string,
+  files: FileSystem,
+  progress: (bytes: number) => void = () => {},
+  visit: EntryVisitor = () => {},
+): LogCheck {
   const check: LogCheck = {
     files: 0,
     bytes: 0,
@@ -55,7 +63,7 @@ export function checkLog(directory: string, files: FileSystem, progress: (bytes:
       });
       chain = undefined;
     }
-    chain = checkFile(directory, files, { fileNo, isLast: fileNo === numbers.at(-1), chain }, check, progress);
+    chain = checkFile(directory, files, { fileNo, isLast: fileNo === numbers.at(-1), chain }, check, progress, visit);
     before = fileNo;
   }
   if (names.includes(PREPARED_NAME)) checkPrepared(join(directory, PREPARED_NAME), files, check);
@@ -71,13 +79,14 @@ function checkFile(
   place: Place,
   check: LogCheck,
   progress: (bytes: number) => void,
+  visit: EntryVisitor,
 ): number | undefined {
   const file = join(directory, walFileName(place.fileNo));
   const bytes = files.read(file);
   check.files++;
   check.bytes += bytes.length;
   try {
-    const scan = scanWalFile(file, bytes, place, (from, to) => checkFrame(file, bytes, from, to, check));
+    const scan = scanWalFile(file, bytes, place, (from, to) => checkFrame(file, bytes, from, to, check, visit));
     check.isMarked = scan.isMarked;
     if (scan.torn) noteTail(file, bytes, scan.wholeBytes, check);
     return scan.chain;
@@ -106,7 +115,7 @@ function checkPrepared(file: string, files: FileSystem, check: LogCheck): void {
   if (at >= 0) check.faults.push({ file, place: `byte ${at}`, what: "a file prepared for the log is not all zeros" });
 }
 
-function checkFrame(file: string, bytes: Buffer, from: number, to: number, check: LogCheck): void {
+function checkFrame(file: string, bytes: Buffer, from: number, to: number, check: LogCheck, visit: EntryVisitor): void {
   for (let at = from; at < to;) {
     const { shard, term, offset, opsAt, end } = readRecordHead(bytes, at);
     const place = `byte ${at}`;
@@ -127,7 +136,11 @@ function checkFrame(file: string, bytes: Buffer, from: number, to: number, check
       known.term = term;
     }
     try {
-      decodeOperations(bytes, opsAt, end, { entry() {}, cell() {}, key() {} });
+      decodeOperations(bytes, opsAt, end, {
+        entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place }),
+        cell() {},
+        key() {},
+      });
     } catch (error) {
       check.faults.push({ file, place, what: `the record cannot be read: ${(error as Error).message}` });
     }

@@ -1,0 +1,58 @@
+/** What `verify` says: what is wrong, where, what that means and what to do. */
+
+/** What kind of wrong it is decides what to do about it. */
+export type FindingKind = keyof typeof ADVICE;
+
+const ADVICE = {
+  /** Bytes are not those that were written. */
+  changed: "restore this file from a backup, or the shard from an export",
+  damaged: "restore this file from a backup, or the shard from an export",
+  missing: "restore this file from a backup, or the shard from an export",
+  /** Files that are whole and do not belong together. */
+  disagrees: "these files are not of the same moment: restore the whole directory from one backup",
+  unknown: "the server does not know this file: move it out of the data directory",
+} as const;
+
+export type Finding = {
+  kind: FindingKind;
+  /** From the data directory. */
+  file: string;
+  /** Byte, or table and row, or "all of it". */
+  place: string;
+  what: string;
+  advice: string;
+};
+
+const FINDINGS_MAX = 1000;
+
+/** Keeps the first findings and counts the rest: a directory that is damaged all over must not fill the memory. */
+export class Findings {
+  readonly list: Finding[] = [];
+  count = 0;
+
+  add(kind: FindingKind, file: string, place: string, what: string): void {
+    this.count++;
+    if (this.list.length < FINDINGS_MAX) this.list.push({ kind, file, place, what, advice: ADVICE[kind] });
+  }
+}
+
+export type VerifyReport = {
+  directory: string;
+  /** Worst first come the files themselves, then the log, then shards. */
+  findings: Finding[];
+  /** How many there are, also those that are not listed. */
+  findingCount: number;
+  /** What a crash left and the next start mends, and what could not be checked. Nothing is wrong with it. */
+  notes: string[];
+  /** Files whose every byte was compared with what the server left at its last stop; the rest is checked as far as it is used. */
+  coveredFiles: number;
+  files: number;
+  bytes: number;
+  log: { files: number; bytes: number; records: number };
+  shards: number;
+  streams: number;
+  entries: number;
+  keys: number;
+  cells: number;
+  blocks: number;
+};

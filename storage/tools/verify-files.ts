@@ -1,0 +1,134 @@
+/** The files of a data directory as such: whether each is known, and whether its bytes are those that the last clean stop left. */
+import { join } from "node:path";
+import { CorruptionError } from "../errors.ts";
+import type { ShardId } from "../types.ts";
+import { walFileNo } from "../wal/frame.ts";
+import { PREPARED_NAME } from "../wal/wal-files.ts";
+import { fileCrc, listFiles, type FoundFile } from "./inventory.ts";
+import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } from "./manifest.ts";
+import type { Findings, VerifyReport } from "./report.ts";
+
+const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journal|\.new)?$/;
+/** `import-shard` makes a shard here before it takes its place. */
+const UNFINISHED_IMPORT = /^shards\/\d{3}\.import\//;
+
+export const shardOfPath = (path: string): ShardId | undefined => {
+  const shard = /^shards\/(\d{3})\//.exec(path)?.[1];
+  return shard === undefined ? undefined : (Number(shard) as ShardId);
+};
+
+/** What the store itself makes. The rest the caller names: what else its server keeps in the directory. */
+function isStoreFile(path: string): boolean {
+  if (path.startsWith("wal/")) return path === `wal/${PREPARED_NAME}` || walFileNo(path.slice(4)) !== undefined;
+  return SHARD_FILE.test(path) || UNFINISHED_IMPORT.test(path) || isManifestName(path);
+}
+
+export type FileCheck = {
+  directory: string;
+  /** Files in the directory itself that belong to the server, beside those of the store. */
+  companions: readonly string[];
+  findings: Findings;
+  report: VerifyReport;
+  progress: (bytes: number) => void;
+};
+
+/** `isWanted` narrows it down to a part of the directory. */
+export async function verifyFiles(check: FileCheck, isWanted: (path: string) => boolean): Promise<FoundFile[]> {
+  const { directory, findings, report } = check;
+  const files = listFiles(directory).filter(({ path }) => isWanted(path));
+  const manifest = tryManifest(check, MANIFEST);
+  const last = tryManifest(check, LAST_MANIFEST);
+  for (const file of files) {
+    if (file.kind === "file") {
+      report.files++;
+      report.bytes += file.size;
+    }
+    if (isManifestName(file.path)) report.coveredFiles++;
+    else if (!isKnown(file, check.companions))
+      findings.add("unknown", file.path, "this name", "no file of the server's");
+    else if (file.kind === "file") await verifyFile(check, file, manifest, last);
+  }
+  const names = new Set(files.map(({ path }) => path));
+  for (const path of manifest?.keys() ?? []) {
+    if (isWanted(path) && !names.has(path))
+      findings.add("missing", path, "this name", "was there when the server stopped");
+  }
+  if (manifest === undefined) {
+    report.notes.push(
+      "the server was not stopped cleanly, or is of a version without a manifest: bytes that no reader uses could not be checked. Start and stop it once for more.",
+    );
+  }
+  return files;
+}
+
+function isKnown({ path, kind }: FoundFile, companions: readonly string[]): boolean {
+  if (kind === "other") return false;
+  if (kind === "directory")
+    return path === "wal" || path === "shards" || path === "lost+found" || /^shards\/\d{3}$/.test(path);
+  return isStoreFile(path) || companions.includes(path.replace(/\.(new|lock)$/, "")) || companions.includes(path);
+}
+
+function tryManifest({ directory, findings, report }: FileCheck, name: string): Manifest | undefined {
+  try {
+    return readManifest(join(directory, name));
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    findings.add(
+      "damaged",
+      name,
+      error.place,
+      "the manifest is not what was written; what it says of other files is not believed",
+    );
+    report.notes.push(`without ${name}, bytes that no reader uses could not be checked`);
+    return undefined;
+  }
+}
+
+async function verifyFile(
+  check: FileCheck,
+  file: FoundFile,
+  manifest: Manifest | undefined,
+  last: Manifest | undefined,
+): Promise<void> {
+  const { findings, report } = check;
+  const { path, size } = file;
+  const known = manifest?.get(path);
+  if (manifest !== undefined && known === undefined) return void noteExtra(check, file);
+  // Of a directory that was written to since, only what looks as it did then can be compared.
+  const before = known ?? unchanged(file, last);
+  if (before === undefined || before.crc === undefined) {
+    check.progress(size);
+    return;
+  }
+  if (size !== before.size) {
+    check.progress(size);
+    return findings.add(
+      "changed",
+      path,
+      `byte ${Math.min(size, before.size)}`,
+      `${size} bytes long, ${before.size} when the server stopped`,
+    );
+  }
+  const crc = await fileCrc(join(check.directory, path), check.progress);
+  report.coveredFiles++;
+  if (crc !== before.crc) {
+    const when = known === undefined ? "at the stop before the last start" : "when the server stopped";
+    findings.add("changed", path, "some byte of it", `CRC-32 ${hex(crc)}, but ${hex(before.crc)} ${when}`);
+  }
+}
+
+function unchanged(file: FoundFile, last: Manifest | undefined) {
+  const before = last?.get(file.path);
+  return before !== undefined && before.size === file.size && before.mtimeNs === file.mtimeNs ? before : undefined;
+}
+
+/** A file that came after the clean stop. What a reader or a killed command leaves holds nothing. */
+function noteExtra({ findings, report, progress }: FileCheck, { path, size }: FoundFile): void {
+  progress(size);
+  const isEmptyWal = path.endsWith("-wal") && size === 0;
+  if (isEmptyWal || /(-shm|\.new|\.lock)$/.test(path) || UNFINISHED_IMPORT.test(path)) {
+    report.notes.push(`${path} is left over and holds nothing that counts`);
+  } else findings.add("changed", path, "this name", "was not there when the server stopped");
+}
+
+const hex = (crc: number): string => crc.toString(16).padStart(8, "0");
