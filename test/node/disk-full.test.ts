@@ -1,0 +1,104 @@
+/** A disk that is full: new messages are refused, everything is read, and it goes on by itself when there is room. */
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
+import { FROM_THE_BEGINNING } from "../support/device.ts";
+import { smallDisk } from "../support/small-disk.ts";
+import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
+
+type Disk = { name: string; start: () => Promise<TestNode>; fill: () => void; release: () => void; remove: () => void };
+
+/** Under the log alone: says it is full, and does not write. */
+function toldFull(): Disk {
+  let isFull = false;
+  const full = (): Error => Object.assign(new Error("ENOSPC: told"), { code: "ENOSPC" });
+  const files: FileSystem = {
+    ...realFileSystem,
+    freeBytes: (path) => (isFull ? 0 : realFileSystem.freeBytes(path)),
+    write: (file, bytes, from, to, position, done) =>
+      isFull ? void setImmediate(() => done(full())) : realFileSystem.write(file, bytes, from, to, position, done),
+    openDurable(path, create) {
+      if (isFull && create) throw full();
+      return realFileSystem.openDurable(path, create);
+    },
+    fillZeros: (path, length, stopped, done) =>
+      isFull ? done(full()) : realFileSystem.fillZeros(path, length, stopped, done),
+  };
+  return {
+    name: "a file system that says it is full",
+    start: () => startTestNode({}, { files }),
+    fill: () => void (isFull = true),
+    release: () => void (isFull = false),
+    remove() {},
+  };
+}
+
+function mounted(): Disk | undefined {
+  const disk = smallDisk(192);
+  if (disk === undefined) return undefined;
+  const before = process.env["TMPDIR"];
+  return {
+    ...disk,
+    name: "a small disk that is full",
+    async start() {
+      process.env["TMPDIR"] = disk.path;
+      const node = await startTestNode();
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+      return node;
+    },
+  };
+}
+
+const disks = [mounted(), toldFull()].filter((disk) => disk !== undefined);
+
+describe.each(disks)("$name", (disk) => {
+  let node: TestNode;
+  afterEach(async () => {
+    disk.release();
+    await node.stop();
+    disk.remove();
+  });
+
+  test("refuses new messages with a time to retry, serves every read, and takes messages again when there is room", async () => {
+    node = await disk.start();
+    const [alice, bob] = (await node.api.users("alice", "bob")) as [Credentials, Credentials];
+    const acked: string[] = [];
+    const send = async (text: string): Promise<number> => {
+      const { status, body } = await node.api.post("/v1/messages", alice.token, {
+        to: "@bob",
+        text,
+        ref: text.split(" ")[0],
+      });
+      if (status === 201) acked.push(text);
+      else expect([status, body.code, body.retryAfterMs > 0]).toEqual([503, "unavailable", true]);
+      return status;
+    };
+    const texts = async (): Promise<string[]> => (await node.api.history(bob, "@alice")).map(({ text }) => text);
+    for (let n = 0; n < 20; n++) expect(await send(`before-${n}`)).toBe(201);
+
+    disk.fill();
+    let sends = 0;
+    await until("it refuses", async () => (await send(`filling-${sends++} ${"long ".repeat(1500)}`)) === 503);
+    const refusedFrom = performance.now();
+    // Longer than it takes to try again, in vain.
+    while (performance.now() - refusedFrom < 2500) {
+      expect(await send("while-full")).toBe(503);
+      expect((await texts()).slice(0, acked.length)).toEqual(acked);
+      const device = await node.connect(bob, FROM_THE_BEGINNING);
+      await device.take("live");
+      device.terminate();
+      expect(
+        (await node.api.post("/v1/groups", alice.token, { id: "hikers", name: "hikers", members: [] })).status,
+      ).toBe(503);
+    }
+
+    disk.release();
+    await until("it takes messages", async () => (await send("after")) !== 503);
+    expect(await texts()).toEqual(acked);
+    await node.restart();
+    expect(await texts()).toEqual(acked);
+    expect(new Set(acked).size).toBe(acked.length);
+  });
+});
