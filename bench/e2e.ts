@@ -2,7 +2,7 @@
  * Parley and the floor side by side in one run: the same load on each in turn, round after round, so that what the machine does besides
  * falls on both. The ratios are medians of the ratios of neighbouring rounds. A message that gets lost fails the run.
  */
-import { ProgressBar, type ProgressOutput } from "../scripts/progress-bar.ts";
+import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import {
   closedRound,
   median,

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { interruption } from "../scripts/interruption.ts";
-import { stderrOutput } from "../scripts/progress-bar.ts";
+import { stderrOutput } from "../src/cli/progress-bar.ts";
 import { formatTable } from "./e2e-result.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
 import { htmlReport } from "./report.ts";

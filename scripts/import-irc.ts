@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readPlan, runImport } from "./irc/import.ts";
 import { HELP, parseOptions, UsageError, type ImportOptions } from "./irc/options.ts";
-import { stderrOutput } from "./progress-bar.ts";
+import { stderrOutput } from "../src/cli/progress-bar.ts";
 
 /** Files that are not users' sockets: standard streams, HTTP connections, fresh devices. */
 const OTHER_FILES = 400;

@@ -4,7 +4,7 @@ import { readPlan } from "./irc/import.ts";
 import { interruption } from "./interruption.ts";
 import { parseOptions, UsageError } from "./irc/options.ts";
 import { importUnderFire } from "./irc/under-fire.ts";
-import { stderrOutput } from "./progress-bar.ts";
+import { stderrOutput } from "../src/cli/progress-bar.ts";
 
 const HELP = `usage: bun scripts/import-under-fire.ts FILES… [--kills N] [--seed S] [--passwords] [options of import-irc]
 

@@ -1,6 +1,6 @@
 /** `bun scripts/torture.ts`: the log store, killed with -9 again and again. */
 import { parseArgs } from "node:util";
-import { ProgressBar, stderrOutput } from "./progress-bar.ts";
+import { ProgressBar, stderrOutput } from "../src/cli/progress-bar.ts";
 import { torture } from "./torture/rounds.ts";
 
 const HELP = `usage: bun scripts/torture.ts [--rounds N] [--seed S] [--minutes M]

@@ -1,6 +1,6 @@
 /** The import from beginning to end: users, groups, everybody online, the lines, what arrives, and with `verify` all of it read back. */
 import { readFileSync } from "node:fs";
-import { ProgressBar, type ProgressOutput } from "../progress-bar.ts";
+import { ProgressBar, type ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { Accounts } from "./accounts.ts";
 import { startCalls } from "./calls.ts";
 import { expectationsOf, type Expectations } from "./expectations.ts";

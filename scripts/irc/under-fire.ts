@@ -1,5 +1,5 @@
 /** The import while its server is killed with -9 at moments drawn from a seed, and started again each time. */
-import type { ProgressOutput } from "../progress-bar.ts";
+import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { FiredServer } from "./fired-server.ts";
 import { runImport, type ImportPhase, type ImportResult } from "./import.ts";
 import type { ImportOptions } from "./options.ts";

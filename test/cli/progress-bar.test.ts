@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { formatProgress, ProgressBar } from "../../scripts/progress-bar.ts";
+import { formatProgress, ProgressBar } from "../../src/cli/progress-bar.ts";
 
 test("a bar shows share, rate and the time left, within the columns", () => {
   const line = formatProgress({ name: "messages", done: 50, total: 200, seconds: 10, note: "" }, 100);
