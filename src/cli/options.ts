@@ -15,10 +15,12 @@ export type OptionSpec<Value> = {
   expected: string;
   /** Undefined when the text is no such value. */
   read: (text: string) => Value | undefined;
+  /** Given alone it means true. */
+  isFlag?: true;
 };
 
 // A table holds options of many types; what `read` and `initial` give is recovered by `OptionValues`.
-export type OptionTable = Record<string, OptionSpec<string | number | undefined>>;
+export type OptionTable = Record<string, OptionSpec<string | number | boolean | undefined>>;
 export type OptionValues<Table extends OptionTable> = {
   [Key in keyof Table]: Table[Key] extends OptionSpec<infer Value> ? Value : never;
 };
@@ -39,6 +41,12 @@ export function oneOf<const Choice extends string>(
 ): OptionSpec<Choice> {
   const read = (text: string) => spec.choices.find((choice) => choice === text);
   return { ...spec, placeholder: spec.choices.join("|"), expected: `one of ${spec.choices.join(", ")}`, read };
+}
+
+export function flag(spec: Described): OptionSpec<boolean> {
+  const read = (given: string) =>
+    given === "true" || given === "1" ? true : given === "false" || given === "0" ? false : undefined;
+  return { ...spec, placeholder: "", initial: false, expected: "true or false", read, isFlag: true };
 }
 
 type TextRule = { placeholder: string; expected: string; accepts: (value: string) => boolean };
@@ -72,6 +80,20 @@ export function parseOptions<Table extends OptionTable>(
   return Object.fromEntries(entries) as OptionValues<Table>;
 }
 
+/** Parts the words of a command line from its options, wherever they stand. */
+export function splitWords(table: OptionTable, args: readonly string[]): { words: string[]; options: string[] } {
+  const alone = new Set(Object.keys(table).flatMap((key) => (table[key]?.isFlag ? [flagOf(key)] : [])));
+  const words: string[] = [];
+  const options: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] ?? "";
+    if (!arg.startsWith("-")) words.push(arg);
+    else if (arg.includes("=") || alone.has(arg)) options.push(arg);
+    else options.push(...args.slice(index, ++index + 1));
+  }
+  return { words, options };
+}
+
 function valueOf(spec: OptionTable[string], source: string, given: string): unknown {
   const value = spec.read(given);
   if (value !== undefined) return value;
@@ -88,7 +110,8 @@ function readFlags(table: OptionTable, args: readonly string[]): Map<string, str
     const flag = equals === -1 ? arg : arg.slice(0, equals);
     const key = keys.get(flag);
     if (key === undefined) throw new FatalError("usage", `unknown option ${flag}${didYouMean(flag, [...keys.keys()])}`);
-    const value = equals === -1 ? args[++index] : arg.slice(equals + 1);
+    const isAlone = equals === -1 && table[key]?.isFlag === true;
+    const value = isAlone ? "true" : equals === -1 ? args[++index] : arg.slice(equals + 1);
     if (value === undefined) throw new FatalError("usage", `${flag} needs a value: ${table[key]?.expected}`);
     found.set(key, value);
   }

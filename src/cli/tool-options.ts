@@ -1,0 +1,94 @@
+/** What the commands that look into a data directory have in common. */
+import { API_KEYS_FILE } from "../service/api-keys.ts";
+import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
+import { FatalError } from "./fatal-error.ts";
+import { flag, integer, text } from "./options.ts";
+import { ProgressBar, stderrOutput } from "./progress-bar.ts";
+
+const SECTION = "Options";
+
+export const DATA = text({
+  section: SECTION,
+  summary: "the server's data directory",
+  placeholder: "DIR",
+  initial: "./data",
+  expected: "a directory",
+  accepts: (value) => value !== "" && !value.includes("\0"),
+});
+
+export const JSON_LINES = flag({ section: SECTION, summary: "for programs: JSON, one object a line" });
+
+export const LIMIT = integer({
+  section: SECTION,
+  summary: "how many lines to show at most",
+  initial: 50,
+  min: 1,
+  max: 1_000_000_000,
+});
+
+/** What the server keeps in its data directory beside the store. */
+export const COMPANIONS = ["LOCK", "token.key", "id.key", API_KEYS_FILE];
+
+/** @throws FatalError usage */
+export function parseShard(word: string | undefined): ShardId {
+  const shard = word !== undefined && /^\d{1,3}$/.test(word) ? Number(word) : NaN;
+  if (shard < SHARD_COUNT) return shard as ShardId;
+  const said = word === undefined ? "no shard was named" : `${JSON.stringify(word.slice(0, 64))} is no shard`;
+  throw new FatalError("usage", `${said}: expected a whole number from 0 to ${SHARD_COUNT - 1}`);
+}
+
+const MIB = 1 << 20;
+/** What is done in a moment needs no bar. */
+const SHOWN_FROM_BYTES = 32 * MIB;
+
+/** A bar over bytes, on a terminal only; each name begins a line of its own. */
+export class BytesProgress {
+  #bar: ProgressBar | undefined;
+  #name = "";
+
+  set(name: string, done: number, total: number): void {
+    if (total < SHOWN_FROM_BYTES) return;
+    if (this.#bar === undefined && !process.stderr.isTTY) return;
+    const totalMib = Math.ceil(total / MIB);
+    if (this.#bar === undefined) this.#bar = new ProgressBar(`${name}, MiB`, totalMib, stderrOutput());
+    else if (this.#name !== name) this.#bar.phase(`${name}, MiB`, totalMib);
+    this.#name = name;
+    this.#bar.set(Math.min(totalMib, Math.round(done / MIB)));
+  }
+
+  finish(): void {
+    this.#bar?.finish();
+  }
+}
+
+/** `1.2 MiB`, and below a KiB the bytes. */
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const step = Math.min(units.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** step;
+  return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+}
+
+/** `1,234,567` */
+export const formatCount = (count: number): string => count.toLocaleString("en-US");
+
+/** `1 file`, `2 files` */
+export const counted = (count: number, one: string, many = `${one}s`): string =>
+  `${formatCount(count)} ${count === 1 ? one : many}`;
+
+/** Columns as wide as what is in them, two spaces between; the last is left as it is. `right` are the columns of numbers. */
+export function table(rows: readonly (readonly string[])[], right: readonly number[] = [], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, Bun.stringWidth(cell));
+  }
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => {
+        const blank = " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell));
+        if (right.includes(column)) return blank + cell;
+        return column === row.length - 1 ? cell : cell + blank;
+      })
+      .join("  ");
+  return rows.map((row) => `${indent}${line(row)}\n`).join("");
+}
