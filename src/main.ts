@@ -7,10 +7,16 @@ import { keysCommand } from "./cli/keys-command.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { version } from "../package.json" with { type: "json" };
 
+/** Where the runtime puts the files of a compiled program. */
+const isCompiled = /^(\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/.test(import.meta.path);
+
 const io: Io = {
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   env: process.env,
+  columns: process.stdout.columns,
+  isStderrTerminal: process.stderr.isTTY,
+  program: isCompiled ? "parley" : "npm run parley --",
 };
 
 const commands: [Command, ...Command[]] = [

@@ -19,6 +19,7 @@ import {
 import { spawnSync } from "node:child_process";
 import { join, relative } from "node:path";
 import { InstallError } from "./install-error.mjs";
+import { replacePlaceholders } from "./placeholders.mjs";
 import { withInstallLock } from "./install-lock.mjs";
 import { runInstaller } from "./installer.mjs";
 
@@ -58,6 +59,7 @@ function fromFolder(root, wanted, lockfile) {
   const bun = findBun(root, lockfile.packages["node_modules/bun"].version);
   if (bun === undefined) return undefined;
   try {
+    replacePlaceholders(root, bun);
     writeFileSync(join(root, STAMP), `${JSON.stringify({ lockfile: wanted, bun: relative(root, bun) })}\n`);
   } catch {
     // A read-only clone works too; it compares anew at every start.

@@ -1,7 +1,7 @@
 /** The commands of `parley`, and the way from the words on the command line to one of them. */
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { programHelp } from "./help.ts";
-import type { Io } from "./io.ts";
+import { programOf, type Io } from "./io.ts";
 import { didYouMean } from "./nearest.ts";
 import type { OptionTable } from "./options.ts";
 
@@ -9,6 +9,8 @@ export type Command = {
   name: string;
   /** After "parley ". */
   usage: string;
+  /** The npm script that runs it in a clone, without a word before its options. */
+  npmScript?: string;
   summary: string;
   /** Shown in help. */
   options: OptionTable;
@@ -29,7 +31,8 @@ export async function runCommandLine(
     return await dispatch(argv, commands, version, io);
   } catch (error) {
     if (!(error instanceof FatalError)) throw error;
-    const more = error.reason === "usage" && error.hint === undefined ? ' (see "parley --help")' : "";
+    const more =
+      error.reason === "usage" && error.hint === undefined ? ` (see "${whereHelpIs(argv, commands, io)}")` : "";
     io.stderr(`${error.report}${more}\n`);
     return error.exitStatus;
   }
@@ -41,17 +44,22 @@ async function dispatch(
   version: string,
   io: Io,
 ): Promise<number> {
-  const [word = "", ...rest] = argv;
+  const [word = "help", ...rest] = argv;
   if (isVersion(word)) return print(io, `parley ${version}\n`);
-  if (isHelp(word)) return print(io, programHelp(commands));
+  if (isHelp(word)) return print(io, programHelp(commands, io));
   if (word === "help") return help(rest, commands, io);
-  if (word === "" || word.startsWith("-")) return await commands[0].run([...argv], io);
+  if (word.startsWith("-")) return await commands[0].run([...argv], io);
   return await commandNamed(word, commands).run(rest, io);
 }
 
 async function help(words: string[], commands: readonly [Command, ...Command[]], io: Io): Promise<number> {
-  if (words[0] === undefined) return print(io, programHelp(commands));
+  if (words[0] === undefined) return print(io, programHelp(commands, io));
   return await commandNamed(words[0], commands).run([...words.slice(1), "--help"], io);
+}
+
+function whereHelpIs([word = ""]: readonly string[], commands: readonly [Command, ...Command[]], io: Io): string {
+  const command = word.startsWith("-") ? commands[0] : commands.find(({ name }) => name === word);
+  return [programOf(io), ...(command === undefined ? [] : [command.name]), "--help"].join(" ");
 }
 
 function commandNamed(word: string, commands: readonly Command[]): Command {

@@ -56,7 +56,7 @@ export function takeDataDirectory(path: string): DataDirectory {
   return { path: directory, release: () => closeSync(fd) };
 }
 
-/** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, failed when there is none */
+/** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, dataUnwritable when there is none */
 export function holdDataDirectory(path: string): DataDirectory {
   const directory = resolve(path);
   const lockFile = join(directory, "LOCK");
@@ -74,7 +74,7 @@ export function holdDataDirectory(path: string): DataDirectory {
 }
 
 export const missing = (directory: string): FatalError =>
-  new FatalError("failed", `there is no data directory ${directory}`, { hint: "say where it is with --data" });
+  new FatalError("dataUnwritable", `there is no data directory ${directory}`, { hint: "say where it is with --data" });
 
 /**
  * The last thing that who took a directory does, when every file in it is closed: writes its manifest. Without one nothing is lost but what `parley verify`

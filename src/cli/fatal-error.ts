@@ -19,7 +19,7 @@ export const EXIT_MEANING: Record<keyof typeof EXIT_STATUS, string> = {
   failed: "anything else; the line on stderr says what",
   usage: "a bad option, or a command that does not exist",
   portUnavailable: "the port is in use, or not allowed, or the host is not this machine's",
-  dataUnwritable: "the data directory cannot be made or written",
+  dataUnwritable: "the data directory is not there, or cannot be made or written",
   dataLocked: "the data directory belongs to another running server",
   diskFull: "the disk is full",
   formatTooNew: "the data was written by a newer parley",

@@ -1,65 +1,59 @@
-/** Help, made from the tables: nothing in it can be forgotten or out of date. */
+/** Help of `parley`, made from the tables: nothing in it can be forgotten or out of date. */
 import type { Command } from "./commands.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "./fatal-error.ts";
+import { helpText, unbroken, type Row, type Section } from "./help-text.ts";
+import { programOf, type Io } from "./io.ts";
 import { flagOf, variableOf, type OptionTable } from "./options.ts";
 
-type Row = readonly [left: string, ...right: string[]];
+type Place = Pick<Io, "program" | "columns">;
 
-/** The first command is what runs without a command, so its options are shown here too. */
-export function programHelp(commands: readonly [Command, ...Command[]]): string {
-  const rows = commands.map((command): Row => [command.usage, command.summary]);
+/** The first command is what options without a command belong to. */
+export function programHelp(commands: readonly [Command, ...Command[]], place: Place): string {
+  const program = programOf(place);
   const own: Row[] = [
     ["version", "show the version (also --version)"],
-    ["help [command]", "show help (also --help)"],
+    ["help [COMMAND]", "show help (also --help)"],
   ];
-  return [
-    "parley: a self-hosted messenger server",
-    "",
-    "Usage: parley [command] [options]",
-    "",
-    "Commands",
-    ...aligned([...rows, ...own]),
-    "",
-    `Without a command, parley runs ${commands[0].name}; these are its options.`,
-    "",
-    ...endOfHelp(commands[0].options),
-  ].join("\n");
+  const rows = [...commands.map(({ usage, summary }): Row => [usage, summary]), ...own];
+  const sections = [
+    "parley, a self-hosted messenger server.",
+    { title: "Commands", rows },
+    `The options of a command: ${unbroken(`${program} COMMAND --help`)}. Options without a command are those of ${commands[0].name}.`,
+    exitStatuses(),
+  ];
+  return helpText([`${program} COMMAND [options]`], sections, place.columns);
 }
 
-export function commandHelp(command: Command): string {
-  const head = [`parley ${command.name}: ${command.summary}`, "", `Usage: parley ${command.usage}`, ""];
-  return [...head, ...endOfHelp(command.options)].join("\n");
+export function commandHelp({ usage, summary, options, npmScript }: Command, place: Place = {}): string {
+  const program = programOf(place);
+  const isClone = program !== "parley";
+  const lines = [
+    ...(isClone && npmScript !== undefined ? [`npm ${npmScript} -- [options]`] : []),
+    `${program} ${usage}`,
+  ];
+  const sections = [
+    `${summary[0]?.toUpperCase() ?? ""}${summary.slice(1)}.`,
+    ...optionSections(options),
+    `A flag wins over its variable. An empty variable counts as unset. Exit statuses: ${unbroken(`${program} --help`)}.`,
+  ];
+  return helpText(lines, sections, place.columns);
 }
 
-function endOfHelp(options: OptionTable): string[] {
-  const precedence = "A flag wins over its variable. An empty variable counts as unset.";
-  return [...optionSections(options), precedence, "", ...exitStatuses(), ""];
-}
-
-function optionSections(table: OptionTable): string[] {
+function optionSections(table: OptionTable): Section[] {
   const sections = Map.groupBy(Object.entries(table), ([, spec]) => spec.section);
-  const rows = [...sections.values()].map((options) => options.map(([key, spec]) => optionRow(key, spec)));
-  const lines = aligned(rows.flat());
-  return [...sections].flatMap(([title, options]) => [title, ...lines.splice(0, options.length * 2), ""]);
+  return [...sections].map(([title, options]) => ({ title, rows: options.map(([key, spec]) => optionRow(key, spec)) }));
 }
 
-function optionRow(key: string, spec: OptionTable[string]): Row {
-  return [
-    `${flagOf(key)} ${spec.placeholder}`,
-    spec.summary,
-    `default ${spec.initial ?? "none"}, or ${variableOf(key)}`,
-  ];
+function optionRow(key: string, { placeholder, summary, initial, isFlag }: OptionTable[string]): Row {
+  if (isFlag === true) return [flagOf(key), summary, `${variableOf(key)}=true`];
+  const otherwise = initial === undefined ? "no default" : `default ${initial}`;
+  return [`${flagOf(key)} ${placeholder}`, summary, `${variableOf(key)}, ${otherwise}`];
 }
 
-function exitStatuses(): string[] {
+function exitStatuses(): Section {
   const reasons = Object.keys(EXIT_STATUS) as (keyof typeof EXIT_STATUS)[];
-  return ["Exit status", ...aligned(reasons.map((reason) => [String(EXIT_STATUS[reason]), EXIT_MEANING[reason]]))];
-}
-
-/** Two columns; further texts of a row come below its second. */
-function aligned(rows: readonly Row[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.flatMap(([left, ...right]) =>
-    right.map((text, line) => `  ${(line === 0 ? left : "").padEnd(width)}  ${text}`),
-  );
+  return {
+    title: "Exit status",
+    rows: reasons.map((reason): Row => [String(EXIT_STATUS[reason]), EXIT_MEANING[reason]]),
+  };
 }

@@ -3,31 +3,20 @@
  * under a lock file, so that two of these commands at once lose nothing; a crash leaves the old list or the new one, and can leave the lock
  * file, which the next command names.
  */
+import { existsSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { writeFileDurably } from "../base/durable-file.ts";
 import { systemRandom, type Random } from "../base/random.ts";
 import { API_KEYS_FILE, newApiKey, readApiKeys, type ApiKeyRecord } from "../service/api-keys.ts";
-import { amendAtRest } from "./data-directory.ts";
-
-export type KeysIo = {
-  stdout: (text: string) => void;
-  stderr: (text: string) => void;
-  env: Record<string, string | undefined>;
-};
-
-const HELP = `parley keys: API keys, with which your own systems create users and get tokens for them
-
-  parley keys create --name NAME   make a key; it is printed once and cannot be shown again
-  parley keys list                 show the keys: id, name, when made, whether revoked
-  parley keys revoke ID            refuse a key from now on; a running server notices within a second
-
-  --data DIR   the server's data directory (PARLEY_DATA, default ./data)
-  --json       machine-readable output
-  --help       this text
-`;
+import { amendAtRest, missing } from "./data-directory.ts";
+import { FatalError } from "./fatal-error.ts";
+import { programOf, type Io } from "./io.ts";
+import { isKeysVerb, KEYS_VERBS, keysHelp, type KeysVerb } from "./keys-help.ts";
+import { didYouMean } from "./nearest.ts";
+import { fatalFromDisk } from "./startup-errors.ts";
 
 const EXIT_OK = 0;
 const EXIT_FAILED = 1;
@@ -46,25 +35,47 @@ class KeysError extends Error {
   }
 }
 
-type Command = { words: string[]; dataDir: string; name: string | undefined; json: boolean; help: boolean };
-type Surroundings = { io: KeysIo; clock: Clock; random: Random; lockWaitMs: number };
+type Command = {
+  verb: KeysVerb | undefined;
+  words: string[];
+  dataDir: string;
+  name: string | undefined;
+  json: boolean;
+  help: boolean;
+};
+type Surroundings = { io: Io; clock: Clock; random: Random; lockWaitMs: number };
 
 /** @returns the exit status: 0, 1 when it could not be done, 2 for a bad option. */
-export async function runKeys(args: string[], io: KeysIo, lockWaitMs = LOCK_WAIT_MS): Promise<number> {
+export async function runKeys(args: string[], io: Io, lockWaitMs = LOCK_WAIT_MS): Promise<number> {
   try {
     await run(parseCommand(args, io.env), { io, clock: systemClock, random: systemRandom, lockWaitMs });
     return EXIT_OK;
   } catch (error) {
-    io.stderr(`parley keys: ${error instanceof Error ? error.message : String(error)}\n`);
-    return error instanceof KeysError ? error.exitStatus : EXIT_FAILED;
+    if (error instanceof FatalError) return report(io, error.report, error.exitStatus);
+    const message = `parley keys: ${error instanceof Error ? error.message : String(error)}`;
+    if (!(error instanceof KeysError)) return report(io, message, EXIT_FAILED);
+    const hint = error.exitStatus === EXIT_USAGE ? ` (see "${whereHelpIs(args, io)}")` : "";
+    return report(io, `${message}${hint}`, error.exitStatus);
   }
 }
 
-function parseCommand(args: string[], env: KeysIo["env"]): Command {
+function report(io: Io, line: string, exitStatus: number): number {
+  io.stderr(`${line}\n`);
+  return exitStatus;
+}
+
+function whereHelpIs([word = ""]: string[], io: Io): string {
+  return [programOf(io), "keys", ...(isKeysVerb(word) ? [word] : []), "--help"].join(" ");
+}
+
+function parseCommand(args: string[], env: Io["env"]): Command {
   const { values, positionals } = parseOptions(args);
   const dataDir = values.data ?? (env["PARLEY_DATA"] || "./data");
   if (dataDir === "") throw usage("--data: expected a directory");
-  return { words: positionals, dataDir, name: values.name, json: values.json ?? false, help: values.help ?? false };
+  const [verb = "", ...words] = positionals;
+  const { name, json = false, help = false } = values;
+  if (verb !== "" && !isKeysVerb(verb)) throw usage(`unknown command ${verb}${meant(verb)}`);
+  return { verb: isKeysVerb(verb) ? verb : undefined, words, dataDir, name, json, help };
 }
 
 function parseOptions(args: string[]) {
@@ -81,30 +92,44 @@ function parseOptions(args: string[]) {
   }
 }
 
+const meant = (word: string): string => didYouMean(word, KEYS_VERBS) || ": expected create, list or revoke";
+
 async function run(command: Command, surroundings: Surroundings): Promise<void> {
-  const [word, id, ...rest] = command.words;
-  if (command.help) return surroundings.io.stdout(HELP);
-  if (rest.length > 0 || (id !== undefined && word !== "revoke"))
-    throw usage(`too many words: ${command.words.join(" ")}`);
-  if (word === "create") return create(command, surroundings);
-  if (word === "list") return list(command, surroundings.io);
-  if (word === "revoke") return revoke(command, id, surroundings);
-  throw usage(
-    word === undefined
-      ? "say what: create, list or revoke"
-      : `unknown command ${word}: expected create, list or revoke`,
-  );
+  const { verb, words } = command;
+  if (command.help) return surroundings.io.stdout(keysHelp(verb, surroundings.io));
+  if (verb === undefined) throw usage("say what: create, list or revoke");
+  if (words.length > (verb === "revoke" ? 1 : 0)) throw usage(`too many words: ${[verb, ...words].join(" ")}`);
+  if (command.name !== undefined && verb !== "create") throw usage(`--name belongs to create, not to ${verb}`);
+  switch (verb) {
+    case "create":
+      return create(command, surroundings);
+    case "list":
+      return list(command, surroundings.io);
+    case "revoke":
+      return revoke(command, words[0], surroundings);
+  }
 }
 
 async function create(command: Command, surroundings: Surroundings): Promise<void> {
   const { io, clock, random } = surroundings;
   const name = checkedName(command.name);
   const { record, key } = newApiKey(name, clock, random);
+  await makeDirectory(resolve(command.dataDir), io);
   await change(command.dataDir, surroundings, (records) => [...records, record]);
   if (command.json) return io.stdout(`${JSON.stringify({ id: record.id, name, createdAt: record.createdAt, key })}\n`);
   // The key alone on stdout, so that KEY=$(parley keys create …) works.
   io.stdout(`${key}\n`);
   io.stderr(`Key ${record.id} (${name}) made. Keep it now: it is not stored and cannot be shown again.\n`);
+}
+
+async function makeDirectory(path: string, io: Io): Promise<void> {
+  if (existsSync(path)) return;
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fatalFromDisk(error, `data directory ${path}`) ?? error;
+  }
+  io.stderr(`parley keys: made the data directory ${path}\n`);
 }
 
 function checkedName(name: string | undefined): string {
@@ -116,20 +141,29 @@ function checkedName(name: string | undefined): string {
   return name;
 }
 
-async function list(command: Command, io: KeysIo): Promise<void> {
+async function list(command: Command, io: Io): Promise<void> {
+  mustBeThere(command.dataDir);
   const records = await readApiKeys(join(command.dataDir, API_KEYS_FILE));
-  if (command.json) return io.stdout(`${JSON.stringify(records.map(({ hash: _, ...shown }) => shown))}\n`);
-  if (records.length === 0) return io.stdout("No keys. `parley keys create --name NAME` makes one.\n");
+  if (command.json) return io.stdout(`${JSON.stringify(records.map(shown))}\n`);
+  if (records.length === 0) return io.stdout("No keys. `keys create --name NAME` makes one.\n");
   io.stdout(table(records));
 }
 
+function shown({ hash: _, ...record }: ApiKeyRecord) {
+  return { ...record, state: stateOf(record) };
+}
+
+function mustBeThere(dataDir: string): void {
+  if (!existsSync(dataDir)) throw missing(resolve(dataDir));
+}
+
 async function revoke(command: Command, id: string | undefined, surroundings: Surroundings): Promise<void> {
-  if (id === undefined) throw usage("revoke needs the ID of a key; `parley keys list` shows them");
+  if (id === undefined) throw usage("revoke needs the ID of a key; `keys list` shows them");
+  mustBeThere(command.dataDir);
   const revokedAt = surroundings.clock.now();
   await change(command.dataDir, surroundings, (records) => {
     const found = records.find((record) => record.id === id);
-    if (found === undefined)
-      throw new KeysError(`no key has the ID ${id}; \`parley keys list\` shows them`, EXIT_FAILED);
+    if (found === undefined) throw new KeysError(`no key has the ID ${id}; \`keys list\` shows them`, EXIT_FAILED);
     // Revoking again keeps the first time.
     return records.map((record) =>
       record === found ? { ...record, revokedAt: record.revokedAt ?? revokedAt } : record,
@@ -143,7 +177,6 @@ async function change(
   surroundings: Surroundings,
   edit: (records: ApiKeyRecord[]) => ApiKeyRecord[],
 ): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const path = join(dataDir, API_KEYS_FILE);
   const unlock = await lock(`${path}.lock`, surroundings);
   try {
@@ -183,8 +216,12 @@ function table(records: ApiKeyRecord[]): string {
 }
 
 function rowOf({ id, name, createdAt, revokedAt }: ApiKeyRecord): string[] {
-  return [id, name, timeOf(createdAt), revokedAt === undefined ? "active" : `revoked ${timeOf(revokedAt)}`];
+  const since = revokedAt === undefined ? "" : ` ${timeOf(revokedAt)}`;
+  return [id, name, timeOf(createdAt), `${stateOf({ revokedAt })}${since}`];
 }
+
+const stateOf = ({ revokedAt }: { revokedAt?: number | undefined }): "active" | "revoked" =>
+  revokedAt === undefined ? "active" : "revoked";
 
 function padded(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - Bun.stringWidth(text)));
@@ -195,5 +232,5 @@ function timeOf(unixMs: number): string {
 }
 
 function usage(problem: string): KeysError {
-  return new KeysError(`${problem} (parley keys --help)`, EXIT_USAGE);
+  return new KeysError(problem, EXIT_USAGE);
 }

@@ -25,11 +25,12 @@ export function serveCommand(parts: ServeParts): Command {
   const command: Command = {
     name: "serve",
     usage: "serve [options]",
+    npmScript: "start",
     summary: "run the server",
     options: SERVE_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await serve(parseOptions(SERVE_OPTIONS, args, io.env), io, parts);
-      io.stdout(commandHelp(command));
+      io.stdout(commandHelp(command, io));
       return EXIT_STATUS.ok;
     },
   };
@@ -42,10 +43,14 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
     const stop = firstStopSignal(signals);
     const node = await startNode({ ...options, data: data.path });
     io.stdout(`parley listening on ${node.url}\n`);
+    if (io.isStderrTerminal === true) io.stderr(`parley: data in ${options.data}\n`);
     const signal = await Promise.race([stop, node.closed]);
+    const stoppedAt = signals.clock.monotonicMs();
     if (signal !== undefined) io.stderr(`parley: ${signal}, draining\n`);
     await node.drain();
     await leaveAtRest(data, io.stderr);
+    const seconds = (signals.clock.monotonicMs() - stoppedAt) / 1000;
+    if (signal !== undefined) io.stderr(`parley: drained in ${seconds.toFixed(1)} s\n`);
     return EXIT_STATUS.ok;
   } catch (error) {
     throw fatalFrom(error, options) ?? error;

@@ -2,31 +2,38 @@ import { describe, expect, test } from "bun:test";
 import { runCommandLine, type Command } from "../../src/cli/commands.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { commandHelp } from "../../src/cli/help.ts";
+import type { Io } from "../../src/cli/io.ts";
 import { keysCommand } from "../../src/cli/keys-command.ts";
 import { flagOf, variableOf } from "../../src/cli/options.ts";
 import { serveCommand } from "../../src/cli/serve.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 
-const WIDTH_MAX = 110;
+const WIDTHS = [80, 100, 200];
+const WIDTH_MAX = 100;
 
 const serve = serveCommand({
   startNode: () => Promise.reject(new Error("nothing may start here")),
   signals: { on: () => {}, exit: () => {}, clock: { now: () => 0, monotonicMs: () => 0, after: () => () => {} } },
 });
 
-async function parley(...argv: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+type Printed = { status: number; stdout: string; stderr: string };
+
+const parley = (...argv: string[]): Promise<Printed> => parleyAs({}, ...argv);
+
+async function parleyAs(place: Partial<Io>, ...argv: string[]): Promise<Printed> {
   const printed = { stdout: "", stderr: "" };
   const io = {
     stdout: (text: string) => void (printed.stdout += text),
     stderr: (text: string) => void (printed.stderr += text),
     env: {},
+    ...place,
   };
   const commands: [Command, ...Command[]] = [serve, keysCommand()];
   return { status: await runCommandLine(argv, commands, { version: "1.2.3", io }), ...printed };
 }
 
 describe("help", () => {
-  test.each(["--help", "-h", "help", "help serve", "serve --help", "serve --port 1 -h"])(
+  test.each(["help serve", "serve --help", "serve --port 1 -h", "--port 1 --help"])(
     "parley %s shows every option with its default and its variable",
     async (line) => {
       const { status, stdout, stderr } = await parley(...line.split(" "));
@@ -35,10 +42,20 @@ describe("help", () => {
       for (const [key, { initial }] of Object.entries(SERVE_OPTIONS)) {
         expect(words).toContain(flagOf(key));
         expect(words).toContain(variableOf(key));
-        expect(stdout).toContain(`default ${initial ?? "none"}, or ${variableOf(key)}\n`);
+        expect(stdout).toContain(
+          `${variableOf(key)}, ${initial === undefined ? "no default" : `default ${initial}`}\n`,
+        );
       }
     },
   );
+
+  test.each(["", "--help", "-h", "help"])("parley %s is about the whole: no option of serve in it", async (line) => {
+    const { status, stdout, stderr } = await parley(...line.split(" ").filter((word) => word !== ""));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toStartWith("Usage: parley COMMAND [options]\n");
+    expect(stdout).toContain("parley COMMAND --help");
+    expect(stdout).not.toContain("--port");
+  });
 
   test("every exit status is listed", async () => {
     const { stdout } = await parley("--help");
@@ -53,15 +70,36 @@ describe("help", () => {
     const { stdout } = await parley("--help");
     expect(stdout).toContain("  keys create|list|revoke ");
     expect((await parley("help", "keys")).stdout).toBe((await parley("keys", "--help")).stdout);
-    expect((await parley("help", "keys")).stdout).toStartWith("parley keys: ");
+    expect((await parley("help", "keys")).stdout).toStartWith("Usage: parley keys COMMAND [options]\n");
+    expect((await parley("keys", "create", "--help")).stdout).toStartWith(
+      "Usage: parley keys create --name NAME [options]\n",
+    );
+    expect((await parley("help", "keys", "list")).stdout).not.toContain("--name");
   });
 
-  test("its columns are aligned and fit a terminal", () => {
-    const lines = commandHelp(serve).split("\n");
-    const options = lines.filter((line) => line.startsWith("  --"));
-    const starts = options.map((line) => line.search(/(?<=^ +\S+ \S+ +)\S/));
-    expect(new Set(starts).size).toBe(1);
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(WIDTH_MAX);
+  test("in a clone it names what one types there", async () => {
+    const clone = { program: "npm run parley --" };
+    expect((await parleyAs(clone, "--help")).stdout).toStartWith("Usage: npm run parley -- COMMAND [options]\n");
+    expect((await parleyAs(clone, "serve", "--help")).stdout).toStartWith(
+      "Usage: npm start -- [options]\n       npm run parley -- serve [options]\n",
+    );
+    expect((await parleyAs(clone, "srve")).stderr).toEndWith(' (see "npm run parley -- --help")\n');
+  });
+
+  test.each(WIDTHS)("on a terminal of %d columns no line is longer than it, or than 100", async (columns) => {
+    for (const line of ["--help", "serve --help", "keys --help", "keys create --help"]) {
+      const { stdout } = await parleyAs({ columns, program: "npm run parley --" }, ...line.split(" "));
+      const longest = Math.max(...stdout.split("\n").map((each) => each.length));
+      expect([line, longest]).toEqual([line, Math.min(longest, columns, WIDTH_MAX)]);
+    }
+  });
+
+  test("its columns are aligned", () => {
+    const options = commandHelp(serve)
+      .split("\n")
+      .filter((line) => line.startsWith("  --"));
+    expect(options.length).toBe(Object.keys(SERVE_OPTIONS).length);
+    expect(new Set(options.map((line) => line.search(/(?<=^ +\S+ \S+ +)\S/))).size).toBe(1);
   });
 });
 

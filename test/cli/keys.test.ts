@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
@@ -44,6 +44,7 @@ test("the file is readable by its owner alone, holds no secret, and nothing is l
 });
 
 test("list shows every key with its state, as a table and as JSON", async () => {
+  await mkdir(dataDir);
   expect((await run(["list"])).stdout).toContain("No keys");
   const { id } = JSON.parse((await run(["create", "--name", "billing", "--json"])).stdout);
   await run(["create", "--name", "数据"]);
@@ -53,7 +54,9 @@ test("list shows every key with its state, as a table and as JSON", async () => 
   expect(lines[1]).toMatch(new RegExp(`^${id}  billing  \\S+Z  revoked \\S+Z$`));
   expect(lines[2]).toMatch(/^\w{8} {2}数据 {5}\S+Z {2}active$/);
   const listed = JSON.parse((await run(["list", "--json"])).stdout);
-  expect(listed[0]).toEqual({ id, name: "billing", createdAt: expect.any(Number), revokedAt: expect.any(Number) });
+  const times = { createdAt: expect.any(Number), revokedAt: expect.any(Number) };
+  expect(listed[0]).toEqual({ id, name: "billing", state: "revoked", ...times });
+  expect(listed[1]).toMatchObject({ name: "数据", state: "active" });
 });
 
 test("revoke ends a key, says so, and keeps the time of the first revocation", async () => {
@@ -109,13 +112,31 @@ test.each([
   [["create", "extra", "--name", "x"], "too many words"],
   [["revoke"], "revoke needs the ID"],
   [["list", "--colour"], "--colour"],
+  [["list", "--name", "x"], "--name belongs to create"],
+  [["creat"], "did you mean create?"],
 ])("%j is one clear line and status 2", async (args, line) => {
   const { status, stdout, stderr } = await run(args);
   expect([status, stdout, stderr.split("\n").length]).toEqual([2, "", 2]);
   expect(stderr).toContain(line);
 });
 
+test("a data directory that is not there is made by create, which says so, and refused by list and revoke", async () => {
+  const refused = { status: 11, stdout: "", stderr: expect.stringContaining(`there is no data directory ${dataDir}`) };
+  expect(await run(["list"])).toMatchObject(refused);
+  expect(await run(["revoke", "abcdefgh"])).toMatchObject(refused);
+  expect((await run(["create", "--name", "billing"])).stderr).toContain(`made the data directory ${dataDir}\n`);
+  expect((await run(["create", "--name", "other"])).stderr).not.toContain("made the data directory");
+  expect((await stat(dataDir)).mode & 0o777).toBe(0o700);
+});
+
+test("a data directory that cannot be made is one line and status 11", async () => {
+  const { status, stdout, stderr } = await run(["create", "--name", "billing", "--data", "/proc/parley"]);
+  expect([status, stdout, stderr.split("\n").length]).toEqual([11, "", 2]);
+  expect(stderr).toContain("data directory /proc/parley cannot be written");
+});
+
 test("revoking a key that is not there is status 1", async () => {
+  await mkdir(dataDir);
   expect(await run(["revoke", "abcdefgh"])).toMatchObject({
     status: 1,
     stderr: expect.stringContaining("no key has the ID abcdefgh"),

@@ -20,6 +20,7 @@ const COPIED = [
   ".npmrc",
   "bunfig.toml",
   "tsconfig.json",
+  "docs",
   "scripts",
   "src",
   "storage",
@@ -117,12 +118,19 @@ describe.if(hasNpm)("with Node and npm and no Bun", () => {
     expect(result).toEqual({ status: 0, stdout: VERSION, stderr: "" });
   });
 
+  test.each(["bun", "bunx"])("npx %s is the pinned Bun, though no install script ran", async (name) => {
+    const result = await run(["npx", "--no", name, "--version"], { cwd: folder, env });
+    expect(result).toMatchObject({ status: 0, stdout: `${Bun.version}\n` });
+  });
+
   test("npm start passes arguments on, and the exit status back", async () => {
     const result = await run(["npm", "--silent", "start", "--", "--host", "127.0.0.1", "--port", "x"], {
       cwd: folder,
       env,
     });
-    expect(result.stderr).toBe('parley: --port: "x" is not a whole number from 0 to 65535 (see "parley --help")\n');
+    expect(result.stderr).toBe(
+      'parley: --port: "x" is not a whole number from 0 to 65535 (see "npm run parley -- serve --help")\n',
+    );
     expect(result.status).toBe(2);
   });
 
@@ -201,6 +209,8 @@ describe("with Bun and no Node", () => {
       expect((await run(["bun", "install"], { cwd: folder, env })).status).toBe(0);
       expect(readdirSync(folder)).not.toContain("bun.lock");
       expect(await run(parley, { cwd: folder, env })).toEqual({ status: 0, stdout: VERSION, stderr: "" });
+      const bun = await run([join(folder, "node_modules/.bin/bun"), "--version"], { cwd: folder, env });
+      expect(bun).toMatchObject({ status: 0, stdout: `${Bun.version}\n` });
     },
     INSTALL_TIMEOUT_MS,
   );

@@ -76,6 +76,14 @@ test("help leaves nothing behind, and comes whole through a pipe", async () => {
   expect(existsSync(join(temporary.path, "data"))).toBe(false);
 });
 
+test("without a word it shows help and starts nothing; an option first means serve", async () => {
+  expect(await run([BUN, MAIN], { cwd: temporary.path })).toEqual(await run([BUN, MAIN, "--help"]));
+  expect(existsSync(join(temporary.path, "data"))).toBe(false);
+  const server = start([BUN, MAIN, "--port", "0", "--data", join(temporary.path, "data")]);
+  started.push(server);
+  await until("it is ready", () => READY.test(server.stdout()));
+});
+
 test("parley keys is there", async () => {
   const result = await run([BUN, MAIN, "keys", "list", "--data", temporary.path]);
   expect(result.status).toBe(0);

@@ -41,7 +41,7 @@ describe("stopping", () => {
     server.kill(signal);
     expect(await server.exited).toBe(0);
     expect(server.stdout()).toEndWith("draining\ndrained\n");
-    expect(server.stderr()).toBe(`parley: ${signal}, draining\n`);
+    expect(server.stderr()).toMatch(new RegExp(`^parley: ${signal}, draining\nparley: drained in \\d+\\.\\d s\n$`));
   });
 
   test("one Ctrl-C that arrives three times drains once and to the end", async () => {
