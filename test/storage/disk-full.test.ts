@@ -4,57 +4,62 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LogStore } from "../../storage/log-store.ts";
-import { PREPARED_NAME } from "../../storage/wal/wal-files.ts";
+import { openSegmentStore } from "../../storage/segment/segment-store.ts";
+import type { SegmentStore } from "../../storage/segment/types.ts";
 import { smallDisk, type SmallDisk } from "../support/small-disk.ts";
 import { until } from "../support/wait.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, QUIET } from "./log-fixture.ts";
 
-/** Where nothing can be mounted, a file in the way of the segments' directory stands for a disk that takes nothing. */
-function blocked(): SmallDisk {
-  const path = mkdtempSync(join(tmpdir(), "blocked-disk-"));
-  const obstacle = join(path, "shards");
+type Full = SmallDisk & { segments?: SegmentStore };
+
+/** Where nothing can be mounted: a disk like any other, whose flushes are told that it is full. */
+function toldFull(): Full {
+  const path = mkdtempSync(join(tmpdir(), "told-full-"));
+  const segments = openSegmentStore({ dir: path });
+  const flush = segments.flush.bind(segments);
+  let isFull = false;
+  const full = (): Error => Object.assign(new Error("ENOSPC: told"), { code: "ENOSPC" });
+  segments.flush = (job) => (isFull ? Promise.reject(full()) : flush(job));
   return {
     path,
-    fill: () => void Bun.spawnSync(["touch", obstacle]),
-    release: () => rmSync(obstacle, { force: true }),
+    segments,
+    fill: () => void (isFull = true),
+    release: () => void (isFull = false),
     remove: () => rmSync(path, { recursive: true }),
   };
 }
 
 test("flushes that fail because the disk is full lose nothing, are repeated, and let the log go", async () => {
-  const disk = smallDisk(48) ?? blocked();
+  const disk: Full = smallDisk(48) ?? toldFull();
   const history = new LogHistory();
   const failures: string[] = [];
   const options = {
     directory: disk.path,
     walFileBytes: 256 << 10,
-    memtableBytesMax: 256 << 10,
-    walBytesMax: 1 << 20,
+    memtableBytesMax: 16 << 20,
+    walBytesMax: 32 << 20,
     markAfterMs: 0,
   };
-  const store = await LogStore.open(options, {
-    ...QUIET,
-    onFlushFailure: (error) => void failures.push(String((error as { code?: string }).code)),
-  });
+  const store = await LogStore.open(
+    { ...options, ...(disk.segments && { segments: disk.segments }) },
+    {
+      ...QUIET,
+      onFlushFailure: (error) => void failures.push(String((error as { code?: string }).code)),
+    },
+  );
   try {
-    // More than the files that are open already could take.
     const write = async (): Promise<void> => {
       for (let n = 0; n < 40; n++) history.append(store, [entry(crypto.randomUUID().repeat(40)), entry("other", 8)]);
       await store.idle();
     };
-    // The log has room of its own by then: what fails first is a flush.
-    const isPrepared = (): boolean => readdirSync(join(disk.path, "wal")).includes(PREPARED_NAME);
-    for (let n = 0; n < 3; n++) await write();
-    await until("the next file is prepared", isPrepared);
-    await write();
-    await until("the one after it is prepared", isPrepared);
+    // More than what a flush could find in its files, and all of it in memory still.
+    for (let n = 0; n < 40; n++) await write();
     disk.fill();
-    for (let n = 0; n < 12 && store.pressure <= 1; n++) await write();
     const flushing = store.flushAll(() => failures.length > 0);
     await until("a flush has failed", () => failures.length > 0);
     await flushing;
-    expect(new Set(failures).size).toBe(1);
+    expect(failures[0]).toBe("ENOSPC");
     history.expectIn(store);
     disk.release();
     await until("new work is taken", () => store.pressure <= 1);

@@ -1,5 +1,5 @@
 /**
- * A disk of its own for a test, that can be filled up: a tmpfs, or (`PARLEY_TEST_DISK=ext4`) an ext4 in a file. Mounting takes privileges; where there are none,
+ * A disk of its own for a test, that can be filled up: a tmpfs, or what `PARLEY_TEST_DISK` says: `ext4` in a file, `none`. Mounting takes privileges; where there are none,
  * `smallDisk` says so with undefined, and the same promises are tested on a file system that only says it is full.
  */
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
@@ -36,11 +36,14 @@ export function smallDisk(mib: number): SmallDisk | undefined {
 }
 
 function mount(directory: string, path: string, mib: number, run: (...words: string[]) => boolean): boolean {
-  if (process.env["PARLEY_TEST_DISK"] !== "ext4")
-    return run("mount", "-t", "tmpfs", "-o", `size=${mib}m`, "tmpfs", path);
+  const kind = process.env["PARLEY_TEST_DISK"];
+  if (kind === "none") return false;
+  if (kind !== "ext4") return run("mount", "-t", "tmpfs", "-o", `size=${mib}m`, "tmpfs", path);
   const image = join(directory, "image");
   return (
-    run("truncate", "-s", `${mib}M`, image) && run("mkfs.ext4", "-q", image) && run("mount", "-o", "loop", image, path)
+    run("truncate", "-s", `${mib}M`, image) &&
+    run("mkfs.ext4", "-q", "-b", "4096", image) &&
+    run("mount", "-o", "loop", image, path)
   );
 }
 
