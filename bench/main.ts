@@ -6,24 +6,32 @@ import { stderrOutput } from "../src/cli/progress-bar.ts";
 import { formatTable } from "./e2e-result.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
 import { htmlReport } from "./report.ts";
+import { storageOptions } from "./storage-options.ts";
+import { storageReport } from "./storage-report.ts";
+import { formatStorageTable } from "./storage-table.ts";
+import { runStorage } from "./storage.ts";
 
-const HELP = `usage: bun run bench e2e [options]
+const HELP = `usage: bun run bench SUITE [options]
 
 suites
   e2e              Parley beside a bare WebSocket server that does the same five frames: throughput, CPU, latency
+  storage          the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, SQLite drivers, codecs
 
 options
   --json           print the result as one line of JSON on stdout
   --report FILE    write a self-contained HTML report
-  --small          seconds instead of a minute: shows that it runs, the figures mean little
+  --small          seconds instead of minutes: shows that it runs, the figures mean little
   --corpus DIR     take the texts from the *.log files under DIR (default ../shared/corpus if it is there, else made-up texts)
+  --dir DIR        storage: write under DIR, measure its file system (default: the system's temporary folder)
+  --help           this text
+
+options of e2e
   --pairs N        pairs of users who talk to each other (default ${FULL.pairs})
   --window N       undelivered messages that each user keeps in the closed loop (default ${FULL.windowPerUser})
   --rounds N       closed-loop rounds on each side (default ${FULL.rounds}); the open loop runs ${FULL.openRounds}
   --seconds N      measured seconds of each round (default ${FULL.measureMs / 1000})
   --open-share X   rate of the open loop, as a share of the smaller closed-loop throughput (default ${FULL.openShare})
   --serve "…"      more options for \`parley serve\`, separated by spaces; the output names them
-  --help           this text
 `;
 
 const DEFAULT_CORPUS = "../shared/corpus";
@@ -43,6 +51,7 @@ async function main(words: string[]): Promise<number> {
       seconds: { type: "string" },
       "open-share": { type: "string" },
       serve: { type: "string" },
+      dir: { type: "string" },
       help: { type: "boolean" },
     },
   });
@@ -50,29 +59,54 @@ async function main(words: string[]): Promise<number> {
     process.stdout.write(HELP);
     return values.help === true ? 0 : 2;
   }
-  if (positionals.length > 1 || positionals[0] !== "e2e")
-    throw new UsageError(`suite: ${positionals.join(" ")} is not one; there is e2e`);
-  const base = values.small === true ? SMALL : FULL;
+  const report = await suite(positionals, values);
+  process.stderr.write(`${report.text}\n`);
+  if (values.report !== undefined) await Bun.write(values.report, report.html());
+  if (values.json === true) process.stdout.write(`${JSON.stringify(report.result)}\n`);
+  return 0;
+}
+
+type Values = { [option: string]: string | boolean | undefined };
+type Report = { result: object; text: string; html: () => string };
+
+function suite(names: string[], values: Values): Promise<Report> {
+  if (names.length === 1 && names[0] === "e2e") return e2e(values);
+  if (names.length === 1 && names[0] === "storage") return storage(values);
+  throw new UsageError(`suite: ${names.join(" ")} is not one; there are e2e and storage`);
+}
+
+async function e2e(values: Values): Promise<Report> {
+  const base = values["small"] === true ? SMALL : FULL;
+  const serve = typeof values["serve"] === "string" ? values["serve"].split(" ").filter((word) => word !== "") : [];
   const options: E2eOptions = {
     ...base,
-    corpus: values.corpus ?? (existsSync(DEFAULT_CORPUS) ? DEFAULT_CORPUS : undefined),
-    pairs: positive("pairs", values.pairs, base.pairs),
-    windowPerUser: positive("window", values.window, base.windowPerUser),
-    rounds: positive("rounds", values.rounds, base.rounds),
-    measureMs: positive("seconds", values.seconds, base.measureMs / 1000) * 1000,
+    corpus: corpusOf(values),
+    pairs: positive("pairs", values["pairs"], base.pairs),
+    windowPerUser: positive("window", values["window"], base.windowPerUser),
+    rounds: positive("rounds", values["rounds"], base.rounds),
+    measureMs: positive("seconds", values["seconds"], base.measureMs / 1000) * 1000,
     openShare: positive("open-share", values["open-share"], base.openShare),
-    serveArguments: [...base.serveArguments, ...(values.serve?.split(" ").filter((word) => word !== "") ?? [])],
+    serveArguments: [...base.serveArguments, ...serve],
   };
   const result = await runE2e(options, stderrOutput(), interruption());
-  process.stderr.write(`${formatTable(result)}\n`);
-  if (values.report !== undefined) await Bun.write(values.report, htmlReport(result));
-  if (values.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
-  return 0;
+  return { result, text: formatTable(result), html: () => htmlReport(result) };
+}
+
+async function storage(values: Values): Promise<Report> {
+  const { dir } = values;
+  const options = storageOptions(values["small"] === true, corpusOf(values), typeof dir === "string" ? dir : undefined);
+  const result = await runStorage(options, stderrOutput(), interruption());
+  return { result, text: formatStorageTable(result), html: () => storageReport(result) };
+}
+
+function corpusOf({ corpus }: Values): string | undefined {
+  if (typeof corpus === "string") return corpus;
+  return existsSync(DEFAULT_CORPUS) ? DEFAULT_CORPUS : undefined;
 }
 
 class UsageError extends Error {}
 
-function positive(name: string, text: string | undefined, otherwise: number): number {
+function positive(name: string, text: string | boolean | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
   const value = Number(text);
   if (!(value > 0)) throw new UsageError(`--${name}: ${text} is not a number above 0`);

@@ -6,7 +6,7 @@ const WIDTH = 720;
 const BAR = 22;
 const LABEL = 150;
 const COLORS = { floor: "#9aa4b2", parley: "#2f6fde" };
-const STYLE = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:760px;color:#1c2430;padding:0 1rem}
+export const STYLE = `body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:760px;color:#1c2430;padding:0 1rem}
 h1{font-size:1.4rem}h2{font-size:1.05rem;margin:1.8rem 0 .3rem}table{border-collapse:collapse;width:100%}
 td,th{padding:.25rem .6rem;border-bottom:1px solid #e3e7ee;text-align:right}td:first-child,th:first-child{text-align:left}
 svg{max-width:100%;height:auto;font:12px system-ui,sans-serif}code{font-size:.9em}`;
@@ -73,6 +73,6 @@ function table(result: E2eResult): string {
   return `<table><tr><th></th><th>floor</th><th>parley</th></tr>${part("closed loop", result.medians)}${part("open loop", result.open.medians)}</table>`;
 }
 
-function escapeHtml(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -1,0 +1,123 @@
+/**
+ * The storage suite: the log store beside the least that could do the same, both SQLite drivers, both codecs, and the real corpus on disk. Each part runs in a
+ * process of its own (storage/run-part.ts); sides take turns within a part or part by part, so that what the machine does besides falls on all.
+ */
+import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
+import { describeCommit, describeMachine } from "./machine.ts";
+import type { StorageOptions } from "./storage-options.ts";
+import { aimsOf, type PagesResult, type PerDriver, type RecoveryResult, type StorageResult } from "./storage-result.ts";
+import type { CorpusFigures } from "./storage/corpus.ts";
+import type { FlushFigures } from "./storage/flush.ts";
+import { round4 } from "./storage/measure.ts";
+import { PAGE_ENTRIES } from "./storage/pages-build.ts";
+import type { PageFigures } from "./storage/pages-read.ts";
+import type { RowsFigures } from "./storage/rows.ts";
+import { PartRunner, type Driver } from "./storage/run-part.ts";
+import { loadTexts } from "./texts.ts";
+
+const DRIVERS: readonly Driver[] = ["better-sqlite3", "bun:sqlite"];
+
+/** Ends what it started and removes what it wrote, also when `interrupted` rejects. */
+export async function runStorage(
+  options: StorageOptions,
+  output: ProgressOutput,
+  interrupted: Promise<never>,
+): Promise<StorageResult> {
+  const progress = new ProgressBar("starting", 1, output);
+  const runner = new PartRunner(options.directory, progress);
+  const measuring = measure(options, runner);
+  try {
+    const result = await Promise.race([measuring, interrupted]);
+    progress.finish();
+    return result;
+  } finally {
+    await runner.end();
+    // Interrupted, it fails by the part that was ended under it.
+    await measuring.catch(() => {});
+  }
+}
+
+async function measure(options: StorageOptions, runner: PartRunner): Promise<StorageResult> {
+  const began = performance.now();
+  const { parameters: p, corpus, linesMax } = options;
+  const texts = loadTexts(corpus, linesMax);
+  const chat = { corpus, linesMax };
+  const figures = {
+    append: await runner.run("append", "append", { ...chat, ...p.append }),
+    flush: await flushes(options, runner),
+    pages: await pages(options, runner),
+    recovery: await recovery(options, runner),
+    corpus: await corpora(options, runner),
+    codecs: await runner.run("codecs", "codecs", { ...chat, ...p.codecs }),
+    rows: await eachDriver<RowsFigures>(p.rounds, (driver) => runner.run("rows", `rows, ${driver}`, p.rows, driver)),
+  };
+  return {
+    suite: "storage",
+    at: new Date().toISOString(),
+    commit: describeCommit(),
+    machine: describeMachine(),
+    isSmall: options.isSmall,
+    texts: { source: texts.source, meanBytes: texts.meanBytes },
+    parameters: p,
+    aims: aimsOf(figures),
+    ...figures,
+    seconds: round4((performance.now() - began) / 1000),
+  };
+}
+
+/** Round after round, each time the other driver first. */
+async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>): Promise<PerDriver<T>> {
+  const all: PerDriver<T> = { "better-sqlite3": [], "bun:sqlite": [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const driver of round % 2 === 0 ? DRIVERS : DRIVERS.toReversed()) all[driver].push(await run(driver));
+  }
+  return all;
+}
+
+function flushes({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<PerDriver<FlushFigures>> {
+  const parameters = { corpus, linesMax, ...p.flush };
+  return eachDriver(p.rounds, (driver) => runner.run("flush", `flush, ${driver}`, parameters, driver));
+}
+
+async function pages({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<PagesResult[]> {
+  const results: PagesResult[] = [];
+  const { samples, resumePage } = p.pages;
+  for (const segments of p.pages.segments) {
+    await runner.within("pages", async (directory) => {
+      await runner.runIn(directory, "buildPages", `${segments} segments`, { corpus, linesMax, ...p.pages, segments });
+      const read = (lane: "spread" | "together", expected: number): Promise<PerDriver<PageFigures>> =>
+        eachDriver(p.rounds, (driver) => {
+          const label = `pages of ${segments} segments, ${lane}, ${driver}`;
+          return runner.runIn(directory, "readPages", label, { samples, lane, expected, resumePage }, driver);
+        });
+      const spread = await read("spread", Math.min(segments, PAGE_ENTRIES));
+      results.push({ segments, spread, together: await read("together", PAGE_ENTRIES) });
+    });
+  }
+  return results;
+}
+
+async function recovery({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<RecoveryResult> {
+  const { walFileBytes } = p.recovery;
+  return runner.within("recovery", async (directory) => {
+    const parameters = { corpus, linesMax, ...p.recovery };
+    const { flushed } = await runner.runIn(directory, "writeLog", "a log to recover, MiB", parameters);
+    const result: RecoveryResult = { nothingFlushed: [], mostFlushed: [] };
+    for (let round = 0; round < p.rounds; round++) {
+      result.nothingFlushed.push(await runner.runIn(directory, "recoverOnce", "recovery", { walFileBytes, flushed: [] }));
+      result.mostFlushed.push(
+        await runner.runIn(directory, "recoverOnce", "recovery, most is in segments", { walFileBytes, flushed }),
+      );
+    }
+    return result;
+  });
+}
+
+async function corpora({ parameters: p, corpus }: StorageOptions, runner: PartRunner): Promise<CorpusFigures[]> {
+  const all: CorpusFigures[] = [];
+  for (const { shards, flushes } of p.corpus.runs) {
+    const parameters = { corpus, daysMax: p.corpus.daysMax, shards, flushes };
+    all.push(await runner.run("corpus", `corpus, ${shards} shards, ${flushes} flushes`, parameters));
+  }
+  return all;
+}

@@ -1,0 +1,71 @@
+/** Direct messages between made-up people with the texts at hand, in the records the server writes: one for the sender, one for the receiver. */
+import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/domain/address.ts";
+import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { StreamHandle, type Outcome, type ShardLog } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import { seededRandom } from "./measure.ts";
+
+export type ChatOptions = {
+  lines: string[];
+  users: number;
+  /** Users live on so many shards. */
+  shards: number;
+  /** People each user talks to. */
+  peers: number;
+  seed: number;
+};
+
+export const RECORDS_PER_MESSAGE = 2;
+const BEGAN_AT = 1_763_740_800_000;
+
+type Person = { address: UserAddress; log: ShardLog; handle: StreamHandle; seq: number; sent: number };
+
+export class Chat {
+  readonly #options: ChatOptions;
+  readonly #random: () => number;
+  readonly #people: Person[];
+  #now = BEGAN_AT;
+  #line = 0;
+  #textBytes = 0;
+
+  constructor(store: LogStore, options: ChatOptions) {
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    this.#people = Array.from({ length: options.users }, (_, at) => {
+      const address = userAddress(`user${at}` as UserId);
+      const log = store.shard((shardOf(address) % options.shards) as never);
+      return { address, log, handle: new StreamHandle(address, log.head(address)), seq: 0, sent: 0 };
+    });
+  }
+
+  /** UTF-8 bytes of all texts so far, each counted once. */
+  get textBytes(): number {
+    return this.#textBytes;
+  }
+
+  /** Appends one message; `outcome` hears of the receiver's record, the last of the two. */
+  message(outcome?: Outcome): void {
+    const { lines, users, peers } = this.#options;
+    const from = Math.floor(this.#random() * users);
+    const to = (from + 1 + Math.floor(this.#random() * peers)) % users;
+    const text = lines[this.#line++ % lines.length]!;
+    this.#textBytes += Buffer.byteLength(text);
+    this.#now += Math.floor(this.#random() * 300);
+    this.#append(this.#people[from]!, this.#people[to]!, text, outcome);
+  }
+
+  #append(sender: Person, receiver: Person, text: string, outcome: Outcome | undefined): void {
+    const out = sender.log.begin();
+    const fromSeq = ++sender.seq as Seq;
+    sender.log.beginEntry(sender.handle, receiver.address, `d7k2-${++sender.sent}`, fromSeq, payloadBytesMax(text));
+    writeSent(out, this.#now, text);
+    sender.log.endEntry();
+    sender.log.end(undefined);
+    const outToo = receiver.log.begin();
+    receiver.log.beginEntry(receiver.handle, sender.address, "", ++receiver.seq as Seq, payloadBytesMax(text));
+    writeTaken(outToo, this.#now, fromSeq, sender.handle.streamNo, text);
+    receiver.log.endEntry();
+    receiver.log.end(outcome);
+  }
+}

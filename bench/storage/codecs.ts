@@ -1,0 +1,108 @@
+/** LZ4 and zstd on blocks as segments hold them (storage/segment/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
+import { compressSync, uncompressSync } from "lz4-napi";
+import { payloadBytesMax, writeTaken } from "../../src/domain/entries.ts";
+import { ByteWriter } from "../../storage/record.ts";
+import { BlockWriter, type Item } from "../../storage/segment/block.ts";
+import type { Offset, Seq } from "../../storage/types.ts";
+import { loadTexts } from "../texts.ts";
+import { round4, seededRandom } from "./measure.ts";
+import type { PartContext } from "./part.ts";
+
+export type CodecsParameters = {
+  corpus: string | undefined;
+  linesMax: number;
+  blockBytes: number[];
+  /** Raw bytes that are packed with each, at most. */
+  bytesMax: number;
+  rounds: number;
+};
+
+/** `ratio`: packed over raw. Speeds in MB of raw bytes a second. */
+export type CodecFigures = { codec: string; ratio: number; packMbPerSecond: number; unpackMbPerSecond: number };
+export type CodecBlocks = { blockBytes: number; blocks: number; codecs: CodecFigures[] };
+
+type Codec = { name: string; pack(raw: Buffer): Uint8Array; unpack(packed: Uint8Array): Uint8Array };
+
+const ENTRIES_A_RUN = 24;
+const BEGAN_AT = 1_763_740_800_000;
+
+const zstd = (level: number): Codec => ({
+  name: `zstd ${level}`,
+  pack: (raw) => Bun.zstdCompressSync(raw, { level }),
+  unpack: (packed) => Bun.zstdDecompressSync(packed as Uint8Array<ArrayBuffer>),
+});
+
+const CODECS: readonly Codec[] = [
+  { name: "lz4", pack: (raw) => compressSync(raw), unpack: (packed) => uncompressSync(packed as Buffer) },
+  zstd(1),
+  zstd(3),
+  zstd(9),
+  zstd(19),
+];
+
+export async function codecs(parameters: CodecsParameters, { progress }: PartContext): Promise<CodecBlocks[]> {
+  const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
+  const total = parameters.blockBytes.length * CODECS.length;
+  let done = 0;
+  progress(done, total);
+  return parameters.blockBytes.map((blockBytes) => {
+    const blocks = blocksOf(lines, blockBytes, parameters.bytesMax);
+    const figures = CODECS.map((codec) => {
+      progress(++done, total);
+      return measure(codec, blocks, parameters.rounds);
+    });
+    return { blockBytes, blocks: blocks.length, codecs: figures };
+  });
+}
+
+function measure(codec: Codec, blocks: Buffer[], rounds: number): CodecFigures {
+  const bytes = blocks.reduce((sum, block) => sum + block.length, 0);
+  let packed = blocks.map((block) => codec.pack(block));
+  const packedBytes = packed.reduce((sum, block) => sum + block.length, 0);
+  const packMs = best(rounds, () => void (packed = blocks.map((block) => codec.pack(block))));
+  let unpacked: Uint8Array[] = [];
+  const unpackMs = best(rounds, () => void (unpacked = packed.map((block) => codec.unpack(block))));
+  if (unpacked.some((block, at) => !blocks[at]!.equals(block))) throw new Error(`${codec.name} lost something`);
+  const speed = (ms: number): number => Math.round(bytes / ms / 1000);
+  return { codec: codec.name, ratio: round4(packedBytes / bytes), packMbPerSecond: speed(packMs), unpackMbPerSecond: speed(unpackMs) };
+}
+
+/** The fastest of some: what others do on the machine only ever adds. */
+function best(rounds: number, run: () => void): number {
+  let ms = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < rounds; round++) {
+    const from = performance.now();
+    run();
+    ms = Math.min(ms, performance.now() - from);
+  }
+  return ms;
+}
+
+/** Runs of a few dozen messages of one user from three people, until a block is full. */
+function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer[] {
+  const writer = new BlockWriter();
+  const random = seededRandom(5);
+  const blocks: Buffer[] = [];
+  let bytes = 0;
+  let line = 0;
+  for (let stream = 1; bytes < bytesMax && line < lines.length; stream++) {
+    const count = Math.min(ENTRIES_A_RUN, lines.length - line);
+    const items = Array.from({ length: count }, (_, at) => item(lines[line++]!, stream, at, random));
+    writer.addRun(stream, items, 0, Number.MAX_SAFE_INTEGER);
+    if (writer.length < blockBytes && line < lines.length) continue;
+    const block = Buffer.from(writer.take());
+    bytes += block.length;
+    blocks.push(block);
+  }
+  return blocks;
+}
+
+function item(text: string, stream: number, at: number, random: () => number): Item {
+  const out = new ByteWriter(Buffer.alloc(payloadBytesMax(text)));
+  writeTaken(out, BEGAN_AT + stream * 7919 + at * 60_000 + Math.floor(random() * 60_000), (at + 1) as Seq, stream, text);
+  const lane = `@person${Math.floor(random() * 3)}`;
+  return {
+    ...{ alone: false, keyRun: false, seq: (at + 1) as Seq, offset: (stream * 100 + at * 3) as Offset, lane, key: "" },
+    ...{ bytes: out.bytes, start: 0, length: out.pos },
+  };
+}

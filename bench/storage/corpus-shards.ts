@@ -1,0 +1,117 @@
+/**
+ * Users and groups over a log store without sockets, services or passwords: `Shards` for the server's own commands, on as many shards as asked for, in
+ * the time of the logs. What they write is what a server writes.
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../src/base/clock.ts";
+import {
+  groupAddress,
+  isGroup,
+  nameOf,
+  shardOf,
+  userAddress,
+  type Address,
+  type GroupAddress,
+  type GroupId,
+  type UserAddress,
+  type UserId,
+} from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
+import { isShardStream } from "../../src/shard/cells.ts";
+import { GroupState } from "../../src/shard/group-state.ts";
+import { Marks } from "../../src/shard/marks.ts";
+import type { Shards } from "../../src/shard/shards.ts";
+import { StateTable } from "../../src/shard/state-table.ts";
+import { UserState } from "../../src/shard/user-state.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { ByteWriter, writeCell } from "../../storage/record.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardId } from "../../storage/types.ts";
+import type { SegmentStore } from "../../storage/segment/types.ts";
+import { openLog, UNBOUNDED } from "./stores.ts";
+
+/** Stands still until it is set. */
+export class LogClock implements Clock {
+  #now = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  monotonicMs(): number {
+    return this.#now;
+  }
+
+  /** What would wait is written when the bench says so. */
+  after(): () => void {
+    return () => {};
+  }
+
+  set(now: number): void {
+    this.#now = now;
+  }
+}
+
+export class CorpusShards implements Shards {
+  readonly clock = new LogClock();
+  readonly ids = new MessageIds(randomBytes(ID_KEY_BYTES));
+  readonly limits = DEFAULT_LIMITS;
+  readonly marks: Marks = new Marks(this);
+  readonly users: StateTable<UserId, UserState>;
+  readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly #shardCount: number;
+  #store: LogStore | undefined;
+
+  static async open(directory: string, segments: SegmentStore, shardCount: number): Promise<CorpusShards> {
+    const shards = new CorpusShards(shardCount);
+    const options = { directory, segments, memtableBytesMax: UNBOUNDED, walBytesMax: UNBOUNDED };
+    shards.#store = await openLog(options, {
+      checkpoint: (log) => shards.#checkpoint(log),
+      beforeWrite: () => shards.marks.write(),
+    });
+    return shards;
+  }
+
+  private constructor(shardCount: number) {
+    this.#shardCount = shardCount;
+    this.users = new StateTable(
+      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), 0),
+      () => false,
+      UNBOUNDED,
+    );
+    this.groups = new StateTable((group: GroupAddress) => GroupState.load(group, this.log(group)), () => false, UNBOUNDED);
+  }
+
+  get store(): LogStore {
+    return this.#store!;
+  }
+
+  log(address: Address): ShardLog {
+    return this.store.shard((shardOf(address) % this.#shardCount) as ShardId);
+  }
+
+  userAt(address: Address): UserState | undefined {
+    return this.users.get(nameOf(address) as UserId);
+  }
+
+  schedule(): void {
+    this.store.schedule();
+  }
+
+  /** As ShardHost does it. */
+  #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
+    const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
+    for (const stream of log.memtable.streams.values()) {
+      if (stream.entries.length === 0 || isShardStream(stream.name)) continue;
+      const state = this.#stateOf(stream.name as UserAddress | GroupAddress);
+      if (!state?.isDirty) continue;
+      for (const [key, value] of state.takeDerivedCells()) writeCell(out, stream.name, key, value);
+    }
+    return new Uint8Array(out.bytes.subarray(0, out.pos));
+  }
+
+  #stateOf(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.get(groupAddress(nameOf(address) as GroupId)) : this.userAt(address);
+  }
+}

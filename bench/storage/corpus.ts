@@ -1,0 +1,245 @@
+/**
+ * The real corpus, stored: every file's bytes after closing, against the raw bytes of the logs. The import's plan is played into the server's own
+ * commands: users with their cells, a group a day, each direct message in both timelines, refs as the import makes them, times of the logs, everybody's
+ * devices saying `received` at the end of each day. Then all of it is read back and counted.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { planImport, type Plan, type PlannedGroup, type PlannedLine } from "../../scripts/irc/plan.ts";
+import { dateOfFile, parseDay, type IrcDay } from "../../scripts/irc/parse.ts";
+import { randomName, systemRandom } from "../../src/base/random.ts";
+import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
+import { readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
+import { writeUserCells } from "../../src/shard/durable.ts";
+import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
+import type { SendReply } from "../../src/shard/pending-send.ts";
+import { postGroup } from "../../src/shard/post-group.ts";
+import { sendDirect } from "../../src/shard/send-direct.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import type { Seq } from "../../storage/types.ts";
+import { CorpusShards } from "./corpus-shards.ts";
+import { diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
+import type { PartContext } from "./part.ts";
+import { openSegments } from "./stores.ts";
+
+export type CorpusParameters = {
+  /** Undefined: made-up days. */
+  corpus: string | undefined;
+  daysMax: number;
+  shards: number;
+  /** So many times, evenly over the lines; the last one is at the end. */
+  flushes: number;
+};
+
+export type CorpusFigures = {
+  texts: "corpus" | "made-up";
+  shards: number;
+  flushes: number;
+  users: number;
+  direct: number;
+  group: number;
+  /** The log files as they are, and the texts of the messages alone. */
+  rawBytes: number;
+  textBytes: number;
+  stored: DiskUse;
+  /** What the write-ahead log still holds after closing; nothing in it is needed. */
+  log: DiskUse;
+  /** Stored over raw, and over the texts alone. */
+  ratioToRaw: number;
+  ratioToTexts: number;
+  bytesPerMessage: number;
+  /** From the first record to the last file closed. */
+  seconds: number;
+};
+
+const BEGAN_AT = Date.UTC(2004, 10, 15);
+const MINUTE_MS = 60_000;
+const LINES_AT_ONCE = 500;
+const USERS_AT_ONCE = 500;
+const PAGE = 1000;
+const FIRST_MEMBERS_MAX = 500;
+const encoder = new TextEncoder();
+const json = (content: object): Uint8Array => encoder.encode(JSON.stringify(content));
+const REPLY: SendReply = {
+  session: undefined,
+  sent: () => {},
+  refused: (ref, error) => {
+    throw new Error(`${ref} was refused`, { cause: error });
+  },
+};
+
+export async function corpus(parameters: CorpusParameters, context: PartContext): Promise<CorpusFigures> {
+  const { days, rawBytes } = parameters.corpus === undefined ? madeUpDays(parameters.daysMax) : readDays(parameters.corpus, parameters.daysMax);
+  const plan = planImport(days);
+  context.progress(0, plan.lines.length);
+  const { directory } = context;
+  const beganAt = performance.now();
+  const shards = await CorpusShards.open(directory, openSegments({ dir: directory }), parameters.shards);
+  await new Play(shards, plan).run(parameters.flushes, context.progress);
+  await readBack(shards, plan);
+  await shards.store.close();
+  const seconds = round4((performance.now() - beganAt) / 1000);
+  const stored = diskUse(join(directory, "shards"));
+  const textBytes = plan.lines.reduce((sum, line) => sum + Buffer.byteLength(line.text), 0);
+  return {
+    texts: parameters.corpus === undefined ? "made-up" : "corpus",
+    ...{ shards: parameters.shards, flushes: parameters.flushes, users: plan.users.length, direct: plan.direct, group: plan.group },
+    rawBytes,
+    textBytes,
+    stored,
+    log: diskUse(join(directory, "wal")),
+    ratioToRaw: round4(stored.bytes / rawBytes),
+    ratioToTexts: round4(stored.bytes / textBytes),
+    bytesPerMessage: round4(stored.bytes / plan.lines.length),
+    seconds,
+  };
+}
+
+class Play {
+  readonly #shards: CorpusShards;
+  readonly #plan: Plan;
+  readonly #random = seededRandom(17);
+  #now = BEGAN_AT;
+
+  constructor(shards: CorpusShards, plan: Plan) {
+    this.#shards = shards;
+    this.#plan = plan;
+  }
+
+  async run(flushes: number, progress: PartContext["progress"]): Promise<void> {
+    const { lines } = this.#plan;
+    this.#shards.clock.set(this.#now);
+    await this.#createUsers();
+    for (const group of this.#plan.groups) await this.#createGroup(group);
+    const every = Math.ceil(lines.length / flushes);
+    for (let at = 0; at < lines.length;) {
+      const to = Math.min(lines.length, at + LINES_AT_ONCE, (Math.floor(at / every) + 1) * every);
+      for (const line of lines.slice(at, to)) this.#say(line);
+      at = to;
+      await this.#shards.store.idle();
+      if (at === lines.length || at % every === 0) await this.#flush();
+      progress(at, lines.length);
+    }
+  }
+
+  /** Everybody has got everything. */
+  async #flush(): Promise<void> {
+    const { marks, store, users } = this.#shards;
+    for (const user of users.loaded()) {
+      if (user.headSeq > user.receivedPending) marks.received(user, user.headSeq);
+      for (const { address } of user.conversations.values()) if (isGroup(address)) this.#receiveGroup(address, user.user);
+    }
+    marks.hurry();
+    await store.flushAll(() => false);
+  }
+
+  #receiveGroup(address: GroupAddress, user: UserId): void {
+    const group = this.#shards.groups.get(address)!;
+    const state = this.#shards.users.get(user)!;
+    if (group.headSeq > state.conversation(address).gotPending) this.#shards.marks.receivedGroup(state, group, group.headSeq);
+  }
+
+  #say(line: PlannedLine): void {
+    const shards = this.#shards;
+    this.#now = Math.max(this.#now + 1 + Math.floor(this.#random() * 1000), BEGAN_AT + line.minute * MINUTE_MS);
+    shards.clock.set(this.#now);
+    const sender = shards.users.get(line.from as UserId)!;
+    const to = line.to as Address;
+    const request = { ref: line.ref, to, text: line.text, retry: false };
+    if (isGroup(to)) postGroup(shards, sender, shards.groups.get(to)!, request, REPLY);
+    else sendDirect(shards, sender, shards.userAt(to)!, request, REPLY);
+  }
+
+  /** The cells of src/service/accounts.ts for a user made by an API key, with one device. */
+  async #createUsers(): Promise<void> {
+    const { users } = this.#plan;
+    const createdAt = this.#now;
+    for (let at = 0; at < users.length; at += USERS_AT_ONCE) {
+      const written = users.slice(at, at + USERS_AT_ONCE).map(({ id, nick }) =>
+        writeUserCells(this.#shards, id as UserId, [
+          ["profile", json({ displayName: nick.slice(0, 64), createdAt })],
+          ["epoch", encoder.encode(randomName(systemRandom, 8))],
+          ["device/irc-import", json({ createdAt, tokenId: randomName(systemRandom, 16) })],
+        ]),
+      );
+      await Promise.all(written);
+    }
+  }
+
+  async #createGroup({ address, name, members }: PlannedGroup): Promise<void> {
+    const [by] = members as [UserId, ...UserId[]];
+    const first = members.slice(0, FIRST_MEMBERS_MAX) as UserId[];
+    const detail = { change: "created", by, at: this.#now, name, members: first } as const;
+    const epoch = randomName(systemRandom, 8);
+    const group = await createGroup(this.#shards, address as GroupAddress, epoch, detail);
+    for (const user of members.slice(FIRST_MEMBERS_MAX) as UserId[])
+      await changeGroup(this.#shards, group, { change: "joined", by, at: this.#now, user, role: "member" });
+  }
+}
+
+/** Every message must be there, twice when it is direct and not to oneself, with its text. */
+async function readBack(shards: CorpusShards, plan: Plan): Promise<void> {
+  let messages = 0;
+  let textBytes = 0;
+  const note = (text: string): void => {
+    messages++;
+    textBytes += Buffer.byteLength(text);
+  };
+  for (const { id } of plan.users) {
+    const address = userAddress(id as UserId);
+    for (const entry of entriesOf(shards.log(address), address)) {
+      const found = readTimelineEntry(entry);
+      if (found.kind !== "membership") note(found.text);
+    }
+  }
+  for (const { address } of plan.groups) {
+    for (const entry of entriesOf(shards.log(address as GroupAddress), address)) {
+      const found = readGroupEntry(entry);
+      if (found.kind === "posted") note(found.text);
+    }
+  }
+  const copies = (line: PlannedLine): number => (line.to.startsWith("@") && line.to !== `@${line.from}` ? 2 : 1);
+  const expected = plan.lines.reduce((sum, line) => sum + copies(line), 0);
+  const expectedBytes = plan.lines.reduce((sum, line) => sum + copies(line) * Buffer.byteLength(line.text), 0);
+  if (messages !== expected || textBytes !== expectedBytes)
+    throw new Error(`read back ${messages} messages of ${textBytes} bytes instead of ${expected} of ${expectedBytes}`);
+}
+
+function* entriesOf(log: ShardLog, stream: string) {
+  for (let after = 0 as Seq; ; ) {
+    const page = log.readForward(stream, after, PAGE);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.seq;
+  }
+}
+
+type Days = { days: IrcDay[]; rawBytes: number };
+
+function readDays(directory: string, daysMax: number): Days {
+  const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".log"));
+  if (names.length === 0) throw new Error(`corpus: no *.log files under ${directory}; give another --corpus DIR`);
+  const contents = names.toSorted().slice(0, daysMax).map((name) => ({ name, text: readFileSync(join(directory, name), "utf8") }));
+  return {
+    days: contents.map(({ name, text }) => parseDay(dateOfFile(name), text)),
+    rawBytes: contents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+  };
+}
+
+const WORDS = "does it work now that the update is in or should i try the other kernel first and look at the log again".split(" ");
+
+function madeUpDays(daysMax: number): Days {
+  const random = seededRandom(19);
+  const below = (count: number): number => Math.floor(random() * count);
+  const texts = Array.from({ length: daysMax }, () =>
+    Array.from({ length: 600 }, (_, at) => {
+      const text = Array.from({ length: 4 + below(16) }, () => WORDS[below(WORDS.length)]).join(" ");
+      const time = `${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}`;
+      return `[${time}] <nick${below(60)}> ${random() < 0.4 ? `nick${below(60)}: ` : ""}${text}\n`;
+    }).join(""),
+  );
+  return {
+    days: texts.map((text, at) => parseDay(`2010-01-${String(at + 1).padStart(2, "0")}`, text)),
+    rawBytes: texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0),
+  };
+}

@@ -1,0 +1,104 @@
+/** What a part measures with: CPU, bytes handed to the disk, files on disk, percentiles, gaps of the event loop. */
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+
+export type Spread = { p50: number; p99: number; max: number; count: number };
+
+export function spreadOf(samples: number[]): Spread {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (part: number): number => round4(sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN);
+  return { p50: at(0.5), p99: at(0.99), max: at(1), count: samples.length };
+}
+
+export const round4 = (value: number): number => Number(value.toPrecision(5));
+
+/** CPU time of all threads of this process so far, user and system, µs. */
+export function cpuMicros(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+/**
+ * Bytes that this process handed to write calls (`wchar`), to files and to little else here; undefined where the system does not say. Not `write_bytes` beside
+ * it: that one counts a whole folio, up to megabytes, each time a frame is written into a prepared file, a hundred times what reaches the disk.
+ */
+export function bytesWritten(): number | undefined {
+  if (!existsSync("/proc/self/io")) return undefined;
+  const found = /^wchar: (\d+)$/m.exec(readFileSync("/proc/self/io", "utf8"));
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** Largest resident size so far, bytes; undefined where the system does not say. */
+export function peakResidentBytes(): number | undefined {
+  if (!existsSync("/proc/self/status")) return undefined;
+  const found = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"));
+  return found === null ? undefined : Number(found[1]) * 1024;
+}
+
+export type DiskUse = { files: number; bytes: number; allocatedBytes: number };
+
+/** All files under a folder: their sizes, and the room they take. */
+export function diskUse(directory: string): DiskUse {
+  const use = { files: 0, bytes: 0, allocatedBytes: 0 };
+  if (!existsSync(directory)) return use;
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const { size, blocks } = statSync(join(entry.parentPath, entry.name));
+    use.files++;
+    use.bytes += size;
+    use.allocatedBytes += blocks * 512;
+  }
+  return use;
+}
+
+/** Database files under `directory` that this process has open now; undefined where the system does not say. */
+export function openDatabases(directory: string): { segments: number; others: number } | undefined {
+  if (!existsSync("/proc/self/fd")) return undefined;
+  const paths = new Set<string>();
+  for (const fd of readdirSync("/proc/self/fd")) {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      if (path.startsWith(directory) && path.endsWith(".db")) paths.add(path);
+    } catch {
+      // Closed between the listing and the reading: the listing's own descriptor.
+    }
+  }
+  const segments = [...paths].filter((path) => basename(path).startsWith("segment")).length;
+  return { segments, others: paths.size - segments };
+}
+
+/** The longest time for which the event loop did not come round, beyond the millisecond that is asked for. */
+export class GapMeter {
+  #last = performance.now();
+  #longestMs = 0;
+  readonly #timer = setInterval(() => this.#tick(), 1);
+
+  #tick(): void {
+    const now = performance.now();
+    this.#longestMs = Math.max(this.#longestMs, now - this.#last - 1);
+    this.#last = now;
+  }
+
+  /** @returns the longest gap since the last call, ms */
+  take(): number {
+    this.#tick();
+    const longest = this.#longestMs;
+    this.#longestMs = 0;
+    return round4(longest);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Small, fast, and the same in every run (mulberry32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}

@@ -1,0 +1,18 @@
+/** A process that runs one part: `bun part-process.ts NAME JSON DIRECTORY`, lines of JSON on stdout. */
+import type { PartLine } from "./part.ts";
+import { partNamed } from "./parts.ts";
+
+const PROGRESS_MS = 100;
+
+const [name = "", parameters = "null", directory = ""] = process.argv.slice(2);
+const say = (line: PartLine): boolean => process.stdout.write(`${JSON.stringify(line)}\n`);
+let saidAt = Number.NEGATIVE_INFINITY;
+const figures = await partNamed(name)(JSON.parse(parameters), {
+  directory,
+  progress(done, total) {
+    if (performance.now() - saidAt < PROGRESS_MS) return;
+    saidAt = performance.now();
+    say({ progress: [done, total] });
+  },
+});
+process.stdout.write(`${JSON.stringify({ figures } satisfies PartLine)}\n`, () => process.exit(0));

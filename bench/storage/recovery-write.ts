@@ -1,0 +1,55 @@
+/** Writes a log of so many bytes as LogStore writes it, without syncs and without ever trimming it: what recovery-open.ts recovers. */
+import type { Offset, ShardId } from "../../storage/types.ts";
+import type { FileSystem } from "../../storage/vfs/file-system.ts";
+import { loadTexts } from "../texts.ts";
+import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
+import type { PartContext } from "./part.ts";
+import { forgetfulSegments, MIB, openLog, unsyncedFiles } from "./stores.ts";
+
+export type WriteLogParameters = {
+  corpus: string | undefined;
+  linesMax: number;
+  bytes: number;
+  walFileBytes: number;
+  users: number;
+  shards: number;
+  peers: number;
+  /** The last so many bytes of records are not in segments: offsets of that moment are given back. */
+  unflushedBytes: number;
+};
+
+export type WrittenLog = { records: number; logBytes: number; flushed: [shard: ShardId, through: Offset][] };
+
+const MESSAGES_AT_ONCE = 200;
+
+export async function writeLog(parameters: WriteLogParameters, context: PartContext): Promise<WrittenLog> {
+  const { bytes, walFileBytes, unflushedBytes } = parameters;
+  context.progress(0, Math.round(bytes / MIB));
+  const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
+  const files = unsyncedFiles();
+  let logBytes = 0;
+  const counting: FileSystem = {
+    ...files,
+    // Memtables go as fast as they fill, the log they were in stays.
+    remove: () => {},
+    write(file, frame, from, to, position, done) {
+      logBytes += to - from;
+      files.write(file, frame, from, to, position, done);
+    },
+  };
+  const { directory } = context;
+  const memtableBytesMax = 32 * MIB;
+  const store = await openLog({ directory, files: counting, segments: forgetfulSegments(), walFileBytes, memtableBytesMax, markAfterMs: 0 });
+  const chat = new Chat(store, { ...parameters, lines, seed: 13 });
+  let messages = 0;
+  let flushed: WrittenLog["flushed"] | undefined;
+  while (logBytes < bytes) {
+    for (let i = 0; i < MESSAGES_AT_ONCE; i++) chat.message();
+    messages += MESSAGES_AT_ONCE;
+    await store.idle();
+    if (logBytes >= bytes - unflushedBytes) flushed ??= store.opened().map((log) => [log.shard, log.durableThrough]);
+    context.progress(Math.round(logBytes / MIB), Math.round(bytes / MIB));
+  }
+  await store.close();
+  return { records: messages * RECORDS_PER_MESSAGE, logBytes, flushed: flushed ?? [] };
+}

@@ -1,0 +1,66 @@
+/** Log stores as the parts need them: with the real disk, without syncs, with a log that is never trimmed, with nothing behind the memtables. */
+import * as fs from "node:fs";
+import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import { openSegmentStore, type SegmentStoreOptions } from "../../storage/segment/segment-store.ts";
+import type { SegmentStore } from "../../storage/segment/types.ts";
+import type { Offset, ShardId, Term } from "../../storage/types.ts";
+import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
+import { workerWithDriver } from "./driver.ts";
+
+export const MIB = 1 << 20;
+/** So much that nothing is flushed, trimmed or refused meanwhile. */
+export const UNBOUNDED = 2 ** 40;
+
+const noCheckpoint = new Uint8Array(0);
+
+export function openLog(options: LogStoreOptions, hooks: Partial<LogStoreHooks> = {}): Promise<LogStore> {
+  const fail = (error: unknown): never => {
+    throw new Error("the log store failed under the bench", { cause: error });
+  };
+  return LogStore.open(options, {
+    checkpoint: () => noCheckpoint,
+    beforeWrite: () => {},
+    onFlushFailure: fail,
+    onFailure: fail,
+    ...hooks,
+  });
+}
+
+/** With the SQLite driver of this process in its worker, too. */
+export function openSegments(options: SegmentStoreOptions): SegmentStore {
+  return openSegmentStore({ ...options, ...workerWithDriver() });
+}
+
+/** Nothing waits for the disk: what the code costs without it. */
+export function unsyncedFiles(): FileSystem {
+  const { O_DSYNC } = fs.constants;
+  return fileSystemOf({
+    ...fs,
+    openSync: (path: fs.PathLike, flags: fs.OpenMode, mode?: fs.Mode | null) =>
+      fs.openSync(path, typeof flags === "number" ? flags & ~O_DSYNC : flags, mode),
+    fsyncSync: () => {},
+    fdatasyncSync: () => {},
+    fsync: ((_file: number, done: (error: null) => void) => setImmediate(done, null)) as unknown as typeof fs.fsync,
+  } as typeof fs);
+}
+
+/** Forgets what it is given, and says it has it. `extents` is what it has at the start. */
+export function forgetfulSegments(extents = new Map<ShardId, Offset>()): SegmentStore {
+  return {
+    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? (0 as Offset), term: 1 as Term, streamCount: 0 }),
+    head: () => undefined,
+    streamName: () => undefined,
+    cell: () => undefined,
+    cells: () => new Map<string, Uint8Array>(),
+    readForward: () => [],
+    readLaneForward: () => [],
+    readLaneBackward: () => [],
+    findKey: () => undefined,
+    streamsSince: () => [],
+    flush: (job) => {
+      extents.set(job.shard, job.throughOffset);
+      return Promise.resolve();
+    },
+    close: () => Promise.resolve(),
+  };
+}
