@@ -1,7 +1,7 @@
-/** Plays IRC logs through a running server; see HELP in scripts/irc/options.ts. */
+/** Plays IRC logs through a running server; see --help. */
 import { existsSync, readFileSync } from "node:fs";
-import { readPlan, runImport } from "./irc/import.ts";
-import { HELP, parseOptions, UsageError, type ImportOptions } from "./irc/options.ts";
+import { readPlan, runImport, summaryOf } from "./irc/import.ts";
+import { importHelp, parseOptions, UsageError, type ImportOptions } from "./irc/options.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 
 /** Files that are not users' sockets: standard streams, HTTP connections, fresh devices. */
@@ -12,7 +12,7 @@ const LIMITS = "/proc/self/limits";
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2), process.env);
   if (options === undefined) {
-    process.stdout.write(HELP);
+    process.stdout.write(importHelp(process.stdout.columns));
     return 0;
   }
   return importFiles(options);
@@ -22,6 +22,7 @@ async function importFiles(options: ImportOptions): Promise<number> {
   const plan = readPlan(options.files);
   checkOpenFiles(plan.users.length);
   const result = await runImport(plan, options, stderrOutput());
+  process.stderr.write(`${summaryOf(result)}\n`);
   process.stdout.write(`${JSON.stringify(result)}\n`);
   return result.lost + result.duplicated + result.misordered === 0 ? 0 : 1;
 }

@@ -1,28 +1,40 @@
-/** `bun scripts/import-under-fire.ts FILES…`: the import with --verify against a server of its own that is killed with -9 meanwhile. */
+/** `npm run import-under-fire -- FILES…`: the import with --verify against a server of its own that is killed with -9 meanwhile. */
 import { parseArgs } from "node:util";
-import { readPlan } from "./irc/import.ts";
+import { helpText, type Row } from "../src/cli/help-text.ts";
+import { readPlan, summaryOf } from "./irc/import.ts";
 import { interruption } from "./interruption.ts";
-import { parseOptions, UsageError } from "./irc/options.ts";
+import { IMPORT_OPTIONS, parseOptions, RESULT, UsageError } from "./irc/options.ts";
 import { importUnderFire } from "./irc/under-fire.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 
-const HELP = `usage: bun scripts/import-under-fire.ts FILES… [--kills N] [--seed S] [--passwords] [options of import-irc]
+const OWN_OPTIONS: Row[] = [
+  ["--kills N", "how often (default 5)"],
+  ["--seed S", "a number that decides when (default 1); the same files and seed kill at the same places of the import"],
+  ["--passwords", "register the users with passwords instead of making them by an API key"],
+];
 
-Starts a server on a temporary data directory, plays the logs through it with --verify, kills it with -9 at N moments drawn from the seed
-and starts it again each time. Ends with the JSON line of import-irc, and with kills, seed, killedAt and startSeconds.
-
-  --kills N     how often (default 5)
-  --seed S      a number that decides when (default 1); the same files and seed kill at the same places of the import
-  --passwords   register the users with passwords instead of making them by an API key
-`;
+const help = (): string =>
+  helpText(
+    ["npm run import-under-fire -- FILES… [options]"],
+    [
+      "Starts a server on a temporary data directory, plays the logs through it with --verify, kills it with -9 at N moments drawn from the seed and starts it again each time.",
+      { title: "Options", rows: OWN_OPTIONS },
+      {
+        title: "As for import-irc",
+        rows: IMPORT_OPTIONS.filter(([left]) => !/^--(api-key|verify|help)\b(?!-)/.test(left)),
+      },
+      `${RESULT} The JSON has kills, seed, killedAt and startSeconds as well.`,
+    ],
+    process.stdout.columns,
+  );
 
 async function main(): Promise<number> {
   const { own, rest } = splitWords(process.argv.slice(2));
   if (own.help === true) {
-    process.stdout.write(HELP);
+    process.stdout.write(help());
     return 0;
   }
-  const options = parseOptions([...rest, "--verify", "--url", "http://127.0.0.1"], {});
+  const options = parseOptions([...rest, "--verify"], {});
   if (options === undefined) return 0;
   const fire = {
     kills: whole("kills", own.kills, 5),
@@ -35,6 +47,7 @@ async function main(): Promise<number> {
     stderrOutput(),
     interruption(),
   );
+  process.stderr.write(`${summaryOf(result)}\n`);
   process.stdout.write(`${JSON.stringify(result)}\n`);
   return result.lost + result.duplicated + result.misordered === 0 ? 0 : 1;
 }

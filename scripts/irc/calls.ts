@@ -1,4 +1,5 @@
 /** HTTP calls that outlive a server: repeated while it is down or asks for patience, until the import as a whole is given up. */
+import { ParleyError } from "../../src/client/errors.ts";
 import { withRetries, type Server } from "../../src/client/http.ts";
 
 const CALL_MS = 30_000;
@@ -9,17 +10,28 @@ export type Calls = {
   call<T>(as: { token?: string; apiKey?: string }, request: (server: Server) => Promise<T>): Promise<T>;
 };
 
-export function startCalls(url: string, signal: AbortSignal, onAnswer: () => void): Calls {
+export type CallEvents = {
+  answered: () => void;
+  /** Nobody answered this time. */
+  failed: () => void;
+};
+
+export function startCalls(url: string, signal: AbortSignal, events: CallEvents): Calls {
   return {
     async call(as, request) {
       const attempt = async () => {
         signal.throwIfAborted();
         const timeout = new AbortController();
         const timer = setTimeout(() => timeout.abort(), CALL_MS);
-        return request({ url, ...as, signal: timeout.signal }).finally(() => clearTimeout(timer));
+        return request({ url, ...as, signal: timeout.signal })
+          .catch((error: unknown) => {
+            if (error instanceof ParleyError && error.status === 0) events.failed();
+            throw error;
+          })
+          .finally(() => clearTimeout(timer));
       };
       const answer = await withRetries(attempt, { attempts: Number.POSITIVE_INFINITY, waitMsDefault: DOWN_WAIT_MS });
-      onAnswer();
+      events.answered();
       return answer;
     },
   };

@@ -5,17 +5,28 @@ import { Accounts } from "./accounts.ts";
 import { startCalls } from "./calls.ts";
 import { expectationsOf, type Expectations } from "./expectations.ts";
 import { openGroups } from "./groups.ts";
-import type { ImportOptions } from "./options.ts";
+import { UsageError, type ImportOptions } from "./options.ts";
 import { dateOfFile, parseDay } from "./parse.ts";
 import { Patience } from "./patience.ts";
 import { People } from "./people.ts";
 import { planImport, type Plan, type PlannedLine } from "./plan.ts";
 import { playLines } from "./play.ts";
+import { Reach } from "./reach.ts";
 import { addDifferences, noDifferences, type Differences } from "./stream-check.ts";
 import { sidesToRead, verifyHistory, type HistoryResult } from "./verify-history.ts";
 import { verifyResume, type ResumeResult } from "./verify-resume.ts";
 
-export type ImportPhase = "users" | "groups" | "online" | "messages" | "arriving" | "history" | "resume";
+/** In this order; named as the person who watches reads them. */
+export const IMPORT_PHASES = [
+  "users",
+  "groups",
+  "sockets",
+  "messages",
+  "delivery",
+  "check: history",
+  "check: devices",
+] as const;
+export type ImportPhase = (typeof IMPORT_PHASES)[number];
 /** For whoever wants to interfere at a moment of its choice. */
 export type ImportHooks = { onProgress?: (phase: ImportPhase, done: number, total: number) => void };
 
@@ -45,8 +56,13 @@ export type ImportResult = {
   resumedMessages?: number;
 };
 
+/** @throws UsageError when these files cannot be played. */
 export function readPlan(files: string[]): Plan {
-  return planImport(files.map((file) => parseDay(dateOfFile(file), readFileSync(file, "utf8"))));
+  try {
+    return planImport(files.map((file) => parseDay(dateOfFile(file), readFileSync(file, "utf8"))));
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
 }
 
 export async function runImport(
@@ -56,10 +72,13 @@ export async function runImport(
   hooks: ImportHooks = {},
 ): Promise<ImportResult> {
   const patience = new Patience(options.giveUpAfterMs);
-  const run = new ImportRun(plan, options, patience, new ProgressBar("users", plan.users.length, output), hooks);
+  const nameCells = Math.max(...IMPORT_PHASES.map((phase) => phase.length));
+  const progress = new ProgressBar("users", plan.users.length, output, { nameCells });
+  const run = new ImportRun(plan, options, patience, progress, hooks);
   try {
     return await patience.guard(run.all());
   } catch (error) {
+    progress.leave();
     throw new Error(`${(error as Error).message} (${run.describe()})`, { cause: error });
   } finally {
     patience.end();
@@ -69,6 +88,7 @@ export async function runImport(
 
 class ImportRun {
   private readonly expectations: Expectations;
+  private readonly reach: Reach;
   private people: People | undefined;
   private unacked: (() => string[]) | undefined;
   private phase: ImportPhase = "users";
@@ -84,12 +104,19 @@ class ImportRun {
   ) {
     this.expectations = expectationsOf(plan);
     this.total = plan.users.length;
+    this.reach = new Reach(() => progress.say(`cannot reach ${options.url}, still trying`));
   }
 
   async all(): Promise<ImportResult> {
     const { plan, options, patience } = this;
     const began = performance.now();
-    const calls = startCalls(options.url, patience.signal, () => patience.touch());
+    const calls = startCalls(options.url, patience.signal, {
+      answered: () => {
+        this.reach.answered();
+        patience.touch();
+      },
+      failed: () => this.reach.failed(),
+    });
     const accounts = new Accounts(calls, options.apiKey);
     const tokens = await accounts.open(plan.users, () => this.step());
     this.begin("groups", plan.groups.length);
@@ -128,8 +155,12 @@ class ImportRun {
   }
 
   private async goOnline(tokens: Map<string, string>): Promise<People> {
-    this.begin("online", this.plan.users.length);
-    const people = new People(this.options.url, tokens, this.expectations.conversationsOf, () => this.patience.touch());
+    this.begin("sockets", this.plan.users.length);
+    const people = new People(this.options.url, tokens, this.expectations.conversationsOf, {
+      progress: () => this.patience.touch(),
+      live: () => this.reach.answered(),
+      offline: () => this.reach.failed(),
+    });
     this.people = people;
     await people.connect(this.plan.users, () => this.step());
     return people;
@@ -151,7 +182,7 @@ class ImportRun {
 
   /** Until all is there, or nothing more comes. */
   private async arrive(people: People): Promise<void> {
-    this.begin("arriving", this.plan.deliveries);
+    this.begin("delivery", this.plan.deliveries);
     this.step(people.deliveries);
     const isSettled = () => this.patience.idleMs >= this.options.settleMs && people.offline.length === 0;
     while (people.deliveries < this.plan.deliveries && !isSettled()) {
@@ -168,7 +199,7 @@ class ImportRun {
   ): Promise<HistoryResult> {
     const { plan, expectations } = this;
     const membersMax = this.options.verifyMembers;
-    this.begin("history", sidesToRead(plan, expectations, membersMax));
+    this.begin("check: history", sidesToRead(plan, expectations, membersMax));
     return verifyHistory({ plan, expectations, ids, tokens, calls, membersMax, onConversation: () => this.step() });
   }
 
@@ -177,7 +208,7 @@ class ImportRun {
     calls: ReturnType<typeof startCalls>,
     history: HistoryResult,
   ): Promise<ResumeResult> {
-    this.begin("resume", this.plan.users.length);
+    this.begin("check: devices", this.plan.users.length);
     const { conversationsOf } = this.expectations;
     return verifyResume({
       url: this.options.url,
@@ -237,6 +268,20 @@ function resultOf(plan: Plan, people: People, live: Differences, history?: Histo
     ...(history && { historyPages: history.pages }),
     ...(resume && { resumedDevices: resume.devices, resumedMessages: resume.messages }),
   };
+}
+
+/** The result for a person. */
+export function summaryOf(result: ImportResult): string {
+  const count = (value: number, of: string) => `${value.toLocaleString("en-US")} ${of}`;
+  const facts = [
+    count(result.users, "users"),
+    count(result.direct + result.group, "messages"),
+    count(result.lost, "lost"),
+    count(result.duplicated, "duplicated"),
+    count(result.misordered, "misordered"),
+    `${Math.round(result.seconds)} s`,
+  ];
+  return `${result.verified ? "verified" : "played, not verified"}: ${facts.join(", ")}`;
 }
 
 function secondsSince(beganMs: number): number {

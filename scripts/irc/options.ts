@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { helpText, type Row } from "../../src/cli/help-text.ts";
 
 export type ImportOptions = {
   files: string[];
@@ -16,29 +17,50 @@ export type ImportOptions = {
   settleMs: number;
 };
 
-export const HELP = `usage: bun scripts/import-irc.ts FILES… --url http://HOST:PORT [options]
+const DEFAULT_URL = "http://127.0.0.1:8080";
 
-Plays IRC logs through a running server as the people who wrote them. Each file is one day, named YYYY-MM-DD.log, with one message a
-line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its own; each day a group (#ubuntu-YYYY-MM-DD) with that day's
-nicks. A line that begins with a nick of the day, a colon and a space is a direct message to that person (to oneself: a note); every
-other line goes to the group. FILES may be folders: their *.log files are taken.
+const ABOUT = [
+  "Plays IRC logs through a running server, as the people who wrote them. Each file is one day, named YYYY-MM-DD.log, with one message a line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its own; each day a group (#ubuntu-YYYY-MM-DD) with that day's nicks. A line that begins with a nick of the day, a colon and a space is a direct message to that person (to oneself: a note); every other line goes to the group. FILES may be folders: their *.log files are taken.",
+  "Running it again goes on where it broke off and repeats nothing: refs are the same in every run.",
+];
+const PHASES: Row[] = [
+  ["users, groups, sockets", "everybody is made and comes online"],
+  ["messages", "every line is sent and acked"],
+  ["delivery", "until they have reached all who are online"],
+  ["check: history", "with --verify: history pages of everybody, compared"],
+  ["check: devices", "with --verify: a fresh device of every user gets everything, compared"],
+];
+export const IMPORT_OPTIONS: Row[] = [
+  [
+    "--api-key KEY",
+    "make the users with this key; without one they are registered with passwords, which costs the server an argon2 computation each, and one more with --verify",
+    "PARLEY_API_KEY; parley keys create makes one",
+  ],
+  [
+    "--speed max|real",
+    "as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out",
+  ],
+  ["--window N", "lines unacked at once (default 512)"],
+  ["--verify", "then read everything back, history and a fresh device of everybody; compare text and order"],
+  ["--verify-members N|all", "members of each group whose history pages are read (default all)"],
+  ["--give-up-after S", "end with an error when nothing has moved for S seconds (default 120)"],
+  ["--settle S", "count messages as not delivered when none has arrived for S seconds (default 30)"],
+  ["--help", "this text"],
+];
+export const RESULT =
+  "Progress and a line for people on stderr; on stdout one line of JSON: users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered. Exit status: 0 when the last three are 0, 1 when not or when it failed, 2 for a bad option or file.";
 
-  --url URL              the server
-  --api-key KEY          make the users with this key (PARLEY_API_KEY; \`parley keys create\` makes one); without a key they are registered
-                         with passwords, which costs the server an argon2 computation each, and one more with --verify
-  --speed max|real       as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out
-  --window N             lines unacked at once (default 512)
-  --verify               then read everything back: history pages of both sides of every direct conversation and of every member of every
-                         group, and a resume from the start on a fresh device of every user; compare text and order
-  --verify-members N|all members of each group whose history pages are read (default all); the resume is of everybody whatever this says
-  --give-up-after S      end with an error when nothing has moved for S seconds (default 120); the server may be down for less
-  --settle S             count messages as not delivered when none has arrived for S seconds (default 30)
-  --help                 this text
-
-Running it again goes on where it broke off and repeats nothing: refs are the same in every run. It ends with one line of JSON on stdout:
-users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered. Exit status: 0 when
-the last three are 0, 1 when not or when it failed, 2 for a bad option.
-`;
+export const importHelp = (columns: number | undefined): string =>
+  helpText(
+    ["npm run import-irc -- FILES… [options]"],
+    [
+      ...ABOUT,
+      { title: "Options", rows: [["--url URL", `the server (default ${DEFAULT_URL})`], ...IMPORT_OPTIONS] },
+      { title: "Phases", rows: PHASES },
+      RESULT,
+    ],
+    columns,
+  );
 
 export class UsageError extends Error {}
 
@@ -46,14 +68,14 @@ export class UsageError extends Error {}
 export function parseOptions(words: string[], env: Record<string, string | undefined>): ImportOptions | undefined {
   const { values, positionals } = parseWords(words);
   if (values.help === true) return undefined;
-  if (values.url === undefined) throw new UsageError("--url: say where the server is, like http://127.0.0.1:8080");
-  if (!URL.canParse(values.url) || !/^https?:$/.test(new URL(values.url).protocol))
-    throw new UsageError(`--url: ${values.url} is not http://HOST:PORT`);
+  const url = values.url ?? DEFAULT_URL;
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new UsageError(`--url: ${url} is not http://HOST:PORT`);
   const speed = values.speed ?? "max";
   if (speed !== "max" && speed !== "real") throw new UsageError(`--speed: ${speed} is neither max nor real`);
   return {
     files: expandFiles(positionals),
-    url: values.url,
+    url,
     apiKey: (values["api-key"] ?? env["PARLEY_API_KEY"]) || undefined,
     speed,
     verify: values.verify ?? false,
@@ -87,8 +109,7 @@ function parseWords(words: string[]) {
 }
 
 function expandFiles(paths: string[]): string[] {
-  if (paths.length === 0)
-    throw new UsageError("no files: give the logs to play, for example ../shared/corpus/ubuntu-irc/*.log");
+  if (paths.length === 0) throw new UsageError("no files: give the logs to play, for example path/to/ubuntu-irc/*.log");
   return paths.flatMap((path) => {
     if (!existsSync(path))
       throw new UsageError(

@@ -9,6 +9,14 @@ const CONNECTING_MAX = 64;
 /** Thousands come back at once when a server was away: spread over a few seconds, and no longer. */
 const BACKOFF_MS_MAX = 4000;
 
+export type PeopleEvents = {
+  /** A message was handed over, or somebody is back. */
+  progress: () => void;
+  live: () => void;
+  /** Also for every attempt to come back that failed. */
+  offline: () => void;
+};
+
 type Person = { client: ParleyClient; view: DeviceView };
 
 export class People {
@@ -19,8 +27,7 @@ export class People {
     private readonly url: string,
     private readonly tokens: Map<string, string>,
     private readonly conversationsOf: Map<string, Set<WireAddress>>,
-    /** A message was handed over, or somebody is back. */
-    private readonly onProgress: () => void,
+    private readonly events: PeopleEvents,
   ) {}
 
   get deliveries(): number {
@@ -66,12 +73,15 @@ export class People {
       transport: "socket",
       backoffMaxMs: BACKOFF_MS_MAX,
       onEvent: (event) => {
-        if (event.type === "live") this.onProgress();
+        if (event.type === "offline") this.events.offline();
+        if (event.type !== "live") return;
+        this.events.live();
+        this.events.progress();
       },
       onMessage: (message) => {
         if (!view.take(message)) return;
         this.delivered++;
-        this.onProgress();
+        this.events.progress();
       },
     });
     return { client, view };

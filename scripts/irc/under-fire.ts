@@ -1,7 +1,7 @@
 /** The import while its server is killed with -9 at moments drawn from a seed, and started again each time. */
 import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { FiredServer } from "./fired-server.ts";
-import { runImport, type ImportPhase, type ImportResult } from "./import.ts";
+import { IMPORT_PHASES, runImport, type ImportPhase, type ImportResult } from "./import.ts";
 import type { ImportOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
@@ -9,11 +9,11 @@ import type { Plan } from "./plan.ts";
 const WEIGHTS: Record<ImportPhase, number> = {
   users: 8,
   groups: 4,
-  online: 4,
+  sockets: 4,
   messages: 64,
-  arriving: 4,
-  history: 8,
-  resume: 8,
+  delivery: 4,
+  "check: history": 8,
+  "check: devices": 8,
 };
 
 export type UnderFireOptions = Omit<ImportOptions, "url" | "files"> & {
@@ -77,7 +77,7 @@ export function drawMoments(count: number, seed: number): number[] {
 
 /** Where in the whole import this is, from 0 to 1. */
 export function placeOf(phase: ImportPhase, done: number, total: number): number {
-  const phases = Object.keys(WEIGHTS) as ImportPhase[];
+  const phases = IMPORT_PHASES;
   const all = phases.reduce((sum, name) => sum + WEIGHTS[name], 0);
   const before = phases.slice(0, phases.indexOf(phase)).reduce((sum, name) => sum + WEIGHTS[name], 0);
   return (before + WEIGHTS[phase] * Math.min(1, total === 0 ? 1 : done / total)) / all;

@@ -11,20 +11,29 @@ export const stderrOutput = (): ProgressOutput => ({
 const REDRAW_MS = 100;
 const PLAIN_LINE_MS = 5000;
 const BAR_CELLS_MAX = 30;
+const BAR_CELLS_MIN = 5;
+/** What stands beside name and bar: brackets, gaps, and facts as long as these usually are. */
+const FACTS_CELLS = 50;
 
 export class ProgressBar {
+  private readonly nowMs: () => number;
+  private readonly nameCells: number;
   private startedAt: number;
   private drawnAt = Number.NEGATIVE_INFINITY;
   private done = 0;
   private note = "";
 
+  /** @param layout names of phases are filled up to `nameCells`, so that bars stand below each other */
   constructor(
     private name: string,
     private total: number,
     private readonly output: ProgressOutput,
-    private readonly nowMs: () => number = () => performance.now(),
+    layout: { nowMs?: () => number; nameCells?: number } = {},
   ) {
-    this.startedAt = nowMs();
+    this.nowMs = layout.nowMs ?? (() => performance.now());
+    this.nameCells = layout.nameCells ?? 0;
+    this.startedAt = this.nowMs();
+    this.drawnAt = this.neverDrawn;
   }
 
   /** Ends the phase that ran with a line of its own and begins the next. */
@@ -35,7 +44,14 @@ export class ProgressBar {
     this.done = 0;
     this.note = "";
     this.startedAt = this.nowMs();
-    this.drawnAt = Number.NEGATIVE_INFINITY;
+    this.drawnAt = this.neverDrawn;
+  }
+
+  /** A line for the person who watches, above the bar. */
+  say(line: string): void {
+    if (!this.output.isTerminal) return this.output.write(`${line}\n`);
+    this.output.write(`\r\x1b[K${line}\n`);
+    if (this.drawnAt !== Number.POSITIVE_INFINITY) this.draw(false);
   }
 
   advance(by = 1): void {
@@ -45,6 +61,8 @@ export class ProgressBar {
   set(done: number, note = this.note): void {
     this.done = done;
     this.note = note;
+    // The last state is the line of `finish`.
+    if (!this.output.isTerminal && done >= this.total) return;
     const now = this.nowMs();
     if (now - this.drawnAt < (this.output.isTerminal ? REDRAW_MS : PLAIN_LINE_MS)) return;
     this.drawnAt = now;
@@ -57,10 +75,21 @@ export class ProgressBar {
     this.drawnAt = Number.POSITIVE_INFINITY;
   }
 
+  /** A plain line is worth its place only in a phase that lasts. */
+  private get neverDrawn(): number {
+    return this.output.isTerminal ? Number.NEGATIVE_INFINITY : this.startedAt;
+  }
+
+  /** Nothing is finished, and what is written next begins on a line of its own. */
+  leave(): void {
+    if (this.output.isTerminal && this.drawnAt !== Number.POSITIVE_INFINITY) this.output.write("\n");
+    this.drawnAt = Number.POSITIVE_INFINITY;
+  }
+
   private draw(isLast: boolean): void {
     const line = formatProgress(
       {
-        name: this.name,
+        name: this.name.padEnd(this.nameCells),
         done: this.done,
         total: this.total,
         seconds: (this.nowMs() - this.startedAt) / 1000,
@@ -75,7 +104,7 @@ export class ProgressBar {
 
 export type Progress = { name: string; done: number; total: number; seconds: number; note: string };
 
-/** `messages  [#####.....]  50%  1234/2468  4,321/s  0:12 left`; without columns, no bar. */
+/** `messages  [#####.....]   50%  1234/2468  4321/s  0:12 left`; without columns, no bar. The bar of a name as long is as long, whatever the facts. */
 export function formatProgress(progress: Progress, columns: number): string {
   const { name, done, total, seconds, note } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 1;
@@ -85,12 +114,18 @@ export function formatProgress(progress: Progress, columns: number): string {
   if (rate > 0) facts.push(`${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`);
   if (done >= total) facts.push(`in ${formatSeconds(seconds)}`);
   else if (rate > 0) facts.push(`${formatSeconds((total - done) / rate)} left`);
-  if (note !== "") facts.push(note);
-  const text = facts.join("  ");
-  const cells = Math.min(BAR_CELLS_MAX, columns - name.length - text.length - 8);
-  if (cells < 5) return `${name}  ${text}`.slice(0, columns > 0 ? columns - 1 : undefined);
+  const line = `${name}  ${barOf(share, columns - name.length - FACTS_CELLS)}${facts.join("  ")}`;
+  const room = columns > 0 ? columns - 1 : Number.POSITIVE_INFINITY;
+  // Half a note says something else than the whole.
+  const noted = note === "" ? line : `${line}  ${note}`;
+  return noted.length <= room ? noted : line.slice(0, room);
+}
+
+function barOf(share: number, room: number): string {
+  const cells = Math.min(BAR_CELLS_MAX, room);
+  if (cells < BAR_CELLS_MIN) return "";
   const filled = Math.round(share * cells);
-  return `${name}  [${"#".repeat(filled)}${".".repeat(cells - filled)}]  ${text}`;
+  return `[${"#".repeat(filled)}${".".repeat(cells - filled)}]  `;
 }
 
 export function formatSeconds(seconds: number): string {

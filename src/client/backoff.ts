@@ -11,11 +11,11 @@ export class Backoff {
     this.#capMs = capMs;
   }
 
-  /** Counts one more failure and says how long to wait; never less than `atLeastMs`, on top of which the jitter comes. */
+  /** Counts one more failure and says how long to wait, in whole milliseconds; never less than `atLeastMs`, on top of which the jitter comes. */
   nextMs(atLeastMs = 0): number {
     const ceiling = Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(this.#failures, 30));
     this.#failures++;
-    return atLeastMs + this.#random() * ceiling;
+    return Math.round(atLeastMs + this.#random() * ceiling);
   }
 
   reset(): void {

@@ -119,7 +119,7 @@ describe.if(hasNpm)("with Node and npm and no Bun", () => {
   });
 
   test.each(["bun", "bunx"])("npx %s is the pinned Bun, though no install script ran", async (name) => {
-    const result = await run(["npx", "--no", name, "--version"], { cwd: folder, env });
+    const result = await run(["npx", name, "--version"], { cwd: folder, env });
     expect(result).toMatchObject({ status: 0, stdout: `${Bun.version}\n` });
   });
 

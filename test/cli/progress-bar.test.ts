@@ -15,7 +15,7 @@ function recorded(isTerminal: boolean) {
   let text = "";
   let now = 0;
   const output = { isTerminal, columns: 80, write: (more: string) => void (text += more) };
-  const bar = new ProgressBar("users", 100, output, () => now);
+  const bar = new ProgressBar("users", 100, output, { nowMs: () => now, nameCells: 8 });
   return { bar, text: () => text, pass: (ms: number) => void (now += ms) };
 }
 
@@ -40,9 +40,43 @@ test("elsewhere it writes a plain line now and then, without control characters"
   bar.phase("messages", 5);
   bar.finish();
   const lines = text().trimEnd().split("\n");
-  expect(lines.length).toBe(4);
-  expect(lines[2]).toContain("100/100");
-  expect(lines[3]).toStartWith("messages");
+  expect(lines.length).toBe(3);
+  expect(lines[0]).toStartWith("users      51%");
+  expect(lines[1]).toContain("100/100");
+  expect(lines[2]).toStartWith("messages");
   // eslint-disable-next-line no-control-regex -- that is what must not be there.
   expect(text()).not.toMatch(/[\u0000-\u0009\u001b\r]/);
+});
+
+test("elsewhere a phase that is over at once is one line", () => {
+  const { bar, text, pass } = recorded(false);
+  for (let at = 0; at < 100; at++) bar.advance();
+  pass(6000);
+  bar.set(100);
+  bar.finish();
+  expect(text()).toBe("users     100%  100/100  16.7/s  in 0:06\n");
+});
+
+test("what is said stands on a line of its own, above the bar", () => {
+  const { bar, text } = recorded(true);
+  bar.advance();
+  bar.say("cannot reach it");
+  const plain = recorded(false);
+  plain.bar.say("cannot reach it");
+  expect(text()).toContain("\r\u001b[Kcannot reach it\n\r\u001b[Kusers     [");
+  expect(plain.text()).toBe("cannot reach it\n");
+});
+
+test("bars of phases stand below each other, and a note that does not fit is left out", () => {
+  const phases = [
+    { name: "users   ", done: 5, total: 1000, seconds: 10, note: "" },
+    { name: "messages", done: 49_055, total: 98_110, seconds: 5, note: "412345 delivered" },
+  ];
+  for (const columns of [70, 80, 100, 140]) {
+    const lines = phases.map((phase) => formatProgress(phase, columns));
+    expect(new Set(lines.map((line) => `${line.indexOf("[")} ${line.indexOf("]")}`)).size).toBe(1);
+    expect(lines[0]).toContain("[");
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(columns);
+    expect(lines[1]?.endsWith("left")).toBe(columns < 90);
+  }
 });

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
-import { runImport } from "../../scripts/irc/import.ts";
-import type { ImportOptions } from "../../scripts/irc/options.ts";
+import { runImport, summaryOf } from "../../scripts/irc/import.ts";
+import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
+import { parseOptions, type ImportOptions } from "../../scripts/irc/options.ts";
 import { parseDay } from "../../scripts/irc/parse.ts";
 import { planImport, type Plan } from "../../scripts/irc/plan.ts";
 import type { EntryFrame } from "../../src/protocol/frames.ts";
@@ -37,7 +38,7 @@ function scripted(lies: Lies = {}): ScriptedServer {
   return server;
 }
 
-function run(url: string, options: Partial<ImportOptions> = {}, plan: Plan = PLAN) {
+function run(url: string, options: Partial<ImportOptions> = {}, plan: Plan = PLAN, output: ProgressOutput = QUIET) {
   const all: ImportOptions = {
     ...{
       files: [],
@@ -52,7 +53,7 @@ function run(url: string, options: Partial<ImportOptions> = {}, plan: Plan = PLA
     },
     ...options,
   };
-  return runImport(plan, all, QUIET);
+  return runImport(plan, all, output);
 }
 
 test("every line is played once, to the group or to the person it names, and found again from all sides", async () => {
@@ -169,6 +170,32 @@ test("a server that is not there is given up on, and said so", async () => {
   await expect(run(url, { giveUpAfterMs: 400 })).rejects.toThrow("given up: nothing moved for");
 });
 
+test("who waits for a server that is not there hears so, once", async () => {
+  const server = scripted();
+  const { url } = server;
+  await server.end();
+  let said = "";
+  const output = { ...QUIET, write: (text: string) => void (said += text) };
+  await expect(run(url, { giveUpAfterMs: 3000 }, PLAN, output)).rejects.toThrow("given up");
+  expect(said).toBe(`cannot reach ${url}, still trying\n`);
+}, 20_000);
+
+test("the phases are told in plain words, one line each, and the end in one for people", async () => {
+  const server = scripted();
+  let said = "";
+  const result = await run(server.url, {}, PLAN, { ...QUIET, write: (text: string) => void (said += text) });
+  const names = said
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(/ {2,}/)[0]);
+  expect(names).toEqual(["users", "groups", "sockets", "messages", "delivery", "check: history", "check: devices"]);
+  const facts = "4 users, 13 messages, 0 lost, 0 duplicated, 0 misordered, 25 s";
+  expect(summaryOf({ ...result, seconds: 25.4 })).toBe(`verified: ${facts}`);
+  expect(summaryOf({ ...result, seconds: 25.4, direct: 2662, verified: false })).toBe(
+    `played, not verified: ${facts.replace("13", "2,667")}`,
+  );
+});
+
 test("a user of that name who is somebody else's is named", async () => {
   const server = scripted();
   await fetch(`${server.url}/v1/register`, {
@@ -178,8 +205,10 @@ test("a user of that name who is somebody else's is named", async () => {
   await expect(run(server.url, { apiKey: undefined })).rejects.toThrow("@cid is there and was not made by this import");
 });
 
-async function runScript(...words: string[]) {
-  const child = Bun.spawn([process.execPath, "scripts/import-irc.ts", ...words], {
+const runScript = (...words: string[]) => runProgram("scripts/import-irc.ts", ...words);
+
+async function runProgram(script: string, ...words: string[]) {
+  const child = Bun.spawn([process.execPath, script, ...words], {
     cwd: `${import.meta.dir}/../..`,
     stdout: "pipe",
     stderr: "pipe",
@@ -192,13 +221,26 @@ async function runScript(...words: string[]) {
   return { out, errors, status };
 }
 
-test("the script says what to do about missing files and bad options, with status 2", async () => {
-  const missing = await runScript("/nowhere/2005-02-06.log", "--url", "http://127.0.0.1:1");
+test("the script says what to do about missing files, bad names and bad options, with status 2", async () => {
+  const missing = await runScript("/nowhere/2005-02-06.log");
   expect(missing.status).toBe(2);
   expect(missing.errors).toContain("/nowhere/2005-02-06.log is not there: give the paths of logs");
-  const none = await runScript("--url", "http://127.0.0.1:1");
-  expect(none.errors).toContain("no files: give the logs to play");
-  const help = await runScript("--help");
-  expect(help.status).toBe(0);
-  expect(help.out).toContain("--verify");
+  const unnamed = await runScript("package.json");
+  expect(unnamed.status).toBe(2);
+  expect(unnamed.errors).toContain("package.json: the name does not begin with a date like 2005-02-06");
+  const none = await runScript();
+  expect([none.status, none.errors]).toEqual([2, expect.stringContaining("no files: give the logs to play")]);
+  const option = await runScript("--colour");
+  expect([option.status, option.errors.split("\n").length]).toEqual([2, 2]);
+});
+
+test.each(["import-irc", "import-under-fire"])("%s --help fits a terminal and names what one types", async (name) => {
+  const { out, status } = await runProgram(`scripts/${name}.ts`, "--help");
+  expect(status).toBe(0);
+  expect(out).toStartWith(`Usage: npm run ${name} -- FILES… [options]\n`);
+  expect(Math.max(...out.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+});
+
+test("without --url the server is the one that npm start runs", () => {
+  expect(parseOptions(["package.json"], {})?.url).toBe("http://127.0.0.1:8080");
 });

@@ -148,6 +148,6 @@ test("a seed always draws the same moments, in order, within the import", () => 
   expect(drawMoments(5, 8)).not.toEqual(moments);
   expect(moments.toSorted((a, b) => a - b)).toEqual(moments);
   expect(placeOf("users", 0, 10)).toBe(0);
-  expect(placeOf("resume", 10, 10)).toBe(1);
-  expect(placeOf("messages", 0, 0)).toBe(placeOf("arriving", 0, 1));
+  expect(placeOf("check: devices", 10, 10)).toBe(1);
+  expect(placeOf("messages", 0, 0)).toBe(placeOf("delivery", 0, 1));
 });
