@@ -1,7 +1,8 @@
-/** `bun run bench SUITE [options]`: a table on stderr, and with `--json` one line of JSON on stdout. */
+/** `npm run bench -- SUITE [options]`: a table on stderr, and with `--json` one line of JSON on stdout. */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { interruption } from "../scripts/interruption.ts";
+import { helpText, type Row } from "../src/cli/help-text.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 import { formatTable } from "./e2e-result.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
@@ -11,30 +12,48 @@ import { storageReport } from "./storage-report.ts";
 import { formatStorageTable } from "./storage-table.ts";
 import { runStorage } from "./storage.ts";
 
-const HELP = `usage: bun run bench SUITE [options]
-
-suites
-  e2e              Parley beside a bare WebSocket server that does the same five frames: throughput, CPU, latency
-  storage          the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, SQLite drivers, codecs
-
-options
-  --json           print the result as one line of JSON on stdout
-  --report FILE    write a self-contained HTML report
-  --small          seconds instead of minutes: shows that it runs, the figures mean little
-  --corpus DIR     take the texts from the *.log files under DIR (default ../shared/corpus if it is there, else made-up texts)
-  --dir DIR        storage: write under DIR, measure its file system (default: the system's temporary folder)
-  --help           this text
-
-options of e2e
-  --pairs N        pairs of users who talk to each other (default ${FULL.pairs})
-  --window N       undelivered messages that each user keeps in the closed loop (default ${FULL.windowPerUser})
-  --rounds N       closed-loop rounds on each side (default ${FULL.rounds}); the open loop runs ${FULL.openRounds}
-  --seconds N      measured seconds of each round (default ${FULL.measureMs / 1000})
-  --open-share X   rate of the open loop, as a share of the smaller closed-loop throughput (default ${FULL.openShare})
-  --serve "…"      more options for \`parley serve\`, separated by spaces; the output names them
-`;
-
 const DEFAULT_CORPUS = "../shared/corpus";
+
+const SUITES: Row[] = [
+  ["e2e", "Parley beside a bare WebSocket server that does the same five frames: throughput, CPU, latency"],
+  [
+    "storage",
+    "the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, SQLite drivers, codecs",
+  ],
+];
+const OPTIONS: Row[] = [
+  ["--json", "print the result as one line of JSON on stdout; the table on stderr is for people"],
+  ["--report FILE", "write a self-contained HTML report"],
+  ["--small", "seconds instead of minutes: shows that it runs, the figures mean little"],
+  [
+    "--corpus DIR",
+    `take the texts from the *.log files under DIR (default ${DEFAULT_CORPUS} if it is there, else made-up texts)`,
+  ],
+  ["--dir DIR", "storage: write under DIR, measure its file system (default: the system's temporary folder)"],
+  ["--help", "this text"],
+];
+const E2E_OPTIONS: Row[] = [
+  ["--pairs N", `pairs of users who talk to each other (default ${FULL.pairs})`],
+  ["--window N", `undelivered messages that each user keeps in the closed loop (default ${FULL.windowPerUser})`],
+  ["--rounds N", `closed-loop rounds on each side (default ${FULL.rounds}); the open loop runs ${FULL.openRounds}`],
+  ["--seconds N", `measured seconds of each round (default ${FULL.measureMs / 1000})`],
+  [
+    "--open-share X",
+    `rate of the open loop, as a share of the smaller closed-loop throughput (default ${FULL.openShare})`,
+  ],
+  ['--serve "…"', "more options for parley serve, separated by spaces; the output names them"],
+];
+
+const help = (): string =>
+  helpText(
+    ["npm run bench -- SUITE [options]"],
+    [
+      { title: "Suites", rows: SUITES },
+      { title: "Options", rows: OPTIONS },
+      { title: "Options of e2e", rows: E2E_OPTIONS },
+    ],
+    process.stdout.columns,
+  );
 
 async function main(words: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -56,7 +75,7 @@ async function main(words: string[]): Promise<number> {
     },
   });
   if (values.help === true || positionals.length === 0) {
-    process.stdout.write(HELP);
+    process.stdout.write(help());
     return values.help === true ? 0 : 2;
   }
   const report = await suite(positionals, values);
