@@ -5,6 +5,7 @@ import { EXIT_STATUS } from "./cli/fatal-error.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { serveCommand } from "./cli/serve.ts";
+import { verifyCommand } from "./cli/verify.ts";
 import { version } from "../package.json" with { type: "json" };
 
 /** Where the runtime puts the files of a compiled program. */
@@ -30,6 +31,7 @@ const commands: [Command, ...Command[]] = [
     },
   }),
   keysCommand(),
+  verifyCommand(),
 ];
 
 try {

@@ -14,7 +14,7 @@ type CodeFacts = {
 export const ERROR_FACTS: Record<ErrorCode, CodeFacts> = {
   bad_request: { status: 400, title: "Bad request", logLevel: "debug" },
   unauthorized: { status: 401, title: "Unauthorized", logLevel: "debug" },
-  bad_credentials: { status: 401, title: "Bad credentials", logLevel: "info" },
+  bad_credentials: { status: 401, title: "Bad credentials", logLevel: "debug" },
   forbidden: { status: 403, title: "Forbidden", logLevel: "debug" },
   not_found: { status: 404, title: "Not found", logLevel: "debug" },
   unknown_address: { status: 404, title: "Unknown address", logLevel: "debug" },
@@ -24,9 +24,9 @@ export const ERROR_FACTS: Record<ErrorCode, CodeFacts> = {
   blocked: { status: 403, title: "Blocked", logLevel: "debug" },
   not_a_member: { status: 403, title: "Not a member", logLevel: "debug" },
   too_large: { status: 413, title: "Too large", logLevel: "debug" },
-  rate_limited: { status: 429, title: "Rate limited", retryAfterMs: 1000, logLevel: "info" },
-  quota_exceeded: { status: 429, title: "Quota exceeded", retryAfterMs: 60_000, logLevel: "info" },
-  unavailable: { status: 503, title: "Unavailable", retryAfterMs: 1000, logLevel: "warn" },
+  rate_limited: { status: 429, title: "Rate limited", retryAfterMs: 1000, logLevel: "debug" },
+  quota_exceeded: { status: 429, title: "Quota exceeded", retryAfterMs: 60_000, logLevel: "debug" },
+  unavailable: { status: 503, title: "Unavailable", retryAfterMs: 1000, logLevel: "debug" },
   not_owner: { status: 421, title: "Not the owner", retryAfterMs: 100, logLevel: "info" },
   internal: { status: 500, title: "Internal error", logLevel: "error" },
 };

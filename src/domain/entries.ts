@@ -2,7 +2,8 @@
  * What stands in the payload of an entry.
  *
  *     sent        u8 1 | u48 sentAt | text                                         timeline, lane = other side, key = ref
- *     taken       u8 2 | u48 sentAt | u48 sender's seq | u32 sender's stream | text  timeline, lane = sender
+ *     taken       u8 2 | u48 sentAt | u48 sender's seq | u32 sender's stream | u32 ordinal | text
+ *                                                                                timeline, lane = sender
  *     membership  u8 3 | u8 change | u48 at | u48 group seq | epoch                timeline, lane = group
  *     posted      u8 4 | u48 sentAt | u8 length | author | text                    group, lane "m", key = author/ref
  *     changed     u8 5 | JSON                                                      group, lane ""
@@ -24,7 +25,15 @@ const POSTED = 4;
 const CHANGED = 5;
 
 export type SentEntry = { kind: "sent"; sentAt: number; text: string };
-export type TakenEntry = { kind: "taken"; sentAt: number; fromSeq: Seq; fromStreamNo: number; text: string };
+export type TakenEntry = {
+  kind: "taken";
+  sentAt: number;
+  fromSeq: Seq;
+  fromStreamNo: number;
+  /** How many messages of this sender the receiver has got, this one included: unread ones are counted by subtraction. */
+  ordinal: number;
+  text: string;
+};
 export type MembershipEntry = {
   kind: "membership";
   change: "joined" | "left";
@@ -59,11 +68,19 @@ export function writeSent(out: ByteWriter, sentAt: number, text: string): void {
   out.utf8(text);
 }
 
-export function writeTaken(out: ByteWriter, sentAt: number, fromSeq: Seq, fromStreamNo: number, text: string): void {
+export function writeTaken(
+  out: ByteWriter,
+  sentAt: number,
+  fromSeq: Seq,
+  fromStreamNo: number,
+  ordinal: number,
+  text: string,
+): void {
   out.u8(TAKEN);
   out.u48(sentAt);
   out.u48(fromSeq);
   out.u32(fromStreamNo);
+  out.u32(ordinal);
   out.utf8(text);
 }
 
@@ -104,7 +121,8 @@ export function readTimelineEntry(entry: StoredEntry): TimelineEntry {
         sentAt: bytes.readUIntLE(1, 6),
         fromSeq: bytes.readUIntLE(7, 6) as Seq,
         fromStreamNo: bytes.readUInt32LE(13),
-        text: bytes.toString("utf8", 17),
+        ordinal: bytes.readUInt32LE(17),
+        text: bytes.toString("utf8", 21),
       };
     case MEMBERSHIP:
       return {
@@ -134,4 +152,9 @@ export function readGroupEntry(entry: StoredEntry): GroupEntry {
   if (bytes[0] === CHANGED)
     return { kind: "changed", detail: JSON.parse(bytes.toString("utf8", 1)) as GroupChangeDetail };
   throw new RangeError(`group entry ${entry.seq} is of unknown kind ${bytes[0]}`);
+}
+
+/** Who posted it, without reading the text; undefined for a change of the group. */
+export function authorOf({ payload }: StoredEntry): UserId | undefined {
+  return payload[0] === POSTED ? (asBuffer(payload).toString("latin1", 8, 8 + payload[7]!) as UserId) : undefined;
 }

@@ -25,6 +25,8 @@ export class RecentRefs {
   /** Most users send from one device at a time: its prefix is compared before anything is cut or looked up. */
   #last: Seen | undefined;
   #sweepAt = 0;
+  /** Too many prefixes to hold: until the next sweep every ref may be a repeat. */
+  #isOverfull = false;
 
   /** Prefixes held. */
   get size(): number {
@@ -32,6 +34,7 @@ export class RecentRefs {
   }
 
   mayRepeat(ref: string): boolean {
+    if (this.#isOverfull) return true;
     const last = this.#last;
     if (last !== undefined) {
       const counter = counterBehind(last.prefix, ref);
@@ -56,6 +59,7 @@ export class RecentRefs {
   #noteSplit({ prefix, counter }: SplitRef, nowMs: number): void {
     const seen = this.#seen.get(prefix);
     if (seen === undefined) {
+      if (this.#seen.size >= PREFIXES_MAX) return this.#overflow(nowMs);
       this.#last = { prefix, counterMax: counter, at: nowMs };
       this.#seen.set(prefix, this.#last);
       return;
@@ -65,7 +69,15 @@ export class RecentRefs {
     this.#last = seen;
   }
 
+  #overflow(nowMs: number): void {
+    this.#isOverfull = true;
+    this.#seen.clear();
+    this.#last = undefined;
+    this.#sweepAt = nowMs + RECENT_REF_MS;
+  }
+
   #sweep(nowMs: number): void {
+    this.#isOverfull = false;
     this.#sweepAt = nowMs + RECENT_REF_MS;
     this.#last = undefined;
     for (const [prefix, seen] of this.#seen) if (nowMs - seen.at > RECENT_REF_MS) this.#seen.delete(prefix);
@@ -87,6 +99,9 @@ function counterBehind(prefix: string, ref: string): number {
   }
   return counter;
 }
+
+/** A client that makes a new prefix for each message costs memory up to here, and look-ups from there. */
+const PREFIXES_MAX = 1024;
 
 /** How long an unmarked ref is held against repeats; the contract asks for a minute at least. */
 export const RECENT_REF_MS = 120_000;

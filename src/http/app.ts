@@ -17,7 +17,7 @@ import { operatorCalls } from "./calls/operators.ts";
 import { serverCalls } from "./calls/server.ts";
 import type { HttpEnv } from "./env.ts";
 import { shown } from "./invalid.ts";
-import { landingPage } from "./landing.ts";
+import { landingPage, protocolPage } from "./landing.ts";
 import { openApiDocument, type App } from "./openapi.ts";
 import { BASE_HEADERS, methodNotAllowed, problemResponse, upgradeRequired } from "./problem.ts";
 import { checkPercentEncoding, pathOf } from "./query.ts";
@@ -98,6 +98,7 @@ function register(
     () => new Response(document, { headers: { ...BASE_HEADERS, "content-type": "application/json" } }),
   );
   serve("GET", "/", () => landingPage(version));
+  serve("GET", "/protocol.md", () => protocolPage());
   // An upgrade does not get here: whoever listens takes it first.
   serve("GET", "/v1/ws", () => {
     throw upgradeRequired();

@@ -105,6 +105,8 @@ export async function answer(
     body: call.body && validated(call.body, await bodyOf(call, request, bodyBytesMax), "body"),
     signal: request.signal,
   };
+  // A body can take its time: a device that was logged out meanwhile does nothing any more.
+  if (call.body) await whoMakes(call.auth, request.headers, services);
   return responseOf(await call.handle(input));
 }
 

@@ -47,8 +47,13 @@ export function methodNotAllowed(method: string, path: string, allowed: readonly
   return new HttpError(405, "Method not allowed", "bad_request", detail, { allow });
 }
 
+const FORM = "application/x-www-form-urlencoded";
+
 export function wrongContentType(given: string | null): HttpError {
-  const detail = `content-type: expected application/json in UTF-8, got ${given === null ? "none" : given.slice(0, 100)}`;
+  const got = given === null ? "none" : given.slice(0, 100);
+  // What curl says where nobody says otherwise.
+  const hint = given?.startsWith(FORM) === true ? "; curl: -H 'content-type: application/json'" : "";
+  const detail = `content-type: expected application/json in UTF-8, got ${got}${hint}`;
   return new HttpError(415, "Unsupported media type", "bad_request", detail, { accept: "application/json" });
 }
 

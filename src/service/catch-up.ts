@@ -171,7 +171,11 @@ export class CatchUp {
       if (seenMark > seen) missed.push({ mark: seenMark, frame: receiptFrame("read", address, by, read, seenMark) });
     }
     missed.sort((a, b) => a.mark - b.mark);
-    for (const { frame } of missed) page.push(frame);
+    for (const { mark, frame } of missed) {
+      if (page.isFull) return;
+      page.push(frame);
+      this.#marks = mark;
+    }
     this.#marks = markCount;
   }
 }

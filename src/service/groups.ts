@@ -11,6 +11,7 @@ import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { actingUser } from "./acting-user.ts";
 import { memberGroup } from "./history.ts";
+import { takeSendTokens } from "./send-tokens.ts";
 import type { Actor, Groups } from "./types.ts";
 
 const EPOCH_CHARACTERS = 8;
@@ -21,7 +22,7 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
 
   async function create(actor: Actor, input: { id?: GroupId; name: string; members: UserId[] }): Promise<Group> {
     const shards = host();
-    actingUser(shards, actor);
+    const creator = actingUser(shards, actor);
     const members = [...new Set([actor.user, ...input.members])];
     assertGroupSize(shards, members.length);
     for (const user of members) assertRoomForGroup(existingUser(shards, user));
@@ -29,6 +30,7 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
     if (creating.has(address) || shards.groups.get(address))
       throw new AppError("group_taken", `${address} is there already; choose another id`);
     shards.mustTakeWrites();
+    takeSendTokens(shards, creator, 1 + members.length);
     creating.add(address);
     try {
       const epoch = randomName(random, EPOCH_CHARACTERS);
@@ -58,11 +60,17 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
         return describeGroup(group);
       }),
     dissolve: (actor, address) =>
-      inTurn(host(), actor, address, async (shards, group) => {
-        assertAdmin(group, actor.user);
-        const members = [...group.members.keys()];
-        await changeGroup(shards, group, { change: "dissolved", by: actor.user, at: shards.clock.now(), members });
-      }),
+      inTurn(
+        host(),
+        actor,
+        address,
+        async (shards, group) => {
+          assertAdmin(group, actor.user);
+          const members = [...group.members.keys()];
+          await changeGroup(shards, group, { change: "dissolved", by: actor.user, at: shards.clock.now(), members });
+        },
+        (group) => 1 + group.members.size,
+      ),
     putMember: (actor, address, user, role) =>
       inTurn(host(), actor, address, (shards, group) => putMember(shards, group, actor.user, user, role)),
     removeMember: (actor, address, user) =>
@@ -76,9 +84,12 @@ async function inTurn<T>(
   actor: Actor,
   address: GroupAddress,
   change: (shards: ShardHost, group: GroupState) => Promise<T>,
+  /** How many entries the change writes, in the group's log and in timelines. */
+  entriesCaused: (group: GroupState) => number = () => 2,
 ): Promise<T> {
   const user = actingUser(shards, actor);
   const group = memberGroup(shards, user, address);
+  takeSendTokens(shards, user, entriesCaused(group));
   const turn = group.changing.then(() => {
     shards.mustTakeWrites();
     return change(shards, memberGroup(shards, user, address));

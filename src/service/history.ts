@@ -1,10 +1,10 @@
 /** Reading back: pages of a conversation, the list of conversations, entries that a gap left out. Durable state only. */
 import { AppError } from "../base/errors.ts";
 import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
-import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
+import { authorOf, POSTED_LANE } from "../domain/entries.ts";
 import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
 import type { Conversation, ConversationsPage, EntriesPage, HistoryPage } from "../protocol/http-shapes.ts";
-import type { ConversationState } from "../shard/conversation-state.ts";
+import { ConversationState } from "../shard/conversation-state.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
@@ -15,7 +15,7 @@ import { groupEntryFrame, groupMessage, timelineFrame, timelineMessage } from ".
 import type { History } from "./types.ts";
 
 /** Above it unread messages of a group are not counted one by one. */
-export const GROUP_UNREAD_MAX = 1000;
+export const GROUP_UNREAD_MAX = 100;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
 export function createHistory(host: () => ShardHost): History {
@@ -30,7 +30,7 @@ export function createHistory(host: () => ShardHost): History {
     async conversation(actor, address, messages) {
       const user = actingUser(host(), actor);
       const lane = laneOf(host(), user, address);
-      return describe(host(), user, user.conversation(address), lane, messages);
+      return describe(host(), user, user.conversations.get(address) ?? new ConversationState(address), lane, messages);
     },
     async entries(actor, { conversation, after, limit }) {
       return readEntries(host(), actingUser(host(), actor), conversation, after, limit);
@@ -197,8 +197,8 @@ function othersMarks(group: GroupState, self: UserId): { seen: number; delivered
 function unreadInGroup(group: GroupState, self: UserId, after: Seq): number {
   let unread = 0;
   for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, after, GROUP_UNREAD_MAX)) {
-    const entry = readGroupEntry(stored);
-    if (entry.kind === "posted" && entry.author !== self) unread++;
+    const author = authorOf(stored);
+    if (author !== undefined && author !== self) unread++;
   }
   return unread;
 }

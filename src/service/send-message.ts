@@ -6,6 +6,7 @@ import { postGroup } from "../shard/post-group.ts";
 import { answeredAsRepeat } from "../shard/repeats.ts";
 import { receiverOf, sendDirect } from "../shard/send-direct.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import { takeSendTokens } from "./send-tokens.ts";
 import type { UserState } from "../shard/user-state.ts";
 
 /** Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`. */
@@ -18,11 +19,11 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
     if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
     if (isGroup(request.to)) {
       const group = groupOf(host, sender, request.to);
-      takeSendToken(host, sender);
+      takeSendTokens(host, sender, 1);
       postGroup(host, sender, group, request, reply);
     } else {
       const receiver = receiverOf(host, sender, request.to);
-      takeSendToken(host, sender);
+      takeSendTokens(host, sender, 1);
       sendDirect(host, sender, receiver, request, reply);
     }
   } catch (error) {
@@ -35,41 +36,7 @@ function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
   const group = host.groups.get(to);
   if (group === undefined || group.isDissolved || group.isEnding)
     throw new AppError("unknown_address", `${to}: there is no such group`);
-  if (!group.members.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
+  if (!group.members.has(sender.user) || group.leaving.has(sender.user))
+    throw new AppError("not_a_member", `${to}: you are not in it`);
   return group;
-}
-
-const REFUSAL_MS_MIN = 250;
-const BEHIND_MS = 1000;
-
-/**
- * Token bucket per user. Whoever is refused, for running out or because the disk is behind, is refused for at least a moment, so that frames
- * already on their way do not slip in between and end up before the refused ones (G4).
- */
-function takeSendToken(host: ShardHost, sender: UserState): void {
-  const { sendsPerSecond } = host.limits;
-  const now = host.clock.monotonicMs();
-  if (now >= sender.sendRefusedUntil) {
-    sender.isRefusedByDisk = host.store.pressure > 1;
-    if (!sender.isRefusedByDisk && hasSendToken(host, sender, now)) return;
-    sender.sendRefusedUntil =
-      now + (sender.isRefusedByDisk ? BEHIND_MS : Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond));
-  }
-  const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
-  if (sender.isRefusedByDisk)
-    throw new AppError("unavailable", `the disk is behind; send again in ${retryAfterMs} ms`, { retryAfterMs });
-  throw new AppError(
-    "rate_limited",
-    `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`,
-    { retryAfterMs },
-  );
-}
-
-function hasSendToken({ limits }: ShardHost, sender: UserState, now: number): boolean {
-  const earned = ((now - sender.sendTokensAt) / 1000) * limits.sendsPerSecond;
-  sender.sendTokens = Math.min(limits.sendsBurst, sender.sendTokens + earned);
-  sender.sendTokensAt = now;
-  if (sender.sendTokens < 1) return false;
-  sender.sendTokens--;
-  return true;
 }

@@ -37,6 +37,7 @@ export class ConversationState {
 
   // ---- numbered but not yet durable
   takenThroughPending = ZERO;
+  incomingPending = 0;
   deliveredPending = ZERO;
   seenPending = ZERO;
   isMarkPending = false;
@@ -66,7 +67,7 @@ export class ConversationState {
   loadDerived(cell: Uint8Array): void {
     this.lastSeq = cellNumber(cell, 0) as Seq;
     this.lastAt = cellNumber(cell, 1);
-    this.incoming = cellNumber(cell, 2);
+    this.incoming = this.incomingPending = cellNumber(cell, 2);
     this.takenThrough = this.takenThroughPending = cellNumber(cell, 3) as Seq;
     this.takenSeq = cellNumber(cell, 4) as Seq;
     this.joinedSeq = cellNumber(cell, 5) as Seq;

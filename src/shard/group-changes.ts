@@ -4,7 +4,7 @@
  * Changes of one group run one after the other: each is checked against what the one before left.
  */
 import { AppError } from "../base/errors.ts";
-import { userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
+import { isGroup, userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
 import {
   CHANGED_LANE,
   changedJson,
@@ -84,6 +84,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
   const left = leftBy(detail).map((user) => mustLoad(host, user));
   group.nextSeq = (seq + 1) as Seq;
   group.isEnding = detail.change === "dissolved";
+  for (const { user } of left) group.leaving.add(user);
   const written = writeRecord(
     log,
     () => {
@@ -96,6 +97,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       // Those who go hear of it as well, and those who come hear it first.
       for (const user of left) for (const session of user.sessions) session.entry(address, seq, frame);
       group.fold(seq, { kind: "changed", detail });
+      for (const { user } of left) group.leaving.delete(user);
       fanOut(host, group, seq, frame);
     },
   );
@@ -111,10 +113,12 @@ function mustLoad(host: Shards, user: UserId): UserState {
   return state;
 }
 
-/** @throws AppError quota_exceeded */
+/** Memberships on their way count. @throws AppError quota_exceeded */
 export function assertRoomForGroup(user: UserState): void {
   let groups = 0;
-  for (const conversation of user.conversations.values()) if (conversation.joinedSeq > 0) groups++;
+  for (const { address, joinedSeq, takenThrough, takenThroughPending } of user.conversations.values()) {
+    if (isGroup(address) && (joinedSeq > 0 || takenThroughPending > takenThrough)) groups++;
+  }
   if (groups < GROUPS_PER_USER_MAX) return;
   throw new AppError(
     "quota_exceeded",

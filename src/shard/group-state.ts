@@ -30,6 +30,8 @@ export class GroupState {
   isDissolved = false;
   /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
   isEnding = false;
+  /** Members whose `left` is numbered and not yet durable: what they say now would stand behind it. */
+  readonly leaving = new Set<UserId>();
   headSeq: Seq;
   nextSeq: Seq;
   /** Changes of membership that are numbered and not yet durable: the next change waits for them. */

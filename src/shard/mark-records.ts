@@ -3,7 +3,7 @@
  * record is durable. When the log fails nothing is told: the device says it again after it has come back with its cursor.
  */
 import type { UserId } from "../domain/address.ts";
-import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
+import { authorOf, POSTED_LANE } from "../domain/entries.ts";
 import { receiptFrame } from "../protocol/encode.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Outcome } from "../../storage/shard-log.ts";
@@ -203,10 +203,10 @@ export class MemberMark implements Outcome {
     const reader = this.#user.user;
     const newest = new Map<UserId, Seq>();
     const from = Math.max(after, through - AUTHORS_TOLD_MAX) as Seq;
-    for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, AUTHORS_TOLD_MAX)) {
+    for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, through - from)) {
       if (stored.seq > through) break;
-      const entry = readGroupEntry(stored);
-      if (entry.kind === "posted" && entry.author !== reader) newest.set(entry.author, stored.seq);
+      const author = authorOf(stored);
+      if (author !== undefined && author !== reader) newest.set(author, stored.seq);
     }
     for (const [author, seq] of newest) {
       const frame = receiptFrame(kind, group.address, reader, seq);

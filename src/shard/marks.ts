@@ -15,7 +15,7 @@ import { GotMark, MemberMark, PeerMark, ReadMark, ReceivedMark } from "./mark-re
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
-const PAGE = 500;
+const PAGE = 30;
 const LAZY_MS = 1000;
 
 export class Marks {
@@ -69,9 +69,9 @@ export class Marks {
     if (conversation === undefined) throw new AppError("not_found", `${address}: no conversation with it`);
     const through = Math.min(seq, conversation.lastSeq) as Seq;
     if (through <= conversation.ownReadPending) return;
-    const covered = this.#incomingThrough(user, conversation, through);
-    this.#noteRead(user, conversation, through, covered.incomingRead);
-    if (covered.fromSeq > 0) this.#tellPeer(user, address, "read", covered.fromSeq);
+    const taken = newestTaken(user, conversation, through, conversation.ownReadPending);
+    this.#noteRead(user, conversation, through, taken?.ordinal ?? conversation.incomingReadPending);
+    if (taken) this.#tellPeer(user, address, "read", taken.fromSeq);
   }
 
   /** Encodes what gathered; called just before each write of the log. */
@@ -126,19 +126,13 @@ export class Marks {
     }
   }
 
+  /** After a load, or when more waited than memory holds: conversation by conversation, however long the log is. */
   #deliverFromLog(user: UserState, seq: Seq): void {
-    const highest = new Map<Address, Seq>();
-    let after = user.receivedPending;
-    while (after < seq) {
-      const page = user.log.readForward(user.address, after, Math.min(PAGE, seq - after));
-      if (page.length === 0) break;
-      for (const stored of page) {
-        const entry = readTimelineEntry(stored);
-        if (entry.kind === "taken") highest.set(stored.lane as Address, entry.fromSeq);
-        after = stored.seq;
-      }
+    for (const conversation of user.conversations.values()) {
+      if (isGroup(conversation.address) || conversation.takenSeq <= user.receivedPending) continue;
+      const taken = newestTaken(user, conversation, seq, user.receivedPending);
+      if (taken) this.#tellPeer(user, conversation.address, "delivered", taken.fromSeq);
     }
-    for (const [address, fromSeq] of highest) this.#tellPeer(user, address, "delivered", fromSeq);
     user.undelivered.isComplete = seq === user.headSeq;
   }
 
@@ -159,31 +153,6 @@ export class Marks {
     peer.pendingMarks++;
     this.#peers.push(new PeerMark(peer, conversation));
     this.#host.schedule();
-  }
-
-  /** What the read mark covers when it goes to `through`: incoming messages in all, and the newest of them in the peer's numbering. */
-  #incomingThrough(
-    user: UserState,
-    conversation: ConversationState,
-    through: Seq,
-  ): { incomingRead: number; fromSeq: Seq } {
-    if (through >= conversation.takenSeq)
-      return { incomingRead: conversation.incoming, fromSeq: conversation.takenThrough };
-    let incomingRead = conversation.incomingReadPending;
-    let fromSeq = 0 as Seq;
-    for (let after = conversation.ownReadPending; ;) {
-      const page = user.log.readLaneForward(user.address, conversation.address, after, PAGE);
-      for (const stored of page) {
-        if (stored.seq > through) return { incomingRead, fromSeq };
-        const entry = readTimelineEntry(stored);
-        if (entry.kind === "taken") {
-          incomingRead++;
-          fromSeq = entry.fromSeq;
-        }
-        after = stored.seq;
-      }
-      if (page.length < PAGE) return { incomingRead, fromSeq };
-    }
   }
 
   #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
@@ -217,6 +186,28 @@ export class Marks {
     group.pendingMarks++;
     this.#members.set(key, new MemberMark(this.#host, group, user));
     this.#host.schedule();
+  }
+}
+
+/** The newest message of the other side in `(after, through]`: its seq on their side, and how many there were up to it. */
+function newestTaken(
+  user: UserState,
+  conversation: ConversationState,
+  through: Seq,
+  after: Seq,
+): { fromSeq: Seq; ordinal: number } | undefined {
+  const { takenSeq, takenThrough, incoming, address } = conversation;
+  if (takenSeq <= after) return undefined;
+  if (takenSeq <= through) return { fromSeq: takenThrough, ordinal: incoming };
+  for (let before = (through + 1) as Seq; ;) {
+    const page = user.log.readLaneBackward(user.address, address, before, PAGE);
+    for (const stored of page.reverse()) {
+      if (stored.seq <= after) return undefined;
+      const entry = readTimelineEntry(stored);
+      if (entry.kind === "taken") return { fromSeq: entry.fromSeq, ordinal: entry.ordinal };
+      before = stored.seq;
+    }
+    if (page.length < PAGE) return undefined;
   }
 }
 

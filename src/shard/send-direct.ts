@@ -121,14 +121,15 @@ export function take(
   const conversation = receiver.conversation(from);
   if (fromSeq <= conversation.takenThroughPending) return;
   conversation.takenThroughPending = fromSeq;
+  const ordinal = ++conversation.incomingPending;
   const seq = receiver.nextSeq;
   receiver.nextSeq = (seq + 1) as Seq;
   const { log } = receiver;
   const out = log.begin();
   log.beginEntry(receiver.handle, from, "", seq, payloadBytesMax(handoff.text));
-  writeTaken(out, handoff.sentAt, fromSeq, fromStreamNo, handoff.text);
+  writeTaken(out, handoff.sentAt, fromSeq, fromStreamNo, ordinal, handoff.text);
   log.endEntry();
-  log.end(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq));
+  log.end(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq, ordinal));
 }
 
 class DirectTake implements Outcome {
@@ -138,6 +139,7 @@ class DirectTake implements Outcome {
   readonly sender: UserId;
   readonly seq: Seq;
   readonly fromSeq: Seq;
+  readonly ordinal: number;
 
   constructor(
     receiver: UserState,
@@ -146,6 +148,7 @@ class DirectTake implements Outcome {
     sender: UserId,
     seq: Seq,
     fromSeq: Seq,
+    ordinal: number,
   ) {
     this.receiver = receiver;
     this.conversation = conversation;
@@ -153,6 +156,7 @@ class DirectTake implements Outcome {
     this.sender = sender;
     this.seq = seq;
     this.fromSeq = fromSeq;
+    this.ordinal = ordinal;
   }
 
   committed(): void {
@@ -160,7 +164,7 @@ class DirectTake implements Outcome {
     receiver.headSeq = seq;
     conversation.lastSeq = seq;
     conversation.lastAt = handoff.sentAt;
-    receiver.foldTaken(conversation, seq, fromSeq);
+    receiver.foldTaken(conversation, seq, fromSeq, this.ordinal);
     receiver.touch(conversation);
     receiver.undelivered.push({ seq, conversation, fromSeq });
     if (receiver.sessions.size === 0) return;

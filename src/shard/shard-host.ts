@@ -81,7 +81,11 @@ export class ShardHost implements Shards {
     this.users = new StateTable(
       (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.now()),
       (user) =>
-        user.sessions.size === 0 && user.nextSeq === user.headSeq + 1 && user.pendingMarks === 0 && !user.isDirty,
+        user.sessions.size === 0 &&
+        user.nextSeq === user.headSeq + 1 &&
+        user.pendingSends.length === 0 &&
+        user.pendingMarks === 0 &&
+        !user.isDirty,
       USERS_LOADED_MAX,
     );
     this.groups = new StateTable(

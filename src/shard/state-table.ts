@@ -1,14 +1,27 @@
-/** Folded states by name, loaded at need, bounded: what is not in use is dropped and can be loaded again. */
+/**
+ * Folded states by name, loaded at need. What is idle is dropped when more than `loadedMax` are loaded, the longest loaded first, and can be loaded
+ * again; what is in use stays, however much it is.
+ *
+ * States are dropped between turns of the event loop, never inside a call: whoever has got a state may use it to the end of the turn, and longer only
+ * while it is not idle. Two states of one name at a time would number the same seq twice.
+ */
+const LOOKS_PER_TURN = 256;
+
 export class StateTable<Name, State> {
   readonly #load: (name: Name) => State | undefined;
   readonly #isIdle: (state: State) => boolean;
   readonly #loadedMax: number;
   readonly #states = new Map<Name, State>();
+  #isEvicting = false;
 
   constructor(load: (name: Name) => State | undefined, isIdle: (state: State) => boolean, loadedMax: number) {
     this.#load = load;
     this.#isIdle = isIdle;
     this.#loadedMax = loadedMax;
+  }
+
+  get size(): number {
+    return this.#states.size;
   }
 
   /** Undefined when there is no such name in the log. */
@@ -17,8 +30,8 @@ export class StateTable<Name, State> {
     if (loaded !== undefined) return loaded;
     const state = this.#load(name);
     if (state === undefined) return undefined;
-    if (this.#states.size >= this.#loadedMax) this.#evict();
     this.#states.set(name, state);
+    if (this.#states.size > this.#loadedMax) this.#evictSoon();
     return state;
   }
 
@@ -31,11 +44,20 @@ export class StateTable<Name, State> {
     return this.#states.values();
   }
 
-  /** Looks at the oldest few: idle ones go, the others get another turn. */
+  #evictSoon(): void {
+    if (this.#isEvicting) return;
+    this.#isEvicting = true;
+    setImmediate(() => {
+      this.#isEvicting = false;
+      this.#evict();
+    });
+  }
+
+  /** A bounded look at the longest loaded; those in use get another turn behind the others. */
   #evict(): void {
-    let looks = 8;
+    let looks = 0;
     for (const [name, state] of this.#states) {
-      if (looks-- === 0) return;
+      if (this.#states.size <= this.#loadedMax || looks++ === LOOKS_PER_TURN) return;
       this.#states.delete(name);
       if (!this.#isIdle(state)) this.#states.set(name, state);
     }

@@ -116,13 +116,13 @@ export class UserState {
       conversation.groupEpoch = entry.epoch;
     } else {
       conversation.lastAt = entry.sentAt;
-      if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq);
+      if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq, entry.ordinal);
     }
     this.touch(conversation);
   }
 
-  foldTaken(conversation: ConversationState, seq: Seq, fromSeq: Seq): void {
-    conversation.incoming++;
+  foldTaken(conversation: ConversationState, seq: Seq, fromSeq: Seq, ordinal: number): void {
+    conversation.incoming = ordinal;
     conversation.takenThrough = fromSeq;
     conversation.takenSeq = seq;
   }
@@ -187,6 +187,7 @@ export class UserState {
         this.fold(entry.seq, entry.lane as Address, readTimelineEntry(entry));
         const conversation = this.conversation(entry.lane as Address);
         conversation.takenThroughPending = conversation.takenThrough;
+        conversation.incomingPending = conversation.incoming;
       }
       if (page.length < LOAD_PAGE) return;
     }

@@ -44,6 +44,7 @@ const INBOX_FRAMES_MAX = 256;
 const CATCH_UP_FRAMES = 256;
 const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
+const FAILED_RETRY_MS = 5000;
 
 type State = "new" | "authenticating" | "catching-up" | "live" | "closed";
 
@@ -81,6 +82,20 @@ export class SocketSession implements Session, SendReply {
 
   received(data: string | Buffer): void {
     if (this.#state === "closed") return;
+    try {
+      this.#take(data);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** What nobody foresaw, a damaged page among it, ends this connection: silence, or a hole, would be worse (G7). */
+  #failed(error: unknown): void {
+    this.#context.logger.error("a connection failed", { error, user: this.user, device: this.device });
+    this.close(CLOSE.tryLater, "something unforeseen went wrong; the server's log has it", FAILED_RETRY_MS);
+  }
+
+  #take(data: string | Buffer): void {
     if (typeof data !== "string")
       return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
     const decoded = decodeFrame(data, this.#context.limits);
@@ -217,7 +232,11 @@ export class SocketSession implements Session, SendReply {
     this.#isCatchUpScheduled = true;
     setImmediate(() => {
       this.#isCatchUpScheduled = false;
-      this.#readOn();
+      try {
+        this.#readOn();
+      } catch (error) {
+        this.#failed(error);
+      }
     });
   }
 

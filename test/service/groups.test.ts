@@ -4,6 +4,7 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { ServerFrame } from "../../src/protocol/frames.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
 
 const faults = new FaultyFiles();
 let node: TestNode;
@@ -331,4 +332,23 @@ describe("dissolving", () => {
     expect((await node.api.get(`/v1/groups/${gone.id}`, ann.token)).status).toBe(404);
     expect((await node.api.get(`/v1/groups/${id}`, ben.token)).status).toBe(403);
   });
+});
+
+test("who is being removed, or leaves, says nothing behind the note of it", async () => {
+  for (const goes of [() => remove(ann, "ben"), () => remove(ben, "ben")]) {
+    await put(ann, "ben");
+    const device = await node.connect(ben);
+    faults.hold();
+    const gone = goes();
+    await faults.held();
+    device.post(`#${id}`, "too late", "late-1");
+    await device.untaken();
+    faults.release();
+    expect((await gone).status).toBe(204);
+    await until("it is answered", () => device.frames.some((frame) => frame.t === "error"));
+    expect(device.all("error")).toMatchObject([{ ref: "late-1", code: "not_a_member" }]);
+    await device.close();
+  }
+  const { body } = await node.api.get(`/v1/entries?conversation=${encodeURIComponent(`#${id}`)}`, ann.token);
+  expect(body.frames.filter((frame: ServerFrame) => frame.t === "message")).toEqual([]);
 });
