@@ -34,7 +34,8 @@ export const LAYERS: readonly Layer[] = [
     // A socket is one implementation of the session that a shard declares.
     types: ["src/shard", "storage"],
   },
-  { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service"] },
+  // The server hands out the protocol document that belongs to it.
+  { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service", "docs/protocol.md"] },
   { place: "src/cluster", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
   { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
   { place: "src/client", imports: ["src/protocol"], builtins: false },

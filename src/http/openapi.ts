@@ -95,7 +95,9 @@ function problemDoc(status: number, codes: string[]) {
   const waits = codes.some((code) => ERROR_FACTS[code as ErrorCode].retryAfterMs !== undefined);
   return {
     description:
-      status === 415 ? "`bad_request`: another Content-Type than JSON in UTF-8." : codes.map((code) => `\`${code}\``).join(", "),
+      status === 415
+        ? "`bad_request`: another Content-Type than JSON in UTF-8."
+        : codes.map((code) => `\`${code}\``).join(", "),
     content: { "application/problem+json": { schema: problem } },
     ...(waits && { headers: { "Retry-After": { schema: { type: "integer" as const }, description: "Seconds." } } }),
   };

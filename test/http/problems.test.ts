@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { AppError, ERROR_FACTS } from "../../src/base/errors.ts";
 import { ERROR_CODES } from "../../src/protocol/codes.ts";
 import { startHttpServer, type HttpServer } from "./http-server.ts";
@@ -127,6 +128,13 @@ describe("content types", () => {
     expect(body.detail).toContain("expected application/json");
   });
 
+  test("who forgets the header with curl is told how to say it", async () => {
+    expect((await login("application/x-www-form-urlencoded")).body.detail).toEndWith(
+      "; curl: -H 'content-type: application/json'",
+    );
+    expect((await login("text/plain")).body.detail).not.toContain("curl");
+  });
+
   test.each(["application/json", "application/json;charset=utf-8", 'Application/JSON; charset="UTF-8"'])(
     "%s is read",
     async (contentType) => {
@@ -187,6 +195,23 @@ describe("the server about itself", () => {
   test("/ is a page that says what this is and where to go", async () => {
     const { status, body, headers } = await server.call("GET", "/");
     expect([status, headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
-    for (const word of ["Parley 1.2.3", "/openapi.json", "/v1/ws", "docs/protocol.md"]) expect(body).toContain(word);
+    for (const word of ["1.2.3", "/openapi.json", "/v1/ws", "/healthz"]) expect(body).toContain(word);
+    for (const [, path] of String(body).matchAll(/href="([^"]+)"/g)) {
+      expect([path, (await server.call("GET", path ?? "")).status]).toEqual([path, 200]);
+    }
+  });
+
+  test("the style of the page is the one that its policy allows", async () => {
+    const { body, headers } = await server.call("GET", "/");
+    const style = /<style>([^]*)<\/style>/.exec(String(body))?.[1] ?? "";
+    const hash = new Bun.CryptoHasher("sha256").update(style).digest("base64");
+    expect(headers.get("content-security-policy")).toContain(`default-src 'none'`);
+    expect(headers.get("content-security-policy")).toContain(`style-src 'sha256-${hash}'`);
+  });
+
+  test("/protocol.md is the protocol document, as text that browsers show", async () => {
+    const { status, body, headers } = await server.call("GET", "/protocol.md");
+    expect([status, headers.get("content-type")]).toEqual([200, "text/plain; charset=utf-8"]);
+    expect(body).toBe(await Bun.file(join(import.meta.dir, "../../docs/protocol.md")).text());
   });
 });
