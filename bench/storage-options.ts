@@ -6,11 +6,39 @@ const MIB = 1 << 20;
 
 export type StorageParameters = {
   rounds: number;
-  append: { batchBytes: number[]; rounds: number; roundMs: number; roundBytesMax: number; walFileBytes: number; users: number };
-  flush: { rounds: number; messagesPerRound: number; users: number; shards: number; peers: number; walFileBytes: number };
+  append: {
+    batchBytes: number[];
+    rounds: number;
+    roundMs: number;
+    roundBytesMax: number;
+    walFileBytes: number;
+    users: number;
+  };
+  flush: {
+    rounds: number;
+    messagesPerRound: number;
+    users: number;
+    shards: number;
+    peers: number;
+    walFileBytes: number;
+  };
   rows: { rows: number; blocks: number; blockBytes: number };
-  pages: { segments: number[]; lanes: number; entriesOfResumeUser: number; entriesOfOthers: number; samples: number; resumePage: number };
-  recovery: { bytes: number; unflushedBytes: number; walFileBytes: number; users: number; shards: number; peers: number };
+  pages: {
+    segments: number[];
+    lanes: number;
+    entriesOfResumeUser: number;
+    entriesOfOthers: number;
+    samples: number;
+    resumePage: number;
+  };
+  recovery: {
+    bytes: number;
+    unflushedBytes: number;
+    walFileBytes: number;
+    users: number;
+    shards: number;
+    peers: number;
+  };
   corpus: { daysMax: number; runs: { shards: number; flushes: number }[] };
   codecs: { blockBytes: number[]; bytesMax: number; rounds: number };
 };
@@ -30,14 +58,28 @@ export const FULL_STORAGE: StorageParameters = {
     batchBytes: [0, 8 << 10, 64 << 10, 512 << 10],
     rounds: 5,
     roundMs: 500,
-    roundBytesMax: 128 * MIB,
+    roundBytesMax: 48 * MIB,
     walFileBytes: 32 * MIB,
     users: 2000,
   },
   flush: { rounds: 4, messagesPerRound: 40_000, users: 2000, shards: 64, peers: 15, walFileBytes: 32 * MIB },
   rows: { rows: 100_000, blocks: 2000, blockBytes: 12_000 },
-  pages: { segments: [10, 500], lanes: 300, entriesOfResumeUser: 40, entriesOfOthers: 40, samples: 300, resumePage: 64 },
-  recovery: { bytes: 1024 * MIB, unflushedBytes: 64 * MIB, walFileBytes: 32 * MIB, users: 20_000, shards: 1000, peers: 15 },
+  pages: {
+    segments: [10, 500],
+    lanes: 300,
+    entriesOfResumeUser: 40,
+    entriesOfOthers: 40,
+    samples: 300,
+    resumePage: 64,
+  },
+  recovery: {
+    bytes: 1024 * MIB,
+    unflushedBytes: 64 * MIB,
+    walFileBytes: 32 * MIB,
+    users: 20_000,
+    shards: 1000,
+    peers: 15,
+  },
   corpus: {
     daysMax: 1000,
     runs: [
@@ -54,7 +96,14 @@ export const FULL_STORAGE: StorageParameters = {
 
 export const SMALL_STORAGE: StorageParameters = {
   rounds: 1,
-  append: { batchBytes: [0, 64 << 10], rounds: 1, roundMs: 40, roundBytesMax: 8 * MIB, walFileBytes: 2 * MIB, users: 100 },
+  append: {
+    batchBytes: [0, 64 << 10],
+    rounds: 1,
+    roundMs: 40,
+    roundBytesMax: 8 * MIB,
+    walFileBytes: 2 * MIB,
+    users: 100,
+  },
   flush: { rounds: 1, messagesPerRound: 1000, users: 60, shards: 3, peers: 10, walFileBytes: 2 * MIB },
   rows: { rows: 2000, blocks: 50, blockBytes: 12_000 },
   pages: { segments: [6], lanes: 100, entriesOfResumeUser: 20, entriesOfOthers: 20, samples: 10, resumePage: 64 },

@@ -51,7 +51,11 @@ function charts(result: StorageResult): string {
   );
   const stored = result.corpus.map((run) => ({ label: describeCorpus(run), value: run.ratioToRaw, isOurs: true }));
   const packed = result.codecs.flatMap(({ blockBytes, codecs }) =>
-    codecs.map(({ codec, ratio }) => ({ label: `${blockBytes >> 10} KiB, ${codec}`, value: ratio, isOurs: codec !== "lz4" })),
+    codecs.map(({ codec, ratio }) => ({
+      label: `${blockBytes >> 10} KiB, ${codec}`,
+      value: ratio,
+      isOurs: codec !== "lz4",
+    })),
   );
   return [
     ...appended,
@@ -77,11 +81,15 @@ function chart(title: string, bars: Bar[], aim?: number): string {
   });
   const height = bars.length * ROW;
   const x = aim === undefined ? 0 : LABEL + aim * scale;
-  const line = aim === undefined ? "" : `<line x1="${x}" x2="${x}" y1="0" y2="${height}" stroke="${COLORS.aim}" stroke-dasharray="4 3"/>`;
+  const line =
+    aim === undefined
+      ? ""
+      : `<line x1="${x}" x2="${x}" y1="0" y2="${height}" stroke="${COLORS.aim}" stroke-dasharray="4 3"/>`;
   return `<h2>${escapeHtml(title)}</h2><svg viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">${rows.join("")}${line}</svg>`;
 }
 
 function htmlTable({ title, columns, rows }: Table): string {
-  const cells = (row: string[], tag: string): string => `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
+  const cells = (row: string[], tag: string): string =>
+    `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
   return `<h2>${escapeHtml(title)}</h2><div class="wide"><table>${cells(columns, "th")}${rows.map((row) => cells(row, "td")).join("")}</table></div>`;
 }

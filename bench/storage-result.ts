@@ -61,15 +61,31 @@ export function aimsOf({ append, pages, recovery, corpus }: StorageFigures): Aim
     aims.push({ what, atMost, measured, unit, isMet: measured <= atMost });
   };
   const batch = append.find(({ batchBytes }) => batchBytes === AIM_BATCH_BYTES);
-  if (batch !== undefined) note("append at 64 KB, time over write + fdatasync", 1.3, appendRatio(batch, "fdatasync"), "times");
+  if (batch !== undefined)
+    note("append at 64 KB, time over write + fdatasync", 1.3, appendRatio(batch, "fdatasync"), "times");
   const most = pages.at(-1);
   if (most !== undefined) {
     const { segments, spread } = most;
-    note(`cold page, ${segments} segments, spread conversation, p50`, 1, medianOf(spread[STORE], (run) => run.coldMs.p50), "ms");
-    note(`segments opened by that page`, 2, medianOf(spread[STORE], (run) => run.opened?.segments), "files");
+    note(
+      `cold page, ${segments} segments, spread conversation, p50`,
+      1,
+      medianOf(spread[STORE], (run) => run.coldMs.p50),
+      "ms",
+    );
+    note(
+      `segments opened by that page`,
+      2,
+      medianOf(spread[STORE], (run) => run.opened?.segments),
+      "files",
+    );
   }
   const logMb = Math.round((recovery.nothingFlushed[0]?.logBytes ?? 0) / 2 ** 20);
-  note(`recovery of ${logMb} MiB of log, nothing flushed`, 10, medianOf(recovery.nothingFlushed, (run) => run.seconds), "s");
+  note(
+    `recovery of ${logMb} MiB of log, nothing flushed`,
+    10,
+    medianOf(recovery.nothingFlushed, (run) => run.seconds),
+    "s",
+  );
   for (const run of corpus) note(`${describeCorpus(run)}, over its raw bytes`, 0.9, run.ratioToRaw, "times");
   return aims;
 }

@@ -1,5 +1,12 @@
 /** The storage suite's result as text. */
-import { appendRatio, describeCorpus, flushRounds, medianOf, type PerDriver, type StorageResult } from "./storage-result.ts";
+import {
+  appendRatio,
+  describeCorpus,
+  flushRounds,
+  medianOf,
+  type PerDriver,
+  type StorageResult,
+} from "./storage-result.ts";
 import type { AppendBatch, AppendSide } from "./storage/append.ts";
 import type { PageFigures } from "./storage/pages-read.ts";
 import type { RecoverFigures } from "./storage/recovery-open.ts";
@@ -23,7 +30,8 @@ export const figure = (value: number): string =>
 
 const kib = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`;
 const mib = (bytes: number): string => `${figure(bytes / 2 ** 20)} MiB`;
-export const describeBatch = ({ batchBytes }: AppendBatch): string => (batchBytes === 0 ? "one message" : kib(batchBytes));
+export const describeBatch = ({ batchBytes }: AppendBatch): string =>
+  batchBytes === 0 ? "one message" : kib(batchBytes);
 
 export function tablesOf(result: StorageResult): Table[] {
   return [
@@ -56,19 +64,37 @@ function formatTable({ title, columns, rows: cells }: Table): string {
 }
 
 function aims({ aims: all }: StorageResult): Table {
-  const rows = all.map(({ what, atMost, measured, unit, isMet }) => [what, `${figure(measured)} ${unit}`, `${atMost}`, isMet ? "yes" : "no"]);
+  const rows = all.map(({ what, atMost, measured, unit, isMet }) => [
+    what,
+    `${figure(measured)} ${unit}`,
+    `${atMost}`,
+    isMet ? "yes" : "no",
+  ]);
   return { title: "Aims", columns: ["", "measured", "at most", "met"], rows };
 }
 
 function append(batch: AppendBatch): Table {
   const rows = (Object.keys(SIDE_NAMES) as AppendSide[]).map((side) => {
-    const of = (key: "recordsPerSecond" | "mbPerSecond" | "framesPerSecond" | "cpuMicrosPerRecord" | "writeAmplification") =>
-      figure(medianOf(batch.rounds, (round) => round[side][key]));
+    const of = (
+      key: "recordsPerSecond" | "mbPerSecond" | "framesPerSecond" | "cpuMicrosPerRecord" | "writeAmplification",
+    ) => figure(medianOf(batch.rounds, (round) => round[side][key]));
     const ratio = side === "parley" ? "" : figure(appendRatio(batch, side));
-    return [SIDE_NAMES[side], of("recordsPerSecond"), of("mbPerSecond"), of("framesPerSecond"), of("cpuMicrosPerRecord"), of("writeAmplification"), ratio];
+    return [
+      SIDE_NAMES[side],
+      of("recordsPerSecond"),
+      of("mbPerSecond"),
+      of("framesPerSecond"),
+      of("cpuMicrosPerRecord"),
+      of("writeAmplification"),
+      ratio,
+    ];
   });
   const title = `Append, frames of ${describeBatch(batch)} (${batch.frameBytes} bytes, ${batch.messages * 2} records)`;
-  return { title, columns: ["", "records/s", "MB/s", "frames/s", "CPU µs/record", "written/byte", "parley's time over it"], rows };
+  return {
+    title,
+    columns: ["", "records/s", "MB/s", "frames/s", "CPU µs/record", "written/byte", "parley's time over it"],
+    rows,
+  };
 }
 
 const DRIVERS: readonly Driver[] = ["better-sqlite3", "bun:sqlite"];
@@ -80,9 +106,29 @@ function flush({ flush: runs }: StorageResult): Table {
     const gap = `${figure(Math.max(...rounds.map((round) => round.longestGapMs)))} (${figure(Math.max(...rounds.map((round) => round.idleGapMs)))} idle)`;
     const bytes = figure(medianOf(runs[driver], (run) => run.bytesPerMessage));
     const text = figure(medianOf(runs[driver], (run) => (run.textBytes / run.entries) * 2));
-    return [driver, of("entriesPerSecond"), of("mbPerSecond"), of("cpuMicrosPerEntry"), gap, of("logAmplification"), of("flushAmplification"), bytes, text];
+    return [
+      driver,
+      of("entriesPerSecond"),
+      of("mbPerSecond"),
+      of("cpuMicrosPerEntry"),
+      gap,
+      of("logAmplification"),
+      of("flushAmplification"),
+      bytes,
+      text,
+    ];
   });
-  const columns = ["", "entries/s", "MB/s", "CPU µs/entry", "longest gap, ms", "log written/byte", "flush written/byte", "stored bytes/message", "of text"];
+  const columns = [
+    "",
+    "entries/s",
+    "MB/s",
+    "CPU µs/entry",
+    "longest gap, ms",
+    "log written/byte",
+    "flush written/byte",
+    "stored bytes/message",
+    "of text",
+  ];
   return { title: "Flush (a message is two entries)", columns, rows };
 }
 
@@ -92,7 +138,16 @@ function pages({ pages: all }: StorageResult): Table {
       DRIVERS.map((driver) => [`${segments} segments, ${where}, ${driver}`, ...pageCells(runs, driver)]),
     ),
   );
-  const columns = ["", "first in a process, ms", "cold p50", "cold p99", "warm p50", "warm p99", "segments opened", "other files"];
+  const columns = [
+    "",
+    "first in a process, ms",
+    "cold p50",
+    "cold p99",
+    "warm p50",
+    "warm p99",
+    "segments opened",
+    "other files",
+  ];
   return { title: "History page of 30; the system's page cache is warm", columns, rows };
 }
 
@@ -141,7 +196,11 @@ function recovery({ recovery: { nothingFlushed, mostFlushed } }: StorageResult):
     ];
   };
   const columns = ["", "seconds", "MB/s", "log", "records applied", "CPU s", "peak RSS"];
-  return { title: "Recovery; the log is in the page cache", columns, rows: [row("nothing was flushed", nothingFlushed), row("all but the last part was", mostFlushed)] };
+  return {
+    title: "Recovery; the log is in the page cache",
+    columns,
+    rows: [row("nothing was flushed", nothingFlushed), row("all but the last part was", mostFlushed)],
+  };
 }
 
 function corpus({ corpus: all }: StorageResult): Table {
@@ -156,8 +215,22 @@ function corpus({ corpus: all }: StorageResult): Table {
     figure(run.bytesPerMessage),
     mib(run.log.bytes),
   ]);
-  const columns = ["", "raw logs", "texts alone", "stored", "files", "stored/raw", "stored/texts", "bytes/message", "log left"];
-  return { title: "Corpus on disk: segments, state and indexes, every direct message in both timelines", columns, rows };
+  const columns = [
+    "",
+    "raw logs",
+    "texts alone",
+    "stored",
+    "files",
+    "stored/raw",
+    "stored/texts",
+    "bytes/message",
+    "log left",
+  ];
+  return {
+    title: "Corpus on disk: segments, state and indexes, every direct message in both timelines",
+    columns,
+    rows,
+  };
 }
 
 function codecs({ codecs: all }: StorageResult): Table {
@@ -175,7 +248,13 @@ function codecs({ codecs: all }: StorageResult): Table {
 function rows({ rows: runs }: StorageResult): Table {
   const cells = DRIVERS.map((driver) => [
     driver,
-    ...(["insertRow", "getRow", "insertBlock", "getBlock"] as const).map((key) => figure(medianOf(runs[driver], (run) => run[key]))),
+    ...(["insertRow", "getRow", "insertBlock", "getBlock"] as const).map((key) =>
+      figure(medianOf(runs[driver], (run) => run[key])),
+    ),
   ]);
-  return { title: "SQLite drivers by themselves, µs", columns: ["", "insert row", "get row", "insert block", "get block"], rows: cells };
+  return {
+    title: "SQLite drivers by themselves, µs",
+    columns: ["", "insert row", "get row", "insert block", "get block"],
+    rows: cells,
+  };
 }

@@ -74,7 +74,10 @@ async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>
   return all;
 }
 
-function flushes({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<PerDriver<FlushFigures>> {
+function flushes(
+  { parameters: p, corpus, linesMax }: StorageOptions,
+  runner: PartRunner,
+): Promise<PerDriver<FlushFigures>> {
   const parameters = { corpus, linesMax, ...p.flush };
   return eachDriver(p.rounds, (driver) => runner.run("flush", `flush, ${driver}`, parameters, driver));
 }
@@ -97,14 +100,19 @@ async function pages({ parameters: p, corpus, linesMax }: StorageOptions, runner
   return results;
 }
 
-async function recovery({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<RecoveryResult> {
+async function recovery(
+  { parameters: p, corpus, linesMax }: StorageOptions,
+  runner: PartRunner,
+): Promise<RecoveryResult> {
   const { walFileBytes } = p.recovery;
   return runner.within("recovery", async (directory) => {
     const parameters = { corpus, linesMax, ...p.recovery };
     const { flushed } = await runner.runIn(directory, "writeLog", "a log to recover, MiB", parameters);
     const result: RecoveryResult = { nothingFlushed: [], mostFlushed: [] };
     for (let round = 0; round < p.rounds; round++) {
-      result.nothingFlushed.push(await runner.runIn(directory, "recoverOnce", "recovery", { walFileBytes, flushed: [] }));
+      result.nothingFlushed.push(
+        await runner.runIn(directory, "recoverOnce", "recovery", { walFileBytes, flushed: [] }),
+      );
       result.mostFlushed.push(
         await runner.runIn(directory, "recoverOnce", "recovery, most is in segments", { walFileBytes, flushed }),
       );

@@ -93,7 +93,9 @@ class AppendBench {
     await probe.#takeDown(KEPT_FRAMES);
     const messages = Math.max(1, Math.round(batchBytes / probe.frameBytes));
     const bench = new AppendBench(parameters, directory, lines, messages);
-    await bench.#takeDown(Math.max(2, Math.min(KEPT_FRAMES, Math.floor(KEPT_FRAME_BYTES_MAX / Math.max(1, batchBytes)))));
+    await bench.#takeDown(
+      Math.max(2, Math.min(KEPT_FRAMES, Math.floor(KEPT_FRAME_BYTES_MAX / Math.max(1, batchBytes)))),
+    );
     return bench;
   }
 
@@ -153,7 +155,14 @@ class AppendBench {
   async #appending<T>(files: FileSystem, use: (batches: Batches, directory: string) => Promise<T>): Promise<T> {
     const directory = join(this.#directory, "log");
     const { walFileBytes, users } = this.#parameters;
-    const options = { directory, files, walFileBytes, walBytesMax: UNBOUNDED, memtableBytesMax: UNBOUNDED, markAfterMs: 0 };
+    const options = {
+      directory,
+      files,
+      walFileBytes,
+      walBytesMax: UNBOUNDED,
+      memtableBytesMax: UNBOUNDED,
+      markAfterMs: 0,
+    };
     const batches = new Batches();
     // The files under a shard's memtable are out of the picture: nothing is flushed.
     const store = await openLog({ ...options, segments: forgetfulSegments() }, { beforeWrite: batches.nextSoon });
@@ -172,9 +181,15 @@ class AppendBench {
     const { isPrepared, sync } = BARE_SIDES[side];
     const { walFileBytes, roundMs } = this.#parameters;
     const flags = constants.O_WRONLY | constants.O_CREAT | (sync === "O_DSYNC" ? constants.O_DSYNC : 0);
-    if (isPrepared) await new Promise<void>((resolve, reject) => {
-      realFileSystem.fillZeros(path, walFileBytes, () => false, (error) => (error ? reject(error) : resolve()));
-    });
+    if (isPrepared)
+      await new Promise<void>((resolve, reject) => {
+        realFileSystem.fillZeros(
+          path,
+          walFileBytes,
+          () => false,
+          (error) => (error ? reject(error) : resolve()),
+        );
+      });
     const file = openSync(path, flags, 0o600);
     try {
       const run = (ms: number): Tally => this.#writeBare(file, sync === "fdatasync", performance.now() + ms);
@@ -283,6 +298,7 @@ async function figuresOf(run: () => Promise<Tally>): Promise<AppendFigures> {
     mbPerSecond: round4(bytes / seconds / 1e6),
     framesPerSecond: Math.round(frames / seconds),
     cpuMicrosPerRecord: round4((cpuMicros() - cpuBefore) / records),
-    writeAmplification: written === undefined || writtenBefore === undefined ? undefined : round4((written - writtenBefore) / bytes),
+    writeAmplification:
+      written === undefined || writtenBefore === undefined ? undefined : round4((written - writtenBefore) / bytes),
   };
 }

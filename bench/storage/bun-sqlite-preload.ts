@@ -7,6 +7,9 @@ const ours = JSON.stringify(join(import.meta.dir, "bun-sqlite.ts"));
 plugin({
   name: "bun:sqlite under the store",
   setup(build) {
-    build.onLoad({ filter: /[\\/]storage[\\/]sqlite\.ts$/ }, () => ({ contents: `export * from ${ours};`, loader: "ts" }));
+    build.onLoad({ filter: /[\\/]storage[\\/]sqlite\.ts$/ }, () => ({
+      contents: `export * from ${ours};`,
+      loader: "ts",
+    }));
   },
 });

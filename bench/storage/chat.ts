@@ -25,6 +25,7 @@ export class Chat {
   readonly #options: ChatOptions;
   readonly #random: () => number;
   readonly #people: Person[];
+  readonly #lineBytes: number[];
   #now = BEGAN_AT;
   #line = 0;
   #textBytes = 0;
@@ -32,6 +33,7 @@ export class Chat {
   constructor(store: LogStore, options: ChatOptions) {
     this.#options = options;
     this.#random = seededRandom(options.seed);
+    this.#lineBytes = options.lines.map((line) => Buffer.byteLength(line));
     this.#people = Array.from({ length: options.users }, (_, at) => {
       const address = userAddress(`user${at}` as UserId);
       const log = store.shard((shardOf(address) % options.shards) as never);
@@ -49,8 +51,9 @@ export class Chat {
     const { lines, users, peers } = this.#options;
     const from = Math.floor(this.#random() * users);
     const to = (from + 1 + Math.floor(this.#random() * peers)) % users;
-    const text = lines[this.#line++ % lines.length]!;
-    this.#textBytes += Buffer.byteLength(text);
+    const line = this.#line++ % lines.length;
+    const text = lines[line]!;
+    this.#textBytes += this.#lineBytes[line]!;
     this.#now += Math.floor(this.#random() * 300);
     this.#append(this.#people[from]!, this.#people[to]!, text, outcome);
   }
@@ -64,7 +67,7 @@ export class Chat {
     sender.log.end(undefined);
     const outToo = receiver.log.begin();
     receiver.log.beginEntry(receiver.handle, sender.address, "", ++receiver.seq as Seq, payloadBytesMax(text));
-    writeTaken(outToo, this.#now, fromSeq, sender.handle.streamNo, text);
+    writeTaken(outToo, this.#now, fromSeq, sender.handle.streamNo, receiver.seq, text);
     receiver.log.endEntry();
     receiver.log.end(outcome);
   }

@@ -21,7 +21,7 @@ export type CodecsParameters = {
 export type CodecFigures = { codec: string; ratio: number; packMbPerSecond: number; unpackMbPerSecond: number };
 export type CodecBlocks = { blockBytes: number; blocks: number; codecs: CodecFigures[] };
 
-type Codec = { name: string; pack(raw: Buffer): Uint8Array; unpack(packed: Uint8Array): Uint8Array };
+type Codec = { name: string; pack(raw: Buffer): Buffer; unpack(packed: Buffer): Buffer };
 
 const ENTRIES_A_RUN = 24;
 const BEGAN_AT = 1_763_740_800_000;
@@ -29,11 +29,11 @@ const BEGAN_AT = 1_763_740_800_000;
 const zstd = (level: number): Codec => ({
   name: `zstd ${level}`,
   pack: (raw) => Bun.zstdCompressSync(raw, { level }),
-  unpack: (packed) => Bun.zstdDecompressSync(packed as Uint8Array<ArrayBuffer>),
+  unpack: (packed) => Bun.zstdDecompressSync(packed),
 });
 
 const CODECS: readonly Codec[] = [
-  { name: "lz4", pack: (raw) => compressSync(raw), unpack: (packed) => uncompressSync(packed as Buffer) },
+  { name: "lz4", pack: (raw) => compressSync(raw), unpack: (packed) => uncompressSync(packed) },
   zstd(1),
   zstd(3),
   zstd(9),
@@ -60,11 +60,16 @@ function measure(codec: Codec, blocks: Buffer[], rounds: number): CodecFigures {
   let packed = blocks.map((block) => codec.pack(block));
   const packedBytes = packed.reduce((sum, block) => sum + block.length, 0);
   const packMs = best(rounds, () => void (packed = blocks.map((block) => codec.pack(block))));
-  let unpacked: Uint8Array[] = [];
+  let unpacked: Buffer[] = [];
   const unpackMs = best(rounds, () => void (unpacked = packed.map((block) => codec.unpack(block))));
   if (unpacked.some((block, at) => !blocks[at]!.equals(block))) throw new Error(`${codec.name} lost something`);
   const speed = (ms: number): number => Math.round(bytes / ms / 1000);
-  return { codec: codec.name, ratio: round4(packedBytes / bytes), packMbPerSecond: speed(packMs), unpackMbPerSecond: speed(unpackMs) };
+  return {
+    codec: codec.name,
+    ratio: round4(packedBytes / bytes),
+    packMbPerSecond: speed(packMs),
+    unpackMbPerSecond: speed(unpackMs),
+  };
 }
 
 /** The fastest of some: what others do on the machine only ever adds. */
@@ -99,7 +104,14 @@ function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer
 
 function item(text: string, stream: number, at: number, random: () => number): Item {
   const out = new ByteWriter(Buffer.alloc(payloadBytesMax(text)));
-  writeTaken(out, BEGAN_AT + stream * 7919 + at * 60_000 + Math.floor(random() * 60_000), (at + 1) as Seq, stream, text);
+  writeTaken(
+    out,
+    BEGAN_AT + stream * 7919 + at * 60_000 + Math.floor(random() * 60_000),
+    (at + 1) as Seq,
+    stream,
+    at + 1,
+    text,
+  );
   const lane = `@person${Math.floor(random() * 3)}`;
   return {
     ...{ alone: false, keyRun: false, seq: (at + 1) as Seq, offset: (stream * 100 + at * 3) as Offset, lane, key: "" },

@@ -80,7 +80,11 @@ export class CorpusShards implements Shards {
       () => false,
       UNBOUNDED,
     );
-    this.groups = new StateTable((group: GroupAddress) => GroupState.load(group, this.log(group)), () => false, UNBOUNDED);
+    this.groups = new StateTable(
+      (group: GroupAddress) => GroupState.load(group, this.log(group)),
+      () => false,
+      UNBOUNDED,
+    );
   }
 
   get store(): LogStore {

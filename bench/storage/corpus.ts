@@ -69,7 +69,8 @@ const REPLY: SendReply = {
 };
 
 export async function corpus(parameters: CorpusParameters, context: PartContext): Promise<CorpusFigures> {
-  const { days, rawBytes } = parameters.corpus === undefined ? madeUpDays(parameters.daysMax) : readDays(parameters.corpus, parameters.daysMax);
+  const { days, rawBytes } =
+    parameters.corpus === undefined ? madeUpDays(parameters.daysMax) : readDays(parameters.corpus, parameters.daysMax);
   const plan = planImport(days);
   context.progress(0, plan.lines.length);
   const { directory } = context;
@@ -83,7 +84,13 @@ export async function corpus(parameters: CorpusParameters, context: PartContext)
   const textBytes = plan.lines.reduce((sum, line) => sum + Buffer.byteLength(line.text), 0);
   return {
     texts: parameters.corpus === undefined ? "made-up" : "corpus",
-    ...{ shards: parameters.shards, flushes: parameters.flushes, users: plan.users.length, direct: plan.direct, group: plan.group },
+    ...{
+      shards: parameters.shards,
+      flushes: parameters.flushes,
+      users: plan.users.length,
+      direct: plan.direct,
+      group: plan.group,
+    },
     rawBytes,
     textBytes,
     stored,
@@ -127,7 +134,8 @@ class Play {
     const { marks, store, users } = this.#shards;
     for (const user of users.loaded()) {
       if (user.headSeq > user.receivedPending) marks.received(user, user.headSeq);
-      for (const { address } of user.conversations.values()) if (isGroup(address)) this.#receiveGroup(address, user.user);
+      for (const { address } of user.conversations.values())
+        if (isGroup(address)) this.#receiveGroup(address, user.user);
     }
     marks.hurry();
     await store.flushAll(() => false);
@@ -136,7 +144,8 @@ class Play {
   #receiveGroup(address: GroupAddress, user: UserId): void {
     const group = this.#shards.groups.get(address)!;
     const state = this.#shards.users.get(user)!;
-    if (group.headSeq > state.conversation(address).gotPending) this.#shards.marks.receivedGroup(state, group, group.headSeq);
+    if (group.headSeq > state.conversation(address).gotPending)
+      this.#shards.marks.receivedGroup(state, group, group.headSeq);
   }
 
   #say(line: PlannedLine): void {
@@ -206,7 +215,7 @@ async function readBack(shards: CorpusShards, plan: Plan): Promise<void> {
 }
 
 function* entriesOf(log: ShardLog, stream: string) {
-  for (let after = 0 as Seq; ; ) {
+  for (let after = 0 as Seq; ;) {
     const page = log.readForward(stream, after, PAGE);
     yield* page;
     if (page.length < PAGE) return;
@@ -219,14 +228,18 @@ type Days = { days: IrcDay[]; rawBytes: number };
 function readDays(directory: string, daysMax: number): Days {
   const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".log"));
   if (names.length === 0) throw new Error(`corpus: no *.log files under ${directory}; give another --corpus DIR`);
-  const contents = names.toSorted().slice(0, daysMax).map((name) => ({ name, text: readFileSync(join(directory, name), "utf8") }));
+  const contents = names
+    .toSorted()
+    .slice(0, daysMax)
+    .map((name) => ({ name, text: readFileSync(join(directory, name), "utf8") }));
   return {
     days: contents.map(({ name, text }) => parseDay(dateOfFile(name), text)),
     rawBytes: contents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
   };
 }
 
-const WORDS = "does it work now that the update is in or should i try the other kernel first and look at the log again".split(" ");
+const WORDS =
+  "does it work now that the update is in or should i try the other kernel first and look at the log again".split(" ");
 
 function madeUpDays(daysMax: number): Days {
   const random = seededRandom(19);

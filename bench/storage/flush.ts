@@ -55,7 +55,13 @@ export async function flush(parameters: FlushParameters, { directory, progress }
   const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
   const { walFileBytes, messagesPerRound } = parameters;
   const segments = openSegments({ dir: directory });
-  const store = await openLog({ directory, segments, walFileBytes, walBytesMax: UNBOUNDED, memtableBytesMax: UNBOUNDED });
+  const store = await openLog({
+    directory,
+    segments,
+    walFileBytes,
+    walBytesMax: UNBOUNDED,
+    memtableBytesMax: UNBOUNDED,
+  });
   const chat = new Chat(store, { ...parameters, lines, seed: 11 });
   const gaps = new GapMeter();
   const rounds: FlushRound[] = [];

@@ -42,7 +42,11 @@ export class PageJobs {
       this.#entry(out, user === OTHER_USERS ? PAGE_USER : `@user${user}`, `@peer${this.#below(LIVELY_LANES)}`);
     }
     for (let i = 0; i < entriesOfResumeUser; i++) this.#entry(out, RESUME_USER, `@lane${this.#below(lanes)}`);
-    const streams = [...this.#heads].map(([name, headSeq], at) => ({ name, streamNo: at + 1, headSeq: headSeq as Seq }));
+    const streams = [...this.#heads].map(([name, headSeq], at) => ({
+      name,
+      streamNo: at + 1,
+      headSeq: headSeq as Seq,
+    }));
     const image = new Uint8Array(out.bytes.subarray(0, out.pos));
     const throughOffset = this.#offset as Offset;
     return { shard: this.shard, term: 1 as Term, throughOffset, image, checkpoint: new Uint8Array(0), streams };
@@ -59,7 +63,7 @@ export class PageJobs {
     const text = lines[this.#line++ % lines.length]!;
     const at = beginRecord(out, this.shard, 1 as Term, ++this.#offset as Offset);
     const payloadAt = beginEntry(out, stream, lane, "", seq, payloadBytesMax(text));
-    writeTaken(out, BEGAN_AT + this.#offset * 137, seq, 1, text);
+    writeTaken(out, BEGAN_AT + this.#offset * 137, seq, 1, seq, text);
     endEntry(out, payloadAt);
     endRecord(out, at);
   }

@@ -1,11 +1,13 @@
 /** A process that runs one part: `bun part-process.ts NAME JSON DIRECTORY`, lines of JSON on stdout. */
+import { writeSync } from "node:fs";
 import type { PartLine } from "./part.ts";
 import { partNamed } from "./parts.ts";
 
 const PROGRESS_MS = 100;
 
 const [name = "", parameters = "null", directory = ""] = process.argv.slice(2);
-const say = (line: PartLine): boolean => process.stdout.write(`${JSON.stringify(line)}\n`);
+/** At once: a stream would keep it until a part leaves the event loop a pause. */
+const say = (line: PartLine): number => writeSync(1, `${JSON.stringify(line)}\n`);
 let saidAt = Number.NEGATIVE_INFINITY;
 const figures = await partNamed(name)(JSON.parse(parameters), {
   directory,

@@ -25,7 +25,10 @@ export type RecoverFigures = {
   residentBytesBefore: number | undefined;
 };
 
-export async function recoverOnce(parameters: RecoverParameters, { directory, progress }: PartContext): Promise<RecoverFigures> {
+export async function recoverOnce(
+  parameters: RecoverParameters,
+  { directory, progress }: PartContext,
+): Promise<RecoverFigures> {
   progress(0, 1);
   const { walFileBytes, flushed } = parameters;
   const segments = flushed.length > 0 ? forgetfulSegments(new Map(flushed)) : openSegments({ dir: directory });

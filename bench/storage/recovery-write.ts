@@ -39,7 +39,14 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
   };
   const { directory } = context;
   const memtableBytesMax = 32 * MIB;
-  const store = await openLog({ directory, files: counting, segments: forgetfulSegments(), walFileBytes, memtableBytesMax, markAfterMs: 0 });
+  const store = await openLog({
+    directory,
+    files: counting,
+    segments: forgetfulSegments(),
+    walFileBytes,
+    memtableBytesMax,
+    markAfterMs: 0,
+  });
   const chat = new Chat(store, { ...parameters, lines, seed: 13 });
   let messages = 0;
   let flushed: WrittenLog["flushed"] | undefined;

@@ -23,9 +23,13 @@ export async function rows(parameters: RowsParameters, { directory, progress }: 
   const random = seededRandom(3);
   const data = Buffer.from(Array.from({ length: parameters.blockBytes }, () => Math.floor(random() * 256)));
   const figures = {
-    insertRow: micros(parameters.rows, db, (at) => db.sql("INSERT INTO small VALUES (?, ?, ?, ?)").run(at % 100, at, at & 7, at * 3)),
+    insertRow: micros(parameters.rows, db, (at) =>
+      db.sql("INSERT INTO small VALUES (?, ?, ?, ?)").run(at % 100, at, at & 7, at * 3),
+    ),
     getRow: micros(parameters.rows, db, (at) => {
-      const row = db.sql("SELECT segment, block FROM small WHERE stream = ? AND seq = ?").get<{ block: number }>(at % 100, at);
+      const row = db
+        .sql("SELECT segment, block FROM small WHERE stream = ? AND seq = ?")
+        .get<{ block: number }>(at % 100, at);
       if (row?.block !== at * 3) throw new Error(`row ${at} is not there`);
     }),
     insertBlock: micros(parameters.blocks, db, (at) => db.sql("INSERT INTO block VALUES (?, ?, ?)").run(at, at, data)),

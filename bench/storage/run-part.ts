@@ -64,7 +64,8 @@ export class PartRunner {
       const errors = new Response(child.stderr).text();
       const figures = await this.#figuresOf(child.stdout, label);
       const status = await child.exited;
-      if (status !== 0 || figures === undefined) throw new Error(`${label}: exit ${status}: ${(await errors).slice(-2000).trim()}`);
+      if (status !== 0 || figures === undefined)
+        throw new Error(`${label}: exit ${status}: ${(await errors).slice(-2000).trim()}`);
       return figures as FiguresOf<Name>;
     } finally {
       clearTimeout(killer);

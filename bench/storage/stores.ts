@@ -4,7 +4,7 @@ import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storag
 import { openSegmentStore, type SegmentStoreOptions } from "../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../storage/segment/types.ts";
 import type { Offset, ShardId, Term } from "../../storage/types.ts";
-import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
+import { fileSystemOf, type FileSystem, type SystemCalls } from "../../storage/vfs/file-system.ts";
 import { workerWithDriver } from "./driver.ts";
 
 export const MIB = 1 << 20;
@@ -12,6 +12,8 @@ export const MIB = 1 << 20;
 export const UNBOUNDED = 2 ** 40;
 
 const noCheckpoint = new Uint8Array(0);
+
+const NOTHING = 0 as Offset;
 
 export function openLog(options: LogStoreOptions, hooks: Partial<LogStoreHooks> = {}): Promise<LogStore> {
   const fail = (error: unknown): never => {
@@ -21,6 +23,7 @@ export function openLog(options: LogStoreOptions, hooks: Partial<LogStoreHooks> 
     checkpoint: () => noCheckpoint,
     beforeWrite: () => {},
     onFlushFailure: fail,
+    onListenerError: fail,
     onFailure: fail,
     ...hooks,
   });
@@ -34,20 +37,21 @@ export function openSegments(options: SegmentStoreOptions): SegmentStore {
 /** Nothing waits for the disk: what the code costs without it. */
 export function unsyncedFiles(): FileSystem {
   const { O_DSYNC } = fs.constants;
-  return fileSystemOf({
+  const calls = {
     ...fs,
     openSync: (path: fs.PathLike, flags: fs.OpenMode, mode?: fs.Mode | null) =>
       fs.openSync(path, typeof flags === "number" ? flags & ~O_DSYNC : flags, mode),
     fsyncSync: () => {},
     fdatasyncSync: () => {},
-    fsync: ((_file: number, done: (error: null) => void) => setImmediate(done, null)) as unknown as typeof fs.fsync,
-  } as typeof fs);
+    fsync: (_file: number, done: (error: null) => void) => void setImmediate(done, null),
+  };
+  return fileSystemOf(calls as unknown as SystemCalls);
 }
 
 /** Forgets what it is given, and says it has it. `extents` is what it has at the start. */
 export function forgetfulSegments(extents = new Map<ShardId, Offset>()): SegmentStore {
   return {
-    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? (0 as Offset), term: 1 as Term, streamCount: 0 }),
+    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: 0 }),
     head: () => undefined,
     streamName: () => undefined,
     cell: () => undefined,

@@ -1,0 +1,126 @@
+import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { StorageResult } from "../../bench/storage-result.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+const NO_CORPUS = join(import.meta.dir, "../../bench");
+
+async function bench(...words: string[]) {
+  const child = Bun.spawn([process.execPath, "bench/main.ts", ...words], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
+  const [out, errors, status] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { out, errors, status };
+}
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "parley-bench-test-"));
+  try {
+    await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("the small storage bench measures every part with both drivers, prints one line of JSON, and leaves nothing behind", async () => {
+  await inFolder(async (folder) => {
+    const report = join(folder, "report.html");
+    const work = mkdtempSync(join(folder, "work-"));
+    const { out, errors, status } = await bench("storage", "--small", "--json", "--report", report, "--dir", work);
+    expect({ status, errors: status === 0 ? "" : errors }).toEqual({ status: 0, errors: "" });
+    expect(readdirSync(work)).toEqual([]);
+    expect(out.trimEnd().split("\n").length).toBe(1);
+    checkFigures(JSON.parse(out) as StorageResult);
+    expect(errors).toContain("write + fdatasync, growing file");
+    const html = readFileSync(report, "utf8");
+    expect(html).toContain("<svg");
+    // Self-contained: opens without a network.
+    expect(html).not.toMatch(/(src|href)=|@import|url\(/);
+    expect(html).not.toContain("undefined");
+  });
+}, 60_000);
+
+function checkFigures({ append, flush, pages, recovery, corpus, codecs, rows, aims }: StorageResult): void {
+  for (const { rounds } of append) {
+    for (const side of Object.values(rounds[0]!)) expect(side.recordsPerSecond).toBeGreaterThan(0);
+  }
+  for (const driver of ["better-sqlite3", "bun:sqlite"] as const) {
+    expect(flush[driver][0]!.stored.bytes).toBeGreaterThan(flush[driver][0]!.textBytes);
+    expect(pages[0]!.spread[driver][0]!.coldMs.p50).toBeGreaterThan(0);
+    expect(rows[driver][0]!.getBlock).toBeGreaterThan(0);
+  }
+  // Other drivers, the same store: byte for byte they keep as much.
+  expect(flush["bun:sqlite"][0]!.stored.bytes).toBe(flush["better-sqlite3"][0]!.stored.bytes);
+  expect(recovery.nothingFlushed[0]!.records).toBeGreaterThan(recovery.mostFlushed[0]!.records);
+  expect(recovery.mostFlushed[0]!.records).toBeGreaterThan(0);
+  expect(corpus[0]!.stored.bytes).toBeGreaterThan(0);
+  for (const { ratio } of codecs[0]!.codecs) expect(ratio).toBeLessThan(1);
+  expect(aims.map(({ isMet, measured, atMost }) => isMet === measured <= atMost)).not.toContain(false);
+}
+
+test("a storage bench that is interrupted ends the process it started and removes what it wrote", async () => {
+  await inFolder(async (folder) => {
+    const child = Bun.spawn([process.execPath, "bench/main.ts", "storage", "--dir", folder], {
+      ...{ cwd: ROOT, stdout: "ignore", stderr: "pipe" },
+    });
+    const errors = new Response(child.stderr).text();
+    const started = await firstChildren(child.pid);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(1);
+    expect(await errors).toContain("bench: ended by SIGTERM");
+    expect(started.length).toBe(1);
+    expect(started.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+}, 60_000);
+
+test("a folder without logs is refused as a corpus, and a folder that is not there to write to", async () => {
+  expect(await bench("storage", "--small", "--corpus", NO_CORPUS)).toMatchObject({
+    status: 1,
+    errors: expect.stringContaining("give another --corpus DIR"),
+  });
+  expect(await bench("storage", "--small", "--dir", join(NO_CORPUS, "nowhere"))).toMatchObject({
+    status: 1,
+    errors: expect.stringContaining("nowhere does not exist"),
+  });
+});
+
+/** A part's process, as soon as there is one that has begun to write. */
+async function firstChildren(parent: number): Promise<number[]> {
+  const until = performance.now() + 20_000;
+  while (performance.now() < until) {
+    const children = childrenOf(parent).filter((pid) => writesFiles(pid));
+    if (children.length > 0) return children;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return [];
+}
+
+function writesFiles(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) =>
+      readlinkSync(`/proc/${pid}/fd/${fd}`).includes("parley-storage-"),
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** From /proc: the second field after the name is the parent. */
+function childrenOf(parent: number): number[] {
+  const pids = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+  return pids.filter((pid) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === parent;
+    } catch {
+      return false;
+    }
+  });
+}
