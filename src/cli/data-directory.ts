@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { amendManifest, MANIFEST, retireManifest, writeManifest } from "../../storage/tools/manifest.ts";
+import { amendManifest, MANIFEST, noteConstants, retireManifest, writeManifest } from "../../storage/tools/manifest.ts";
 import { FatalError } from "./fatal-error.ts";
 import { errnoOf, fatalFromDisk } from "./startup-errors.ts";
 
@@ -36,6 +36,9 @@ const MANIFEST_MS = 5000;
 /** Private: it holds messages and password hashes. */
 const DIRECTORY_MODE = 0o700;
 const LOCK_FILE_MODE = 0o600;
+
+/** Made at the first start, kept for ever. */
+export const CONSTANT_FILES = ["id.key", "token.key"];
 
 export type DataDirectory = { path: string; release: () => void };
 
@@ -75,6 +78,9 @@ export function holdDataDirectory(path: string): DataDirectory {
 
 export const missing = (directory: string): FatalError =>
   new FatalError("dataUnwritable", `there is no data directory ${directory}`, { hint: "say where it is with --data" });
+
+/** Once a server has started, so that its keys can be checked after a crash. A full disk must not stop it for that. */
+export const noteKeys = ({ path }: DataDirectory): Promise<void> => noteConstants(path, CONSTANT_FILES).catch(() => {});
 
 /**
  * The last thing that who took a directory does, when every file in it is closed: writes its manifest. Without one nothing is lost but what `parley verify`

@@ -1,7 +1,7 @@
 /** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
 import type { Command } from "./commands.ts";
 import { isHelp } from "./commands.ts";
-import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
+import { leaveAtRest, noteKeys, takeDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -42,6 +42,7 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
   try {
     const stop = firstStopSignal(signals);
     const node = await startNode({ ...options, data: data.path });
+    await noteKeys(data);
     io.stdout(`parley listening on ${node.url}\n`);
     if (io.isStderrTerminal === true) io.stderr(`parley: data in ${options.data}\n`);
     const signal = await Promise.race([stop, node.closed]);

@@ -1,6 +1,7 @@
 /** What the commands that look into a data directory have in common. */
 import { API_KEYS_FILE } from "../service/api-keys.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
+import { CONSTANT_FILES } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import { flag, integer, text } from "./options.ts";
 import { ProgressBar, stderrOutput } from "./progress-bar.ts";
@@ -27,7 +28,7 @@ export const LIMIT = integer({
 });
 
 /** What the server keeps in its data directory beside the store. */
-export const COMPANIONS = ["LOCK", "token.key", "id.key", API_KEYS_FILE];
+export const COMPANIONS = { constant: CONSTANT_FILES, changing: ["LOCK", API_KEYS_FILE] };
 
 /** @throws FatalError usage */
 export function parseShard(word: string | undefined): ShardId {

@@ -74,6 +74,20 @@ export async function writeManifest(
 }
 
 /**
+ * While the directory is in use: keeps the checksums of files that never change, so that they can be checked after a crash, too. Writes only when one is not
+ * known yet: at the first start.
+ */
+export async function noteConstants(directory: string, paths: readonly string[]): Promise<void> {
+  const last = tryRead(join(directory, LAST_MANIFEST)) ?? new Map<string, ManifestEntry>();
+  const isKnown = (path: string): boolean => last.get(path)?.crc !== undefined;
+  if (paths.every(isKnown)) return;
+  for (const file of plainFiles(directory)) {
+    if (paths.includes(file.path) && !isKnown(file.path)) last.set(file.path, await describeFile(directory, file));
+  }
+  putManifest(directory, last, LAST_MANIFEST);
+}
+
+/**
  * For a program that replaces one file of a directory that no server has: what the manifest says of it is brought up to date. The caller holds the
  * directory. Without a manifest nothing is to be done.
  */
@@ -162,7 +176,7 @@ function isSame(before: FoundFile[], after: FoundFile[]): boolean {
   return after.length === before.length && after.every((file) => known.has(looks(file)));
 }
 
-function putManifest(directory: string, manifest: Manifest): void {
+function putManifest(directory: string, manifest: Manifest, name = MANIFEST): void {
   const lines = [...manifest.values()].map(
     ({ path, size, mtimeNs, crc }) => `${crc === undefined ? "-" : hex(crc)} ${size} ${mtimeNs} ${path}\n`,
   );
@@ -177,7 +191,7 @@ function putManifest(directory: string, manifest: Manifest): void {
   } finally {
     fs.closeSync(file);
   }
-  fs.renameSync(fresh, join(directory, MANIFEST));
+  fs.renameSync(fresh, join(directory, name));
   syncDirectory(directory);
 }
 

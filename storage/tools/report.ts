@@ -56,3 +56,20 @@ export type VerifyReport = {
   cells: number;
   blocks: number;
 };
+
+export const emptyReport = (directory: string): VerifyReport => ({
+  directory,
+  findings: [],
+  findingCount: 0,
+  notes: [],
+  coveredFiles: 0,
+  files: 0,
+  bytes: 0,
+  log: { files: 0, bytes: 0, records: 0 },
+  shards: 0,
+  streams: 0,
+  entries: 0,
+  keys: 0,
+  cells: 0,
+  blocks: 0,
+});

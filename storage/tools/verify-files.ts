@@ -4,7 +4,7 @@ import { CorruptionError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
 import { walFileNo } from "../wal/frame.ts";
 import { PREPARED_NAME } from "../wal/wal-files.ts";
-import { fileCrc, listFiles, type FoundFile } from "./inventory.ts";
+import { fileCrc, type FoundFile } from "./inventory.ts";
 import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } from "./manifest.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
@@ -23,19 +23,28 @@ function isStoreFile(path: string): boolean {
   return SHARD_FILE.test(path) || UNFINISHED_IMPORT.test(path) || isManifestName(path);
 }
 
+/** Files in the directory itself that belong to the server, beside those of the store. */
+export type Companions = {
+  /** Made once and never changed. */
+  constant: readonly string[];
+  changing: readonly string[];
+};
+
 export type FileCheck = {
   directory: string;
-  /** Files in the directory itself that belong to the server, beside those of the store. */
-  companions: readonly string[];
+  companions: Companions;
   findings: Findings;
   report: VerifyReport;
   progress: (bytes: number) => void;
 };
 
-/** `isWanted` narrows it down to a part of the directory. */
-export async function verifyFiles(check: FileCheck, isWanted: (path: string) => boolean): Promise<FoundFile[]> {
-  const { directory, findings, report } = check;
-  const files = listFiles(directory).filter(({ path }) => isWanted(path));
+/** `files` are all there are of those that `isWanted` names. */
+export async function verifyFiles(
+  check: FileCheck,
+  files: readonly FoundFile[],
+  isWanted: (path: string) => boolean,
+): Promise<void> {
+  const { findings, report } = check;
   const manifest = tryManifest(check, MANIFEST);
   const last = tryManifest(check, LAST_MANIFEST);
   for (const file of files) {
@@ -58,14 +67,14 @@ export async function verifyFiles(check: FileCheck, isWanted: (path: string) => 
       "the server was not stopped cleanly, or is of a version without a manifest: bytes that no reader uses could not be checked. Start and stop it once for more.",
     );
   }
-  return files;
 }
 
-function isKnown({ path, kind }: FoundFile, companions: readonly string[]): boolean {
+function isKnown({ path, kind }: FoundFile, companions: Companions): boolean {
   if (kind === "other") return false;
   if (kind === "directory")
     return path === "wal" || path === "shards" || path === "lost+found" || /^shards\/\d{3}$/.test(path);
-  return isStoreFile(path) || companions.includes(path.replace(/\.(new|lock)$/, "")) || companions.includes(path);
+  const names = [...companions.constant, ...companions.changing];
+  return isStoreFile(path) || names.includes(path) || names.includes(path.replace(/\.(new|lock)$/, ""));
 }
 
 function tryManifest({ directory, findings, report }: FileCheck, name: string): Manifest | undefined {
@@ -95,7 +104,7 @@ async function verifyFile(
   const known = manifest?.get(path);
   if (manifest !== undefined && known === undefined) return void noteExtra(check, file);
   // Of a directory that was written to since, only what looks as it did then can be compared.
-  const before = known ?? unchanged(file, last);
+  const before = known ?? unchanged(file, last, check.companions.constant);
   if (before === undefined || before.crc === undefined) {
     check.progress(size);
     return;
@@ -109,17 +118,21 @@ async function verifyFile(
       `${size} bytes long, ${before.size} when the server stopped`,
     );
   }
-  const crc = await fileCrc(join(check.directory, path), check.progress);
+  const crc = await fileCrc(join(check.directory, path), check.progress).catch((error: Error) => {
+    findings.add("damaged", path, "some byte of it", `it cannot be read: ${error.message}`);
+  });
+  if (crc === undefined) return;
   report.coveredFiles++;
   if (crc !== before.crc) {
-    const when = known === undefined ? "at the stop before the last start" : "when the server stopped";
+    const when = known === undefined ? "when it was last read" : "when the server stopped";
     findings.add("changed", path, "some byte of it", `CRC-32 ${hex(crc)}, but ${hex(before.crc)} ${when}`);
   }
 }
 
-function unchanged(file: FoundFile, last: Manifest | undefined) {
+function unchanged(file: FoundFile, last: Manifest | undefined, constant: readonly string[]) {
   const before = last?.get(file.path);
-  return before !== undefined && before.size === file.size && before.mtimeNs === file.mtimeNs ? before : undefined;
+  if (before === undefined || constant.includes(file.path)) return before;
+  return before.size === file.size && before.mtimeNs === file.mtimeNs ? before : undefined;
 }
 
 /** A file that came after the clean stop. What a reader or a killed command leaves holds nothing. */

@@ -1,7 +1,7 @@
 /** The write-ahead log: its own checks (storage/wal/check-log.ts), and the seqs of each stream in it. */
 import { join, relative } from "node:path";
 import type { Seq, ShardId } from "../types.ts";
-import { realFileSystem } from "../vfs/file-system.ts";
+import { realFileSystem, type FileSystem } from "../vfs/file-system.ts";
 import { checkLog, type LogShard } from "../wal/check-log.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
@@ -23,11 +23,21 @@ export function verifyLog(
   const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: true };
   const walDirectory = join(directory, "wal");
   const inDirectory = (file: string): string => relative(directory, file);
-  const check = checkLog(walDirectory, realFileSystem, progress, (shard, stream, seq, { file, place }) => {
-    const before = noteEntry(log.streams, shard, stream, seq);
-    if (before === undefined) return;
-    findings.add("damaged", inDirectory(file), place, `shard ${shard}, stream ${stream}: seq ${seq} follows ${before}`);
-  });
+  const check = checkLog(
+    walDirectory,
+    readable(findings, inDirectory),
+    progress,
+    (shard, stream, seq, { file, place }) => {
+      const before = noteEntry(log.streams, shard, stream, seq);
+      if (before === undefined) return;
+      findings.add(
+        "damaged",
+        inDirectory(file),
+        place,
+        `shard ${shard}, stream ${stream}: seq ${seq} follows ${before}`,
+      );
+    },
+  );
   log.shards = check.shards;
   log.isWhole = check.faults.length === 0;
   report.log = { files: check.files, bytes: check.bytes, records: check.records };
@@ -42,6 +52,19 @@ export function verifyLog(
   return log;
 }
 
+/** A file that the system cannot read is a finding, and the rest is looked at. */
+function readable(findings: Findings, inDirectory: (file: string) => string): FileSystem {
+  const read = (path: string): Buffer => {
+    try {
+      return realFileSystem.read(path);
+    } catch (error) {
+      findings.add("damaged", inDirectory(path), "all of it", `it cannot be read: ${(error as Error).message}`);
+      return Buffer.alloc(0);
+    }
+  };
+  return { ...realFileSystem, read };
+}
+
 /** @returns the seq before, when the new one does not follow it */
 function noteEntry(streams: VerifiedLog["streams"], shard: ShardId, stream: string, seq: Seq): Seq | undefined {
   let ofShard = streams.get(shard);
@@ -54,6 +77,24 @@ function noteEntry(streams: VerifiedLog["streams"], shard: ShardId, stream: stri
   const before = known.lastSeq;
   known.lastSeq = seq;
   return seq === before + 1 ? undefined : before;
+}
+
+/** The log goes on where the shard's files end, or before. */
+export function verifyLogOfShard(
+  { shards, isWhole }: VerifiedLog,
+  shard: ShardId,
+  { flushedThrough, term }: { flushedThrough: number; term: number },
+  findings: Findings,
+): void {
+  const inLog = shards.get(shard);
+  if (inLog === undefined || !isWhole) return;
+  const fault = (what: string): void => findings.add("disagrees", "wal", `shard ${shard}`, what);
+  const { firstOffset, lastOffset } = inLog;
+  if (firstOffset > flushedThrough + 1)
+    fault(`begins with offset ${firstOffset}, but the shard's files end with ${flushedThrough}`);
+  if (lastOffset < flushedThrough)
+    fault(`ends with offset ${lastOffset}, but the shard's files with ${flushedThrough}`);
+  if (inLog.term < term) fault(`ends in term ${inLog.term}, but the shard's files are of term ${term}`);
 }
 
 /** The file is said already. */

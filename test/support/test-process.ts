@@ -33,6 +33,10 @@ export class TestProcess {
     return this.api.url;
   }
 
+  get dataDirectory(): string {
+    return this.#data.path;
+  }
+
   get stderr(): string {
     return this.#stderr;
   }

@@ -1,0 +1,105 @@
+/**
+ * Exports one shard: a copy of its state and its segments as of one flush, in one file (shard-file.ts).
+ *
+ * The copies are made by SQLite (`VACUUM INTO`), each in one view of its file: that works beside an open store, brings in what stands in a write-ahead file,
+ * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
+ * of later flushes come along and mean nothing.
+ *
+ * What the log holds beyond `flushedThrough` is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps
+ * the shard from being compacted meanwhile.
+ *
+ * Crash: nothing under the name that was asked for, perhaps `….new` and `….copy` beside it, which the next export overwrites.
+ */
+import * as fs from "node:fs";
+import { dirname } from "node:path";
+import { CorruptionError } from "../errors.ts";
+import { hasState, segmentPath, shardDirectory, statePath } from "../segment/paths.ts";
+import { SqlDatabase } from "../sqlite.ts";
+import type { SegmentRow, ShardRow } from "../state/state-file.ts";
+import type { ShardId } from "../types.ts";
+import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
+
+export type ExportedShard = ShardFileHead & ShardFileEnd;
+
+/**
+ * @param out replaced if it is there
+ * @returns undefined when the shard has no data, and nothing is written
+ */
+export async function exportShard(
+  directory: string,
+  shard: ShardId,
+  out: string,
+  progress: (done: number, total: number) => void = () => {},
+): Promise<ExportedShard | undefined> {
+  if (!hasState(directory, shard)) return undefined;
+  const copy = `${out}.copy`;
+  const fresh = `${out}.new`;
+  try {
+    snapshot(statePath(directory, shard), copy);
+    const { row, segments } = readCopy(copy);
+    const total = shardBytes(directory, shard);
+    let done = 0;
+    const advance = (bytes: number): void => progress((done += bytes), total);
+    const file = fs.openSync(fresh, "w", 0o600);
+    try {
+      const head = { shard, term: row.term, flushedThrough: row.flushed_through, streams: row.streams };
+      const writer = new ShardFileWriter(file, head);
+      writer.add("state.db", copy, advance);
+      for (const { segment } of segments) {
+        const path = segmentPath(directory, shard, segment);
+        snapshot(path, copy);
+        writer.add(path.slice(dirname(path).length + 1), copy, advance);
+        await new Promise(setImmediate);
+      }
+      const end = writer.end();
+      fs.fsyncSync(file);
+      fs.renameSync(fresh, out);
+      syncDirectory(dirname(out));
+      return { ...head, ...end };
+    } finally {
+      fs.closeSync(file);
+    }
+  } finally {
+    fs.rmSync(copy, { force: true });
+    fs.rmSync(fresh, { force: true });
+  }
+}
+
+/** The file is as SQLite sees it now, alone and without what it has freed. */
+function snapshot(path: string, copy: string): void {
+  if (!fs.existsSync(path)) throw new CorruptionError(path, "this name", "a file of the shard is missing");
+  fs.rmSync(copy, { force: true });
+  // Not read-only: the last connection then takes SQLite's own files away again, which a read-only one leaves behind.
+  const db = new SqlDatabase(path, "readwrite");
+  try {
+    db.sql("VACUUM INTO ?").run(copy);
+  } finally {
+    db.close();
+  }
+}
+
+function readCopy(copy: string): { row: ShardRow; segments: SegmentRow[] } {
+  const db = new SqlDatabase(copy, "readonly");
+  try {
+    const row = db.sql("SELECT * FROM shard").get<ShardRow>();
+    if (row === undefined) throw new CorruptionError(copy, "table shard", "it has no row");
+    return { row, segments: db.sql("SELECT * FROM segment ORDER BY segment").all<SegmentRow>() };
+  } finally {
+    db.close();
+  }
+}
+
+function shardBytes(directory: string, shard: ShardId): number {
+  const at = shardDirectory(directory, shard);
+  const sizes = fs.readdirSync(at).map((name) => (name.endsWith(".db") ? fs.statSync(`${at}/${name}`).size : 0));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function syncDirectory(path: string): void {
+  const directory = fs.openSync(path, "r");
+  try {
+    fs.fsyncSync(directory);
+  } finally {
+    fs.closeSync(directory);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Imports an exported shard into a data directory that does not have it.
+ *
+ * It is unpacked beside its place, checked there as `verify` checks a shard, made durable, and takes its place with one rename: a crash leaves all of it or
+ * nothing, and perhaps `shards/NNN.import`, which no server looks at and the next import of that shard removes.
+ *
+ * The caller holds the directory, or, beside an open store, has never asked it for this shard.
+ */
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import { CorruptionError } from "../errors.ts";
+import { createDirectory } from "../segment/database-file.ts";
+import { shardDirectory } from "../segment/paths.ts";
+import { SHARD_COUNT, type ShardId } from "../types.ts";
+import { eachRecord, readLog } from "./log-reader.ts";
+import { emptyReport, Findings } from "./report.ts";
+import { readShardFile, readShardFileHead, writeAll, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
+import { verifyShardFiles } from "./verify-shard.ts";
+
+export type ImportedShard = ShardFileHead & ShardFileEnd;
+
+/** The directory has something of this shard already. */
+export class ShardNotEmptyError extends Error {
+  constructor(shard: ShardId, where: string) {
+    super(`shard ${shard} is not empty: ${where}`);
+    this.name = "ShardNotEmptyError";
+  }
+}
+
+/** @throws CorruptionError when the file is not what was exported; FormatError; ShardNotEmptyError */
+export async function importShard(
+  directory: string,
+  file: string,
+  progress: (done: number, total: number) => void = () => {},
+): Promise<ImportedShard> {
+  const shard = shardOf(file);
+  refuseExisting(directory, shard);
+  const place = shardDirectory(directory, shard);
+  const unpacked = `${place}.import`;
+  fs.rmSync(unpacked, { recursive: true, force: true });
+  createDirectory(unpacked);
+  try {
+    const imported = unpack(file, unpacked, progress);
+    check(file, unpacked, imported);
+    await new Promise(setImmediate);
+    fs.renameSync(unpacked, place);
+    syncPath(dirname(place));
+    return imported;
+  } finally {
+    fs.rmSync(unpacked, { recursive: true, force: true });
+  }
+}
+
+function shardOf(file: string): ShardId {
+  const { shard } = readShardFileHead(file);
+  if (Number.isInteger(shard) && shard >= 0 && shard < SHARD_COUNT) return shard as ShardId;
+  throw new CorruptionError(file, "its head", `${shard} is no shard`);
+}
+
+function refuseExisting(directory: string, shard: ShardId): void {
+  const place = shardDirectory(directory, shard);
+  if (fs.existsSync(place) && fs.readdirSync(place).length > 0)
+    throw new ShardNotEmptyError(shard, `${place} is there`);
+  let isInLog = false;
+  readLog(directory, {
+    frame(frame) {
+      eachRecord(frame, (record) => (isInLog = record.shard === shard));
+      return isInLog;
+    },
+  });
+  if (isInLog) throw new ShardNotEmptyError(shard, "the log has records of it");
+}
+
+function unpack(file: string, into: string, progress: (done: number, total: number) => void): ImportedShard {
+  const total = fs.statSync(file).size;
+  let head: ShardFileHead | undefined;
+  let out: number | undefined;
+  let done = 0;
+  const finish = (): void => {
+    if (out === undefined) return;
+    fs.fsyncSync(out);
+    fs.closeSync(out);
+    out = undefined;
+  };
+  try {
+    const end = readShardFile(file, {
+      head: (found) => (head = found),
+      file(name) {
+        finish();
+        out = fs.openSync(join(into, name), "wx", 0o600);
+      },
+      bytes(piece) {
+        writeAll(out!, piece);
+        progress((done += piece.length), total);
+      },
+    });
+    finish();
+    syncPath(into);
+    return { ...head!, ...end };
+  } finally {
+    if (out !== undefined) fs.closeSync(out);
+  }
+}
+
+/** Every part was whole; this says that they are a shard, and this one. */
+function check(file: string, unpacked: string, { shard, term, flushedThrough }: ImportedShard): void {
+  const findings = new Findings();
+  const row = verifyShardFiles({
+    at: unpacked,
+    name: file,
+    shard: shard as ShardId,
+    findings,
+    report: emptyReport(unpacked),
+    progress: () => {},
+  });
+  const [first] = findings.list;
+  if (first !== undefined) throw new CorruptionError(first.file, first.place, first.what);
+  if (row?.term === term && row.flushed_through === flushedThrough) return;
+  throw new CorruptionError(
+    file,
+    "its head",
+    `it says term ${term} and offset ${flushedThrough}, its state says otherwise`,
+  );
+}
+
+function syncPath(path: string): void {
+  const directory = fs.openSync(path, "r");
+  try {
+    fs.fsyncSync(directory);
+  } finally {
+    fs.closeSync(directory);
+  }
+}

@@ -1,0 +1,51 @@
+/** Data directories as the real server leaves them, for the tests of the tools. */
+import { TestProcess } from "../support/test-process.ts";
+import { temporaryDirectory } from "./processes.ts";
+
+export type MadeData = {
+  /** After a clean stop. */
+  path: string;
+  /** The same server killed a moment before, with messages in the log that no segment has. */
+  killed: string;
+  remove: () => void;
+};
+
+/** With the times of its files to the nanosecond, as backups keep them. */
+export function copyDirectory(from: string, to: string): void {
+  const { exitCode, stderr } = Bun.spawnSync(["cp", "-a", from, to]);
+  if (exitCode !== 0) throw new Error(stderr.toString());
+}
+
+const TEXTS = ["good morning", "did you sleep well?", "Ωmega, ünïcode ✓", "x".repeat(300)];
+
+/** Three people, a group, two clean stops and one kill; a few hundred bytes to a few pages in every file. */
+export async function makeData(): Promise<MadeData> {
+  const place = temporaryDirectory();
+  const server = await TestProcess.start("--log-level", "error");
+  try {
+    const [ann, bob, cem] = await server.api.users("ann", "bob", "cem");
+    await server.api.group(ann!, "team", ["bob", "cem"]);
+    await talk(server, ann!, 30);
+    await server.stop();
+    await server.start();
+    await talk(server, bob!, 20);
+    await server.kill();
+    copyDirectory(server.dataDirectory, `${place.path}/killed`);
+    await server.start();
+    await talk(server, cem!, 5);
+    await server.stop();
+    copyDirectory(server.dataDirectory, `${place.path}/clean`);
+  } finally {
+    await server.remove();
+  }
+  return { path: `${place.path}/clean`, killed: `${place.path}/killed`, remove: place.remove };
+}
+
+async function talk(server: TestProcess, who: { token: string; user: string }, rounds: number): Promise<void> {
+  const device = await server.connect(who);
+  for (let round = 0; round < rounds; round++) {
+    const to = ["@ann", "@bob", "#team"].filter((address) => address !== `@${who.user}`)[round % 2]!;
+    await device.say(to, `${TEXTS[round % TEXTS.length]} ${round}`);
+  }
+  await device.close();
+}
