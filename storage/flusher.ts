@@ -42,6 +42,8 @@ export class Flusher {
   readonly #limits: FlusherLimits;
   readonly #ports: FlusherPorts;
   readonly #dirty = new Set<ShardLog>();
+  /** Shards whose own memtable is too large. */
+  readonly #large = new Set<ShardLog>();
   readonly #running = new Set<Promise<void>>();
   #totalBytes = 0;
   #drainTo: number | undefined;
@@ -61,7 +63,7 @@ export class Flusher {
 
   applied(log: ShardLog, recordBytes: number): void {
     this.recovered(log, recordBytes);
-    if (log.memtable.bytes > this.#limits.shardBytesMax) this.#start(log);
+    if (log.memtable.bytes > this.#limits.shardBytesMax && !log.isFlushing) this.#large.add(log);
   }
 
   /** A record found in the log at start: counted, but nothing is flushed before all are there. */
@@ -74,6 +76,10 @@ export class Flusher {
 
   /** Starts what the limits ask for. Cheap: called after every commit. */
   check(): void {
+    if (this.#large.size > 0) {
+      for (const log of this.#large) this.#start(log);
+      this.#large.clear();
+    }
     const isOver =
       this.#totalBytes > this.#limits.totalBytesMax ||
       this.#ports.newestFileNo() - this.#ports.oldestFileNo() >= this.#limits.logFilesMax;
@@ -120,8 +126,13 @@ export class Flusher {
 
   #start(log: ShardLog): void {
     if (this.#isClosed || log.isFlushing || this.#retryTimer !== undefined) return;
-    const checkpoint = this.#ports.checkpoint(log);
-    this.#run({ log, frozen: log.freeze(), checkpoint });
+    try {
+      const checkpoint = this.#ports.checkpoint(log);
+      this.#run({ log, frozen: log.freeze(), checkpoint });
+    } catch (error) {
+      this.#ports.onFailure(error);
+      this.#pause();
+    }
   }
 
   #run(flush: PendingFlush): void {
@@ -153,9 +164,13 @@ export class Flusher {
     this.#trim();
   }
 
-  /** Until then nothing else starts: what stopped one flush (a full disk) would stop the others. */
   #retryLater(flush: PendingFlush): void {
     this.#failed.push(flush);
+    this.#pause();
+  }
+
+  /** Until then nothing starts: what stopped one flush (a full disk) would stop the others. */
+  #pause(): void {
     if (this.#isClosed) return;
     this.#retryTimer ??= setTimeout(() => {
       this.#retryTimer = undefined;

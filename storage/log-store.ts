@@ -43,6 +43,8 @@ export type LogStoreOptions = {
 };
 
 export type LogStoreHooks = {
+  /** Whoever was told of a record that is durable threw: a programmer's error, or damage that they met. Everybody else was told. */
+  onListenerError: (error: unknown) => void;
   checkpoint: Checkpoint;
   /** Just before each write to the log: the last chance to add records to it. */
   beforeWrite: () => void;
@@ -136,6 +138,7 @@ export class LogStore {
         this.#isFailureTold = true;
         hooks.onFailure(this.#wal.failed);
       },
+      onListenerError: hooks.onListenerError,
     };
     this.#commit = new GroupCommit(this.#wal, commitHooks, { markAfterMs: options.markAfterMs ?? 1000 });
   }

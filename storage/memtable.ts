@@ -42,12 +42,17 @@ export class MemStream {
   }
 
   append(entry: MemEntry): void {
+    // Two entries of one seq would be one message lost: better no server than that.
+    if (entry.seq !== this.headSeq + 1) {
+      throw new Error(`assertion failed: entry ${entry.seq} of ${this.name} does not follow ${this.headSeq}`);
+    }
     this.entries.push(entry);
     this.headSeq = entry.seq;
   }
 
   setKey(key: string, hit: KeyHit): void {
-    (this.#keys ??= new Map()).set(key, hit);
+    const keys = (this.#keys ??= new Map());
+    if (!keys.has(key)) keys.set(key, hit);
   }
 
   stored(entry: MemEntry): StoredEntry {
@@ -77,7 +82,8 @@ export class MemStream {
     const keys = (this.#keys ??= new Map());
     for (; this.#keysThrough < this.entries.length; this.#keysThrough++) {
       const entry = this.entries[this.#keysThrough]!;
-      if (entry.key !== "") keys.set(entry.key, { seq: entry.seq, value: null });
+      // Of a key that occurs twice the first is found, as in the segments.
+      if (entry.key !== "" && !keys.has(entry.key)) keys.set(entry.key, { seq: entry.seq, value: null });
     }
     return keys.get(key);
   }

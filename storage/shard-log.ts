@@ -79,6 +79,9 @@ class StagedRecord implements Commit {
 
   committed(bytes: Buffer, fileNo: number): void {
     this.log.apply(this, bytes, fileNo);
+  }
+
+  told(): void {
     this.outcome?.committed();
   }
 

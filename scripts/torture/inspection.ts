@@ -28,7 +28,13 @@ export class Inspection {
   async look(directory: string, isWhole: boolean): Promise<{ tornBytes: number }> {
     const store = await LogStore.open(
       { directory, ...LIMITS },
-      { checkpoint: () => new Uint8Array(0), beforeWrite() {}, onFlushFailure: fail, onFailure: fail },
+      {
+        checkpoint: () => new Uint8Array(0),
+        beforeWrite() {},
+        onFlushFailure: fail,
+        onListenerError: fail,
+        onFailure: fail,
+      },
     );
     try {
       if (isWhole) {

@@ -70,6 +70,9 @@ const store = await LogStore.open(
     onFlushFailure: (error) => {
       throw error;
     },
+    onListenerError: (error) => {
+      throw error;
+    },
     onFailure: (error) => {
       throw error;
     },

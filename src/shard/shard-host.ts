@@ -66,6 +66,7 @@ export class ShardHost implements Shards {
       checkpoint: (log) => host.#checkpoint(log),
       beforeWrite: () => host.marks.write(),
       onFlushFailure: (error) => ports.logger.warn("flush failed, trying again", { error }),
+      onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
       onFailure,
     };
     host.#store = failed === undefined ? await LogStore.open(storage, hooks) : await failed.store.reopen(hooks);

@@ -23,7 +23,10 @@ const KEPT_BYTES_MAX = 4 << 20;
  * after the call: copy what is to stay.
  */
 export type Commit = {
+  /** Lets it take effect. When this throws, memory no longer says what the log says: the log is failed. */
   committed(bytes: Buffer, fileNo: number): void;
+  /** After `committed`: whoever waits is told. What goes wrong here is theirs. */
+  told(): void;
   failed(error: LogFailedError): void;
 };
 
@@ -37,6 +40,8 @@ export type GroupCommitHooks = {
   beforeWrite(): void;
   /** After the owners of a frame were told. */
   afterCommit(): void;
+  /** Somebody who was told threw. */
+  onListenerError(error: unknown): void;
 };
 
 export class GroupCommit {
@@ -113,12 +118,31 @@ export class GroupCommit {
 
   #written(owners: Commit[], bytes: Buffer, error: LogFailedError | null): void {
     this.#writing = false;
-    if (error) for (const owner of owners) owner.failed(error);
-    else for (const owner of owners) owner.committed(bytes, this.#files.fileNo);
+    for (const owner of owners) {
+      const isDone = error === null && this.#takesEffect(owner, bytes);
+      // One who throws keeps nobody behind from being told, nor the next frame from being written.
+      try {
+        if (isDone) owner.told();
+        else owner.failed(this.#files.failed!);
+      } catch (listenerError) {
+        this.#hooks.onListenerError(listenerError);
+      }
+    }
     if (bytes.length <= KEPT_BYTES_MAX) this.#spare = bytes;
     this.#hooks.afterCommit();
     if (this.#isWanted) this.schedule();
     else this.#rest();
+  }
+
+  #takesEffect(owner: Commit, bytes: Buffer): boolean {
+    if (this.#files.failed !== undefined) return false;
+    try {
+      owner.committed(bytes, this.#files.fileNo);
+      return true;
+    } catch (cause) {
+      this.#files.fail(cause);
+      return false;
+    }
   }
 
   #rest(): void {

@@ -68,7 +68,7 @@ export class WalFiles {
   /** There is no file to write to: everything is refused, as after a failed write. */
   refuse(fileNo: number, error: unknown): void {
     this.#fileNo = fileNo;
-    this.#fail(error);
+    this.fail(error);
   }
 
   get fileNo(): number {
@@ -110,12 +110,12 @@ export class WalFiles {
     try {
       if (this.#mustRotate(length)) this.#rotate();
     } catch (error) {
-      return done(this.#fail(error));
+      return done(this.fail(error));
     }
     const at = this.#seal(bytes, length);
     this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => {
       if (error) this.#unacked = { fileNo: this.#fileNo, position: at };
-      done(error ? this.#fail(error) : null);
+      done(error ? this.fail(error) : null);
     });
     if (this.#mustPrepare()) this.#prepareNext();
   }
@@ -162,7 +162,8 @@ export class WalFiles {
     this.#options.files.writeNow(this.#file!, bytes, at);
   }
 
-  #fail(error: unknown): LogFailedError {
+  /** Nothing is written any more. */
+  fail(error: unknown): LogFailedError {
     this.#failed ??= new LogFailedError(error);
     clearTimeout(this.#prepareTimer);
     return this.#failed;

@@ -16,6 +16,9 @@ const hooks: LogStoreHooks = {
   onFlushFailure: (error) => {
     throw error;
   },
+  onListenerError: (error) => {
+    throw error;
+  },
   onFailure: () => {},
 };
 

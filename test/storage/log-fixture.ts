@@ -10,6 +10,9 @@ export const QUIET: LogStoreHooks = {
   checkpoint: () => new Uint8Array(0),
   beforeWrite: () => {},
   onFlushFailure: () => {},
+  onListenerError: (error) => {
+    throw error;
+  },
   onFailure: () => {},
 };
 
