@@ -28,6 +28,8 @@ export const SIDE_NAMES: Record<AppendSide, string> = {
 export const figure = (value: number): string =>
   Number.isNaN(value) ? "-" : value >= 100 ? Math.round(value).toString() : value.toPrecision(3);
 
+const TABLES_SHOWN = 7;
+
 const kib = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`;
 const mib = (bytes: number): string => `${figure(bytes / 2 ** 20)} MiB`;
 export const describeBatch = ({ batchBytes }: AppendBatch): string =>
@@ -42,6 +44,7 @@ export function tablesOf(result: StorageResult): Table[] {
     resume(result),
     recovery(result),
     corpus(result),
+    corpusTables(result),
     codecs(result),
     rows(result),
   ];
@@ -231,6 +234,18 @@ function corpus({ corpus: all }: StorageResult): Table {
     columns,
     rows,
   };
+}
+
+/** The largest tables of the first run, and what the others take together. */
+function corpusTables({ corpus: all }: StorageResult): Table {
+  const names = Object.keys(all[0]?.tables ?? {}).slice(0, TABLES_SHOWN);
+  const rows = all.map((run) => {
+    const shown = names.map((name) => run.tables[name] ?? 0);
+    const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+    const rest = sum(Object.values(run.tables)) - sum(shown);
+    return [describeCorpus(run), ...[...shown, rest].map((bytes) => figure(bytes / 2 ** 20))];
+  });
+  return { title: "Corpus on disk by table, MiB", columns: ["", ...names, "others"], rows };
 }
 
 function codecs({ codecs: all }: StorageResult): Table {

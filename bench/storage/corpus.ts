@@ -18,7 +18,7 @@ import { sendDirect } from "../../src/shard/send-direct.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
-import { diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
+import { bytesByTable, diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
 import type { PartContext } from "./part.ts";
 import { openSegments } from "./stores.ts";
 
@@ -42,6 +42,8 @@ export type CorpusFigures = {
   rawBytes: number;
   textBytes: number;
   stored: DiskUse;
+  /** What stands in it, by table and index. */
+  tables: Record<string, number>;
   /** What the write-ahead log still holds after closing; nothing in it is needed. */
   log: DiskUse;
   /** Stored over raw, and over the texts alone. */
@@ -94,6 +96,7 @@ export async function corpus(parameters: CorpusParameters, context: PartContext)
     rawBytes,
     textBytes,
     stored,
+    tables: bytesByTable(join(directory, "shards")),
     log: diskUse(join(directory, "wal")),
     ratioToRaw: round4(stored.bytes / rawBytes),
     ratioToTexts: round4(stored.bytes / textBytes),

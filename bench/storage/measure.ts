@@ -1,6 +1,7 @@
 /** What a part measures with: CPU, bytes handed to the disk, files on disk, percentiles, gaps of the event loop. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { SqlDatabase } from "../../storage/sqlite.ts";
 
 export type Spread = { p50: number; p99: number; max: number; count: number };
 
@@ -49,6 +50,21 @@ export function diskUse(directory: string): DiskUse {
     use.allocatedBytes += blocks * 512;
   }
   return use;
+}
+
+/** Bytes of database pages by table or index, all files under a folder together; nobody has them open. The largest first. */
+export function bytesByTable(directory: string): Record<string, number> {
+  const bytes = new Map<string, number>();
+  for (const name of readdirSync(directory, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".db")) continue;
+    const db = new SqlDatabase(join(directory, name), "readonly");
+    const rows = db
+      .sql("SELECT name, sum(pgsize) AS bytes FROM dbstat GROUP BY name")
+      .all<{ name: string; bytes: number }>();
+    db.close();
+    for (const row of rows) bytes.set(row.name, (bytes.get(row.name) ?? 0) + row.bytes);
+  }
+  return Object.fromEntries([...bytes].toSorted(([, a], [, b]) => b - a));
 }
 
 /** Database files under `directory` that this process has open now; undefined where the system does not say. */
