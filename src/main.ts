@@ -1,7 +1,9 @@
 /** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
 import { systemClock } from "./base/clock.ts";
 import { runCommandLine, type Command } from "./cli/commands.ts";
+import { exportShardCommand } from "./cli/export-shard.ts";
 import { EXIT_STATUS } from "./cli/fatal-error.ts";
+import { importShardCommand } from "./cli/import-shard.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { serveCommand } from "./cli/serve.ts";
@@ -32,6 +34,8 @@ const commands: [Command, ...Command[]] = [
   }),
   keysCommand(),
   verifyCommand(),
+  exportShardCommand(),
+  importShardCommand(),
 ];
 
 try {

@@ -56,7 +56,7 @@ export function takeDataDirectory(path: string): DataDirectory {
     closeSync(fd);
     throw fatalFromDisk(error, `data directory ${directory}`) ?? error;
   }
-  return { path: directory, release: () => closeSync(fd) };
+  return { path: directory, release: releaseOnce(fd) };
 }
 
 /** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, dataUnwritable when there is none */
@@ -73,7 +73,16 @@ export function holdDataDirectory(path: string): DataDirectory {
     closeSync(fd);
     throw error;
   }
-  return { path: directory, release: () => closeSync(fd) };
+  return { path: directory, release: releaseOnce(fd) };
+}
+
+/** The number of a closed file is soon another file's. */
+function releaseOnce(fd: number): () => void {
+  let isReleased = false;
+  return () => {
+    if (!isReleased) closeSync(fd);
+    isReleased = true;
+  };
 }
 
 export const missing = (directory: string): FatalError =>

@@ -3,6 +3,7 @@ import { API_KEYS_FILE } from "../service/api-keys.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import { CONSTANT_FILES } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
+import type { Io } from "./io.ts";
 import { flag, integer, text } from "./options.ts";
 import { ProgressBar, stderrOutput } from "./progress-bar.ts";
 
@@ -31,11 +32,21 @@ export const LIMIT = integer({
 export const COMPANIONS = { constant: CONSTANT_FILES, changing: ["LOCK", API_KEYS_FILE] };
 
 /** @throws FatalError usage */
-export function parseShard(word: string | undefined): ShardId {
-  const shard = word !== undefined && /^\d{1,3}$/.test(word) ? Number(word) : NaN;
+export function parseShard(word: string): ShardId {
+  const shard = /^\d{1,3}$/.test(word) ? Number(word) : NaN;
   if (shard < SHARD_COUNT) return shard as ShardId;
-  const said = word === undefined ? "no shard was named" : `${JSON.stringify(word.slice(0, 64))} is no shard`;
-  throw new FatalError("usage", `${said}: expected a whole number from 0 to ${SHARD_COUNT - 1}`);
+  throw new FatalError(
+    "usage",
+    `${JSON.stringify(word.slice(0, 64))} is no shard: expected a whole number from 0 to ${SHARD_COUNT - 1}`,
+  );
+}
+
+/** The one word that a command takes. @throws FatalError usage */
+export function oneWord([word, more]: readonly string[], what: string): string {
+  if (word === undefined) throw new FatalError("usage", `no ${what} was named`);
+  if (more !== undefined)
+    throw new FatalError("usage", `one ${what} at a time, not also ${JSON.stringify(more.slice(0, 64))}`);
+  return word;
 }
 
 const MIB = 1 << 20;
@@ -44,12 +55,16 @@ const SHOWN_FROM_BYTES = 32 * MIB;
 
 /** A bar over bytes, on a terminal only; each name begins a line of its own. */
 export class BytesProgress {
+  readonly #isShown: boolean;
   #bar: ProgressBar | undefined;
   #name = "";
 
+  constructor({ isStderrTerminal }: Io) {
+    this.#isShown = isStderrTerminal === true;
+  }
+
   set(name: string, done: number, total: number): void {
-    if (total < SHOWN_FROM_BYTES) return;
-    if (this.#bar === undefined && !process.stderr.isTTY) return;
+    if (!this.#isShown || total < SHOWN_FROM_BYTES) return;
     const totalMib = Math.ceil(total / MIB);
     if (this.#bar === undefined) this.#bar = new ProgressBar(`${name}, MiB`, totalMib, stderrOutput());
     else if (this.#name !== name) this.#bar.phase(`${name}, MiB`, totalMib);

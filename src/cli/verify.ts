@@ -49,7 +49,7 @@ export function verifyCommand(): Command {
 async function verify(options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
   const data = hold(options.data);
-  const progress = new BytesProgress();
+  const progress = new BytesProgress(io);
   try {
     const { verifyDirectory } = await import("../../storage/tools/verify.ts");
     const report = await verifyDirectory(data.path, {

@@ -17,6 +17,8 @@ import { hasState, segmentPath, shardDirectory, statePath } from "../segment/pat
 import { SqlDatabase } from "../sqlite.ts";
 import type { SegmentRow, ShardRow } from "../state/state-file.ts";
 import type { ShardId } from "../types.ts";
+import { openImage } from "./database-image.ts";
+import { eachRecord, readLog } from "./log-reader.ts";
 import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
 
 export type ExportedShard = ShardFileHead & ShardFileEnd;
@@ -63,6 +65,23 @@ export async function exportShard(
     fs.rmSync(copy, { force: true });
     fs.rmSync(fresh, { force: true });
   }
+}
+
+/** How many records of the shard the log holds that its files do not have. For a directory that nobody writes to. */
+export function unflushedRecords(directory: string, shard: ShardId): number {
+  let flushedThrough = 0;
+  if (hasState(directory, shard)) {
+    const { db } = openImage(statePath(directory, shard));
+    flushedThrough =
+      db.sql("SELECT flushed_through FROM shard").get<{ flushed_through: number }>()?.flushed_through ?? 0;
+    db.close();
+  }
+  let records = 0;
+  readLog(directory, {
+    frame: (frame) =>
+      eachRecord(frame, (record) => void (record.shard === shard && record.offset > flushedThrough && records++)),
+  });
+  return records;
 }
 
 /** The file is as SQLite sees it now, alone and without what it has freed. */

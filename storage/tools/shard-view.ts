@@ -1,0 +1,184 @@
+/**
+ * One shard to look at, beside a running server too: its files, and what the log has beyond them. Changes nothing that counts: SQLite may fold in its own
+ * write-ahead files, as it would at the next start.
+ *
+ * The log is read first, then the files: what is flushed in between is found in both, and nothing is missed.
+ */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { hasState, shardDirectory, statePath } from "../segment/paths.ts";
+import { openSegmentStore } from "../segment/segment-store.ts";
+import type { SegmentStore, ShardExtent } from "../segment/types.ts";
+import { SqlDatabase } from "../sqlite.ts";
+import type { Offset, Seq, ShardId, StoredEntry, Term } from "../types.ts";
+import { eachRecord, readLog } from "./log-reader.ts";
+
+type LogEntry = { stream: string; lane: string; key: string; seq: Seq; offset: Offset; payload: Uint8Array };
+
+/** What the log holds of a shard. Cells: undefined for a cleared one. */
+type LogPart = {
+  term: Term;
+  firstOffset: Offset;
+  lastOffset: Offset;
+  entries: LogEntry[];
+  cells: Map<string, Map<string, Uint8Array | undefined>>;
+};
+
+export type StreamRow = { name: string; headSeq: number };
+export type ShardFile = { name: string; bytes: number };
+
+export class ShardView {
+  readonly shard: ShardId;
+  readonly #directory: string;
+  readonly #segments: SegmentStore;
+  readonly #log: LogPart;
+
+  static open(directory: string, shard: ShardId): ShardView {
+    return new ShardView(directory, shard, readLogPart(directory, shard));
+  }
+
+  private constructor(directory: string, shard: ShardId, log: LogPart) {
+    this.shard = shard;
+    this.#directory = directory;
+    this.#log = log;
+    this.#segments = openSegmentStore({ dir: directory });
+  }
+
+  get extent(): ShardExtent {
+    return this.#segments.extent(this.shard);
+  }
+
+  /** Offsets that the log holds, 0 for none. */
+  get inLog(): { firstOffset: number; lastOffset: number; term: number } {
+    return this.#log;
+  }
+
+  files(): ShardFile[] {
+    const at = shardDirectory(this.#directory, this.shard);
+    if (!existsSync(at)) return [];
+    return readdirSync(at)
+      .toSorted()
+      .map((name) => ({ name, bytes: statSync(join(at, name), { throwIfNoEntry: false })?.size ?? 0 }));
+  }
+
+  /** Every row of a table of `state.db`, as it is. */
+  stateRows(table: "segment"): Record<string, unknown>[] {
+    return this.#inState((state) => state.sql(`SELECT * FROM ${table}`).all<Record<string, unknown>>()) ?? [];
+  }
+
+  /** The largest first. */
+  streams(limit: number): { rows: StreamRow[]; count: number } {
+    const heads = new Map<string, number>();
+    const rows = this.#inState((state) => state.sql("SELECT name, head_seq AS headSeq FROM stream").all<StreamRow>());
+    for (const { name, headSeq } of rows ?? []) heads.set(name, headSeq);
+    for (const { stream, seq } of this.#log.entries) heads.set(stream, Math.max(seq, heads.get(stream) ?? 0));
+    for (const stream of this.#log.cells.keys()) if (!heads.has(stream)) heads.set(stream, 0);
+    const all = [...heads].map(([name, headSeq]) => ({ name, headSeq }));
+    all.sort((a, b) => b.headSeq - a.headSeq || (a.name < b.name ? -1 : 1));
+    return { rows: all.slice(0, limit), count: all.length };
+  }
+
+  streamName(streamNo: number): string | undefined {
+    return this.#segments.streamName(this.shard, streamNo);
+  }
+
+  headSeq(stream: string): Seq {
+    const flushed = this.#segments.head(this.shard, stream)?.headSeq ?? 0;
+    return this.#logEntries(stream).reduce((head, { seq }) => Math.max(head, seq), flushed) as Seq;
+  }
+
+  /** Entries with `seq > after`, rising, at most `limit`; of one lane when it is named. */
+  forward(stream: string, after: Seq, limit: number, lane?: string): StoredEntry[] {
+    const flushed =
+      lane === undefined
+        ? this.#segments.readForward(this.shard, stream, after, limit)
+        : this.#segments.readLaneForward(this.shard, stream, lane, after, limit);
+    const last = flushed.at(-1)?.seq ?? after;
+    return [...flushed, ...this.#logEntries(stream, lane).filter(({ seq }) => seq > last)].slice(0, limit);
+  }
+
+  /** The newest `limit` entries, rising. */
+  newest(stream: string, limit: number, lane?: string): StoredEntry[] {
+    const head = this.headSeq(stream);
+    if (lane === undefined) return this.forward(stream, Math.max(0, head - limit) as Seq, limit);
+    const inLog = this.#logEntries(stream, lane);
+    const flushedHead = (this.#segments.head(this.shard, stream)?.headSeq ?? 0) as Seq;
+    const flushed = this.#segments.readLaneBackward(this.shard, stream, lane, (flushedHead + 1) as Seq, limit);
+    return [...flushed, ...inLog.filter(({ seq }) => seq > flushedHead)].slice(-limit);
+  }
+
+  cells(stream: string): Map<string, Uint8Array> {
+    const cells = this.#segments.cells(this.shard, stream);
+    for (const [key, value] of this.#log.cells.get(stream) ?? []) {
+      if (value === undefined) cells.delete(key);
+      else cells.set(key, value);
+    }
+    return cells;
+  }
+
+  async close(): Promise<void> {
+    await this.#segments.close();
+  }
+
+  #logEntries(stream: string, lane?: string): StoredEntry[] {
+    return this.#log.entries.filter((entry) => entry.stream === stream && (lane === undefined || entry.lane === lane));
+  }
+
+  #inState<T>(ask: (state: SqlDatabase) => T): T | undefined {
+    if (!hasState(this.#directory, this.shard)) return undefined;
+    const state = new SqlDatabase(statePath(this.#directory, this.shard), "readwrite");
+    try {
+      state.pragma("query_only = 1");
+      return ask(state);
+    } finally {
+      state.close();
+    }
+  }
+}
+
+function readLogPart(directory: string, shard: ShardId): LogPart {
+  const part: LogPart = {
+    term: 0 as Term,
+    firstOffset: 0 as Offset,
+    lastOffset: 0 as Offset,
+    entries: [],
+    cells: new Map(),
+  };
+  readLog(directory, {
+    frame(frame) {
+      eachRecord(frame, (record, operations) => {
+        if (record.shard !== shard) return;
+        const { offset, term } = record;
+        if (part.firstOffset === 0) part.firstOffset = offset;
+        part.lastOffset = offset;
+        part.term = term;
+        // Copied: the buffer is that of a whole log file.
+        const bytes = (start: number, length: number): Buffer =>
+          Buffer.from(frame.buffer.subarray(start, start + length));
+        operations({
+          entry: (stream, lane, key, seq, start, length) =>
+            void part.entries.push({ stream, lane, key, seq, offset, payload: bytes(start, length) }),
+          cell: (stream, key, start, length) =>
+            setCell(part.cells, stream, key, start < 0 ? undefined : bytes(start, length)),
+          key() {},
+        });
+      });
+    },
+  });
+  return part;
+}
+
+function setCell(cells: LogPart["cells"], stream: string, key: string, value: Uint8Array | undefined): void {
+  let ofStream = cells.get(stream);
+  if (ofStream === undefined) cells.set(stream, (ofStream = new Map()));
+  ofStream.set(key, value);
+}
+
+/** Shards that have files or records in the log, rising. */
+export function shardsWithData(directory: string): ShardId[] {
+  const shards = new Set<number>();
+  const at = join(directory, "shards");
+  if (existsSync(at)) for (const name of readdirSync(at)) if (/^\d{3}$/.test(name)) shards.add(Number(name));
+  readLog(directory, { frame: (frame) => eachRecord(frame, ({ shard }) => void shards.add(shard)) });
+  return [...shards].toSorted((a, b) => a - b) as ShardId[];
+}

@@ -1,0 +1,225 @@
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CorruptionError, FormatError } from "../../../storage/errors.ts";
+import { LogStore } from "../../../storage/log-store.ts";
+import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
+import { StreamHandle } from "../../../storage/shard-log.ts";
+import { exportShard } from "../../../storage/tools/export-shard.ts";
+import { importShard, ShardNotEmptyError } from "../../../storage/tools/import-shard.ts";
+import { listFiles } from "../../../storage/tools/inventory.ts";
+import { readShardFile } from "../../../storage/tools/shard-file.ts";
+import { verifyDirectory } from "../../../storage/tools/verify.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import { chat, ShardHistory } from "../segment/history.ts";
+import { allReads } from "./shard-reads.ts";
+
+const SHARD = 42 as ShardId;
+const COMPANIONS = { constant: [], changing: [] };
+setDefaultTimeout(60_000);
+
+let place: string;
+let from: string;
+let to: string;
+let file: string;
+beforeEach(() => {
+  place = fs.mkdtempSync(join(tmpdir(), "parley-export-"));
+  [from, to, file] = [join(place, "from"), join(place, "to"), join(place, "shard.parley")];
+  fs.mkdirSync(from);
+  fs.mkdirSync(to);
+});
+afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
+
+/** Several segments, lanes, keys, cells. */
+async function filled(rounds = 4): Promise<ShardHistory> {
+  const store = openSegmentStore({ dir: from, segmentBytesMax: 8000, blockBytesMax: 4096 });
+  const history = new ShardHistory(SHARD);
+  for (let round = 0; round < rounds; round++) {
+    chat(history, 150, 5);
+    history.record([{ kind: "key", stream: "@user1", key: `elsewhere-${round}`, seq: round + 9, value: "#team" }]);
+    await store.flush(history.job([{ stream: "@user2", key: "head", value: `round ${round}` }]));
+  }
+  await store.close();
+  return history;
+}
+
+async function readsOf(directory: string, history: ShardHistory): Promise<unknown> {
+  const store = openSegmentStore({ dir: directory });
+  try {
+    return allReads(store, SHARD, history);
+  } finally {
+    await store.close();
+  }
+}
+
+test("an imported shard answers every read as the exported one did, and verify finds nothing wrong with it", async () => {
+  const history = await filled();
+  const exported = await exportShard(from, SHARD, file);
+  const imported = await importShard(to, file);
+  expect(imported).toEqual(exported!);
+  expect(imported).toMatchObject({
+    shard: SHARD,
+    term: 1,
+    flushedThrough: history.offset,
+    streams: history.streams.size,
+  });
+  expect(imported.files).toBeGreaterThan(3);
+  expect(await readsOf(to, history)).toEqual(await readsOf(from, history));
+  const { findings, notes } = await verifyDirectory(to, { companions: COMPANIONS });
+  expect(findings).toEqual([]);
+  expect(notes.filter((note) => !note.includes("manifest"))).toEqual([]);
+});
+
+test("an imported shard takes further flushes", async () => {
+  const history = await filled(2);
+  await exportShard(from, SHARD, file);
+  await importShard(to, file);
+  chat(history, 80, 5);
+  const job = history.job();
+  for (const directory of [from, to]) {
+    const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000 });
+    await store.flush({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
+    await store.close();
+  }
+  expect(await readsOf(to, history)).toEqual(await readsOf(from, history));
+});
+
+test("a shard is exported beside an open store that goes on writing, as of one flush", async () => {
+  const history = await filled(2);
+  const before = await readsOf(from, history);
+  const store = openSegmentStore({ dir: from, segmentBytesMax: 16_000 });
+  expect(allReads(store, SHARD, history)).toEqual(before);
+  chat(history, 50, 5);
+  await store.flush(history.job());
+  const [exported] = await Promise.all([
+    exportShard(from, SHARD, file),
+    store.flush((chat(history, 50, 5), history.job())),
+  ]);
+  await store.close();
+  expect(exported!.flushedThrough).toBe(history.offset - 50);
+  await importShard(to, file);
+  expect((await verifyDirectory(to, { companions: COMPANIONS })).findings).toEqual([]);
+});
+
+test("a shard without data is not exported", async () => {
+  expect(await exportShard(from, 7 as ShardId, file)).toBeUndefined();
+  expect(fs.existsSync(file)).toBe(false);
+});
+
+describe("the file", () => {
+  const read = (): unknown => readShardFile(file, { head() {}, file() {}, bytes() {} });
+
+  test("one flipped bit anywhere in it is found, and nothing is imported", async () => {
+    await filled(1);
+    await exportShard(from, SHARD, file);
+    const bytes = fs.readFileSync(file);
+    const places = [
+      ...Array.from({ length: 400 }, (_, at) => at),
+      ...Array.from({ length: 400 }, (_, at) => bytes.length - 1 - at),
+    ];
+    for (let at = 400; at < bytes.length - 400; at += 997) places.push(at);
+    for (const at of places) {
+      bytes[at]! ^= 1 << (at % 8);
+      fs.writeFileSync(file, bytes);
+      expect(read).toThrow(CorruptionError);
+      if (at % 100 === 0) await expect(importShard(to, file)).rejects.toThrow(CorruptionError);
+      bytes[at]! ^= 1 << (at % 8);
+    }
+    expect(listFiles(to).filter(({ kind }) => kind === "file")).toEqual([]);
+  });
+
+  test("a file that is cut short anywhere, or longer, is refused", async () => {
+    await filled(1);
+    await exportShard(from, SHARD, file);
+    const bytes = fs.readFileSync(file);
+    for (const length of [
+      0,
+      5,
+      11,
+      12,
+      20,
+      60,
+      bytes.length >> 1,
+      bytes.length - 60,
+      bytes.length - 1,
+      bytes.length + 1,
+    ]) {
+      fs.writeFileSync(file, Buffer.concat([bytes, Buffer.alloc(1)]).subarray(0, length));
+      expect(read).toThrow(CorruptionError);
+    }
+  });
+
+  test("a newer format is refused by its name", async () => {
+    await filled(1);
+    await exportShard(from, SHARD, file);
+    const bytes = fs.readFileSync(file);
+    // A newer version writes its own checksums.
+    bytes.writeUInt32LE(9, 8);
+    const length = bytes.readUInt32LE(13);
+    const crc = Bun.hash.crc32(
+      bytes.subarray(21, 21 + length),
+      Bun.hash.crc32(bytes.subarray(12, 17), Bun.hash.crc32(bytes.subarray(0, 12))),
+    );
+    bytes.writeUInt32LE(crc, 17);
+    fs.writeFileSync(file, bytes);
+    expect(read).toThrow(FormatError);
+  });
+});
+
+describe("importing", () => {
+  test("is refused where the shard has files, or records in the log", async () => {
+    await filled(1);
+    await exportShard(from, SHARD, file);
+    await importShard(to, file);
+    const before = listFiles(to);
+    await expect(importShard(to, file)).rejects.toThrow(ShardNotEmptyError);
+    expect(listFiles(to)).toEqual(before);
+
+    const logged = join(place, "logged");
+    const hooks = { checkpoint: () => new Uint8Array(0), beforeWrite() {}, onFlushFailure() {}, onFailure() {}, onListenerError() {} };
+    const store = await LogStore.open({ directory: logged }, hooks);
+    const log = store.shard(SHARD);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    log.begin();
+    log.putCell(new StreamHandle("@user1", undefined), "a", Buffer.from("b"));
+    log.end({ committed: resolve, failed() {} });
+    await promise;
+    await store.close();
+    await expect(importShard(logged, file)).rejects.toThrow("the log has records of it");
+  });
+
+  test("that is killed anywhere leaves all of the shard or nothing, and can be done again", async () => {
+    const history = await filled(2);
+    const expected = await readsOf(from, history);
+    await exportShard(from, SHARD, file);
+    const program = join(import.meta.dir, "killed-import.ts");
+    let killed = 0;
+    for (let step = 0; ; step++) {
+      const child = Bun.spawn([process.execPath, program, to, file, String(step)], {
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      const status = await child.exited;
+      const isThere = fs.existsSync(join(to, "shards/042"));
+      expect(isThere).toBe(status === 0);
+      expect((await verifyDirectory(to, { companions: COMPANIONS })).findings).toEqual([]);
+      if (status === 0) break;
+      killed++;
+    }
+    expect(killed).toBeGreaterThan(1);
+    expect(await readsOf(to, history)).toEqual(expected);
+    expect(fs.readdirSync(join(to, "shards"))).toEqual(["042"]);
+  });
+
+  test("a file whose parts are whole but are no shard is refused, and nothing is left", async () => {
+    await filled(1);
+    const state = join(from, "shards/042/state.db");
+    fs.renameSync(join(from, "shards/042/segment-000001.db"), join(place, "aside.db"));
+    await expect(exportShard(from, SHARD, file)).rejects.toThrow(CorruptionError);
+    fs.copyFileSync(state, join(from, "shards/042/segment-000001.db"));
+    await exportShard(from, SHARD, file);
+    await expect(importShard(to, file)).rejects.toThrow(CorruptionError);
+    expect(listFiles(to).filter(({ kind }) => kind === "file")).toEqual([]);
+  });
+});
