@@ -24,7 +24,7 @@ export function programHelp(commands: readonly [Command, ...Command[]], place: P
   return helpText([`${program} COMMAND [options]`], sections, place.columns);
 }
 
-export function commandHelp({ usage, summary, options, npmScript }: Command, place: Place = {}): string {
+export function commandHelp({ usage, summary, options, npmScript }: Command, place: Place): string {
   const program = programOf(place);
   const isClone = program !== "parley";
   const lines = [

@@ -138,7 +138,7 @@ export const SERVE_OPTIONS = {
   }),
   heartbeatMs: integer({
     section: CONNECTIONS,
-    summary: "how often a silent client has to ping",
+    summary: "silence after which a client pings; 2.5 times as long ends the connection",
     initial: 25_000,
     min: 1000,
     max: 600_000,

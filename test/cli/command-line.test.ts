@@ -95,7 +95,7 @@ describe("help", () => {
   });
 
   test("its columns are aligned", () => {
-    const options = commandHelp(serve)
+    const options = commandHelp(serve, {})
       .split("\n")
       .filter((line) => line.startsWith("  --"));
     expect(options.length).toBe(Object.keys(SERVE_OPTIONS).length);
