@@ -9,7 +9,6 @@
  * A call into the cipher costs far more than a block, so messages on their way share one: see `IdBatch`.
  */
 import { createCipheriv, createDecipheriv, type Cipheriv } from "node:crypto";
-import { ByteWriter } from "../../storage/record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 
 export type MessagePlace = { shard: ShardId; streamNo: number; seq: Seq };
@@ -57,12 +56,13 @@ export class MessageIds {
 /** Ids that are encrypted together, when the first of them is asked for. */
 export class IdBatch {
   readonly #cipher: Cipheriv;
-  readonly #plain: ByteWriter;
+  #plain: Buffer;
+  #length = 0;
   #encrypted: Buffer | undefined;
 
   constructor(cipher: Cipheriv, expected = 64) {
     this.#cipher = cipher;
-    this.#plain = new ByteWriter(Buffer.allocUnsafe(expected * BLOCK_BYTES));
+    this.#plain = Buffer.alloc(expected * BLOCK_BYTES);
   }
 
   /** Nothing can be added any more. */
@@ -72,19 +72,19 @@ export class IdBatch {
 
   /** @returns what `id` takes */
   add(shard: ShardId, streamNo: number, seq: Seq): number {
-    const plain = this.#plain;
-    const at = plain.pos;
-    plain.reserve(BLOCK_BYTES);
-    plain.u16(shard);
-    plain.u32(streamNo);
-    plain.u48(seq);
-    plain.u32(0);
+    const at = this.#length;
+    this.#length = at + BLOCK_BYTES;
+    if (this.#length > this.#plain.length) this.#plain = Buffer.concat([this.#plain], this.#plain.length * 2);
+    this.#plain.writeUInt16LE(shard, at);
+    this.#plain.writeUInt32LE(streamNo, at + 2);
+    this.#plain.writeUInt32LE(seq >>> 0, at + 6);
+    this.#plain.writeUInt16LE(Math.floor(seq / 0x1_0000_0000), at + 10);
     return at;
   }
 
   id(at: number): string {
     // Not `update(…, "base64url")`: a streaming encoder keeps the odd bytes for the next call.
-    this.#encrypted ??= this.#cipher.update(this.#plain.bytes.subarray(0, this.#plain.pos));
+    this.#encrypted ??= this.#cipher.update(this.#plain.subarray(0, this.#length));
     return this.#encrypted.toString("base64url", at, at + BLOCK_BYTES);
   }
 }
