@@ -26,9 +26,10 @@ class Chat {
     this.shard = shard as ShardId;
   }
 
-  job(count: number, users: number, quiet: number): FlushJob {
+  job(count: number, users: number, quiet: number, lanes = 20): FlushJob {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(64 * 1024));
-    for (let i = 0; i < count; i++) this.#message(out, `@user${Math.floor(Math.random() * users)}`, `@peer${i % 20}`);
+    for (let i = 0; i < count; i++)
+      this.#message(out, `@user${Math.floor(Math.random() * users)}`, `@peer${Math.floor(Math.random() * lanes)}`);
     for (let i = 0; i < quiet; i++) this.#message(out, "@user0", "@quiet");
     const names = [...this.#heads.keys()];
     const streams = names.map((name, streamNo) => ({ name, streamNo, headSeq: this.#heads.get(name)! as Seq }));
@@ -83,36 +84,68 @@ async function flushSpeed(dir: string, streams: number): Promise<object> {
   return { streams, ms: warm, cpuMs: percentiles(cpu.slice(2)), ...speed };
 }
 
-/** One shard has the segments; reads of three others come between its pages and push its files out of the two handles. */
-async function coldPage(dir: string, segments: number, quietPerFlush: number): Promise<object> {
-  const store = openSegmentStore({ dir, segmentBytesMax: 1, readHandlesMax: 2, cacheBytesMax: 0 });
+/**
+ * One shard has the segments, and in each of them one entry of a quiet conversation arrived; reads of other shards come between its pages and push its
+ * files out of the two handles. Pages of 30 at every depth.
+ */
+async function coldPage(dir: string, segments: number): Promise<object> {
+  const options = { dir, readHandlesMax: 2, cacheBytesMax: 0 };
+  const filling = openSegmentStore({ ...options, segmentBytesMax: 1, runEntriesMin: 32 });
   const others = Array.from({ length: 3 }, (_, i) => new Chat(600 + i));
   const chat = new Chat(500);
-  for (let i = 0; i < segments; i++) {
-    const isLastOrSpread = quietPerFlush < 30 ? i < 30 : i === segments >> 1;
-    await store.flush(chat.job(40, 30, isLastOrSpread ? quietPerFlush : 0));
-  }
-  for (const other of others) await store.flush(other.job(40, 30, 1));
+  for (let i = 0; i < segments; i++) await filling.flush(chat.job(40, 1, 1, 40));
+  for (const other of others) await filling.flush(other.job(40, 30, 1));
+  await filling.close();
+  const store = openSegmentStore(options);
   const samples: number[] = [];
+  let before = NEWEST;
   for (let i = 0; i < 200; i++) {
     for (const other of others) store.readLaneBackward(other.shard, "@user0", "@quiet", NEWEST, 1);
-    samples.push(await timed(() => page(store, chat.shard)));
+    samples.push(await timed(() => (before = page(store, chat.shard, before))));
+    if (before < 1200) before = NEWEST;
   }
   await store.close();
-  return percentiles(samples);
+  return {
+    segments: readdirSync(join(dir, "shards", "500")).filter((name) => /^segment-\d+\.db$/.test(name)).length,
+    ms: percentiles(samples),
+  };
 }
 
-function page(store: SegmentStore, shard: ShardId): void {
-  const entries = store.readLaneBackward(shard, "@user0", "@quiet", NEWEST, 30);
+/** Returns the seq that the page begins with. */
+function page(store: SegmentStore, shard: ShardId, before: Seq): Seq {
+  const entries = store.readLaneBackward(shard, "@user0", "@quiet", before, 30);
   if (entries.length !== 30) throw new Error(`a page of ${entries.length} entries instead of 30`);
+  return entries[0]!.seq;
 }
 
+/** A user with hundreds of conversations resumes from the beginning, in pages of 64. */
+async function resume(dir: string): Promise<object> {
+  const store = openSegmentStore({ dir });
+  const chat = new Chat(1);
+  for (let i = 0; i < 50; i++) await store.flush(chat.job(1000, 1, 0, 500));
+  const samples: number[] = [];
+  for (let after = 0 as Seq; ;) {
+    const from = performance.now();
+    const entries = store.readForward(chat.shard, "@user0", after, 64);
+    samples.push(performance.now() - from);
+    if (entries.length === 0) break;
+    after = entries.at(-1)!.seq;
+  }
+  await store.close();
+  return {
+    pages: samples.length,
+    totalMs: Math.round(samples.reduce((a, b) => a + b, 0)),
+    pageMs: percentiles(samples),
+  };
+}
+
+/** A day of light traffic: 20 messages a shard, flushed four times. */
 async function smallShards(dir: string): Promise<object> {
   const store = openSegmentStore({ dir });
   const milliseconds: number[] = [];
-  for (let shard = 0; shard < 100; shard++) {
-    milliseconds.push(await timed(() => store.flush(new Chat(shard).job(5, 3, 0))));
-  }
+  const chats = Array.from({ length: 100 }, (_, shard) => new Chat(shard));
+  for (const chat of chats) milliseconds.push(await timed(() => store.flush(chat.job(5, 3, 0))));
+  for (let i = 0; i < 3; i++) for (const chat of chats) await store.flush(chat.job(5, 3, 0));
   await store.close();
   const shards = join(dir, "shards");
   const files = readdirSync(shards, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -131,8 +164,8 @@ async function inDirectory<T>(run: (dir: string) => Promise<T>): Promise<T> {
 
 const figures = {
   flushOf10000: [await inDirectory((dir) => flushSpeed(dir, 3000)), await inDirectory((dir) => flushSpeed(dir, 100))],
-  coldPageMs: await inDirectory((dir) => coldPage(dir, 200, 30)),
-  coldPageOver30SegmentsMs: await inDirectory((dir) => coldPage(dir, 200, 1)),
+  coldPage: await inDirectory((dir) => coldPage(dir, 500)),
+  resumeOf50000: await inDirectory(resume),
   smallShard: await inDirectory(smallShards),
 };
 console.log(JSON.stringify(figures));

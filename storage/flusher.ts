@@ -180,10 +180,15 @@ export class Flusher {
     }, RETRY_MS);
   }
 
-  #trim(): void {
+  /** Number of the first log file that holds something that is not in segments; the newest when there is nothing. */
+  get oldestFileNo(): number {
     let oldest = this.#ports.newestFileNo();
     for (const log of this.#dirty) oldest = Math.min(oldest, log.oldestFileNo ?? oldest);
-    this.#ports.trimBelow(oldest);
+    return oldest;
+  }
+
+  #trim(): void {
+    this.#ports.trimBelow(this.oldestFileNo);
   }
 }
 

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { LogFailedError } from "./errors.ts";
 import { Flusher, type Checkpoint } from "./flusher.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
+import { FlushError } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
 import type { SegmentStore } from "./segment/types.ts";
 import { ShardLog } from "./shard-log.ts";
@@ -194,6 +195,24 @@ export class LogStore {
   async flushAll(stopped: () => boolean): Promise<void> {
     await this.idle();
     if (this.#wal.failed === undefined) await this.#flusher.flushAll(stopped);
+  }
+
+  /**
+   * Takes what was erased so far out of every file: the log begins another file, shards with records in older ones are flushed, those files are removed, and
+   * segments with erased entries are rewritten. Resolves when no file has the bytes any more.
+   * @throws FlushError or LogFailedError; what was not done is done by the next call, be it after a restart
+   */
+  async eraseNow(onProgress?: (shard: ShardId, done: number, total: number) => void): Promise<void> {
+    await this.idle();
+    const fileNo = this.#wal.leaveFile();
+    await this.#flusher.flushAll(() => this.#flusher.oldestFileNo >= fileNo);
+    this.#trimBelow(Math.min(fileNo, this.#flusher.oldestFileNo));
+    if (this.#oldestFileNo < fileNo) {
+      throw new FlushError("log files with erased entries could not be flushed and removed now; erase again", "EBUSY");
+    }
+    for (const shard of this.#segments.pendingErasures()) {
+      await this.#segments.erase(shard, [], (done, total) => onProgress?.(shard, done, total));
+    }
   }
 
   /** Waits for what is being written, flushes nothing more, closes every file. */

@@ -22,6 +22,16 @@ export type MemEntry = {
 /** A cell in memory; `start` is -1 when it was cleared. */
 export type MemCell = { start: number; length: number };
 
+/** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
+export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
+
+/** Whether the entry is one of those. */
+export function isErased(erasures: readonly MemErasure[], lane: string, seq: Seq): boolean {
+  return erasures.some((range) => {
+    return range.fromSeq <= seq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane);
+  });
+}
+
 /** The part of one stream that stands in one memtable. */
 export class MemStream {
   readonly name: string;
@@ -30,6 +40,8 @@ export class MemStream {
   headSeq: Seq;
   readonly entries: MemEntry[] = [];
   readonly cells = new Map<string, MemCell>();
+  /** What was erased while this memtable was the active one: holds for what is older than it, too. */
+  readonly erasures: MemErasure[] = [];
   /** Keys set without an entry, and, once somebody looked a key up, those of all entries. */
   #keys: Map<string, KeyHit> | undefined;
   #keysThrough = 0;
@@ -48,6 +60,27 @@ export class MemStream {
     }
     this.entries.push(entry);
     this.headSeq = entry.seq;
+  }
+
+  /** Notes an erasure of entries that are there by now. */
+  erase(lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
+    const range = { lane, fromSeq, toSeq: Math.min(toSeq, this.headSeq) as Seq };
+    if (range.fromSeq > range.toSeq) return;
+    this.erasures.push(range);
+    this.forget(range);
+  }
+
+  /** Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the erasure. */
+  forget(range: MemErasure): void {
+    const { entries } = this;
+    for (let i = this.indexAfter((range.fromSeq - 1) as Seq); i < entries.length; i++) {
+      const entry = entries[i]!;
+      if (entry.seq > range.toSeq) return;
+      if (!isErased([range], entry.lane, entry.seq)) continue;
+      if (this.#keys?.get(entry.key)?.seq === entry.seq) this.#keys.delete(entry.key);
+      entry.key = "";
+      entry.length = 0;
+    }
   }
 
   setKey(key: string, hit: KeyHit): void {

@@ -5,6 +5,7 @@
  *     entry    u8 1 | str8 stream | str8 lane | str8 key | u48 seq | u32 length | payload
  *     cell     u8 2 | str8 stream | str8 key | u32 length, 0xffffffff = cleared | value
  *     key      u8 3 | str8 stream | str8 key | u48 seq | u32 length | value
+ *     erase    u8 4 | str8 stream | u8 has lane | str8 lane | u48 from seq | u48 to seq
  *     str8     u8 length | ASCII
  *
  * All integers little-endian. Invariants: offsets of a shard are dense in log order; terms of a shard never fall in the log of an owner.
@@ -15,6 +16,7 @@ export const RECORD_HEADER_BYTES = 16;
 const OP_ENTRY = 1;
 const OP_CELL = 2;
 const OP_KEY = 3;
+const OP_ERASE = 4;
 const CLEARED = 0xffffffff;
 
 /** Node's Buffer has these native calls, its types do not; they cost a third of `write` and `toString`. */
@@ -172,12 +174,25 @@ export function writeKey(out: ByteWriter, stream: string, key: string, seq: Seq,
   out.raw(value);
 }
 
+/** Entries `fromSeq` to `toSeq` of the stream, of one lane or (undefined) of all, become tombstones: no key, no payload. */
+export function writeErase(out: ByteWriter, stream: string, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
+  out.reserve(16 + stream.length + (lane?.length ?? 0));
+  out.u8(OP_ERASE);
+  out.str8(stream);
+  out.u8(lane === undefined ? 0 : 1);
+  out.str8(lane ?? "");
+  out.u48(fromSeq);
+  out.u48(toSeq);
+}
+
 /** Receives what `decodeOperations` finds. Positions point into the buffer that was decoded: nothing is copied. */
 export type OperationVisitor = {
   entry(stream: string, lane: string, key: string, seq: Seq, start: number, length: number): void;
   /** `start` is -1 for a cleared cell. */
   cell(stream: string, key: string, start: number, length: number): void;
   key(stream: string, key: string, seq: Seq, start: number, length: number): void;
+  /** `lane` is undefined for all lanes. */
+  erase(stream: string, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void;
 };
 
 export type RecordHead = { shard: ShardId; term: Term; offset: Offset; opsAt: number; end: number };
@@ -237,6 +252,12 @@ export function decodeOperations(bytes: Buffer, from: number, to: number, visit:
       const length = u32();
       visit.key(stream, key, seq, pos, length);
       pos += length;
+    } else if (op === OP_ERASE) {
+      const hasLane = bytes[pos++] === 1;
+      const lane = str8();
+      const fromSeq = u48() as Seq;
+      const toSeq = u48() as Seq;
+      visit.erase(stream, hasLane ? lane : undefined, fromSeq, toSeq);
     } else {
       throw new RangeError(`unknown operation ${op} at byte ${pos - 1}`);
     }

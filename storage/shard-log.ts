@@ -17,11 +17,12 @@ import {
   endEntry,
   endRecord,
   writeCell,
+  writeErase,
   writeKey,
   writeNumbersCell,
   type ByteWriter,
 } from "./record.ts";
-import { Memtable, MemStream, type MemCell, type MemEntry } from "./memtable.ts";
+import { isErased, type MemCell, type MemEntry, type MemErasure, MemStream, Memtable } from "./memtable.ts";
 import type { LogFailedError } from "./errors.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "./types.ts";
@@ -54,7 +55,8 @@ export class StreamHandle {
 type StagedEntry = { kind: "entry"; stream: StreamHandle; entry: MemEntry };
 type StagedCell = { kind: "cell"; stream: StreamHandle; key: string; cell: MemCell };
 type StagedKey = { kind: "key"; stream: StreamHandle; key: string; seq: Seq; start: number; length: number };
-type StagedOperation = StagedEntry | StagedCell | StagedKey;
+type StagedErase = { kind: "erase"; stream: StreamHandle; lane: string | undefined; fromSeq: Seq; toSeq: Seq };
+type StagedOperation = StagedEntry | StagedCell | StagedKey | StagedErase;
 
 /** A record on its way to disk. Most hold one operation, so the first has a field of its own. */
 class StagedRecord implements Commit {
@@ -89,6 +91,8 @@ class StagedRecord implements Commit {
     this.outcome?.failed(error);
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 export class ShardLog {
   readonly shard: ShardId;
@@ -184,6 +188,15 @@ export class ShardLog {
     this.#staged!.add({ kind: "key", stream, key, seq, start: out.pos - value.length, length: value.length });
   }
 
+  /**
+   * Makes entries of the stream tombstones, of one lane or of all: seq, offset and lane stay, key and payload are gone, from what is read once the record is
+   * durable, from the files once `LogStore.eraseNow` has resolved. Entries that come later are not meant, whatever `toSeq` says.
+   */
+  erase(stream: StreamHandle, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
+    writeErase(this.#commit.out, stream.name, lane, fromSeq, toSeq);
+    this.#staged!.add({ kind: "erase", stream, lane, fromSeq, toSeq });
+  }
+
   end(outcome: Outcome | undefined): void {
     const staged = this.#staged!;
     this.#staged = undefined;
@@ -222,6 +235,9 @@ export class ShardLog {
           seq: operation.seq,
           value: this.#active.view(operation.start + shift, operation.length),
         });
+        return;
+      case "erase":
+        this.#erase(mem, operation.lane, operation.fromSeq, operation.toSeq);
     }
   }
 
@@ -239,8 +255,16 @@ export class ShardLog {
         void this.#memNamed(stream).cells.set(key, { start: at < 0 ? -1 : at + shift, length }),
       key: (stream, key, seq, at, length) =>
         this.#memNamed(stream).setKey(key, { seq, value: this.#active.view(at + shift, length) }),
+      erase: (stream, lane, fromSeq, toSeq) => this.#erase(this.#memNamed(stream), lane, fromSeq, toSeq),
     });
     return true;
+  }
+
+  /** The frozen memtable was handed to the flush as it was; there only its readers are to see nothing any more. */
+  #erase(mem: MemStream, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
+    const before = mem.erasures.length;
+    mem.erase(lane, fromSeq, toSeq);
+    for (const range of mem.erasures.slice(before)) this.#frozen?.streams.get(mem.name)?.forget(range);
   }
 
   #memOf(stream: StreamHandle): MemStream {
@@ -329,20 +353,21 @@ export class ShardLog {
       const hit = mem.findKey(key);
       if (hit) return hit;
     }
-    return this.#segments.findKey(this.shard, stream, key);
+    const hit = this.#segments.findKey(this.shard, stream, key);
+    if (hit === undefined || hit.value !== null || this.#erasures(stream).length === 0) return hit;
+    const [entry] = this.#flushedForward(stream, (hit.seq - 1) as Seq, 1);
+    return entry?.key === key ? hit : undefined;
   }
 
   /** Entries with `seq > after`, rising, at most `limit`. */
   readForward(stream: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#forward(stream, after, limit, undefined, () =>
-      this.#segments.readForward(this.shard, stream, after, limit),
-    );
+    return this.#forward(stream, after, limit, undefined, () => this.#flushedForward(stream, after, limit));
   }
 
   /** Entries of one lane with `seq > after`, rising, at most `limit`. */
   readLaneForward(stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
     return this.#forward(stream, after, limit, lane, () =>
-      this.#segments.readLaneForward(this.shard, stream, lane, after, limit),
+      this.#withoutErased(stream, this.#segments.readLaneForward(this.shard, stream, lane, after, limit)),
     );
   }
 
@@ -384,7 +409,25 @@ export class ShardLog {
     }
     found.reverse();
     if (found.length === limit) return found;
-    return [...this.#segments.readLaneBackward(this.shard, stream, lane, beforeMemory, limit - found.length), ...found];
+    const older = this.#segments.readLaneBackward(this.shard, stream, lane, beforeMemory, limit - found.length);
+    return [...this.#withoutErased(stream, older), ...found];
+  }
+
+  #flushedForward(stream: string, after: Seq, limit: number): StoredEntry[] {
+    return this.#withoutErased(stream, this.#segments.readForward(this.shard, stream, after, limit));
+  }
+
+  /** Flushed entries as they are by now: an erasure may be in memory still. */
+  #withoutErased(stream: string, entries: StoredEntry[]): StoredEntry[] {
+    const erasures = this.#erasures(stream);
+    if (erasures.length === 0) return entries;
+    return entries.map((entry) => {
+      return isErased(erasures, entry.lane, entry.seq) ? { ...entry, key: "", payload: NOTHING } : entry;
+    });
+  }
+
+  #erasures(stream: string): MemErasure[] {
+    return this.#memStreams(stream).flatMap((mem) => mem.erasures);
   }
 
   /** Streams with an entry above `offset`, and the lowest such seq of each. */

@@ -1,8 +1,9 @@
 /** LZ4 and zstd on blocks as segments hold them (storage/segment/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
 import { compressSync, uncompressSync } from "lz4-napi";
-import { payloadBytesMax, writeTaken } from "../../src/domain/entries.ts";
+import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import { ByteWriter } from "../../storage/record.ts";
-import { BlockWriter, type Item } from "../../storage/segment/block.ts";
+import { BlockWriter } from "../../storage/segment/block.ts";
+import type { Item } from "../../storage/segment/run.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
 import { loadTexts } from "../texts.ts";
 import { round4, seededRandom } from "./measure.ts";
@@ -23,7 +24,7 @@ export type CodecBlocks = { blockBytes: number; blocks: number; codecs: CodecFig
 
 type Codec = { name: string; pack(raw: Buffer): Buffer; unpack(packed: Buffer): Buffer };
 
-const ENTRIES_A_RUN = 24;
+const ENTRIES_A_RUN = 32;
 const BEGAN_AT = 1_763_740_800_000;
 
 const zstd = (level: number): Codec => ({
@@ -83,17 +84,17 @@ function best(rounds: number, run: () => void): number {
   return ms;
 }
 
-/** Runs of a few dozen messages of one user from three people, until a block is full. */
+/** Runs as a flush places them: so many messages of one conversation, until a block is full. */
 function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer[] {
   const writer = new BlockWriter();
   const random = seededRandom(5);
   const blocks: Buffer[] = [];
   let bytes = 0;
   let line = 0;
-  for (let stream = 1; bytes < bytesMax && line < lines.length; stream++) {
+  for (let lane = 1; bytes < bytesMax && line < lines.length; lane++) {
     const count = Math.min(ENTRIES_A_RUN, lines.length - line);
-    const items = Array.from({ length: count }, (_, at) => item(lines[line++]!, stream, at, random));
-    writer.addRun(stream, items, 0, Number.MAX_SAFE_INTEGER);
+    const items = Array.from({ length: count }, (_, at) => item(lines[line++]!, lane, at, random));
+    writer.add(lane, lane >> 2, `@person${lane}`, items, 0, Number.MAX_SAFE_INTEGER);
     if (writer.length < blockBytes && line < lines.length) continue;
     const block = Buffer.from(writer.take());
     bytes += block.length;
@@ -102,19 +103,13 @@ function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer
   return blocks;
 }
 
-function item(text: string, stream: number, at: number, random: () => number): Item {
+/** Every second message is one's own, with a ref. */
+function item(text: string, lane: number, at: number, random: () => number): Item {
   const out = new ByteWriter(Buffer.alloc(payloadBytesMax(text)));
-  writeTaken(
-    out,
-    BEGAN_AT + stream * 7919 + at * 60_000 + Math.floor(random() * 60_000),
-    (at + 1) as Seq,
-    stream,
-    at + 1,
-    text,
-  );
-  const lane = `@person${Math.floor(random() * 3)}`;
-  return {
-    ...{ alone: false, keyRun: false, seq: (at + 1) as Seq, offset: (stream * 100 + at * 3) as Offset, lane, key: "" },
-    ...{ bytes: out.bytes, start: 0, length: out.pos },
-  };
+  const sentAt = BEGAN_AT + lane * 7919 + at * 60_000 + Math.floor(random() * 60_000);
+  if (at % 2 === 0) writeSent(out, sentAt, text);
+  else writeTaken(out, sentAt, (at + 1) as Seq, lane, text);
+  const key = at % 2 === 0 ? `d7k2-${lane * 10 + at}` : "";
+  const [seq, offset] = [(at * 3 + 1) as Seq, (lane * 100 + at * 3) as Offset];
+  return { seq, offset, key, bytes: out.bytes, start: 0, length: out.pos };
 }

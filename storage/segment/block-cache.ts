@@ -22,6 +22,15 @@ export class BlockCache {
     return block;
   }
 
+  /** Forgets blocks whose name begins so. */
+  drop(prefix: string): void {
+    for (const [name, block] of this.#blocks) {
+      if (!name.startsWith(prefix)) continue;
+      this.#blocks.delete(name);
+      this.#bytes -= block.length;
+    }
+  }
+
   #trim(): void {
     for (const [name, block] of this.#blocks) {
       if (this.#bytes <= this.#bytesMax) return;

@@ -2,10 +2,10 @@
  * Creating and opening the SQLite files of a shard.
  *
  * A file appears whole: it is written under a temporary name, synced, renamed, and its directory is synced. So a crash leaves either no
- * file, or an empty database of this format (and perhaps a `.new` file, which the next attempt overwrites). Files are born in WAL mode, so
- * that a reader never waits for the writer; a sealed segment leaves it.
+ * file, or an empty database of this format (and perhaps a `.new` file, which the next attempt overwrites). Files that flushes write to are in WAL
+ * mode, so that a reader never waits for the writer; a sealed segment, and what nobody has open for writing, is a single file without.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { databaseImage, SqlDatabase, type SqlMode } from "../sqlite.ts";
 import { CorruptionError, FormatError } from "../errors.ts";
@@ -13,16 +13,17 @@ import { corruptionOr } from "./errors.ts";
 
 export type FileFormat = { name: string; applicationId: number; version: number; pageBytes: number; schema: string };
 
-/** Bytes 18 and 19 of a database say which journal its readers and writers must use; 2 is WAL. */
+/** Bytes 18 and 19 of a database say which journal its readers and writers must use. */
 const JOURNAL_VERSION_AT = 18;
+const JOURNAL_VERSIONS = { rollback: 1, wal: 2 };
 
 /** The bytes of an empty database of this format. */
-export function emptyDatabase(format: FileFormat): Uint8Array {
+export function emptyDatabase(format: FileFormat, journal: keyof typeof JOURNAL_VERSIONS): Uint8Array {
   const image = databaseImage(
     `PRAGMA page_size = ${format.pageBytes}; PRAGMA application_id = ${format.applicationId};
      PRAGMA user_version = ${format.version}; ${format.schema}`,
   );
-  image.fill(2, JOURNAL_VERSION_AT, JOURNAL_VERSION_AT + 2);
+  image.fill(JOURNAL_VERSIONS[journal], JOURNAL_VERSION_AT, JOURNAL_VERSION_AT + 2);
   return image;
 }
 
@@ -48,7 +49,7 @@ export function createDirectory(path: string): void {
   syncDirectory(parent);
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const fd = openSync(path, "r");
   try {
     fsyncSync(fd);
@@ -62,14 +63,23 @@ function syncDirectory(path: string): void {
  * @throws CorruptionError when it is missing or not ours, FormatError when it is newer.
  */
 export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
-  if (!existsSync(path)) throw new CorruptionError(path, "this name", `${format.name} is missing`);
-  const db = new SqlDatabase(path, mode, busyTimeoutMs);
+  const db = openExisting(path, format, mode, busyTimeoutMs);
   try {
     checkFormat(db, format);
     return db;
   } catch (error) {
     db.close();
     throw corruptionOr(error, path);
+  }
+}
+
+/** Asks whether the file is there only when it cannot be opened: that question costs as much as opening it. */
+function openExisting(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
+  try {
+    return new SqlDatabase(path, mode, busyTimeoutMs);
+  } catch (error) {
+    if (!existsSync(path)) throw new CorruptionError(path, "this name", `${format.name} is missing`);
+    throw error;
   }
 }
 
@@ -80,4 +90,15 @@ function checkFormat(db: SqlDatabase, format: FileFormat): void {
     throw new CorruptionError(db.file, "its head", `application id ${String(id)}, not that of a ${format.name}`);
   }
   if (version > format.version) throw new FormatError(db.file, version, format.version);
+}
+
+/** An empty file, durable with its name. The directory exists. */
+export function createMarker(path: string): void {
+  closeSync(openSync(path, "w", 0o600));
+  syncDirectory(dirname(path));
+}
+
+export function removeMarker(path: string): void {
+  rmSync(path, { force: true });
+  syncDirectory(dirname(path));
 }

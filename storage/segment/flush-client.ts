@@ -1,40 +1,61 @@
 /**
  * The event loop's end of the flush worker: hands jobs over, keeps who waits for what.
  *
- * Invariants: each flush settles once; after the worker has died every flush, waiting or new, is rejected and nothing is started again
- * (what it was doing is told by the files when they are opened next).
+ * Invariants: each request settles once; after the worker has died every request, waiting or new, is rejected and nothing is started again (what it was
+ * doing is told by the files when they are opened next).
  */
+import type { ShardId } from "../types.ts";
+import type { EraseRange } from "./erasure.ts";
 import { FlushError } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
-import type { FlushJob } from "./types.ts";
+import type { CompactReport, FlushJob, Progress } from "./types.ts";
 
-type Waiting = { resolve(unsealed: number[]): void; reject(error: FlushError): void };
+type Waiting = { resolve(reply: FlushReply): void; reject(error: FlushError): void; onProgress: Progress | undefined };
+/** Lets go of files of a shard. */
+export type Release = (shard: ShardId, files: number[]) => void;
 
 export class FlushClient {
   readonly #worker: Worker;
+  readonly #release: Release;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   #dead: FlushError | undefined;
 
-  constructor(worker: Worker, options: WorkerOptions) {
+  constructor(worker: Worker, options: WorkerOptions, release: Release) {
     this.#worker = worker;
-    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#settle(event.data);
+    this.#release = release;
+    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#take(event.data);
     worker.onerror = (event: ErrorEvent) => this.#die(event.message);
     worker.addEventListener("close", () => this.#die("it ended"));
     this.#post({ kind: "open", options });
   }
 
   /**
-   * Resolves with the segments whose readers should let go. Takes the job's buffers over.
+   * Takes the job's buffers over. Resolves with whether the shard has erased entries that are not gone from its files.
    * @throws FlushError; when it has a `job`, that is this job with its buffers back, to be flushed again.
    */
-  flush(job: FlushJob): Promise<number[]> {
-    return this.#ask((id) => {
+  async flush(job: FlushJob): Promise<boolean> {
+    const reply = await this.#ask((id) => {
       this.#post({ kind: "flush", id, job }, [...new Set([job.image.buffer, job.checkpoint.buffer])]);
     });
+    if (reply.kind !== "flushed") return false;
+    this.#release(job.shard, reply.unsealed);
+    return reply.isErasing;
   }
 
-  /** Waits for what was handed over, then ends the worker. */
+  /** @throws FlushError */
+  async erase(shard: ShardId, ranges: EraseRange[], onProgress: Progress | undefined): Promise<void> {
+    await this.#ask((id) => this.#post({ kind: "erase", id, shard, ranges }), onProgress);
+  }
+
+  /** @throws FlushError */
+  async compact(shard: ShardId, level: number, onProgress: Progress | undefined): Promise<CompactReport> {
+    const reply = await this.#ask((id) => this.#post({ kind: "compact", id, shard, level }), onProgress);
+    if (reply.kind === "compacted") return reply.report;
+    throw new FlushError(`the flush worker answered ${reply.kind}`, "worker_gone");
+  }
+
+  /** Waits for the flushes that were handed over, then ends the worker. */
   async close(): Promise<void> {
     if (this.#dead !== undefined) return;
     await this.#ask((id) => this.#post({ kind: "close", id })).catch(() => undefined);
@@ -42,11 +63,11 @@ export class FlushClient {
     this.#worker.terminate();
   }
 
-  #ask(post: (id: number) => void): Promise<number[]> {
+  #ask(post: (id: number) => void, onProgress?: Progress): Promise<FlushReply> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, onProgress });
       post(id);
     });
   }
@@ -55,12 +76,16 @@ export class FlushClient {
     this.#worker.postMessage(request, transfer);
   }
 
-  #settle(reply: FlushReply): void {
+  #take(reply: FlushReply): void {
     const waiting = this.#waiting.get(reply.id);
+    if (reply.kind === "progress") return waiting?.onProgress?.(reply.done, reply.total);
+    if (reply.kind === "release") {
+      this.#release(reply.shard, reply.files);
+      return this.#post({ kind: "released", id: reply.id });
+    }
     this.#waiting.delete(reply.id);
-    if (waiting === undefined) return;
-    if (reply.kind === "failed") waiting.reject(new FlushError(reply.message, reply.code, reply.job));
-    else waiting.resolve(reply.kind === "done" ? reply.unsealed : []);
+    if (reply.kind === "failed") waiting?.reject(new FlushError(reply.message, reply.code, reply.job));
+    else waiting?.resolve(reply);
   }
 
   #die(why: string): void {

@@ -1,16 +1,30 @@
-/** What the event loop and the flush worker say to each other. Replies come in the order of the requests. */
-import type { FlushJob } from "./types.ts";
+/** What the event loop and the flush worker say to each other. */
+import type { ShardId } from "../types.ts";
+import type { EraseRange } from "./erasure.ts";
 import type { WriterOptions } from "./shard-writer.ts";
+import type { CompactReport, FlushJob } from "./types.ts";
 
 export type WorkerOptions = WriterOptions & { writersMax: number };
 
 export type FlushRequest =
   | { kind: "open"; options: WorkerOptions }
   | { kind: "flush"; id: number; job: FlushJob }
+  | { kind: "erase"; id: number; shard: ShardId; ranges: EraseRange[] }
+  | { kind: "compact"; id: number; shard: ShardId; level: number }
+  /** The answer to `release`. */
+  | { kind: "released"; id: number }
   | { kind: "close"; id: number };
 
-/** `unsealed`: segments of the shard whose readers should let go. A failed job comes back with its buffers. */
+/**
+ * What a request came to. `unsealed` are files of the shard whose readers should let go; `isErasing`: it has erased entries that are not gone from the files.
+ * A failed flush comes back with its buffers.
+ */
 export type FlushReply =
-  | { kind: "done"; id: number; unsealed: number[] }
-  | { kind: "failed"; id: number; message: string; code: string; job: FlushJob }
+  | { kind: "flushed"; id: number; unsealed: number[]; isErasing: boolean }
+  | { kind: "erased"; id: number }
+  | { kind: "compacted"; id: number; report: CompactReport }
+  | { kind: "progress"; id: number; done: number; total: number }
+  /** These files are not listed any more: the worker waits until nobody reads them, and removes them. */
+  | { kind: "release"; id: number; shard: ShardId; files: number[] }
+  | { kind: "failed"; id: number; message: string; code: string; job?: FlushJob }
   | { kind: "closed"; id: number };

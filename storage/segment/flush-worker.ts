@@ -1,68 +1,96 @@
 /**
- * The flush worker: compression and SQLite writes, away from the event loop. One job at a time, in the order of their arrival.
- *
- * Keeps at most `writersMax` shards open, least recently flushed closed first. A writer that failed is closed as it is and opened anew by
- * the next flush of its shard. A compiled binary needs this file as an entrypoint of its own beside the program's.
+ * The flush worker: compression and SQLite writes, away from the event loop. Flushes one at a time in the order of their arrival; erasing and compacting
+ * in the pauses. A compiled binary needs this file as an entrypoint of its own beside the program's.
  */
 import type { ShardId } from "../types.ts";
-import { errorCode, systemCode } from "./errors.ts";
+import { errorCode, FlushError, systemCode } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
-import { ShardWriter } from "./shard-writer.ts";
-import type { FlushJob } from "./types.ts";
+import { RewriteQueue, type RewriteTask } from "./rewrite-queue.ts";
+import type { CompactReport, FlushJob } from "./types.ts";
+import { WriterSet } from "./writer-set.ts";
 
 declare const self: Worker;
 
-class WriterSet {
-  readonly #options: WorkerOptions;
-  readonly #writers = new Map<ShardId, ShardWriter>();
+class FlushServer {
+  readonly #reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void;
+  readonly #writers: WriterSet;
+  readonly #rewrites: RewriteQueue;
 
-  constructor(options: WorkerOptions) {
-    this.#options = options;
+  constructor(options: WorkerOptions, reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void) {
+    this.#reply = reply;
+    this.#writers = new WriterSet(options, options.writersMax);
+    this.#rewrites = new RewriteQueue(this.#writers);
   }
 
-  flush(job: FlushJob): number[] {
-    const writer = this.#writers.get(job.shard) ?? new ShardWriter(job.shard, this.#options);
-    this.#writers.delete(job.shard);
-    try {
-      const unsealed = writer.flush(job);
-      this.#writers.set(job.shard, writer);
-      if (this.#writers.size > this.#options.writersMax) this.#closeOldest();
-      return unsealed;
-    } catch (error) {
-      writer.abandon();
-      throw error;
+  take(request: Exclude<FlushRequest, { kind: "open" }>): void {
+    switch (request.kind) {
+      case "flush":
+        return this.#flush(request.id, request.job);
+      case "erase":
+        return this.#erase(request);
+      case "compact":
+        return this.#compact(request);
+      case "released":
+        return this.#rewrites.released();
+      case "close":
+        return this.#close(request.id);
     }
   }
 
-  close(): void {
-    while (this.#writers.size > 0) this.#closeOldest();
+  #flush(id: number, job: FlushJob): void {
+    try {
+      const flushed = this.#writers.use(job.shard, (writer) => writer.flush(job));
+      this.#reply({ kind: "flushed", id, ...flushed });
+    } catch (error) {
+      this.#reply({ kind: "failed", id, ...describe(error), job }, buffersOf(job));
+    }
   }
 
-  #closeOldest(): void {
-    for (const [shard, writer] of this.#writers) {
-      this.#writers.delete(shard);
-      return writer.close();
+  #erase({ id, shard, ranges }: FlushRequest & { kind: "erase" }): void {
+    try {
+      if (ranges.length > 0) this.#writers.use(shard, (writer) => writer.erase(ranges));
+    } catch (error) {
+      return this.#fail(id, error);
+    }
+    const task = this.#task(id, shard, () => this.#reply({ kind: "erased", id }));
+    this.#rewrites.add({ ...task, begin: (writer) => writer.eraseSteps() });
+  }
+
+  #compact({ id, shard, level }: FlushRequest & { kind: "compact" }): void {
+    const done = (result: unknown): void => this.#reply({ kind: "compacted", id, report: result as CompactReport });
+    this.#rewrites.add({ ...this.#task(id, shard, done), begin: (writer) => writer.compactSteps(level) });
+  }
+
+  #task(id: number, shard: ShardId, done: (result: unknown) => void): Omit<RewriteTask, "begin"> {
+    return {
+      shard,
+      done,
+      failed: (error) => this.#fail(id, error),
+      progress: (bytes, total) => this.#reply({ kind: "progress", id, done: bytes, total }),
+      release: (files) => this.#reply({ kind: "release", id, shard, files }),
+    };
+  }
+
+  #fail(id: number, error: unknown): void {
+    this.#reply({ kind: "failed", id, ...describe(error) });
+  }
+
+  #close(id: number): void {
+    try {
+      this.#rewrites.close(new FlushError("the segment store was closed before it was done", "closed"));
+      this.#writers.close();
+    } finally {
+      this.#reply({ kind: "closed", id });
     }
   }
 }
 
 function serve(worker: Worker): void {
-  let writers: WriterSet | undefined;
-  const reply = (message: FlushReply, transfer: ArrayBuffer[] = []): void => worker.postMessage(message, transfer);
+  let server: FlushServer | undefined;
   worker.onmessage = (event: MessageEvent<FlushRequest>) => {
     const request = event.data;
-    if (request.kind === "open") writers = new WriterSet(request.options);
-    else if (request.kind === "close") {
-      writers?.close();
-      reply({ kind: "closed", id: request.id });
-    } else {
-      try {
-        reply({ kind: "done", id: request.id, unsealed: writers!.flush(request.job) });
-      } catch (error) {
-        const { message, code } = describe(error);
-        reply({ kind: "failed", id: request.id, message, code, job: request.job }, buffersOf(request.job));
-      }
-    }
+    if (request.kind !== "open") return server?.take(request);
+    server = new FlushServer(request.options, (message, transfer = []) => worker.postMessage(message, transfer));
   };
 }
 

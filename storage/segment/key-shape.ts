@@ -1,19 +1,33 @@
 /**
- * How a key is found again. A key that ends in a counter (`d7k2-1234`) can ride in a *key run*: one row for a stretch of rising counters.
- * Any other key gets a row with its hash. Either only says where to look: the key itself, in its block, decides.
+ * How a key is found again. A key that ends in a counter (`d7k2-1234`) is a number below its prefix; keys of one prefix share a page of numbers.
+ * Any other key gets a row with its hash.
  */
 
 export type CountedKey = { prefix: string; counter: number };
 
-const PREFIX_LENGTH_MAX = 12;
-/** 15 digits stay below 2^51. A leading zero belongs to the prefix, so that a prefix and a counter make one key only. */
-const COUNTED = /^(|.*?[^0-9A-Za-z])(0|[1-9][0-9]{0,14})$/;
+const PREFIX_LENGTH_MAX = 80;
+const DIGITS_MAX = 15;
 
-/** Prefix and counter of a key such as SDKs make: nothing or up to 12 characters ending in a sign, then a plain number. */
+/**
+ * Prefix and counter of a key such as SDKs make: nothing or something ending in a sign, then a plain number. 15 digits stay below 2^51; a leading
+ * zero is no number, so that a prefix and a counter make one key only. By hand, because it is asked twice for each message.
+ */
 export function countedKey(key: string): CountedKey | undefined {
-  const parts = COUNTED.exec(key);
-  if (parts === null || parts[1]!.length > PREFIX_LENGTH_MAX) return undefined;
-  return { prefix: parts[1]!, counter: Number(parts[2]) };
+  let at = key.length;
+  while (at > 0 && isDigit(key.charCodeAt(at - 1))) at--;
+  const digits = key.length - at;
+  if (digits === 0 || digits > DIGITS_MAX || at > PREFIX_LENGTH_MAX) return undefined;
+  if (digits > 1 && key.charCodeAt(at) === 48) return undefined;
+  if (at > 0 && isLetter(key.charCodeAt(at - 1))) return undefined;
+  return { prefix: key.slice(0, at), counter: Number(key.slice(at)) };
+}
+
+function isDigit(code: number): boolean {
+  return code >= 48 && code <= 57;
+}
+
+function isLetter(code: number): boolean {
+  return (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
 }
 
 /** 32 bits, signed so that SQLite stores four bytes. Collisions cost a read, never an answer. */

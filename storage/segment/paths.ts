@@ -12,8 +12,20 @@ export function statePath(dir: string, shard: ShardId): string {
   return join(shardDirectory(dir, shard), "state.db");
 }
 
-export function segmentPath(dir: string, shard: ShardId, segment: number): string {
-  return join(shardDirectory(dir, shard), `segment-${String(segment).padStart(6, "0")}.db`);
+/** `file` is the number of the file: it differs from the segment's once that was rewritten. */
+export function segmentPath(dir: string, shard: ShardId, file: number): string {
+  return join(shardDirectory(dir, shard), `segment-${String(file).padStart(6, "0")}.db`);
+}
+
+/** Number of the segment file that this name belongs to: the file itself, or what SQLite or its creation put beside it. */
+export function segmentFileNo(name: string): number | undefined {
+  const found = /^segment-(\d{6,})\.db(-wal|-shm|-journal|\.new)?$/.exec(name);
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** There while the shard has erased entries in its segments: whoever opens the store knows from one look into `shards/`. */
+export function erasingPath(dir: string, shard: ShardId): string {
+  return join(dir, "shards", `erasing-${String(shard).padStart(3, "0")}`);
 }
 
 /**
@@ -28,4 +40,13 @@ export function hasState(dir: string, shard: ShardId): boolean {
   const segment = readdirSync(directory).find((name) => /^segment-\d+\.db$/.test(name));
   if (segment === undefined) return false;
   throw new CorruptionError(path, "this name", `shard state is missing, ${segment} is there`);
+}
+
+/** Shards that say so themselves. */
+export function erasingShards(dir: string): ShardId[] {
+  const directory = join(dir, "shards");
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => /^erasing-\d{3}$/.test(name))
+    .map((name) => Number(name.slice(-3)) as ShardId);
 }

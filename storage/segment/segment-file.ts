@@ -1,15 +1,16 @@
 /**
- * One segment: a SQLite file with blocks of a range of a shard's log.
+ * One segment file: a SQLite file with blocks of entries of a shard.
  *
- * Not an index: which block holds what is known to `state.db` alone. Invariants: blocks are numbered from 1 without holes and are never
- * changed; a block is referred to only after its transaction was synced. A crash can leave blocks above the last one that `state.db`
- * counts (*orphans*): nobody reads them, and whoever opens the file for writing removes them first.
+ * Not an index: which block holds what is known to `state.db` alone. Invariants: rows are numbered from 1 without holes and are never changed; a block is
+ * referred to only after its transaction was synced. A crash can leave rows above the last one that `state.db` counts (*orphans*): nobody reads them,
+ * and whoever opens the file for writing removes them first.
  */
-import type { Offset, ShardId } from "../types.ts";
-import { type SqlDatabase } from "../sqlite.ts";
-import { pack, unpack } from "./codec.ts";
-import { type FileFormat } from "./database-file.ts";
 import { CorruptionError } from "../errors.ts";
+import { type SqlDatabase } from "../sqlite.ts";
+import type { ShardId } from "../types.ts";
+import { type Packed, unpack } from "./codec.ts";
+import { type FileFormat } from "./database-file.ts";
+import { asBuffer } from "./varint.ts";
 
 export const SEGMENT_FORMAT: FileFormat = {
   name: "segment",
@@ -20,32 +21,24 @@ export const SEGMENT_FORMAT: FileFormat = {
   schema: `
     CREATE TABLE block(
       block INTEGER PRIMARY KEY,        -- from 1, dense
-      flush INTEGER NOT NULL,           -- number of the flush that wrote it
-      through_offset INTEGER NOT NULL,  -- that flush reached this offset of the log
-      codec INTEGER NOT NULL,           -- 0 raw, 1 lz4 (u32 raw size, LZ4 block)
+      codec INTEGER NOT NULL,           -- 0 raw, 1 lz4 (u32 raw size, LZ4 block), 2 zstd
       raw_bytes INTEGER NOT NULL,
-      crc INTEGER NOT NULL,             -- CRC-32 of shard, segment, the columns above and data
+      crc INTEGER NOT NULL,             -- CRC-32 of shard, file number, the columns above and data
       data BLOB NOT NULL
     );`,
 };
 
-export type BlockPlace = { shard: ShardId; segment: number; block: number };
-type BlockHead = { flush: number; through_offset: number; codec: number; raw_bytes: number };
-type BlockRow = BlockHead & { crc: number; data: Uint8Array };
+export type BlockPlace = { shard: ShardId; file: number; block: number };
+/** A block as it lies in a file. */
+export type StoredBlock = Packed & { rawBytes: number };
+type BlockRow = { codec: number; raw_bytes: number; crc: number; data: Uint8Array };
 
-/** Appends a block; a transaction must be open. */
-export function insertBlock(db: SqlDatabase, place: BlockPlace, flush: number, through: Offset, raw: Buffer): void {
-  const { codec, data } = pack(raw);
-  const crc = checksum(place, { flush, through_offset: through, codec, raw_bytes: raw.length }, data);
-  db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?)").run(
-    place.block,
-    flush,
-    through,
-    codec,
-    raw.length,
-    crc,
-    data,
-  );
+const CHECKED_HEAD_BYTES = 19;
+
+/** A transaction must be open. */
+export function insertBlock(db: SqlDatabase, place: BlockPlace, { codec, data, rawBytes }: StoredBlock): void {
+  const crc = checksum(place, codec, rawBytes, data);
+  db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?)").run(place.block, codec, rawBytes, crc, data);
 }
 
 /** Removes what a crash left above `lastBlock`. */
@@ -53,19 +46,23 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
   db.sql("DELETE FROM block WHERE block > ?").run(lastBlock);
 }
 
-/** The unpacked bytes of a block that `state.db` refers to. @throws CorruptionError when it is missing or not what was written. */
+/** A block that `state.db` refers to, still packed. @throws CorruptionError when it is missing or not what was written. */
+export function readStoredBlock(db: SqlDatabase, place: BlockPlace): StoredBlock {
+  const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(place.block);
+  if (row === undefined) throw new CorruptionError(db.file, blockAt(place.block), "block is missing");
+  const data = asBuffer(row.data);
+  if (checksum(place, row.codec, row.raw_bytes, data) !== row.crc) {
+    throw new CorruptionError(db.file, blockAt(place.block), "checksum does not match");
+  }
+  return { codec: row.codec, rawBytes: row.raw_bytes, data };
+}
+
+/** The same, unpacked. */
 export function readBlock(db: SqlDatabase, place: BlockPlace): Buffer {
-  const at = blockAt(place.block);
-  const row = db
-    .sql("SELECT flush, through_offset, codec, raw_bytes, crc, data FROM block WHERE block = ?")
-    .get<BlockRow>(place.block);
-  if (row === undefined) throw new CorruptionError(db.file, at, "block is missing");
-  const data = Buffer.from(row.data.buffer, row.data.byteOffset, row.data.length);
-  if (checksum(place, row, data) !== row.crc) throw new CorruptionError(db.file, at, "checksum does not match");
-  const raw = unpack(row.codec, data);
-  if (raw.length !== row.raw_bytes)
-    throw new CorruptionError(db.file, at, `${raw.length} bytes instead of ${row.raw_bytes}`);
-  return raw;
+  const { codec, data, rawBytes } = readStoredBlock(db, place);
+  const raw = unpack(codec, data);
+  if (raw.length === rawBytes) return raw;
+  throw new CorruptionError(db.file, blockAt(place.block), `${raw.length} bytes instead of ${rawBytes}`);
 }
 
 /** A block as a place in its file, for people. */
@@ -73,26 +70,13 @@ export function blockAt(block: number): string {
   return `table block, row ${block}`;
 }
 
-/** Numbers of the blocks up to `lastBlock` that flushes beyond `offset` wrote, newest first. */
-export function blocksBeyond(db: SqlDatabase, lastBlock: number, offset: Offset): number[] {
-  const found: number[] = [];
-  for (let block = lastBlock; block > 0; block--) {
-    const row = db.sql("SELECT through_offset FROM block WHERE block = ?").get<BlockHead>(block);
-    if (row !== undefined && row.through_offset <= offset) break;
-    found.push(block);
-  }
-  return found;
-}
-
-/** Covers place and columns too, so that a block found in the wrong file or row is not believed. */
-function checksum(place: BlockPlace, head: BlockHead, data: Buffer): number {
-  const bytes = Buffer.allocUnsafe(31);
-  bytes.writeUInt16LE(place.shard, 0);
-  bytes.writeUInt32LE(place.segment, 2);
-  bytes.writeUIntLE(place.block, 6, 6);
-  bytes.writeUIntLE(head.flush, 12, 6);
-  bytes.writeUIntLE(head.through_offset, 18, 6);
-  bytes.writeUInt8(head.codec, 24);
-  bytes.writeUIntLE(head.raw_bytes, 25, 6);
-  return Bun.hash.crc32(data, Bun.hash.crc32(bytes));
+/** Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores four bytes. */
+function checksum(place: BlockPlace, codec: number, rawBytes: number, data: Buffer): number {
+  const head = Buffer.allocUnsafe(CHECKED_HEAD_BYTES);
+  head.writeUInt16LE(place.shard, 0);
+  head.writeUInt32LE(place.file, 2);
+  head.writeUIntLE(place.block, 6, 6);
+  head.writeUInt8(codec & 255, 12);
+  head.writeUIntLE(rawBytes, 13, 6);
+  return Bun.hash.crc32(data, Bun.hash.crc32(head)) | 0;
 }

@@ -1,262 +1,168 @@
 /**
  * The writing side of one shard: a flush is two transactions, each synced, in this order.
  *
- *   1. the active segment: insert the blocks.                         A crash after it leaves orphans, which nobody refers to.
- *   2. `state.db`: directory, keys, heads, cells, `flushedThrough`.   From here on the flush is there, all of it.
+ *   1. the active segment: insert the blocks, if there are any.       A crash after it leaves orphans, which nobody refers to.
+ *   2. `state.db`: tails, directory, keys, cells, `flushedThrough`.   From here on the flush is there, all of it.
  *
- * Orphans are removed when a segment is opened for writing.
+ * Erasing and compacting go in steps (shard-rewrites.ts), and flushes of the same shard may come between two of them.
  *
- * A new segment file is made before 1, and is empty until then; a crash leaves a file that `state.db` does not list, and the next flush
- * that needs a new segment takes it over. A segment left behind is sealed at the start of a later flush: out of WAL mode, one file, for ever.
- * That needs a moment without readers; while there is one it waits for the next flush, and the file is complete and readable meanwhile.
- *
- * Runs in the flush worker, knows nothing of threads. After any error the writer must be dropped: `abandon`, not `close`.
+ * Runs in the flush worker, knows nothing of threads. After any error of a flush the writer must be dropped: `abandon`, not `close`.
  */
-import { existsSync, statSync } from "node:fs";
-import {
-  readHead,
-  readSegmentRows,
-  readShardRow,
-  RunDirectory,
-  writeCells,
-  writeHeads,
-} from "../state/state-writer.ts";
-import { nextShardRow, writeSegmentRow, writeShardRow } from "../state/state-writer.ts";
-import { KeyIndex } from "../state/key-index.ts";
-import { type RunRow, type SegmentRow, type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
+import { existsSync } from "node:fs";
+import type { ShardRow } from "../state/state-file.ts";
+import { findStream } from "../state/state-reader.ts";
+import { readShardRow, type Unsigned, writeSegmentRow, writeShardRow } from "../state/state-writer.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import type { Offset, Seq, ShardId } from "../types.ts";
-import { BlockWriter, type Item } from "./block.ts";
-import {
-  createDatabaseFile,
-  createDirectory,
-  emptyDatabase,
-  type FileFormat,
-  openDatabaseFile,
-} from "./database-file.ts";
-import { readFlushImage, type StreamBatch } from "./flush-image.ts";
-import { hasState, segmentPath, shardDirectory, statePath } from "./paths.ts";
-import { insertBlock, removeOrphans, SEGMENT_FORMAT } from "./segment-file.ts";
-import type { FlushJob } from "./types.ts";
+import type { Offset, ShardId } from "../types.ts";
+import { BlockWriter } from "./block.ts";
+import { pack, type Packing } from "./codec.ts";
+import { createMarker } from "./database-file.ts";
+import type { EraseRange } from "./erasure.ts";
+import { type FlushImage, readFlushImage } from "./flush-image.ts";
+import { FlushTransaction, type PlacedRun } from "./flush-transaction.ts";
+import { erasingPath } from "./paths.ts";
+import type { Item } from "./run.ts";
+import { insertBlock } from "./segment-file.ts";
+import { type Active, ShardFiles } from "./shard-files.ts";
+import { compactSteps, eraseSteps, type RewriteSteps } from "./shard-rewrites.ts";
+import type { CompactReport, FlushJob } from "./types.ts";
 
 export type WriterOptions = {
   dir: string;
-  /** A segment larger than this after a flush is left, and the next flush begins another. */
+  /** A segment larger than this after a flush is left, and the next flush that has blocks begins another. */
   segmentBytesMax: number;
   /** Raw size at which a block is full. */
   blockBytesMax: number;
   /** A write-ahead file of SQLite larger than this after a flush is folded into its database. */
   walBytesMax: number;
+  /** A lane's tail of so many entries goes to a block; at most 64. */
+  runEntriesMin: number;
+  /** With more recent items than this a stream's are placed in their lanes. */
+  recentItemsMax: number;
+  /** How flushes pack blocks. */
+  packing: Packing;
 };
-
-/** A part of a batch that went into one block. */
-type PlacedRun = { streamNo: number; run: RunRow; items: Item[] };
-type Active = { row: SegmentRow; db: SqlDatabase };
-
-/** How long sealing waits for a reader before it leaves the segment for the next flush. */
-const SEAL_BUSY_TIMEOUT_MS = 20;
 
 export class ShardWriter {
   readonly #shard: ShardId;
   readonly #options: WriterOptions;
+  readonly #files: ShardFiles;
   readonly #blocks = new BlockWriter();
-  #state: SqlDatabase | undefined;
-  #active: Active | undefined;
 
   constructor(shard: ShardId, options: WriterOptions) {
     this.#shard = shard;
     this.#options = options;
+    this.#files = new ShardFiles(options.dir, shard);
   }
 
-  /** Returns the segments that are full or left behind but not sealed yet: who reads them should let go of them. */
-  flush(job: FlushJob): number[] {
-    const state = this.#openState();
+  /** Returns the files that are full but not sealed yet: who reads them should let go of them. And whether there is something to erase from files. */
+  flush(job: FlushJob): { unsealed: number[]; isErasing: boolean } {
+    const state = this.#files.openState();
     const before = readShardRow(state, this.#shard);
     checkProgress(job, before);
-    const { batches, cells } = readFlushImage(job, before.flushed_through as Offset);
-    const sealed = this.#sealLeft(state);
+    const image = readFlushImage(job, before.flushed_through as Offset);
+    const isErasing = this.#noteErasing(state, image.erasures);
+    const sealed = this.#files.sealLeft();
     // The state's transaction is opened first (reading in it costs half) and committed last.
     state.within("BEGIN IMMEDIATE", () => {
-      const keys = new KeyIndex(state, before.flush + 1);
-      const runs = batches.length === 0 ? [] : this.#writeBlocks(job, before.flush + 1, batches, keys);
-      const added = writeHeads(state, job.streams);
-      this.#writeDirectory(state, runs, keys);
-      writeCells(state, cells);
       for (const row of sealed) writeSegmentRow(state, row);
-      if (this.#active !== undefined) writeSegmentRow(state, this.#active.row);
-      writeShardRow(state, nextShardRow(before, job, added));
+      writeShardRow(state, this.#apply(state, before, job, image));
     });
-    this.#foldLarge();
-    return this.#unsealed(state);
+    this.#files.foldLarge(this.#options.walBytesMax);
+    return { unsealed: this.#files.unsealed(), isErasing };
   }
 
-  /** Folds the write-ahead files in, so that plain files remain. */
+  /** Makes flushed entries tombstones for whoever reads. `eraseSteps` then takes them out of the segments. */
+  erase(ranges: EraseRange[]): void {
+    const state = this.#files.openState();
+    this.#noteErasing(state, ranges);
+    state.within("BEGIN IMMEDIATE", () => {
+      const before = readShardRow(state, this.#shard);
+      const transaction = new FlushTransaction(state, before, () => [], this.#options);
+      writeShardRow(state, { ...transaction.erase(ranges), shard: this.#shard });
+    });
+  }
+
+  eraseSteps(): RewriteSteps<void> {
+    return eraseSteps(this.#rewriting());
+  }
+
+  compactSteps(level: number): RewriteSteps<CompactReport> {
+    return compactSteps(this.#rewriting(), level);
+  }
+
+  /** Plain files remain. */
   close(): void {
-    for (const db of this.#files()) fold(db);
-    this.abandon();
+    this.#files.close();
   }
 
   /** Closes as things are. */
   abandon(): void {
-    for (const db of this.#files()) db.close();
-    this.#state = undefined;
-    this.#active = undefined;
+    this.#files.abandon();
   }
 
-  /** Transaction 1. */
-  #writeBlocks(job: FlushJob, flush: number, batches: StreamBatch[], keys: KeyIndex): PlacedRun[] {
-    const active = this.#openActive();
-    const runs: PlacedRun[] = [];
-    const { segment, blocks } = active.row;
-    let block = blocks + 1;
-    const write = (): void => {
-      const raw = this.#blocks.take();
-      insertBlock(active.db, { shard: this.#shard, segment, block: block++ }, flush, job.throughOffset, raw);
+  #rewriting(): Parameters<typeof eraseSteps>[0] {
+    const { dir, packing, segmentBytesMax } = this.#options;
+    return { dir, shard: this.#shard, files: this.#files, packing, segmentBytesMax };
+  }
+
+  /** Transaction 1 within transaction 2. */
+  #apply(state: SqlDatabase, before: Unsigned<ShardRow>, job: FlushJob, image: FlushImage): Unsigned<ShardRow> {
+    let active: Active | undefined;
+    const sink = (lane: number, streamNo: number, name: string, items: Item[]): PlacedRun[] => {
+      if (active === undefined) {
+        active = this.#files.openActive(this.#options.segmentBytesMax);
+        active.db.sql("BEGIN IMMEDIATE").run();
+      }
+      return this.#place(active, lane, streamNo, name, items);
     };
-    active.db.within("BEGIN IMMEDIATE", () => {
-      for (const { streamNo, items } of batches) {
-        let lastSeq = startsWithKey(items) ? readHead(this.#openState(), streamNo) : (0 as Seq);
-        for (const item of items) item.keyRun = item.key !== "" && keys.joinsRun(streamNo, item.key);
-        for (let from = 0; from < items.length;) {
-          const to = this.#blocks.addRun(streamNo, items, from, this.#options.blockBytesMax);
-          const part = items.slice(from, to);
-          lastSeq = part.findLast((item) => !item.alone)?.seq ?? lastSeq;
-          runs.push({ streamNo, run: { last_seq: lastSeq, segment, block }, items: part });
-          from = to;
-          if (this.#blocks.length >= this.#options.blockBytesMax) write();
-        }
-      }
-      if (this.#blocks.length > 0) write();
-    });
-    active.row = { segment, blocks: block - 1, sealed: 0 };
-    return runs;
+    const after = new FlushTransaction(state, before, sink, this.#options).apply(job, image);
+    if (active !== undefined) this.#finish(state, active);
+    return { ...after, files: this.#files.lastFile };
   }
 
-  #writeDirectory(state: SqlDatabase, runs: PlacedRun[], keys: KeyIndex): void {
-    const directory = new RunDirectory(state);
-    for (const { streamNo, run, items } of runs) {
-      const lanes: string[] = [];
-      let entries = 0;
-      for (const { alone, lane } of items) {
-        if (alone) continue;
-        entries++;
-        if (!lanes.includes(lane)) lanes.push(lane);
-      }
-      directory.add(streamNo, run, entries, lanes);
-      for (const item of items) if (item.key !== "") keys.add(streamNo, item.key, item.keyRun, run);
+  #place(active: Active, lane: number, streamNo: number, name: string, items: Item[]): PlacedRun[] {
+    const { blockBytesMax } = this.#options;
+    const placed: PlacedRun[] = [];
+    for (let from = 0; from < items.length;) {
+      const to = this.#blocks.add(lane, streamNo, name, items, from, blockBytesMax);
+      placed.push({ segment: active.row.segment, block: active.row.blocks + 1, items: items.slice(from, to) });
+      from = to;
+      // A lane that goes on goes on in another block, whatever room its keys left in this one.
+      if (from < items.length || this.#blocks.length >= blockBytesMax) this.#writeBlock(active);
     }
-    keys.finish();
+    return placed;
   }
 
-  #openState(): SqlDatabase {
-    if (this.#state !== undefined) return this.#state;
-    createDirectory(shardDirectory(this.#options.dir, this.#shard));
-    const isNew = !hasState(this.#options.dir, this.#shard);
-    this.#state = openForWriting(statePath(this.#options.dir, this.#shard), STATE_FORMAT, isNew);
-    return this.#state;
+  #writeBlock(active: Active): void {
+    const raw = this.#blocks.take();
+    const block = active.row.blocks + 1;
+    const stored = { ...pack(raw, this.#options.packing), rawBytes: raw.length };
+    insertBlock(active.db, { shard: this.#shard, file: active.row.file, block }, stored);
+    active.row = { ...active.row, blocks: block };
   }
 
-  /** The active segment, or the next one when it is full. */
-  #openActive(): Active {
-    if (this.#active !== undefined && !this.#isFull(this.#active.db)) return this.#active;
-    const last = this.#active?.row ?? readSegmentRows(this.#openState()).at(-1);
-    this.#active?.db.close();
-    this.#active = undefined;
-    let active = this.#openSegment(last ?? { segment: 1, blocks: 0, sealed: 0 });
-    if (last !== undefined && this.#isFull(active.db)) {
-      active.db.close();
-      active = this.#openSegment({ segment: last.segment + 1, blocks: 0, sealed: 0 });
-    }
-    this.#active = active;
-    return active;
+  #finish(state: SqlDatabase, active: Active): void {
+    if (this.#blocks.length > 0) this.#writeBlock(active);
+    active.db.sql("COMMIT").run();
+    writeSegmentRow(state, active.row);
   }
 
-  /** Without what a crash or a failed flush left above its last block, before anybody asks whether it is full. */
-  #openSegment(row: SegmentRow): Active {
-    const path = segmentPath(this.#options.dir, this.#shard, row.segment);
-    const db = openForWriting(path, SEGMENT_FORMAT, row.blocks === 0);
-    removeOrphans(db, row.blocks);
-    return { row, db };
-  }
-
-  #isFull(db: SqlDatabase): boolean {
-    const pages = (db.pragma("page_count") as number) - (db.pragma("freelist_count") as number);
-    return pages * SEGMENT_FORMAT.pageBytes > this.#options.segmentBytesMax;
-  }
-
-  /** Segments that are full or left behind, and not sealed. */
-  #unsealed(state: SqlDatabase): number[] {
-    const left = leftBehind(state).map((row) => row.segment);
-    return this.#active !== undefined && this.#isFull(this.#active.db) ? [...left, this.#active.row.segment] : left;
-  }
-
-  /** Seals what earlier flushes left behind; returns the rows to write. */
-  #sealLeft(state: SqlDatabase): SegmentRow[] {
-    return leftBehind(state)
-      .filter((row) => sealFile(segmentPath(this.#options.dir, this.#shard, row.segment)))
-      .map((row) => ({ ...row, sealed: 1 }));
-  }
-
-  #foldLarge(): void {
-    for (const db of this.#files()) {
-      const wal = `${db.file}-wal`;
-      if (existsSync(wal) && statSync(wal).size > this.#options.walBytesMax) fold(db);
-    }
-  }
-
-  #files(): SqlDatabase[] {
-    return [this.#active?.db, this.#state].filter((db) => db !== undefined);
+  /** Durable before the erasure is, so that no crash makes anybody forget to finish it. */
+  #noteErasing(state: SqlDatabase, ranges: readonly EraseRange[]): boolean {
+    const path = erasingPath(this.#options.dir, this.#shard);
+    const isFlushed = ({ stream, fromSeq }: EraseRange): boolean =>
+      (findStream(state, stream)?.head_seq ?? 0) >= fromSeq;
+    const isErasing = ranges.some(isFlushed);
+    if (isErasing && !existsSync(path)) createMarker(path);
+    return isErasing;
   }
 }
 
-function checkProgress(job: FlushJob, row: ShardRow): void {
+function checkProgress(job: FlushJob, row: Unsigned<ShardRow>): void {
   const { shard, throughOffset, term } = job;
   if (throughOffset < row.flushed_through) {
     throw new RangeError(`shard ${shard}: flush through ${throughOffset}, but ${row.flushed_through} is flushed`);
   }
   if (term < row.term) throw new RangeError(`shard ${shard}: flush of term ${term}, but term ${row.term} has flushed`);
-}
-
-/** Unsealed segments but the last. */
-function leftBehind(state: SqlDatabase): SegmentRow[] {
-  return readSegmentRows(state)
-    .slice(0, -1)
-    .filter((row) => row.sealed === 0);
-}
-
-/** The directory exists. A file that must be there is not made when it is missing. A commit returns after its sync. */
-function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean): SqlDatabase {
-  if (mayBeMissing && !existsSync(path)) createDatabaseFile(path, emptyDatabase(format));
-  const db = openDatabaseFile(path, format, "readwrite");
-  db.pragma("journal_mode = WAL");
-  db.pragma("synchronous = FULL");
-  db.pragma("wal_autocheckpoint = 0");
-  return db;
-}
-
-/** What is in the write-ahead file is committed: failing to fold it in (a full disk) takes nothing back, and a later one does it. */
-function fold(db: SqlDatabase): void {
-  try {
-    db.pragma("wal_checkpoint(TRUNCATE)");
-  } catch {
-    return;
-  }
-}
-
-function startsWithKey(items: Item[]): boolean {
-  return items[0]!.alone;
-}
-
-/** False while somebody reads the file. Whatever else may be wrong with it is said by who reads it; new messages need not wait for that. */
-function sealFile(path: string): boolean {
-  let db: SqlDatabase | undefined;
-  try {
-    db = openDatabaseFile(path, SEGMENT_FORMAT, "readwrite", SEAL_BUSY_TIMEOUT_MS);
-    db.pragma("synchronous = FULL");
-    return db.pragma("journal_mode = DELETE") === "delete";
-  } catch {
-    return false;
-  } finally {
-    db?.close();
-  }
 }

@@ -1,5 +1,8 @@
 /** What the segment side of the log store promises to the store above it: flushed entries, cells and keys of each shard, in SQLite. */
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
+import type { EraseRange } from "./erasure.ts";
+
+export type { EraseRange };
 
 /** A frozen memtable on its way to disk. Everything in it takes effect at once or not at all. */
 export type FlushJob = {
@@ -17,6 +20,18 @@ export type FlushJob = {
 
 /** How far a shard's files reach. */
 export type ShardExtent = { flushedThrough: Offset; term: Term; streamCount: number };
+
+/** Bytes of segment files that were gone through, of those that will be. */
+export type Progress = (done: number, total: number) => void;
+
+export type CompactOptions = {
+  /** zstd level, 1 to 19. Default 9. */
+  level?: number;
+  onProgress?: Progress;
+};
+
+/** Files before and after, and their bytes. */
+export type CompactReport = { filesBefore: number; filesAfter: number; bytesBefore: number; bytesAfter: number };
 
 /** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */
 export type SegmentStore = {
@@ -37,6 +52,15 @@ export type SegmentStore = {
   streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[];
   /** Runs in the worker thread; rejects when nothing of the job took effect. Jobs of one shard must not overlap. */
   flush(job: FlushJob): Promise<void>;
-  /** Ends the worker and closes every file. */
+  /**
+   * Makes flushed entries tombstones: seq, offset and lane stay, key and payload are gone, from what is read at once and, when the promise resolves,
+   * from every file. Erasures that came with flushes are finished as well. May be repeated when it fails.
+   */
+  erase(shard: ShardId, ranges: EraseRange[], onProgress?: Progress): Promise<void>;
+  /** Shards with erased entries that are still in segment files, be it from before a restart. `erase(shard, [])` finishes them. */
+  pendingErasures(): ShardId[];
+  /** Packs what flushes left behind tighter, into fewer files. Nothing that is read changes. */
+  compact(shard: ShardId, options?: CompactOptions): Promise<CompactReport>;
+  /** Ends the worker and closes every file. What erases and compacts is cut short. */
   close(): Promise<void>;
 };

@@ -1,9 +1,26 @@
 /**
- * The state of one shard: which streams it has, in which blocks their entries are, where keys are found, the cells, and how far all of that
+ * The state of one shard: its streams and lanes, their newest entries, in which blocks the others are, where keys point, the cells, and how far all of that
  * reaches in the log. Committed in one transaction per flush, after the blocks it refers to.
  *
- * Not a copy of anything in the segments: entries and keys themselves are only there. Pages are small because a thousand of these files exist
- * on the smallest server, and because a flush of few messages touches few rows all over the tables.
+ * An entry is among the recent items of its stream, or in its lane's tail, or in a block of a segment, never in two of them. Pages are small because a thousand of these files exist on the smallest server,
+ * and because a flush of few messages touches few rows all over the tables. The tables carry no comments, since those cost pages too: here they are.
+ *
+ *     shard      one row. flush: number of the last flush. streams, lanes: how many there are. files: highest number a segment file ever had
+ *     segment    where its blocks are: rows base + 1 … base + blocks of a file, which other segments may share. status: see SEGMENT_*.
+ *                packing: 0 as flushed, else the zstd level it was rewritten with
+ *     stream     head_offset: of the entry at head_seq. placed_seq: entries above it are in recent, others in tails and blocks. chunks, open, items,
+ *                bytes: what it has in recent (segment/recent.ts). page_seq, page: the newest page of its timeline and the seq that page begins with, 0 if nothing of it was ever placed
+ *     recent     row 64 × stream_no + n: chunk n of a stream's recent items, keys among them
+ *     timeline   an older page: the lanes of a stretch of entries (state/timeline.ts)
+ *     lane       its number; all other tables go by that
+ *     run        entries of a lane, first_seq … last_seq, are in that block; entries: how many
+ *     tail       row 64 × lane + n: chunk n of a lane's newest entries, a packed run (segment/run.ts)
+ *     key_page   keys that end in a counter, by rising counter (state/key-page.ts). first: the lowest; -1 for the last page of the prefix, which still
+ *                grows, and which is there if any is
+ *     key_hash   other keys. hash: xxHash32 of the key, signed. alone: null for the key of the entry at seq, else str8 key, value
+ *     cell       key → value
+ *     erasure    entries from_seq … to_seq are to be read as tombstones though they are still in segments. lane 0: of every lane
+ *     crc        of the row (state/row-crc.ts)
  */
 import { type FileFormat } from "../segment/database-file.ts";
 
@@ -12,88 +29,96 @@ export const STATE_FORMAT: FileFormat = {
   /** "PSTA" */
   applicationId: 0x50535441,
   version: 1,
-  pageBytes: 1024,
+  pageBytes: 512,
   schema: `
-    CREATE TABLE shard(              -- one row
-      shard INTEGER PRIMARY KEY,
-      flush INTEGER NOT NULL,        -- number of the last flush
-      flushed_through INTEGER NOT NULL,
-      term INTEGER NOT NULL,
-      streams INTEGER NOT NULL       -- how many rows stream has
-    );
-    CREATE TABLE segment(
-      segment INTEGER PRIMARY KEY,   -- the highest is the active one
-      blocks INTEGER NOT NULL,       -- how many of its blocks count
-      sealed INTEGER NOT NULL        -- 1: a single file that never changes again
-    );
-    CREATE TABLE stream(
-      stream_no INTEGER PRIMARY KEY,
-      name TEXT NOT NULL UNIQUE,
-      head_seq INTEGER NOT NULL
-    );
-    CREATE TABLE lane(
-      stream_no INTEGER NOT NULL,
-      name TEXT NOT NULL,
-      lane_no INTEGER NOT NULL,      -- from 0, by first appearance in the stream
-      PRIMARY KEY(stream_no, name)
-    ) WITHOUT ROWID;
-    CREATE TABLE run(                -- what one block holds of one stream
-      stream_no INTEGER NOT NULL,
-      last_seq INTEGER NOT NULL,     -- of its entries; without entries: head of the stream at that time
-      segment INTEGER NOT NULL,
-      block INTEGER NOT NULL,
-      entries INTEGER NOT NULL,      -- 0: keys alone
-      PRIMARY KEY(stream_no, last_seq, segment, block)
-    ) WITHOUT ROWID;
-    CREATE TABLE lane_run(           -- that run has entries of that lane
-      stream_no INTEGER NOT NULL,
-      lane_no INTEGER NOT NULL,
-      last_seq INTEGER NOT NULL,     -- of the run
-      PRIMARY KEY(stream_no, lane_no, last_seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE key_run(            -- a stretch of rising counters in rising runs: the first and the last of those
-      stream_no INTEGER NOT NULL,
-      prefix TEXT NOT NULL,
-      counter_min INTEGER NOT NULL,
-      counter_max INTEGER NOT NULL,
-      flush INTEGER NOT NULL,        -- that began it
-      first_seq INTEGER NOT NULL,
-      first_segment INTEGER NOT NULL,
-      first_block INTEGER NOT NULL,
-      last_seq INTEGER NOT NULL,
-      last_segment INTEGER NOT NULL,
-      last_block INTEGER NOT NULL,
-      PRIMARY KEY(stream_no, prefix, counter_min)
-    ) WITHOUT ROWID;
-    CREATE TABLE key_hash(           -- any other key
-      stream_no INTEGER NOT NULL,
-      hash INTEGER NOT NULL,         -- xxHash32 of the key, signed
-      segment INTEGER NOT NULL,
-      block INTEGER NOT NULL,
-      PRIMARY KEY(stream_no, hash, segment, block)
-    ) WITHOUT ROWID;
-    CREATE TABLE cell(
-      stream_no INTEGER NOT NULL,
-      key TEXT NOT NULL,
-      value BLOB NOT NULL,
-      PRIMARY KEY(stream_no, key)
-    ) WITHOUT ROWID;`,
+CREATE TABLE shard(shard INTEGER PRIMARY KEY, flush INT, flushed_through INT, term INT, streams INT, lanes INT, files INT, erasures INT, crc INT);
+CREATE TABLE segment(segment INTEGER PRIMARY KEY, file INT, base INT, blocks INT, status INT, packing INT, crc INT);
+CREATE TABLE stream(stream_no INTEGER PRIMARY KEY, name TEXT UNIQUE, head_seq INT, head_offset INT, placed_seq INT,
+ chunks INT, open INT, items INT, bytes INT, page_seq INT, page BLOB, crc INT);
+CREATE TABLE recent(recent INTEGER PRIMARY KEY, codec INT, raw_bytes INT, data BLOB, crc INT);
+CREATE TABLE cell(stream_no INT, key TEXT, value BLOB, crc INT, PRIMARY KEY(stream_no, key)) WITHOUT ROWID;`,
 };
 
-export type ShardRow = { shard: number; flush: number; flushed_through: number; term: number; streams: number };
-export type SegmentRow = { segment: number; blocks: number; sealed: number };
-/** Where a run is. */
-export type RunRow = { last_seq: number; segment: number; block: number };
-export type KeyRunRow = {
-  stream_no: number;
-  prefix: string;
-  counter_min: number;
-  counter_max: number;
+/** Tables that a shard gets when the first items of it are placed: most of a thousand shards have none for long, and a table without rows is a page. */
+export const PLACES_SCHEMA = `
+CREATE TABLE timeline(stream_no INT, first_seq INT, page BLOB, crc INT, PRIMARY KEY(stream_no, first_seq)) WITHOUT ROWID;
+CREATE TABLE lane(stream_no INT, name TEXT, lane INT, crc INT, PRIMARY KEY(stream_no, name)) WITHOUT ROWID;
+CREATE TABLE run(lane INT, last_seq INT, first_seq INT, segment INT, block INT, entries INT, crc INT, PRIMARY KEY(lane, last_seq)) WITHOUT ROWID;
+CREATE TABLE tail(tail INTEGER PRIMARY KEY, first_seq INT, last_seq INT, entries INT, codec INT, raw_bytes INT, data BLOB, crc INT);
+CREATE TABLE key_page(stream_no INT, prefix TEXT, first INT, page BLOB, crc INT, PRIMARY KEY(stream_no, prefix, first)) WITHOUT ROWID;
+CREATE TABLE key_hash(stream_no INT, hash INT, seq INT, alone BLOB, crc INT, PRIMARY KEY(stream_no, hash, seq)) WITHOUT ROWID;
+CREATE TABLE erasure(id INTEGER PRIMARY KEY, stream_no INT, lane INT, from_seq INT, to_seq INT, crc INT);`;
+
+/** Flushes append to it; at most one of a shard. */
+export const SEGMENT_ACTIVE = 0;
+/** Nothing is appended any more; still in WAL mode. */
+export const SEGMENT_FULL = 1;
+/** A single file that never changes again. */
+export const SEGMENT_SEALED = 2;
+
+/** Where the page of keys is that still grows: found without a search, which with a range costs seven times as much. */
+export const OPEN_PAGE = -1;
+
+/** Chunks of one stream's recent items, or of one tail, have neighbouring row numbers; there are fewer than this. */
+export const CHUNKS_MAX = 64;
+
+export type ShardRow = {
+  shard: number;
   flush: number;
-  first_seq: number;
-  first_segment: number;
-  first_block: number;
-  last_seq: number;
-  last_segment: number;
-  last_block: number;
+  flushed_through: number;
+  term: number;
+  streams: number;
+  lanes: number;
+  files: number;
+  erasures: number;
+  crc: number;
 };
+export type SegmentRow = {
+  segment: number;
+  file: number;
+  base: number;
+  blocks: number;
+  status: number;
+  packing: number;
+  crc: number;
+};
+export type StreamRow = {
+  stream_no: number;
+  name: string;
+  head_seq: number;
+  head_offset: number;
+  placed_seq: number;
+  chunks: number;
+  open: number;
+  items: number;
+  bytes: number;
+  page_seq: number;
+  page: Uint8Array;
+  crc: number;
+};
+export type RecentRow = { recent: number; codec: number; raw_bytes: number; data: Uint8Array; crc: number };
+export type TimelineRow = { stream_no: number; first_seq: number; page: Uint8Array; crc: number };
+export type LaneRow = { stream_no: number; name: string; lane: number; crc: number };
+export type RunRow = {
+  lane: number;
+  last_seq: number;
+  first_seq: number;
+  segment: number;
+  block: number;
+  entries: number;
+  crc: number;
+};
+export type TailRow = {
+  tail: number;
+  first_seq: number;
+  last_seq: number;
+  entries: number;
+  codec: number;
+  raw_bytes: number;
+  data: Uint8Array;
+  crc: number;
+};
+export type KeyPageRow = { stream_no: number; prefix: string; first: number; page: Uint8Array; crc: number };
+export type KeyHashRow = { stream_no: number; hash: number; seq: number; alone: Uint8Array | null; crc: number };
+export type CellRow = { stream_no: number; key: string; value: Uint8Array; crc: number };
+export type ErasureRow = { id: number; stream_no: number; lane: number; from_seq: number; to_seq: number; crc: number };

@@ -1,116 +1,190 @@
 /**
- * The writing side of a shard's `state.db`: the statements of one flush. Everything between `begin` and the end of the caller's transaction
- * takes effect at once; see storage/segment/shard-writer.ts for the order of the two files.
+ * The writing side of a shard's `state.db`: rows with their checksums. Everything takes effect at the end of the caller's transaction; see
+ * storage/segment/shard-writer.ts for the order of the two files.
  */
 import type { CellChanges } from "../segment/flush-image.ts";
-import type { FlushJob } from "../segment/types.ts";
-import type { SqlDatabase } from "../sqlite.ts";
-import type { Offset, Seq, ShardId } from "../types.ts";
-import type { RunRow, SegmentRow, ShardRow } from "./state-file.ts";
+import type { SqlDatabase, SqlValue } from "../sqlite.ts";
+import type { ShardId } from "../types.ts";
+import { rowCrc, type Table } from "./row-crc.ts";
+import {
+  type ErasureRow,
+  PLACES_SCHEMA,
+  type RecentRow,
+  type RunRow,
+  type SegmentRow,
+  type ShardRow,
+  type StreamRow,
+  type TailRow,
+} from "./state-file.ts";
+import { findLane, findShard, findStream, findStreamByNo, hasPlaces } from "./state-reader.ts";
+import { appendLane, readPage, STRETCHES_MAX, type Stretch, writePage } from "./timeline.ts";
 
-export function readShardRow(state: SqlDatabase, shard: ShardId): ShardRow {
-  const row = state.sql("SELECT * FROM shard").get<ShardRow>();
-  if (row === undefined) return { shard, flush: 0, flushed_through: 0, term: 0, streams: 0 };
+/** A row as it is given to the functions here: they add `crc`. */
+export type Unsigned<Row> = Omit<Row, "crc">;
+
+const PLACES = {
+  shard: "?, ?, ?, ?, ?, ?, ?, ?, ?",
+  segment: "?, ?, ?, ?, ?, ?, ?",
+  stream: "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?",
+  recent: "?, ?, ?, ?, ?",
+  timeline: "?, ?, ?, ?",
+  lane: "?, ?, ?, ?",
+  run: "?, ?, ?, ?, ?, ?, ?",
+  tail: "?, ?, ?, ?, ?, ?, ?, ?",
+  cell: "?, ?, ?, ?",
+  erasure: "?, ?, ?, ?, ?, ?",
+} as const;
+
+function put(state: SqlDatabase, table: keyof typeof PLACES & Table, ...values: SqlValue[]): void {
+  state.sql(`INSERT OR REPLACE INTO ${table} VALUES (${PLACES[table]})`).run(...values, rowCrc(table, values));
+}
+
+export function readShardRow(state: SqlDatabase, shard: ShardId): Unsigned<ShardRow> {
+  const row = findShard(state);
+  if (row === undefined) {
+    return { shard, flush: 0, flushed_through: 0, term: 0, streams: 0, lanes: 0, files: 0, erasures: 0 };
+  }
   if (row.shard !== shard) throw new RangeError(`${state.file} is of shard ${row.shard}, not ${shard}`);
   return row;
 }
 
-export function readSegmentRows(state: SqlDatabase): SegmentRow[] {
-  return state.sql("SELECT segment, blocks, sealed FROM segment ORDER BY segment").all<SegmentRow>();
+export function writeShardRow(state: SqlDatabase, row: Unsigned<ShardRow>): void {
+  const { shard, flush, flushed_through, term, streams, lanes, files, erasures } = row;
+  put(state, "shard", shard, flush, flushed_through, term, streams, lanes, files, erasures);
 }
 
-export function writeSegmentRow(state: SqlDatabase, row: SegmentRow): void {
-  state.sql("INSERT OR REPLACE INTO segment VALUES (?, ?, ?)").run(row.segment, row.blocks, row.sealed);
+export function writeSegmentRow(state: SqlDatabase, row: Unsigned<SegmentRow>): void {
+  put(state, "segment", row.segment, row.file, row.base, row.blocks, row.status, row.packing);
 }
 
-export function writeShardRow(state: SqlDatabase, row: ShardRow): void {
-  state
-    .sql("INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?)")
-    .run(row.shard, row.flush, row.flushed_through, row.term, row.streams);
+export function writeRunRow(state: SqlDatabase, row: Unsigned<RunRow>): void {
+  put(state, "run", row.lane, row.last_seq, row.first_seq, row.segment, row.block, row.entries);
 }
 
-/** Heads as the job lists them; returns how many streams are new. @throws RangeError when a number or a name is taken by another. */
-export function writeHeads(state: SqlDatabase, streams: FlushJob["streams"]): number {
-  let added = 0;
-  const update = state.sql("UPDATE stream SET head_seq = ? WHERE stream_no = ? AND name = ?");
-  const insert = state.sql("INSERT INTO stream VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
-  for (const { name, streamNo, headSeq } of streams) {
-    if (update.run(headSeq, streamNo, name) === 1) continue;
-    if (insert.run(streamNo, name, headSeq) === 0) {
-      throw new RangeError(`${state.file}: stream ${name} or number ${streamNo} is known as another`);
-    }
-    added++;
-  }
-  return added;
+export function writeTailRow(state: SqlDatabase, row: Unsigned<TailRow>): void {
+  put(state, "tail", row.tail, row.first_seq, row.last_seq, row.entries, row.codec, row.raw_bytes, row.data);
 }
 
-/** Head of a stream before this flush; 0 when it is new. */
-export function readHead(state: SqlDatabase, streamNo: number): Seq {
-  const row = state.sql("SELECT head_seq FROM stream WHERE stream_no = ?").get<{ head_seq: Seq }>(streamNo);
-  return row?.head_seq ?? (0 as Seq);
+export function deleteTailRow(state: SqlDatabase, tail: number): void {
+  state.sql("DELETE FROM tail WHERE tail = ?").run(tail);
+}
+
+export function writeRecentRow(state: SqlDatabase, row: Unsigned<RecentRow>): void {
+  put(state, "recent", row.recent, row.codec, row.raw_bytes, row.data);
+}
+
+export function deleteRecentRow(state: SqlDatabase, recent: number): void {
+  state.sql("DELETE FROM recent WHERE recent = ?").run(recent);
+}
+
+export function addErasure(state: SqlDatabase, row: Unsigned<Omit<ErasureRow, "id">>): void {
+  const { id } = state.sql("SELECT coalesce(max(id), 0) + 1 AS id FROM erasure").get<{ id: number }>()!;
+  put(state, "erasure", id, row.stream_no, row.lane, row.from_seq, row.to_seq);
+}
+
+export function deleteErasure(state: SqlDatabase, id: number): void {
+  state.sql("DELETE FROM erasure WHERE id = ?").run(id);
+}
+
+export function countErasures(state: SqlDatabase): number {
+  if (!hasPlaces(state)) return 0;
+  return state.sql("SELECT count(*) AS rows FROM erasure").get<{ rows: number }>()!.rows;
+}
+
+/** Makes the tables for items that are placed; a transaction must be open. */
+export function createPlaces(state: SqlDatabase): void {
+  if (!hasPlaces(state)) state.exec(PLACES_SCHEMA);
 }
 
 /** Cells of streams known by now. @throws RangeError for a cell of a stream that nobody numbered. */
 export function writeCells(state: SqlDatabase, cells: CellChanges): void {
-  const find = state.sql("SELECT stream_no FROM stream WHERE name = ?");
-  const put = state.sql("INSERT OR REPLACE INTO cell VALUES (?, ?, ?)");
   const clear = state.sql("DELETE FROM cell WHERE stream_no = ? AND key = ?");
-  for (const [stream, changes] of cells) {
-    const row = find.get<{ stream_no: number }>(stream);
-    if (row === undefined) throw new RangeError(`${state.file}: a cell of the unknown stream ${stream}`);
+  for (const [name, changes] of cells) {
+    const stream = findStream(state, name);
+    if (stream === undefined) throw new RangeError(`${state.file}: a cell of the unknown stream ${name}`);
     for (const [key, value] of changes) {
-      if (value === null) clear.run(row.stream_no, key);
-      else put.run(row.stream_no, key, value);
+      if (value === null) clear.run(stream.stream_no, key);
+      else put(state, "cell", stream.stream_no, key, value);
     }
   }
 }
 
-/** Writes runs and their lanes, stream by stream: it remembers the lane numbers of one. */
-export class RunDirectory {
+/** The row of a stream as it stands. @throws RangeError when its number or its name is taken by another. */
+function streamRow(state: SqlDatabase, streamNo: number, name: string): Unsigned<StreamRow> | undefined {
+  const row = findStream(state, name);
+  if (row?.stream_no === streamNo) return row;
+  if (row !== undefined || findStreamByNo(state, streamNo) !== undefined) {
+    throw new RangeError(`${state.file}: stream ${name} or number ${streamNo} is known as another`);
+  }
+  return undefined;
+}
+
+/** One stream during a flush: its row, and its timeline as it grows. */
+export class StreamUpdate {
   readonly #state: SqlDatabase;
-  readonly #laneNos = new Map<string, number>();
-  #streamNo = -1;
+  readonly row: Unsigned<StreamRow>;
+  readonly isNew: boolean;
+  #stretches: Stretch[] | undefined;
 
-  constructor(state: SqlDatabase) {
+  constructor(state: SqlDatabase, streamNo: number, name: string) {
+    const known = streamRow(state, streamNo, name);
     this.#state = state;
+    this.isNew = known === undefined;
+    const head = { stream_no: streamNo, name, head_seq: 0, head_offset: 0, placed_seq: 0 };
+    this.row = known ?? { ...head, chunks: 0, open: 0, items: 0, bytes: 0, page_seq: 0, page: new Uint8Array(0) };
   }
 
-  add(streamNo: number, run: RunRow, entries: number, lanes: string[]): void {
-    if (streamNo !== this.#streamNo) this.#laneNos.clear();
-    this.#streamNo = streamNo;
-    this.#state
-      .sql("INSERT INTO run VALUES (?, ?, ?, ?, ?)")
-      .run(streamNo, run.last_seq, run.segment, run.block, entries);
-    const insert = this.#state.sql("INSERT INTO lane_run VALUES (?, ?, ?)");
-    for (const lane of lanes) insert.run(streamNo, this.#laneNo(streamNo, lane), run.last_seq);
+  /** Another entry. @throws RangeError when `seq` is not the next. */
+  advance(seq: number, offset: number): void {
+    const { row } = this;
+    if (seq !== row.head_seq + 1) {
+      throw new RangeError(`${this.#state.file}: ${row.name} goes on with seq ${seq} after ${row.head_seq}`);
+    }
+    row.head_seq = seq;
+    row.head_offset = offset;
   }
 
-  #laneNo(streamNo: number, lane: string): number {
-    const known = this.#laneNos.get(lane);
-    if (known !== undefined) return known;
-    const row = this.#state
-      .sql("SELECT lane_no FROM lane WHERE stream_no = ? AND name = ?")
-      .get<{ lane_no: number }>(streamNo, lane);
-    const laneNo = row?.lane_no ?? this.#addLane(streamNo, lane);
-    this.#laneNos.set(lane, laneNo);
-    return laneNo;
+  /** The next entry is placed in this lane. */
+  place(seq: number, lane: number): void {
+    const stretches = (this.#stretches ??= readPage(this.row.page));
+    if (stretches.length >= STRETCHES_MAX && stretches.at(-1)!.lane !== lane) this.#closePage(seq, stretches);
+    appendLane(stretches, lane);
+    this.row.placed_seq = seq;
   }
 
-  #addLane(streamNo: number, lane: string): number {
-    const { lanes } = this.#state
-      .sql("SELECT count(*) AS lanes FROM lane WHERE stream_no = ?")
-      .get<{ lanes: number }>(streamNo)!;
-    this.#state.sql("INSERT INTO lane VALUES (?, ?, ?)").run(streamNo, lane, lanes);
-    return lanes;
+  write(): void {
+    const { row } = this;
+    if (this.#stretches !== undefined) row.page = writePage(this.#stretches);
+    const { stream_no, name, head_seq, head_offset, placed_seq, chunks, open, items, bytes, page_seq, page } = row;
+    const changing = [head_seq, head_offset, placed_seq, chunks, open, items, bytes, page_seq, page];
+    if (this.isNew) return put(this.#state, "stream", stream_no, name, ...changing);
+    // No REPLACE: the name stays, and so does its place in the index.
+    const sql = `UPDATE stream SET head_seq = ?, head_offset = ?, placed_seq = ?, chunks = ?, open = ?, items = ?, bytes = ?, page_seq = ?, page = ?, crc = ?
+      WHERE stream_no = ?`;
+    this.#state.sql(sql).run(...changing, rowCrc("stream", [stream_no, name, ...changing]), stream_no);
+  }
+
+  #closePage(nextSeq: number, stretches: Stretch[]): void {
+    put(this.#state, "timeline", this.row.stream_no, this.row.page_seq, writePage(stretches));
+    stretches.length = 0;
+    this.row.page_seq = nextSeq;
   }
 }
 
-export function nextShardRow(row: ShardRow, job: FlushJob, added: number): ShardRow {
-  return {
-    shard: row.shard,
-    flush: row.flush + 1,
-    flushed_through: job.throughOffset as Offset,
-    term: job.term,
-    streams: row.streams + added,
-  };
+/** Numbers of lanes, given out by first appearance in the shard. */
+export class LaneNumbers {
+  readonly #state: SqlDatabase;
+  count: number;
+
+  constructor(state: SqlDatabase, count: number) {
+    this.#state = state;
+    this.count = count;
+  }
+
+  of(streamNo: number, name: string): number {
+    const known = findLane(this.#state, streamNo, name);
+    if (known !== undefined) return known;
+    put(this.#state, "lane", streamNo, name, ++this.count);
+    return this.count;
+  }
 }

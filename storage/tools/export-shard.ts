@@ -47,7 +47,7 @@ export async function exportShard(
       const head = { shard, term: row.term, flushedThrough: row.flushed_through, streams: row.streams };
       const writer = new ShardFileWriter(file, head);
       writer.add("state.db", copy, advance);
-      for (const { segment } of segments) {
+      for (const segment of new Set(segments.map(({ file }) => file))) {
         const path = segmentPath(directory, shard, segment);
         snapshot(path, copy);
         writer.add(path.slice(dirname(path).length + 1), copy, advance);

@@ -15,12 +15,16 @@ import { eachRecord, readLog } from "./log-reader.ts";
 
 type LogEntry = { stream: string; lane: string; key: string; seq: Seq; offset: Offset; payload: Uint8Array };
 
+/** What was erased of the entries below `beforeOffset`; `lane` is undefined for all lanes. */
+type LogErasure = { stream: string; lane: string | undefined; fromSeq: Seq; toSeq: Seq; beforeOffset: Offset };
+
 /** What the log holds of a shard. Cells: undefined for a cleared one. */
 type LogPart = {
   term: Term;
   firstOffset: Offset;
   lastOffset: Offset;
   entries: LogEntry[];
+  erasures: LogErasure[];
   cells: Map<string, Map<string, Uint8Array | undefined>>;
 };
 
@@ -94,7 +98,8 @@ export class ShardView {
         ? this.#segments.readForward(this.shard, stream, after, limit)
         : this.#segments.readLaneForward(this.shard, stream, lane, after, limit);
     const last = flushed.at(-1)?.seq ?? after;
-    return [...flushed, ...this.#logEntries(stream, lane).filter(({ seq }) => seq > last)].slice(0, limit);
+    const inLog = this.#logEntries(stream, lane).filter(({ seq }) => seq > last);
+    return this.#withoutErased(stream, [...flushed, ...inLog].slice(0, limit));
   }
 
   /** The newest `limit` entries, rising. */
@@ -104,7 +109,8 @@ export class ShardView {
     const inLog = this.#logEntries(stream, lane);
     const flushedHead = (this.#segments.head(this.shard, stream)?.headSeq ?? 0) as Seq;
     const flushed = this.#segments.readLaneBackward(this.shard, stream, lane, (flushedHead + 1) as Seq, limit);
-    return [...flushed, ...inLog.filter(({ seq }) => seq > flushedHead)].slice(-limit);
+    const found = [...flushed, ...inLog.filter(({ seq }) => seq > flushedHead)].slice(-limit);
+    return this.#withoutErased(stream, found);
   }
 
   cells(stream: string): Map<string, Uint8Array> {
@@ -122,6 +128,16 @@ export class ShardView {
 
   #logEntries(stream: string, lane?: string): StoredEntry[] {
     return this.#log.entries.filter((entry) => entry.stream === stream && (lane === undefined || entry.lane === lane));
+  }
+
+  #withoutErased(stream: string, entries: StoredEntry[]): StoredEntry[] {
+    const erasures = this.#log.erasures.filter((range) => range.stream === stream);
+    const isErased = ({ lane, seq, offset }: StoredEntry): boolean =>
+      erasures.some((range) => {
+        const isMeant = offset < range.beforeOffset && (range.lane === undefined || range.lane === lane);
+        return isMeant && seq >= range.fromSeq && seq <= range.toSeq;
+      });
+    return entries.map((entry) => (isErased(entry) ? { ...entry, key: "", payload: new Uint8Array(0) } : entry));
   }
 
   #inState<T>(ask: (state: SqlDatabase) => T): T | undefined {
@@ -142,6 +158,7 @@ function readLogPart(directory: string, shard: ShardId): LogPart {
     firstOffset: 0 as Offset,
     lastOffset: 0 as Offset,
     entries: [],
+    erasures: [],
     cells: new Map(),
   };
   readLog(directory, {
@@ -161,6 +178,8 @@ function readLogPart(directory: string, shard: ShardId): LogPart {
           cell: (stream, key, start, length) =>
             setCell(part.cells, stream, key, start < 0 ? undefined : bytes(start, length)),
           key() {},
+          erase: (stream, lane, fromSeq, toSeq) =>
+            void part.erasures.push({ stream, lane, fromSeq, toSeq, beforeOffset: offset }),
         });
       });
     },

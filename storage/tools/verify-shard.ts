@@ -10,8 +10,8 @@ import { CorruptionError, FormatError } from "../errors.ts";
 import type { FileFormat } from "../segment/database-file.ts";
 import { readBlock, SEGMENT_FORMAT, blockAt } from "../segment/segment-file.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import { readSegmentRows } from "../state/state-writer.ts";
-import { STATE_FORMAT, type SegmentRow, type ShardRow } from "../state/state-file.ts";
+import { listSegments } from "../state/state-reader.ts";
+import { SEGMENT_SEALED, STATE_FORMAT, type SegmentRow, type ShardRow } from "../state/state-file.ts";
 import type { ShardId } from "../types.ts";
 import { integrityFaults, openImage } from "./database-image.ts";
 import type { Findings, VerifyReport } from "./report.ts";
@@ -34,9 +34,9 @@ const segmentName = (segment: number): string => `segment-${String(segment).padS
 export function verifyShardFiles(check: ShardCheck): ShardRow | undefined {
   return withImage(check, "state.db", STATE_FORMAT, (state) => {
     const row = verifyShardRow(check, state);
-    const segments = readSegmentRows(state);
+    const segments = listSegments(state);
     verifySegmentRows(check, segments);
-    for (const segment of segments) verifySegment(check, segment, segments.at(-1) === segment);
+    for (const rows of Map.groupBy(segments, (row) => row.file).values()) verifySegment(check, rows);
     return row;
   });
 }
@@ -107,32 +107,32 @@ function verifySegmentRows({ at, name, findings, report }: ShardCheck, segments:
         "the segment before it is not listed",
       );
   });
-  const known = new Set(segments.map(({ segment }) => segmentName(segment)));
-  const next = segmentName((segments.at(-1)?.segment ?? 0) + 1);
+  const known = new Set(segments.map(({ file }) => segmentName(file)));
   for (const file of readdirSync(at)) {
     if (!/^segment-\d{6}\.db$/.test(file) || known.has(file)) continue;
-    if (file === next) report.notes.push(`${name}/${file} was begun and is not used yet`);
-    else findings.add("disagrees", `${name}/${file}`, "this name", "state.db does not list this segment");
+    report.notes.push(`${name}/${file} was begun and is not used; the next flush of the shard removes it`);
   }
 }
 
-function verifySegment(check: ShardCheck, row: SegmentRow, isActive: boolean): void {
+/** One file, with the segments that share it. */
+function verifySegment(check: ShardCheck, rows: SegmentRow[]): void {
   const { shard, findings, report, name } = check;
-  const { segment } = row;
-  const file = `${name}/${segmentName(segment)}`;
-  withImage(check, segmentName(segment), SEGMENT_FORMAT, (db) => {
+  const [{ file: fileNo, status }] = rows as [SegmentRow, ...SegmentRow[]];
+  const counted = Math.max(...rows.map((row) => row.base + row.blocks));
+  const file = `${name}/${segmentName(fileNo)}`;
+  withImage(check, segmentName(fileNo), SEGMENT_FORMAT, (db) => {
     const blocks = db.sql("SELECT block FROM block ORDER BY block").all<{ block: number }>();
-    const orphans = blocks.length - row.blocks;
-    if (orphans < 0)
-      findings.add("disagrees", file, "table block", `${blocks.length} blocks, ${row.blocks} in state.db`);
+    const orphans = blocks.length - counted;
+    if (orphans < 0) findings.add("disagrees", file, "table block", `${blocks.length} blocks, ${counted} in state.db`);
     if (orphans > 0) {
-      if (isActive) report.notes.push(`${file} has ${orphans} blocks of a flush that a crash cut short`);
-      else findings.add("disagrees", file, "table block", `${blocks.length} blocks, ${row.blocks} in state.db`);
+      if (status === SEGMENT_SEALED)
+        findings.add("disagrees", file, "table block", `${blocks.length} blocks, ${counted} in state.db`);
+      else report.notes.push(`${file} has ${orphans} blocks of a flush that a crash cut short`);
     }
-    for (let block = 1; block <= Math.min(row.blocks, blocks.length); block++) {
+    for (let block = 1; block <= Math.min(counted, blocks.length); block++) {
       report.blocks++;
       try {
-        readBlock(db, { shard, segment, block });
+        readBlock(db, { shard, file: fileNo, block });
       } catch (error) {
         findings.add("damaged", file, blockAt(block), messageOf(error, db.file));
       }

@@ -140,6 +140,7 @@ function checkFrame(file: string, bytes: Buffer, from: number, to: number, check
         entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place }),
         cell() {},
         key() {},
+        erase() {},
       });
     } catch (error) {
       check.faults.push({ file, place, what: `the record cannot be read: ${(error as Error).message}` });

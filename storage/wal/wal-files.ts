@@ -171,6 +171,22 @@ export class WalFiles {
 
   // ---- rotation
 
+  /**
+   * Begins another file, so that the one before can be trimmed. Only while nothing is being written.
+   * @returns its number; every record before is in a file with a lower one
+   * @throws LogFailedError, as a write does
+   */
+  leaveFile(): number {
+    if (this.#failed) throw this.#failed;
+    if (this.#position === FILE_HEAD_BYTES) return this.#fileNo;
+    try {
+      this.#rotate();
+    } catch (error) {
+      throw this.fail(error);
+    }
+    return this.#fileNo;
+  }
+
   /** A file without room of its own is left as soon as there is a better one. */
   #mustRotate(length: number): boolean {
     if (this.#position <= FILE_HEAD_BYTES) return false;

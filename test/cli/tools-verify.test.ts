@@ -165,7 +165,7 @@ describe("after a kill", () => {
 
   test("a flipped bit in room that nobody uses is found in a file that was not written to since the last clean stop", async () => {
     const copy = copyOf(made.killed);
-    const path = plainFiles(copy).find((name) => /^shards.*segment.*db$/.test(name))!;
+    const path = plainFiles(copy).find((name) => /^shards.*state.db$/.test(name))!;
     const file = join(copy, path);
     const bytes = fs.readFileSync(file);
     bytes[90]! ^= 1;

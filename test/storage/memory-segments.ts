@@ -1,6 +1,6 @@
 /** The segment side in memory, as `storage/segment/types.ts` promises it: for tests of the log that need thousands of recoveries. */
 import { decodeOperations, readRecordHead } from "../../storage/record.ts";
-import type { FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
+import type { CompactReport, EraseRange, FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../../storage/types.ts";
 
 type Stream = { head: StreamHead; entries: StoredEntry[]; keys: Map<string, KeyHit>; cells: Map<string, Uint8Array> };
@@ -72,6 +72,16 @@ export class MemorySegments implements SegmentStore {
     this.#apply(job);
   }
 
+  async erase(shard: ShardId, ranges: EraseRange[]): Promise<void> {
+    for (const range of ranges) {
+      const stream = this.#stream(shard, range.stream);
+      if (stream !== undefined) erase(stream, range);
+    }
+  }
+
+  pendingErasures = (): ShardId[] => [];
+  compact = async (): Promise<CompactReport> => ({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 });
+
   async close(): Promise<void> {}
 
   #stream(shard: ShardId, stream: string): Stream | undefined {
@@ -120,6 +130,15 @@ function applyRecord(shard: Shard, bytes: Buffer, at: number): number {
     },
     key: (stream, key, seq, start, length) =>
       void shard.streams.get(stream)!.keys.set(key, { seq, value: copy(start, length) }),
+    erase: (stream, lane, fromSeq, toSeq) => erase(shard.streams.get(stream)!, { lane, fromSeq, toSeq }),
   });
   return end;
+}
+
+function erase(stream: Stream, { lane, fromSeq, toSeq }: Omit<EraseRange, "stream">): void {
+  stream.entries = stream.entries.map((entry) => {
+    if (entry.seq < fromSeq || entry.seq > toSeq || (lane !== undefined && entry.lane !== lane)) return entry;
+    stream.keys.delete(entry.key);
+    return { ...entry, key: "", payload: new Uint8Array(0) };
+  });
 }

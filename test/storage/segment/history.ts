@@ -6,9 +6,10 @@ import {
   endEntry,
   endRecord,
   writeCell,
+  writeErase,
   writeKey,
 } from "../../../storage/record.ts";
-import type { FlushJob } from "../../../storage/segment/types.ts";
+import type { EraseRange, FlushJob } from "../../../storage/segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, Term } from "../../../storage/types.ts";
 
 export type ModelEntry = { seq: Seq; offset: Offset; lane: string; key: string; payload: string };
@@ -20,13 +21,15 @@ export type ModelStream = {
   entries: ModelEntry[];
   keys: Map<string, KeyHit>;
   cells: Map<string, string>;
+  erasedKeys: Set<string>;
 };
 
 /** One operation of a record. Keys and cells are of the stream; `value: null` clears a cell. */
 export type Op =
   | { kind: "entry"; stream: string; lane: string; key: string; payload: string }
   | { kind: "key"; stream: string; key: string; seq: number; value: string }
-  | { kind: "cell"; stream: string; key: string; value: string | null };
+  | { kind: "cell"; stream: string; key: string; value: string | null }
+  | ({ kind: "erase" } & EraseRange);
 
 /** A shard's log so far, and the records not flushed yet. */
 export class ShardHistory {
@@ -73,15 +76,41 @@ export class ShardHistory {
     let stream = this.streams.get(name);
     if (stream === undefined) {
       const streamNo = this.streams.size + 1;
-      stream = { name, streamNo, headSeq: 0 as Seq, entries: [], keys: new Map(), cells: new Map() };
+      stream = {
+        name,
+        streamNo,
+        headSeq: 0 as Seq,
+        entries: [],
+        keys: new Map(),
+        cells: new Map(),
+        erasedKeys: new Set(),
+      };
       this.streams.set(name, stream);
     }
     this.#touched.add(stream);
     return stream;
   }
 
+  /** Entries become tombstones. */
+  erase({ stream: name, lane, fromSeq, toSeq }: EraseRange): void {
+    const stream = this.streams.get(name);
+    if (stream === undefined) return;
+    stream.entries = stream.entries.map((entry) => {
+      if (entry.seq < fromSeq || entry.seq > toSeq || (lane !== undefined && entry.lane !== lane)) return entry;
+      if (entry.key !== "") {
+        stream.keys.delete(entry.key);
+        stream.erasedKeys.add(entry.key);
+      }
+      return { ...entry, key: "", payload: "" };
+    });
+  }
+
   #apply(op: Op): void {
     const stream = this.#stream(op.stream);
+    if (op.kind === "erase") {
+      writeErase(this.#image, op.stream, op.lane, op.fromSeq as Seq, op.toSeq as Seq);
+      return this.erase(op);
+    }
     if (op.kind === "cell") return this.#cell(this.#image, stream, op.key, op.value);
     const isNew = op.key !== "" && !stream.keys.has(op.key);
     if (op.kind === "key") {

@@ -61,6 +61,7 @@ function expectSameStream(store: SegmentStore, shard: ShardId, model: ModelStrea
     const found = store.findKey(shard, name, key);
     expect({ key, seq: found?.seq, value: found?.value && Buffer.from(found.value) }).toEqual({ key, ...hit } as never);
   }
+  for (const key of model.erasedKeys) if (!model.keys.has(key)) expect(store.findKey(shard, name, key)).toBeUndefined();
   for (const key of STRANGE_KEYS) if (!model.keys.has(key)) expect(store.findKey(shard, name, key)).toBeUndefined();
   for (let seq = 0; seq <= model.headSeq + 1; seq++) {
     for (const limit of [1, 3, 1000]) {
@@ -162,17 +163,56 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     }),
   },
 );
+const eraseOp: fc.Arbitrary<Op> = fc.record({
+  kind: fc.constant("erase" as const),
+  stream: fc.constantFrom(...STREAMS),
+  lane: fc.option(fc.constantFrom(...LANES), { nil: undefined }),
+  fromSeq: fc.integer({ min: 1, max: 12 }),
+  toSeq: fc.integer({ min: 1, max: 24 }),
+});
 const checkpoint = fc.array(
   fc.record({ stream: fc.constantFrom(...STREAMS), key: fc.constantFrom("name", "derived"), value: fc.option(text) }),
   { maxLength: 3 },
 );
+const range = fc.record({
+  stream: fc.constantFrom(...STREAMS, "@nobody"),
+  lane: fc.option(fc.constantFrom(...LANES, "@never"), { nil: undefined }),
+  fromSeq: fc.integer({ min: 1, max: 12 }),
+  toSeq: fc.integer({ min: 1, max: 24 }),
+});
 const flush = fc.record({
-  records: fc.array(fc.array(op, { minLength: 1, maxLength: 3 }), { maxLength: 8 }),
+  records: fc.array(fc.array(fc.oneof({ weight: 30, arbitrary: op }, eraseOp), { minLength: 1, maxLength: 3 }), {
+    maxLength: 8,
+  }),
   checkpoint,
-  reopen: fc.boolean(),
+  next: fc.constantFrom("nothing", "reopen", "erase", "finish erasing", "compact"),
+  ranges: fc.array(range, { maxLength: 3 }),
 });
 
-test("every read answers as a model does, over flushes, segments and restarts", async () => {
+/** What comes after a flush. @returns the store, opened again or not */
+async function goOn(
+  store: SegmentStore,
+  history: ShardHistory,
+  step: FlushStep,
+  options: SegmentStoreOptions,
+): Promise<SegmentStore> {
+  if (step.next === "erase") {
+    for (const one of step.ranges) history.erase(one);
+    await store.erase(SHARD, step.ranges);
+  } else if (step.next === "finish erasing") {
+    await store.erase(SHARD, []);
+    expect(store.pendingErasures()).toEqual([]);
+  } else if (step.next === "compact") await store.compact(SHARD);
+  else if (step.next === "reopen") {
+    await store.close();
+    return openSegmentStore(options);
+  }
+  return store;
+}
+
+type FlushStep = typeof flush extends fc.Arbitrary<infer Step> ? Step : never;
+
+test("every read answers as a model does, over flushes, segments, erasures, compactions and restarts", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(flush, { minLength: 1, maxLength: 6 }), async (flushes) => {
       rmSync(join(dir, "shards"), { recursive: true, force: true });
@@ -183,6 +223,8 @@ test("every read answers as a model does, over flushes, segments and restarts", 
         readHandlesMax: 2,
         writersMax: 1,
         walBytesMax: 10_000,
+        runEntriesMin: 3,
+        recentItemsMax: 6,
       };
       let store = openSegmentStore(options);
       const history = new ShardHistory(SHARD);
@@ -190,10 +232,8 @@ test("every read answers as a model does, over flushes, segments and restarts", 
         for (const step of flushes) {
           for (const ops of step.records) history.record(ops);
           await store.flush(history.job(step.checkpoint));
-          if (step.reopen) {
-            await store.close();
-            store = openSegmentStore(options);
-          }
+          expectSame(store, history);
+          store = await goOn(store, history, step, options);
           expectSame(store, history);
         }
       } finally {
@@ -205,7 +245,7 @@ test("every read answers as a model does, over flushes, segments and restarts", 
 }, 60_000);
 
 test("keys of hundreds of flushes are found by halving, and no others", async () => {
-  const store = start({ segmentBytesMax: 20_000 });
+  const store = start({ segmentBytesMax: 20_000, runEntriesMin: 5, recentItemsMax: 8 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 150; i++) {
     const foreign = { kind: "entry", stream: "@alice", lane: "@eve", key: "", payload: "received" } as const;
@@ -230,6 +270,23 @@ test("keys of hundreds of flushes are found by halving, and no others", async ()
     }
   }
 }, 20_000);
+
+test("a burst of one lane that fills many blocks is read whole, in every direction", async () => {
+  const store = start();
+  const history = new ShardHistory(SHARD);
+  chat(history, 10, 2);
+  for (let i = 0; i < 3000; i++) {
+    history.record([
+      { kind: "entry", stream: "@alice", lane: "@bob", key: `d7k2-${i}`, payload: `burst ${i} `.repeat(5) },
+    ]);
+  }
+  await store.flush(history.job());
+  const { entries } = history.streams.get("@alice")!;
+  expect(plain(store.readForward(SHARD, "@alice", 0 as Seq, 5000))).toEqual(entries);
+  expect(plain(store.readLaneForward(SHARD, "@alice", "@bob", 0 as Seq, 5000))).toEqual(entries);
+  expect(plain(store.readLaneBackward(SHARD, "@alice", "@bob", NEVER, 5000))).toEqual(entries);
+  expect(plain(store.readForward(SHARD, "@alice", 1499 as Seq, 3))).toEqual(entries.slice(1499, 1502));
+});
 
 test("of a key that occurs twice the first is found", async () => {
   const store = start();
@@ -267,7 +324,7 @@ test("cells alone make a stream with a number, a head of 0 and no segment", asyn
 });
 
 test("after closing, a shard is plain files: no write-ahead file, sealed segments out of WAL mode", async () => {
-  const store = start({ segmentBytesMax: 5000 });
+  const store = start({ segmentBytesMax: 3000, runEntriesMin: 1, recentItemsMax: 0 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 6; i++) {
     chat(history, 200, 5);

@@ -31,9 +31,12 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
 
+/** So that little is enough for segments. */
+const SOON_PLACED = { runEntriesMin: 2, recentItemsMax: 0 };
+
 /** Several segments, lanes, keys, cells. */
 async function filled(rounds = 4): Promise<ShardHistory> {
-  const store = openSegmentStore({ dir: from, segmentBytesMax: 8000, blockBytesMax: 4096 });
+  const store = openSegmentStore({ dir: from, segmentBytesMax: 3000, blockBytesMax: 4096, ...SOON_PLACED });
   const history = new ShardHistory(SHARD);
   for (let round = 0; round < rounds; round++) {
     chat(history, 150, 5);
@@ -78,7 +81,7 @@ test("an imported shard takes further flushes", async () => {
   chat(history, 80, 5);
   const job = history.job();
   for (const directory of [from, to]) {
-    const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000 });
+    const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000, ...SOON_PLACED });
     await store.flush({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
     await store.close();
   }
@@ -88,7 +91,7 @@ test("an imported shard takes further flushes", async () => {
 test("a shard is exported beside an open store that goes on writing, as of one flush", async () => {
   const history = await filled(2);
   const before = await readsOf(from, history);
-  const store = openSegmentStore({ dir: from, segmentBytesMax: 16_000 });
+  const store = openSegmentStore({ dir: from, segmentBytesMax: 16_000, ...SOON_PLACED });
   expect(allReads(store, SHARD, history)).toEqual(before);
   chat(history, 50, 5);
   await store.flush(history.job());
@@ -177,7 +180,13 @@ describe("importing", () => {
     expect(listFiles(to)).toEqual(before);
 
     const logged = join(place, "logged");
-    const hooks = { checkpoint: () => new Uint8Array(0), beforeWrite() {}, onFlushFailure() {}, onFailure() {}, onListenerError() {} };
+    const hooks = {
+      checkpoint: () => new Uint8Array(0),
+      beforeWrite() {},
+      onFlushFailure() {},
+      onFailure() {},
+      onListenerError() {},
+    };
     const store = await LogStore.open({ directory: logged }, hooks);
     const log = store.shard(SHARD);
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,0 +1,107 @@
+/** Numbers of 7 bits a byte, lowest first, the high bit says that more follow; and short strings. What blocks, tails and pages of the state are made of. */
+
+const VARINT_BYTES_MAX = 8;
+
+/** A growing buffer. */
+export class VarWriter {
+  bytes: Buffer;
+  pos = 0;
+
+  constructor(bytes = 256) {
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
+  }
+
+  reserve(more: number): void {
+    if (this.pos + more <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + more));
+    this.bytes.copy(larger, 0, 0, this.pos);
+    this.bytes = larger;
+  }
+
+  varint(value: number): void {
+    this.reserve(VARINT_BYTES_MAX);
+    let rest = value;
+    while (rest >= 128) {
+      this.bytes[this.pos++] = (rest % 128) | 128;
+      rest = Math.floor(rest / 128);
+    }
+    this.bytes[this.pos++] = rest;
+  }
+
+  /** Small numbers of either sign: 0, -1, 1, -2 … */
+  signed(value: number): void {
+    this.varint(value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  /** At most 255 characters of one byte. */
+  str8(text: string): void {
+    this.reserve(1 + text.length);
+    this.bytes[this.pos++] = text.length;
+    this.pos += this.bytes.write(text, this.pos, "latin1");
+  }
+
+  copy(from: Uint8Array, start: number, end: number): void {
+    this.reserve(end - start);
+    this.bytes.set(from.subarray(start, end), this.pos);
+    this.pos += end - start;
+  }
+
+  /** What was written so far, valid until the next write after `reset`. */
+  written(): Buffer {
+    return this.bytes.subarray(0, this.pos);
+  }
+
+  reset(): void {
+    this.pos = 0;
+  }
+}
+
+/** The same bytes; SQLite's driver promises no more than a Uint8Array and gives Buffers. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** @throws RangeError where the bytes end inside of a value. */
+export class VarReader {
+  readonly bytes: Buffer;
+  readonly end: number;
+  pos: number;
+
+  constructor(bytes: Buffer, pos = 0, end = bytes.length) {
+    this.bytes = bytes;
+    this.pos = pos;
+    this.end = end;
+  }
+
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (;;) {
+      if (this.pos >= this.end) throw new RangeError("the bytes end inside of a number");
+      const byte = this.bytes[this.pos++]!;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+      scale *= 128;
+    }
+  }
+
+  signed(): number {
+    const value = this.varint();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  str8(): string {
+    if (this.pos >= this.end) throw new RangeError("the bytes end before a string");
+    const from = this.pos + 1;
+    this.skip(1 + this.bytes[this.pos]!);
+    return this.bytes.toString("latin1", from, this.pos);
+  }
+
+  /** Returns where the skipped bytes begin. */
+  skip(bytes: number): number {
+    const from = this.pos;
+    this.pos = from + bytes;
+    if (this.pos > this.end) throw new RangeError("the bytes end too early");
+    return from;
+  }
+}
