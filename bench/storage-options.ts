@@ -28,6 +28,7 @@ export type StorageParameters = {
     lanes: number;
     entriesOfResumeUser: number;
     entriesOfOthers: number;
+    entriesOfNoise: number;
     samples: number;
     resumePage: number;
   };
@@ -69,6 +70,7 @@ export const FULL_STORAGE: StorageParameters = {
     lanes: 300,
     entriesOfResumeUser: 40,
     entriesOfOthers: 40,
+    entriesOfNoise: 300,
     samples: 300,
     resumePage: 64,
   },
@@ -106,7 +108,15 @@ export const SMALL_STORAGE: StorageParameters = {
   },
   flush: { rounds: 1, messagesPerRound: 1000, users: 60, shards: 3, peers: 10, walFileBytes: 2 * MIB },
   rows: { rows: 2000, blocks: 50, blockBytes: 12_000 },
-  pages: { segments: [6], lanes: 100, entriesOfResumeUser: 20, entriesOfOthers: 20, samples: 10, resumePage: 64 },
+  pages: {
+    segments: [6],
+    lanes: 100,
+    entriesOfResumeUser: 20,
+    entriesOfOthers: 20,
+    entriesOfNoise: 300,
+    samples: 10,
+    resumePage: 64,
+  },
   recovery: { bytes: 4 * MIB, unflushedBytes: MIB, walFileBytes: 2 * MIB, users: 100, shards: 20, peers: 10 },
   corpus: { daysMax: 1, runs: [{ shards: 4, flushes: 2 }] },
   codecs: { blockBytes: [32 << 10], bytesMax: 200_000, rounds: 1 },

@@ -40,7 +40,7 @@ function charts(result: StorageResult): string {
   const flushed = Object.entries(result.flush).map(([driver, runs]) => ({
     label: driver,
     value: medianOf(flushRounds(runs), (round) => round.cpuMicrosPerEntry),
-    isOurs: driver === "better-sqlite3",
+    isOurs: driver === "better-sqlite3, zstd",
   }));
   const cold = result.pages.flatMap(({ segments, spread, together }) =>
     [["spread", spread] as const, ["in one", together] as const].map(([name, runs]) => ({
@@ -49,7 +49,10 @@ function charts(result: StorageResult): string {
       isOurs: true,
     })),
   );
-  const stored = result.corpus.map((run) => ({ label: describeCorpus(run), value: run.ratioToRaw, isOurs: true }));
+  const stored = result.corpus.flatMap((run) => [
+    { label: describeCorpus(run), value: run.ratioToRaw, isOurs: true },
+    { label: "compacted", value: run.compacted.ratioToRaw, isOurs: true },
+  ]);
   const packed = result.codecs.flatMap(({ blockBytes, codecs }) =>
     codecs.map(({ codec, ratio }) => ({
       label: `${blockBytes >> 10} KiB, ${codec}`,

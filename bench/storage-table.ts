@@ -4,10 +4,12 @@ import {
   describeCorpus,
   flushRounds,
   medianOf,
+  FLUSH_VARIANTS,
   type PerDriver,
   type StorageResult,
 } from "./storage-result.ts";
 import type { AppendBatch, AppendSide } from "./storage/append.ts";
+import type { Compaction, FlushRound } from "./storage/flush.ts";
 import type { PageFigures } from "./storage/pages-read.ts";
 import type { RecoverFigures } from "./storage/recovery-open.ts";
 import type { Driver } from "./storage/run-part.ts";
@@ -40,6 +42,7 @@ export function tablesOf(result: StorageResult): Table[] {
     aims(result),
     ...result.append.map(append),
     flush(result),
+    compaction(result),
     pages(result),
     resume(result),
     recovery(result),
@@ -103,36 +106,35 @@ function append(batch: AppendBatch): Table {
 const DRIVERS: readonly Driver[] = ["better-sqlite3", "bun:sqlite"];
 
 function flush({ flush: runs }: StorageResult): Table {
-  const rows = DRIVERS.map((driver) => {
-    const rounds = flushRounds(runs[driver]);
-    const of = (key: keyof (typeof rounds)[number]) => figure(medianOf(rounds, (round) => round[key]));
-    const gap = `${figure(Math.max(...rounds.map((round) => round.longestGapMs)))} (${figure(Math.max(...rounds.map((round) => round.idleGapMs)))} idle)`;
-    const bytes = figure(medianOf(runs[driver], (run) => run.bytesPerMessage));
-    const text = figure(medianOf(runs[driver], (run) => (run.textBytes / run.entries) * 2));
+  const rows = FLUSH_VARIANTS.map((variant) => {
+    const rounds = flushRounds(runs[variant]);
+    const of = (key: keyof FlushRound) => figure(medianOf(rounds, (round) => round[key]));
+    const worst = (key: "longestGapMs" | "idleGapMs") => figure(Math.max(...rounds.map((round) => round[key])));
+    const gap = `${worst("longestGapMs")} (${worst("idleGapMs")} idle)`;
+    const speed = [of("entriesPerSecond"), of("mbPerSecond"), of("cpuMicrosPerEntry")];
+    const bytes = figure(medianOf(runs[variant], (run) => run.bytesPerMessage));
+    const text = figure(medianOf(runs[variant], (run) => (run.textBytes / run.entries) * 2));
+    return [variant, ...speed, gap, of("logAmplification"), of("flushAmplification"), bytes, text];
+  });
+  const columns = ["entries/s", "MB/s", "CPU µs/entry", "longest gap, ms", "log written/byte", "flush written/byte"];
+  return { title: "Flush", columns: ["", ...columns, "stored bytes/message", "of text"], rows };
+}
+
+function compaction({ flush: runs }: StorageResult): Table {
+  const rows = FLUSH_VARIANTS.map((variant) => {
+    const of = (pick: (run: Compaction) => number): string =>
+      figure(medianOf(runs[variant], (run) => pick(run.compaction)));
+    const gap = figure(Math.max(...runs[variant].map((run) => run.compaction.longestGapMs)));
     return [
-      driver,
-      of("entriesPerSecond"),
-      of("mbPerSecond"),
-      of("cpuMicrosPerEntry"),
+      variant,
+      of((run) => run.seconds),
+      of((run) => run.cpuMicrosPerEntry),
       gap,
-      of("logAmplification"),
-      of("flushAmplification"),
-      bytes,
-      text,
+      of((run) => run.bytesPerMessage),
     ];
   });
-  const columns = [
-    "",
-    "entries/s",
-    "MB/s",
-    "CPU µs/entry",
-    "longest gap, ms",
-    "log written/byte",
-    "flush written/byte",
-    "stored bytes/message",
-    "of text",
-  ];
-  return { title: "Flush (a message is two entries)", columns, rows };
+  const columns = ["", "seconds", "CPU µs/entry", "longest gap, ms", "stored bytes/message"];
+  return { title: "Compaction of those files", columns, rows };
 }
 
 function pages({ pages: all }: StorageResult): Table {
@@ -215,6 +217,8 @@ function corpus({ corpus: all }: StorageResult): Table {
     `${run.stored.files}`,
     figure(run.ratioToRaw),
     figure(run.ratioToTexts),
+    mib(run.compacted.stored.bytes),
+    figure(run.compacted.ratioToRaw),
     figure(run.bytesPerMessage),
     mib(run.log.bytes),
   ]);
@@ -226,6 +230,8 @@ function corpus({ corpus: all }: StorageResult): Table {
     "files",
     "stored/raw",
     "stored/texts",
+    "compacted",
+    "compacted/raw",
     "bytes/message",
     "log left",
   ];

@@ -5,11 +5,17 @@
 import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
 import type { StorageOptions } from "./storage-options.ts";
-import { aimsOf, type PagesResult, type PerDriver, type RecoveryResult, type StorageResult } from "./storage-result.ts";
+import {
+  aimsOf,
+  type FlushVariant,
+  type FlushVariants,
+  type PagesResult,
+  type PerDriver,
+  type RecoveryResult,
+  type StorageResult,
+} from "./storage-result.ts";
 import type { CorpusFigures } from "./storage/corpus.ts";
-import type { FlushFigures } from "./storage/flush.ts";
 import { round4 } from "./storage/measure.ts";
-import { PAGE_ENTRIES } from "./storage/pages-build.ts";
 import type { PageFigures } from "./storage/pages-read.ts";
 import type { RowsFigures } from "./storage/rows.ts";
 import { PartRunner, type Driver } from "./storage/run-part.ts";
@@ -74,12 +80,21 @@ async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>
   return all;
 }
 
-function flushes(
+/** Round after round: each driver with the store's own packing, and the store's own driver with LZ4 in its place. */
+async function flushes(
   { parameters: p, corpus, linesMax }: StorageOptions,
   runner: PartRunner,
-): Promise<PerDriver<FlushFigures>> {
-  const parameters = { corpus, linesMax, ...p.flush };
-  return eachDriver(p.rounds, (driver) => runner.run("flush", `flush, ${driver}`, parameters, driver));
+): Promise<FlushVariants> {
+  const all: FlushVariants = { "better-sqlite3, zstd": [], "bun:sqlite, zstd": [], "better-sqlite3, lz4": [] };
+  const variants = Object.keys(all) as FlushVariant[];
+  for (let round = 0; round < p.rounds; round++) {
+    for (const variant of round % 2 === 0 ? variants : variants.toReversed()) {
+      const [driver, codec] = variant.split(", ") as [Driver, "zstd" | "lz4"];
+      const parameters = { corpus, linesMax, codec, ...p.flush };
+      all[variant].push(await runner.run("flush", `flush, ${variant}`, parameters, driver));
+    }
+  }
+  return all;
 }
 
 async function pages({ parameters: p, corpus, linesMax }: StorageOptions, runner: PartRunner): Promise<PagesResult[]> {
@@ -87,14 +102,18 @@ async function pages({ parameters: p, corpus, linesMax }: StorageOptions, runner
   const { samples, resumePage } = p.pages;
   for (const segments of p.pages.segments) {
     await runner.within("pages", async (directory) => {
-      await runner.runIn(directory, "buildPages", `${segments} segments`, { corpus, linesMax, ...p.pages, segments });
-      const read = (lane: "spread" | "together", expected: number): Promise<PerDriver<PageFigures>> =>
+      const built = await runner.runIn(directory, "buildPages", `${segments} segments`, {
+        corpus,
+        linesMax,
+        ...p.pages,
+        segments,
+      });
+      const read = (lane: "spread" | "together"): Promise<PerDriver<PageFigures>> =>
         eachDriver(p.rounds, (driver) => {
           const label = `pages of ${segments} segments, ${lane}, ${driver}`;
-          return runner.runIn(directory, "readPages", label, { samples, lane, expected, resumePage }, driver);
+          return runner.runIn(directory, "readPages", label, { samples, lane, resumePage }, driver);
         });
-      const spread = await read("spread", Math.min(segments, PAGE_ENTRIES));
-      results.push({ segments, spread, together: await read("together", PAGE_ENTRIES) });
+      results.push({ ...built, spread: await read("spread"), together: await read("together") });
     });
   }
   return results;
@@ -107,14 +126,17 @@ async function recovery(
   const { walFileBytes } = p.recovery;
   return runner.within("recovery", async (directory) => {
     const parameters = { corpus, linesMax, ...p.recovery };
-    const { flushed } = await runner.runIn(directory, "writeLog", "a log to recover, MiB", parameters);
+    await runner.runIn(directory, "writeLog", "a log to recover, MiB", parameters);
     const result: RecoveryResult = { nothingFlushed: [], mostFlushed: [] };
     for (let round = 0; round < p.rounds; round++) {
       result.nothingFlushed.push(
-        await runner.runIn(directory, "recoverOnce", "recovery", { walFileBytes, flushed: [] }),
+        await runner.runIn(directory, "recoverOnce", "recovery", { walFileBytes, isMostFlushed: false }),
       );
       result.mostFlushed.push(
-        await runner.runIn(directory, "recoverOnce", "recovery, most is in segments", { walFileBytes, flushed }),
+        await runner.runIn(directory, "recoverOnce", "recovery, most is in segments", {
+          walFileBytes,
+          isMostFlushed: true,
+        }),
       );
     }
     return result;

@@ -3,7 +3,7 @@ import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/d
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { StreamHandle, type Outcome, type ShardLog } from "../../storage/shard-log.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 
 export type ChatOptions = {
@@ -44,6 +44,14 @@ export class Chat {
   /** UTF-8 bytes of all texts so far, each counted once. */
   get textBytes(): number {
     return this.#textBytes;
+  }
+
+  /** Heads of all streams that are there, as of the records that are durable. */
+  heads(): [stream: string, head: StreamHead][] {
+    return this.#people.flatMap(({ address, log }) => {
+      const head = log.head(address);
+      return head === undefined ? [] : [[address, { streamNo: head.streamNo, headSeq: head.headSeq }]];
+    });
   }
 
   /** Appends one message; `outcome` hears of the receiver's record, the last of the two. */

@@ -108,7 +108,7 @@ function item(text: string, lane: number, at: number, random: () => number): Ite
   const out = new ByteWriter(Buffer.alloc(payloadBytesMax(text)));
   const sentAt = BEGAN_AT + lane * 7919 + at * 60_000 + Math.floor(random() * 60_000);
   if (at % 2 === 0) writeSent(out, sentAt, text);
-  else writeTaken(out, sentAt, (at + 1) as Seq, lane, text);
+  else writeTaken(out, sentAt, (at + 1) as Seq, lane, at + 1, text);
   const key = at % 2 === 0 ? `d7k2-${lane * 10 + at}` : "";
   const [seq, offset] = [(at * 3 + 1) as Seq, (lane * 100 + at * 3) as Offset];
   return { seq, offset, key, bytes: out.bytes, start: 0, length: out.pos };

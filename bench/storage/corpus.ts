@@ -16,7 +16,7 @@ import type { SendReply } from "../../src/shard/pending-send.ts";
 import { postGroup } from "../../src/shard/post-group.ts";
 import { sendDirect } from "../../src/shard/send-direct.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
 import { bytesByTable, diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
 import type { PartContext } from "./part.ts";
@@ -50,6 +50,7 @@ export type CorpusFigures = {
   ratioToRaw: number;
   ratioToTexts: number;
   bytesPerMessage: number;
+  compacted: { stored: DiskUse; ratioToRaw: number; ratioToTexts: number; bytesPerMessage: number; seconds: number };
   /** From the first record to the last file closed. */
   seconds: number;
 };
@@ -79,30 +80,36 @@ export async function corpus(parameters: CorpusParameters, context: PartContext)
   const beganAt = performance.now();
   const shards = await CorpusShards.open(directory, openSegments({ dir: directory }), parameters.shards);
   await new Play(shards, plan).run(parameters.flushes, context.progress);
-  await readBack(shards, plan);
   await shards.store.close();
   const seconds = round4((performance.now() - beganAt) / 1000);
   const stored = diskUse(join(directory, "shards"));
+  const tables = bytesByTable(join(directory, "shards"));
+  const log = diskUse(join(directory, "wal"));
+  await readBack(directory, parameters.shards, plan);
+  const compactingAt = performance.now();
+  const compacted = await compact(directory, parameters.shards);
+  const compactSeconds = round4((performance.now() - compactingAt) / 1000);
+  await readBack(directory, parameters.shards, plan);
   const textBytes = plan.lines.reduce((sum, line) => sum + Buffer.byteLength(line.text), 0);
+  const ratios = ({ bytes }: DiskUse) => ({
+    ratioToRaw: round4(bytes / rawBytes),
+    ratioToTexts: round4(bytes / textBytes),
+    bytesPerMessage: round4(bytes / plan.lines.length),
+  });
   return {
     texts: parameters.corpus === undefined ? "made-up" : "corpus",
-    ...{
-      shards: parameters.shards,
-      flushes: parameters.flushes,
-      users: plan.users.length,
-      direct: plan.direct,
-      group: plan.group,
-    },
-    rawBytes,
-    textBytes,
-    stored,
-    tables: bytesByTable(join(directory, "shards")),
-    log: diskUse(join(directory, "wal")),
-    ratioToRaw: round4(stored.bytes / rawBytes),
-    ratioToTexts: round4(stored.bytes / textBytes),
-    bytesPerMessage: round4(stored.bytes / plan.lines.length),
-    seconds,
+    ...{ shards: parameters.shards, flushes: parameters.flushes },
+    ...{ users: plan.users.length, direct: plan.direct, group: plan.group, rawBytes, textBytes },
+    ...{ stored, tables, log, ...ratios(stored), seconds },
+    compacted: { stored: compacted, ...ratios(compacted), seconds: compactSeconds },
   };
+}
+
+async function compact(directory: string, shards: number): Promise<DiskUse> {
+  const segments = openSegments({ dir: directory });
+  for (let shard = 0; shard < shards; shard++) await segments.compact(shard as ShardId);
+  await segments.close();
+  return diskUse(join(directory, "shards"));
 }
 
 class Play {
@@ -190,7 +197,8 @@ class Play {
 }
 
 /** Every message must be there, twice when it is direct and not to oneself, with its text. */
-async function readBack(shards: CorpusShards, plan: Plan): Promise<void> {
+async function readBack(directory: string, shardCount: number, plan: Plan): Promise<void> {
+  const shards = await CorpusShards.open(directory, openSegments({ dir: directory }), shardCount);
   let messages = 0;
   let textBytes = 0;
   const note = (text: string): void => {
@@ -210,6 +218,7 @@ async function readBack(shards: CorpusShards, plan: Plan): Promise<void> {
       if (found.kind === "posted") note(found.text);
     }
   }
+  await shards.store.close();
   const copies = (line: PlannedLine): number => (line.to.startsWith("@") && line.to !== `@${line.from}` ? 2 : 1);
   const expected = plan.lines.reduce((sum, line) => sum + copies(line), 0);
   const expectedBytes = plan.lines.reduce((sum, line) => sum + copies(line) * Buffer.byteLength(line.text), 0);

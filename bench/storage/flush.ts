@@ -1,9 +1,12 @@
 /**
  * From memtables to segments: how fast, at what CPU, how long the event loop stands still meanwhile, and how many bytes are written for each byte of records.
  * Each round appends messages until they are durable, then flushes every shard; later rounds find larger files.
+ * At last every shard is compacted.
  */
 import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
+import { CODEC_LZ4 } from "../../storage/segment/codec.ts";
+import type { ShardId } from "../../storage/types.ts";
 import { loadTexts } from "../texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import { bytesWritten, cpuMicros, diskUse, GapMeter, round4, type DiskUse } from "./measure.ts";
@@ -19,6 +22,7 @@ export type FlushParameters = {
   shards: number;
   peers: number;
   walFileBytes: number;
+  codec: "lz4" | "zstd";
 };
 
 export type FlushRound = {
@@ -44,6 +48,16 @@ export type FlushFigures = {
   /** Segments and state after closing; each message is there twice. */
   stored: DiskUse;
   bytesPerMessage: number;
+  compaction: Compaction;
+};
+
+/** Of all shards, one after another, at the store's own level. */
+export type Compaction = {
+  seconds: number;
+  cpuMicrosPerEntry: number;
+  longestGapMs: number;
+  stored: DiskUse;
+  bytesPerMessage: number;
 };
 
 const IDLE_MS_MAX = 1000;
@@ -54,7 +68,8 @@ export async function flush(parameters: FlushParameters, { directory, progress }
   progress(0, parameters.rounds);
   const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
   const { walFileBytes, messagesPerRound } = parameters;
-  const segments = openSegments({ dir: directory });
+  const packing = parameters.codec === "lz4" ? ({ codec: CODEC_LZ4 } as const) : undefined;
+  const segments = openSegments({ dir: directory, ...(packing && { packing }) });
   const store = await openLog({
     directory,
     segments,
@@ -72,10 +87,12 @@ export async function flush(parameters: FlushParameters, { directory, progress }
     rounds.push(await flushRound(store, log, messagesPerRound * RECORDS_PER_MESSAGE, gaps));
     progress(round + 1, parameters.rounds);
   }
-  gaps.stop();
+  const shards = store.opened().map((log) => log.shard);
   await store.close();
-  const stored = diskUse(join(directory, "shards"));
   const messages = parameters.rounds * messagesPerRound;
+  const stored = diskUse(join(directory, "shards"));
+  const compaction = await compactAll(directory, shards, messages, gaps);
+  gaps.stop();
   return {
     entries: messages * RECORDS_PER_MESSAGE,
     textBytes: chat.textBytes,
@@ -83,7 +100,23 @@ export async function flush(parameters: FlushParameters, { directory, progress }
     rounds,
     stored,
     bytesPerMessage: round4(stored.bytes / messages),
+    compaction,
   };
+}
+
+async function compactAll(directory: string, shards: ShardId[], messages: number, gaps: GapMeter): Promise<Compaction> {
+  const segments = openSegments({ dir: directory });
+  const cpuBefore = cpuMicros();
+  const beganAt = performance.now();
+  gaps.take();
+  for (const shard of shards) await segments.compact(shard);
+  const seconds = (performance.now() - beganAt) / 1000;
+  const longestGapMs = gaps.take();
+  const cpuMicrosPerEntry = round4((cpuMicros() - cpuBefore) / (messages * RECORDS_PER_MESSAGE));
+  await segments.close();
+  const stored = diskUse(join(directory, "shards"));
+  const bytesPerMessage = round4(stored.bytes / messages);
+  return { seconds: round4(seconds), cpuMicrosPerEntry, longestGapMs, stored, bytesPerMessage };
 }
 
 type Appended = { recordBytes: number; amplification: number | undefined };

@@ -8,14 +8,22 @@ import { seededRandom } from "./measure.ts";
 export const PAGE_USER = "@quiet-user";
 /** One entry in every flush: spread over all segments. */
 export const SPREAD_LANE = "@spread";
-/** A page full in one flush, then nothing more. */
+/** Some pages' worth in one flush, then nothing more. */
 export const TOGETHER_LANE = "@together";
 export const RESUME_USER = "@busy-user";
+const NOISE_USER = "@noisy-user";
 const LIVELY_LANES = 20;
-const OTHER_USERS = 30;
+const OTHER_USERS = 3;
 const BEGAN_AT = 1_763_740_800_000;
 
-export type PageJobOptions = { lines: string[]; lanes: number; entriesOfResumeUser: number; entriesOfOthers: number };
+export type PageJobOptions = {
+  lines: string[];
+  lanes: number;
+  entriesOfResumeUser: number;
+  entriesOfOthers: number;
+  /** Of one lane: so many that each flush has something for a block. */
+  entriesOfNoise: number;
+};
 
 export class PageJobs {
   readonly shard: ShardId;
@@ -33,7 +41,7 @@ export class PageJobs {
 
   /** The next flush, with `together` entries of the conversation that stands in one place. */
   next(together: number): FlushJob {
-    const { lanes, entriesOfResumeUser, entriesOfOthers } = this.#options;
+    const { lanes, entriesOfResumeUser, entriesOfOthers, entriesOfNoise } = this.#options;
     const out = new ByteWriter(Buffer.allocUnsafeSlow(64 * 1024));
     this.#entry(out, PAGE_USER, SPREAD_LANE);
     for (let i = 0; i < together; i++) this.#entry(out, PAGE_USER, TOGETHER_LANE);
@@ -42,6 +50,7 @@ export class PageJobs {
       this.#entry(out, user === OTHER_USERS ? PAGE_USER : `@user${user}`, `@peer${this.#below(LIVELY_LANES)}`);
     }
     for (let i = 0; i < entriesOfResumeUser; i++) this.#entry(out, RESUME_USER, `@lane${this.#below(lanes)}`);
+    for (let i = 0; i < entriesOfNoise; i++) this.#entry(out, NOISE_USER, "@noise");
     const streams = [...this.#heads].map(([name, headSeq], at) => ({
       name,
       streamNo: at + 1,

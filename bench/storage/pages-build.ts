@@ -1,4 +1,6 @@
-/** Makes the files that pages-read.ts reads: a shard with so many segments, each of one flush, and two shards whose reading pushes its files out. */
+/** Makes the files that pages-read.ts reads: a shard with so many segments, each of one flush, and other shards whose reading pushes its files out. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { loadTexts } from "../texts.ts";
 import { round4 } from "./measure.ts";
 import { PageJobs } from "./page-jobs.ts";
@@ -12,27 +14,39 @@ export type BuildPagesParameters = {
   lanes: number;
   entriesOfResumeUser: number;
   entriesOfOthers: number;
+  entriesOfNoise: number;
 };
 
-export const PAGE_SHARD = 500;
-export const OTHER_SHARDS = [600, 601];
-export const PAGE_ENTRIES = 30;
+/** `flushes` is also how many entries the spread conversation has. */
+export type BuiltPages = { segments: number; flushes: number; seconds: number };
 
-export async function buildPages(parameters: BuildPagesParameters, context: PartContext): Promise<{ seconds: number }> {
-  context.progress(0, parameters.segments);
+export const PAGE_SHARD = 500;
+/** As many as `readPages` lets be open: each takes one file at least. */
+export const OTHER_SHARDS = [600, 601, 602, 603];
+export const PAGE_ENTRIES = 30;
+export const TOGETHER_ENTRIES = 100;
+const FLUSHES_A_SEGMENT_MAX = 5;
+
+export async function buildPages(parameters: BuildPagesParameters, context: PartContext): Promise<BuiltPages> {
+  const { segments } = parameters;
+  context.progress(0, segments);
   const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
   const options = { ...parameters, lines };
   const beganAt = performance.now();
   const store = openSegments({ dir: context.directory, segmentBytesMax: 1 });
   const jobs = new PageJobs(PAGE_SHARD, options);
-  for (let at = 0; at < parameters.segments; at++) {
-    await store.flush(jobs.next(at === parameters.segments >> 1 ? PAGE_ENTRIES : 0));
-    context.progress(at + 1, parameters.segments);
+  let flushes = 0;
+  for (let made = 0; made < segments; made = segmentFiles(context.directory)) {
+    if (flushes > segments * FLUSHES_A_SEGMENT_MAX) throw new Error(`${flushes} flushes made ${made} segments`);
+    await store.flush(jobs.next(flushes++ === segments >> 1 ? TOGETHER_ENTRIES : 0));
+    context.progress(made, segments);
   }
-  for (const shard of OTHER_SHARDS) {
-    const others = new PageJobs(shard, options);
-    await store.flush(others.next(PAGE_ENTRIES));
-  }
+  for (const shard of OTHER_SHARDS) await store.flush(new PageJobs(shard, options).next(TOGETHER_ENTRIES));
   await store.close();
-  return { seconds: round4((performance.now() - beganAt) / 1000) };
+  return { segments, flushes, seconds: round4((performance.now() - beganAt) / 1000) };
+}
+
+function segmentFiles(directory: string): number {
+  const files = readdirSync(join(directory, "shards", String(PAGE_SHARD)));
+  return files.filter((name) => /^segment-.*\.db$/.test(name)).length;
 }

@@ -1,9 +1,10 @@
 /**
- * Pages of history from a shard of many segments, and the resume of a user with hundreds of conversations.
+ * Pages of history from a shard of many segments, and the resume of a user with hundreds of conversations. The pages are of one conversation, from anywhere
+ * in it.
  *
- * - *first*: the first page this process reads: nothing compiled, no file open. Once per process.
+ * - *first*: the first page this process reads, the newest: nothing compiled, no file open. Once per process.
  * - *cold*: other shards were read in between, so that all files of this one were closed (4 handles); no unpacked block is kept.
- * - *warm*: the same page again with the default handles and cache.
+ * - *warm*: the newest page again and again with the default handles and cache.
  *
  * The system's page cache is warm in all of them.
  */
@@ -18,8 +19,6 @@ import { openSegments } from "./stores.ts";
 export type ReadPagesParameters = {
   samples: number;
   lane: "spread" | "together";
-  /** So many entries must be on the page. */
-  expected: number;
   resumePage: number;
 };
 
@@ -27,7 +26,7 @@ export type PageFigures = {
   firstMs: number;
   coldMs: Spread;
   warmMs: Spread;
-  /** Database files opened for one page; undefined where the system does not say. */
+  /** Database files opened for one page, the most of some; undefined where the system does not say. */
   opened: { segments: number; others: number } | undefined;
   /** From the first seq to the last, page by page, ms a page. */
   resume: { entries: number; coldMs: Spread; warmMs: Spread };
@@ -35,24 +34,30 @@ export type PageFigures = {
 
 const NEWEST = Number.MAX_SAFE_INTEGER as Seq;
 const SHARD = PAGE_SHARD as ShardId;
+const OPENED_SAMPLES = 5;
 
 export async function readPages(parameters: ReadPagesParameters, context: PartContext): Promise<PageFigures> {
-  context.progress(0, parameters.samples);
+  const { samples, resumePage } = parameters;
   const { directory } = context;
-  const { expected } = parameters;
+  context.progress(0, samples);
   const lane = parameters.lane === "spread" ? SPREAD_LANE : TOGETHER_LANE;
+  const first = openSegments({ dir: directory });
+  const firstMs = timed(() => page(first, lane, NEWEST));
+  await first.close();
+  const places = await placesIn(directory, lane);
+  const anywhere = (): Seq => places[Math.floor(Math.random() * places.length)]!;
+  const opened = await mostOpened(directory, lane, [NEWEST, ...Array.from({ length: OPENED_SAMPLES }, anywhere)]);
   const fresh = openSegments({ dir: directory });
-  const firstMs = timed(() => page(fresh, lane, expected));
-  const opened = openDatabases(directory);
-  const resumeCold = resume(fresh, parameters.resumePage);
-  const resumeWarm = resume(fresh, parameters.resumePage);
-  const warm = Array.from({ length: parameters.samples }, () => timed(() => page(fresh, lane, expected)));
+  const resumeCold = resume(fresh, resumePage);
+  const resumeWarm = resume(fresh, resumePage);
+  const warm = Array.from({ length: samples }, () => timed(() => page(fresh, lane, NEWEST)));
   await fresh.close();
-  const tight = openSegments({ dir: directory, readHandlesMax: 4, cacheBytesMax: 0 });
-  const cold = Array.from({ length: parameters.samples }, (_, at) => {
-    for (const shard of OTHER_SHARDS) tight.readLaneBackward(shard as ShardId, PAGE_USER, TOGETHER_LANE, NEWEST, 1);
-    context.progress(at + 1, parameters.samples);
-    return timed(() => page(tight, lane, expected));
+  const tight = openSegments({ dir: directory, readHandlesMax: OTHER_SHARDS.length, cacheBytesMax: 0 });
+  const cold = Array.from({ length: samples }, (_, at) => {
+    for (const shard of OTHER_SHARDS) page(tight, TOGETHER_LANE, NEWEST, shard as ShardId);
+    context.progress(at + 1, samples);
+    const before = anywhere();
+    return timed(() => page(tight, lane, before));
   });
   await tight.close();
   return {
@@ -64,16 +69,38 @@ export async function readPages(parameters: ReadPagesParameters, context: PartCo
   };
 }
 
+/** Seqs that have a page of the lane before them. */
+async function placesIn(directory: string, lane: string): Promise<Seq[]> {
+  const store = openSegments({ dir: directory });
+  const entries = store.readLaneForward(SHARD, PAGE_USER, lane, 0 as Seq, Number.MAX_SAFE_INTEGER);
+  await store.close();
+  return [...entries.map(({ seq }) => seq), NEWEST].slice(Math.min(entries.length, PAGE_ENTRIES));
+}
+
+/** Each with a store of its own. */
+async function mostOpened(directory: string, lane: string, places: Seq[]): Promise<PageFigures["opened"]> {
+  let most: PageFigures["opened"];
+  for (const before of places) {
+    const store = openSegments({ dir: directory });
+    page(store, lane, before);
+    const opened = openDatabases(directory);
+    if (opened !== undefined && opened.segments >= (most?.segments ?? 0)) most = opened;
+    await store.close();
+  }
+  return most;
+}
+
 function timed(run: () => unknown): number {
   const from = performance.now();
   run();
   return performance.now() - from;
 }
 
-function page(store: SegmentStore, lane: string, expected: number): void {
-  const entries = store.readLaneBackward(SHARD, PAGE_USER, lane, NEWEST, PAGE_ENTRIES);
-  if (entries.length === expected && entries.every((entry) => entry.lane === lane)) return;
-  throw new Error(`a page of ${lane} has ${entries.length} entries instead of ${expected}`);
+function page(store: SegmentStore, lane: string, before: Seq, shard = SHARD): void {
+  const entries = store.readLaneBackward(shard, PAGE_USER, lane, before, PAGE_ENTRIES);
+  const isFull = entries.length === PAGE_ENTRIES || (entries.length > 0 && before === NEWEST);
+  if (!isFull || entries.some((entry) => entry.lane !== lane || entry.seq >= before))
+    throw new Error(`a page of ${lane} before ${before} has ${entries.length} entries`);
 }
 
 function resume(store: SegmentStore, pageEntries: number): { entries: number; ms: number[] } {

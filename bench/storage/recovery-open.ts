@@ -2,15 +2,17 @@
  * Opens a log store on a log that recovery-write.ts left, in a process that did nothing before: time and memory of recovery. The system's page cache is
  * warm, as after the crash of a process, not of a machine. It can be done again: a recovery changes nothing but the end of the last file.
  */
-import type { Offset, ShardId } from "../../storage/types.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { cpuMicros, peakResidentBytes, round4 } from "./measure.ts";
 import type { PartContext } from "./part.ts";
-import { forgetfulSegments, openLog, openSegments } from "./stores.ts";
+import { REACH_FILE } from "./recovery-write.ts";
+import { forgetfulSegments, openLog, openSegments, type Reach } from "./stores.ts";
 
 export type RecoverParameters = {
   walFileBytes: number;
-  /** What segments have; none: nothing was ever flushed. */
-  flushed: [shard: ShardId, through: Offset][];
+  /** Segments reach as far as the file says that was left beside the log; otherwise nothing was ever flushed. */
+  isMostFlushed: boolean;
 };
 
 export type RecoverFigures = {
@@ -30,8 +32,8 @@ export async function recoverOnce(
   { directory, progress }: PartContext,
 ): Promise<RecoverFigures> {
   progress(0, 1);
-  const { walFileBytes, flushed } = parameters;
-  const segments = flushed.length > 0 ? forgetfulSegments(new Map(flushed)) : openSegments({ dir: directory });
+  const { walFileBytes, isMostFlushed } = parameters;
+  const segments = isMostFlushed ? forgetfulSegments(reachIn(directory)) : openSegments({ dir: directory });
   const residentBytesBefore = peakResidentBytes();
   const cpuBefore = cpuMicros();
   const beganAt = performance.now();
@@ -50,4 +52,8 @@ export async function recoverOnce(
     peakResidentBytes: peak,
     residentBytesBefore,
   };
+}
+
+function reachIn(directory: string): Reach {
+  return JSON.parse(readFileSync(join(directory, REACH_FILE), "utf8")) as Reach;
 }

@@ -1,10 +1,12 @@
 /** Writes a log of so many bytes as LogStore writes it, without syncs and without ever trimming it: what recovery-open.ts recovers. */
-import type { Offset, ShardId } from "../../storage/types.ts";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { LogStore } from "../../storage/log-store.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { loadTexts } from "../texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import type { PartContext } from "./part.ts";
-import { forgetfulSegments, MIB, openLog, unsyncedFiles } from "./stores.ts";
+import { forgetfulSegments, MIB, openLog, unsyncedFiles, type Reach } from "./stores.ts";
 
 export type WriteLogParameters = {
   corpus: string | undefined;
@@ -14,11 +16,13 @@ export type WriteLogParameters = {
   users: number;
   shards: number;
   peers: number;
-  /** The last so many bytes of records are not in segments: offsets of that moment are given back. */
+  /** The last so many bytes of records are not in segments: how far those reach is left in a file beside the log. */
   unflushedBytes: number;
 };
 
-export type WrittenLog = { records: number; logBytes: number; flushed: [shard: ShardId, through: Offset][] };
+export type WrittenLog = { records: number; logBytes: number };
+
+export const REACH_FILE = "reach.json";
 
 const MESSAGES_AT_ONCE = 200;
 
@@ -49,14 +53,19 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
   });
   const chat = new Chat(store, { ...parameters, lines, seed: 13 });
   let messages = 0;
-  let flushed: WrittenLog["flushed"] | undefined;
+  let reach: Reach | undefined;
   while (logBytes < bytes) {
     for (let i = 0; i < MESSAGES_AT_ONCE; i++) chat.message();
     messages += MESSAGES_AT_ONCE;
     await store.idle();
-    if (logBytes >= bytes - unflushedBytes) flushed ??= store.opened().map((log) => [log.shard, log.durableThrough]);
+    if (logBytes >= bytes - unflushedBytes) reach ??= reachOf(store, chat);
     context.progress(Math.round(logBytes / MIB), Math.round(bytes / MIB));
   }
   await store.close();
-  return { records: messages * RECORDS_PER_MESSAGE, logBytes, flushed: flushed ?? [] };
+  writeFileSync(join(directory, REACH_FILE), JSON.stringify(reach));
+  return { records: messages * RECORDS_PER_MESSAGE, logBytes };
+}
+
+function reachOf(store: LogStore, chat: Chat): Reach {
+  return { extents: store.opened().map((log) => [log.shard, log.durableThrough]), heads: chat.heads() };
 }

@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../storage/segment/types.ts";
-import type { Offset, ShardId, Term } from "../../storage/types.ts";
+import type { Offset, ShardId, StreamHead, Term } from "../../storage/types.ts";
 import { fileSystemOf, type FileSystem, type SystemCalls } from "../../storage/vfs/file-system.ts";
 import { workerWithDriver } from "./driver.ts";
 
@@ -48,11 +48,16 @@ export function unsyncedFiles(): FileSystem {
   return fileSystemOf(calls as unknown as SystemCalls);
 }
 
-/** Forgets what it is given, and says it has it. `extents` is what it has at the start. */
-export function forgetfulSegments(extents = new Map<ShardId, Offset>()): SegmentStore {
+/** How far the flushes of some streams reach, without what is in them. */
+export type Reach = { extents: [shard: ShardId, through: Offset][]; heads: [stream: string, head: StreamHead][] };
+
+/** Forgets what it is given but for how far it reached. Streams of different shards must not have one name. */
+export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): SegmentStore {
+  const extents = new Map(reach.extents);
+  const heads = new Map(reach.heads);
   return {
-    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: 0 }),
-    head: () => undefined,
+    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
+    head: (_shard, stream) => heads.get(stream),
     streamName: () => undefined,
     cell: () => undefined,
     cells: () => new Map<string, Uint8Array>(),
@@ -63,8 +68,12 @@ export function forgetfulSegments(extents = new Map<ShardId, Offset>()): Segment
     streamsSince: () => [],
     flush: (job) => {
       extents.set(job.shard, job.throughOffset);
+      for (const { name, streamNo, headSeq } of job.streams) heads.set(name, { streamNo, headSeq });
       return Promise.resolve();
     },
+    erase: () => Promise.resolve(),
+    pendingErasures: () => [],
+    compact: () => Promise.resolve({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }),
     close: () => Promise.resolve(),
   };
 }
