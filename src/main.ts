@@ -4,6 +4,7 @@ import { runCommandLine, type Command } from "./cli/commands.ts";
 import { exportShardCommand } from "./cli/export-shard.ts";
 import { EXIT_STATUS } from "./cli/fatal-error.ts";
 import { importShardCommand } from "./cli/import-shard.ts";
+import { inspectCommand } from "./cli/inspect.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { serveCommand } from "./cli/serve.ts";
@@ -34,6 +35,7 @@ const commands: [Command, ...Command[]] = [
   }),
   keysCommand(),
   verifyCommand(),
+  inspectCommand(),
   exportShardCommand(),
   importShardCommand(),
 ];

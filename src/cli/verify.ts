@@ -59,12 +59,17 @@ async function verify(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
     });
     progress.finish();
     io.stdout(options.json ? `${JSON.stringify(report)}\n` : reportText(report));
-    return report.findingCount === 0 ? EXIT_STATUS.ok : EXIT_STATUS.corrupt;
+    return statusOf(report);
   } catch (error) {
     throw fatalFrom(error, { host: "", port: 0, data: data.path }) ?? error;
   } finally {
     data.release();
   }
+}
+
+function statusOf({ findingCount, findings }: VerifyReport): number {
+  if (findingCount === 0) return EXIT_STATUS.ok;
+  return findings.every(({ kind }) => kind === "newer") ? EXIT_STATUS.formatTooNew : EXIT_STATUS.corrupt;
 }
 
 /** A server writes all the time: what is read beside it does not fit together. */

@@ -111,6 +111,7 @@ function check(file: string, unpacked: string, { shard, term, flushedThrough }: 
     shard: shard as ShardId,
     findings,
     report: emptyReport(unpacked),
+    inLog: undefined,
     progress: () => {},
   });
   const [first] = findings.list;

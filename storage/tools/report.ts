@@ -10,6 +10,7 @@ const ADVICE = {
   missing: "restore this file from a backup, or the shard from an export",
   /** Files that are whole and do not belong together. */
   disagrees: "these files are not of the same moment: restore the whole directory from one backup",
+  newer: "look with the newer parley that wrote it; if none did, the file is damaged: restore it from a backup",
   unknown: "the server does not know this file: move it out of the data directory",
 } as const;
 

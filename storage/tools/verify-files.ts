@@ -1,6 +1,6 @@
 /** The files of a data directory as such: whether each is known, and whether its bytes are those that the last clean stop left. */
 import { join } from "node:path";
-import { CorruptionError } from "../errors.ts";
+import { CorruptionError, FormatError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
 import { walFileNo } from "../wal/frame.ts";
 import { PREPARED_NAME } from "../wal/wal-files.ts";
@@ -9,6 +9,8 @@ import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } 
 import type { Findings, VerifyReport } from "./report.ts";
 
 const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journal|\.new)?$/;
+/** Says that the shard has something to erase from its files; empty. */
+const ERASING = /^shards\/erasing-(\d{3})$/;
 /** `import-shard` makes a shard here before it takes its place. */
 const UNFINISHED_IMPORT = /^shards\/\d{3}\.import\//;
 
@@ -20,7 +22,7 @@ export const shardOfPath = (path: string): ShardId | undefined => {
 /** What the store itself makes. The rest the caller names: what else its server keeps in the directory. */
 function isStoreFile(path: string): boolean {
   if (path.startsWith("wal/")) return path === `wal/${PREPARED_NAME}` || walFileNo(path.slice(4)) !== undefined;
-  return SHARD_FILE.test(path) || UNFINISHED_IMPORT.test(path) || isManifestName(path);
+  return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path) || isManifestName(path);
 }
 
 /** Files in the directory itself that belong to the server, beside those of the store. */
@@ -81,6 +83,10 @@ function tryManifest({ directory, findings, report }: FileCheck, name: string): 
   try {
     return readManifest(join(directory, name));
   } catch (error) {
+    if (error instanceof FormatError) {
+      findings.add("newer", name, "line 1", error.message.slice(join(directory, name).length + 2));
+      return undefined;
+    }
     if (!(error instanceof CorruptionError)) throw error;
     findings.add(
       "damaged",

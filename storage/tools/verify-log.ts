@@ -1,8 +1,9 @@
 /** The write-ahead log: its own checks (storage/wal/check-log.ts), and the seqs of each stream in it. */
 import { join, relative } from "node:path";
+import { FormatError } from "../errors.ts";
 import type { Seq, ShardId } from "../types.ts";
 import { realFileSystem, type FileSystem } from "../vfs/file-system.ts";
-import { checkLog, type LogShard } from "../wal/check-log.ts";
+import { checkLog, type LogCheck, type LogShard } from "../wal/check-log.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
 /** Seqs of a stream in the log: the first and the last; dense between them. */
@@ -20,36 +21,34 @@ export function verifyLog(
   report: VerifyReport,
   progress: (bytes: number) => void,
 ): VerifiedLog {
-  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: true };
-  const walDirectory = join(directory, "wal");
+  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: false };
   const inDirectory = (file: string): string => relative(directory, file);
-  const check = checkLog(
-    walDirectory,
-    readable(findings, inDirectory),
-    progress,
-    (shard, stream, seq, { file, place }) => {
+  const files = readable(findings, inDirectory);
+  try {
+    const check = checkLog(join(directory, "wal"), files, progress, (shard, stream, seq, { file, place }) => {
       const before = noteEntry(log.streams, shard, stream, seq);
       if (before === undefined) return;
-      findings.add(
-        "damaged",
-        inDirectory(file),
-        place,
-        `shard ${shard}, stream ${stream}: seq ${seq} follows ${before}`,
-      );
-    },
-  );
-  log.shards = check.shards;
-  log.isWhole = check.faults.length === 0;
-  report.log = { files: check.files, bytes: check.bytes, records: check.records };
+      const what = `shard ${shard}, stream ${stream}: seq ${seq} follows ${before}`;
+      findings.add("damaged", inDirectory(file), place, what);
+    });
+    tell(check, inDirectory, findings, report);
+    return { ...log, shards: check.shards, isWhole: check.faults.length === 0 };
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const [file = "wal", what] = error.message.split(/: (.*)/s);
+    findings.add("newer", inDirectory(file), "its head", what ?? error.message);
+    return log;
+  }
+}
+
+function tell(check: LogCheck, inDirectory: (file: string) => string, findings: Findings, report: VerifyReport): void {
+  const { torn, files, bytes, records } = check;
+  report.log = { files, bytes, records };
   for (const { file, place, what } of check.faults)
     findings.add("damaged", inDirectory(file), place, shortened(what, file));
-  const { torn } = check;
-  if (torn !== undefined) {
-    report.notes.push(
-      `${inDirectory(torn.file)} ends in ${torn.bytes} bytes that a crash cut short at byte ${torn.at}; the next start removes them`,
-    );
-  }
-  return log;
+  if (torn === undefined) return;
+  const where = `${inDirectory(torn.file)} ends in ${torn.bytes} bytes that a crash cut short`;
+  report.notes.push(`${where} at byte ${torn.at}; the next start removes them`);
 }
 
 /** A file that the system cannot read is a finding, and the rest is looked at. */

@@ -65,7 +65,8 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   );
   for (const shard of [...shards].toSorted((a, b) => a - b)) {
     const at = shardDirectory(directory, shard);
-    const row = verifyShardFiles({ at, name: relative(directory, at), shard, findings, report, progress });
+    const inLog = log?.isWhole ? log.streams.get(shard) : undefined;
+    const row = verifyShardFiles({ at, name: relative(directory, at), shard, findings, report, inLog, progress });
     report.shards++;
     if (row !== undefined && log !== undefined)
       verifyLogOfShard(log, shard, { flushedThrough: row.flushed_through, term: row.term }, findings);

@@ -1,0 +1,87 @@
+/** A data directory at a glance: its log files and its shards. Beside a running server too. */
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { shardDirectory } from "../segment/paths.ts";
+import { openSegmentStore } from "../segment/segment-store.ts";
+import type { ShardId } from "../types.ts";
+import { eachRecord, readLog } from "./log-reader.ts";
+
+export type LogFileRow = {
+  file: number;
+  bytes: number;
+  used: number;
+  frames: number;
+  records: number;
+  shards: number;
+  end: "mark" | "frame" | "torn";
+};
+export type ShardOverview = {
+  shard: ShardId;
+  term: number;
+  flushedThrough: number;
+  /** Highest offset in the log, 0 for none. */
+  logThrough: number;
+  streams: number;
+  segments: number;
+  bytes: number;
+};
+
+export async function overview(directory: string): Promise<{ log: LogFileRow[]; shards: ShardOverview[] }> {
+  const { log, inLog } = readFiles(directory);
+  const at = join(directory, "shards");
+  const named = existsSync(at) ? readdirSync(at).filter((name) => /^\d{3}$/.test(name)) : [];
+  const shards = new Set([...named.map(Number), ...inLog.keys()]);
+  const store = openSegmentStore({ dir: directory });
+  try {
+    const rows = [...shards]
+      .toSorted((a, b) => a - b)
+      .map((number) => {
+        const shard = number as ShardId;
+        const { flushedThrough, term, streamCount } = store.extent(shard);
+        const part = inLog.get(shard);
+        return {
+          shard,
+          term: Math.max(term, part?.term ?? 0),
+          flushedThrough,
+          logThrough: part?.through ?? 0,
+          streams: streamCount,
+          ...files(directory, shard),
+        };
+      });
+    return { log, shards: rows };
+  } finally {
+    await store.close();
+  }
+}
+
+function readFiles(directory: string) {
+  const log: LogFileRow[] = [];
+  const inLog = new Map<ShardId, { through: number; term: number }>();
+  let records = 0;
+  let shards = new Set<ShardId>();
+  readLog(directory, {
+    frame: (frame) =>
+      eachRecord(frame, ({ shard, offset, term }) => {
+        records++;
+        shards.add(shard);
+        inLog.set(shard, { through: offset, term });
+      }),
+    fileEnd({ fileNo, bytes, wholeBytes, frames, isMarked, torn }) {
+      const end = torn ? "torn" : isMarked ? "mark" : "frame";
+      log.push({ file: fileNo, bytes, used: wholeBytes, frames, records, shards: shards.size, end });
+      records = 0;
+      shards = new Set();
+    },
+  });
+  return { log, inLog };
+}
+
+function files(directory: string, shard: ShardId): { segments: number; bytes: number } {
+  const at = shardDirectory(directory, shard);
+  const names = existsSync(at) ? readdirSync(at) : [];
+  const bytes = names.map((name) => statSync(join(at, name), { throwIfNoEntry: false })?.size ?? 0);
+  return {
+    segments: names.filter((name) => /^segment-.*\.db$/.test(name)).length,
+    bytes: bytes.reduce((sum, size) => sum + size, 0),
+  };
+}

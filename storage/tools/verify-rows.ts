@@ -1,0 +1,65 @@
+/** Every row of a shard's `state.db` by itself: the tables are those of the format, and each checksum is right. */
+import { CorruptionError } from "../errors.ts";
+import { databaseImage, SqlDatabase } from "../sqlite.ts";
+import { checkedRow, type Table } from "../state/row-crc.ts";
+import { PLACES_SCHEMA, STATE_FORMAT } from "../state/state-file.ts";
+import { hasPlaces } from "../state/state-reader.ts";
+
+const FIRST_TABLES: readonly Table[] = ["shard", "segment", "stream", "recent", "cell"];
+const PLACES_TABLES: readonly Table[] = ["timeline", "lane", "run", "tail", "key_page", "key_hash", "erasure"];
+
+export const stateTables = (state: SqlDatabase): readonly Table[] =>
+  hasPlaces(state) ? [...FIRST_TABLES, ...PLACES_TABLES] : FIRST_TABLES;
+
+export type Fault = (place: string, what: string) => void;
+
+/** Before anything is read: a table that is not what it was reads as something else. */
+export function verifySchema(db: SqlDatabase, expected: string, fault: Fault): void {
+  const known = schemaOf(new SqlDatabase("the schema", "readonly", 0, Buffer.from(databaseImage(expected))));
+  const found = schemaRows(db);
+  for (const [name, sql] of known) {
+    if (found.get(name) !== sql)
+      fault(`table sqlite_schema, row ${name}`, found.has(name) ? "it is not as it was made" : "it is missing");
+  }
+  for (const name of found.keys())
+    if (!known.has(name)) fault(`table sqlite_schema, row ${name}`, "no table or index of this format");
+}
+
+export const stateSchema = (state: SqlDatabase): string =>
+  hasPlaces(state) ? STATE_FORMAT.schema + PLACES_SCHEMA : STATE_FORMAT.schema;
+
+function schemaOf(db: SqlDatabase): Map<string, string> {
+  try {
+    return schemaRows(db);
+  } finally {
+    db.close();
+  }
+}
+
+function schemaRows(db: SqlDatabase): Map<string, string> {
+  const rows = db.sql("SELECT type, name, tbl_name, sql FROM sqlite_schema");
+  return new Map(
+    rows
+      .all<{ type: string; name: string; tbl_name: string; sql: string | null }>()
+      .map(({ type, name, tbl_name, sql }) => [name, `${type} ${tbl_name} ${sql ?? ""}`]),
+  );
+}
+
+/** @returns how many rows each table has */
+export function verifyRows(state: SqlDatabase, fault: Fault): Map<Table, number> {
+  const counts = new Map<Table, number>();
+  for (const table of stateTables(state)) {
+    let rows = 0;
+    for (const row of state.sql(`SELECT * FROM ${table}`).each<{ crc: number }>()) {
+      rows++;
+      try {
+        checkedRow(state, table, row);
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        fault(error.place, "checksum does not match");
+      }
+    }
+    counts.set(table, rows);
+  }
+  return counts;
+}
