@@ -6,7 +6,8 @@ import { overview } from "../../storage/tools/overview.ts";
 import { writePlainDatabase } from "../../storage/tools/plain-database.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
 import { ShardView } from "../../storage/tools/shard-view.ts";
-import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
+import type { OperationVisitor } from "../../storage/record.ts";
+import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { InspectOptions } from "./inspect.ts";
@@ -86,7 +87,7 @@ export function showLog({ directory, limit, json, shard, after }: InspectOptions
       eachRecord(frame, (record, operations) => {
         if (shard !== undefined && record.shard !== shard) return false;
         const found: Operation[] = [];
-        operations(collector(found, frame.buffer));
+        operations(collector(found, frame.buffer, record.offset));
         const { term, offset, at, end } = record;
         const row = { file: frame.fileNo, at, shard: record.shard, term, offset, bytes: end - at, operations: found };
         const head = `  ${String(at).padStart(10)}  shard ${shardName(record.shard)}  term ${term}  offset ${offset}  ${end - at} bytes\n`;
@@ -108,18 +109,21 @@ const frameRow = (frame: LogFrame): object => ({
 const frameLine = (frame: LogFrame): string =>
   `${String(frame.fileNo).padStart(10, "0")}.wal  ${isMark(frame) ? "mark " : "frame"}  at ${frame.at}  ${frame.bytes} bytes\n`;
 
-function collector(found: Operation[], buffer: Buffer) {
+function collector(found: Operation[], buffer: Buffer, offset: Offset): OperationVisitor {
   const at = (start: number, length: number): string => readable(buffer.subarray(start, start + length));
   return {
-    entry: (stream: string, lane: string, key: string, seq: number, start: number, bytes: number) =>
-      void found.push({ op: "entry", stream, lane, key, seq, bytes, value: at(start, bytes) }),
-    cell: (stream: string, key: string, start: number, bytes: number) =>
+    entry(stream, lane, key, seq, start, bytes) {
+      const payload = buffer.subarray(start, start + bytes);
+      const { text } = describeEntry(stream, { seq, offset, lane, key, payload });
+      found.push({ op: "entry", stream, lane, key, seq, bytes, value: text ?? readable(payload) });
+    },
+    cell: (stream, key, start, bytes) =>
       void found.push(
         start < 0 ? { op: "cell", stream, key, bytes } : { op: "cell", stream, key, bytes, value: at(start, bytes) },
       ),
-    key: (stream: string, key: string, seq: number, start: number, bytes: number) =>
+    key: (stream, key, seq, start, bytes) =>
       void found.push({ op: "key", stream, key, seq, bytes, value: at(start, bytes) }),
-    erase: (stream: string, lane: string | undefined, seq: number, toSeq: number) =>
+    erase: (stream, lane, seq, toSeq) =>
       void found.push({ op: "erase", stream, lane: lane ?? "", key: "", seq, toSeq, bytes: 0 }),
   };
 }
