@@ -34,7 +34,7 @@ export type LogStoreOptions = {
   walFileBytes?: number;
   /** Log kept before shards are flushed because of it, bytes. Default 512 MiB. */
   walBytesMax?: number;
-  /** Memtables of all shards together before flushing starts, bytes. Default 64 MiB. */
+  /** Memtables of all shards together before flushing starts, bytes. Default 128 MiB. */
   memtableBytesMax?: number;
   segmentBytesMax?: number;
   /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
@@ -99,7 +99,7 @@ export class LogStore {
   private constructor(options: LogStoreOptions, hooks: LogStoreHooks, segments: SegmentStore) {
     this.#options = options;
     const fileBytesMax = options.walFileBytes ?? 32 * MIB;
-    this.#memtableBytesMax = options.memtableBytesMax ?? 64 * MIB;
+    this.#memtableBytesMax = options.memtableBytesMax ?? 128 * MIB;
     this.#files = options.files ?? realFileSystem;
     this.#directory = join(options.directory, "wal");
     this.#segments = segments;

@@ -46,7 +46,7 @@ export const SERVE_OPTIONS = {
   memtableMb: integer({
     section: STORAGE,
     summary: "MiB of recent messages in memory before they are flushed",
-    initial: 64,
+    initial: 128,
     min: 1,
     max: 65_536,
   }),
