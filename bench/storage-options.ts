@@ -21,6 +21,7 @@ export type StorageParameters = {
     shards: number;
     peers: number;
     walFileBytes: number;
+    segmentBytesMax: number;
   };
   rows: { rows: number; blocks: number; blockBytes: number };
   pages: {
@@ -63,7 +64,15 @@ export const FULL_STORAGE: StorageParameters = {
     walFileBytes: 32 * MIB,
     users: 2000,
   },
-  flush: { rounds: 4, messagesPerRound: 40_000, users: 2000, shards: 64, peers: 15, walFileBytes: 32 * MIB },
+  flush: {
+    rounds: 4,
+    messagesPerRound: 40_000,
+    users: 500,
+    shards: 64,
+    peers: 4,
+    walFileBytes: 32 * MIB,
+    segmentBytesMax: 16 << 10,
+  },
   rows: { rows: 100_000, blocks: 2000, blockBytes: 12_000 },
   pages: {
     segments: [10, 500],
@@ -106,7 +115,15 @@ export const SMALL_STORAGE: StorageParameters = {
     walFileBytes: 2 * MIB,
     users: 100,
   },
-  flush: { rounds: 1, messagesPerRound: 1000, users: 60, shards: 3, peers: 10, walFileBytes: 2 * MIB },
+  flush: {
+    rounds: 1,
+    messagesPerRound: 1000,
+    users: 60,
+    shards: 3,
+    peers: 10,
+    walFileBytes: 2 * MIB,
+    segmentBytesMax: 4 << 10,
+  },
   rows: { rows: 2000, blocks: 50, blockBytes: 12_000 },
   pages: {
     segments: [6],

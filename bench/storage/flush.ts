@@ -22,6 +22,8 @@ export type FlushParameters = {
   shards: number;
   peers: number;
   walFileBytes: number;
+  /** Small, so that most of the blocks are in sealed segments, which compaction is for. */
+  segmentBytesMax: number;
   codec: "lz4" | "zstd";
 };
 
@@ -67,9 +69,9 @@ const MESSAGES_AT_ONCE = 200;
 export async function flush(parameters: FlushParameters, { directory, progress }: PartContext): Promise<FlushFigures> {
   progress(0, parameters.rounds);
   const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
-  const { walFileBytes, messagesPerRound } = parameters;
+  const { walFileBytes, segmentBytesMax, messagesPerRound } = parameters;
   const packing = parameters.codec === "lz4" ? ({ codec: CODEC_LZ4 } as const) : undefined;
-  const segments = openSegments({ dir: directory, ...(packing && { packing }) });
+  const segments = openSegments({ dir: directory, segmentBytesMax, ...(packing && { packing }) });
   const store = await openLog({
     directory,
     segments,
