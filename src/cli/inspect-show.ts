@@ -6,6 +6,7 @@ import { overview } from "../../storage/tools/overview.ts";
 import { writePlainDatabase } from "../../storage/tools/plain-database.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
 import { ShardView } from "../../storage/tools/shard-view.ts";
+import type { SqlValue } from "../../storage/sqlite.ts";
 import type { OperationVisitor } from "../../storage/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
@@ -182,14 +183,17 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
 }
 
 /** Rows of a table with whatever columns it has. */
-function rowsTable(rows: readonly Record<string, unknown>[]): string {
+function rowsTable(rows: readonly Record<string, string | number | bigint | null>[]): string {
   const columns = Object.keys(rows[0] ?? {});
-  const cells = rows.map((row) => columns.map((column) => String(row[column] ?? "")));
+  const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? "")));
   return table(
     [columns.map((column) => column.toUpperCase().replaceAll("_", " ")), ...cells],
     columns.map((_, at) => at),
   );
 }
+
+const valueText = (value: SqlValue): string =>
+  typeof value === "object" ? readable(value ?? new Uint8Array(0)) : String(value);
 
 export async function showStream(
   { shard, stream }: { shard: ShardId; stream: string },

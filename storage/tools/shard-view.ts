@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { hasState, shardDirectory, statePath } from "../segment/paths.ts";
 import { openSegmentStore } from "../segment/segment-store.ts";
 import type { SegmentStore, ShardExtent } from "../segment/types.ts";
-import { SqlDatabase } from "../sqlite.ts";
+import { SqlDatabase, type SqlValue } from "../sqlite.ts";
 import type { Offset, Seq, ShardId, StoredEntry, Term } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 
@@ -66,8 +66,8 @@ export class ShardView {
   }
 
   /** Every row of a table of `state.db`, as it is. */
-  stateRows(table: "segment"): Record<string, unknown>[] {
-    return this.#inState((state) => state.sql(`SELECT * FROM ${table}`).all<Record<string, unknown>>()) ?? [];
+  stateRows(table: "segment"): Record<string, SqlValue>[] {
+    return this.#inState((state) => state.sql(`SELECT * FROM ${table}`).all<Record<string, SqlValue>>()) ?? [];
   }
 
   /** The largest first. */

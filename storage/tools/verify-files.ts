@@ -108,7 +108,7 @@ async function verifyFile(
   const { findings, report } = check;
   const { path, size } = file;
   const known = manifest?.get(path);
-  if (manifest !== undefined && known === undefined) return void noteExtra(check, file);
+  if (manifest !== undefined && known === undefined) return noteExtra(check, file);
   // Of a directory that was written to since, only what looks as it did then can be compared.
   const before = known ?? unchanged(file, last, check.companions.constant);
   if (before === undefined || before.crc === undefined) {

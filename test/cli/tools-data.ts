@@ -18,14 +18,14 @@ export function copyDirectory(from: string, to: string): void {
 
 const TEXTS = ["good morning", "did you sleep well?", "Ωmega, ünïcode ✓", "x".repeat(300)];
 
-/** Three people, a group, two clean stops and one kill; a few hundred bytes to a few pages in every file. */
+/** Three people, a group, two clean stops and one kill; enough that some of it is in segments. */
 export async function makeData(): Promise<MadeData> {
   const place = temporaryDirectory();
-  const server = await TestProcess.start("--log-level", "error");
+  const server = await TestProcess.start("--log-level", "error", "--send-burst", "10000", "--send-rate", "10000");
   try {
     const [ann, bob, cem] = await server.api.users("ann", "bob", "cem");
     await server.api.group(ann!, "team", ["bob", "cem"]);
-    await talk(server, ann!, 30);
+    await talk(server, ann!, 700);
     await server.stop();
     await server.start();
     await talk(server, bob!, 20);
@@ -43,9 +43,11 @@ export async function makeData(): Promise<MadeData> {
 
 async function talk(server: TestProcess, who: { token: string; user: string }, rounds: number): Promise<void> {
   const device = await server.connect(who);
+  const refs: string[] = [];
   for (let round = 0; round < rounds; round++) {
     const to = ["@ann", "@bob", "#team"].filter((address) => address !== `@${who.user}`)[round % 2]!;
-    await device.say(to, `${TEXTS[round % TEXTS.length]} ${round}`);
+    refs.push(device.post(to, `${TEXTS[round % TEXTS.length]} ${round}`));
   }
+  for (const ref of refs) await device.answerTo(ref);
   await device.close();
 }

@@ -57,7 +57,7 @@ test("nothing is wrong with what kill -9 left", async () => {
 describe("after a clean stop", () => {
   /** Every byte of small files, otherwise the first and last pages and places between; which, the seed says. */
   const SEED = Number(process.env["FLIP_SEED"] ?? 1);
-  const PLACES = Number(process.env["FLIP_PLACES"] ?? 16);
+  const PLACES = Number(process.env["FLIP_PLACES"] ?? 5);
 
   function places(path: string, size: number): number[] {
     if (size <= 64) return Array.from({ length: size }, (_, at) => at);
