@@ -183,7 +183,7 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
 }
 
 /** Rows of a table with whatever columns it has. */
-function rowsTable(rows: readonly Record<string, string | number | bigint | null>[]): string {
+function rowsTable(rows: readonly Record<string, unknown>[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? "")));
   return table(
@@ -281,4 +281,9 @@ export async function writeSql(
   } finally {
     await view.close();
   }
+}
+
+/** SQLite gives text, numbers and null; bytes are not shown in a table. */
+function cellText(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" || typeof value === "bigint" ? String(value) : "";
 }

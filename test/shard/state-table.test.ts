@@ -17,9 +17,9 @@ function table(loadedMax: number) {
 
 test("a state is never dropped in the turn in which somebody got it, however many are loaded after it", async () => {
   const { states } = table(10);
-  const first = states.get(0);
+  const first = states.get(0)!;
   for (let name = 1; name < 100; name++) states.get(name);
-  expect(states.get(0)).toBe(first!);
+  expect(states.get(0)).toBe(first);
   await nextTurn();
   expect(states.size).toBe(10);
 });
