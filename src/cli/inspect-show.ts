@@ -185,15 +185,14 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
 /** Rows of a table with whatever columns it has. */
 function rowsTable(rows: readonly Record<string, unknown>[]): string {
   const columns = Object.keys(rows[0] ?? {});
-  const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? "")));
+  const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? null)));
   return table(
     [columns.map((column) => column.toUpperCase().replaceAll("_", " ")), ...cells],
     columns.map((_, at) => at),
   );
 }
 
-const valueText = (value: SqlValue): string =>
-  typeof value === "object" ? readable(value ?? new Uint8Array(0)) : String(value);
+const valueText = (value: SqlValue): string => (value instanceof Uint8Array ? readable(value) : String(value ?? ""));
 
 export async function showStream(
   { shard, stream }: { shard: ShardId; stream: string },
@@ -284,6 +283,6 @@ export async function writeSql(
 }
 
 /** SQLite gives text, numbers and null; bytes are not shown in a table. */
-function cellText(value: unknown): string {
+function shown(value: unknown): string {
   return typeof value === "string" || typeof value === "number" || typeof value === "bigint" ? String(value) : "";
 }
