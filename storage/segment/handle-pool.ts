@@ -7,6 +7,9 @@
 import type { SqlDatabase } from "../sqlite.ts";
 import { type FileFormat, openDatabaseFile } from "./database-file.ts";
 
+/** SQLite's own cache of one file, in place of 16 MiB each. */
+const CACHE_KIB = 128;
+
 export type FileKind = "sealed" | "written";
 
 export class HandlePool {
@@ -52,6 +55,7 @@ export class HandlePool {
 
 function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
   const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite");
+  db.pragma(`cache_size = -${CACHE_KIB}`);
   if (kind === "written") db.pragma("query_only = 1");
   return db;
 }

@@ -23,6 +23,8 @@ import { removeOrphans, SEGMENT_FORMAT } from "./segment-file.ts";
 
 export type Active = { row: Unsigned<SegmentRow>; db: SqlDatabase };
 
+/** SQLite's own cache of a file that is written to. Sixteen times as much makes no flush faster. */
+const CACHE_KIB = 1024;
 /** How long sealing waits for a reader before it leaves the segment for the next flush. */
 const SEAL_BUSY_TIMEOUT_MS = 20;
 
@@ -188,6 +190,7 @@ function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean)
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
   db.pragma("wal_autocheckpoint = 0");
+  db.pragma(`cache_size = -${CACHE_KIB}`);
   // What a crash left above the last block is deleted here, and nothing else ever: it is to be gone. The state is written anew when something is erased.
   if (format === SEGMENT_FORMAT) db.pragma("secure_delete = ON");
   return db;
