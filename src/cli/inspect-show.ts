@@ -183,7 +183,7 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
 }
 
 /** Rows of a table with whatever columns it has. */
-function rowsTable(rows: readonly Record<string, unknown>[]): string {
+function rowsTable(rows: readonly Record<string, SqlValue>[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? null)));
   return table(
@@ -280,9 +280,4 @@ export async function writeSql(
   } finally {
     await view.close();
   }
-}
-
-/** SQLite gives text, numbers and null; bytes are not shown in a table. */
-function shown(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" || typeof value === "bigint" ? String(value) : "";
 }
