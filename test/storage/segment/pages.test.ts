@@ -81,7 +81,7 @@ test.if(process.platform === "linux")(
     expect(expected.length).toBe(150);
     let isTouched = false;
     for (let end = expected.length; end >= PAGE; end -= 7) {
-      const before = (expected[end] ?? NEVER) as Seq;
+      const before = expected[end] ?? NEVER;
       const page = await segmentsFor((store) => store.readLaneBackward(SHARD, "@alice", "@quiet", before, PAGE));
       expect(page.seqs).toEqual(expected.slice(end - PAGE, end));
       expect(page.files).toBeLessThanOrEqual(2);
