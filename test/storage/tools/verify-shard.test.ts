@@ -3,10 +3,12 @@ import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createDatabaseFile, emptyDatabase } from "../../../storage/segment/database-file.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import { SqlDatabase, type SqlValue } from "../../../storage/sqlite.ts";
 import { rowCrc, type Table } from "../../../storage/state/row-crc.ts";
+import { STATE_FORMAT } from "../../../storage/state/state-file.ts";
 import type { Finding } from "../../../storage/tools/report.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { ShardId } from "../../../storage/types.ts";
@@ -107,6 +109,13 @@ describe("nothing is wrong", () => {
     expect(await findingsOf()).toEqual([]);
   });
 
+  test("when a crash left a state that was begun and holds nothing", async () => {
+    await filled(1);
+    fs.mkdirSync(join(directory, "shards/043"));
+    createDatabaseFile(join(directory, "shards/043/state.db"), emptyDatabase(STATE_FORMAT, "wal"));
+    expect(await findingsOf()).toEqual([]);
+  });
+
   test("beside a marker that entries are still to be erased", async () => {
     await filled(1);
     fs.writeFileSync(join(directory, "shards/erasing-042"), "");
@@ -122,7 +131,7 @@ test("a flipped bit is found, or no reader meets it", async () => {
   for (const name of fs.readdirSync(join(directory, "shards/042"))) {
     const file = join(directory, "shards/042", name);
     const bytes = fs.readFileSync(file);
-    for (let at = 0, index = 0; at < bytes.length; at += at < 100 ? 7 : 499, index++) {
+    for (let at = 0, index = 0; at < bytes.length; at += at < 100 ? 7 : 797, index++) {
       bytes[at]! ^= 1 << (index % 8);
       fs.writeFileSync(file, bytes);
       if ((await findingsOf()).length > 0) found++;
