@@ -64,7 +64,7 @@ export async function verifyFiles(
     if (isWanted(path) && !names.has(path))
       findings.add("missing", path, "this name", "was there when the server stopped");
   }
-  if (manifest === undefined) {
+  if (manifest === undefined && names.size > 0) {
     report.notes.push(
       "the server was not stopped cleanly, or is of a version without a manifest: bytes that no reader uses could not be checked. Start and stop it once for more.",
     );
