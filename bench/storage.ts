@@ -45,6 +45,7 @@ export async function runStorage(
 
 async function measure(options: StorageOptions, runner: PartRunner): Promise<StorageResult> {
   const began = performance.now();
+  const commit = describeCommit();
   const { parameters: p, corpus, linesMax } = options;
   const texts = loadTexts(corpus, linesMax);
   const chat = { corpus, linesMax };
@@ -60,7 +61,7 @@ async function measure(options: StorageOptions, runner: PartRunner): Promise<Sto
   return {
     suite: "storage",
     at: new Date().toISOString(),
-    commit: describeCommit(),
+    commit: sameCommit(commit, describeCommit()),
     machine: describeMachine(),
     isSmall: options.isSmall,
     texts: { source: texts.source, meanBytes: texts.meanBytes },
@@ -69,6 +70,11 @@ async function measure(options: StorageOptions, runner: PartRunner): Promise<Sto
     ...figures,
     seconds: round4((performance.now() - began) / 1000),
   };
+}
+
+/** Each part's process reads the checkout anew: when that changed meanwhile, the figures are of more than one commit. */
+function sameCommit(atStart: string, atEnd: string): string {
+  return atStart === atEnd ? atStart : `${atStart} to ${atEnd}, changed while it ran`;
 }
 
 /** Round after round, each time the other driver first. */
