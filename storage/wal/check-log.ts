@@ -99,11 +99,12 @@ function checkFile(
   }
 }
 
-/** One bit that is set in room for frames is no remains of a frame. */
+/** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose head was not written yet. */
 function noteTail(file: string, bytes: Buffer, at: number, check: LogCheck): void {
   const isSet = (byte: number): boolean => byte !== 0;
-  const first = bytes.subarray(at).findIndex(isSet) + at;
-  const isAlone = bytes.subarray(first + 1).findIndex(isSet) < 0;
+  const behind = bytes.subarray(at).findIndex(isSet);
+  const first = at + behind;
+  const isAlone = behind >= 0 && bytes.subarray(first + 1).findIndex(isSet) < 0;
   const value = bytes[first]!;
   if (isAlone && (value & (value - 1)) === 0)
     check.faults.push({ file, place: `byte ${first}`, what: "a bit is set behind the last frame" });

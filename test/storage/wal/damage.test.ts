@@ -210,3 +210,17 @@ test("bytes of a message that look like a frame are no frame", async () => {
   disk.overwrite(FIRST, torn);
   history.expectIn(await openStore(disk));
 });
+
+test("a prepared file that was taken over and whose head was never written is no damage", async () => {
+  const disk = new SimulatedDisk();
+  const history = await write(disk, { isClosed: true });
+  const last = logFiles(disk).at(-1)!;
+  const fileNo = Number(last.slice(-14, -4)) + 1;
+  const file = disk.files.openDurable(`${WAL_DIRECTORY}/${String(fileNo).padStart(10, "0")}.wal`, true);
+  disk.files.writeNow(file, Buffer.alloc(600), 0);
+  disk.files.close(file);
+  expect(checkLog(WAL_DIRECTORY, disk.files).faults).toEqual([]);
+  const store = await openStore(disk);
+  history.expectIn(store);
+  await store.close();
+});
