@@ -15,7 +15,7 @@ import { LogStore, type LogStoreHooks } from "../storage/log-store.ts";
 import { CODEC_LZ4 } from "../storage/segment/codec.ts";
 import { openSegmentStore } from "../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../storage/segment/types.ts";
-import { StreamHandle } from "../storage/shard-log.ts";
+import { StreamHandle } from "../storage/staged-record.ts";
 import type { Seq, ShardId } from "../storage/types.ts";
 import { FixtureModel } from "./format-fixture/model.ts";
 

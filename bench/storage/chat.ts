@@ -2,7 +2,8 @@
 import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/domain/address.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import type { LogStore } from "../../storage/log-store.ts";
-import { StreamHandle, type Outcome, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle, type Outcome } from "../../storage/staged-record.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 

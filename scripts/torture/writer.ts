@@ -4,7 +4,8 @@
  */
 import { writeSync } from "node:fs";
 import { LogStore } from "../../storage/log-store.ts";
-import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { contentOf, LIMITS, payloadOf, randomOf, SHARDS, type BatchTag } from "./content.ts";
 

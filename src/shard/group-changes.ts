@@ -16,7 +16,7 @@ import {
 } from "../domain/entries.ts";
 import { GROUPS_PER_USER_MAX } from "../domain/limits.ts";
 import type { GroupFrame, MembershipFrame } from "../protocol/frames.ts";
-import { StreamHandle } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { writeRecord } from "./durable.ts";
 import type { GroupState } from "./group-state.ts";

@@ -6,7 +6,8 @@
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import { readGroupEntry, type GroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
 import type { GroupRole } from "../protocol/frames.ts";
-import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { cellNumber, cellText, encodeCell } from "./cells.ts";
 

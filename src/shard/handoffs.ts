@@ -8,7 +8,8 @@
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
-import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";

@@ -6,7 +6,7 @@ import type { UserId } from "../domain/address.ts";
 import { authorOf, POSTED_LANE } from "../domain/entries.ts";
 import { receiptFrame } from "../protocol/encode.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
-import type { Outcome } from "../../storage/shard-log.ts";
+import type { Outcome } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";

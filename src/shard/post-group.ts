@@ -6,7 +6,7 @@
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { Outcome } from "../../storage/shard-log.ts";
+import type { Outcome } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";

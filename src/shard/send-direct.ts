@@ -9,7 +9,7 @@ import { isGroup, type Address, type UserAddress, type UserId } from "../domain/
 import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { Outcome } from "../../storage/shard-log.ts";
+import type { Outcome } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";

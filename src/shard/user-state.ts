@@ -12,7 +12,7 @@ import { type Address, type UserAddress, type UserId } from "../domain/address.t
 import { readTimelineEntry, type TimelineEntry } from "../domain/entries.ts";
 import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, cellText, encodeCell } from "./cells.ts";
 import { ConversationState } from "./conversation-state.ts";

@@ -13,7 +13,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { StreamHandle } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
 import { HandClock } from "./hand-clock.ts";

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
-import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { filesWith } from "./segment/stored-bytes.ts";
 

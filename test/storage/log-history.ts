@@ -4,7 +4,8 @@
  */
 import { expect } from "bun:test";
 import type { LogStore } from "../../storage/log-store.ts";
-import { StreamHandle, type ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Offset, Seq, ShardId } from "../../storage/types.ts";
 
 export type Op =

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { StreamHandle } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { openStore } from "./log-fixture.ts";
 import { SimulatedDisk } from "./vfs/simulated-disk.ts";

@@ -9,7 +9,8 @@ import type { FixtureContent, FixtureStream } from "../../../scripts/format-fixt
 import { FormatError } from "../../../storage/errors.ts";
 import { LogStore, type LogStoreHooks } from "../../../storage/log-store.ts";
 import { segmentPath, statePath } from "../../../storage/segment/paths.ts";
-import { type ShardLog, StreamHandle } from "../../../storage/shard-log.ts";
+import type { ShardLog } from "../../../storage/shard-log.ts";
+import { StreamHandle } from "../../../storage/staged-record.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
 import { LogStore } from "../../../storage/log-store.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
-import { StreamHandle } from "../../../storage/shard-log.ts";
+import { StreamHandle } from "../../../storage/staged-record.ts";
 import { exportShard } from "../../../storage/tools/export-shard.ts";
 import { importShard, ShardNotEmptyError } from "../../../storage/tools/import-shard.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
