@@ -92,8 +92,8 @@ export class ShardWriter {
   }
 
   /** Plain files remain. */
-  close(): void {
-    this.#files.close();
+  close(isForGood: boolean): void {
+    this.#files.close(isForGood);
   }
 
   /** Closes as things are. */

@@ -24,7 +24,7 @@ export class WriterSet {
     try {
       const result = run(writer);
       this.#writers.set(shard, writer);
-      this.#closeOldest(this.#max);
+      this.#closeOldest(this.#max, false);
       return result;
     } catch (error) {
       writer.abandon();
@@ -49,15 +49,15 @@ export class WriterSet {
 
   close(): void {
     this.#kept = undefined;
-    this.#closeOldest(0);
+    this.#closeOldest(0, true);
   }
 
-  #closeOldest(max: number): void {
+  #closeOldest(max: number, isForGood: boolean): void {
     for (const [shard, writer] of this.#writers) {
       if (this.#writers.size <= max) return;
       if (shard === this.#kept) continue;
       this.#writers.delete(shard);
-      writer.close();
+      writer.close(isForGood);
     }
   }
 }

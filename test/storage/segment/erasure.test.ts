@@ -216,7 +216,7 @@ async function crashAtEachStep(
   };
   copy();
   for (const _ of begin(writer)) copy();
-  writer.close();
+  writer.close(true);
   for (const to of copies) {
     const store = openSegmentStore({ dir: to, ...WRITER });
     try {
@@ -239,7 +239,7 @@ test("a crash at any step of erasing leaves what is read as it was, and the eras
   await store.close();
   const erasing = new ShardWriter(SHARD, { dir, ...WRITER });
   erasing.erase([BOB]);
-  erasing.close();
+  erasing.close(true);
   history.erase(BOB);
   const steps = await crashAtEachStep(
     history,
