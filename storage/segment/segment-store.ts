@@ -11,7 +11,7 @@ import { findCell, findShard, findStream, findStreamByNo, listCells } from "../s
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
-import { CODEC_ZSTD, type Packing } from "./codec.ts";
+import { CODEC_LZ4, type Packing } from "./codec.ts";
 import { corruptionOr } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import type { WorkerOptions } from "./flush-protocol.ts";
@@ -50,7 +50,7 @@ export type SegmentStoreOptions = {
   runEntriesMin?: number;
   /** Recent items of a stream that wait in the state before they are placed lane by lane. Whoever reads its newest goes through them. Default 256. */
   recentItemsMax?: number;
-  /** How flushes pack blocks. Default zstd at level 3. */
+  /** How flushes pack blocks. Default LZ4; compaction packs with zstd. */
   packing?: Packing;
   /** For tests that need a worker that fails. */
   startWorker?: () => Worker;
@@ -216,6 +216,6 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     writersMax: options.writersMax ?? 32,
     recentItemsMax: options.recentItemsMax ?? 256,
     runEntriesMin: options.runEntriesMin ?? 32,
-    packing: options.packing ?? { codec: CODEC_ZSTD, level: 3 },
+    packing: options.packing ?? { codec: CODEC_LZ4 },
   };
 }
