@@ -13,7 +13,7 @@ import { Flusher, type Checkpoint } from "./flusher.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
 import { FlushError } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
-import type { SegmentStore } from "./segment/types.ts";
+import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
 import { ShardLog } from "./shard-log.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
@@ -213,6 +213,16 @@ export class LogStore {
     for (const shard of this.#segments.pendingErasures()) {
       await this.#segments.erase(shard, [], (done, total) => onProgress?.(shard, done, total));
     }
+  }
+
+  /** Shards with erased entries that are still in segment files, as far as flushes have brought the erasures there. `eraseNow` finishes them. */
+  pendingErasures(): ShardId[] {
+    return this.#segments.pendingErasures();
+  }
+
+  /** Packs what flushes left behind tighter, into fewer files. Nothing that is read changes; flushes go on. @throws FlushError */
+  compact(shard: ShardId, options?: CompactOptions): Promise<CompactReport> {
+    return this.#segments.compact(shard, options);
   }
 
   /** Waits for what is being written, flushes nothing more, closes every file. */

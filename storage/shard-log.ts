@@ -264,6 +264,14 @@ export class ShardLog {
     return this.#segments.streamName(this.shard, streamNo);
   }
 
+  /** The name of every stream, in order of first appearance. */
+  *streams(): Iterable<string> {
+    for (let no = 1; no <= this.#streamCount; no++) {
+      const name = this.streamName(no);
+      if (name !== undefined) yield name;
+    }
+  }
+
   cell(stream: string, key: string): Uint8Array | undefined {
     for (const mem of this.#memStreams(stream)) {
       const cell = mem.cells.get(key);

@@ -20,6 +20,7 @@ export class FlushClient {
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
   #dead: FlushError | undefined;
+  #isClosing = false;
 
   constructor(worker: Worker, options: WorkerOptions, release: Release) {
     this.#worker = worker;
@@ -55,16 +56,19 @@ export class FlushClient {
     throw new FlushError(`the flush worker answered ${reply.kind}`, "worker_gone");
   }
 
-  /** Waits for the flushes that were handed over, then ends the worker. */
+  /** Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. */
   async close(): Promise<void> {
-    if (this.#dead !== undefined) return;
-    await this.#ask((id) => this.#post({ kind: "close", id })).catch(() => undefined);
-    this.#dead ??= new FlushError("the segment store is closed", "closed");
+    if (this.#dead !== undefined || this.#isClosing) return;
+    const closed = this.#ask((id) => this.#post({ kind: "close", id }));
+    this.#isClosing = true;
+    await closed.catch(() => undefined);
+    this.#end(new FlushError("the segment store is closed", "closed"));
     this.#worker.terminate();
   }
 
   #ask(post: (id: number) => void, onProgress?: Progress): Promise<FlushReply> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
+    if (this.#isClosing) return Promise.reject(new FlushError("the segment store is closed", "closed"));
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });
@@ -89,8 +93,12 @@ export class FlushClient {
   }
 
   #die(why: string): void {
+    this.#end(new FlushError(`the flush worker is gone: ${why}`, "worker_gone"));
+  }
+
+  #end(error: FlushError): void {
     if (this.#dead !== undefined) return;
-    this.#dead = new FlushError(`the flush worker is gone: ${why}`, "worker_gone");
+    this.#dead = error;
     for (const { reject } of this.#waiting.values()) reject(this.#dead);
     this.#waiting.clear();
   }

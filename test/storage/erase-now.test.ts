@@ -6,6 +6,7 @@ import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
+import { FlushError } from "../../storage/segment/errors.ts";
 import { filesWith } from "./segment/stored-bytes.ts";
 
 const SHARD = 5 as ShardId;
@@ -142,4 +143,67 @@ test("messages go on while eraseNow runs, and an erasure cut off by a crash is f
   const entries = store.shard(SHARD).readForward("@alice", 0 as Seq, 100_000);
   expect(entries.length).toBe(300 + said);
   expect(entries.every((entry) => entry.payload.length === 0)).toBe(true);
+});
+
+test("pending erasures are told from the flush on that brings them, also after a restart, until they are finished", async () => {
+  const handle = new StreamHandle("@alice", undefined);
+  for (let i = 1; i <= 80; i++) await say(store.shard(SHARD), handle, "@bob", "", `text ${i}`);
+  await store.flushAll(() => false);
+  await erase(store.shard(SHARD), handle, undefined, 1, 40);
+  expect(store.pendingErasures()).toEqual([]);
+  await store.flushAll(() => false);
+  expect(store.pendingErasures()).toEqual([SHARD]);
+  await store.close();
+  store = await open();
+  expect(store.pendingErasures()).toEqual([SHARD]);
+  await store.eraseNow();
+  expect(store.pendingErasures()).toEqual([]);
+});
+
+test("compacting makes less of the files and changes nothing that is read", async () => {
+  await store.close();
+  store = await open({ segmentBytesMax: 64 << 10 });
+  const log = store.shard(SHARD);
+  const handle = new StreamHandle("@alice", undefined);
+  for (let round = 0; round < 12; round++) {
+    for (let i = 0; i < 200; i++) await say(log, handle, "@bob", "", `${crypto.randomUUID()} of round ${round}, ${i}`);
+    await store.flushAll(() => false);
+  }
+  const before = everyRead(log);
+  const report = await store.compact(SHARD);
+  expect(report.bytesBefore).toBeGreaterThan(0);
+  expect(report.bytesAfter).toBeLessThan(report.bytesBefore);
+  expect(everyRead(log)).toEqual(before);
+  expect(await store.compact(7 as ShardId)).toMatchObject({ filesBefore: 0, bytesAfter: 0 });
+});
+
+test("the streams of a shard are told by name, flushed or not", async () => {
+  const log = store.shard(SHARD);
+  await say(log, new StreamHandle("@alice", undefined), "@bob", "", "a");
+  await store.flushAll(() => false);
+  await say(log, new StreamHandle("#club", undefined), "m", "", "b");
+  expect([...log.streams()]).toEqual(["@alice", "#club"]);
+  expect([...store.shard(6 as ShardId).streams()]).toEqual([]);
+});
+
+test("who asks to erase or to compact while the store is being closed is refused and does not wait for ever", async () => {
+  const log = store.shard(SHARD);
+  const handle = new StreamHandle("@alice", undefined);
+  for (let i = 1; i <= 80; i++) await say(log, handle, "@bob", "", `text ${i}`);
+  await store.flushAll(() => false);
+  await erase(log, handle, undefined, 1, 80);
+  await store.flushAll(() => false);
+  const closed = store.close();
+  // Some come before the files are closed and some after.
+  const asked: Promise<unknown>[] = [];
+  let isClosed = false;
+  void closed.then(() => (isClosed = true));
+  while (!isClosed) {
+    asked.push(store.compact(SHARD).catch((error: unknown) => error));
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+  }
+  const answers = await Promise.all(asked);
+  expect(answers.length).toBeGreaterThan(0);
+  expect(answers.at(-1)).toBeInstanceOf(FlushError);
+  store = await open();
 });
