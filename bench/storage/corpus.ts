@@ -209,7 +209,7 @@ async function readBack(directory: string, shardCount: number, plan: Plan): Prom
     const address = userAddress(id as UserId);
     for (const entry of entriesOf(shards.log(address), address)) {
       const found = readTimelineEntry(entry);
-      if (found.kind !== "membership") note(found.text);
+      if (found.kind === "sent" || found.kind === "taken") note(found.text);
     }
   }
   for (const { address } of plan.groups) {

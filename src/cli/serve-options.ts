@@ -1,7 +1,7 @@
 /** Every option of `parley serve`. The table is the truth: flags, variables, checks and help all come from it. */
-import { DEFAULT_LIMITS } from "../domain/limits.ts";
+import { DEFAULT_LIMITS, KEEP_DAYS_MAX } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
-import { integer, oneOf, text, type OptionValues } from "./options.ts";
+import { integer, oneOf, text, type OptionSpec, type OptionValues } from "./options.ts";
 
 const LISTENING = "Listening";
 const STORAGE = "Storage";
@@ -64,6 +64,17 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 65_536,
   }),
+
+  keepDays: {
+    ...integer({
+      section: STORAGE,
+      summary: "days that messages are kept before they are erased for good; without it for ever",
+      initial: 0,
+      min: 1,
+      max: KEEP_DAYS_MAX,
+    }),
+    initial: undefined,
+  } as OptionSpec<number | undefined>,
 
   registration: oneOf({
     section: ACCOUNTS,
@@ -179,6 +190,7 @@ export function limitsOf(options: ServeOptions): Limits {
     sendsPerSecond: options.sendRate,
     sendsBurst: options.sendBurst,
     resumeEntriesMax: options.resumeEntriesMax,
+    ...(options.keepDays === undefined ? {} : { keepDays: options.keepDays }),
   };
 }
 

@@ -7,6 +7,7 @@
  *     membership  u8 3 | u8 change | u48 at | u48 group seq | epoch                timeline, lane = group
  *     posted      u8 4 | u48 sentAt | u8 length | author | text                    group, lane "m", key = author/ref
  *     changed     u8 5 | JSON                                                      group, lane ""
+ *     nothing                                                                      any, after an erasure: who and when are gone as well
  *
  * Integers little-endian, text UTF-8 to the end. A message to oneself is one `sent` entry whose lane is one's own address.
  */
@@ -50,11 +51,17 @@ export type GroupChangeDetail = {
   name?: string;
   role?: GroupRole;
   members?: UserId[];
+  keepDays?: number | null;
 };
 export type ChangedEntry = { kind: "changed"; detail: GroupChangeDetail };
 
-export type TimelineEntry = SentEntry | TakenEntry | MembershipEntry;
-export type GroupEntry = PostedEntry | ChangedEntry;
+/** A tombstone: of what was erased, the place is left. */
+export type ErasedEntry = { kind: "erased" };
+
+export type TimelineEntry = SentEntry | TakenEntry | MembershipEntry | ErasedEntry;
+export type GroupEntry = PostedEntry | ChangedEntry | ErasedEntry;
+
+const ERASED: ErasedEntry = { kind: "erased" };
 
 /** Room a payload can need: heads are below 64 bytes, text at most 3 bytes a UTF-16 unit. */
 export const payloadBytesMax = (text: string): number => 64 + text.length * 3;
@@ -111,6 +118,7 @@ const asBuffer = (payload: Uint8Array): Buffer => Buffer.from(payload.buffer, pa
 
 /** @throws RangeError for a payload that is none of a timeline: written by a newer version. */
 export function readTimelineEntry(entry: StoredEntry): TimelineEntry {
+  if (entry.payload.length === 0) return ERASED;
   const bytes = asBuffer(entry.payload);
   switch (bytes[0]) {
     case SENT:
@@ -139,6 +147,7 @@ export function readTimelineEntry(entry: StoredEntry): TimelineEntry {
 
 /** @throws RangeError for a payload that is none of a group's log: written by a newer version. */
 export function readGroupEntry(entry: StoredEntry): GroupEntry {
+  if (entry.payload.length === 0) return ERASED;
   const bytes = asBuffer(entry.payload);
   if (bytes[0] === POSTED) {
     const textAt = 8 + bytes[7]!;
@@ -154,7 +163,7 @@ export function readGroupEntry(entry: StoredEntry): GroupEntry {
   throw new RangeError(`group entry ${entry.seq} is of unknown kind ${bytes[0]}`);
 }
 
-/** Who posted it, without reading the text; undefined for a change of the group. */
+/** Who posted it, without reading the text; undefined for a change of the group and for a tombstone. */
 export function authorOf({ payload }: StoredEntry): UserId | undefined {
   return payload[0] === POSTED ? (asBuffer(payload).toString("latin1", 8, 8 + payload[7]!) as UserId) : undefined;
 }

@@ -10,6 +10,8 @@ export const DEVICES_MAX = 64;
 export const SESSIONS_PER_USER_MAX = 128;
 /** A cursor names each of them, and must fit a frame. */
 export const GROUPS_PER_USER_MAX = 500;
+/** A hundred years. */
+export const KEEP_DAYS_MAX = 36_500;
 export const HISTORY_PAGE_MAX = 200;
 export const SYNC_WAIT_MS_MAX = 60_000;
 export const SYNC_FRAMES_MAX = 500;

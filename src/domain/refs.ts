@@ -103,5 +103,8 @@ function counterBehind(prefix: string, ref: string): number {
 /** A client that makes a new prefix for each message costs memory up to here, and look-ups from there. */
 const PREFIXES_MAX = 1024;
 
+/** Under what the ref of an erased message is found: no ref begins so, since refs are printable. */
+export const erasedKey = (ref: string): string => `\u007f${ref}`;
+
 /** How long an unmarked ref is held against repeats; the contract asks for a minute at least. */
 export const RECENT_REF_MS = 120_000;

@@ -11,6 +11,7 @@ import type { Services } from "../service/types.ts";
 import { answer, type Call } from "./call.ts";
 import { accountCalls } from "./calls/accounts.ts";
 import { conversationCalls } from "./calls/conversations.ts";
+import { erasureCalls } from "./calls/erasures.ts";
 import { groupCalls } from "./calls/groups.ts";
 import { messageCalls } from "./calls/messages.ts";
 import { operatorCalls } from "./calls/operators.ts";
@@ -63,6 +64,7 @@ function callsOf(services: Services, limits: Limits): Call[] {
     ...messageCalls(services, limits),
     ...conversationCalls(services.history),
     ...groupCalls(services.groups, limits),
+    ...erasureCalls(services.erasures),
     ...operatorCalls(services.accounts),
     ...serverCalls(services.directory, services.health),
   ];

@@ -1,7 +1,7 @@
 /** One server process: builds all parts, listens, drains. The only place beside src/main.ts that knows them all. */
 import { join } from "node:path";
 import type { Server } from "bun";
-import { systemClock } from "../base/clock.ts";
+import { systemClock, type Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { loadOrCreateKey } from "../base/key-file.ts";
 import { createLogger } from "../base/logger.ts";
@@ -16,6 +16,7 @@ import { CLOSE } from "../protocol/codes.ts";
 import { AccountService } from "../service/accounts.ts";
 import { ApiKeyFile } from "../service/api-keys.ts";
 import { createDirectory } from "../service/directory.ts";
+import { createErasures } from "../service/erasures.ts";
 import { createGroups } from "../service/groups.ts";
 import { createHistory } from "../service/history.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../service/login-throttle.ts";
@@ -30,6 +31,7 @@ import { createSocketHandler, type SocketData } from "../socket/socket-server.ts
 import type { SocketSession } from "../socket/socket-session.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { ShardKeeper } from "./shard-keeper.ts";
+import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 
 const MIB = 1 << 20;
@@ -38,12 +40,16 @@ const IDLE_TIMEOUT_S = 30;
 const COME_BACK_MS = 1000;
 const HEALTH_PATHS = new Set(["/healthz", "/readyz"]);
 
+export type NodeParts = { files?: FileSystem; clock?: Clock; upkeepTimes?: Partial<UpkeepTimes> };
+
 /**
  * @param parts what a test puts in the place of the machine's own
  * @throws what src/cli/startup-errors.ts turns into a line and an exit status
  */
-export async function startNode(options: ServeOptions, parts: { files?: FileSystem } = {}): Promise<RunningNode> {
-  const clock = systemClock;
+export async function startNode(
+  options: ServeOptions,
+  { clock = systemClock, upkeepTimes, ...parts }: NodeParts = {},
+): Promise<RunningNode> {
   const random = systemRandom;
   const logger = createLogger(options.logLevel, (line) => void process.stderr.write(line), clock.now);
   const limits = limitsOf(options);
@@ -69,15 +75,24 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
     random,
     isRegistrationOpen: options.registration === "open",
   });
+  const upkeep = new Upkeep({
+    host: keeper.host,
+    isOpen: () => keeper.isOpen,
+    clock,
+    logger,
+    keepDays: options.keepDays,
+    ...(upkeepTimes === undefined ? {} : { times: upkeepTimes }),
+  });
   let isDraining = false;
   let url = "";
   const services: Services = {
     accounts,
     apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
     messaging: createMessaging(keeper.host),
-    groups: createGroups(keeper.host, random),
+    groups: createGroups(keeper.host, random, (group) => upkeep.retentionChanged(group)),
     history: createHistory(keeper.host),
     sync: createSync(keeper.host),
+    erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
     health: {
       notReadyReason: () => (isDraining ? "draining" : keeper.isOpen ? undefined : "the log is being recovered"),
@@ -128,6 +143,7 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
     async drain() {
       if (isDraining) return closed;
       isDraining = true;
+      upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
       // Whatever becomes of the log meanwhile: this is the host whose senders are told.
       const host = keeper.isOpen ? keeper.host() : undefined;
@@ -140,6 +156,7 @@ export async function startNode(options: ServeOptions, parts: { files?: FileSyst
       for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
+      await upkeep.ended();
       await server.stop(true);
       resolveClosed();
     },

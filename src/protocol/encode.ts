@@ -16,8 +16,10 @@ export function sentFrame(
   seq: number,
   sentAt: number,
   isDuplicate: boolean,
+  deletedAt?: number,
 ): string {
-  const end = isDuplicate ? `,"duplicate":true}` : "}";
+  const deleted = deletedAt === undefined ? "" : `,"deletedAt":${deletedAt}`;
+  const end = isDuplicate ? `,"duplicate":true${deleted}}` : "}";
   return `{"t":"sent","ref":${refJson},"id":"${id}","conversation":"${conversation}","seq":${seq},"sentAt":${sentAt}${end}`;
 }
 

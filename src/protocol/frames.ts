@@ -20,7 +20,10 @@ export type Cursor = {
   marks?: number;
 };
 
-/** A message as a client sees it. `ref` only on the author's own devices. */
+/**
+ * A message as a client sees it. `ref` only on the author's own devices. Of an erased one its place is left: `from` is empty, `sentAt` 0, there is no
+ * text, and `deletedAt` says when something of this log was erased last.
+ */
 export type WireMessage = {
   id: string;
   conversation: WireAddress;
@@ -47,6 +50,8 @@ export type Limits = {
   sendsBurst: number;
   /** Entries of one stream that a resume streams; beyond it comes `gap`. */
   resumeEntriesMax: number;
+  /** Days that messages are kept on this server; absent: for ever. */
+  keepDays?: number;
 };
 
 // ---- client to server
@@ -89,6 +94,8 @@ export type SentFrame = {
   seq: number;
   sentAt: number;
   duplicate?: true;
+  /** With `duplicate`: the message was erased since, and `sentAt` is 0. */
+  deletedAt?: number;
 };
 export type ErrorFrame = { t: "error"; ref?: string; code: string; detail: string; retryAfterMs?: number };
 export type MessageFrame = { t: "message" } & WireMessage;
@@ -111,7 +118,7 @@ export type MembershipFrame = {
   groupSeq: number;
   epoch: string;
 };
-export type GroupChange = "created" | "joined" | "left" | "renamed" | "role" | "dissolved";
+export type GroupChange = "created" | "joined" | "left" | "renamed" | "role" | "retention" | "dissolved";
 export type GroupRole = "admin" | "member";
 export type GroupFrame = {
   t: "group";
@@ -128,6 +135,8 @@ export type GroupFrame = {
   role?: GroupRole;
   /** created: all first members. */
   members?: string[];
+  /** retention: days that messages are kept; null: as the server has it. */
+  keepDays?: number | null;
 };
 export type PongFrame = { t: "pong" };
 export type ByeFrame = { t: "bye"; code: number; reason: string; url?: string; afterMs?: number };

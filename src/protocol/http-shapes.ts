@@ -43,6 +43,20 @@ export type Conversation = {
 export type ConversationsPage = { conversations: Conversation[]; before?: string };
 
 export type GroupMember = { user: string; role: GroupRole };
-export type Group = { id: string; name: string; createdAt: number; head: StreamPosition; members: GroupMember[] };
+export type Group = {
+  id: string;
+  name: string;
+  createdAt: number;
+  head: StreamPosition;
+  members: GroupMember[];
+  /** Days that messages are kept; absent: as the server has it. */
+  keepDays?: number;
+};
+
+/** Of the erasure of a user's content: `done` when no file of the server has it any more. Times in Unix milliseconds. */
+export type ErasureStatus =
+  | { state: "none" }
+  | { state: "running"; requestedAt: number; entries: number }
+  | { state: "done"; requestedAt: number; finishedAt: number; entries: number };
 
 export type Route = { shard: number; node: string; url: string };

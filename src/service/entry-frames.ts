@@ -6,7 +6,7 @@ import { groupFrame, membershipFrame } from "../shard/group-changes.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
-import type { StoredEntry } from "../../storage/types.ts";
+import type { Seq, StoredEntry } from "../../storage/types.ts";
 
 export function timelineFrame(host: ShardHost, user: UserState, stored: StoredEntry): EntryFrame {
   const entry = readTimelineEntry(stored);
@@ -27,6 +27,7 @@ function directMessage(
   entry: Exclude<ReturnType<typeof readTimelineEntry>, { kind: "membership" }>,
 ): WireMessage {
   const conversation = stored.lane as Address;
+  if (entry.kind === "erased") return tombstone(host, user, conversation, stored.seq);
   const { sentAt, text } = entry;
   if (entry.kind === "sent") {
     const id = host.ids.encode(user.log.shard, user.handle.streamNo, stored.seq);
@@ -51,8 +52,23 @@ export function groupMessage(
 ): WireMessage | undefined {
   const entry = readGroupEntry(stored);
   if (entry.kind === "changed") return undefined;
+  if (entry.kind === "erased") return tombstone(host, group, group.address, stored.seq);
   const id = host.ids.encode(group.log.shard, group.handle.streamNo, stored.seq);
   const { author, text, sentAt } = entry;
   const message = { id, conversation: group.address, from: author, text, seq: stored.seq, sentAt };
   return author === viewer ? { ...message, ref: refOfPostedKey(stored.key) } : message;
+}
+
+/**
+ * An erased message in its place. Nobody knows any more who wrote it and when, nor the id of a message that somebody else had sent: it has that of its place in
+ * this log.
+ */
+function tombstone(
+  host: ShardHost,
+  { log, handle, erasedAt }: UserState | GroupState,
+  conversation: Address,
+  seq: Seq,
+): WireMessage {
+  const id = host.ids.encode(log.shard, handle.streamNo, seq);
+  return { id, conversation, from: "", seq, sentAt: 0, deletedAt: erasedAt };
 }

@@ -17,7 +17,12 @@ import type { Actor, Groups } from "./types.ts";
 const EPOCH_CHARACTERS = 8;
 const GROUP_ID_CHARACTERS = 12;
 
-export function createGroups(host: () => ShardHost, random: Random): Groups {
+/** @param onRetention told when a group has set how long its messages are kept */
+export function createGroups(
+  host: () => ShardHost,
+  random: Random,
+  onRetention: (address: GroupAddress) => void = () => {},
+): Groups {
   const creating = new Set<GroupAddress>();
 
   async function create(actor: Actor, input: { id?: GroupId; name: string; members: UserId[] }): Promise<Group> {
@@ -52,11 +57,16 @@ export function createGroups(host: () => ShardHost, random: Random): Groups {
     async get(actor, address) {
       return describeGroup(memberGroup(host(), actingUser(host(), actor), address));
     },
-    rename: (actor, address, name) =>
+    change: (actor, address, { name, keepDays }) =>
       inTurn(host(), actor, address, async (shards, group) => {
         assertAdmin(group, actor.user);
-        if (group.name !== name)
-          await changeGroup(shards, group, { change: "renamed", by: actor.user, at: shards.clock.now(), name });
+        const change = { by: actor.user, at: shards.clock.now() };
+        if (name !== undefined && group.name !== name)
+          await changeGroup(shards, group, { change: "renamed", ...change, name });
+        if (keepDays !== undefined && group.keepDays !== (keepDays ?? 0)) {
+          await changeGroup(shards, group, { change: "retention", ...change, keepDays });
+          onRetention(address);
+        }
         return describeGroup(group);
       }),
     dissolve: (actor, address) =>
@@ -166,5 +176,6 @@ function describeGroup(group: GroupState): Group {
     createdAt: group.createdAt,
     head: { epoch: group.epoch, seq: group.headSeq },
     members: [...group.members].map(([user, { role }]) => ({ user, role })),
+    ...(group.keepDays > 0 ? { keepDays: group.keepDays } : {}),
   };
 }

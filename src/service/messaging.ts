@@ -26,6 +26,7 @@ export function createMessaging(host: () => ShardHost): Messaging {
 }
 
 function wireMessage(actor: Actor, sent: Sent): WireMessage {
-  const { id, to, text, seq, sentAt, ref } = sent;
-  return { id, conversation: to, from: actor.user, text, seq, sentAt, ref };
+  const { id, to, text, seq, sentAt, ref, deletedAt } = sent;
+  const message = { id, conversation: to, from: actor.user, seq, sentAt, ref };
+  return text === undefined ? { ...message, deletedAt: deletedAt ?? 0 } : { ...message, text };
 }

@@ -9,6 +9,7 @@ import type {
   ConversationsPage,
   Credentials,
   EntriesPage,
+  ErasureStatus,
   Group,
   HistoryPage,
   Route,
@@ -44,7 +45,8 @@ export type Messaging = {
 export type Groups = {
   create(actor: Actor, input: { id?: GroupId; name: string; members: UserId[] }): Promise<Group>;
   get(actor: Actor, group: GroupAddress): Promise<Group>;
-  rename(actor: Actor, group: GroupAddress, name: string): Promise<Group>;
+  /** Admins only. `keepDays` null: as the server has it. What is absent stays. */
+  change(actor: Actor, group: GroupAddress, change: { name?: string; keepDays?: number | null }): Promise<Group>;
   dissolve(actor: Actor, group: GroupAddress): Promise<void>;
   /** Adds a member or sets a member's role; admins only. */
   putMember(actor: Actor, group: GroupAddress, user: UserId, role: GroupRole): Promise<void>;
@@ -73,6 +75,14 @@ export type Directory = {
   route(address: Address): Route;
 };
 
+/** Erasing what users wrote, for good. */
+export type Erasures = {
+  /** Notes the request durably, or finds one that is under way. @throws AppError unknown_address */
+  request(user: UserId): Promise<ErasureStatus>;
+  /** @throws AppError unknown_address */
+  status(user: UserId): Promise<ErasureStatus>;
+};
+
 export type Health = {
   /** Undefined when ready; otherwise why not. */
   notReadyReason(): string | undefined;
@@ -86,6 +96,7 @@ export type Services = {
   groups: Groups;
   history: History;
   sync: Sync;
+  erasures: Erasures;
   directory: Directory;
   health: Health;
 };

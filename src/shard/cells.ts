@@ -8,16 +8,23 @@
  *             got/GROUP       seq                                        how far a device has a group's log
  *             delivered/CONV  seq, mark                                  the other side's marks, in this user's numbering
  *             seen/CONV       seq, mark
+ *             erased          when something of the stream was erased last
+ *             kept            retention: seq up to which all that may go has gone, time of the first message after it (keep.ts)
+ *             gone/CONV       seq, incoming: the newest of the other side's messages that were erased
+ *             erasure         the last request to erase the user's content (erase-user.ts)
  *             conv/CONV       derived: lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq | group epoch
  *             head            derived: seq up to which the derived cells count, mark counter
  *     group   epoch           ASCII, set at creation
  *             delivered/USER  seq          seen/USER  seq                members' marks, small groups only
+ *             erased, kept    as of a user
+ *             keepDays        days that messages are kept, absent or 0: as the server has it
  *             head            derived: seq, createdAt, lastAt, dissolved | name
  *             member/USER     derived: role (1 admin), joined seq
  *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
+ *             erasing/USER      a user's content is being erased
  *
- * Derived cells are what folding the entries up to a seq gives. They are written with a flush and never logged, so that a stream can be loaded
- * from its cells and the few entries after them.
+ * Derived cells are what folding the entries up to a seq gives. They are written with a flush, and logged with an erasure alone (erasure.ts), so that a
+ * stream can be loaded from its cells and the few entries after them.
  */
 
 /** Cells of the shard itself stand in a stream of this name; no address begins with `$`. */

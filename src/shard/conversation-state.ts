@@ -19,6 +19,9 @@ export class ConversationState {
   takenThrough = ZERO;
   /** Seq of the entry that took it. */
   takenSeq = ZERO;
+  /** Messages from the other side that were erased, which are the first ones there were, and the seq of the last of them. */
+  goneIncoming = 0;
+  goneSeq = ZERO;
   /** Groups: seq of the group's log at which the user joined; 0 when not a member. In the group's numbering. */
   joinedSeq = ZERO;
   groupEpoch = "";
@@ -55,8 +58,9 @@ export class ConversationState {
     this.deliveredKey = `delivered/${address}`;
   }
 
+  /** What was erased cannot be read any more. */
   get unread(): number {
-    return this.incoming - this.incomingRead;
+    return this.incoming - Math.max(this.incomingRead, this.goneIncoming);
   }
 
   derivedCell(): Uint8Array {

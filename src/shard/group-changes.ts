@@ -91,6 +91,8 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       log.beginEntry(group.handle, CHANGED_LANE, "", seq, payloadBytesMax(json));
       writeChanged(log.writer, json);
       log.endEntry();
+      // Beside the entry, for whoever asks without loading the group.
+      if (detail.change === "retention") log.putNumbers(group.handle, "keepDays", detail.keepDays ?? 0);
     },
     () => {
       const frame = JSON.stringify(groupFrame(address, seq, detail));

@@ -29,6 +29,10 @@ export class GroupState {
   createdAt = 0;
   lastAt = 0;
   isDissolved = false;
+  /** Messages are kept for so many days; 0: as the server has it. */
+  keepDays = 0;
+  /** When something of the log was erased last; 0: never. */
+  erasedAt = 0;
   /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
   isEnding = false;
   /** Members whose `left` is numbered and not yet durable: what they say now would stand behind it. */
@@ -58,6 +62,8 @@ export class GroupState {
     this.lastAt = cellNumber(head, 2);
     this.isDissolved = cellNumber(head, 3) === 1;
     this.name = cellText(head, 4);
+    this.keepDays = cellNumber(cells.get("keepDays"), 0);
+    this.erasedAt = cellNumber(cells.get("erased"), 0);
     for (const [key, cell] of cells) this.#loadCell(key, cell);
     this.#foldAfterHead();
     this.nextSeq = (this.headSeq + 1) as Seq;
@@ -72,7 +78,7 @@ export class GroupState {
     this.headSeq = seq;
     this.isDirty = true;
     if (entry.kind === "posted") this.lastAt = entry.sentAt;
-    else this.#foldChange(seq, entry.detail);
+    else if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
   }
 
   marksOf(user: UserId): MemberMarks {
@@ -85,8 +91,8 @@ export class GroupState {
     return marks;
   }
 
-  /** Derived cells of what changed since the last call; null clears. */
-  takeDerivedCells(): [string, Uint8Array | null][] {
+  /** Derived cells of what changed since they were last taken; null clears. */
+  derivedCells(): [string, Uint8Array | null][] {
     const { headSeq, createdAt, lastAt, isDissolved, name } = this;
     const cells: [string, Uint8Array | null][] = [
       ["head", encodeCell([headSeq, createdAt, lastAt, isDissolved ? 1 : 0], name)],
@@ -95,6 +101,11 @@ export class GroupState {
       const member = this.members.get(user);
       cells.push([`member/${user}`, member ? encodeCell([member.role === "admin" ? 1 : 0, member.joinedSeq]) : null]);
     }
+    return cells;
+  }
+
+  takeDerivedCells(): [string, Uint8Array | null][] {
+    const cells = this.derivedCells();
     this.#dirtyMembers.clear();
     this.isDirty = false;
     return cells;
@@ -118,6 +129,9 @@ export class GroupState {
         return;
       case "renamed":
         this.name = detail.name ?? "";
+        return;
+      case "retention":
+        this.keepDays = detail.keepDays ?? 0;
         return;
       case "dissolved":
         this.isDissolved = true;

@@ -61,6 +61,7 @@ function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: S
   for (const stored of entriesFrom(log, sender, fromSeq)) {
     const entry = readTimelineEntry(stored);
     const to = stored.lane as Address;
+    // What was erased is handed over no more; whether it was, the receiver's cells know.
     if (entry.kind !== "sent" || to === sender) continue;
     const receiver = host.userAt(to);
     if (receiver === undefined) continue;

@@ -196,13 +196,14 @@ function newestTaken(
   through: Seq,
   after: Seq,
 ): { fromSeq: Seq; ordinal: number } | undefined {
-  const { takenSeq, takenThrough, incoming, address } = conversation;
+  const { takenSeq, takenThrough, incoming, address, goneSeq } = conversation;
   if (takenSeq <= after) return undefined;
   if (takenSeq <= through) return { fromSeq: takenThrough, ordinal: incoming };
   for (let before = (through + 1) as Seq; ;) {
     const page = user.log.readLaneBackward(user.address, address, before, PAGE);
     for (const stored of page.reverse()) {
-      if (stored.seq <= after) return undefined;
+      // Of what was erased nothing is known, and no mark is needed.
+      if (stored.seq <= after || stored.seq <= goneSeq) return undefined;
       const entry = readTimelineEntry(stored);
       if (entry.kind === "taken") return { fromSeq: entry.fromSeq, ordinal: entry.ordinal };
       before = stored.seq;

@@ -4,8 +4,19 @@ import type { AppError } from "../base/errors.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { Session } from "./session.ts";
 
-/** What is said of a message once it is durable. `seq` is the sender's: in the timeline, or in the group's log. */
-export type Sent = { ref: string; id: string; to: Address; seq: Seq; sentAt: number; text: string };
+/**
+ * What is said of a message once it is durable. `seq` is the sender's: in the timeline, or in the group's log. Of one that was erased since, `text` is
+ * undefined, `sentAt` 0, and `deletedAt` says when.
+ */
+export type Sent = {
+  ref: string;
+  id: string;
+  to: Address;
+  seq: Seq;
+  sentAt: number;
+  text: string | undefined;
+  deletedAt?: number;
+};
 
 /** Hears of one send. */
 export type SendReply = {

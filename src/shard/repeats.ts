@@ -7,7 +7,7 @@
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
-import { RECENT_REF_MS } from "../domain/refs.ts";
+import { erasedKey, RECENT_REF_MS } from "../domain/refs.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
 import type { Shards } from "./shards.ts";
@@ -42,7 +42,9 @@ function findRepeat(host: Shards, sender: UserState, request: SendRequest, reply
   }
   const sent = storedSend(host, sender, request);
   if (sent === undefined) return false;
-  if (sent.to === request.to && sent.text === request.text) reply.sent(sent, true);
+  // The text of an erased message is not there to be compared.
+  const isSame = sent.to === request.to && (sent.text === request.text || sent.deletedAt !== undefined);
+  if (isSame) reply.sent(sent, true);
   else reply.refused(request.ref, conflict(request.ref));
   return true;
 }
@@ -55,18 +57,26 @@ function conflict(ref: string): AppError {
 }
 
 function storedSend(host: Shards, sender: UserState, { ref, to }: SendRequest): Sent | undefined {
-  const hit = sender.log.findKey(sender.address, ref);
+  const hit = sender.log.findKey(sender.address, ref) ?? erasedSend(sender, ref);
   if (hit === undefined) return isGroup(to) ? postedBefore(host, sender, to, ref) : undefined;
   if (hit.value === null) return sentAt(host, sender, ref, hit.seq);
   return postedAt(host, Buffer.from(hit.value).toString("latin1") as GroupAddress, ref, hit.seq);
+}
+
+/** The entry of an erased message has no key any more; its ref stands for it under another name (erasure.ts). */
+function erasedSend(sender: UserState, ref: string): KeyHit | undefined {
+  if (sender.erasedAt === 0) return undefined;
+  const hit = sender.log.findKey(sender.address, erasedKey(ref));
+  return hit && { seq: hit.seq, value: null };
 }
 
 function sentAt(host: Shards, sender: UserState, ref: string, seq: Seq): Sent | undefined {
   const [stored] = sender.log.readForward(sender.address, (seq - 1) as Seq, 1);
   if (stored === undefined || stored.seq !== seq) return undefined;
   const entry = readTimelineEntry(stored);
-  if (entry.kind !== "sent") return undefined;
   const id = host.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
+  if (entry.kind === "erased") return erasedSent({ ref, id, to: stored.lane as Address, seq }, sender.erasedAt);
+  if (entry.kind !== "sent") return undefined;
   return { ref, id, to: stored.lane as Address, seq, sentAt: entry.sentAt, text: entry.text };
 }
 
@@ -82,13 +92,15 @@ function postedAt(host: Shards, group: GroupAddress, ref: string, seq: Seq): Sen
   const head = log.head(group);
   if (stored === undefined || stored.seq !== seq || head === undefined) return undefined;
   const entry = readGroupEntry(stored);
+  const place = { ref, id: host.ids.encode(log.shard, head.streamNo, seq), to: group, seq };
+  if (entry.kind === "erased") return erasedSent(place, host.groups.get(group)?.erasedAt ?? 0);
   if (entry.kind !== "posted") return undefined;
-  return {
-    ref,
-    id: host.ids.encode(log.shard, head.streamNo, seq),
-    to: group,
-    seq,
-    sentAt: entry.sentAt,
-    text: entry.text,
-  };
+  return { ...place, sentAt: entry.sentAt, text: entry.text };
 }
+
+const erasedSent = (place: Pick<Sent, "ref" | "id" | "to" | "seq">, deletedAt: number): Sent => ({
+  ...place,
+  sentAt: 0,
+  text: undefined,
+  deletedAt,
+});

@@ -50,6 +50,8 @@ export class UserState {
   /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. Worked out at the first send (repeats.ts). */
   refsUnknownUntil: number | undefined;
   readonly loadedAt: number;
+  /** When something of the timeline was erased last; 0: never. */
+  erasedAt: number;
   /** Token bucket of sends; filled up to `sendTokensAt`. */
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
@@ -81,6 +83,7 @@ export class UserState {
     this.headSeq = cellNumber(cells.get("head"), 0) as Seq;
     this.markCount = cellNumber(cells.get("head"), 1);
     this.received = this.receivedPending = cellNumber(cells.get("received"), 0) as Seq;
+    this.erasedAt = cellNumber(cells.get("erased"), 0);
     for (const [key, cell] of cells) this.#loadCell(key, cell);
     this.#foldAfterHead();
     this.nextSeq = (this.headSeq + 1) as Seq;
@@ -109,6 +112,8 @@ export class UserState {
     const conversation = this.conversation(lane);
     this.headSeq = seq;
     conversation.lastSeq = seq;
+    // What else it said is in the derived cells that went with the erasure (erasure.ts).
+    if (entry.kind === "erased") return this.touch(conversation);
     if (entry.kind === "membership") {
       conversation.lastAt = entry.at;
       conversation.takenThrough = entry.groupSeq;
@@ -134,13 +139,17 @@ export class UserState {
     this.#dirtyConversations.push(conversation);
   }
 
-  /** Derived cells of what changed since the last call, as `[key, value]`. */
-  takeDerivedCells(): [string, Uint8Array][] {
+  /** Derived cells of what changed since they were last taken, as `[key, value]`. */
+  derivedCells(): [string, Uint8Array][] {
     const cells: [string, Uint8Array][] = [["head", encodeCell([this.headSeq, this.markCount])]];
-    for (const conversation of this.#dirtyConversations) {
-      conversation.isDirty = false;
+    for (const conversation of this.#dirtyConversations)
       cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
-    }
+    return cells;
+  }
+
+  takeDerivedCells(): [string, Uint8Array][] {
+    const cells = this.derivedCells();
+    for (const conversation of this.#dirtyConversations) conversation.isDirty = false;
     this.#dirtyConversations = [];
     this.isDirty = false;
     return cells;
@@ -157,6 +166,12 @@ export class UserState {
         const conversation = this.conversation(address);
         conversation.ownRead = conversation.ownReadPending = cellNumber(cell, 0) as Seq;
         conversation.incomingRead = conversation.incomingReadPending = cellNumber(cell, 1);
+        return;
+      }
+      case "gone": {
+        const conversation = this.conversation(address);
+        conversation.goneSeq = cellNumber(cell, 0) as Seq;
+        conversation.goneIncoming = cellNumber(cell, 1);
         return;
       }
       case "got": {

@@ -147,8 +147,8 @@ export class SocketSession implements Session, SendReply {
     return this;
   }
 
-  sent({ ref, id, to, seq, sentAt }: Sent, isDuplicate: boolean): void {
-    this.notice(sentFrame(jsonString(ref), id, to, seq, sentAt, isDuplicate));
+  sent({ ref, id, to, seq, sentAt, deletedAt }: Sent, isDuplicate: boolean): void {
+    this.notice(sentFrame(jsonString(ref), id, to, seq, sentAt, isDuplicate, deletedAt));
   }
 
   refused(ref: string, error: AppError): void {

@@ -39,9 +39,9 @@ describe("where a value comes from", () => {
 describe("every option of serve", () => {
   test.each(Object.keys(SERVE_OPTIONS))("%s takes its default from its flag and from its variable", (key) => {
     const { initial } = SERVE_OPTIONS[key as keyof typeof SERVE_OPTIONS];
-    const given = String(initial ?? "https://chat.example");
-    expect(parse([flagOf(key), given])).toHaveProperty(key, initial ?? given);
-    expect(parse([], { [variableOf(key)]: given })).toHaveProperty(key, initial ?? given);
+    const value = initial ?? (key === "keepDays" ? 30 : "https://chat.example");
+    expect(parse([flagOf(key), String(value)])).toHaveProperty(key, value);
+    expect(parse([], { [variableOf(key)]: String(value) })).toHaveProperty(key, value);
   });
 
   test.each(Object.keys(SERVE_OPTIONS))("%s refuses nonsense, naming where it stands", (key) => {
@@ -66,6 +66,15 @@ describe("a bad option", () => {
     for (const wrong of ["-1", "1.5", "0x10", "1e3", " 1", "", "9".repeat(400)]) {
       expect(refusal([`--port=${wrong}`])).toContain("is not a whole number");
     }
+  });
+
+  test("messages are kept for ever or for a day at least", () => {
+    expect(parse([]).keepDays).toBeUndefined();
+    expect(limitsOf(parse(["--keep-days", "30"]))).toMatchObject({ keepDays: 30 });
+    for (const wrong of ["0", "-1", "1.5", "36501", "month", ""])
+      expect(refusal([`--keep-days=${wrong}`])).toBe(
+        `--keep-days: ${JSON.stringify(wrong)} is not a whole number from 1 to 36500`,
+      );
   });
 
   test("a choice that is none is refused with the choices", () => {

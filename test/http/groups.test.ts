@@ -32,8 +32,20 @@ describe("groups", () => {
     expect((await call("DELETE", "/v1/groups/ubuntu")).status).toBe(204);
     expect(server.script.asked).toEqual([
       ["get", "#ubuntu"],
-      ["rename", "#ubuntu", "New"],
+      ["change", "#ubuntu", { name: "New" }],
       ["dissolve", "#ubuntu"],
+    ]);
+  });
+
+  test("are told how many days to keep messages, or to keep them as the server does", async () => {
+    for (const keepDays of [1, 36_500, null])
+      expect((await call("PATCH", "/v1/groups/ubuntu", { keepDays })).status).toBe(200);
+    await call("PATCH", "/v1/groups/ubuntu", { name: "New", keepDays: 7 });
+    expect(server.script.asked).toEqual([
+      ["change", "#ubuntu", { keepDays: 1 }],
+      ["change", "#ubuntu", { keepDays: 36_500 }],
+      ["change", "#ubuntu", { keepDays: null }],
+      ["change", "#ubuntu", { name: "New", keepDays: 7 }],
     ]);
   });
 
@@ -56,6 +68,11 @@ describe("groups", () => {
     ["POST", "/v1/groups", { name: "x", members: "bob" }, "members: expected a list, got a string"],
     ["POST", "/v1/groups", { id: "#x", name: "x", members: [] }, `id: "#x" is not`],
     ["PATCH", "/v1/groups/ubuntu", {}, "name: missing"],
+    ["PATCH", "/v1/groups/ubuntu", { keepDays: 0 }, "keepDays: "],
+    ["PATCH", "/v1/groups/ubuntu", { keepDays: -1 }, "keepDays: "],
+    ["PATCH", "/v1/groups/ubuntu", { keepDays: 1.5 }, "keepDays: "],
+    ["PATCH", "/v1/groups/ubuntu", { keepDays: "30" }, "keepDays: "],
+    ["PATCH", "/v1/groups/ubuntu", { keepDays: 36_501 }, "keepDays: "],
     ["PATCH", "/v1/groups/ubuntu", undefined, "body: missing, expected an object"],
     ["PUT", "/v1/groups/ubuntu/members/bob", { role: "owner" }, `role: expected "admin" or "member", got "owner"`],
     ["PUT", "/v1/groups/ubuntu/members/B", {}, `user: "B" is not`],

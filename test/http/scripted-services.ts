@@ -63,7 +63,7 @@ export function scriptedServices(accounts: AccountService, apiKeys: ApiKeys): { 
     groups: {
       create: answers("create", GROUP),
       get: answers("get", GROUP),
-      rename: answers("rename", GROUP),
+      change: answers("change", GROUP),
       dissolve: answers("dissolve", undefined),
       putMember: answers("putMember", undefined),
       removeMember: answers("removeMember", undefined),
@@ -105,6 +105,11 @@ export function scriptedServices(accounts: AccountService, apiKeys: ApiKeys): { 
           more: false,
         } as const)(actor, cursor, waitMs).then((reply) => ({ ...reply, frames: [...reply.frames] }));
       },
+    },
+    erasures: {
+      request: (user) =>
+        answers("eraseUser", { state: "running", requestedAt: 1, entries: 0 } as const)(undefined, user),
+      status: (user) => answers("erasure", { state: "none" } as const)(undefined, user),
     },
     directory: { route: () => ({ shard: 7, node: "n1", url: "http://n1" }) },
     health: { notReadyReason: () => script.notReady },

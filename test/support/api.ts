@@ -38,6 +38,11 @@ export class Api {
     return { ...answer.body, user };
   }
 
+  /** As the operator. */
+  keyed(method: string, path: string, body?: unknown): Promise<Answer> {
+    return this.#fetch(method, path, { "x-api-key": this.#apiKey }, body);
+  }
+
   async users(...names: string[]): Promise<Credentials[]> {
     return Promise.all(names.map((name) => this.user(name)));
   }
@@ -52,7 +57,7 @@ export class Api {
   async history(
     who: Credentials,
     address: string,
-  ): Promise<{ id: string; from: string; text: string; seq: number; ref?: string }[]> {
+  ): Promise<{ id: string; from: string; text: string; seq: number; ref?: string; deletedAt?: number }[]> {
     const messages = [];
     for (let after: number | undefined = 0; after !== undefined;) {
       const path = `/v1/conversations/${encodeURIComponent(address)}/messages?limit=200&after=${after}`;

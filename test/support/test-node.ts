@@ -1,8 +1,7 @@
 /** A node in this process, on a free port, with an empty data directory and cheap passwords. */
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts";
-import { startNode } from "../../src/node/node.ts";
-import type { FileSystem } from "../../storage/vfs/file-system.ts";
+import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
@@ -13,6 +12,7 @@ export type TestNode = {
   readonly api: Api;
   readonly url: string;
   readonly port: number;
+  readonly dataDirectory: string;
   /** A connected device, `welcome` taken. */
   connect: (who: Credentials, cursor?: DeviceCursor) => Promise<Device>;
   /** Drains it and starts it on the same data. */
@@ -22,10 +22,7 @@ export type TestNode = {
 
 const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error"];
 
-export async function startTestNode(
-  options: Partial<ServeOptions> = {},
-  parts: { files?: FileSystem } = {},
-): Promise<TestNode> {
+export async function startTestNode(options: Partial<ServeOptions> = {}, parts: NodeParts = {}): Promise<TestNode> {
   const data = await dataDirectory();
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
   let node = await startNode(all, parts);
@@ -34,6 +31,7 @@ export async function startTestNode(
   const drain = () => within("the node to drain", node.drain());
   return {
     api,
+    dataDirectory: data.path,
     get url() {
       return node.url;
     },

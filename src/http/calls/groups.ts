@@ -3,8 +3,8 @@ import { groupAddress as addressOf } from "../../domain/address.ts";
 import type { Limits } from "../../protocol/frames.ts";
 import type { Groups } from "../../service/types.ts";
 import { call, reply, type Call } from "../call.ts";
-import { group, newGroup, role } from "../schemas/groups.ts";
-import { displayName, groupId, userId } from "../schemas/names.ts";
+import { group, groupPatch, newGroup, role } from "../schemas/groups.ts";
+import { groupId, userId } from "../schemas/names.ts";
 
 const tag = "Groups";
 const path = "/v1/groups/{id}";
@@ -16,7 +16,7 @@ export function groupCalls(groups: Groups, limits: Limits): Call[] {
   return [
     createCall(groups, limits),
     getCall(groups),
-    renameCall(groups),
+    changeCall(groups),
     dissolveCall(groups),
     putMemberCall(groups),
     removeMemberCall(groups),
@@ -54,19 +54,19 @@ function getCall(groups: Groups): Call {
   });
 }
 
-function renameCall(groups: Groups): Call {
+function changeCall(groups: Groups): Call {
   return call({
     method: "patch",
     path,
-    id: "renameGroup",
+    id: "changeGroup",
     tag,
-    summary: "Rename a group",
+    summary: "Rename a group, or set how long its messages are kept",
     auth: "user",
     params,
-    body: z.object({ name: displayName }).openapi("GroupPatch"),
-    replies: { 200: { description: "The group, renamed.", schema: group } },
+    body: groupPatch,
+    replies: { 200: { description: "The group, changed.", schema: group } },
     errors: ["unknown_address", "not_a_member", "forbidden", "rate_limited", "unavailable"],
-    handle: async ({ who, params: { id }, body }) => reply(200, await groups.rename(who, addressOf(id), body.name)),
+    handle: async ({ who, params: { id }, body }) => reply(200, await groups.change(who, addressOf(id), body)),
   });
 }
 

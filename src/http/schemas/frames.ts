@@ -39,13 +39,19 @@ const groupFrame = z
     t: z.literal("group"),
     conversation: wireAddress,
     seq,
-    change: z.enum(["created", "joined", "left", "renamed", "role", "dissolved"]),
+    change: z.enum(["created", "joined", "left", "renamed", "role", "retention", "dissolved"]),
     by: wireUser,
     at: time,
     user: wireUser.optional().openapi({ description: "joined, left, role: whom it concerns." }),
     name: z.string().optional().openapi({ description: "created, renamed." }),
     role: role.optional(),
     members: z.array(wireUser).optional().openapi({ description: "created: all first members." }),
+    keepDays: z
+      .number()
+      .int()
+      .nullable()
+      .optional()
+      .openapi({ description: "retention: days that messages are kept; null: as the server has it." }),
   })
   .openapi("GroupFrame");
 
@@ -66,6 +72,7 @@ const sentFrame = z
     seq,
     sentAt: time,
     duplicate: z.literal(true).optional(),
+    deletedAt: time.optional(),
   })
   .openapi("SentFrame");
 

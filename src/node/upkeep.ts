@@ -1,0 +1,320 @@
+/**
+ * What a server does beside messages, one thing at a time: erases what users asked for, erases what has become too old, takes both out of the files, and
+ * packs sealed segments tighter.
+ *
+ * Not here: what goes (src/shard/erase-user.ts, src/shard/keep.ts) and how files are rewritten (storage/segment).
+ *
+ * Invariants
+ * - Nothing here is state that must survive: what is to be done is read from the shards at the start, and again after the log was reopened.
+ * - It waits for nobody's message and no message waits for it: a page a turn of the event loop, files in the worker, compaction only while the log keeps up
+ *   and for a part of the time.
+ *
+ * A crash leaves what was not done; the next start does it.
+ */
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import { isGroup, shardOf, type Address, type UserId } from "../domain/address.ts";
+import { cellNumber } from "../shard/cells.ts";
+import { beingErased, eraseRequested, finishErasure } from "../shard/erase-user.ts";
+import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import { CorruptionError } from "../../storage/errors.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
+
+export type UpkeepTimes = {
+  /** After the start, and between looks for what has become too old. */
+  firstMs: number;
+  sweepMs: number;
+  /** After the start, and between passes over all shards that look for what can be packed tighter. */
+  firstCompactMs: number;
+  compactMs: number;
+  /** After something could not be done. */
+  againMs: number;
+};
+
+export const UPKEEP_TIMES: UpkeepTimes = {
+  firstMs: 2000,
+  sweepMs: 3_600_000,
+  firstCompactMs: 60_000,
+  compactMs: 86_400_000,
+  againMs: 30_000,
+};
+
+/** Compacting rests so many times as long as it worked. */
+const REST = 4;
+const REST_MS_MAX = 60_000;
+/** Of `LogStore.pressure`: from here on compaction waits. */
+const PRESSURE_MAX = 0.25;
+
+export type UpkeepParts = {
+  host: () => ShardHost;
+  isOpen: () => boolean;
+  clock: Clock;
+  logger: Logger;
+  /** Days that messages are kept; undefined: for ever. */
+  keepDays: number | undefined;
+  times?: Partial<UpkeepTimes>;
+};
+
+const isAddress = (stream: string): stream is Address => stream.startsWith("@") || stream.startsWith("#");
+
+const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
+
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  readonly #times: UpkeepTimes;
+  /** Users whose request is known to be unfinished. */
+  readonly #erasing = new Set<UserId>();
+  /** The shards of this host were looked through for requests. */
+  #lookedThrough: ShardHost | undefined;
+  /** When the next message of a shard will be too old, as of its last sweep. */
+  readonly #dueAt = new Map<ShardId, number>();
+  /** What `durableThrough` was when a shard was compacted. */
+  readonly #compactedAt = new Map<ShardId, Offset>();
+  #sweepAtMs: number;
+  #compactAtMs: number;
+  /** Something was erased that may still be in files. */
+  #hasErased = false;
+  #isStopped = false;
+  #running: Promise<void> | undefined;
+  #isWoken = false;
+  #cancelTimer: (() => void) | undefined;
+  #endRest: (() => void) | undefined;
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts;
+    this.#times = { ...UPKEEP_TIMES, ...parts.times };
+    const now = parts.clock.monotonicMs();
+    this.#sweepAtMs = now + this.#times.firstMs;
+    this.#compactAtMs = now + this.#times.firstCompactMs;
+    this.#wakeAfter(this.#times.firstMs);
+  }
+
+  /** A user's request is durable. */
+  eraseUser(user: UserId): void {
+    this.#erasing.add(user);
+    this.#wake();
+  }
+
+  /** A group has set how long it keeps. */
+  retentionChanged(group: Address): void {
+    this.#dueAt.delete(shardOf(group));
+    this.#sweepAtMs = this.#parts.clock.monotonicMs();
+    this.#wake();
+  }
+
+  /** Begins nothing more. What runs ends by itself, or when the store is closed: `ended` then. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    this.#endRest?.();
+  }
+
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
+  #wakeAfter(ms: number): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#isStopped ? undefined : this.#parts.clock.after(ms, () => this.#wake());
+  }
+
+  #wake(): void {
+    if (this.#isStopped) return;
+    this.#isWoken = true;
+    this.#endRest?.();
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** @returns when there is nothing to do for now; a timer wakes it again. */
+  async #run(): Promise<void> {
+    let nextMs = this.#times.againMs;
+    try {
+      while (this.#isWoken && !this.#isStopped && this.#parts.isOpen()) {
+        this.#isWoken = false;
+        await this.#erase();
+        if (!this.#isWoken) await this.#compact();
+      }
+      if (this.#parts.isOpen()) nextMs = this.#untilNext();
+    } catch (error) {
+      this.#lookedThrough = undefined;
+      // A store that is closed, or whose log has failed, says so in its own place.
+      if (!this.#isStopped && this.#parts.isOpen())
+        this.#parts.logger.warn("upkeep is interrupted, trying again later", { error });
+    }
+    this.#wakeAfter(nextMs);
+  }
+
+  #untilNext(): number {
+    const now = this.#parts.clock.monotonicMs();
+    return Math.max(1, Math.min(this.#sweepAtMs, this.#compactAtMs) - now);
+  }
+
+  readonly #stopped = (): boolean => this.#isStopped;
+
+  // ---- erasing
+
+  /** Everything that is asked for, or too old: first from what is read, then from the files. */
+  async #erase(): Promise<void> {
+    const host = this.#parts.host();
+    await this.#lookForRequests(host);
+    const users: UserId[] = [];
+    for (const user of [...this.#erasing]) if (await this.#eraseUser(host, user)) users.push(user);
+    await this.#sweep(host);
+    if (users.length > 0 || this.#hasErased || host.store.pendingErasures().length > 0) await this.#emptyFiles(host);
+    for (const user of users) {
+      // Before it is durable: whoever asks again after that is not to be forgotten.
+      this.#erasing.delete(user);
+      await finishErasure(host, user);
+      this.#parts.logger.info("content of a user erased", { user });
+    }
+  }
+
+  /** @returns whether nobody is shown any of it any more */
+  async #eraseUser(host: ShardHost, user: UserId): Promise<boolean> {
+    try {
+      await eraseRequested(host, user, { isStopped: this.#stopped, tidy: () => host.store.eraseNow() });
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      this.#parts.logger.error("content of a user cannot be erased", { user, error });
+      return false;
+    }
+    this.#mustGoOn();
+    return true;
+  }
+
+  async #emptyFiles(host: ShardHost): Promise<void> {
+    const startedAt = this.#parts.clock.monotonicMs();
+    const shards = new Set<ShardId>();
+    await host.store.eraseNow((shard) => shards.add(shard));
+    this.#hasErased = false;
+    const ms = Math.round(this.#parts.clock.monotonicMs() - startedAt);
+    this.#parts.logger.info("erased entries are out of the files", { shards: shards.size, ms });
+  }
+
+  /** Once for each host, and after every failure: some may have been cut short. */
+  async #lookForRequests(host: ShardHost): Promise<void> {
+    if (this.#lookedThrough === host) return;
+    for (const shard of SHARDS) {
+      for (const user of beingErased(host.store.shard(shard))) this.#erasing.add(user);
+      await this.#nextTurn();
+    }
+    this.#lookedThrough = host;
+  }
+
+  async #sweep(host: ShardHost): Promise<void> {
+    if (this.#parts.clock.monotonicMs() < this.#sweepAtMs) return;
+    this.#sweepAtMs = this.#parts.clock.monotonicMs() + this.#times.sweepMs;
+    let entries = 0;
+    for (const shard of SHARDS) {
+      if ((this.#dueAt.get(shard) ?? 0) <= this.#parts.clock.now()) entries += await this.#sweepShard(host, shard);
+    }
+    if (entries > 0) this.#parts.logger.info("messages that were too old erased", { entries });
+  }
+
+  async #sweepShard(host: ShardHost, shard: ShardId): Promise<number> {
+    const { keepDays, clock } = this.#parts;
+    let entries = 0;
+    // Whoever writes a first message later does so after now.
+    let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : tooOldAt(clock.now(), keepDays);
+    for (const stream of host.store.shard(shard).streams()) {
+      const days = isAddress(stream) ? this.#daysOf(host, stream) : undefined;
+      if (days === undefined) continue;
+      const kept = await this.#eraseOld(host, stream as Address, days);
+      entries += kept.entries;
+      dueAt = Math.min(dueAt, tooOldAt(kept.oldestAt ?? clock.now(), days));
+      await this.#nextTurn();
+    }
+    this.#dueAt.set(shard, dueAt);
+    await this.#nextTurn();
+    return entries;
+  }
+
+  async #eraseOld(host: ShardHost, stream: Address, days: number): Promise<Kept> {
+    try {
+      const kept = await eraseBefore(host, stream, keptFrom(this.#parts.clock.now(), days), this.#stopped);
+      if (kept.entries > 0) this.#hasErased = true;
+      return kept;
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      this.#parts.logger.error("what is too old cannot be erased", { stream, error });
+      return { entries: 0, oldestAt: undefined };
+    }
+  }
+
+  /** The shorter of what the server and the group say; undefined: for ever. */
+  #daysOf(host: ShardHost, stream: Address): number | undefined {
+    const { keepDays } = this.#parts;
+    const own = isGroup(stream) ? cellNumber(host.log(stream).cell(stream, "keepDays"), 0) : 0;
+    return own > 0 ? Math.min(own, keepDays ?? own) : keepDays;
+  }
+
+  // ---- compacting
+
+  /** One shard after the other, until all are done for this time or something else is to be done. */
+  async #compact(): Promise<void> {
+    if (this.#parts.clock.monotonicMs() < this.#compactAtMs) return;
+    const { store } = this.#parts.host();
+    const sum = { shards: 0, bytesBefore: 0, bytesAfter: 0 };
+    this.#compactAtMs = this.#parts.clock.monotonicMs() + this.#times.compactMs;
+    try {
+      for (const shard of SHARDS) {
+        if (this.#isWoken) break;
+        await this.#compactShard(store, shard, sum);
+      }
+    } finally {
+      if (sum.shards > 0) this.#parts.logger.info("segments packed tighter", sum);
+    }
+    // What is left is done behind what came in between.
+    if (this.#isWoken) this.#compactAtMs = this.#parts.clock.monotonicMs();
+  }
+
+  async #compactShard(
+    store: LogStore,
+    shard: ShardId,
+    sum: { shards: number; bytesBefore: number; bytesAfter: number },
+  ): Promise<void> {
+    const { clock } = this.#parts;
+    const { durableThrough } = store.shard(shard);
+    if (durableThrough === 0 || this.#compactedAt.get(shard) === durableThrough) return;
+    while (store.pressure > PRESSURE_MAX && !this.#isWoken) await this.#rest(REST_MS_MAX);
+    if (this.#isWoken) return;
+    const startedAt = clock.monotonicMs();
+    const { filesBefore, filesAfter, bytesBefore, bytesAfter } = await store.compact(shard);
+    this.#compactedAt.set(shard, durableThrough);
+    if (filesBefore !== filesAfter || bytesBefore !== bytesAfter) {
+      sum.shards++;
+      sum.bytesBefore += bytesBefore;
+      sum.bytesAfter += bytesAfter;
+    }
+    await this.#rest(Math.min(REST_MS_MAX, REST * (clock.monotonicMs() - startedAt)));
+  }
+
+  #rest(ms: number): Promise<void> {
+    this.#mustGoOn();
+    if (this.#isWoken) return this.#nextTurn();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.#endRest = undefined;
+        resolve();
+      };
+      const cancel = this.#parts.clock.after(ms, end);
+      this.#endRest = end;
+    });
+  }
+
+  async #nextTurn(): Promise<void> {
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    this.#mustGoOn();
+  }
+
+  /** @throws when it has been stopped, or the log has failed */
+  #mustGoOn(): void {
+    if (this.#isStopped || !this.#parts.isOpen()) throw new AppError("unavailable", "the shards are being closed");
+  }
+}

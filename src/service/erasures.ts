@@ -1,0 +1,32 @@
+/** Erasing what users wrote: who is asked, and what of it has been done. The doing is src/shard/erase-user.ts, in the turns that src/node/upkeep.ts gives it. */
+import { AppError } from "../base/errors.ts";
+import { userAddress, type UserId } from "../domain/address.ts";
+import { erasureStatus, requestErasure } from "../shard/erase-user.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { Erasures } from "./types.ts";
+
+/** @param onRequest told when a request is durable */
+export function createErasures(host: () => ShardHost, onRequest: (user: UserId) => void): Erasures {
+  return {
+    async request(name) {
+      const shards = host();
+      const user = existing(shards, name);
+      // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
+      if (shards.store.failed !== undefined)
+        throw new AppError("unavailable", "the log can only be read now; ask again later");
+      await requestErasure(shards, user);
+      onRequest(name);
+      return erasureStatus(existing(host(), name));
+    },
+    async status(name) {
+      return erasureStatus(existing(host(), name));
+    },
+  };
+}
+
+function existing(shards: ShardHost, name: UserId): UserState {
+  const user = shards.users.get(name);
+  if (user === undefined) throw new AppError("unknown_address", `${userAddress(name)}: there is no such user`);
+  return user;
+}

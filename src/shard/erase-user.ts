@@ -1,0 +1,205 @@
+/**
+ * Erasing a user's content on request: everything in the user's timeline, and what the user wrote in the timelines of others and in groups.
+ *
+ *     request    cell `erasure` of the user, and `erasing/USER` of the shard, in one record      durable: whoever starts next finds it
+ *     passes     own timeline, then each of those written with, then each group, a page a record  what is gone is passed over when it is done again
+ *     files      LogStore.eraseNow, by the caller                                                 no file has it any more
+ *     finish     cell `erasure` says so, `erasing/USER` is cleared
+ *
+ * Meant is what was written before the request. A crash anywhere in between leaves the request, and all is gone through again.
+ *
+ * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
+ */
+import {
+  isGroup,
+  userAddress,
+  type Address,
+  type GroupAddress,
+  type UserAddress,
+  type UserId,
+} from "../domain/address.ts";
+import type { ErasureStatus } from "../protocol/http-shapes.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
+import type { Seq } from "../../storage/types.ts";
+import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
+import { writeRecord } from "./durable.ts";
+import { eraseEntries, flushed, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
+import type { GroupState } from "./group-state.ts";
+import type { Shards } from "./shards.ts";
+import type { UserState } from "./user-state.ts";
+
+const MARKER = "erasing/";
+
+/** How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. */
+type Request = { requestedAt: number; finishedAt?: number; through: number; groups: Record<string, number> };
+
+export type ErasePorts = {
+  isStopped: () => boolean;
+  /** So many ranges have gathered that reading goes slow: takes them out of the files. */
+  tidy: () => Promise<void>;
+};
+
+const RANGES_MAX = 4000;
+
+/** Users of a shard whose content is being erased. */
+export const beingErased = (log: ShardLog): UserId[] =>
+  [...log.cells(SHARD_STREAM).keys()]
+    .filter((key) => key.startsWith(MARKER))
+    .map((key) => key.slice(MARKER.length) as UserId);
+
+export function erasureStatus(user: UserState): ErasureStatus {
+  const request = requestOf(user);
+  if (request === undefined) return { state: "none" };
+  const { requestedAt, finishedAt } = request;
+  const entries = entriesOf(user);
+  return finishedAt === undefined
+    ? { state: "running", requestedAt, entries }
+    : { state: "done", requestedAt, finishedAt, entries };
+}
+
+/** Notes the request. One that is under way is left as it is. Resolves when it is durable. */
+export async function requestErasure(host: Shards, user: UserState): Promise<void> {
+  if (erasureStatus(user).state === "running") return;
+  const groups: Request["groups"] = {};
+  for (const address of user.conversations.keys()) {
+    const group = isGroup(address) ? host.groups.get(address) : undefined;
+    // What is on its way to the log is before the request, too.
+    if (group !== undefined) groups[address] = group.nextSeq - 1;
+  }
+  const request: Request = { requestedAt: host.clock.now(), through: user.nextSeq - 1, groups };
+  await writeRecord(user.log, (log) => {
+    log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify(request)));
+    log.putNumbers(user.handle, "erasedEntries", 0);
+    log.putNumbers(shardHandle(log), MARKER + user.user, request.requestedAt);
+  });
+}
+
+/** Makes tombstones of all that the request means. @throws AppError unavailable as `eraseEntries` does, and when it was stopped */
+export async function eraseRequested(host: Shards, name: UserId, ports: ErasePorts): Promise<void> {
+  const user = host.users.get(name);
+  const request = user && requestOf(user);
+  if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
+  await new UserErasure(host, name, request, ports).run([...user.conversations.keys()]);
+}
+
+/** Every file is rid of it. */
+export async function finishErasure(host: Shards, name: UserId): Promise<void> {
+  const user = host.users.get(name);
+  const request = user && requestOf(user);
+  await writeRecord(host.log(userAddress(name)), (log) => {
+    if (user !== undefined && request !== undefined) {
+      const finished: Request = { ...request, groups: {}, finishedAt: request.finishedAt ?? host.clock.now() };
+      log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify(finished)));
+    }
+    log.putCell(shardHandle(log), MARKER + name, null);
+  });
+}
+
+class UserErasure {
+  readonly #host: Shards;
+  readonly #name: UserId;
+  readonly #address: UserAddress;
+  readonly #request: Request;
+  readonly #ports: ErasePorts;
+  #ranges = 0;
+
+  constructor(host: Shards, name: UserId, request: Request, ports: ErasePorts) {
+    this.#host = host;
+    this.#name = name;
+    this.#address = userAddress(name);
+    this.#request = request;
+    this.#ports = ports;
+  }
+
+  async run(conversations: Address[]): Promise<void> {
+    await this.#own();
+    for (const address of conversations) {
+      if (address === this.#address) continue;
+      if (isGroup(address)) await this.#posted(address);
+      else await this.#taken(address);
+    }
+  }
+
+  /** Both ways: what others sent stays with them. */
+  #own(): Promise<void> {
+    const { through } = this.#request;
+    return this.#pass(this.#address, (after) => {
+      if (after >= through) return undefined;
+      const state = this.#host.userAt(this.#address)!;
+      // Seqs say where the request ends; a page may go beyond it.
+      const page = gatherDirect(state, undefined, after, through as Seq, () => "erase");
+      return { state, page };
+    });
+  }
+
+  #taken(peer: Address): Promise<void> {
+    const { through } = this.#request;
+    return this.#pass(peer, (after) => {
+      const state = this.#host.userAt(peer);
+      if (state === undefined) return undefined;
+      const page = gatherDirect(state, this.#address, after, state.headSeq, (message) => {
+        if (message.kind === "sent") return "keep";
+        return message.fromSeq <= through ? "erase" : "end";
+      });
+      return { state, page };
+    });
+  }
+
+  #posted(address: GroupAddress): Promise<void> {
+    const through = this.#request.groups[address] ?? 0;
+    return this.#pass(address, (after) => {
+      const state = this.#host.groups.get(address);
+      if (state === undefined || after >= through) return undefined;
+      const isOwn = ({ author }: { author: UserId }) => (author === this.#name ? "erase" : "keep");
+      return { state, page: gatherPosted(state, after, through as Seq, isOwn) };
+    });
+  }
+
+  /** A page in each turn of the event loop, each durable before the next. */
+  async #pass(
+    address: Address,
+    look: (after: Seq) => { state: UserState | GroupState; page: Page } | undefined,
+  ): Promise<void> {
+    const log = this.#host.log(address);
+    for (let after = 0 as Seq; ;) {
+      if (log.isFlushing) {
+        await flushed(this.#host, log, this.#ports.isStopped);
+        continue;
+      }
+      const found = look(after);
+      if (found === undefined) return;
+      const { state, page } = found;
+      after = page.through;
+      if (!page.erasure.isEmpty) await this.#erase(state, page);
+      else await nextTurn();
+      if (page.isLast) return;
+      if (this.#ranges > RANGES_MAX) await this.#tidy();
+    }
+  }
+
+  /** How many there were is counted in the same frame of the log: a crash leaves both or none. */
+  async #erase(state: UserState | GroupState, { erasure }: Page): Promise<void> {
+    const user = this.#host.users.get(this.#name)!;
+    const entries = entriesOf(user) + erasure.entries;
+    this.#ranges += erasure.ranges.length;
+    const erased = eraseEntries(this.#host, state, erasure);
+    await Promise.all([erased, writeRecord(user.log, (log) => log.putNumbers(user.handle, "erasedEntries", entries))]);
+  }
+
+  async #tidy(): Promise<void> {
+    await this.#ports.tidy();
+    this.#ranges = 0;
+  }
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+const shardHandle = (log: ShardLog): StreamHandle => new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
+
+const entriesOf = ({ log, address }: UserState): number => cellNumber(log.cell(address, "erasedEntries"), 0);
+
+function requestOf({ log, address }: UserState): Request | undefined {
+  const cell = log.cell(address, "erasure");
+  return cell === undefined ? undefined : (JSON.parse(cellText(cell)) as Request);
+}

@@ -1,0 +1,121 @@
+/**
+ * Retention of one stream: messages from before a moment become tombstones, oldest first.
+ *
+ * Entries of a stream rise in time, so what is too old is what stands before the first that is not. It is read in order from where the last pass ended (the cell
+ * `kept`) and not searched by halving, since what goes has to be looked at anyway: refs of it are kept, memberships in it stay. Where the clock of the server
+ * once went back, messages behind a younger one wait for that one.
+ */
+import { isGroup, type Address } from "../domain/address.ts";
+import { readGroupEntry, readTimelineEntry, POSTED_LANE } from "../domain/entries.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
+import type { Seq, StoredEntry } from "../../storage/types.ts";
+import { cellNumber } from "./cells.ts";
+import { writeRecord } from "./durable.ts";
+import { ERASE_PAGE, eraseEntries, flushed, gatherDirect, gatherPosted, type Page, type Verdict } from "./erasure.ts";
+import { GroupState } from "./group-state.ts";
+import type { Shards } from "./shards.ts";
+import type { UserState } from "./user-state.ts";
+
+const DAY_MS = 86_400_000;
+const LOOK = 8;
+
+/** Messages from before it are too old. The beginning of a day (UTC): so a shard has something to do once a day, and not once a message. */
+export const keptFrom = (nowMs: number, days: number): number => (Math.floor(nowMs / DAY_MS) - days) * DAY_MS;
+
+/** From when on a message of that time is too old. */
+export const tooOldAt = (sentAt: number, days: number): number => (Math.floor(sentAt / DAY_MS) + 1 + days) * DAY_MS;
+
+export type Kept = {
+  /** How many messages were erased. */
+  entries: number;
+  /** Time of the oldest message that is left; undefined when there is none. */
+  oldestAt: number | undefined;
+};
+
+/**
+ * Erases messages of a stream from before `from`, a page in each turn of the event loop, each durable before the next.
+ * @throws AppError unavailable when the log fails, or when it was stopped while it waited for a flush; it can be called again
+ */
+export async function eraseBefore(
+  host: Shards,
+  address: Address,
+  from: number,
+  isStopped: () => boolean,
+): Promise<Kept> {
+  const log = host.log(address);
+  const cell = log.cell(address, "kept");
+  const noted = cellNumber(cell, 0) as Seq;
+  const oldestAt = cellNumber(cell, 1) || oldestAfter(host, address, noted);
+  if (oldestAt !== undefined && oldestAt >= from) return { entries: 0, oldestAt };
+  const kept: Kept = { entries: 0, oldestAt: undefined };
+  let written = noted;
+  for (let through = noted; ;) {
+    if (log.isFlushing) {
+      await flushed(host, log, isStopped);
+      continue;
+    }
+    const page = judged(host, address, through, from, kept);
+    through = page.through;
+    if (!page.erasure.isEmpty) {
+      await erasePage(host, address, page, kept);
+      written = through;
+    }
+    if (page.isLast || isStopped()) {
+      if (through - written >= ERASE_PAGE) await note(host, address, through, kept);
+      return kept;
+    }
+  }
+}
+
+/** Time of the first message behind `after`, if it is near: most streams have nothing to erase, and need not be loaded to be told so. */
+function oldestAfter(host: Shards, address: Address, after: Seq): number | undefined {
+  const log = host.log(address);
+  const found = isGroup(address)
+    ? log.readLaneForward(address, POSTED_LANE, after, LOOK)
+    : log.readForward(address, after, LOOK);
+  for (const entry of found) {
+    const at = isGroup(address) ? postedAt(entry) : directAt(entry);
+    if (at !== undefined) return at;
+  }
+  return undefined;
+}
+
+function directAt(stored: StoredEntry): number | undefined {
+  const entry = readTimelineEntry(stored);
+  return entry.kind === "sent" || entry.kind === "taken" ? entry.sentAt : undefined;
+}
+
+function postedAt(stored: StoredEntry): number | undefined {
+  const entry = readGroupEntry(stored);
+  return entry.kind === "posted" ? entry.sentAt : undefined;
+}
+
+function judged(host: Shards, address: Address, after: Seq, from: number, kept: Kept): Page {
+  const judge = ({ sentAt }: { sentAt: number }): Verdict => {
+    if (sentAt < from) return "erase";
+    kept.oldestAt = sentAt;
+    return "end";
+  };
+  const state = stateOf(host, address);
+  return state instanceof GroupState
+    ? gatherPosted(state, after, state.headSeq, judge)
+    : gatherDirect(state, undefined, after, state.headSeq, judge);
+}
+
+/** Its stream has entries, so it is there. */
+function stateOf(host: Shards, address: Address): UserState | GroupState {
+  return isGroup(address) ? host.groups.get(address)! : host.userAt(address)!;
+}
+
+async function erasePage(host: Shards, address: Address, page: Page, kept: Kept): Promise<void> {
+  const state = stateOf(host, address);
+  const { log, handle } = state;
+  await eraseEntries(host, state, page.erasure, () => log.putNumbers(handle, "kept", page.through, kept.oldestAt ?? 0));
+  kept.entries += page.erasure.entries;
+}
+
+/** What was only passed over need not be passed over again. */
+function note(host: Shards, address: Address, through: Seq, { oldestAt }: Kept): Promise<void> {
+  const handle = new StreamHandle(address, host.log(address).head(address));
+  return writeRecord(host.log(address), (log) => log.putNumbers(handle, "kept", through, oldestAt ?? 0));
+}
