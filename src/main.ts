@@ -1,6 +1,8 @@
 /** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
 import { systemClock } from "./base/clock.ts";
 import { runCommandLine, type Command } from "./cli/commands.ts";
+import { compactCommand } from "./cli/compact.ts";
+import { eraseUserCommand } from "./cli/erase-user.ts";
 import { exportShardCommand } from "./cli/export-shard.ts";
 import { EXIT_STATUS } from "./cli/fatal-error.ts";
 import { importShardCommand } from "./cli/import-shard.ts";
@@ -38,6 +40,8 @@ const commands: [Command, ...Command[]] = [
   inspectCommand(),
   exportShardCommand(),
   importShardCommand(),
+  compactCommand(),
+  eraseUserCommand(),
 ];
 
 try {

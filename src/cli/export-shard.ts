@@ -52,7 +52,7 @@ async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io
     if (unflushedRecords(held.path, shard) > 0) {
       held.release();
       taken = takeDataDirectory(options.data);
-      await (await import("./flush-data.ts")).flushData(taken.path, io);
+      await (await import("./open-shards.ts")).flushData(taken.path, io);
     }
     const exported = await exportShard(held.path, shard, out, (done, total) => progress.set("export", done, total));
     progress.finish();

@@ -8,11 +8,11 @@ export type Answer = { status: number; body: any; headers: Headers };
 export class Api {
   /** Changes when the server is started again on another port. */
   url: string;
-  readonly #apiKey: string;
+  readonly apiKey: string;
 
   constructor(url: string, apiKey: string) {
     this.url = url;
-    this.#apiKey = apiKey;
+    this.apiKey = apiKey;
   }
 
   async call(method: string, path: string, token?: string, body?: unknown, signal?: AbortSignal): Promise<Answer> {
@@ -30,7 +30,7 @@ export class Api {
 
   /** A user that is there afterwards, with a fresh device. */
   async user(user: string, device?: string): Promise<Credentials> {
-    const keyed = { "x-api-key": this.#apiKey };
+    const keyed = { "x-api-key": this.apiKey };
     const made = await this.#fetch("POST", "/v1/users", keyed, { user });
     expect([200, 201]).toContain(made.status);
     const answer = await this.#fetch("POST", `/v1/users/${user}/token`, keyed, device === undefined ? {} : { device });
@@ -40,7 +40,7 @@ export class Api {
 
   /** As the operator. */
   keyed(method: string, path: string, body?: unknown): Promise<Answer> {
-    return this.#fetch(method, path, { "x-api-key": this.#apiKey }, body);
+    return this.#fetch(method, path, { "x-api-key": this.apiKey }, body);
   }
 
   async users(...names: string[]): Promise<Credentials[]> {

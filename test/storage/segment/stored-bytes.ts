@@ -1,6 +1,6 @@
 /** Everything that lies in the files below a directory, for tests that look for what must not be there: bytes as they are, and what is packed in them. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { unpack } from "../../../storage/segment/codec.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
 
@@ -8,16 +8,13 @@ type PackedRow = { codec: number; data: Uint8Array };
 
 /** Names of the files that have these bytes, or where they are once unpacked. The files may be open. */
 export function filesWith(dir: string, bytes: Uint8Array): string[] {
-  const found: string[] = [];
-  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    if (readFileSync(path).includes(bytes)) found.push(path);
-    const tables = /^segment-\d+\.db$/.test(entry.name)
-      ? ["block"]
-      : entry.name === "state.db"
-        ? ["recent", "tail"]
-        : [];
+  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const paths = files.map((entry) => join(entry.parentPath, entry.name));
+  // Before any is opened: that folds write-ahead files in.
+  const found = paths.filter((path) => readFileSync(path).includes(bytes));
+  for (const path of paths) {
+    const name = basename(path);
+    const tables = /^segment-\d+\.db$/.test(name) ? ["block"] : name === "state.db" ? ["recent", "tail"] : [];
     const isIn = (table: string): boolean => packedRows(path, table).some((raw) => raw.includes(bytes));
     if (tables.some(isIn)) found.push(`${path}, unpacked`);
   }

@@ -1,0 +1,72 @@
+/** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
+import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import { isHelp, type Command } from "./commands.ts";
+import { EXIT_STATUS } from "./fatal-error.ts";
+import { commandHelp } from "./help.ts";
+import type { Io } from "./io.ts";
+import { integer, parseOptions, type OptionValues } from "./options.ts";
+import { BytesProgress, counted, DATA, formatBytes, JSON_LINES } from "./tool-options.ts";
+
+const OPTIONS = {
+  data: DATA,
+  level: integer({
+    section: "Options",
+    summary: "zstd level: higher is smaller and slower",
+    initial: 9,
+    min: 1,
+    max: 19,
+  }),
+  json: JSON_LINES,
+};
+
+type Compacted = { shards: number; filesBefore: number; filesAfter: number; bytesBefore: number; bytesAfter: number };
+
+export function compactCommand(): Command {
+  const command: Command = {
+    name: "compact",
+    usage: "compact [options]",
+    summary: "pack a data directory that no server has open tighter, and finish erasures",
+    options: OPTIONS,
+    run: async (args, io) => {
+      if (!args.some(isHelp)) return await compact(parseOptions(OPTIONS, args, io.env), io);
+      io.stdout(commandHelp(command, io));
+      return EXIT_STATUS.ok;
+    },
+  };
+  return command;
+}
+
+async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
+  const progress = new BytesProgress(io);
+  const { withShards } = await import("./open-shards.ts");
+  const done = await withShards(options.data, io, (host) => compactAll(host, options.level, progress));
+  progress.finish();
+  const { shards, filesBefore, filesAfter, bytesBefore, bytesAfter } = done;
+  io.stdout(
+    options.json
+      ? `${JSON.stringify(done)}\n`
+      : `${counted(shards, "shard")} with sealed segments: ${counted(filesBefore, "file")}, ${formatBytes(bytesBefore)} before; ` +
+          `${counted(filesAfter, "file")}, ${formatBytes(bytesAfter)} now\n`,
+  );
+  return EXIT_STATUS.ok;
+}
+
+async function compactAll({ store }: ShardHost, level: number, progress: BytesProgress): Promise<Compacted> {
+  const sum: Compacted = { shards: 0, filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
+  if (store.pendingErasures().length > 0) {
+    await store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));
+  }
+  await store.flushAll(() => false);
+  for (let no = 0; no < SHARD_COUNT; no++) {
+    const onProgress = (done: number, total: number): void => progress.set(`compact shard ${no}`, done, total);
+    const report = await store.compact(no as ShardId, { level, onProgress });
+    if (report.filesBefore === 0) continue;
+    sum.shards++;
+    sum.filesBefore += report.filesBefore;
+    sum.filesAfter += report.filesAfter;
+    sum.bytesBefore += report.bytesBefore;
+    sum.bytesAfter += report.bytesAfter;
+  }
+  return sum;
+}

@@ -1,0 +1,57 @@
+/**
+ * A start and a stop without sockets, for commands that write to a directory which no server has: what the log holds is brought into the shards' files when
+ * they are done. The cells that go with it are derived by those who know what entries mean, so the whole host is opened.
+ */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { loadOrCreateKey } from "../base/key-file.ts";
+import { createLogger } from "../base/logger.ts";
+import { systemRandom } from "../base/random.ts";
+import { DEFAULT_LIMITS } from "../domain/limits.ts";
+import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
+import { ShardKeeper } from "../node/shard-keeper.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import { FlushError } from "../../storage/segment/errors.ts";
+import { leaveAtRest, missing, takeDataDirectory } from "./data-directory.ts";
+import { FatalError } from "./fatal-error.ts";
+import type { Io } from "./io.ts";
+import { fatalFrom } from "./startup-errors.ts";
+
+/** The caller has taken the directory. */
+export const flushData = (directory: string, io: Io): Promise<void> => withHost(directory, io, async () => {});
+
+/** Takes the directory, which must be there, does the work over its shards, and leaves it at rest. @throws FatalError */
+export async function withShards<T>(path: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
+  const directory = resolve(path);
+  if (!existsSync(directory)) throw missing(directory);
+  const data = takeDataDirectory(directory);
+  try {
+    const result = await withHost(data.path, io, work);
+    await leaveAtRest(data, io.stderr);
+    return result;
+  } catch (error) {
+    // The work was refused: the directory is well.
+    if (error instanceof FatalError) await leaveAtRest(data, io.stderr);
+    throw fatalFrom(error, { host: "", port: 0, data: data.path }) ?? flushFailed(error) ?? error;
+  } finally {
+    data.release();
+  }
+}
+
+function flushFailed(error: unknown): FatalError | undefined {
+  if (!(error instanceof FlushError)) return undefined;
+  return new FatalError("failed", error.message, { hint: "nothing is lost; try again", cause: error });
+}
+
+async function withHost<T>(directory: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
+  const clock = systemClock;
+  const logger = createLogger("warn", io.stderr, clock.now);
+  const ids = new MessageIds(await loadOrCreateKey(join(directory, "id.key"), ID_KEY_BYTES, systemRandom));
+  const keeper = await ShardKeeper.open({ directory }, { clock, ids, limits: DEFAULT_LIMITS, logger });
+  try {
+    return await work(keeper.host());
+  } finally {
+    await keeper.close(Number.POSITIVE_INFINITY);
+  }
+}
