@@ -18,6 +18,7 @@ const OP_CELL = 2;
 const OP_KEY = 3;
 const OP_ERASE = 4;
 const CLEARED = 0xffffffff;
+const VARINT_BYTES_MAX = 8;
 
 /** Node's Buffer has these native calls, its types do not; they cost a third of `write` and `toString`. */
 type NativeBuffer = Buffer & {
@@ -70,6 +71,17 @@ export class ByteWriter {
   u48(value: number): void {
     this.u32(value >>> 0);
     this.u16(Math.floor(value / 0x1_0000_0000));
+  }
+
+  /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. */
+  varint(value: number): void {
+    const { bytes } = this;
+    let { pos } = this;
+    let rest = value;
+    for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 128)) bytes[pos++] = (rest & 127) | 128;
+    for (; rest > 127; rest >>>= 7) bytes[pos++] = (rest & 127) | 128;
+    bytes[pos] = rest;
+    this.pos = pos + 1;
   }
 
   /** ASCII of at most 255 characters. */
@@ -145,7 +157,7 @@ export function writeCell(out: ByteWriter, stream: string, key: string, value: U
   out.raw(value);
 }
 
-/** A cell of one or two u48. @returns bytes of the value */
+/** A cell of one or two varints. @returns bytes of the value */
 export function writeNumbersCell(
   out: ByteWriter,
   stream: string,
@@ -153,14 +165,16 @@ export function writeNumbersCell(
   first: number,
   second: number | undefined,
 ): number {
-  const length = second === undefined ? 6 : 12;
-  out.reserve(7 + stream.length + key.length + length);
+  out.reserve(7 + stream.length + key.length + 2 * VARINT_BYTES_MAX);
   out.u8(OP_CELL);
   out.str8(stream);
   out.str8(key);
-  out.u32(length);
-  out.u48(first);
-  if (second !== undefined) out.u48(second);
+  const at = out.pos;
+  out.pos = at + 4;
+  out.varint(first);
+  if (second !== undefined) out.varint(second);
+  const length = out.pos - at - 4;
+  out.u32At(at, length);
   return length;
 }
 

@@ -106,7 +106,7 @@ export class ShardLog {
     this.#stageCell(stream, key, value === null ? -1 : out.pos - value.length, value?.length ?? 0);
   }
 
-  /** A cell of one or two numbers of at most 48 bits, encoded where it is written from. */
+  /** A cell of one or two numbers of at most 53 bits, encoded where it is written from. */
   putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
     const { out } = this.#commit;
     const length = writeNumbersCell(out, stream.name, key, first, second);

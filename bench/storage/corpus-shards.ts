@@ -109,8 +109,7 @@ export class CorpusShards implements Shards {
     for (const stream of log.memtable.streams.values()) {
       if (stream.entries.length === 0 || isShardStream(stream.name)) continue;
       const state = this.#stateOf(stream.name as UserAddress | GroupAddress);
-      if (!state?.isDirty) continue;
-      for (const [key, value] of state.takeDerivedCells()) writeCell(out, stream.name, key, value);
+      for (const [key, value] of state?.takeCellsForFlush() ?? []) writeCell(out, stream.name, key, value);
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
   }

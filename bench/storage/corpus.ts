@@ -10,6 +10,8 @@ import { dateOfFile, parseDay, type IrcDay } from "../../scripts/irc/parse.ts";
 import { randomName, systemRandom } from "../../src/base/random.ts";
 import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
+import { TOKEN_ID_BYTES } from "../../src/service/tokens.ts";
+import { encodeDevice, encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
 import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
 import type { SendReply } from "../../src/shard/pending-send.ts";
@@ -61,8 +63,6 @@ const LINES_AT_ONCE = 500;
 const USERS_AT_ONCE = 500;
 const PAGE = 1000;
 const FIRST_MEMBERS_MAX = 500;
-const encoder = new TextEncoder();
-const json = (content: object): Uint8Array => encoder.encode(JSON.stringify(content));
 const REPLY: SendReply = {
   session: undefined,
   sent: () => {},
@@ -154,8 +154,7 @@ class Play {
   #receiveGroup(address: GroupAddress, user: UserId): void {
     const group = this.#shards.groups.get(address)!;
     const state = this.#shards.users.get(user)!;
-    if (group.headSeq > state.conversation(address).gotPending)
-      this.#shards.marks.receivedGroup(state, group, group.headSeq);
+    if (group.headSeq > state.conversation(address).got) this.#shards.marks.receivedGroup(state, group, group.headSeq);
   }
 
   #say(line: PlannedLine): void {
@@ -176,9 +175,8 @@ class Play {
     for (let at = 0; at < users.length; at += USERS_AT_ONCE) {
       const written = users.slice(at, at + USERS_AT_ONCE).map(({ id, nick }) =>
         writeUserCells(this.#shards, id as UserId, [
-          ["profile", json({ displayName: nick.slice(0, 64), createdAt })],
-          ["epoch", encoder.encode(randomName(systemRandom, 8))],
-          ["device/irc-import", json({ createdAt, tokenId: randomName(systemRandom, 16) })],
+          ["profile", encodeProfile(id as UserId, { displayName: nick.slice(0, 64), createdAt })],
+          ["device/irc-import", encodeDevice({ createdAt, tokenId: systemRandom.bytes(TOKEN_ID_BYTES) })],
         ]),
       );
       await Promise.all(written);

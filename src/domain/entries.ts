@@ -1,15 +1,18 @@
 /**
  * What stands in the payload of an entry.
  *
- *     sent        u8 1 | u48 sentAt | text                                         timeline, lane = other side, key = ref
- *     taken       u8 2 | u48 sentAt | u48 sender's seq | u32 sender's stream | u32 ordinal | text
- *                                                                                timeline, lane = sender
- *     membership  u8 3 | u8 change | u48 at | u48 group seq | epoch                timeline, lane = group
- *     posted      u8 4 | u48 sentAt | u8 length | author | text                    group, lane "m", key = author/ref
- *     changed     u8 5 | JSON                                                      group, lane ""
- *     nothing                                                                      any, after an erasure: who and when are gone as well
+ *     sent        head | text                                                    timeline, lane = other side, key = ref
+ *     taken       head | sender's stream | sender's seq | ordinal | text         timeline, lane = sender
+ *     joined      head | group seq                                               timeline, lane = group
+ *     left        head | group seq                                               timeline, lane = group
+ *     posted      head | text                                                    group, lane "m", key = author/ref
+ *     changed     head | JSON                                                    group, lane ""
+ *     nothing                                                                 any, after an erasure: who and when are gone as well
+ *     head        u4 kind, 1 to 6 as above | u44 time, ms                        big-endian
  *
- * Integers little-endian, text UTF-8 to the end. A message to oneself is one `sent` entry whose lane is one's own address.
+ * Numbers are varints, text is UTF-8 to the end. A message to oneself is one `sent` entry whose lane is one's own address. What the lane or the key says is not
+ * said again; nor is the epoch of a group, which whoever shows a membership asks the group for. The head is big-endian so that the bytes that neighbours
+ * have in common stand together, which is 1.3 % of what zstd makes of real talk.
  */
 import type { ByteWriter } from "../../storage/record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
@@ -21,9 +24,11 @@ export const CHANGED_LANE = "";
 
 const SENT = 1;
 const TAKEN = 2;
-const MEMBERSHIP = 3;
-const POSTED = 4;
-const CHANGED = 5;
+const JOINED = 3;
+const LEFT = 4;
+const POSTED = 5;
+const CHANGED = 6;
+const HEAD_BYTES = 6;
 
 export type SentEntry = { kind: "sent"; sentAt: number; text: string };
 export type TakenEntry = {
@@ -40,7 +45,6 @@ export type MembershipEntry = {
   change: "joined" | "left";
   at: number;
   groupSeq: Seq;
-  epoch: string;
 };
 export type PostedEntry = { kind: "posted"; sentAt: number; author: UserId; text: string };
 export type GroupChangeDetail = {
@@ -68,10 +72,10 @@ export const payloadBytesMax = (text: string): number => 64 + text.length * 3;
 
 export const postedKey = (author: UserId, ref: string): string => `${author}/${ref}`;
 export const refOfPostedKey = (key: string): string => key.slice(key.indexOf("/") + 1);
+const authorOfPostedKey = (key: string): UserId => key.slice(0, key.indexOf("/")) as UserId;
 
 export function writeSent(out: ByteWriter, sentAt: number, text: string): void {
-  out.u8(SENT);
-  out.u48(sentAt);
+  writeHead(out, SENT, sentAt);
   out.utf8(text);
 }
 
@@ -83,87 +87,118 @@ export function writeTaken(
   ordinal: number,
   text: string,
 ): void {
-  out.u8(TAKEN);
-  out.u48(sentAt);
-  out.u48(fromSeq);
-  out.u32(fromStreamNo);
-  out.u32(ordinal);
+  writeHead(out, TAKEN, sentAt);
+  out.varint(fromStreamNo);
+  out.varint(fromSeq);
+  out.varint(ordinal);
   out.utf8(text);
 }
 
-export function writeMembership(out: ByteWriter, entry: MembershipEntry): void {
-  out.u8(MEMBERSHIP);
-  out.u8(entry.change === "joined" ? 1 : 0);
-  out.u48(entry.at);
-  out.u48(entry.groupSeq);
-  out.utf8(entry.epoch);
+export function writeMembership(out: ByteWriter, { change, at, groupSeq }: MembershipEntry): void {
+  writeHead(out, change === "joined" ? JOINED : LEFT, at);
+  out.varint(groupSeq);
 }
 
-export function writePosted(out: ByteWriter, sentAt: number, author: UserId, text: string): void {
-  out.u8(POSTED);
-  out.u48(sentAt);
-  out.str8(author);
+/** The author is in the key. */
+export function writePosted(out: ByteWriter, sentAt: number, text: string): void {
+  writeHead(out, POSTED, sentAt);
   out.utf8(text);
 }
 
-/** JSON of a change; the caller reserves `payloadBytesMax` of it. */
-export const changedJson = (detail: GroupChangeDetail): string => JSON.stringify(detail);
+/** JSON of a change without its time; the caller reserves `payloadBytesMax` of it. */
+export const changedJson = (detail: GroupChangeDetail): string => JSON.stringify({ ...detail, at: undefined });
 
-export function writeChanged(out: ByteWriter, json: string): void {
-  out.u8(CHANGED);
+export function writeChanged(out: ByteWriter, at: number, json: string): void {
+  writeHead(out, CHANGED, at);
   out.utf8(json);
 }
 
-const asBuffer = (payload: Uint8Array): Buffer => Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+function writeHead(out: ByteWriter, kind: number, at: number): void {
+  const { bytes, pos } = out;
+  const high = Math.floor(at / 0x1_0000_0000);
+  bytes[pos] = (kind << 4) | (high >>> 8);
+  bytes[pos + 1] = high;
+  bytes[pos + 2] = at >>> 24;
+  bytes[pos + 3] = at >>> 16;
+  bytes[pos + 4] = at >>> 8;
+  bytes[pos + 5] = at;
+  out.pos = pos + HEAD_BYTES;
+}
+
+const asBuffer = (payload: Uint8Array): Buffer =>
+  Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+
+const kindOf = (payload: Uint8Array): number | undefined => (payload.length === 0 ? undefined : payload[0]! >>> 4);
+
+const timeOf = (bytes: Buffer): number => (bytes[0]! & 15) * 0x100_0000_0000 + bytes.readUIntBE(1, 5);
+
+/** Reads what stands behind a head. */
+class BodyReader {
+  readonly #bytes: Buffer;
+  #pos = HEAD_BYTES;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** @throws RangeError where the payload ends inside of it. */
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = this.#bytes[this.#pos++];
+      if (byte === undefined) throw new RangeError("the payload ends inside of a number");
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  }
+
+  text(): string {
+    return this.#bytes.toString("utf8", this.#pos);
+  }
+}
 
 /** @throws RangeError for a payload that is none of a timeline: written by a newer version. */
-export function readTimelineEntry(entry: StoredEntry): TimelineEntry {
-  if (entry.payload.length === 0) return ERASED;
-  const bytes = asBuffer(entry.payload);
-  switch (bytes[0]) {
+export function readTimelineEntry({ payload, seq }: StoredEntry): TimelineEntry {
+  if (payload.length === 0) return ERASED;
+  const bytes = asBuffer(payload);
+  const kind = kindOf(bytes);
+  switch (kind) {
     case SENT:
-      return { kind: "sent", sentAt: bytes.readUIntLE(1, 6), text: bytes.toString("utf8", 7) };
-    case TAKEN:
-      return {
-        kind: "taken",
-        sentAt: bytes.readUIntLE(1, 6),
-        fromSeq: bytes.readUIntLE(7, 6) as Seq,
-        fromStreamNo: bytes.readUInt32LE(13),
-        ordinal: bytes.readUInt32LE(17),
-        text: bytes.toString("utf8", 21),
-      };
-    case MEMBERSHIP:
-      return {
-        kind: "membership",
-        change: bytes[1] === 1 ? "joined" : "left",
-        at: bytes.readUIntLE(2, 6),
-        groupSeq: bytes.readUIntLE(8, 6) as Seq,
-        epoch: bytes.toString("utf8", 14),
-      };
+      return { kind: "sent", sentAt: timeOf(bytes), text: bytes.toString("utf8", HEAD_BYTES) };
+    case TAKEN: {
+      const body = new BodyReader(bytes);
+      const fromStreamNo = body.varint();
+      const fromSeq = body.varint() as Seq;
+      const ordinal = body.varint();
+      return { kind: "taken", sentAt: timeOf(bytes), fromSeq, fromStreamNo, ordinal, text: body.text() };
+    }
+    case JOINED:
+    case LEFT: {
+      const groupSeq = new BodyReader(bytes).varint() as Seq;
+      return { kind: "membership", change: kind === JOINED ? "joined" : "left", at: timeOf(bytes), groupSeq };
+    }
     default:
-      throw new RangeError(`timeline entry ${entry.seq} is of unknown kind ${bytes[0]}`);
+      throw new RangeError(`timeline entry ${seq} is of unknown kind ${kind}`);
   }
 }
 
 /** @throws RangeError for a payload that is none of a group's log: written by a newer version. */
-export function readGroupEntry(entry: StoredEntry): GroupEntry {
-  if (entry.payload.length === 0) return ERASED;
-  const bytes = asBuffer(entry.payload);
-  if (bytes[0] === POSTED) {
-    const textAt = 8 + bytes[7]!;
-    return {
-      kind: "posted",
-      sentAt: bytes.readUIntLE(1, 6),
-      author: bytes.toString("latin1", 8, textAt) as UserId,
-      text: bytes.toString("utf8", textAt),
-    };
+export function readGroupEntry({ payload, key, seq }: StoredEntry): GroupEntry {
+  if (payload.length === 0) return ERASED;
+  const bytes = asBuffer(payload);
+  const kind = kindOf(bytes);
+  if (kind === POSTED) {
+    const text = bytes.toString("utf8", HEAD_BYTES);
+    return { kind: "posted", sentAt: timeOf(bytes), author: authorOfPostedKey(key), text };
   }
-  if (bytes[0] === CHANGED)
-    return { kind: "changed", detail: JSON.parse(bytes.toString("utf8", 1)) as GroupChangeDetail };
-  throw new RangeError(`group entry ${entry.seq} is of unknown kind ${bytes[0]}`);
+  if (kind === CHANGED) {
+    const detail = JSON.parse(bytes.toString("utf8", HEAD_BYTES)) as Omit<GroupChangeDetail, "at">;
+    return { kind: "changed", detail: { ...detail, at: timeOf(bytes) } };
+  }
+  throw new RangeError(`group entry ${seq} is of unknown kind ${kind}`);
 }
 
-/** Who posted it, without reading the text; undefined for a change of the group and for a tombstone. */
-export function authorOf({ payload }: StoredEntry): UserId | undefined {
-  return payload[0] === POSTED ? (asBuffer(payload).toString("latin1", 8, 8 + payload[7]!) as UserId) : undefined;
+/** Who posted it; undefined for a change of the group and for a tombstone. */
+export function authorOf({ payload, key }: StoredEntry): UserId | undefined {
+  return kindOf(payload) === POSTED ? authorOfPostedKey(key) : undefined;
 }

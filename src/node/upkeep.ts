@@ -249,7 +249,7 @@ export class Upkeep {
   /** The shorter of what the server and the group say; undefined: for ever. */
   #daysOf(host: ShardHost, stream: Address): number | undefined {
     const { keepDays } = this.#parts;
-    const own = isGroup(stream) ? cellNumber(host.log(stream).cell(stream, "keepDays"), 0) : 0;
+    const own = isGroup(stream) ? cellNumber(host.log(stream).cell(stream, "keepDays")) : 0;
     return own > 0 ? Math.min(own, keepDays ?? own) : keepDays;
   }
 

@@ -2,10 +2,9 @@
  * Who is who: registration, logins, tokens. Nothing here is state of its own beyond bounded tables that may be lost; users live in cells
  * at their homes:
  *
- *     profile       JSON {displayName, createdAt}
+ *     profile       createdAt | display name, empty when it is the user id
  *     password      argon2id string; absent for users who were made with an API key, who cannot log in by password
- *     epoch         8 characters, ASCII: the epoch of the user's timeline
- *     device/<id>   JSON {createdAt, tokenId}
+ *     device/<id>   createdAt | token id
  *
  * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out is clearing a cell, a new
  * login of the same device ends the old token, and a restored backup brings back the tokens that were alive at the time.
@@ -16,18 +15,15 @@ import { randomName, type Random } from "../base/random.ts";
 import type { DeviceId, UserId } from "../domain/address.ts";
 import { DEVICES_MAX } from "../domain/limits.ts";
 import type { Credentials } from "../protocol/http-shapes.ts";
+import { encodeDevice, encodeProfile, readDevice } from "../shard/account-cells.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import type { Passwords } from "./passwords.ts";
-import type { Tokens } from "./tokens.ts";
+import { TOKEN_ID_BYTES, type Tokens } from "./tokens.ts";
 import type { Accounts, Actor, UserCells } from "./types.ts";
 
-export type Profile = { displayName: string; createdAt: number };
-type DeviceCell = { createdAt: number; tokenId: string };
 type Cell = [key: string, value: Uint8Array];
 
 const DEVICE_PREFIX = "device/";
-const TOKEN_ID_CHARACTERS = 16;
-const EPOCH_CHARACTERS = 8;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -78,7 +74,7 @@ export class AccountService implements Accounts {
     if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password);
     const { device, tokenId, cell } = this.#newDevice(input.device);
-    await this.#cells.create(user, [...this.#newUserCells(input), ["password", encoder.encode(hash)], cell]);
+    await this.#cells.create(user, [this.#newUserCell(input), ["password", encoder.encode(hash)], cell]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
@@ -102,7 +98,7 @@ export class AccountService implements Accounts {
   async authenticate(token: string): Promise<Actor> {
     const { user, device, tokenId } = await this.#tokens.verify(token);
     const cell = this.#cells.cell(user, deviceKey(device));
-    if (cell === undefined || parseCell<DeviceCell>(cell).tokenId !== tokenId) {
+    if (cell === undefined || textOfTokenId(readDevice(cell).tokenId) !== tokenId) {
       throw new AppError(
         "unauthorized",
         "the token was logged out, or replaced by a newer login of its device; log in again",
@@ -114,7 +110,7 @@ export class AccountService implements Accounts {
   async createUser(input: { user: UserId; displayName?: string }): Promise<{ created: boolean }> {
     if (this.#cells.exists(input.user)) return { created: false };
     try {
-      await this.#cells.create(input.user, this.#newUserCells(input));
+      await this.#cells.create(input.user, [this.#newUserCell(input)]);
       return { created: true };
     } catch (error) {
       if (error instanceof AppError && error.code === "user_taken") return { created: false };
@@ -128,19 +124,15 @@ export class AccountService implements Accounts {
     return this.#openDevice(user, device);
   }
 
-  #newUserCells({ user, displayName }: { user: UserId; displayName?: string }): Cell[] {
-    const profile: Profile = { displayName: displayName ?? user, createdAt: this.#clock.now() };
-    return [
-      ["profile", jsonCell(profile)],
-      ["epoch", encoder.encode(randomName(this.#random, EPOCH_CHARACTERS))],
-    ];
+  #newUserCell({ user, displayName }: { user: UserId; displayName?: string }): Cell {
+    return ["profile", encodeProfile(user, { displayName: displayName ?? user, createdAt: this.#clock.now() })];
   }
 
   #newDevice(name?: DeviceId): { device: DeviceId; tokenId: string; cell: Cell } {
     const device = name ?? (`d-${randomName(this.#random, 8)}` as DeviceId);
-    const tokenId = randomName(this.#random, TOKEN_ID_CHARACTERS);
-    const content: DeviceCell = { createdAt: this.#clock.now(), tokenId };
-    return { device, tokenId, cell: [deviceKey(device), jsonCell(content)] };
+    const tokenId = this.#random.bytes(TOKEN_ID_BYTES);
+    const cell = encodeDevice({ createdAt: this.#clock.now(), tokenId });
+    return { device, tokenId: textOfTokenId(tokenId), cell: [deviceKey(device), cell] };
   }
 
   /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
@@ -156,7 +148,10 @@ export class AccountService implements Accounts {
   /** Logins at the same moment do not see each other, so the bound may be passed by a few; the next login brings it back. */
   #evictedBy(user: UserId, device: DeviceId): DeviceId[] {
     const others = [...this.#cells.cellsWithPrefix(user, DEVICE_PREFIX)]
-      .map(([key, value]) => ({ device: key.slice(DEVICE_PREFIX.length) as DeviceId, ...parseCell<DeviceCell>(value) }))
+      .map(([key, value]) => ({
+        device: key.slice(DEVICE_PREFIX.length) as DeviceId,
+        createdAt: readDevice(value).createdAt,
+      }))
       .filter((other) => other.device !== device)
       .sort((a, b) => a.createdAt - b.createdAt);
     return others.slice(0, Math.max(0, others.length + 1 - this.#devicesMax)).map((other) => other.device);
@@ -167,10 +162,4 @@ function deviceKey(device: DeviceId): string {
   return DEVICE_PREFIX + device;
 }
 
-function jsonCell(content: Profile | DeviceCell): Uint8Array {
-  return encoder.encode(JSON.stringify(content));
-}
-
-function parseCell<T>(cell: Uint8Array): T {
-  return JSON.parse(decoder.decode(cell)) as T;
-}
+const textOfTokenId = (tokenId: Uint8Array): string => Buffer.from(tokenId).toString("base64url");

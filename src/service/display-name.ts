@@ -1,10 +1,10 @@
-import { nameOf, type Address } from "../domain/address.ts";
+import { nameOf, type UserAddress, type UserId } from "../domain/address.ts";
+import { readProfile } from "../shard/account-cells.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 
 /** What a user calls themselves; the user id when nothing was said. */
-export function displayName(host: ShardHost, address: Address): string {
+export function displayName(host: ShardHost, address: UserAddress): string {
   const cell = host.log(address).cell(address, "profile");
-  if (cell === undefined) return nameOf(address);
-  const profile = JSON.parse(Buffer.from(cell).toString("utf8")) as { displayName?: string };
-  return profile.displayName ?? nameOf(address);
+  const user = nameOf(address) as UserId;
+  return cell === undefined ? user : readProfile(user, cell).displayName;
 }

@@ -10,7 +10,11 @@ import type { Seq, StoredEntry } from "../../storage/types.ts";
 
 export function timelineFrame(host: ShardHost, user: UserState, stored: StoredEntry): EntryFrame {
   const entry = readTimelineEntry(stored);
-  if (entry.kind === "membership") return membershipFrame(stored.seq, stored.lane as GroupAddress, entry);
+  if (entry.kind === "membership") {
+    const group = stored.lane as GroupAddress;
+    // A group that is no more has an empty epoch, under which a device has nothing of it.
+    return membershipFrame(stored.seq, group, entry, host.groups.get(group)?.epoch ?? "");
+  }
   return { t: "message", ...directMessage(host, user, stored, entry) };
 }
 

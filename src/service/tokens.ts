@@ -10,7 +10,13 @@ import { loadOrCreateKey } from "../base/key-file.ts";
 import type { Random } from "../base/random.ts";
 import { NAME_PATTERN, type DeviceId, type UserId } from "../domain/address.ts";
 
+/** `tokenId`: base64url of `TOKEN_ID_BYTES`. */
 export type TokenClaims = { user: UserId; device: DeviceId; tokenId: string };
+
+/**
+ * Random, and told apart from those of the same device alone: one login in 10^12 leaves the token of an earlier one alive. The signature keeps out what was made up.
+ */
+export const TOKEN_ID_BYTES = 5;
 
 const KEY_BYTES = 32;
 const KEY_FILE = "token.key";

@@ -1,55 +1,107 @@
 /**
- * The cells of users and groups: their keys, and numbers in them.
+ * The cells of users and groups: their keys, and what stands in them.
  *
- *     user    epoch           ASCII, set at creation
- *             profile, password, device/…          owned by the account service
- *             received        seq                                        how far a device of the user has the timeline
- *             read/CONV       seq, incoming read                         the user's own read mark
- *             got/GROUP       seq                                        how far a device has a group's log
- *             delivered/CONV  seq, mark                                  the other side's marks, in this user's numbering
- *             seen/CONV       seq, mark
+ *     user    profile         createdAt | display name, empty when it is the user id          set at creation: who has one is there
+ *             epoch           the text, where history was rebuilt; the first one follows from the profile (account-cells.ts)
+ *             password, device/…          owned by the account service
+ *             received        seq                                          how far a device of the user has the timeline
+ *             read/CONV       seq | incoming read                          the user's own read mark
+ *             delivered/CONV  seq | mark                                   the other side's marks, in this user's numbering
+ *             seen/CONV       seq | mark
  *             erased          when something of the stream was erased last
- *             kept            retention: seq up to which all that may go has gone, time of the first message after it (keep.ts)
- *             gone/CONV       seq, incoming: the newest of the other side's messages that were erased
- *             erasure         the last request to erase the user's content (erase-user.ts)
- *             conv/CONV       derived: lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq | group epoch
- *             head            derived: seq up to which the derived cells count, mark counter
- *     group   epoch           ASCII, set at creation
- *             delivered/USER  seq          seen/USER  seq                members' marks, small groups only
+ *             kept            retention: seq up to which all that may go has gone | time of the first message after it (keep.ts)
+ *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
+ *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
+ *             erasedEntries   how many went so far
+ *             conv/@USER      derived: lastSeq | lastAt | takenThrough | incoming | lastSeq - takenSeq, when there is incoming
+ *             conv/#GROUP     derived: lastSeq | joinedSeq; for whoever has left: lastSeq | 0 | takenThrough | lastAt
+ *             head            derived: seq up to which the derived cells count | mark counter
+ *     group   epoch           the text, set at creation
+ *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only
  *             erased, kept    as of a user
  *             keepDays        days that messages are kept, absent or 0: as the server has it
- *             head            derived: seq, createdAt, lastAt, dissolved | name
- *             member/USER     derived: role (1 admin), joined seq
+ *             head            derived: seq | createdAt | lastAt | name | dissolved
+ *             member/USER     derived: joined seq | role (1 admin)
  *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
  *             erasing/USER      a user's content is being erased
  *
- * Derived cells are what folding the entries up to a seq gives. They are written with a flush, and logged with an erasure alone (erasure.ts), so that a
- * stream can be loaded from its cells and the few entries after them.
+ *     cell    field…          those at the end that are 0 or empty are left out
+ *     field   varint | varint length, UTF-8 or bytes
+ *
+ * A field added later, behind the others, is absent in older cells and so reads as 0 or as empty.
+ *
+ * Derived cells are what folding the entries up to a seq gives, so that a stream can be loaded from its cells and the few entries after them. They are written
+ * with a flush, when `CELLS_LAG_MAX` entries came since they last were, and logged with an erasure alone (erasure.ts): a tombstone has nothing to fold. A
+ * stream of fewer entries has none.
  */
+import { ByteWriter } from "../../storage/record.ts";
 
 /** Cells of the shard itself stand in a stream of this name; no address begins with `$`. */
 export const SHARD_STREAM = "$shard";
 export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
 
-const NUMBER_BYTES = 6;
+/** Loading a stream folds fewer entries than this, a page of history. */
+export const CELLS_LAG_MAX = 32;
 
-/** Numbers of at most 48 bits, 6 bytes each, then text. */
-export function encodeCell(numbers: number[], text = ""): Uint8Array {
-  const tail = Buffer.from(text, "utf8");
-  const bytes = Buffer.allocUnsafe(numbers.length * NUMBER_BYTES + tail.length);
-  for (let i = 0; i < numbers.length; i++) bytes.writeUIntLE(numbers[i]!, i * NUMBER_BYTES, NUMBER_BYTES);
-  tail.copy(bytes, numbers.length * NUMBER_BYTES);
-  return bytes;
+const VARINT_BYTES_MAX = 8;
+
+export type CellField = number | string | Uint8Array;
+
+const isAbsent = (field: CellField): boolean => (typeof field === "number" ? field === 0 : field.length === 0);
+
+/** Numbers are whole, from 0, at most 53 bits. */
+export function encodeCell(...fields: CellField[]): Uint8Array {
+  const kept = fields.slice(0, fields.findLastIndex((field) => !isAbsent(field)) + 1);
+  const out = new ByteWriter(Buffer.allocUnsafe(kept.length * VARINT_BYTES_MAX));
+  for (const field of kept) {
+    if (typeof field === "number") out.varint(field);
+    else writeBytes(out, typeof field === "string" ? Buffer.from(field, "utf8") : field);
+  }
+  return out.bytes.subarray(0, out.pos);
 }
 
-const asBuffer = (cell: Uint8Array): Buffer => Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength);
-
-/** The number at `index`, 0 when the cell is absent or shorter: a field added later reads as 0 in older cells. */
-export function cellNumber(cell: Uint8Array | undefined, index: number): number {
-  if (cell === undefined || cell.length < (index + 1) * NUMBER_BYTES) return 0;
-  return asBuffer(cell).readUIntLE(index * NUMBER_BYTES, NUMBER_BYTES);
+function writeBytes(out: ByteWriter, bytes: Uint8Array): void {
+  out.reserve(VARINT_BYTES_MAX + bytes.length);
+  out.varint(bytes.length);
+  out.raw(bytes);
 }
 
-/** The text behind `numbers` numbers. */
-export const cellText = (cell: Uint8Array | undefined, numbers = 0): string =>
-  cell === undefined ? "" : asBuffer(cell).toString("utf8", numbers * NUMBER_BYTES);
+/** Reads fields in their order. What is not there, and everything of a cell that is absent, is 0 or empty. */
+export class CellReader {
+  readonly #cell: Uint8Array;
+  #pos = 0;
+
+  constructor(cell: Uint8Array | undefined) {
+    this.#cell = cell ?? new Uint8Array(0);
+  }
+
+  number(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = this.#cell[this.#pos];
+      if (byte === undefined) return value;
+      this.#pos++;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  }
+
+  bytes(): Buffer {
+    const length = this.number();
+    const { buffer, byteOffset } = this.#cell;
+    const from = this.#pos;
+    this.#pos = Math.min(this.#cell.length, from + length);
+    return Buffer.from(buffer, byteOffset + from, this.#pos - from);
+  }
+
+  text(): string {
+    return this.bytes().toString("utf8");
+  }
+}
+
+/** The first number of a cell, 0 when it is absent. */
+export const cellNumber = (cell: Uint8Array | undefined): number => new CellReader(cell).number();
+
+/** The text that a cell is. */
+export const cellText = (cell: Uint8Array | undefined): string =>
+  cell === undefined ? "" : Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength).toString("utf8");

@@ -2,16 +2,16 @@
  * One conversation as it stands in a user's timeline: with another user, with oneself, or the membership in a group.
  * Seqs are of the owner's timeline unless said otherwise. The fold of entries and mark cells; nothing here is durable by itself.
  */
-import type { Address } from "../domain/address.ts";
+import { isGroup, type Address } from "../domain/address.ts";
 import type { Seq } from "../../storage/types.ts";
-import { cellNumber, cellText, encodeCell } from "./cells.ts";
+import { CellReader, encodeCell } from "./cells.ts";
 
 const ZERO = 0 as Seq;
 
 export class ConversationState {
   readonly address: Address;
   lastSeq = ZERO;
-  /** `sentAt` of the last entry, for sorting lists. */
+  /** Time of the last entry, for sorting lists; 0 in a group that the user is in, which knows better. */
   lastAt = 0;
   /** Messages from the other side, ever. */
   incoming = 0;
@@ -24,12 +24,11 @@ export class ConversationState {
   goneSeq = ZERO;
   /** Groups: seq of the group's log at which the user joined; 0 when not a member. In the group's numbering. */
   joinedSeq = ZERO;
-  groupEpoch = "";
 
   /** How far the owner has read (a group: in the group's numbering), and how many incoming messages that covers. */
   ownRead = ZERO;
   incomingRead = 0;
-  /** A group: how far a device of the owner has its log. */
+  /** A group: how far a device of the owner has its log, as far as one has said since this was loaded. Shown to nobody, so not stored. */
   got = ZERO;
 
   /** What the other side has got and read of what the owner sent, with the mark counter of each. */
@@ -46,8 +45,9 @@ export class ConversationState {
   isMarkPending = false;
   ownReadPending = ZERO;
   incomingReadPending = 0;
-  gotPending = ZERO;
 
+  /** What the refs of posts to this group are kept with (post-group.ts): made once a membership. */
+  postedRefValue: Uint8Array | undefined = undefined;
   /** Whether its derived cell has to go with the next flush. */
   isDirty = false;
   /** Key of the cell written for every message delivered: made once. */
@@ -64,17 +64,25 @@ export class ConversationState {
   }
 
   derivedCell(): Uint8Array {
-    const { lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq, groupEpoch } = this;
-    return encodeCell([lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq], groupEpoch);
+    const { lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq } = this;
+    if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq);
+    if (isGroup(this.address)) return encodeCell(lastSeq, 0, takenThrough, lastAt);
+    return encodeCell(lastSeq, lastAt, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq);
   }
 
   loadDerived(cell: Uint8Array): void {
-    this.lastSeq = cellNumber(cell, 0) as Seq;
-    this.lastAt = cellNumber(cell, 1);
-    this.incoming = this.incomingPending = cellNumber(cell, 2);
-    this.takenThrough = this.takenThroughPending = cellNumber(cell, 3) as Seq;
-    this.takenSeq = cellNumber(cell, 4) as Seq;
-    this.joinedSeq = cellNumber(cell, 5) as Seq;
-    this.groupEpoch = cellText(cell, 6);
+    const fields = new CellReader(cell);
+    this.lastSeq = fields.number() as Seq;
+    if (isGroup(this.address)) {
+      this.joinedSeq = fields.number() as Seq;
+      this.takenThrough = (fields.number() || this.joinedSeq) as Seq;
+      this.lastAt = fields.number();
+    } else {
+      this.lastAt = fields.number();
+      this.takenThrough = fields.number() as Seq;
+      this.incoming = this.incomingPending = fields.number();
+      this.takenSeq = (this.incoming === 0 ? 0 : this.lastSeq - fields.number()) as Seq;
+    }
+    this.takenThroughPending = this.takenThrough;
   }
 }

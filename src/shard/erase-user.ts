@@ -197,7 +197,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate
 
 const shardHandle = (log: ShardLog): StreamHandle => new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
 
-const entriesOf = ({ log, address }: UserState): number => cellNumber(log.cell(address, "erasedEntries"), 0);
+const entriesOf = ({ log, address }: UserState): number => cellNumber(log.cell(address, "erasedEntries"));
 
 function requestOf({ log, address }: UserState): Request | undefined {
   const cell = log.cell(address, "erasure");

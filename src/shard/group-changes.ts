@@ -61,7 +61,7 @@ export async function createGroup(
     () => {
       log.putCell(handle, "epoch", Buffer.from(epoch, "latin1"));
       log.beginEntry(handle, CHANGED_LANE, "", FIRST, payloadBytesMax(json));
-      writeChanged(log.writer, json);
+      writeChanged(log.writer, detail.at, json);
       log.endEntry();
     },
     () => {
@@ -70,14 +70,14 @@ export async function createGroup(
     },
   );
   for (const member of members)
-    takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST, epoch });
+    takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST }, epoch);
   await written;
   return created!;
 }
 
 /** Appends a change. Resolves when it is durable. */
 export async function changeGroup(host: Shards, group: GroupState, detail: GroupChangeDetail): Promise<void> {
-  const { log, address, epoch } = group;
+  const { log, address } = group;
   const seq = group.nextSeq;
   const json = changedJson(detail);
   const joined = joinedBy(detail).map((user) => mustLoad(host, user));
@@ -89,7 +89,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
     log,
     () => {
       log.beginEntry(group.handle, CHANGED_LANE, "", seq, payloadBytesMax(json));
-      writeChanged(log.writer, json);
+      writeChanged(log.writer, detail.at, json);
       log.endEntry();
       // Beside the entry, for whoever asks without loading the group.
       if (detail.change === "retention") log.putNumbers(group.handle, "keepDays", detail.keepDays ?? 0);
@@ -103,9 +103,9 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       fanOut(host, group, seq, frame);
     },
   );
-  const entry = { kind: "membership", at: detail.at, groupSeq: seq, epoch } as const;
-  for (const user of joined) takeMembership(user, address, { ...entry, change: "joined" });
-  for (const user of left) takeMembership(user, address, { ...entry, change: "left" });
+  const entry = { kind: "membership", at: detail.at, groupSeq: seq } as const;
+  for (const user of joined) takeMembership(user, address, { ...entry, change: "joined" }, group.epoch);
+  for (const user of left) takeMembership(user, address, { ...entry, change: "left" }, group.epoch);
   await written;
 }
 
@@ -128,8 +128,8 @@ export function assertRoomForGroup(user: UserState): void {
   );
 }
 
-/** Into the user's timeline, unless it is there already (G8). */
-export function takeMembership(user: UserState, group: GroupAddress, entry: MembershipEntry): void {
+/** Into the user's timeline, unless it is there already (G8). `epoch` is the group's. */
+export function takeMembership(user: UserState, group: GroupAddress, entry: MembershipEntry, epoch: string): void {
   const conversation = user.conversation(group);
   if (entry.groupSeq <= conversation.takenThroughPending) return;
   conversation.takenThroughPending = entry.groupSeq;
@@ -137,13 +137,13 @@ export function takeMembership(user: UserState, group: GroupAddress, entry: Memb
   user.nextSeq = (seq + 1) as Seq;
   const { log } = user;
   const out = log.begin();
-  log.beginEntry(user.handle, group, "", seq, payloadBytesMax(entry.epoch));
+  log.beginEntry(user.handle, group, "", seq, payloadBytesMax(""));
   writeMembership(out, entry);
   log.endEntry();
   log.end({
     committed() {
       user.fold(seq, group, entry);
-      const frame = JSON.stringify(membershipFrame(seq, group, entry));
+      const frame = JSON.stringify(membershipFrame(seq, group, entry, epoch));
       for (const session of user.sessions) session.entry("timeline", seq, frame);
     },
     failed() {
@@ -152,7 +152,11 @@ export function takeMembership(user: UserState, group: GroupAddress, entry: Memb
   });
 }
 
-export function membershipFrame(seq: Seq, conversation: GroupAddress, entry: MembershipEntry): MembershipFrame {
-  const { change, groupSeq, epoch } = entry;
+export function membershipFrame(
+  seq: Seq,
+  conversation: GroupAddress,
+  { change, groupSeq }: MembershipEntry,
+  epoch: string,
+): MembershipFrame {
   return { t: "membership", seq, conversation, change, groupSeq, epoch };
 }

@@ -9,7 +9,7 @@ import type { GroupRole } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
-import { cellNumber, cellText, encodeCell } from "./cells.ts";
+import { cellNumber, CELLS_LAG_MAX, CellReader, cellText, encodeCell } from "./cells.ts";
 
 const LOAD_PAGE = 1000;
 
@@ -43,7 +43,9 @@ export class GroupState {
   changing: Promise<void> = Promise.resolve();
   pendingMarks = 0;
   isDirty = false;
+  /** Members changed since derived cells were last taken. */
   readonly #dirtyMembers = new Set<UserId>();
+  #cellsThrough: Seq;
 
   static load(address: GroupAddress, log: ShardLog): GroupState | undefined {
     const cells = log.cells(address);
@@ -52,20 +54,21 @@ export class GroupState {
   }
 
   private constructor(address: GroupAddress, log: ShardLog, cells: Map<string, Uint8Array>, epoch: string) {
-    const head = cells.get("head");
+    const head = new CellReader(cells.get("head"));
     this.address = address;
     this.log = log;
     this.epoch = epoch;
     this.handle = new StreamHandle(address, log.head(address));
-    this.headSeq = cellNumber(head, 0) as Seq;
-    this.createdAt = cellNumber(head, 1);
-    this.lastAt = cellNumber(head, 2);
-    this.isDissolved = cellNumber(head, 3) === 1;
-    this.name = cellText(head, 4);
-    this.keepDays = cellNumber(cells.get("keepDays"), 0);
-    this.erasedAt = cellNumber(cells.get("erased"), 0);
+    this.headSeq = this.#cellsThrough = head.number() as Seq;
+    this.createdAt = head.number();
+    this.lastAt = head.number();
+    this.name = head.text();
+    this.isDissolved = head.number() === 1;
+    this.keepDays = cellNumber(cells.get("keepDays"));
+    this.erasedAt = cellNumber(cells.get("erased"));
     for (const [key, cell] of cells) this.#loadCell(key, cell);
     this.#foldAfterHead();
+    this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
   }
 
@@ -91,23 +94,29 @@ export class GroupState {
     return marks;
   }
 
-  /** Derived cells of what changed since they were last taken; null clears. */
+  /** Derived cells that a flush is to write, if it is time; null clears. */
+  takeCellsForFlush(): [string, Uint8Array | null][] {
+    this.isDirty = false;
+    return this.headSeq - this.#cellsThrough < CELLS_LAG_MAX ? [] : this.#takeDerivedCells();
+  }
+
+  /** Derived cells of what changed since a flush last took them; null clears. */
   derivedCells(): [string, Uint8Array | null][] {
     const { headSeq, createdAt, lastAt, isDissolved, name } = this;
     const cells: [string, Uint8Array | null][] = [
-      ["head", encodeCell([headSeq, createdAt, lastAt, isDissolved ? 1 : 0], name)],
+      ["head", encodeCell(headSeq, createdAt, lastAt, name, isDissolved ? 1 : 0)],
     ];
     for (const user of this.#dirtyMembers) {
       const member = this.members.get(user);
-      cells.push([`member/${user}`, member ? encodeCell([member.role === "admin" ? 1 : 0, member.joinedSeq]) : null]);
+      cells.push([`member/${user}`, member ? encodeCell(member.joinedSeq, member.role === "admin" ? 1 : 0) : null]);
     }
     return cells;
   }
 
-  takeDerivedCells(): [string, Uint8Array | null][] {
+  #takeDerivedCells(): [string, Uint8Array | null][] {
     const cells = this.derivedCells();
+    this.#cellsThrough = this.headSeq;
     this.#dirtyMembers.clear();
-    this.isDirty = false;
     return cells;
   }
 
@@ -149,19 +158,21 @@ export class GroupState {
     const slash = key.indexOf("/");
     if (slash < 0) return;
     const user = key.slice(slash + 1) as UserId;
-    const seq = cellNumber(cell, 0) as Seq;
     switch (key.slice(0, slash)) {
-      case "member":
-        this.members.set(user, { role: seq === 1 ? "admin" : "member", joinedSeq: cellNumber(cell, 1) as Seq });
+      case "member": {
+        const fields = new CellReader(cell);
+        const joinedSeq = fields.number() as Seq;
+        this.members.set(user, { role: fields.number() === 1 ? "admin" : "member", joinedSeq });
         return;
+      }
       case "delivered": {
         const marks = this.marksOf(user);
-        marks.delivered = marks.deliveredPending = seq;
+        marks.delivered = marks.deliveredPending = cellNumber(cell) as Seq;
         return;
       }
       case "seen": {
         const marks = this.marksOf(user);
-        marks.seen = marks.seenPending = seq;
+        marks.seen = marks.seenPending = cellNumber(cell) as Seq;
       }
     }
   }

@@ -6,12 +6,13 @@
  * that caused it, so the mark may simply be the log's end whenever it is written.
  */
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
+import { readGroupEntry, readTimelineEntry, type MembershipEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
+import type { GroupState } from "./group-state.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
 import { take } from "./send-direct.ts";
 import type { Shards } from "./shards.ts";
@@ -21,7 +22,7 @@ const PAGE = 1000;
 
 /** Offers again what stands above the mark. Before anything new of the shard is handed over. @returns how many were offered */
 export function offerAgain(host: Shards, log: ShardLog): number {
-  const mark = cellNumber(log.cell(SHARD_STREAM, MARK), 0) as Offset;
+  const mark = cellNumber(log.cell(SHARD_STREAM, MARK)) as Offset;
   let offered = 0;
   for (const { stream, fromSeq } of log.streamsSince(mark)) {
     if (isShardStream(stream)) continue;
@@ -87,15 +88,15 @@ function offerChanges(host: Shards, log: ShardLog, address: GroupAddress, fromSe
     const entry = readGroupEntry(stored);
     if (entry.kind !== "changed" || group === undefined) continue;
     const { detail } = entry;
-    const membership = { kind: "membership", at: detail.at, groupSeq: stored.seq, epoch: group.epoch } as const;
-    for (const user of joinedBy(detail)) offer(host, user, address, { ...membership, change: "joined" });
-    for (const user of leftBy(detail)) offer(host, user, address, { ...membership, change: "left" });
+    const membership = { kind: "membership", at: detail.at, groupSeq: stored.seq } as const;
+    for (const user of joinedBy(detail)) offer(host, user, group, { ...membership, change: "joined" });
+    for (const user of leftBy(detail)) offer(host, user, group, { ...membership, change: "left" });
     offered++;
   }
   return offered;
 }
 
-function offer(host: Shards, user: UserId, group: GroupAddress, entry: Parameters<typeof takeMembership>[2]): void {
+function offer(host: Shards, user: UserId, { address, epoch }: GroupState, entry: MembershipEntry): void {
   const state = host.users.get(user);
-  if (state !== undefined) takeMembership(state, group, entry);
+  if (state !== undefined) takeMembership(state, address, entry, epoch);
 }

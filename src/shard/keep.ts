@@ -9,7 +9,7 @@ import { isGroup, type Address } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, POSTED_LANE } from "../domain/entries.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
-import { cellNumber } from "./cells.ts";
+import { CellReader } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
 import { ERASE_PAGE, eraseEntries, flushed, gatherDirect, gatherPosted, type Page, type Verdict } from "./erasure.ts";
 import { GroupState } from "./group-state.ts";
@@ -43,9 +43,9 @@ export async function eraseBefore(
   isStopped: () => boolean,
 ): Promise<Kept> {
   const log = host.log(address);
-  const cell = log.cell(address, "kept");
-  const noted = cellNumber(cell, 0) as Seq;
-  const oldestAt = cellNumber(cell, 1) || oldestAfter(host, address, noted);
+  const cell = new CellReader(log.cell(address, "kept"));
+  const noted = cell.number() as Seq;
+  const oldestAt = cell.number() || oldestAfter(host, address, noted);
   if (oldestAt !== undefined && oldestAt >= from) return { entries: 0, oldestAt };
   const kept: Kept = { entries: 0, oldestAt: undefined };
   let written = noted;

@@ -132,34 +132,6 @@ export class ReadMark implements Outcome {
   failed(): void {}
 }
 
-/** How far the user's devices have a group's log. */
-export class GotMark implements Outcome {
-  readonly #user: UserState;
-  readonly #conversation: ConversationState;
-  #got = 0 as Seq;
-
-  constructor(user: UserState, conversation: ConversationState) {
-    this.#user = user;
-    this.#conversation = conversation;
-  }
-
-  encode(): void {
-    const { address, gotPending } = this.#conversation;
-    const { log, handle } = this.#user;
-    this.#got = gotPending;
-    log.begin();
-    log.putNumbers(handle, `got/${address}`, gotPending);
-    log.end(this);
-  }
-
-  committed(): void {
-    this.#user.pendingMarks--;
-    this.#conversation.got = this.#got;
-  }
-
-  failed(): void {}
-}
-
 /** A member's marks in a small group's log, told to the authors of what they cover. */
 export class MemberMark implements Outcome {
   readonly #host: Shards;

@@ -11,7 +11,7 @@ import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
-import { GotMark, MemberMark, PeerMark, ReadMark, ReceivedMark } from "./mark-records.ts";
+import { MemberMark, PeerMark, ReadMark, ReceivedMark } from "./mark-records.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -25,7 +25,6 @@ export class Marks {
   #reads = new Map<ConversationState, ReadMark>();
   /** How far devices have got: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
   #received: UserState[] = [];
-  #got = new Map<ConversationState, GotMark>();
   #isLazyDue = false;
   #isStopped = false;
   #cancelLazy: (() => void) | undefined;
@@ -52,13 +51,9 @@ export class Marks {
   receivedGroup(user: UserState, group: GroupState, seq: Seq): void {
     if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
     const conversation = user.conversation(group.address);
-    if (seq <= conversation.gotPending) return;
-    conversation.gotPending = seq;
+    if (seq <= conversation.got) return;
+    conversation.got = seq;
     this.#memberMark(user, group, "delivered", seq);
-    if (this.#got.has(conversation)) return;
-    user.pendingMarks++;
-    this.#got.set(conversation, new GotMark(user, conversation));
-    this.#writeLazily();
   }
 
   /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. */
@@ -114,8 +109,6 @@ export class Marks {
     const received = this.#received;
     this.#received = [];
     for (const user of received) new ReceivedMark(user).encode();
-    for (const mark of this.#got.values()) mark.encode();
-    this.#got.clear();
   }
 
   #deliverHeld(user: UserState, seq: Seq): void {
@@ -179,8 +172,13 @@ export class Marks {
   #memberMark(user: UserState, group: GroupState, kind: ReceiptKind, seq: Seq): void {
     if (group.members.size > this.#host.limits.groupReceiptsMembersMax) return;
     const marks = group.marksOf(user.user);
-    if (kind === "delivered") marks.deliveredPending = Math.max(marks.deliveredPending, seq) as Seq;
-    else marks.seenPending = Math.max(marks.seenPending, seq) as Seq;
+    if (kind === "delivered") {
+      if (seq <= marks.deliveredPending) return;
+      marks.deliveredPending = seq;
+    } else {
+      if (seq <= marks.seenPending) return;
+      marks.seenPending = seq;
+    }
     const key = `${group.address}/${user.user}`;
     if (this.#members.has(key)) return;
     group.pendingMarks++;

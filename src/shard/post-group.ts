@@ -8,6 +8,7 @@ import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/
 import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { Outcome } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
+import { CellReader, encodeCell } from "./cells.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
 import { refuseAll, settle, unknownFate } from "./settle-send.ts";
@@ -30,12 +31,33 @@ export function postGroup(
   const { log } = group;
   const out = log.begin();
   log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, request.ref), seq, payloadBytesMax(request.text));
-  writePosted(out, post.sentAt, author.user, request.text);
+  writePosted(out, post.sentAt, request.text);
   log.endEntry();
   log.end(post);
   author.log.begin();
-  author.log.putKey(author.handle, request.ref, seq, Buffer.from(group.address, "latin1"));
+  author.log.putKey(author.handle, request.ref, seq, postedRefValue(author, group.address));
   author.log.end(new RefNoted(post));
+}
+
+/**
+ * Where the message went: the seq of the author's own membership entry, whose lane names the group, in one or two bytes instead of the address; the address when there is
+ * no such entry yet.
+ *
+ *     value    cell of: seq of the entry | address, if that is 0
+ */
+function postedRefValue(author: UserState, group: GroupAddress): Uint8Array {
+  const joined = author.membership(group);
+  if (joined === undefined) return encodeCell(0, group);
+  return (joined.postedRefValue ??= encodeCell(joined.lastSeq));
+}
+
+/** The group that a ref of the author was posted to; `value` is what stands with the ref. */
+export function groupOfPostedRef(author: UserState, value: Uint8Array): GroupAddress | undefined {
+  const fields = new CellReader(value);
+  const seq = fields.number() as Seq;
+  if (seq === 0) return fields.text() as GroupAddress;
+  const [membership] = author.log.readForward(author.address, (seq - 1) as Seq, 1);
+  return membership?.lane as GroupAddress | undefined;
 }
 
 class GroupPost implements Outcome, PendingSend {

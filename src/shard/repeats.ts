@@ -10,6 +10,7 @@ import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.
 import { erasedKey, RECENT_REF_MS } from "../domain/refs.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
+import { groupOfPostedRef } from "./post-group.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -60,7 +61,8 @@ function storedSend(host: Shards, sender: UserState, { ref, to }: SendRequest): 
   const hit = sender.log.findKey(sender.address, ref) ?? erasedSend(sender, ref);
   if (hit === undefined) return isGroup(to) ? postedBefore(host, sender, to, ref) : undefined;
   if (hit.value === null) return sentAt(host, sender, ref, hit.seq);
-  return postedAt(host, Buffer.from(hit.value).toString("latin1") as GroupAddress, ref, hit.seq);
+  const group = groupOfPostedRef(sender, hit.value);
+  return group === undefined ? undefined : postedAt(host, group, ref, hit.seq);
 }
 
 /** The entry of an erased message has no key any more; its ref stands for it under another name (erasure.ts). */

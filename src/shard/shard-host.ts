@@ -138,8 +138,7 @@ export class ShardHost implements Shards {
     for (const stream of log.memtable.streams.values()) {
       if (stream.entries.length === 0 || isShardStream(stream.name)) continue;
       const state = this.#stateOf(stream.name as Address);
-      if (!state?.isDirty) continue;
-      for (const [key, value] of state.takeDerivedCells()) writeCell(out, stream.name, key, value);
+      for (const [key, value] of state?.takeCellsForFlush() ?? []) writeCell(out, stream.name, key, value);
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
   }

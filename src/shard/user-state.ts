@@ -5,7 +5,7 @@
  *
  * Invariants
  * - `headSeq` and all conversations show durable entries only; `nextSeq` counts those on their way, too.
- * - A state that was changed since the last flush stays loaded (`isDirty`): its derived cells go with the next flush.
+ * - A state that was changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
  * - After a crash it is loaded again: derived cells, then marks, then the entries after them.
  */
 import { type Address, type UserAddress, type UserId } from "../domain/address.ts";
@@ -14,7 +14,8 @@ import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
-import { cellNumber, cellText, encodeCell } from "./cells.ts";
+import { epochOf, readProfile } from "./account-cells.ts";
+import { cellNumber, CELLS_LAG_MAX, CellReader, encodeCell } from "./cells.ts";
 import { ConversationState } from "./conversation-state.ts";
 import type { PendingSend } from "./pending-send.ts";
 import type { Session } from "./session.ts";
@@ -45,8 +46,9 @@ export class UserState {
   /** Marks of this user, or told to this user, that are on their way to the log. */
   pendingMarks = 0;
   isDirty = false;
-  /** Conversations changed since the last flush. */
+  /** Conversations changed since derived cells were last taken. */
   #dirtyConversations: ConversationState[] = [];
+  #cellsThrough: Seq;
   /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. Worked out at the first send (repeats.ts). */
   refsUnknownUntil: number | undefined;
   readonly loadedAt: number;
@@ -62,8 +64,10 @@ export class UserState {
   /** Loads a user that exists, or undefined. */
   static load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): UserState | undefined {
     const cells = log.cells(address);
-    const epoch = cells.get("epoch");
-    return epoch === undefined ? undefined : new UserState(user, address, log, cells, cellText(epoch), nowMs);
+    const profile = cells.get("profile");
+    if (profile === undefined) return undefined;
+    const epoch = epochOf(address, readProfile(user, profile), cells.get("epoch"));
+    return new UserState(user, address, log, cells, epoch, nowMs);
   }
 
   private constructor(
@@ -80,12 +84,14 @@ export class UserState {
     this.log = log;
     this.epoch = epoch;
     this.handle = new StreamHandle(address, head);
-    this.headSeq = cellNumber(cells.get("head"), 0) as Seq;
-    this.markCount = cellNumber(cells.get("head"), 1);
-    this.received = this.receivedPending = cellNumber(cells.get("received"), 0) as Seq;
-    this.erasedAt = cellNumber(cells.get("erased"), 0);
+    const derived = new CellReader(cells.get("head"));
+    this.headSeq = this.#cellsThrough = derived.number() as Seq;
+    this.markCount = derived.number();
+    this.received = this.receivedPending = cellNumber(cells.get("received")) as Seq;
+    this.erasedAt = cellNumber(cells.get("erased"));
     for (const [key, cell] of cells) this.#loadCell(key, cell);
     this.#foldAfterHead();
+    this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
     this.markCountPending = this.markCount;
     this.undelivered = new UndeliveredQueue(this.headSeq <= this.received);
@@ -115,10 +121,11 @@ export class UserState {
     // What else it said is in the derived cells that went with the erasure (erasure.ts).
     if (entry.kind === "erased") return this.touch(conversation);
     if (entry.kind === "membership") {
-      conversation.lastAt = entry.at;
+      const isIn = entry.change === "joined";
+      conversation.lastAt = isIn ? 0 : entry.at;
       conversation.takenThrough = entry.groupSeq;
-      conversation.joinedSeq = (entry.change === "joined" ? entry.groupSeq : 0) as Seq;
-      conversation.groupEpoch = entry.epoch;
+      conversation.joinedSeq = (isIn ? entry.groupSeq : 0) as Seq;
+      conversation.postedRefValue = undefined;
     } else {
       conversation.lastAt = entry.sentAt;
       if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq, entry.ordinal);
@@ -139,19 +146,25 @@ export class UserState {
     this.#dirtyConversations.push(conversation);
   }
 
-  /** Derived cells of what changed since they were last taken, as `[key, value]`. */
+  /** Derived cells that a flush is to write, if it is time. */
+  takeCellsForFlush(): [string, Uint8Array][] {
+    this.isDirty = false;
+    return this.headSeq - this.#cellsThrough < CELLS_LAG_MAX ? [] : this.#takeDerivedCells();
+  }
+
+  /** Derived cells of what changed since a flush last took them, as `[key, value]`. */
   derivedCells(): [string, Uint8Array][] {
-    const cells: [string, Uint8Array][] = [["head", encodeCell([this.headSeq, this.markCount])]];
+    const cells: [string, Uint8Array][] = [["head", encodeCell(this.headSeq, this.markCount)]];
     for (const conversation of this.#dirtyConversations)
       cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
     return cells;
   }
 
-  takeDerivedCells(): [string, Uint8Array][] {
+  #takeDerivedCells(): [string, Uint8Array][] {
     const cells = this.derivedCells();
+    this.#cellsThrough = this.headSeq;
     for (const conversation of this.#dirtyConversations) conversation.isDirty = false;
     this.#dirtyConversations = [];
-    this.isDirty = false;
     return cells;
   }
 
@@ -159,37 +172,33 @@ export class UserState {
     const slash = key.indexOf("/");
     if (slash < 0) return;
     const address = key.slice(slash + 1) as Address;
+    const fields = new CellReader(cell);
     switch (key.slice(0, slash)) {
       case "conv":
         return this.conversation(address).loadDerived(cell);
       case "read": {
         const conversation = this.conversation(address);
-        conversation.ownRead = conversation.ownReadPending = cellNumber(cell, 0) as Seq;
-        conversation.incomingRead = conversation.incomingReadPending = cellNumber(cell, 1);
+        conversation.ownRead = conversation.ownReadPending = fields.number() as Seq;
+        conversation.incomingRead = conversation.incomingReadPending = fields.number();
         return;
       }
       case "gone": {
         const conversation = this.conversation(address);
-        conversation.goneSeq = cellNumber(cell, 0) as Seq;
-        conversation.goneIncoming = cellNumber(cell, 1);
-        return;
-      }
-      case "got": {
-        const conversation = this.conversation(address);
-        conversation.got = conversation.gotPending = cellNumber(cell, 0) as Seq;
+        conversation.goneSeq = fields.number() as Seq;
+        conversation.goneIncoming = fields.number();
         return;
       }
       case "delivered": {
         const conversation = this.conversation(address);
-        conversation.delivered = conversation.deliveredPending = cellNumber(cell, 0) as Seq;
-        conversation.deliveredMark = cellNumber(cell, 1);
+        conversation.delivered = conversation.deliveredPending = fields.number() as Seq;
+        conversation.deliveredMark = fields.number();
         this.markCount = Math.max(this.markCount, conversation.deliveredMark);
         return;
       }
       case "seen": {
         const conversation = this.conversation(address);
-        conversation.seen = conversation.seenPending = cellNumber(cell, 0) as Seq;
-        conversation.seenMark = cellNumber(cell, 1);
+        conversation.seen = conversation.seenPending = fields.number() as Seq;
+        conversation.seenMark = fields.number();
         this.markCount = Math.max(this.markCount, conversation.seenMark);
       }
     }

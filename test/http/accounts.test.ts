@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemRandom } from "../../src/base/random.ts";
+import type { UserId } from "../../src/domain/address.ts";
 import { Passwords } from "../../src/service/passwords.ts";
+import { readProfile } from "../../src/shard/account-cells.ts";
 import { PASSWORD, startHttpServer, type HttpServer } from "./http-server.ts";
 
 let server: HttpServer;
@@ -22,7 +24,9 @@ describe("POST /v1/register", () => {
     });
     expect([status, body]).toEqual([201, { user: "carol", device: "phone", token: expect.any(String) }]);
     expect((await server.call("GET", "/v1/conversations", { token: body.token })).status).toBe(200);
-    expect(JSON.parse(server.cells.text("carol", "profile") ?? "").displayName).toBe("Carol 🦊");
+    expect(readProfile("carol" as UserId, server.cells.cell("carol" as UserId, "profile")!).displayName).toBe(
+      "Carol 🦊",
+    );
   });
 
   test("answers 409 user_taken for a name that is there", async () => {

@@ -11,6 +11,7 @@ import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
+import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -30,7 +31,9 @@ beforeEach(async () => {
   data = await dataDirectory();
   await open();
   for (const user of ["alice", "bob"])
-    await createUserCells(() => host).create(user as UserId, [["epoch", Buffer.from("abcdefgh")]]);
+    await createUserCells(() => host).create(user as UserId, [
+      ["profile", encodeProfile(user as UserId, { createdAt: clock.now(), displayName: user })],
+    ]);
 });
 afterEach(async () => {
   await host.store.close();
@@ -154,7 +157,7 @@ test("a membership that a crash cut off is handed over at the next start, once",
   log.begin();
   log.putCell(handle, "epoch", Buffer.from("abcdefgh"));
   log.beginEntry(handle, CHANGED_LANE, "", 1 as Seq, payloadBytesMax(json));
-  writeChanged(log.writer, json);
+  writeChanged(log.writer, clock.now(), json);
   log.endEntry();
   log.end(undefined);
   await host.store.idle();

@@ -1,0 +1,93 @@
+import { expect, test } from "bun:test";
+import type { UserId } from "../../src/domain/address.ts";
+import {
+  authorOf,
+  changedJson,
+  payloadBytesMax,
+  postedKey,
+  readGroupEntry,
+  readTimelineEntry,
+  writeChanged,
+  writeMembership,
+  writePosted,
+  writeSent,
+  writeTaken,
+  type GroupChangeDetail,
+} from "../../src/domain/entries.ts";
+import { ByteWriter } from "../../storage/record.ts";
+import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
+
+const AT = 1_763_740_800_123;
+const ann = "ann" as UserId;
+const seq = (value: number): Seq => value as Seq;
+
+function stored(write: (out: ByteWriter) => void, key = ""): StoredEntry {
+  const out = new ByteWriter(Buffer.alloc(payloadBytesMax("x".repeat(200))));
+  write(out);
+  return { seq: seq(1), offset: 1 as Offset, lane: "@bob", key, payload: out.bytes.subarray(0, out.pos) };
+}
+
+test.each([
+  ["sent", stored((out) => writeSent(out, AT, "hé")), "119aa724d47b68c3a9"],
+  ["taken", stored((out) => writeTaken(out, AT, seq(300), 7, 2, "hi")), "219aa724d47b07ac02026869"],
+  [
+    "joined",
+    stored((out) => writeMembership(out, { kind: "membership", change: "joined", at: AT, groupSeq: seq(1) })),
+    "319aa724d47b01",
+  ],
+  [
+    "left",
+    stored((out) => writeMembership(out, { kind: "membership", change: "left", at: AT, groupSeq: seq(129) })),
+    "419aa724d47b8101",
+  ],
+  ["posted", stored((out) => writePosted(out, AT, "hi")), "519aa724d47b6869"],
+])("a payload of the kind %s is these bytes", (_kind, { payload }, hex) => {
+  expect(Buffer.from(payload).toString("hex")).toBe(hex);
+});
+
+test("what was sent and taken is read back, at any time and of any length", () => {
+  for (const at of [0, 1, AT, 2 ** 40 - 1, 2 ** 40, 2 ** 44 - 1]) {
+    for (const text of ["", "hello", "🎈é\n".repeat(40)]) {
+      expect(readTimelineEntry(stored((out) => writeSent(out, at, text)))).toEqual({ kind: "sent", sentAt: at, text });
+      for (const number of [1, 127, 128, 2 ** 31, 2 ** 48 - 1]) {
+        const taken = stored((out) => writeTaken(out, at, seq(number), 5, number, text));
+        const numbers = { fromSeq: seq(number), fromStreamNo: 5, ordinal: number };
+        expect(readTimelineEntry(taken)).toEqual({ kind: "taken", sentAt: at, ...numbers, text });
+      }
+    }
+  }
+});
+
+test("memberships are read back", () => {
+  for (const change of ["joined", "left"] as const) {
+    const entry = { kind: "membership", change, at: AT, groupSeq: seq(1000) } as const;
+    expect(readTimelineEntry(stored((out) => writeMembership(out, entry)))).toEqual(entry);
+  }
+});
+
+test("the author of a post is the one in its key, whatever the ref looks like", () => {
+  const post = stored((out) => writePosted(out, AT, "hello"), postedKey(ann, "a/b/7"));
+  expect(readGroupEntry(post)).toEqual({ kind: "posted", sentAt: AT, author: ann, text: "hello" });
+  expect(authorOf(post)).toBe(ann);
+});
+
+test("a change of a group is read back with its time, and has no author", () => {
+  const detail: GroupChangeDetail = { change: "created", by: ann, at: AT, name: "hikers", members: [ann] };
+  const changed = stored((out) => writeChanged(out, detail.at, changedJson(detail)));
+  expect(readGroupEntry(changed)).toEqual({ kind: "changed", detail });
+  expect(authorOf(changed)).toBeUndefined();
+});
+
+test("a payload of a kind that is not known is refused, not guessed at", () => {
+  const unknown = stored((out) => out.raw(Buffer.from("f19aa810447b68", "hex")));
+  expect(() => readTimelineEntry(unknown)).toThrow(RangeError);
+  expect(() => readGroupEntry(unknown)).toThrow(RangeError);
+  expect(() => readTimelineEntry(stored((out) => writePosted(out, AT, "hi")))).toThrow(RangeError);
+  expect(() => readGroupEntry(stored((out) => writeSent(out, AT, "hi")))).toThrow(RangeError);
+});
+
+test("a payload that ends inside of a number is refused", () => {
+  const { payload, ...entry } = stored((out) => writeTaken(out, AT, seq(300), 7, 2, ""));
+  for (let length = 6; length < payload.length; length++)
+    expect(() => readTimelineEntry({ ...entry, payload: payload.subarray(0, length) })).toThrow(RangeError);
+});
