@@ -155,6 +155,7 @@ export async function startNode(
       }
       for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);
+      await upkeep.quiet();
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
       await upkeep.ended();
       await server.stop(true);

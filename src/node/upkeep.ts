@@ -71,6 +71,7 @@ export class Upkeep {
   #lookedThrough: ShardHost | undefined;
   /** When the next message of a shard will be too old, as of its last sweep. */
   readonly #dueAt = new Map<ShardId, number>();
+  #retentionChanges = 0;
   /** What `durableThrough` was when a shard was compacted. */
   readonly #compactedAt = new Map<ShardId, Offset>();
   #sweepAtMs: number;
@@ -78,6 +79,8 @@ export class Upkeep {
   /** Something was erased that may still be in files. */
   #hasErased = false;
   #isStopped = false;
+  /** Resolved while it works in files, where it appends nothing to the log. */
+  #inFiles = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #isWoken = false;
   #cancelTimer: (() => void) | undefined;
@@ -101,6 +104,7 @@ export class Upkeep {
   /** A group has set how long it keeps. */
   retentionChanged(group: Address): void {
     this.#dueAt.delete(shardOf(group));
+    this.#retentionChanges++;
     this.#sweepAtMs = this.#parts.clock.monotonicMs();
     this.#wake();
   }
@@ -110,6 +114,11 @@ export class Upkeep {
     this.#isStopped = true;
     this.#cancelTimer?.();
     this.#endRest?.();
+  }
+
+  /** After `stop`: nothing is appended to the log any more, and the store can be closed. */
+  async quiet(): Promise<void> {
+    if (this.#running !== undefined) await Promise.race([this.#running, this.#inFiles.promise]);
   }
 
   async ended(): Promise<void> {
@@ -127,6 +136,8 @@ export class Upkeep {
     this.#endRest?.();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // Woken in the turn in which it ended.
+      if (this.#isWoken && this.#parts.isOpen()) this.#wake();
     });
   }
 
@@ -142,6 +153,7 @@ export class Upkeep {
       if (this.#parts.isOpen()) nextMs = this.#untilNext();
     } catch (error) {
       this.#lookedThrough = undefined;
+      this.#sweepAtMs = Math.min(this.#sweepAtMs, this.#parts.clock.monotonicMs() + this.#times.againMs);
       // A store that is closed, or whose log has failed, says so in its own place.
       if (!this.#isStopped && this.#parts.isOpen())
         this.#parts.logger.warn("upkeep is interrupted, trying again later", { error });
@@ -177,7 +189,8 @@ export class Upkeep {
   /** @returns whether nobody is shown any of it any more */
   async #eraseUser(host: ShardHost, user: UserId): Promise<boolean> {
     try {
-      await eraseRequested(host, user, { isStopped: this.#stopped, tidy: () => host.store.eraseNow() });
+      const tidy = (): Promise<void> => this.#workInFiles(() => host.store.eraseNow());
+      await eraseRequested(host, user, { isStopped: this.#stopped, tidy });
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
       this.#parts.logger.error("content of a user cannot be erased", { user, error });
@@ -190,7 +203,7 @@ export class Upkeep {
   async #emptyFiles(host: ShardHost): Promise<void> {
     const startedAt = this.#parts.clock.monotonicMs();
     const shards = new Set<ShardId>();
-    await host.store.eraseNow((shard) => shards.add(shard));
+    await this.#workInFiles(() => host.store.eraseNow((shard) => shards.add(shard)));
     this.#hasErased = false;
     const ms = Math.round(this.#parts.clock.monotonicMs() - startedAt);
     this.#parts.logger.info("erased entries are out of the files", { shards: shards.size, ms });
@@ -218,6 +231,7 @@ export class Upkeep {
 
   async #sweepShard(host: ShardHost, shard: ShardId): Promise<number> {
     const { keepDays, clock } = this.#parts;
+    const changes = this.#retentionChanges;
     let entries = 0;
     // Whoever writes a first message later does so after now.
     let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : tooOldAt(clock.now(), keepDays);
@@ -229,7 +243,7 @@ export class Upkeep {
       dueAt = Math.min(dueAt, tooOldAt(kept.oldestAt ?? clock.now(), days));
       await this.#nextTurn();
     }
-    this.#dueAt.set(shard, dueAt);
+    if (changes === this.#retentionChanges) this.#dueAt.set(shard, dueAt);
     await this.#nextTurn();
     return entries;
   }
@@ -284,7 +298,7 @@ export class Upkeep {
     while (store.pressure > PRESSURE_MAX && !this.#isWoken) await this.#rest(REST_MS_MAX);
     if (this.#isWoken) return;
     const startedAt = clock.monotonicMs();
-    const { filesBefore, filesAfter, bytesBefore, bytesAfter } = await store.compact(shard);
+    const { filesBefore, filesAfter, bytesBefore, bytesAfter } = await this.#workInFiles(() => store.compact(shard));
     this.#compactedAt.set(shard, durableThrough);
     if (filesBefore !== filesAfter || bytesBefore !== bytesAfter) {
       sum.shards++;
@@ -306,6 +320,17 @@ export class Upkeep {
       const cancel = this.#parts.clock.after(ms, end);
       this.#endRest = end;
     });
+  }
+
+  async #workInFiles<T>(work: () => Promise<T>): Promise<T> {
+    this.#mustGoOn();
+    this.#inFiles.resolve();
+    try {
+      return await work();
+    } finally {
+      this.#inFiles = Promise.withResolvers();
+      this.#mustGoOn();
+    }
   }
 
   async #nextTurn(): Promise<void> {

@@ -10,6 +10,7 @@
  *
  * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
  */
+import { AppError } from "../base/errors.ts";
 import {
   isGroup,
   userAddress,
@@ -163,6 +164,7 @@ class UserErasure {
   ): Promise<void> {
     const log = this.#host.log(address);
     for (let after = 0 as Seq; ;) {
+      if (this.#ports.isStopped()) throw new AppError("unavailable", "erasing was stopped; it goes on later");
       if (log.isFlushing) {
         await flushed(this.#host, log, this.#ports.isStopped);
         continue;

@@ -15,7 +15,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
-import { isGroup, type Address } from "../domain/address.ts";
+import type { Address } from "../domain/address.ts";
 import { erasedKey } from "../domain/refs.ts";
 import {
   POSTED_LANE,
@@ -110,7 +110,7 @@ export function gatherDirect(
     lane === undefined
       ? log.readForward(address, after, ERASE_PAGE)
       : log.readLaneForward(address, lane, after, ERASE_PAGE);
-  return gather(found, { after, end, lane }, (stored, erasure, isNext) => {
+  return gather(found, after, end, (stored, erasure, isNext) => {
     const entry = readTimelineEntry(stored);
     if (entry.kind === "membership" || entry.kind === "erased") return "keep";
     const verdict = judge(entry);
@@ -124,7 +124,7 @@ export function gatherDirect(
 /** The same for messages of a group. */
 export function gatherPosted(group: GroupState, after: Seq, end: Seq, judge: (message: PostedEntry) => Verdict): Page {
   const found = group.log.readLaneForward(group.address, POSTED_LANE, after, ERASE_PAGE);
-  return gather(found, { after, end, lane: POSTED_LANE }, (stored, erasure, isNext) => {
+  return gather(found, after, end, (stored, erasure, isNext) => {
     const entry = readGroupEntry(stored);
     if (entry.kind !== "posted") return "keep";
     const verdict = judge(entry);
@@ -135,16 +135,16 @@ export function gatherPosted(group: GroupState, after: Seq, end: Seq, judge: (me
 
 function gather(
   found: StoredEntry[],
-  { after, end, lane }: { after: Seq; end: Seq; lane: string | undefined },
+  after: Seq,
+  end: Seq,
   take: (stored: StoredEntry, erasure: Erasure, isNext: boolean) => Verdict,
 ): Page {
   const page: Page = { erasure: new Erasure(), through: after, isLast: found.length < ERASE_PAGE };
   let isNext = false;
   for (const stored of found) {
     if (stored.seq > end) return { ...page, isLast: true };
-    const isMembership = lane === undefined && isGroup(stored.lane as Address);
     // A range may go over tombstones, and over nothing else that is to stay.
-    if (isMembership || !isTombstone(stored)) {
+    if (stored.payload.length > 0) {
       const verdict = take(stored, page.erasure, isNext);
       if (verdict === "end") return { ...page, isLast: true };
       isNext = verdict === "erase";
@@ -153,8 +153,6 @@ function gather(
   }
   return page;
 }
-
-export const isTombstone = (entry: StoredEntry): boolean => entry.payload.length === 0;
 
 /** Waits for the flush of a shard that is under way. The caller looks again: another may begin before it goes on. */
 export async function flushed(host: Shards, log: ShardLog, isStopped: () => boolean): Promise<void> {

@@ -210,3 +210,12 @@ test("messages go on meanwhile, and what was sent after the request stays", asyn
   expect(left.filter(({ deletedAt }) => deletedAt !== undefined)).toHaveLength(300);
   expect(left.filter(({ deletedAt }) => deletedAt === undefined).map(({ text }) => text)).toEqual(after);
 });
+
+test("a server that is told to stop meanwhile stops at once, and goes on at the next start", async () => {
+  const own = word("own");
+  for (let i = 0; i < 400; i++) await say(ann, i % 2 === 0 ? "@ben" : "@cat", `${own} ${i}`);
+  expect((await node.api.keyed("POST", "/v1/users/ann/erasure")).status).toBe(202);
+  for (let stops = 0; stops < 4; stops++) await node.restart();
+  expect((await erased("ann")).entries).toBe(800);
+  expect(filesHaving(own)).toEqual([]);
+});

@@ -1,5 +1,5 @@
 /** The segment side in memory, as `storage/segment/types.ts` promises it: for tests of the log that need thousands of recoveries. */
-import { decodeOperations, readRecordHead } from "../../storage/record.ts";
+import { decodeOperations, readRecordHead, type OperationVisitor } from "../../storage/record.ts";
 import type { CompactReport, EraseRange, FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../../storage/types.ts";
 
@@ -108,6 +108,8 @@ export class MemorySegments implements SegmentStore {
     }
     const bytes = Buffer.from(job.image);
     for (let at = 0; at < bytes.length;) at = applyRecord(shard, bytes, at);
+    const cells = Buffer.from(job.checkpoint);
+    decodeOperations(cells, 0, cells.length, operationsOn(shard, cells, job.throughOffset));
     shard.flushedThrough = job.throughOffset;
     shard.term = job.term;
     shard.streamCount = shard.streams.size;
@@ -116,8 +118,13 @@ export class MemorySegments implements SegmentStore {
 
 function applyRecord(shard: Shard, bytes: Buffer, at: number): number {
   const { offset, opsAt, end } = readRecordHead(bytes, at);
+  decodeOperations(bytes, opsAt, end, operationsOn(shard, bytes, offset));
+  return end;
+}
+
+function operationsOn(shard: Shard, bytes: Buffer, offset: Offset): OperationVisitor {
   const copy = (start: number, length: number): Uint8Array => new Uint8Array(bytes.subarray(start, start + length));
-  decodeOperations(bytes, opsAt, end, {
+  return {
     entry(stream, lane, key, seq, start, length) {
       const { entries, keys } = shard.streams.get(stream)!;
       entries.push({ seq, offset, lane, key, payload: copy(start, length) });
@@ -131,8 +138,7 @@ function applyRecord(shard: Shard, bytes: Buffer, at: number): number {
     key: (stream, key, seq, start, length) =>
       void shard.streams.get(stream)!.keys.set(key, { seq, value: copy(start, length) }),
     erase: (stream, lane, fromSeq, toSeq) => erase(shard.streams.get(stream)!, { lane, fromSeq, toSeq }),
-  });
-  return end;
+  };
 }
 
 function erase(stream: Stream, { lane, fromSeq, toSeq }: Omit<EraseRange, "stream">): void {
