@@ -9,6 +9,7 @@ import type { ServerFrame } from "../../src/protocol/frames.ts";
 import { CatchUp } from "../../src/service/catch-up.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
+import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
 import {
   beingErased,
@@ -68,7 +69,10 @@ export class ErasureModel {
 
   async begin(): Promise<void> {
     await this.#open();
-    for (const user of USERS) await writeUserCells(this.host, user, [["epoch", Buffer.from(`e-${user}`)]]);
+    for (const user of USERS) {
+      const profile = encodeProfile(user, { createdAt: this.nowMs, displayName: user });
+      await writeUserCells(this.host, user, [["profile", profile]]);
+    }
     const detail = { change: "created", by: USERS[0]!, at: this.nowMs, name: "Club", members: USERS } as const;
     await createGroup(this.host, GROUP, "e-club", { ...detail, members: [...USERS] });
     this.posted.push({ seq: 1, conversation: GROUP, from: USERS[0]!, text: "", at: 0, isGone: false, fromSeq: 0 });
