@@ -116,7 +116,7 @@ export class ErasureModel {
         if (message.from === user && message.conversation !== GROUP) message.isGone = true;
     for (const message of this.posted) if (message.from === user && message.seq > 1) message.isGone = true;
     if (cutOffAfter !== undefined) {
-      this.#erasing = this.#eraseAll(this.host).catch((error: unknown) => void expect(error).toBeInstanceOf(AppError));
+      this.#erasing = this.#eraseAll(this.host).catch((error: unknown) => expect(error).toBeInstanceOf(AppError));
       for (let i = 0; i < cutOffAfter; i++) await this.host.store.idle();
       await this.crash();
     }
