@@ -6,10 +6,10 @@
  */
 import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase } from "../sqlite.ts";
+import { findKey } from "../state/key-reader.ts";
 import type { RunRow, StreamRow, TailRow } from "../state/state-file.ts";
 import {
   erasuresOf,
-  findKey,
   findLane,
   recentFrom,
   runsBelow,

@@ -1,50 +1,41 @@
 /**
- * Writing the two key tables within one flush. Pages of counted keys are read once, changed in memory and written by `finish`; hashed keys are written
- * at once. Of a key that occurs twice the first stays.
+ * Writing the two key tables within one flush. Changes of counted keys are gathered; `finish` sorts them and goes through the pages they concern, each read
+ * once and written once. Hashed keys are written at once. Of a key that occurs twice the first stays.
+ *
+ * The pages of a stream are like the leaves of a B-tree: one has all keys from the one its row names up to the next row's. The lowest has the empty key, so that
+ * nothing is below it; any other has its own first key, so that an erased key is in no row either. A page without keys has no row.
  */
 import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import { VarWriter } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import type { KeyHit } from "../types.ts";
-import { keyPosition, KEYS_PER_PAGE_MAX, writeKeyPage, type PageKey } from "./key-page.ts";
-import { checkedRow, rowCrc } from "./row-crc.ts";
-import { type KeyPageRow, OPEN_PAGE } from "./state-file.ts";
-import { aloneKey, findClosedKeyPage, findOpenKeyPage, keysOfHash, keysOfPage } from "./state-reader.ts";
+import type { KeyHit, Seq } from "../types.ts";
+import { compareKeys, LOWEST_PAGE, writeKeyPage, type PageKey } from "./key-page.ts";
+import { aloneKey, findKeyPage, keysOfHash, keysOfPage, nextKeyPage } from "./key-reader.ts";
+import { rowCrc } from "./row-crc.ts";
 
-/** `row`: what its row has as `first` by now, undefined for a page without a row. */
-type Page = {
-  streamNo: number;
-  prefix: string;
-  row: number | undefined;
-  keys: PageKey[];
-  isChanged: boolean;
-  siblings: Page[];
-};
+/** Whether the entry at a seq was erased, though its key is still in the index: then that gives way. Undefined: the key goes. */
+type Change = PageKey & { isGone: ((seq: number) => boolean) | undefined };
+
+/** `row`: where its row is now, if it has one. */
+type Page = { streamNo: number; row: CountedKey | undefined; keys: PageKey[] };
 
 export class KeyIndex {
   readonly #state: SqlDatabase;
-  /** Pages of a stream and prefix that were read, rising, the open one last; what lies between two of them may be on others. */
-  readonly #pages = new Map<string, Page[]>();
+  /** By stream and prefix. */
+  readonly #changes = new Map<number, Map<string, Change[]>>();
 
   constructor(state: SqlDatabase) {
     this.#state = state;
   }
 
   /**
-   * `value` of `hit` is null for the key of an entry.
+   * `value` of `hit` is null for the key of an entry; it must not change before `finish`.
    * @param isGone whether the entry at a seq was erased, though its key is still in the index: then that gives way
    */
-  add(streamNo: number, key: string, hit: KeyHit, isGone: (seq: number) => boolean): void {
+  add(streamNo: number, key: string, { seq, value }: KeyHit, isGone: (seq: number) => boolean): void {
     const counted = countedKey(key);
-    if (counted === undefined) return this.#addHashed(streamNo, key, hit);
-    const page = this.#pageFor(streamNo, counted);
-    const at = keyPosition(page.keys, counted.counter);
-    const known = page.keys[at];
-    const isKnown = known?.counter === counted.counter;
-    if (isKnown && (known.hit.value !== null || !isGone(known.hit.seq))) return;
-    page.keys.splice(at, isKnown ? 1 : 0, { counter: counted.counter, hit });
-    page.isChanged = true;
-    if (page.keys.length > KEYS_PER_PAGE_MAX) this.#split(page, at);
+    if (counted === undefined) return this.#addHashed(streamNo, key, { seq, value });
+    this.#change(streamNo, { prefix: counted.prefix, counter: counted.counter, seq, value, isGone });
   }
 
   /** Takes the key of an erased entry away. */
@@ -55,30 +46,76 @@ export class KeyIndex {
       this.#state.sql(sql).run(streamNo, keyHash(key), seq);
       return;
     }
-    const page = this.#pageFor(streamNo, counted);
-    const at = keyPosition(page.keys, counted.counter);
-    const found = page.keys[at];
-    if (found?.counter !== counted.counter || found.hit.value !== null || found.hit.seq !== seq) return;
-    page.keys.splice(at, 1);
-    page.isChanged = true;
+    const { prefix, counter } = counted;
+    this.#change(streamNo, { prefix, counter, seq: seq as Seq, value: null, isGone: undefined });
   }
 
-  /** Writes the pages that changed. */
+  /** Writes the pages that change. */
   finish(): void {
-    const changed = [...this.#pages.values()].flat().filter((page) => page.isChanged);
-    if (changed.length === 0) return;
-    const drop = this.#state.sql("DELETE FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?");
-    const put = this.#state.sql("INSERT OR REPLACE INTO key_page VALUES (?, ?, ?, ?, ?)");
-    for (const page of changed) {
-      if (page.row !== undefined && page.row !== rowFor(page)) drop.run(page.streamNo, page.prefix, page.row);
+    for (const [streamNo, byPrefix] of this.#changes) this.#changeStream(streamNo, sorted(byPrefix));
+    this.#changes.clear();
+  }
+
+  #change(streamNo: number, change: Change): void {
+    let ofStream = this.#changes.get(streamNo);
+    if (ofStream === undefined) this.#changes.set(streamNo, (ofStream = new Map()));
+    const ofPrefix = ofStream.get(change.prefix);
+    if (ofPrefix === undefined) ofStream.set(change.prefix, [change]);
+    else ofPrefix.push(change);
+  }
+
+  #changeStream(streamNo: number, changes: readonly Change[]): void {
+    for (let at = 0; at < changes.length;) {
+      const found = findKeyPage(this.#state, streamNo, changes[at]!);
+      const row = found && { prefix: found.prefix, counter: found.first };
+      const page = { streamNo, row, keys: found === undefined ? [] : keysOfPage(this.#state, found) };
+      const end = this.#endInPage(page, changes, at);
+      this.#changePage(page, changes.slice(at, end));
+      at = end;
     }
-    for (const page of changed) {
-      const first = rowFor(page);
-      if (first === undefined) continue;
-      const row = [page.streamNo, page.prefix, first, writeKeyPage(page.keys)] as const;
-      put.run(...row, rowCrc("key_page", row));
+  }
+
+  /** How far the changes from `at` on are for this page. */
+  #endInPage({ streamNo, row, keys }: Page, changes: readonly Change[], at: number): number {
+    const last = keys.at(-1);
+    let end = at;
+    while (last !== undefined && end < changes.length && compareKeys(changes[end]!, last) <= 0) end++;
+    if (end === changes.length) return end;
+    const next = nextKeyPage(this.#state, streamNo, row ?? LOWEST_PAGE);
+    while (end < changes.length && (next === undefined || compareKeys(changes[end]!, next) < 0)) end++;
+    return end;
+  }
+
+  #changePage(page: Page, changes: readonly Change[]): void {
+    const { keys, isChanged } = changed(page.keys, changes);
+    if (!isChanged) return;
+    const { streamNo, row } = page;
+    const isLowest = row === undefined || compareKeys(row, LOWEST_PAGE) === 0;
+    const first = isLowest ? LOWEST_PAGE : keys[0];
+    if (row !== undefined && (keys.length === 0 || compareKeys(row, first!) !== 0)) this.#drop(streamNo, row);
+    const last = page.keys.at(-1);
+    this.#write(streamNo, keys, first, last === undefined || compareKeys(last, changes[0]!) < 0);
+  }
+
+  /** Keys that grow at their end fill pages, since counters usually rise; others are halved until they have room. */
+  #write(streamNo: number, keys: readonly PageKey[], first: CountedKey | undefined, isGrowing: boolean): void {
+    for (let at = 0; at < keys.length;) {
+      const { page, end } = writeKeyPage(keys, at);
+      const start = at === 0 ? first! : keys[at]!;
+      if (end < keys.length && !isGrowing) {
+        const half = keys.length >> 1;
+        this.#write(streamNo, keys.slice(0, half), first, false);
+        return this.#write(streamNo, keys.slice(half), keys[half], false);
+      }
+      const row = [streamNo, start.prefix, start.counter, page] as const;
+      this.#state.sql("INSERT OR REPLACE INTO key_page VALUES (?, ?, ?, ?, ?)").run(...row, rowCrc("key_page", row));
+      at = end;
     }
-    this.#pages.clear();
+  }
+
+  #drop(streamNo: number, { prefix, counter }: CountedKey): void {
+    const sql = "DELETE FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?";
+    this.#state.sql(sql).run(streamNo, prefix, counter);
   }
 
   #addHashed(streamNo: number, key: string, hit: KeyHit): void {
@@ -88,57 +125,39 @@ export class KeyIndex {
     const row = [streamNo, keyHash(key), hit.seq, hit.value === null ? null : aloneBytes(key, hit.value)] as const;
     this.#state.sql("INSERT OR IGNORE INTO key_hash VALUES (?, ?, ?, ?, ?)").run(...row, rowCrc("key_hash", row));
   }
-
-  /** The page that has the counter, or takes it: the one before it, else the first of all. */
-  #pageFor(streamNo: number, counted: CountedKey): Page {
-    const known = this.#knownPages(streamNo, counted.prefix);
-    const open = known.at(-1)!;
-    const isOnly = open.row === undefined && known.length === 1;
-    if (isOnly || (open.keys[0]?.counter ?? Infinity) <= counted.counter) return open;
-    const row = findClosedKeyPage(this.#state, streamNo, counted) ?? this.#firstClosed(streamNo, counted.prefix);
-    const near = known.findLast((page) => (page.keys[0]?.counter ?? Infinity) <= counted.counter);
-    if (near !== undefined && (row === undefined || row.first <= near.keys[0]!.counter)) return near;
-    if (row === undefined) return known[0]!;
-    return known.find((page) => page.row === row.first) ?? this.#read(known, streamNo, counted.prefix, row);
-  }
-
-  /** Among them always the open one, which is the last, so that a counter that rises needs no search. */
-  #knownPages(streamNo: number, prefix: string): Page[] {
-    const name = `${streamNo} ${prefix}`;
-    let known = this.#pages.get(name);
-    if (known === undefined) {
-      this.#pages.set(name, (known = []));
-      this.#read(known, streamNo, prefix, findOpenKeyPage(this.#state, streamNo, prefix));
-    }
-    return known;
-  }
-
-  #firstClosed(streamNo: number, prefix: string): KeyPageRow | undefined {
-    const sql = "SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first >= 0 ORDER BY first LIMIT 1";
-    const row = this.#state.sql(sql).get<KeyPageRow>(streamNo, prefix);
-    return row && checkedRow(this.#state, "key_page", row);
-  }
-
-  #read(known: Page[], streamNo: number, prefix: string, row: KeyPageRow | undefined): Page {
-    const keys = row === undefined ? [] : keysOfPage(this.#state, row);
-    const page = { streamNo, prefix, row: row?.first, keys, isChanged: false, siblings: known };
-    known.push(page);
-    known.sort((a, b) => (a.keys[0]?.counter ?? Infinity) - (b.keys[0]?.counter ?? Infinity));
-    return page;
-  }
-
-  /** A page that grew at its end stays full and a new one begins: counters usually rise. */
-  #split(page: Page, at: number): void {
-    const from = at === page.keys.length - 1 ? at : page.keys.length >> 1;
-    const { siblings } = page;
-    const upper: Page = { ...page, row: undefined, keys: page.keys.splice(from), isChanged: true };
-    siblings.splice(siblings.indexOf(page) + 1, 0, upper);
-  }
 }
 
-/** The open page stays, be it empty: it says that there may be others. */
-function rowFor({ keys, siblings }: Page): number | undefined {
-  return siblings.at(-1)?.keys === keys ? OPEN_PAGE : keys[0]?.counter;
+/** Rising; those of one key in the order they came. */
+function sorted(byPrefix: Map<string, Change[]>): Change[] {
+  const prefixes = [...byPrefix].sort(([a], [b]) => (a < b ? -1 : 1));
+  return prefixes.flatMap(([, changes]) => changes.sort((a, b) => a.counter - b.counter));
+}
+
+function changed(before: readonly PageKey[], changes: readonly Change[]): { keys: PageKey[]; isChanged: boolean } {
+  const keys: PageKey[] = [];
+  let isChanged = false;
+  let at = 0;
+  for (const change of changes) {
+    while (at < before.length && compareKeys(before[at]!, change) <= 0) keys.push(before[at++]!);
+    if (changeLast(keys, change)) isChanged = true;
+  }
+  while (at < before.length) keys.push(before[at++]!);
+  return { keys, isChanged };
+}
+
+/** @param keys those up to the changed one. @returns whether there was anything to change */
+function changeLast(keys: PageKey[], change: Change): boolean {
+  const last = keys.at(-1);
+  const known = last !== undefined && compareKeys(last, change) === 0 ? last : undefined;
+  const { isGone } = change;
+  if (known === undefined) {
+    if (isGone !== undefined) keys.push(change);
+    return isGone !== undefined;
+  }
+  if (known.value !== null || !(isGone?.(known.seq) ?? known.seq === change.seq)) return false;
+  keys.pop();
+  if (isGone !== undefined) keys.push(change);
+  return true;
 }
 
 function aloneBytes(key: string, value: Uint8Array): Uint8Array {

@@ -15,8 +15,8 @@
  *     lane       its number; all other tables go by that
  *     run        entries of a lane, first_seq … last_seq, are in that block; entries: how many
  *     tail       row 64 × lane + n: chunk n of a lane's newest entries, a packed run (segment/run.ts)
- *     key_page   keys that end in a counter, by rising counter (state/key-page.ts). first: the lowest; -1 for the last page of the prefix, which still
- *                grows, and which is there if any is
+ *     key_page   keys of a stream that end in a counter, by rising prefix and counter (state/key-page.ts). prefix, first: of the first one; the stream's
+ *                lowest page has '' and 0, whatever is in it
  *     key_hash   other keys. hash: xxHash32 of the key, signed. alone: null for the key of the entry at seq, else str8 key, value
  *     cell       key → value
  *     erasure    entries from_seq … to_seq are to be read as tombstones though they are still in segments. lane 0: of every lane
@@ -55,9 +55,6 @@ export const SEGMENT_ACTIVE = 0;
 export const SEGMENT_FULL = 1;
 /** A single file that never changes again. */
 export const SEGMENT_SEALED = 2;
-
-/** Where the page of keys is that still grows: found without a search, which with a range costs seven times as much. */
-export const OPEN_PAGE = -1;
 
 /** Chunks of one stream's recent items, or of one tail, have neighbouring row numbers; there are fewer than this. */
 export const CHUNKS_MAX = 64;

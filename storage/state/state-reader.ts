@@ -1,18 +1,11 @@
-/** Questions to a shard's `state.db`. All of them go by a primary key or a unique name, and every row is checked. */
+/** Questions to a shard's `state.db`, but to its key tables (key-reader.ts). All of them go by a primary key or a unique name, and every row is checked. */
 import { CorruptionError } from "../errors.ts";
-import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
-import { asBuffer, VarReader } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import type { KeyHit } from "../types.ts";
-import { keyPosition, readKeyPage, type PageKey } from "./key-page.ts";
 import { checkedRow, checkedRows, type Table } from "./row-crc.ts";
 import {
   CHUNKS_MAX,
-  OPEN_PAGE,
   type CellRow,
   type ErasureRow,
-  type KeyHashRow,
-  type KeyPageRow,
   type LaneRow,
   type RecentRow,
   type RunRow,
@@ -145,72 +138,8 @@ function decodedPage(state: SqlDatabase, table: Table, first: number, page: Uint
   return { first, stretches: decoded(state, table, () => readPage(page)) };
 }
 
-/** The page with the highest counters of a prefix. */
-export function findOpenKeyPage(state: SqlDatabase, streamNo: number, prefix: string): KeyPageRow | undefined {
-  const sql = "SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?";
-  return one(state, "key_page", state.sql(sql).get<KeyPageRow>(streamNo, prefix, OPEN_PAGE));
-}
-
-/** The closed page of a prefix that has the counter, or would. */
-export function findClosedKeyPage(state: SqlDatabase, streamNo: number, counted: CountedKey): KeyPageRow | undefined {
-  const sql = `SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first >= 0 AND first <= ?
-    ORDER BY first DESC LIMIT 1`;
-  return one(state, "key_page", state.sql(sql).get<KeyPageRow>(streamNo, counted.prefix, counted.counter));
-}
-
-export function keysOfPage(state: SqlDatabase, row: KeyPageRow): PageKey[] {
-  return decoded(state, "key_page", () => readKeyPage(row.page));
-}
-
-export function keysOfHash(state: SqlDatabase, streamNo: number, key: string): KeyHashRow[] {
-  const rows = state.sql("SELECT * FROM key_hash WHERE stream_no = ? AND hash = ? ORDER BY seq");
-  return checkedRows(state, "key_hash", rows.all<KeyHashRow>(streamNo, keyHash(key)));
-}
-
-/**
- * Where a key points. Of a key that occurs twice, the first.
- * @param hasKey whether the entry at a seq has this key: a hash only says that it may
- */
-export function findKey(
-  state: SqlDatabase,
-  streamNo: number,
-  key: string,
-  hasKey: (seq: number) => boolean,
-): KeyHit | undefined {
-  const counted = countedKey(key);
-  if (counted !== undefined) return findCounted(state, streamNo, counted);
-  const rows = keysOfHash(state, streamNo, key);
-  const ofEntry = rows.find((row) => row.alone === null && hasKey(row.seq));
-  if (ofEntry !== undefined) return { seq: ofEntry.seq, value: null } as KeyHit;
-  for (const { seq, alone } of rows) {
-    const found = alone === null ? undefined : aloneKey(alone);
-    if (found?.key === key) return { seq, value: found.value } as KeyHit;
-  }
-  return undefined;
-}
-
-function findCounted(state: SqlDatabase, streamNo: number, counted: CountedKey): KeyHit | undefined {
-  const open = findOpenKeyPage(state, streamNo, counted.prefix);
-  if (open === undefined) return undefined;
-  let keys = keysOfPage(state, open);
-  if (!((keys[0]?.counter ?? Infinity) <= counted.counter)) {
-    const closed = findClosedKeyPage(state, streamNo, counted);
-    if (closed === undefined) return undefined;
-    keys = keysOfPage(state, closed);
-  }
-  const found = keys[keyPosition(keys, counted.counter)];
-  return found?.counter === counted.counter ? found.hit : undefined;
-}
-
-/** What the `alone` column holds. */
-export function aloneKey(alone: Uint8Array): { key: string; value: Uint8Array } {
-  const bytes = asBuffer(alone);
-  const reader = new VarReader(bytes);
-  return { key: reader.str8(), value: bytes.subarray(reader.pos) };
-}
-
 /** Checked bytes that make no sense were written by a bug, or by somebody with a checksum tool. */
-function decoded<T>(state: SqlDatabase, table: Table, decode: () => T): T {
+export function decoded<T>(state: SqlDatabase, table: Table, decode: () => T): T {
   try {
     return decode();
   } catch (error) {

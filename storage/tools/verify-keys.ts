@@ -6,20 +6,20 @@
  */
 import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import { keyPosition, type PageKey } from "../state/key-page.ts";
-import { OPEN_PAGE, type KeyHashRow, type KeyPageRow } from "../state/state-file.ts";
-import { aloneKey, keysOfHash, keysOfPage } from "../state/state-reader.ts";
+import { compareKeys, findInPage, LOWEST_PAGE, type PageKey } from "../state/key-page.ts";
+import { aloneKey, keysOfHash, keysOfPage } from "../state/key-reader.ts";
+import { type KeyHashRow, type KeyPageRow } from "../state/state-file.ts";
 import type { Fault } from "./verify-rows.ts";
 
-/** Pages that are kept decoded: entries of one lane have neighbouring keys. */
-const PAGES_KEPT_MAX = 2000;
+/** Pages that are kept decoded, each with hundreds of keys: entries of one lane often have neighbouring keys. */
+const PAGES_KEPT_MAX = 300;
 
 export class KeyCheck {
   readonly #state: SqlDatabase;
   readonly #fault: Fault;
-  readonly #pages = new Map<string, PageKey[]>();
-  /** First counters of closed pages by stream and prefix, rising: asking SQLite for each key would cost ten times as much as all the rest. */
-  readonly #closed = new Map<string, number[]>();
+  readonly #pages = new Map<CountedKey, PageKey[]>();
+  /** Where the pages of a stream begin, rising: asking SQLite for each key would cost ten times as much as all the rest. */
+  readonly #starts = new Map<number, CountedKey[]>();
   /** Keys of entries that the index has, and those of them that were met in entries. */
   #inIndex = 0;
   #met = 0;
@@ -33,21 +33,18 @@ export class KeyCheck {
 
   /** The index as such. */
   readIndex(): void {
-    let before: { row: KeyPageRow; last: number } | undefined;
-    const pages = this.#state.sql("SELECT * FROM key_page ORDER BY stream_no, prefix, first = ?, first");
-    for (const row of pages.all<KeyPageRow>(OPEN_PAGE)) {
+    let before: { streamNo: number; last: CountedKey | undefined } | undefined;
+    const pages = this.#state.sql("SELECT * FROM key_page ORDER BY stream_no, prefix, first");
+    for (const row of pages.each<KeyPageRow>()) {
       const keys = keysOfPage(this.#state, row);
-      const place = `table key_page, row ${row.stream_no}/${row.prefix}/${row.first}`;
-      const isSame = before?.row.stream_no === row.stream_no && before.row.prefix === row.prefix;
-      if (!isSame && before !== undefined) this.#checkClosed(before.row);
-      if (row.first !== OPEN_PAGE) this.#addClosed(`${row.stream_no}/${row.prefix}`, row.first);
-      if (row.first !== OPEN_PAGE && keys[0]?.counter !== row.first) this.#fault(place, "its first key is another");
-      const after = isSame ? before!.last : -1;
-      if (!isRising(keys, after)) this.#fault(place, "its keys do not rise");
-      before = { row, last: keys.at(-1)?.counter ?? after };
-      this.#count(keys.filter(({ hit }) => hit.value === null).length, keys.length);
+      const start = { prefix: row.prefix, counter: row.first };
+      this.#addStart(row.stream_no, start);
+      const after = before?.streamNo === row.stream_no ? before.last : undefined;
+      const what = faultOfPage(start, keys, after);
+      if (what !== undefined) this.#fault(`table key_page, row ${row.stream_no}/${row.prefix}/${row.first}`, what);
+      before = { streamNo: row.stream_no, last: keys.at(-1) };
+      this.#count(keys.filter(({ value }) => value === null).length, keys.length);
     }
-    if (before !== undefined) this.#checkClosed(before.row);
     for (const { alone } of this.#state.sql("SELECT * FROM key_hash").each<KeyHashRow>())
       this.#count(alone === null ? 1 : 0, 1);
   }
@@ -76,39 +73,27 @@ export class KeyCheck {
     this.count += all;
   }
 
-  #addClosed(name: string, first: number): void {
-    const known = this.#closed.get(name);
-    if (known === undefined) this.#closed.set(name, [first]);
-    else known.push(first);
-  }
-
-  #checkClosed({ stream_no, prefix, first }: KeyPageRow): void {
-    if (first !== OPEN_PAGE)
-      this.#fault(`table key_page, row ${stream_no}/${prefix}/${first}`, "the page that grows is missing behind it");
+  #addStart(streamNo: number, start: CountedKey): void {
+    const known = this.#starts.get(streamNo);
+    if (known === undefined) this.#starts.set(streamNo, [start]);
+    else known.push(start);
   }
 
   /** The seq that the index names, "alone" for a key set alone. */
-  #counted(streamNo: number, { prefix, counter }: CountedKey): number | "alone" | undefined {
-    const open = this.#page(streamNo, prefix, OPEN_PAGE);
-    if (open === undefined) return undefined;
-    const isInOpen = (open[0]?.counter ?? Infinity) <= counter;
-    const closed = isInOpen ? undefined : lastUpTo(this.#closed.get(`${streamNo}/${prefix}`) ?? [], counter);
-    const keys = isInOpen ? open : closed === undefined ? undefined : this.#page(streamNo, prefix, closed);
-    const found = keys?.[keyPosition(keys, counter)];
-    if (found?.counter !== counter) return undefined;
-    return found.hit.value === null ? found.hit.seq : "alone";
+  #counted(streamNo: number, key: CountedKey): number | "alone" | undefined {
+    const start = lastUpTo(this.#starts.get(streamNo) ?? [], key);
+    const found = start && findInPage(this.#page(streamNo, start), key);
+    return found === undefined ? undefined : found.value === null ? found.seq : "alone";
   }
 
-  #page(streamNo: number, prefix: string, first: number): PageKey[] | undefined {
-    const name = `${streamNo}/${first}/${prefix}`;
-    const known = this.#pages.get(name);
+  #page(streamNo: number, start: CountedKey): PageKey[] {
+    const known = this.#pages.get(start);
     if (known !== undefined) return known;
     const sql = this.#state.sql("SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?");
-    const row = sql.get<KeyPageRow>(streamNo, prefix, first);
-    if (row === undefined) return undefined;
+    const row = sql.get<KeyPageRow>(streamNo, start.prefix, start.counter)!;
     if (this.#pages.size >= PAGES_KEPT_MAX) this.#pages.clear();
     const keys = keysOfPage(this.#state, row);
-    this.#pages.set(name, keys);
+    this.#pages.set(start, keys);
     return keys;
   }
 
@@ -119,22 +104,26 @@ export class KeyCheck {
   }
 }
 
-/** The highest of rising numbers that is not above `limit`. */
-function lastUpTo(numbers: readonly number[], limit: number): number | undefined {
-  let low = 0;
-  for (let high = numbers.length; low < high;) {
-    const middle = (low + high) >>> 1;
-    if (numbers[middle]! > limit) high = middle;
-    else low = middle + 1;
+/** @param after the last key of the page before, in the same stream */
+function faultOfPage(start: CountedKey, keys: readonly PageKey[], after: CountedKey | undefined): string | undefined {
+  const [first] = keys;
+  if (first === undefined) return "it has no keys";
+  if (compareKeys(first, start) !== 0 && compareKeys(start, LOWEST_PAGE) !== 0) return "its first key is another";
+  let last = after;
+  for (const key of keys) {
+    if (last !== undefined && compareKeys(key, last) <= 0) return "its keys do not rise";
+    last = key;
   }
-  return numbers[low - 1];
+  return undefined;
 }
 
-function isRising(keys: readonly PageKey[], after: number): boolean {
-  let last = after;
-  for (const { counter } of keys) {
-    if (counter <= last) return false;
-    last = counter;
+/** The last of rising places that is not above `limit`. */
+function lastUpTo(places: readonly CountedKey[], limit: CountedKey): CountedKey | undefined {
+  let low = 0;
+  for (let high = places.length; low < high;) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(places[middle]!, limit) > 0) high = middle;
+    else low = middle + 1;
   }
-  return true;
+  return places[low - 1];
 }
