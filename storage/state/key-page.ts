@@ -1,29 +1,32 @@
 /**
- * Where keys that end in a counter point, by rising prefix and counter: a leaf of a stream's index. It is exact by itself, nothing else need be read.
+ * A leaf of a stream's index of keys that end in a counter: runs of keys by rising prefix.
  *
- *     page     prefix…
- *     prefix   characters it shares with the start of the one before | with the end | str8 what is between | key | key… | 0 if another follows
- *     key      2 × step of the counter | signed step of the seq                  of an entry
- *              2 × step of the counter + 1 | value | signed step of the seq      set alone
- *     value    number by first appearance | behind a new number: length, bytes
+ *     page     run of a prefix…
+ *     of a prefix   characters it shares with the start of the one before | with the end | str8 what is between | bytes of the run | run (key-run.ts)
  *
- * Numbers are varints. The first counter of a prefix is a step from 0, a later step is never 0. Steps of a seq are counted for entries and for each value
- * apart, from the one before in the page.
+ * Numbers are varints. A prefix whose keys do not fit goes on in the next page.
  */
 import type { CountedKey } from "../segment/key-shape.ts";
 import { asBuffer, VarReader, VarWriter } from "../segment/varint.ts";
 import type { KeyHit, Seq } from "../types.ts";
+import { cutKeyRun, KeyCursor, readKeyRun, writeKeyRun } from "./key-run.ts";
 
+/** The keys of one prefix, as written. There is one at least. */
+export type PrefixRun = { prefix: string; run: Uint8Array };
 export type PageKey = CountedKey & KeyHit;
+
+/** Where the lowest page of a stream begins: no key is below it. */
+export const LOWEST_PAGE: CountedKey = { prefix: "", counter: 0 };
 
 /**
  * Of a page with the prefix that its row has. With what else is in the row it fills two overflow pages of 508 bytes, and the 102 bytes that SQLite keeps
  * of such a row in its tree: another size leaves a part of one empty.
  */
 export const KEY_PAGE_BYTES_MAX = 1101;
-
-/** Where the lowest page of a stream begins: no key is below it. */
-export const LOWEST_PAGE: CountedKey = { prefix: "", counter: 0 };
+/** Of equal pages: for prefixes that are written twice then, so that the last one has room for what is left. */
+const SPLIT_SLACK = 110;
+/** Of the length of a run that is not longer than a page. */
+const LENGTH_BYTES = 2;
 
 /** In the order of SQLite's text: prefixes are ASCII. */
 export function compareKeys(a: CountedKey, b: CountedKey): number {
@@ -31,95 +34,20 @@ export function compareKeys(a: CountedKey, b: CountedKey): number {
   return a.counter - b.counter;
 }
 
-/** As many of the keys, which rise, as have room in a page: one at least. */
-export function writeKeyPage(keys: readonly PageKey[], from: number): { page: Uint8Array; end: number } {
-  const out = new PageWriter();
-  const bytesMax = KEY_PAGE_BYTES_MAX - keys[from]!.prefix.length;
-  let end = from;
-  let bytes: number;
-  do {
-    bytes = out.bytes;
-    out.add(keys[end++]!);
-  } while (out.bytes <= bytesMax && end < keys.length);
-  if (out.bytes <= bytesMax || end === from + 1) return { page: out.upTo(out.bytes), end };
-  return { page: out.upTo(bytes), end: end - 1 };
-}
-
-class PageWriter {
-  readonly #out = new VarWriter(KEY_PAGE_BYTES_MAX + 64);
-  readonly #values: Uint8Array[] = [];
-  /** Of entries, then of each value. */
-  readonly #seqs = [0];
-  #prefix: string | undefined;
-  #counter = 0;
-
-  get bytes(): number {
-    return this.#out.pos;
-  }
-
-  upTo(bytes: number): Uint8Array {
-    return this.#out.bytes.subarray(0, bytes);
-  }
-
-  add({ prefix, counter, seq, value }: PageKey): void {
-    if (prefix !== this.#prefix) this.#begin(prefix);
-    this.#out.varint(2 * (counter - this.#counter) + (value === null ? 0 : 1));
-    const of = value === null ? 0 : this.#value(value);
-    this.#out.signed(seq - this.#seqs[of]!);
-    this.#seqs[of] = seq;
-    this.#counter = counter;
-  }
-
-  #begin(prefix: string): void {
-    const out = this.#out;
-    if (this.#prefix !== undefined) out.varint(0);
-    const before = this.#prefix ?? "";
-    const limit = Math.min(prefix.length, before.length);
-    let start = 0;
-    while (start < limit && prefix.charCodeAt(start) === before.charCodeAt(start)) start++;
-    let end = 0;
-    while (end < limit - start && prefix.at(-1 - end) === before.at(-1 - end)) end++;
-    out.varint(start);
-    out.varint(end);
-    out.str8(prefix.slice(start, prefix.length - end));
-    this.#prefix = prefix;
-    this.#counter = 0;
-  }
-
-  /** @returns its place among the seqs. Few values per page, so a scan beats a map. */
-  #value(value: Uint8Array): number {
-    const known = this.#values.findIndex((one) => Buffer.compare(one, value) === 0);
-    const index = known === -1 ? this.#values.push(value) - 1 : known;
-    this.#out.varint(index);
-    if (known === -1) {
-      this.#out.varint(value.length);
-      this.#out.copy(value, 0, value.length);
-      this.#seqs.push(0);
-    }
-    return index + 1;
-  }
-}
-
 /** @throws RangeError where the bytes are not a page. */
-export function readKeyPage(page: Uint8Array): PageKey[] {
+export function readRuns(page: Uint8Array): PrefixRun[] {
   const reader = new VarReader(asBuffer(page));
-  const values: Uint8Array[] = [];
-  const seqs = [0];
-  const keys: PageKey[] = [];
-  let prefix = "";
+  const runs: PrefixRun[] = [];
   while (reader.pos < reader.end) {
-    prefix = readPrefix(reader, prefix);
-    let counter = 0;
-    for (let isFirst = true; isFirst || reader.pos < reader.end; isFirst = false) {
-      const step = reader.varint();
-      if (step === 0 && !isFirst) break;
-      counter += Math.floor(step / 2);
-      const value = step % 2 === 0 ? 0 : readValue(reader, values, seqs);
-      const seq = (seqs[value]! += reader.signed());
-      keys.push({ prefix, counter, seq: seq as Seq, value: value === 0 ? null : values[value - 1]! });
-    }
+    const before = runs.at(-1)?.prefix;
+    const prefix = readPrefix(reader, before ?? "");
+    if (before !== undefined && prefix <= before) throw new RangeError("prefixes do not rise");
+    const bytes = reader.varint();
+    const at = reader.skip(bytes);
+    if (bytes === 0) throw new RangeError("a prefix without keys");
+    runs.push({ prefix, run: reader.bytes.subarray(at, at + bytes) });
   }
-  return keys;
+  return runs;
 }
 
 function readPrefix(reader: VarReader, before: string): string {
@@ -130,26 +58,90 @@ function readPrefix(reader: VarReader, before: string): string {
   return before.slice(0, start) + reader.str8() + before.slice(before.length - end);
 }
 
-function readValue(reader: VarReader, values: Uint8Array[], seqs: number[]): number {
-  const index = reader.varint();
-  if (index > values.length) throw new RangeError(`a key of value ${index} of ${values.length}`);
-  if (index === values.length) {
-    const length = reader.varint();
-    const at = reader.skip(length);
-    values.push(reader.bytes.subarray(at, at + length));
-    seqs.push(0);
-  }
-  return index + 1;
+export function readKeyPage(page: Uint8Array): PageKey[] {
+  return readRuns(page).flatMap(({ prefix, run }) =>
+    readKeyRun(run).map(({ counter, seq, value }) => ({ prefix, counter, seq, value })),
+  );
 }
 
-/** @param keys rising */
-export function findInPage(keys: readonly PageKey[], key: CountedKey): PageKey | undefined {
-  let low = 0;
-  for (let high = keys.length; low < high;) {
-    const middle = (low + high) >>> 1;
-    if (compareKeys(keys[middle]!, key) < 0) low = middle + 1;
-    else high = middle;
+export type WrittenPage = { start: CountedKey; page: Uint8Array };
+
+/**
+ * What runs become: one page, or as many as they need. Full ones where keys were added at the end, since counters usually rise; else about equal ones, but a
+ * run that is most of a page comes to be at the end of its own, where it grows.
+ * @param runs by rising prefix
+ */
+export function pagesOf(runs: readonly PrefixRun[], isGrowing: boolean): WrittenPage[] {
+  if (isGrowing || runs.length === 0) return cutPages(runs, KEY_PAGE_BYTES_MAX);
+  const start = startOf(runs[0]!);
+  const { page } = takePage(runs, Infinity);
+  const bytes = start.prefix.length + page.length;
+  if (bytes <= KEY_PAGE_BYTES_MAX) return [{ start, page }];
+  const behind = runs.findIndex(({ run }) => run.length > KEY_PAGE_BYTES_MAX / 2) + 1;
+  if (behind > 0 && behind < runs.length)
+    return [...cutPages(runs.slice(0, behind), KEY_PAGE_BYTES_MAX), ...pagesOf(runs.slice(behind), false)];
+  return cutPages(runs, bytes / Math.ceil(bytes / (KEY_PAGE_BYTES_MAX - SPLIT_SLACK)) + SPLIT_SLACK);
+}
+
+function cutPages(runs: readonly PrefixRun[], bytesMax: number): WrittenPage[] {
+  const pages: WrittenPage[] = [];
+  for (let left = runs; left.length > 0;) {
+    const start = startOf(left[0]!);
+    const { page, rest } = takePage(left, bytesMax - start.prefix.length);
+    pages.push({ start, page });
+    left = rest;
   }
-  const found = keys[low];
-  return found !== undefined && compareKeys(found, key) === 0 ? found : undefined;
+  return pages;
+}
+
+/** One key at least. */
+function takePage(runs: readonly PrefixRun[], bytesMax: number): { page: Uint8Array; rest: readonly PrefixRun[] } {
+  const out = new VarWriter(KEY_PAGE_BYTES_MAX + 64);
+  let before = "";
+  for (const [index, { prefix, run }] of runs.entries()) {
+    const bytes = out.pos;
+    writePrefix(out, prefix, before);
+    const room = bytesMax - out.pos - LENGTH_BYTES;
+    if (run.length > room) {
+      const [part, keys] = cutKeyRun(run, room, index === 0 ? 1 : 0);
+      if (part.length > 0) writeRun(out, part);
+      else out.pos = bytes;
+      const cut = keys.length === 0 ? [] : [{ prefix, run: writeKeyRun(keys) }];
+      return { page: out.written(), rest: [...cut, ...runs.slice(index + 1)] };
+    }
+    writeRun(out, run);
+    before = prefix;
+  }
+  return { page: out.written(), rest: [] };
+}
+
+function writePrefix(out: VarWriter, prefix: string, before: string): void {
+  const limit = Math.min(prefix.length, before.length);
+  let start = 0;
+  while (start < limit && prefix.charCodeAt(start) === before.charCodeAt(start)) start++;
+  let end = 0;
+  while (end < limit - start && prefix.at(-1 - end) === before.at(-1 - end)) end++;
+  out.varint(start);
+  out.varint(end);
+  out.str8(prefix.slice(start, prefix.length - end));
+}
+
+function writeRun(out: VarWriter, run: Uint8Array): void {
+  out.varint(run.length);
+  out.copy(run, 0, run.length);
+}
+
+function startOf({ prefix, run }: PrefixRun): CountedKey {
+  const cursor = new KeyCursor(run);
+  cursor.next();
+  return { prefix, counter: cursor.counter };
+}
+
+/** Where a key points. Of the other prefixes no keys are read. */
+export function findInRuns(runs: readonly PrefixRun[], { prefix, counter }: CountedKey): KeyHit | undefined {
+  const found = runs.find((one) => one.prefix === prefix);
+  if (found === undefined) return undefined;
+  const cursor = new KeyCursor(found.run);
+  while (cursor.next() && cursor.counter < counter);
+  return cursor.counter === counter ? { seq: cursor.seq as Seq, value: cursor.value } : undefined;
 }

@@ -1,16 +1,19 @@
-/** Questions to the key tables of a shard's state: one row for a key that ends in a counter, those of a hash for any other. Every row is checked. */
+/**
+ * Questions to the key tables of a shard's state: one row for a key that ends in a counter, those of a hash for any other. Every row is checked.
+ *
+ * Parameters stand behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call (segment/README.md).
+ */
 import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import { asBuffer, VarReader } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { KeyHit } from "../types.ts";
-import { findInPage, readKeyPage, type PageKey } from "./key-page.ts";
+import { findInRuns, type PageKey, type PrefixRun, readKeyPage, readRuns } from "./key-page.ts";
 import { checkedRow, checkedRows } from "./row-crc.ts";
 import type { KeyHashRow, KeyPageRow } from "./state-file.ts";
 import { decoded } from "./state-reader.ts";
 
 /** The page that has the key, or would. */
 export function findKeyPage(state: SqlDatabase, streamNo: number, key: CountedKey): KeyPageRow | undefined {
-  // Behind a plus, a parameter does not make SQLite prepare the statement anew at each call.
   const sql = `SELECT * FROM key_page WHERE stream_no = +? AND (prefix, first) <= (+?, +?)
     ORDER BY prefix DESC, first DESC LIMIT 1`;
   const row = state.sql(sql).get<KeyPageRow>(streamNo, key.prefix, key.counter);
@@ -24,12 +27,16 @@ export function nextKeyPage(state: SqlDatabase, streamNo: number, after: Counted
   return state.sql(sql).get<CountedKey>(streamNo, after.prefix, after.counter);
 }
 
+export function runsOfPage(state: SqlDatabase, row: KeyPageRow): PrefixRun[] {
+  return decoded(state, "key_page", () => readRuns(row.page));
+}
+
 export function keysOfPage(state: SqlDatabase, row: KeyPageRow): PageKey[] {
   return decoded(state, "key_page", () => readKeyPage(row.page));
 }
 
 export function keysOfHash(state: SqlDatabase, streamNo: number, key: string): KeyHashRow[] {
-  const rows = state.sql("SELECT * FROM key_hash WHERE stream_no = ? AND hash = ? ORDER BY seq");
+  const rows = state.sql("SELECT * FROM key_hash WHERE stream_no = +? AND hash = +? ORDER BY seq");
   return checkedRows(state, "key_hash", rows.all<KeyHashRow>(streamNo, keyHash(key)));
 }
 
@@ -57,8 +64,7 @@ export function findKey(
 
 function findCounted(state: SqlDatabase, streamNo: number, counted: CountedKey): KeyHit | undefined {
   const row = findKeyPage(state, streamNo, counted);
-  const found = row && findInPage(keysOfPage(state, row), counted);
-  return found && { seq: found.seq, value: found.value };
+  return row && decoded(state, "key_page", () => findInRuns(readRuns(row.page), counted));
 }
 
 /** What the `alone` column holds. */

@@ -6,18 +6,18 @@
  */
 import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import { compareKeys, findInPage, LOWEST_PAGE, type PageKey } from "../state/key-page.ts";
-import { aloneKey, keysOfHash, keysOfPage } from "../state/key-reader.ts";
+import { compareKeys, findInRuns, LOWEST_PAGE, type PageKey, type PrefixRun } from "../state/key-page.ts";
+import { aloneKey, keysOfHash, keysOfPage, runsOfPage } from "../state/key-reader.ts";
 import { type KeyHashRow, type KeyPageRow } from "../state/state-file.ts";
 import type { Fault } from "./verify-rows.ts";
 
-/** Pages that are kept decoded, each with hundreds of keys: entries of one lane often have neighbouring keys. */
-const PAGES_KEPT_MAX = 300;
+/** About a kilobyte each: entries of one lane have neighbouring keys. */
+const PAGES_KEPT_MAX = 2000;
 
 export class KeyCheck {
   readonly #state: SqlDatabase;
   readonly #fault: Fault;
-  readonly #pages = new Map<CountedKey, PageKey[]>();
+  readonly #pages = new Map<CountedKey, PrefixRun[]>();
   /** Where the pages of a stream begin, rising: asking SQLite for each key would cost ten times as much as all the rest. */
   readonly #starts = new Map<number, CountedKey[]>();
   /** Keys of entries that the index has, and those of them that were met in entries. */
@@ -82,19 +82,19 @@ export class KeyCheck {
   /** The seq that the index names, "alone" for a key set alone. */
   #counted(streamNo: number, key: CountedKey): number | "alone" | undefined {
     const start = lastUpTo(this.#starts.get(streamNo) ?? [], key);
-    const found = start && findInPage(this.#page(streamNo, start), key);
+    const found = start && findInRuns(this.#page(streamNo, start), key);
     return found === undefined ? undefined : found.value === null ? found.seq : "alone";
   }
 
-  #page(streamNo: number, start: CountedKey): PageKey[] {
+  #page(streamNo: number, start: CountedKey): PrefixRun[] {
     const known = this.#pages.get(start);
     if (known !== undefined) return known;
     const sql = this.#state.sql("SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?");
     const row = sql.get<KeyPageRow>(streamNo, start.prefix, start.counter)!;
     if (this.#pages.size >= PAGES_KEPT_MAX) this.#pages.clear();
-    const keys = keysOfPage(this.#state, row);
-    this.#pages.set(start, keys);
-    return keys;
+    const runs = runsOfPage(this.#state, row);
+    this.#pages.set(start, runs);
+    return runs;
   }
 
   #hashed(streamNo: number, key: string, seq: number): "this" | "alone" | undefined {
