@@ -9,14 +9,14 @@ import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import { VarWriter } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { KeyHit, Seq } from "../types.ts";
-import { changedRuns, type KeyChange } from "./key-changes.ts";
-import { compareKeys, LOWEST_PAGE, pagesOf, type PrefixRun } from "./key-page.ts";
-import { aloneKey, findKeyPage, keysOfHash, nextKeyPage, runsOfPage } from "./key-reader.ts";
+import { changedLists, type KeyChange } from "./key-changes.ts";
+import { compareKeys, LOWEST_PAGE, pagesOf, type PrefixList } from "./key-page.ts";
+import { aloneKey, findKeyPage, keysOfHash, nextKeyPage, listsOfPage } from "./key-reader.ts";
 import { rowCrc } from "./row-crc.ts";
 import { decoded } from "./state-reader.ts";
 
 /** `row`: where its row says that it begins, if it has one. */
-type Page = { streamNo: number; row: CountedKey | undefined; runs: PrefixRun[] };
+type Page = { streamNo: number; row: CountedKey | undefined; lists: PrefixList[] };
 
 /** Made of a page in one go. A larger batch goes on with the last page that this one left, so that no work grows with the square of it. */
 const CHANGES_MAX = 1000;
@@ -73,7 +73,7 @@ export class KeyIndex {
     for (let at = 0; at < changes.length;) {
       const found = findKeyPage(this.#state, streamNo, changes[at]!);
       const row = found && { prefix: found.prefix, counter: found.first };
-      const page = { streamNo, row, runs: found === undefined ? [] : runsOfPage(this.#state, found) };
+      const page = { streamNo, row, lists: found === undefined ? [] : listsOfPage(this.#state, found) };
       const end = this.#endInPage(page, changes, at);
       this.#changePage(page, changes.slice(at, end));
       at = end;
@@ -81,8 +81,8 @@ export class KeyIndex {
   }
 
   /** How far the changes from `at` on are for this page. */
-  #endInPage({ streamNo, row, runs }: Page, changes: readonly KeyChange[], at: number): number {
-    const last = runs.at(-1)?.prefix ?? "";
+  #endInPage({ streamNo, row, lists }: Page, changes: readonly KeyChange[], at: number): number {
+    const last = lists.at(-1)?.prefix ?? "";
     const limit = Math.min(changes.length, at + CHANGES_MAX);
     let end = at;
     while (end < limit && changes[end]!.prefix < last) end++;
@@ -92,10 +92,10 @@ export class KeyIndex {
     return end;
   }
 
-  #changePage({ streamNo, row, runs: before }: Page, changes: readonly KeyChange[]): void {
+  #changePage({ streamNo, row, lists: before }: Page, changes: readonly KeyChange[]): void {
     const pages = decoded(this.#state, "key_page", () => {
-      const { runs, isChanged, isGrowing } = changedRuns(before, changes);
-      return isChanged ? pagesOf(runs, isGrowing) : undefined;
+      const { lists, isChanged, isGrowing } = changedLists(before, changes);
+      return isChanged ? pagesOf(lists, isGrowing) : undefined;
     });
     if (pages === undefined) return;
     if (pages[0] !== undefined && (row === undefined || compareKeys(row, LOWEST_PAGE) === 0))

@@ -7,7 +7,7 @@ import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import { asBuffer, VarReader } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { KeyHit } from "../types.ts";
-import { findInRuns, type PageKey, type PrefixRun, readKeyPage, readRuns } from "./key-page.ts";
+import { findInLists, type PageKey, type PrefixList, readKeyPage, readLists } from "./key-page.ts";
 import { checkedRow, checkedRows } from "./row-crc.ts";
 import type { KeyHashRow, KeyPageRow } from "./state-file.ts";
 import { decoded } from "./state-reader.ts";
@@ -27,8 +27,8 @@ export function nextKeyPage(state: SqlDatabase, streamNo: number, after: Counted
   return state.sql(sql).get<CountedKey>(streamNo, after.prefix, after.counter);
 }
 
-export function runsOfPage(state: SqlDatabase, row: KeyPageRow): PrefixRun[] {
-  return decoded(state, "key_page", () => readRuns(row.page));
+export function listsOfPage(state: SqlDatabase, row: KeyPageRow): PrefixList[] {
+  return decoded(state, "key_page", () => readLists(row.page));
 }
 
 export function keysOfPage(state: SqlDatabase, row: KeyPageRow): PageKey[] {
@@ -64,7 +64,7 @@ export function findKey(
 
 function findCounted(state: SqlDatabase, streamNo: number, counted: CountedKey): KeyHit | undefined {
   const row = findKeyPage(state, streamNo, counted);
-  return row && decoded(state, "key_page", () => findInRuns(readRuns(row.page), counted));
+  return row && decoded(state, "key_page", () => findInLists(readLists(row.page), counted));
 }
 
 /** What the `alone` column holds. */

@@ -6,8 +6,8 @@
  */
 import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import { compareKeys, findInRuns, LOWEST_PAGE, type PageKey, type PrefixRun } from "../state/key-page.ts";
-import { aloneKey, keysOfHash, keysOfPage, runsOfPage } from "../state/key-reader.ts";
+import { compareKeys, findInLists, LOWEST_PAGE, type PageKey, type PrefixList } from "../state/key-page.ts";
+import { aloneKey, keysOfHash, keysOfPage, listsOfPage } from "../state/key-reader.ts";
 import { type KeyHashRow, type KeyPageRow } from "../state/state-file.ts";
 import type { Fault } from "./verify-rows.ts";
 
@@ -17,7 +17,7 @@ const PAGES_KEPT_MAX = 2000;
 export class KeyCheck {
   readonly #state: SqlDatabase;
   readonly #fault: Fault;
-  readonly #pages = new Map<CountedKey, PrefixRun[]>();
+  readonly #pages = new Map<CountedKey, PrefixList[]>();
   /** Where the pages of a stream begin, rising: asking SQLite for each key would cost ten times as much as all the rest. */
   readonly #starts = new Map<number, CountedKey[]>();
   /** Keys of entries that the index has, and those of them that were met in entries. */
@@ -82,19 +82,19 @@ export class KeyCheck {
   /** The seq that the index names, "alone" for a key set alone. */
   #counted(streamNo: number, key: CountedKey): number | "alone" | undefined {
     const start = lastUpTo(this.#starts.get(streamNo) ?? [], key);
-    const found = start && findInRuns(this.#page(streamNo, start), key);
+    const found = start && findInLists(this.#page(streamNo, start), key);
     return found === undefined ? undefined : found.value === null ? found.seq : "alone";
   }
 
-  #page(streamNo: number, start: CountedKey): PrefixRun[] {
+  #page(streamNo: number, start: CountedKey): PrefixList[] {
     const known = this.#pages.get(start);
     if (known !== undefined) return known;
     const sql = this.#state.sql("SELECT * FROM key_page WHERE stream_no = ? AND prefix = ? AND first = ?");
     const row = sql.get<KeyPageRow>(streamNo, start.prefix, start.counter)!;
     if (this.#pages.size >= PAGES_KEPT_MAX) this.#pages.clear();
-    const runs = runsOfPage(this.#state, row);
-    this.#pages.set(start, runs);
-    return runs;
+    const lists = listsOfPage(this.#state, row);
+    this.#pages.set(start, lists);
+    return lists;
   }
 
   #hashed(streamNo: number, key: string, seq: number): "this" | "alone" | undefined {

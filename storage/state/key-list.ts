@@ -1,7 +1,7 @@
 /**
  * Where the keys of one prefix point, by rising counter. It is exact by itself, and more keys can be written behind it as it is.
  *
- *     run      key…
+ *     list      key…
  *     key      2 × step of the counter | signed step of the seq                  of an entry
  *              2 × step of the counter + 1 | value | signed step of the seq      set alone
  *     value    number by first appearance | behind a new number: length, bytes
@@ -12,9 +12,9 @@
 import { asBuffer, VarReader, VarWriter } from "../segment/varint.ts";
 import type { KeyHit, Seq } from "../types.ts";
 
-export type RunKey = { counter: number } & KeyHit;
+export type ListKey = { counter: number } & KeyHit;
 
-/** Goes through a run key by key, without making anything: it is asked on the way of a flush. */
+/** Goes through a list key by key, without making anything: it is asked on the way of a flush. */
 export class KeyCursor {
   counter = 0;
   seq = 0;
@@ -24,8 +24,8 @@ export class KeyCursor {
   readonly values: Uint8Array[] = [];
   readonly #reader: VarReader;
 
-  constructor(run: Uint8Array) {
-    this.#reader = new VarReader(asBuffer(run));
+  constructor(list: Uint8Array) {
+    this.#reader = new VarReader(asBuffer(list));
   }
 
   /** How many bytes have been read. */
@@ -33,7 +33,7 @@ export class KeyCursor {
     return this.#reader.pos;
   }
 
-  /** @throws RangeError where the bytes are not a run. */
+  /** @throws RangeError where the bytes are not a list. */
   next(): boolean {
     const reader = this.#reader;
     if (reader.pos >= reader.end) return false;
@@ -59,21 +59,21 @@ export class KeyCursor {
   }
 }
 
-export function readKeyRun(run: Uint8Array): RunKey[] {
-  const keys: RunKey[] = [];
-  const cursor = new KeyCursor(run);
+export function readKeyList(list: Uint8Array): ListKey[] {
+  const keys: ListKey[] = [];
+  const cursor = new KeyCursor(list);
   while (cursor.next()) keys.push({ counter: cursor.counter, seq: cursor.seq as Seq, value: cursor.value });
   return keys;
 }
 
-export function writeKeyRun(keys: readonly RunKey[]): Uint8Array {
-  return extendedKeyRun(new Uint8Array(), new KeyCursor(new Uint8Array()), keys);
+export function writeKeyList(keys: readonly ListKey[]): Uint8Array {
+  return extendedKeyList(new Uint8Array(), new KeyCursor(new Uint8Array()), keys);
 }
 
-/** @param cursor at the end of the run; it cannot be used any more. The keys are above all of it. */
-export function extendedKeyRun(run: Uint8Array, cursor: KeyCursor, keys: readonly RunKey[]): Uint8Array {
-  const out = new VarWriter(run.length + 4 * keys.length + 16);
-  out.copy(run, 0, run.length);
+/** @param cursor at the end of the list; it cannot be used any more. The keys are above all of it. */
+export function extendedKeyList(list: Uint8Array, cursor: KeyCursor, keys: readonly ListKey[]): Uint8Array {
+  const out = new VarWriter(list.length + 4 * keys.length + 16);
+  out.copy(list, 0, list.length);
   let last = cursor.counter;
   for (const { counter, seq, value } of keys) {
     out.varint(2 * (counter - last) + (value === null ? 0 : 1));
@@ -85,7 +85,7 @@ export function extendedKeyRun(run: Uint8Array, cursor: KeyCursor, keys: readonl
   return out.written();
 }
 
-/** Few values per run, so a scan beats a map. */
+/** Few values per list, so a scan beats a map. */
 function writeValue(out: VarWriter, { values, seqs }: KeyCursor, value: Uint8Array): number {
   const known = values.findIndex((one) => Buffer.compare(one, value) === 0);
   if (known !== -1) {
@@ -100,13 +100,13 @@ function writeValue(out: VarWriter, { values, seqs }: KeyCursor, value: Uint8Arr
 }
 
 /** As many keys as have room in so many bytes, but so many at least; and the others. */
-export function cutKeyRun(run: Uint8Array, bytesMax: number, countMin: number): [Uint8Array, RunKey[]] {
-  const cursor = new KeyCursor(run);
+export function cutKeyList(list: Uint8Array, bytesMax: number, countMin: number): [Uint8Array, ListKey[]] {
+  const cursor = new KeyCursor(list);
   let bytes = 0;
   let count = 0;
   while (cursor.next() && (cursor.bytes <= bytesMax || count < countMin)) {
     bytes = cursor.bytes;
     count++;
   }
-  return [run.subarray(0, bytes), readKeyRun(run).slice(count)];
+  return [list.subarray(0, bytes), readKeyList(list).slice(count)];
 }
