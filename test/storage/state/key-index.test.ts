@@ -161,6 +161,9 @@ test("rising counters of many devices, few of them lively, fill pages in each ot
   const rows = tables.pages();
   expect(rows.reduce((sum, row) => sum + fillOf(row), 0) / rows.length).toBeGreaterThan(0.6);
   expect(Math.max(...rows.map(fillOf))).toBeLessThanOrEqual(1);
+  const liveliest = rows.filter((row) => row.prefix === "user0/d7k2-");
+  expect(liveliest.length).toBeGreaterThan(3);
+  expect(Math.min(...liveliest.slice(0, -1).map(fillOf))).toBeGreaterThan(0.95);
 });
 
 test("keys that fall fill pages too: the lowest page takes what is below it", () => {
