@@ -76,22 +76,28 @@ type Allowed = (request: Request) => readonly string[];
 function register(
   app: App,
   calls: readonly Call[],
-  surroundings: Parameters<typeof answer>[3],
+  surroundings: Parameters<typeof answer>[4],
   version: string,
 ): Allowed {
   const methods = new Map<string, string[]>();
   const serve = (
     method: string,
     template: string,
-    respond: (request: Request, params: Record<string, string>) => Response | Promise<Response>,
+    respond: (
+      request: Request,
+      params: Record<string, string>,
+      clientIp: string | undefined,
+    ) => Response | Promise<Response>,
   ) => {
     const path = template.replaceAll(/\{(\w+)\}/g, ":$1");
     const added = method === "GET" ? ["GET", "HEAD"] : [method];
     methods.set(path, [...(methods.get(path) ?? []), ...added]);
-    app.on(method, path, (c) => respond(c.req.raw, c.req.param() as Record<string, string>));
+    app.on(method, path, (c) => respond(c.req.raw, c.req.param() as Record<string, string>, c.env.clientIp));
   };
   for (const call of calls) {
-    serve(call.method.toUpperCase(), call.path, (request, params) => answer(call, request, params, surroundings));
+    serve(call.method.toUpperCase(), call.path, (request, params, clientIp) =>
+      answer(call, request, params, clientIp, surroundings),
+    );
   }
   const document = JSON.stringify(openApiDocument(app, calls, version));
   serve(

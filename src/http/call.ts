@@ -6,6 +6,7 @@ import type { z } from "@hono/zod-openapi";
 import type { ErrorCode } from "../protocol/codes.ts";
 import type { Actor, Services } from "../service/types.ts";
 import { apiKey, bearerToken } from "./authorization.ts";
+import { fairnessKey } from "./client-address.ts";
 import { readJsonBody } from "./body.ts";
 import { refusalOf } from "./invalid.ts";
 import { BASE_HEADERS } from "./problem.ts";
@@ -27,6 +28,8 @@ export type Input<A extends Auth, P, Q, B> = {
   params: P;
   query: Q;
   body: B;
+  /** The client's address, as far as fairness between clients needs it (client-address.ts). */
+  client: string;
   /** Fires when the client has gone. */
   signal: AbortSignal;
 };
@@ -95,6 +98,7 @@ export async function answer(
   call: Call,
   request: Request,
   params: Record<string, string>,
+  clientIp: string | undefined,
   { services, bodyBytesMax }: Surroundings,
 ): Promise<Response> {
   const who = await whoMakes(call.auth, request.headers, services);
@@ -103,6 +107,7 @@ export async function answer(
     params: call.params && validated(call.params, params, "path"),
     query: call.query && validated(call.query, queryOf(request.url), "query"),
     body: call.body && validated(call.body, await bodyOf(call, request, bodyBytesMax), "body"),
+    client: fairnessKey(clientIp),
     signal: request.signal,
   };
   // A body can take its time: a device that was logged out meanwhile does nothing any more.

@@ -1,2 +1,2 @@
-/** What the socket below knows about a request; whoever listens hands it to `fetch`. */
+/** What whoever listens knows about a request and hands to `fetch`; `clientIp` as of client-address.ts. */
 export type HttpEnv = { clientIp?: string };

@@ -10,6 +10,7 @@ import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
+import { clientAddress } from "../http/client-address.ts";
 import { problemResponse } from "../http/problem.ts";
 import { pathOf } from "../http/query.ts";
 import { CLOSE } from "../protocol/codes.ts";
@@ -129,7 +130,7 @@ export async function startNode(
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
       if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener);
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
-      const clientIp = listener.requestIP(request)?.address;
+      const clientIp = clientAddress(listener.requestIP(request)?.address, request.headers);
       return app.fetch(request, clientIp === undefined ? {} : { clientIp });
     },
   });

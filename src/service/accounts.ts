@@ -66,22 +66,25 @@ export class AccountService implements Accounts {
     password: string;
     displayName?: string;
     device?: DeviceId;
+    client?: string;
   }): Promise<Credentials> {
-    const { user, password } = input;
+    const { user, password, client } = input;
     if (!this.#isRegistrationOpen)
       throw new AppError("forbidden", "registration is closed; the operator of this server makes its users");
     // Before the costly part; `create` decides the race between two who pass here.
     if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
-    const hash = await this.#passwords.hash(password);
+    const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(input.device);
     await this.#cells.create(user, [this.#newUserCell(input), ["password", encoder.encode(hash)], cell]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
-  async login({ user, password, device }: { user: UserId; password: string; device?: DeviceId }): Promise<Credentials> {
+  async login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials> {
+    const { user, password, device, client } = input;
     this.#throttle.check(user);
     const stored = this.#cells.cell(user, "password");
-    const isRight = await this.#passwords.verify(password, stored === undefined ? undefined : decoder.decode(stored));
+    const hash = stored === undefined ? undefined : decoder.decode(stored);
+    const isRight = await this.#passwords.verify(password, hash, client);
     if (!isRight) {
       this.#throttle.failed(user);
       throw new AppError("bad_credentials", "user and password do not belong together");

@@ -1,8 +1,10 @@
 /**
  * Passwords as argon2id, with a bound on how many are computed at once: each costs tens of milliseconds of a core and megabytes of
- * memory, so a flood of logins must meet `unavailable` before it starves the messages.
+ * memory, so a flood of logins must meet `unavailable` before it starves the messages. Clients take turns (fair-turns.ts): a flood from
+ * one address meets it alone.
  */
 import { AppError } from "../base/errors.ts";
+import { FairTurns } from "./fair-turns.ts";
 import type { Random } from "../base/random.ts";
 
 export type PasswordOptions = {
@@ -30,17 +32,20 @@ export type PasswordHashing = {
   verify(password: string, hash: string): Promise<boolean>;
 };
 
+type Turn = { begin: () => void; refuse: () => void };
+
 export class Passwords {
   readonly #options: PasswordOptions;
   readonly #hashing: PasswordHashing;
   /** Hash of a password that nobody has: what unknown users are verified against, so that they take as long as known ones. */
   #nobody = "";
   #running = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: FairTurns<Turn>;
 
   private constructor(options: PasswordOptions, hashing: PasswordHashing) {
     this.#options = options;
     this.#hashing = hashing;
+    this.#waiting = new FairTurns(options.queueMax);
   }
 
   static async open(
@@ -53,39 +58,38 @@ export class Passwords {
     return passwords;
   }
 
-  /** @throws AppError unavailable when too many wait already. */
-  hash(password: string): Promise<string> {
+  /** @param client who asks, as an address. @throws AppError unavailable when too many wait already. */
+  hash(password: string, client = ""): Promise<string> {
     const { memoryKiB, passes } = this.#options;
     const cost = { algorithm: "argon2id", memoryCost: memoryKiB, timeCost: passes } as const;
-    return this.#inTurn(() => this.#hashing.hash(canonical(password), cost));
+    return this.#inTurn(client, () => this.#hashing.hash(canonical(password), cost));
   }
 
-  /** Takes the same time when there is no hash. @throws AppError unavailable when too many wait already. */
-  async verify(password: string, hash: string | undefined): Promise<boolean> {
-    const matches = await this.#inTurn(() => this.#hashing.verify(canonical(password), hash ?? this.#nobody));
+  /** Takes the same time when there is no hash. @param client who asks. @throws AppError unavailable when too many wait already. */
+  async verify(password: string, hash: string | undefined, client = ""): Promise<boolean> {
+    const matches = await this.#inTurn(client, () => this.#hashing.verify(canonical(password), hash ?? this.#nobody));
     return matches && hash !== undefined;
   }
 
-  async #inTurn<T>(compute: () => Promise<T>): Promise<T> {
+  async #inTurn<T>(client: string, compute: () => Promise<T>): Promise<T> {
     if (this.#running < this.#options.concurrency) this.#running++;
-    else await this.#turn();
+    else await this.#turn(client);
     try {
       return await compute();
     } finally {
       // The turn passes straight to the next in line, so that a newcomer cannot overtake.
-      const next = this.#waiting.shift();
+      const next = this.#waiting.next();
       if (next === undefined) this.#running--;
-      else next();
+      else next.begin();
     }
   }
 
-  #turn(): Promise<void> {
-    const { queueMax } = this.#options;
-    if (this.#waiting.length >= queueMax) {
-      const detail = `${queueMax} passwords wait to be checked already; try again later`;
-      throw new AppError("unavailable", detail, { retryAfterMs: BUSY_RETRY_AFTER_MS });
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  #turn(client: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const detail = `${this.#options.queueMax} passwords wait to be checked already; try again later`;
+    const refuse = () => reject(new AppError("unavailable", detail, { retryAfterMs: BUSY_RETRY_AFTER_MS }));
+    this.#waiting.add(client, { begin: resolve, refuse })?.refuse();
+    return promise;
   }
 }
 

@@ -20,8 +20,15 @@ import type {
 export type Actor = { user: UserId; device: DeviceId };
 
 export type Accounts = {
-  register(input: { user: UserId; password: string; displayName?: string; device?: DeviceId }): Promise<Credentials>;
-  login(input: { user: UserId; password: string; device?: DeviceId }): Promise<Credentials>;
+  /** `client`: from where, so that one address cannot take all turns at the passwords. */
+  register(input: {
+    user: UserId;
+    password: string;
+    displayName?: string;
+    device?: DeviceId;
+    client?: string;
+  }): Promise<Credentials>;
+  login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials>;
   /** The token is dead everywhere, its sockets are closed with 4502. */
   logout(actor: Actor): Promise<void>;
   /** @throws AppError unauthorized for anything but a live token. */

@@ -115,6 +115,24 @@ describe("POST /v1/login", () => {
     expect([refused[0]?.body.code, refused[0]?.headers.get("retry-after")]).toEqual(["unavailable", "2"]);
     await small.stop();
   });
+
+  test("a flood of passwords from one address does not keep another from logging in", async () => {
+    const passwords = await Passwords.open({ memoryKiB: 1024, passes: 1, concurrency: 1, queueMax: 4 }, systemRandom);
+    const small = await startHttpServer({ accounts: { passwords } });
+    await small.user("kim");
+    const from = (address: string, user: string, password: string) =>
+      small.call("POST", "/v1/login", { body: { user, password }, headers: { "x-forwarded-for": address } });
+    let isOver = false;
+    const flood = Array.from({ length: 16 }, async (_, n) => {
+      while (!isOver) await from("203.0.113.9", `guessed-${n}`, "wrong horse");
+    });
+    const statuses: number[] = [];
+    for (let n = 0; n < 10; n++) statuses.push((await from("198.51.100.7", "kim", PASSWORD)).status);
+    isOver = true;
+    await Promise.all(flood);
+    expect(statuses).toEqual(Array(10).fill(200));
+    await small.stop();
+  });
 });
 
 describe("POST /v1/logout", () => {

@@ -6,6 +6,7 @@ import { expect } from "bun:test";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { clientAddress } from "../../src/http/client-address.ts";
 import { createHttpApp } from "../../src/http/app.ts";
 import type { Limits } from "../../src/protocol/frames.ts";
 import { AccountService, type AccountServiceParts } from "../../src/service/accounts.ts";
@@ -53,7 +54,8 @@ export async function startHttpServer({ limits, accounts: parts }: HttpServerOpt
     port: 0,
     hostname: "127.0.0.1",
     development: false,
-    fetch: (request, server) => app.fetch(request, { clientIp: server.requestIP(request)?.address ?? "" }),
+    fetch: (request, server) =>
+      app.fetch(request, { clientIp: clientAddress(server.requestIP(request)?.address, request.headers) ?? "" }),
   });
   const url = `http://127.0.0.1:${server.port}`;
   const document = (await (await fetch(`${url}/openapi.json`)).json()) as Document;

@@ -17,7 +17,7 @@ export function accountCalls(accounts: Accounts): Call[] {
       body: registration,
       replies: { 201: { description: "Registered and logged in.", schema: credentials } },
       errors: ["user_taken", "forbidden", "unavailable"],
-      handle: async ({ body }) => reply(201, await accounts.register(body)),
+      handle: async ({ body, client }) => reply(201, await accounts.register({ ...body, client })),
     }),
     call({
       method: "post",
@@ -32,7 +32,7 @@ export function accountCalls(accounts: Accounts): Call[] {
       body: login,
       replies: { 200: { description: "Logged in.", schema: credentials } },
       errors: ["bad_credentials", "rate_limited", "unavailable"],
-      handle: async ({ body }) => reply(200, await accounts.login(body)),
+      handle: async ({ body, client }) => reply(200, await accounts.login({ ...body, client })),
     }),
     call({
       method: "post",

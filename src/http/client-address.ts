@@ -1,0 +1,33 @@
+/** Where a request comes from: behind a proxy on the same machine, from whom the proxy says. */
+
+const LOOPBACK = /^(127\.|::1$)/;
+const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.)/i;
+const ADDRESS_CHARACTERS_MAX = 45;
+const HEADER = "x-forwarded-for";
+
+/**
+ * @param peer the other end of the connection
+ * @returns the client's address; that of the last hop which a proxy on this machine names, since what stands before it anybody can have written
+ */
+export function clientAddress(peer: string | undefined, headers: Headers): string | undefined {
+  const address = peer?.replace(IPV4_IN_IPV6, "");
+  if (address === undefined || !LOOPBACK.test(address)) return address;
+  const named = headers.get(HEADER)?.split(",").at(-1)?.trim();
+  return named === undefined || named === "" || named.length > ADDRESS_CHARACTERS_MAX ? address : named;
+}
+
+/** What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that one gets. */
+export function fairnessKey(address: string | undefined): string {
+  if (address === undefined || !address.includes(":")) return address ?? "";
+  const [head = "", tail] = address.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  if (tail !== undefined) {
+    const behind = tail === "" ? [] : tail.split(":");
+    while (groups.length + behind.length < 8) groups.push("0");
+    groups.push(...behind);
+  }
+  return groups
+    .slice(0, 4)
+    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ""))
+    .join(":");
+}
