@@ -30,12 +30,12 @@ export function createGroups(
     const creator = actingUser(shards, actor);
     const members = [...new Set([actor.user, ...input.members])];
     assertGroupSize(shards, members.length);
+    shards.mustTakeWrites();
+    takeSendTokens(shards, creator, 1 + members.length);
     for (const user of members) assertRoomForGroup(existingUser(shards, user));
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
     if (creating.has(address) || shards.groups.get(address))
       throw new AppError("group_taken", `${address} is there already; choose another id`);
-    shards.mustTakeWrites();
-    takeSendTokens(shards, creator, 1 + members.length);
     creating.add(address);
     try {
       const epoch = randomName(random, EPOCH_CHARACTERS);

@@ -17,15 +17,10 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
       throw new AppError("unavailable", "messages can only be read now; send again later");
     if (answeredAsRepeat(host, sender, request, reply)) return;
     if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
-    if (isGroup(request.to)) {
-      const group = groupOf(host, sender, request.to);
-      takeSendTokens(host, sender, 1);
-      postGroup(host, sender, group, request, reply);
-    } else {
-      const receiver = receiverOf(host, sender, request.to);
-      takeSendTokens(host, sender, 1);
-      sendDirect(host, sender, receiver, request, reply);
-    }
+    // Before the receiver is looked for: who asks which addresses there are pays as if they were written to.
+    takeSendTokens(host, sender, 1);
+    if (isGroup(request.to)) postGroup(host, sender, groupOf(host, sender, request.to), request, reply);
+    else sendDirect(host, sender, receiverOf(host, sender, request.to), request, reply);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     reply.refused(request.ref, error);

@@ -7,8 +7,9 @@ const REFUSAL_MS_MIN = 250;
 const BEHIND_MS = 1000;
 
 /**
- * Token bucket per user: a message takes one, a change of a group one for each entry that it causes. Whoever is refused, for running out or because the disk is behind, is refused for at least a moment, so that frames
- * already on their way do not slip in between and end up before the refused ones (G4).
+ * Token bucket per user: a message takes one, a change of a group one for each entry that it causes, also when there turns out to be nobody to take it.
+ * Whoever is refused, for running out or because the disk is behind, is refused for at least a moment, so that frames already on their way do not slip in
+ * between and end up before the refused ones (G4).
  */
 export function takeSendTokens(host: ShardHost, sender: UserState, count: number): void {
   const { sendsPerSecond } = host.limits;

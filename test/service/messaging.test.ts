@@ -111,6 +111,19 @@ test("sends earn their rate with time, up to the burst", async () => {
   expect(await sendUntilRefused()).toBe(sendsBurst);
 });
 
+test.each(["@nobody", "#nowhere"])(
+  "a send to %s, which is not there, takes from the sender's rate as any other",
+  async (to) => {
+    const code = (): Promise<string> =>
+      send(to, `r-${clock.now()}`).then(
+        () => "sent",
+        (error: { code: string }) => error.code,
+      );
+    for (let n = 0; n < DEFAULT_LIMITS.sendsBurst; n++) expect(await code()).toBe("unknown_address");
+    expect(await code()).toBe("rate_limited");
+  },
+);
+
 /** What a start does with what the crash before it may have cut off. */
 async function offerAll(): Promise<void> {
   for (const log of host.store.opened()) offerAgain(host, log);
