@@ -58,7 +58,9 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   );
   const log = existsSync(join(directory, "wal")) ? verifyLog(directory, findings, report, logBytes) : undefined;
 
-  const shards = new Set(files.map(({ path }) => shardOfPath(path)).filter((shard) => shard !== undefined));
+  // A file that a crash kept from getting its name is none: its shard may have no other.
+  const named = files.filter(({ path }) => !path.endsWith(".new"));
+  const shards = new Set(named.map(({ path }) => shardOfPath(path)).filter((shard) => shard !== undefined));
   const progress = counter(
     "shards",
     bytesOf((path) => shardOfPath(path) !== undefined),

@@ -116,6 +116,12 @@ describe("nothing is wrong", () => {
     expect(await findingsOf()).toEqual([]);
   });
 
+  test("when a crash left the first file of a shard before it had its name", async () => {
+    fs.mkdirSync(join(directory, "shards/042"), { recursive: true });
+    fs.writeFileSync(join(directory, "shards/042/state.db.new"), Buffer.alloc(700));
+    expect(await findingsOf()).toEqual([]);
+  });
+
   test("beside a marker that entries are still to be erased", async () => {
     await filled(1);
     fs.writeFileSync(join(directory, "shards/erasing-042"), "");
