@@ -1,6 +1,7 @@
 /** What must hold after a kill: all acknowledged is there, nothing in part, nothing else, and every read agrees with what was written. */
 import { LogStore } from "../../storage/log-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
+import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { contentOf, LANES, LIMITS, readPayload, SHARDS, STREAMS } from "./content.ts";
 
@@ -10,6 +11,7 @@ export class Difference extends Error {}
 type Checked = { headSeq: number; cells: Map<string, string> };
 
 const PAGE = 500;
+const FINDINGS_TOLD = 5;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
 /** Keeps what it has seen, so that each round costs what the round has written; `whole` looks at everything again. */
@@ -50,6 +52,12 @@ export class Inspection {
     } finally {
       await store.close();
     }
+  }
+
+  /** Every checksum and all that must agree, as `parley verify` looks at it: also what no reader has met. */
+  async verify(directory: string): Promise<void> {
+    const { findings } = await verifyDirectory(directory, { companions: { constant: [], changing: [] } });
+    if (findings.length > 0) throw new Difference(`verify finds ${JSON.stringify(findings.slice(0, FINDINGS_TOLD))}`);
   }
 
   #lookAtShard(log: ShardLog, batches: Map<string, { count: number; found: number }>): void {
