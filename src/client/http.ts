@@ -4,6 +4,7 @@ import type {
   ConversationsPage,
   Credentials,
   EntriesPage,
+  ErasureStatus,
   Group,
   HistoryPage,
   Route,
@@ -38,6 +39,10 @@ export const getGroup = (server: Server, group: string): Promise<Group> => call(
 
 export const renameGroup = (server: Server, group: string, name: string): Promise<Group> =>
   call(server, "PATCH", groupPath(group), { name });
+
+/** How many days messages of the group are kept; null: as the server has it. */
+export const keepGroup = (server: Server, group: string, keepDays: number | null): Promise<Group> =>
+  call(server, "PATCH", groupPath(group), { keepDays });
 
 export const dissolveGroup = (server: Server, group: string): Promise<void> => call(server, "DELETE", groupPath(group));
 
@@ -87,6 +92,12 @@ export const createUser = (server: Server, input: { user: string; displayName?: 
 /** With an API key: a token for that user. */
 export const createToken = (server: Server, user: string, device?: string): Promise<Credentials> =>
   call(server, "POST", `/v1/users/${encodeURIComponent(user)}/token`, device === undefined ? {} : { device });
+
+/** Erases all that I wrote and got, for good; `user` is my own name. `myErasure` tells when it is done. */
+export const eraseMyMessages = (server: Server, user: string): Promise<ErasureStatus> =>
+  call(server, "POST", "/v1/me/erasure", { user });
+
+export const myErasure = (server: Server): Promise<ErasureStatus> => call(server, "GET", "/v1/me/erasure");
 
 /** Takes `#name` and `name` alike. */
 function groupPath(group: string): string {

@@ -16,7 +16,7 @@ import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { isGroup, shardOf, type Address, type UserId } from "../domain/address.ts";
 import { cellNumber } from "../shard/cells.ts";
-import { beingErased, eraseRequested, finishErasure } from "../shard/erase-user.ts";
+import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
 import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { CorruptionError } from "../../storage/errors.ts";
@@ -78,6 +78,8 @@ export class Upkeep {
   #compactAtMs: number;
   /** Something was erased that may still be in files. */
   #hasErased = false;
+  /** The log had records that no segment has, erasures of what was too old perhaps among them. */
+  #isLogRecovered = false;
   #isStopped = false;
   /** Resolved while it works in files, where it appends nothing to the log. */
   #inFiles = Promise.withResolvers<void>();
@@ -177,7 +179,7 @@ export class Upkeep {
     const users: UserId[] = [];
     for (const user of [...this.#erasing]) if (await this.#eraseUser(host, user)) users.push(user);
     await this.#sweep(host);
-    if (users.length > 0 || this.#hasErased || host.store.pendingErasures().length > 0) await this.#emptyFiles(host);
+    if (this.#hasErased || host.store.pendingErasures().length > 0) await this.#emptyFiles(host);
     for (const user of users) {
       // Before it is durable: whoever asks again after that is not to be forgotten.
       this.#erasing.delete(user);
@@ -197,6 +199,10 @@ export class Upkeep {
       return false;
     }
     this.#mustGoOn();
+    const state = host.users.get(user);
+    const status = state && erasureStatus(state);
+    // Counted over restarts: what a crash left in the log and not yet in files is among it.
+    if (status?.state === "running" && status.entries > 0) this.#hasErased = true;
     return true;
   }
 
@@ -216,6 +222,7 @@ export class Upkeep {
       for (const user of beingErased(host.store.shard(shard))) this.#erasing.add(user);
       await this.#nextTurn();
     }
+    this.#isLogRecovered = host.store.recovery.records > 0;
     this.#lookedThrough = host;
   }
 
@@ -226,6 +233,7 @@ export class Upkeep {
     for (const shard of SHARDS) {
       if ((this.#dueAt.get(shard) ?? 0) <= this.#parts.clock.now()) entries += await this.#sweepShard(host, shard);
     }
+    this.#isLogRecovered = false;
     if (entries > 0) this.#parts.logger.info("messages that were too old erased", { entries });
   }
 
@@ -251,7 +259,7 @@ export class Upkeep {
   async #eraseOld(host: ShardHost, stream: Address, days: number): Promise<Kept> {
     try {
       const kept = await eraseBefore(host, stream, keptFrom(this.#parts.clock.now(), days), this.#stopped);
-      if (kept.entries > 0) this.#hasErased = true;
+      if (kept.entries > 0 || this.#isLogRecovered) this.#hasErased = true;
       return kept;
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;

@@ -9,9 +9,10 @@ import type { Erasures } from "./types.ts";
 /** @param onRequest told when a request is durable */
 export function createErasures(host: () => ShardHost, onRequest: (user: UserId) => void): Erasures {
   return {
-    async request(name) {
+    async request(name, by) {
       const shards = host();
       const user = existing(shards, name);
+      if (by === "user") mustHaveRested(shards, user);
       // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
       if (shards.store.failed !== undefined)
         throw new AppError("unavailable", "the log can only be read now; ask again later");
@@ -23,6 +24,18 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
       return erasureStatus(existing(host(), name));
     },
   };
+}
+
+/** Files are rewritten each time: nobody is to keep the disk busy with it. */
+const REST_MS = 600_000;
+
+function mustHaveRested({ clock }: ShardHost, user: UserState): void {
+  const status = erasureStatus(user);
+  const retryAfterMs = status.state === "done" ? status.finishedAt + REST_MS - clock.now() : 0;
+  if (retryAfterMs <= 0) return;
+  throw new AppError("rate_limited", "your messages were erased just now; what came since can be erased later", {
+    retryAfterMs,
+  });
 }
 
 function existing(shards: ShardHost, name: UserId): UserState {

@@ -84,8 +84,11 @@ export type Directory = {
 
 /** Erasing what users wrote, for good. */
 export type Erasures = {
-  /** Notes the request durably, or finds one that is under way. @throws AppError unknown_address */
-  request(user: UserId): Promise<ErasureStatus>;
+  /**
+   * Notes the request durably, or finds one that is under way.
+   * @throws AppError unknown_address; rate_limited for users who had it done just before
+   */
+  request(user: UserId, by: "user" | "operator"): Promise<ErasureStatus>;
   /** @throws AppError unknown_address */
   status(user: UserId): Promise<ErasureStatus>;
 };

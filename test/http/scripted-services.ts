@@ -107,8 +107,8 @@ export function scriptedServices(accounts: AccountService, apiKeys: ApiKeys): { 
       },
     },
     erasures: {
-      request: (user) =>
-        answers("eraseUser", { state: "running", requestedAt: 1, entries: 0 } as const)(undefined, user),
+      request: (user, by) =>
+        answers("eraseUser", { state: "running", requestedAt: 1, entries: 0 } as const)(undefined, user, by),
       status: (user) => answers("erasure", { state: "none" } as const)(undefined, user),
     },
     directory: { route: () => ({ shard: 7, node: "n1", url: "http://n1" }) },

@@ -1,5 +1,9 @@
 /** Erasing a user's content on request: what everybody sees of it afterwards, and that no file has it any more. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { ParleyClient } from "../../src/client/client.ts";
+import { MemoryCursorStore } from "../../src/client/cursor-store.ts";
+import { eraseMyMessages, myErasure } from "../../src/client/http.ts";
+import type { WireMessage } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { filesWith } from "../storage/segment/stored-bytes.ts";
 import { FROM_THE_BEGINNING } from "../support/device.ts";
@@ -73,6 +77,21 @@ test("what a user wrote is gone from everybody's history, what others wrote stay
   expect(await texts(cat, "#club")).toEqual(["2 gone", "3 ben posted by ben"]);
   await say(ann, "@ben", "a2");
   expect(await texts(ben, "@ann")).toEqual(["2 gone", "3 ben b1", "4 ann a2"]);
+});
+
+test("what was written in groups that were left or dissolved is gone as well, and notes to oneself", async () => {
+  const own = word("own");
+  for (const group of ["left", "dissolved"]) {
+    await node.api.group(ben, group, ["ann", "cat"]);
+    await say(ann, `#${group}`, `${own} in ${group}`);
+    await say(ben, `#${group}`, "by ben");
+  }
+  await say(ann, "@ann", `${own} as a note`);
+  expect((await node.api.call("DELETE", "/v1/groups/left/members/ann", ann.token)).status).toBe(204);
+  expect((await node.api.call("DELETE", "/v1/groups/dissolved", ben.token)).status).toBe(204);
+  expect((await erase("ann")).entries).toBe(3);
+  expect(await texts(ben, "#left")).toEqual(["2 gone", "3 ben by ben"]);
+  expect(filesHaving(own)).toEqual([]);
 });
 
 test("a tombstone is a message in its place, the same live, on resume, in a page of entries and after a restart", async () => {
@@ -186,6 +205,9 @@ test("the user asks for it by name; a repeated request and one for nothing are h
   const first = await erased("ann");
   expect(first.entries).toBe(2);
   expect((await node.api.get("/v1/me/erasure", ann.token)).body).toEqual(first);
+  const tooSoon = await ask();
+  expect([tooSoon.status, tooSoon.body.code]).toEqual([429, "rate_limited"]);
+  expect(tooSoon.body.retryAfterMs).toBeLessThanOrEqual(600_000);
   expect((await erase("ann")).entries).toBe(0);
   expect((await erase("cat")).entries).toBe(0);
   const nobody = await node.api.keyed("POST", "/v1/users/nobody/erasure");
@@ -219,3 +241,39 @@ test("a server that is told to stop meanwhile stops at once, and goes on at the 
   expect((await erased("ann")).entries).toBe(800);
   expect(filesHaving(own)).toEqual([]);
 });
+
+test.each(["socket", "poll"] as const)(
+  "the SDK hands tombstones over in their places, once, over a %s, and asks for erasures",
+  async (transport) => {
+    await node.api.group(ann, "club", ["ben"]);
+    for (let i = 0; i < 5; i++) {
+      await say(ann, "@ben", `a${i}`);
+      await say(ben, "@ann", `b${i}`);
+      await say(ann, "#club", `c${i}`);
+    }
+    const server = { url: node.url, token: ann.token };
+    await eraseMyMessages(server, "ann");
+    await until("it is done", async () => (await myErasure(server)).state === "done");
+    await say(ann, "@ben", "new");
+    const got: WireMessage[] = [];
+    const client = new ParleyClient({
+      url: node.url,
+      token: ben.token,
+      from: "start",
+      transport,
+      cursorStore: new MemoryCursorStore(),
+      onMessage: (message) => void got.push(message),
+    });
+    await client.connect();
+    await until("all of it is here", () => got.length === 16);
+    await client.close();
+    const inTimeline = got.filter(({ conversation }) => conversation === "@ann");
+    expect(inTimeline.map(({ seq, text }) => `${seq} ${text ?? "gone"}`)).toEqual([
+      ...[0, 1, 2, 3, 4].flatMap((i) => [`${2 + 2 * i} gone`, `${3 + 2 * i} b${i}`]),
+      "12 new",
+    ]);
+    expect(got.filter(({ conversation }) => conversation === "#club").map(({ seq, text }) => [seq, text])).toEqual(
+      [2, 3, 4, 5, 6].map((seq) => [seq, undefined]),
+    );
+  },
+);

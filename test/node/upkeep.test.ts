@@ -2,7 +2,21 @@
 import { expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
+import { createLogger } from "../../src/base/logger.ts";
+import { userAddress, type DeviceId, type UserId } from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { MessageIds } from "../../src/domain/message-id.ts";
+import { ShardKeeper } from "../../src/node/shard-keeper.ts";
+import { Upkeep } from "../../src/node/upkeep.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { createMessaging } from "../../src/service/messaging.ts";
+import { createUserCells } from "../../src/service/user-cells.ts";
+import { encodeProfile } from "../../src/shard/account-cells.ts";
+import { eraseBefore } from "../../src/shard/keep.ts";
+import { ShardHost } from "../../src/shard/shard-host.ts";
+import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { dataDirectory } from "../support/data-directory.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
 
@@ -45,5 +59,42 @@ test("segments that are sealed are packed tighter by themselves, and say the sam
     expect(await node.api.history(ann, "@ann")).toEqual(history);
   } finally {
     await node.stop();
+  }
+});
+
+test("what was too old and erased in the log alone before a crash is out of the files soon after the next start", async () => {
+  const data = await dataDirectory();
+  const clock = { ...systemClock, now: () => Date.now() + 10 * 86_400_000 };
+  const ports = {
+    clock,
+    ids: new MessageIds(new Uint8Array(16)),
+    limits: DEFAULT_LIMITS,
+    logger: createLogger("error", (line) => void process.stderr.write(line), clock.now),
+  };
+  try {
+    const ann = "ann" as UserId;
+    const address = userAddress(ann);
+    const host = await ShardHost.open({ directory: data.path }, { ...ports, clock: systemClock }, () => {});
+    const profile = encodeProfile(ann, { createdAt: 1, displayName: "Ann" });
+    await createUserCells(() => host).create(ann, [["profile", profile]]);
+    const secret = crypto.randomUUID();
+    const input = { to: address, text: secret, ref: "a-1", retry: false };
+    await createMessaging(() => host).send({ user: ann, device: "d" as DeviceId }, input);
+    expect((await eraseBefore(host, address, clock.now(), () => false)).entries).toBe(1);
+    // Closing flushes nothing: the files are as a crash leaves them.
+    host.marks.stop();
+    await host.store.close();
+    expect(filesWith(data.path, Buffer.from(secret)).length).toBe(1);
+
+    const keeper = await ShardKeeper.open({ directory: data.path }, ports);
+    const of = { host: keeper.host, isOpen: () => keeper.isOpen };
+    const upkeep = new Upkeep({ ...ports, ...of, keepDays: 1, times: { firstMs: 1 } });
+    await until("no file has it", () => filesWith(data.path, Buffer.from(secret)).length === 0);
+    upkeep.stop();
+    await upkeep.quiet();
+    await keeper.close(0);
+    await upkeep.ended();
+  } finally {
+    data.remove();
   }
 });

@@ -23,14 +23,14 @@ function ownCalls(erasures: Erasures): Call[] {
       id: "eraseMyContent",
       tag,
       summary: "Erase all my messages, for good",
-      description: WHAT,
+      description: `${WHAT} It can be asked for again ten minutes after it was done.`,
       auth: "user",
       body: erasureRequest,
       replies: { 202: { description: "Noted durably; it goes on whatever happens.", schema: erasure } },
-      errors: ["unavailable"],
+      errors: ["rate_limited", "unavailable"],
       handle: async ({ who, body }) => {
         if (body.user !== who.user) throw new AppError("bad_request", `user: you are ${who.user}, not ${body.user}`);
-        return reply(202, await erasures.request(who.user));
+        return reply(202, await erasures.request(who.user, "user"));
       },
     }),
     call({
@@ -63,7 +63,7 @@ function operatorCalls(erasures: Erasures): Call[] {
       params,
       replies: { 202: { description: "Noted durably; it goes on whatever happens.", schema: erasure } },
       errors: ["unknown_address", "unavailable"],
-      handle: async ({ params: { user } }) => reply(202, await erasures.request(user)),
+      handle: async ({ params: { user } }) => reply(202, await erasures.request(user, "operator")),
     }),
     call({
       method: "get",

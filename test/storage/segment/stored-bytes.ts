@@ -1,5 +1,5 @@
 /** Everything that lies in the files below a directory, for tests that look for what must not be there: bytes as they are, and what is packed in them. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { unpack } from "../../../storage/segment/codec.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
@@ -11,14 +11,25 @@ export function filesWith(dir: string, bytes: Uint8Array): string[] {
   const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const paths = files.map((entry) => join(entry.parentPath, entry.name));
   // Before any is opened: that folds write-ahead files in.
-  const found = paths.filter((path) => readFileSync(path).includes(bytes));
+  const found = paths.filter((path) => unlessGone(path, () => readFileSync(path).includes(bytes)));
   for (const path of paths) {
     const name = basename(path);
     const tables = /^segment-\d+\.db$/.test(name) ? ["block"] : name === "state.db" ? ["recent", "tail"] : [];
-    const isIn = (table: string): boolean => packedRows(path, table).some((raw) => raw.includes(bytes));
+    const isIn = (table: string): boolean =>
+      unlessGone(path, () => packedRows(path, table).some((raw) => raw.includes(bytes)));
     if (tables.some(isIn)) found.push(`${path}, unpacked`);
   }
   return found;
+}
+
+/** Files come and go while the store works. */
+function unlessGone(path: string, look: () => boolean): boolean {
+  try {
+    return look();
+  } catch (error) {
+    if (existsSync(path)) throw error;
+    return false;
+  }
 }
 
 function packedRows(path: string, table: string): Buffer[] {
