@@ -1,26 +1,18 @@
 /**
- * What a shard's log holds above `flushedThrough`, in memory: entries, cells and keys by stream, and the records themselves for the flush.
+ * What a shard's log holds above `flushedThrough`, in memory: the records as they were written, and where the entries, cells and keys of each stream are in them.
  *
- * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm, behind the records before it:
- * what a flush needs is then one run of bytes, and entries and cells are positions in it.
+ * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm. Of an entry only its place is kept beside it:
+ * lane, key, seq, offset and payload are read from the record when somebody asks. So memory is little more than the records, and applying one makes no object.
  *
- * Invariants: records are applied in offset order; entries of a stream arrive with rising seqs; bytes below `bytes` never change, though the
- * buffer that holds them is replaced when it grows; a frozen memtable never changes.
+ * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list tells the seq; a frozen memtable never changes, but for
+ * entries that are forgotten.
  */
+import { RecordArena } from "./arena.ts";
+import { Operation } from "./operation.ts";
+import { recordOffset } from "./record.ts";
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
 
-/** An entry in memory; its payload is at `start` of the memtable's records. */
-export type MemEntry = {
-  seq: Seq;
-  offset: Offset;
-  lane: string;
-  key: string;
-  start: number;
-  length: number;
-};
-
-/** A cell in memory; `start` is -1 when it was cleared. */
-export type MemCell = { start: number; length: number };
+const NOTHING = new Uint8Array(0);
 
 /** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
 export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
@@ -38,12 +30,21 @@ export class MemStream {
   readonly streamNo: number;
   readonly table: Memtable;
   headSeq: Seq;
-  readonly entries: MemEntry[] = [];
-  readonly cells = new Map<string, MemCell>();
+  /** Head of the stream before this memtable. */
+  readonly #headBefore: Seq;
+  /** Places of the entries, in the order of their seqs. */
+  readonly #entries: number[] = [];
+  /** Places of the cells' last values. */
+  #cells: Map<string, number> | undefined;
   /** What was erased while this memtable was the active one: holds for what is older than it, too. */
   readonly erasures: MemErasure[] = [];
-  /** Keys set without an entry, and, once somebody looked a key up, those of all entries. */
+  /** Entries here that are tombstones by now. */
+  #forgotten: Set<Seq> | undefined;
+  /** Places of keys that were set without an entry. */
+  #keysAlone: number[] | undefined;
+  /** Of as many keys and entries as were there when somebody last looked a key up. */
   #keys: Map<string, KeyHit> | undefined;
+  #keysAloneThrough = 0;
   #keysThrough = 0;
 
   constructor(table: Memtable, name: string, head: StreamHead) {
@@ -51,122 +52,172 @@ export class MemStream {
     this.name = name;
     this.streamNo = head.streamNo;
     this.headSeq = head.headSeq;
+    this.#headBefore = head.headSeq;
   }
 
-  append(entry: MemEntry): void {
+  append(seq: Seq, place: number): void {
     // Two entries of one seq would be one message lost: better no server than that.
-    if (entry.seq !== this.headSeq + 1) {
-      throw new Error(`assertion failed: entry ${entry.seq} of ${this.name} does not follow ${this.headSeq}`);
+    if (seq !== this.headSeq + 1) {
+      throw new Error(`assertion failed: entry ${seq} of ${this.name} does not follow ${this.headSeq}`);
     }
-    this.entries.push(entry);
-    this.headSeq = entry.seq;
+    this.#entries.push(place);
+    this.headSeq = seq;
   }
 
-  /** Notes an erasure of entries that are there by now. */
-  erase(lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
-    const range = { lane, fromSeq, toSeq: Math.min(toSeq, this.headSeq) as Seq };
-    if (range.fromSeq > range.toSeq) return;
-    this.erasures.push(range);
-    this.forget(range);
+  get entryCount(): number {
+    return this.#entries.length;
   }
 
-  /** Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the erasure. */
-  forget(range: MemErasure): void {
-    const { entries } = this;
-    for (let i = this.indexAfter((range.fromSeq - 1) as Seq); i < entries.length; i++) {
-      const entry = entries[i]!;
-      if (entry.seq > range.toSeq) return;
-      if (!isErased([range], entry.lane, entry.seq)) continue;
-      if (this.#keys?.get(entry.key)?.seq === entry.seq) this.#keys.delete(entry.key);
-      entry.key = "";
-      entry.length = 0;
-    }
-  }
-
-  setKey(key: string, hit: KeyHit): void {
-    const keys = (this.#keys ??= new Map());
-    if (!keys.has(key)) keys.set(key, hit);
-  }
-
-  stored(entry: MemEntry): StoredEntry {
-    const { seq, offset, lane, key, start, length } = entry;
-    return { seq, offset, lane, key, payload: this.table.view(start, length) };
-  }
-
-  /** Undefined for a cleared cell. */
-  cellValue({ start, length }: MemCell): Uint8Array | undefined {
-    return start < 0 ? undefined : this.table.view(start, length);
+  /** Undefined when no entry is here. */
+  get firstSeq(): Seq | undefined {
+    return this.#entries.length === 0 ? undefined : ((this.#headBefore + 1) as Seq);
   }
 
   /** Index of the first entry with a seq above `after`. */
   indexAfter(after: Seq): number {
-    const { entries } = this;
+    return Math.min(Math.max(after - this.#headBefore, 0), this.#entries.length);
+  }
+
+  entry(index: number): StoredEntry {
+    const seq = this.#seqAt(index);
+    const operation = this.table.operation(this.#entries[index]!);
+    const lane = operation.lane();
+    const offset = this.#offsetAt(index);
+    if (this.#forgotten?.has(seq)) return { seq, offset, lane, key: "", payload: NOTHING };
+    return { seq, offset, lane, key: operation.key(), payload: operation.value() };
+  }
+
+  isInLane(index: number, lane: string): boolean {
+    return this.table.operation(this.#entries[index]!).isInLane(lane);
+  }
+
+  /** Seq of the first entry that came with a record above `offset`. */
+  seqSince(offset: Offset): Seq | undefined {
     let low = 0;
-    let high = entries.length;
+    let high = this.#entries.length;
+    if (high === 0 || this.#offsetAt(high - 1) <= offset) return undefined;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (entries[middle]!.seq > after) high = middle;
+      if (this.#offsetAt(middle) > offset) high = middle;
       else low = middle + 1;
     }
-    return low;
+    return this.#seqAt(low);
+  }
+
+  /** Notes an erasure of entries that are there by now. */
+  erase(lane: string | undefined, fromSeq: Seq, toSeq: Seq): MemErasure | undefined {
+    const range = { lane, fromSeq, toSeq: Math.min(toSeq, this.headSeq) as Seq };
+    if (range.fromSeq > range.toSeq) return undefined;
+    this.erasures.push(range);
+    this.forget(range);
+    return range;
+  }
+
+  /** Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the erasure. */
+  forget(range: MemErasure): void {
+    const to = this.indexAfter(range.toSeq);
+    for (let index = this.indexAfter((range.fromSeq - 1) as Seq); index < to; index++) {
+      const { seq, lane, key } = this.entry(index);
+      if (!isErased([range], lane, seq)) continue;
+      if (this.#keys?.get(key)?.seq === seq) this.#keys.delete(key);
+      (this.#forgotten ??= new Set()).add(seq);
+    }
+  }
+
+  setCell(key: string, place: number): void {
+    (this.#cells ??= new Map()).set(key, place);
+  }
+
+  /** Null for a cleared cell, undefined for one that is not here. */
+  cell(key: string): Uint8Array | null | undefined {
+    const place = this.#cells?.get(key);
+    return place === undefined ? undefined : this.table.operation(place).valueOrNull();
+  }
+
+  /** Null for cleared ones. */
+  *cells(): Iterable<[key: string, value: Uint8Array | null]> {
+    for (const [key, place] of this.#cells ?? []) yield [key, this.table.operation(place).valueOrNull()];
+  }
+
+  setKey(place: number): void {
+    (this.#keysAlone ??= []).push(place);
   }
 
   findKey(key: string): KeyHit | undefined {
-    const keys = (this.#keys ??= new Map());
-    for (; this.#keysThrough < this.entries.length; this.#keysThrough++) {
-      const entry = this.entries[this.#keysThrough]!;
-      // Of a key that occurs twice the first is found, as in the segments.
-      if (entry.key !== "" && !keys.has(entry.key)) keys.set(entry.key, { seq: entry.seq, value: null });
+    const keys = (this.#keys ??= new Map<string, KeyHit>());
+    // Of a key that occurs twice the first is found, as in the segments.
+    const note = (found: string, hit: KeyHit): void => void (keys.has(found) || keys.set(found, hit));
+    for (; this.#keysAloneThrough < (this.#keysAlone?.length ?? 0); this.#keysAloneThrough++) {
+      const operation = this.table.operation(this.#keysAlone![this.#keysAloneThrough]!);
+      note(operation.key(), { seq: operation.seq, value: operation.value() });
+    }
+    for (; this.#keysThrough < this.#entries.length; this.#keysThrough++) {
+      const entry = this.entry(this.#keysThrough);
+      if (entry.key !== "") note(entry.key, { seq: entry.seq, value: null });
     }
     return keys.get(key);
   }
-}
 
-const BYTES_MIN = 2048;
+  #seqAt(index: number): Seq {
+    return (this.#headBefore + 1 + index) as Seq;
+  }
+
+  #offsetAt(index: number): Offset {
+    return this.table.offsetOf(this.#entries[index]!);
+  }
+}
 
 export class Memtable {
   readonly streams = new Map<string, MemStream>();
   firstOffset = 0 as Offset;
   lastOffset = 0 as Offset;
-  /** Bytes of the records in it. */
-  bytes = 0;
   /** Log file of the first record: nothing from there on may be trimmed before the flush. */
   firstFileNo = 0;
-  #records = Buffer.allocUnsafeSlow(BYTES_MIN);
+  readonly #records = new RecordArena();
 
-  /**
-   * Takes a durable record, `from[start, end)`.
-   * @returns what to add to a position in `from` to find it here
-   */
-  record(offset: Offset, from: Buffer, start: number, end: number, fileNo: number): number {
-    if (this.firstOffset === 0) {
-      this.firstOffset = offset;
-      this.firstFileNo = fileNo;
-    }
-    const at = this.bytes;
-    this.lastOffset = offset;
-    this.bytes = at + end - start;
-    if (this.bytes > this.#records.length) this.#grow();
-    from.copy(this.#records, at, start, end);
-    return at - start;
-  }
-
-  view(start: number, length: number): Uint8Array {
-    return this.#records.subarray(start, start + length);
+  /** Bytes of the records in it. */
+  get bytes(): number {
+    return this.#records.bytes;
   }
 
   get isEmpty(): boolean {
     return this.firstOffset === 0;
   }
 
-  /** All records in offset order, in a buffer of their own. */
-  image(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#records.subarray(0, this.bytes));
+  /** Takes a durable record, `from[start, end)`. @returns its place */
+  record(offset: Offset, from: Buffer, start: number, end: number, fileNo: number): number {
+    if (this.firstOffset === 0) {
+      this.firstOffset = offset;
+      this.firstFileNo = fileNo;
+    }
+    this.lastOffset = offset;
+    return this.#records.add(from, start, end);
   }
 
-  #grow(): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#records.length * 2, this.bytes));
-    this.#records.copy(larger);
-    this.#records = larger;
+  /** Place of the operation `position` bytes behind the begin of a record that was taken. */
+  place(record: number, position: number): number {
+    return this.#records.operation(record, position);
+  }
+
+  /** Kind of the operation at the place. */
+  kindOf(place: number): number {
+    return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
+  }
+
+  operation(place: number): Operation {
+    const operation = new Operation();
+    operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
+    return operation;
+  }
+
+  /** Offset of the record that has the operation. */
+  offsetOf(place: number): Offset {
+    const records = this.#records;
+    return recordOffset(records.chunkOf(place), records.positionOf(records.recordOf(place)));
+  }
+
+  /** All records in offset order, in a buffer of their own. */
+  image(): Uint8Array<ArrayBuffer> {
+    return this.#records.image();
   }
 }

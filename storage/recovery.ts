@@ -14,7 +14,9 @@
  */
 import { join } from "node:path";
 import { CorruptionError } from "./errors.ts";
-import { readRecordHead } from "./record.ts";
+import { Operation } from "./operation.ts";
+import { recordEnd, recordOffset, recordShard } from "./record.ts";
+import { RecoveredStreams } from "./recovered-streams.ts";
 import type { ShardLog } from "./shard-log.ts";
 import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
@@ -60,23 +62,30 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
     isMarked: true,
     tornBytes: 0,
   };
+  const records = new RecordReader(ports, recovery);
   numbers.forEach((number, index) => {
     if (number !== recovery.oldestFileNo + index) {
       throw new CorruptionError(directory, walFileName(recovery.oldestFileNo + index), "a log file is missing");
     }
-    recoverFile(ports, number, number === newestFileNo, recovery);
+    recoverFile(ports, number, number === newestFileNo, recovery, records);
   });
   return recovery;
 }
 
-function recoverFile(ports: RecoveryPorts, fileNo: number, isLast: boolean, recovery: Recovery): void {
+function recoverFile(
+  ports: RecoveryPorts,
+  fileNo: number,
+  isLast: boolean,
+  recovery: Recovery,
+  records: RecordReader,
+): void {
   const path = join(ports.directory, walFileName(fileNo));
   const bytes = ports.files.read(path);
   // Of what stood before the oldest file nothing is known, once files were trimmed.
   const chain = fileNo > recovery.oldestFileNo ? recovery.chain : fileNo === 1 ? 0 : undefined;
-  const scan = scanWalFile(path, bytes, { fileNo, isLast, chain }, (from, to) => {
-    for (let at = from; at < to;) at = recoverRecord(ports, path, bytes, at, fileNo, recovery);
-  });
+  const scan = scanWalFile(path, bytes, { fileNo, isLast, chain }, (from, to) =>
+    records.read(path, fileNo, bytes, from, to),
+  );
   recovery.bytes += scan.wholeBytes;
   if (isLast && scan.torn) recovery.tornBytes = bytes.length - scan.wholeBytes;
   if (isLast && scan.wholeBytes === 0) return dropUnbegun(ports, path, fileNo, recovery);
@@ -111,27 +120,36 @@ function mendEnd(ports: RecoveryPorts, path: string, bytes: Buffer, fileNo: numb
   }
 }
 
-function recoverRecord(
-  ports: RecoveryPorts,
-  path: string,
-  bytes: Buffer,
-  at: number,
-  fileNo: number,
-  recovery: Recovery,
-): number {
-  const { shard, offset, opsAt, end } = readRecordHead(bytes, at);
-  const log = ports.shard(shard);
-  const before = log.durableThrough;
-  if (!log.recover(offset, bytes, at, opsAt, end, fileNo)) {
-    throw new CorruptionError(
-      path,
-      `byte ${at}`,
-      `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`,
-    );
+/** Brings the records of one file after another to their shards. */
+class RecordReader {
+  readonly #ports: RecoveryPorts;
+  readonly #recovery: Recovery;
+  readonly #logs: (ShardLog | undefined)[] = [];
+  readonly #streams = new RecoveredStreams();
+  readonly #operation = new Operation();
+
+  constructor(ports: RecoveryPorts, recovery: Recovery) {
+    this.#ports = ports;
+    this.#recovery = recovery;
   }
-  if (log.durableThrough > before) {
-    recovery.records++;
-    ports.recovered(log, end - at);
+
+  /** Those in `bytes[from, to)` of the file. */
+  read(path: string, fileNo: number, bytes: Buffer, from: number, to: number): void {
+    for (let at = from; at < to;) {
+      const end = recordEnd(bytes, at);
+      const shard = recordShard(bytes, at);
+      const log = (this.#logs[shard] ??= this.#ports.shard(shard));
+      const offset = recordOffset(bytes, at);
+      const before = log.durableThrough;
+      if (!log.recover(offset, bytes, at, end, fileNo, this.#streams, this.#operation)) {
+        const lacks = `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`;
+        throw new CorruptionError(path, `byte ${at}`, lacks);
+      }
+      if (log.durableThrough > before) {
+        this.#recovery.records++;
+        this.#ports.recovered(log, end - at);
+      }
+      at = end;
+    }
   }
-  return end;
 }

@@ -1,6 +1,6 @@
 /** A record between "encoded" and "durable": what it will do to memory, and who waits for it. */
 import type { LogFailedError } from "./errors.ts";
-import type { MemCell, MemEntry, MemStream } from "./memtable.ts";
+import type { MemStream } from "./memtable.ts";
 import type { Offset, Seq, StreamHead } from "./types.ts";
 import type { Commit } from "./wal/group-commit.ts";
 
@@ -28,22 +28,30 @@ export class StreamHandle {
   }
 }
 
-type StagedEntry = { kind: "entry"; stream: StreamHandle; entry: MemEntry };
-type StagedCell = { kind: "cell"; stream: StreamHandle; key: string; cell: MemCell };
-type StagedKey = { kind: "key"; stream: StreamHandle; key: string; seq: Seq; start: number; length: number };
-type StagedErase = { kind: "erase"; stream: StreamHandle; lane: string | undefined; fromSeq: Seq; toSeq: Seq };
-export type StagedOperation = StagedEntry | StagedCell | StagedKey | StagedErase;
-
 /** Whose records these are. */
 type RecordLog = { apply(record: StagedRecord, bytes: Buffer, fileNo: number): void };
 
-/** A record on its way to disk. Most hold one operation, so the first has a field of its own. */
+/** What an operation needs beside its bytes when it takes effect: the stream's handle, and of a cell the key, which is at hand. */
+export type StagedOperation = {
+  stream: StreamHandle;
+  /** Where it begins, behind the record's begin. */
+  position: number;
+  /** Of a cell. */
+  key: string;
+  /** Of an entry; 0 for all others. */
+  seq: Seq;
+};
+
+/** A record on its way to disk. Most hold one operation, so the first has its fields here. */
 export class StagedRecord implements Commit {
   readonly #log: RecordLog;
   readonly offset: Offset;
   readonly start: number;
   end = 0;
-  first: StagedOperation | undefined = undefined;
+  stream: StreamHandle | undefined = undefined;
+  position = 0;
+  key = "";
+  seq = 0 as Seq;
   more: StagedOperation[] | undefined = undefined;
   outcome: Outcome | undefined = undefined;
 
@@ -53,9 +61,16 @@ export class StagedRecord implements Commit {
     this.start = start;
   }
 
-  add(operation: StagedOperation): void {
-    if (this.first === undefined) this.first = operation;
-    else (this.more ??= []).push(operation);
+  /** `at` is where the operation begins. */
+  add(stream: StreamHandle, at: number, key: string, seq: Seq): void {
+    if (this.stream !== undefined) {
+      (this.more ??= []).push({ stream, position: at - this.start, key, seq });
+      return;
+    }
+    this.stream = stream;
+    this.position = at - this.start;
+    this.key = key;
+    this.seq = seq;
   }
 
   committed(bytes: Buffer, fileNo: number): void {

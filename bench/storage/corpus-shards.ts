@@ -107,7 +107,7 @@ export class CorpusShards implements Shards {
   #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {
-      if (stream.entries.length === 0 || isShardStream(stream.name)) continue;
+      if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
       const state = this.#stateOf(stream.name as UserAddress | GroupAddress);
       for (const [key, value] of state?.takeCellsForFlush() ?? []) writeCell(out, stream.name, key, value);
     }
