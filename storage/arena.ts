@@ -6,10 +6,13 @@
  *
  * Invariants: a record lies in one chunk; one that is larger than a chunk has one to itself; bytes that were written never change.
  */
-import { RECORD_HEADER_BYTES } from "./record.ts";
+import { RECORD_HEADER_BYTES, recordEnd } from "./record.ts";
 
 const CHUNK_BYTES_MIN = 2 << 10;
 const CHUNK_BYTES_MAX = 256 << 10;
+
+/** Told of a record, `bytes[start, end)`, and its place. */
+export type RecordVisitor = (place: number, bytes: Buffer, start: number, end: number) => void;
 
 export class RecordArena {
   readonly #chunks: Buffer[] = [];
@@ -57,6 +60,18 @@ export class RecordArena {
   operationAt(place: number): number {
     if (place >= 0) return (place % CHUNK_BYTES_MAX) + RECORD_HEADER_BYTES;
     return (this.#inner[-place - 2]! % CHUNK_BYTES_MAX) + this.#inner[-place - 1]!;
+  }
+
+  /** In the order in which they came. */
+  forEach(visit: RecordVisitor): void {
+    this.#chunks.forEach((bytes, index) => {
+      const used = this.#filled[index] ?? this.#used;
+      for (let start = 0; start < used;) {
+        const end = recordEnd(bytes, start);
+        visit(index * CHUNK_BYTES_MAX + start, bytes, start, end);
+        start = end;
+      }
+    });
   }
 
   /** All records in the order in which they came, in a buffer of their own. */

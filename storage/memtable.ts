@@ -7,7 +7,7 @@
  * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list tells the seq; a frozen memtable never changes, but for
  * entries that are forgotten.
  */
-import { RecordArena } from "./arena.ts";
+import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { Operation } from "./operation.ts";
 import { recordOffset } from "./record.ts";
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
@@ -192,6 +192,11 @@ export class Memtable {
     }
     this.lastOffset = offset;
     return this.#records.add(from, start, end);
+  }
+
+  /** All records in offset order. */
+  forEachRecord(visit: RecordVisitor): void {
+    this.#records.forEach(visit);
   }
 
   /** Place of the operation `position` bytes behind the begin of a record that was taken. */

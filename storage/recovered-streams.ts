@@ -5,7 +5,7 @@
 import type { Memtable, MemStream } from "./memtable.ts";
 import { isStr8 } from "./operation.ts";
 
-const SLOTS = 1 << 16;
+const SLOTS = 1 << 12;
 
 export class RecoveredStreams {
   readonly #slots: (MemStream | undefined)[] = Array.from({ length: SLOTS });

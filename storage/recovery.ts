@@ -14,7 +14,6 @@
  */
 import { join } from "node:path";
 import { CorruptionError } from "./errors.ts";
-import { Operation } from "./operation.ts";
 import { recordEnd, recordOffset, recordShard } from "./record.ts";
 import { RecoveredStreams } from "./recovered-streams.ts";
 import type { ShardLog } from "./shard-log.ts";
@@ -69,6 +68,7 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
     }
     recoverFile(ports, number, number === newestFileNo, recovery, records);
   });
+  records.end();
   return recovery;
 }
 
@@ -80,7 +80,7 @@ function recoverFile(
   records: RecordReader,
 ): void {
   const path = join(ports.directory, walFileName(fileNo));
-  const bytes = ports.files.read(path);
+  const bytes = records.readFile(path);
   // Of what stood before the oldest file nothing is known, once files were trimmed.
   const chain = fileNo > recovery.oldestFileNo ? recovery.chain : fileNo === 1 ? 0 : undefined;
   const scan = scanWalFile(path, bytes, { fileNo, isLast, chain }, (from, to) =>
@@ -125,12 +125,25 @@ class RecordReader {
   readonly #ports: RecoveryPorts;
   readonly #recovery: Recovery;
   readonly #logs: (ShardLog | undefined)[] = [];
-  readonly #streams = new RecoveredStreams();
-  readonly #operation = new Operation();
+
+  /** Each file is read to where the one before was: fresh memory for each costs as much as reading it. */
+  #room: Buffer | undefined;
 
   constructor(ports: RecoveryPorts, recovery: Recovery) {
     this.#ports = ports;
     this.#recovery = recovery;
+  }
+
+  readFile(path: string): Buffer {
+    const bytes = this.#ports.files.read(path, this.#room);
+    if (bytes.length > (this.#room?.length ?? 0)) this.#room = bytes;
+    return bytes;
+  }
+
+  /** After the last file: lets them take effect. */
+  end(): void {
+    const streams = new RecoveredStreams();
+    for (const log of this.#logs) log?.recovered(streams);
   }
 
   /** Those in `bytes[from, to)` of the file. */
@@ -141,7 +154,7 @@ class RecordReader {
       const log = (this.#logs[shard] ??= this.#ports.shard(shard));
       const offset = recordOffset(bytes, at);
       const before = log.durableThrough;
-      if (!log.recover(offset, bytes, at, end, fileNo, this.#streams, this.#operation)) {
+      if (!log.recover(offset, bytes, at, end, fileNo)) {
         const lacks = `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`;
         throw new CorruptionError(path, `byte ${at}`, lacks);
       }

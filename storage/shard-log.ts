@@ -8,7 +8,7 @@
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
 import { Memtable, MemStream } from "./memtable.ts";
-import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, type Operation, str8At } from "./operation.ts";
+import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "./operation.ts";
 import {
   beginEntry,
   beginRecord,
@@ -166,41 +166,39 @@ export class ShardLog extends ShardView {
     if (range !== undefined) this.frozen?.streams.get(mem.name)?.forget(range);
   }
 
-  /**
-   * Applies a record found in the log at start, `bytes[start, end)`.
-   * @param operation is overwritten
-   * @returns false when its offset is not the next
-   */
-  recover(
-    offset: Offset,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    fileNo: number,
-    streams: RecoveredStreams,
-    operation: Operation,
-  ): boolean {
+  /** Takes a record found in the log at start, `bytes[start, end)`; `recovered` follows. @returns false when its offset is not the next */
+  recover(offset: Offset, bytes: Buffer, start: number, end: number, fileNo: number): boolean {
     if (offset <= this.#durableThrough) return true;
     if (offset !== this.#nextOffset) return false;
-    const { active } = this;
-    const record = active.record(offset, bytes, start, end, fileNo);
+    this.active.record(offset, bytes, start, end, fileNo);
     this.#durableThrough = offset;
     this.#nextOffset = (offset + 1) as Offset;
-    let at = start + RECORD_HEADER_BYTES;
-    while (at < end) {
-      const next = operation.read(bytes, at);
-      const { streamAt } = operation;
-      const mem =
-        streams.find(active, bytes, streamAt) ??
-        streams.add(bytes, streamAt, this.#memNamed(str8At(bytes, streamAt), undefined));
-      const place = active.place(record, at - start);
-      if (operation.kind === OP_ENTRY) mem.append(operation.seq, place);
-      else if (operation.kind === OP_CELL) mem.setCell(operation.key(), place);
-      else this.#applyRare(mem, operation, place);
-      at = next;
-    }
-    if (at !== end) throw new RangeError(`operations end at byte ${at}, the record at ${end}`);
     return true;
+  }
+
+  /** All records were taken: lets them take effect. One shard after another, and not record by record, since a log mixes more streams than fit in a processor's cache. */
+  recovered(streams: RecoveredStreams): void {
+    const { active } = this;
+    const operation = new Operation();
+    active.forEachRecord((record, bytes, start, end) => {
+      let at = start + RECORD_HEADER_BYTES;
+      while (at < end) {
+        const next = operation.read(bytes, at);
+        const nameAt = operation.streamAt;
+        const mem =
+          streams.find(active, bytes, nameAt) ??
+          streams.add(bytes, nameAt, this.#memNamed(operation.stream(), undefined));
+        this.#recoverOperation(mem, operation, active.place(record, at - start));
+        at = next;
+      }
+      if (at !== end) throw new RangeError(`operations end at byte ${at}, the record at ${end}`);
+    });
+  }
+
+  #recoverOperation(mem: MemStream, operation: Operation, place: number): void {
+    if (operation.kind === OP_ENTRY) mem.append(operation.seq, place);
+    else if (operation.kind === OP_CELL) mem.setCell(operation.key(), place);
+    else this.#applyRare(mem, operation, place);
   }
 
   #memOf(stream: StreamHandle): MemStream {

@@ -10,7 +10,8 @@ type Done = (error: Error | null) => void;
 export type FileSystem = {
   makeDirectory(path: string): void;
   list(path: string): string[];
-  read(path: string): Buffer;
+  /** All of a file. It may be put in `room`, when it fits. */
+  read(path: string, room?: Buffer): Buffer;
   /** Opens for writing such that a finished `write` is on disk with its data and the size needed to read it (O_DSYNC). */
   openDurable(path: string, create: boolean): FileHandle;
   /** Writes all of `bytes[from, to)` at `position`; short writes are continued. */
@@ -62,10 +63,25 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     }
   }
 
+  function readInto(path: string, room: Buffer): Buffer {
+    const file = system.openSync(path, "r");
+    try {
+      let length = 0;
+      for (let read = -1; read !== 0 && length < room.length; length += read)
+        read = system.readSync(file, room, length, room.length - length, length);
+      return room.subarray(0, length);
+    } finally {
+      system.closeSync(file);
+    }
+  }
+
   return {
     makeDirectory: (path) => void system.mkdirSync(path, { recursive: true, mode: 0o700 }),
     list: (path) => system.readdirSync(path),
-    read: (path) => system.readFileSync(path),
+    read(path, room) {
+      const { size } = system.statSync(path);
+      return room === undefined || room.length < size ? system.readFileSync(path) : readInto(path, room);
+    },
     openDurable(path, create) {
       const flags = constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0);
       return system.openSync(path, flags, 0o600) as FileHandle;
