@@ -25,6 +25,8 @@ export class RecordArena {
   readonly #inner: number[] = [];
   /** Bytes of all records. */
   bytes = 0;
+  /** Bytes of all chunks. */
+  roomBytes = 0;
 
   /** Copies the record `from[start, end)`. @returns its place */
   add(from: Buffer, start: number, end: number): number {
@@ -91,6 +93,7 @@ export class RecordArena {
     if (this.#last !== undefined) this.#filled.push(this.#used);
     const bytes = Math.min(Math.max(this.bytes, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX);
     const chunk = Buffer.allocUnsafeSlow(Math.max(bytes, recordBytes));
+    this.roomBytes += chunk.length;
     this.#last = chunk;
     this.#lastPlace = (this.#chunks.push(chunk) - 1) * CHUNK_BYTES_MAX;
     this.#used = 0;

@@ -23,6 +23,7 @@ import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files
 
 const MIB = 1 << 20;
 const BACKLOG_BYTES_MAX = 16 * MIB;
+const FULL_FRAME_BYTES = 16 << 10;
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
 
@@ -39,6 +40,8 @@ export type LogStoreOptions = {
   segmentBytesMax?: number;
   /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
   markAfterMs?: number;
+  /** Records of so many bytes are written to the log as soon as the write before has returned. Default 16 KiB. */
+  fullFrameBytes?: number;
   /** In place of SQLite and its worker, for tests of the log alone. */
   segments?: SegmentStore;
 };
@@ -141,7 +144,10 @@ export class LogStore {
       },
       onListenerError: hooks.onListenerError,
     };
-    this.#commit = new GroupCommit(this.#wal, commitHooks, { markAfterMs: options.markAfterMs ?? 1000 });
+    this.#commit = new GroupCommit(this.#wal, commitHooks, {
+      markAfterMs: options.markAfterMs ?? 1000,
+      fullFrameBytes: options.fullFrameBytes ?? FULL_FRAME_BYTES,
+    });
   }
 
   /** What recovery found when the store was opened. */

@@ -180,6 +180,11 @@ export class Memtable {
     return this.#records.bytes;
   }
 
+  /** Memory that they take. */
+  get roomBytes(): number {
+    return this.#records.roomBytes;
+  }
+
   get isEmpty(): boolean {
     return this.firstOffset === 0;
   }

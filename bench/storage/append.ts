@@ -229,7 +229,8 @@ class Batches {
   #bytesMax = 0;
   #tally: Tally = { records: 0, bytes: 0, frames: 0 };
   #pending = 0;
-  #isWriting = false;
+  /** A batch was appended whose frame is not closed yet. */
+  #isGathering = false;
   #onDone: (() => void) | undefined;
 
   begin(chat: Chat, messages: number, frameBytes: number): void {
@@ -251,13 +252,15 @@ class Batches {
 
   /** Called just before a frame is closed: what is appended after this turn goes to the next one. */
   readonly nextSoon = (): void => {
-    this.#isWriting = true;
+    this.#isGathering = false;
     setImmediate(this.#next);
   };
 
-  /** A frame that is on disk already has its successor appended by `#last`. */
+  /** One batch gathers while another is being written. */
   readonly #next = (): void => {
-    if (this.#isWriting && this.#pending === this.#messages && this.#mustGoOn) this.#append();
+    if (this.#isGathering) return;
+    if (this.#mustGoOn) this.#append();
+    else if (this.#pending === 0) this.#end();
   };
 
   get #mustGoOn(): boolean {
@@ -265,6 +268,7 @@ class Batches {
   }
 
   #append(): void {
+    this.#isGathering = true;
     this.#pending += this.#messages;
     for (let left = this.#messages; left > 1; left--) this.#chat!.message(this.#one);
     this.#chat!.message(this.#last);
@@ -273,17 +277,20 @@ class Batches {
   readonly #one = { committed: () => void this.#pending--, failed: () => {} };
   readonly #last = {
     committed: (): void => {
-      this.#isWriting = false;
       this.#pending--;
       this.#tally.frames++;
       this.#tally.records += this.#messages * RECORDS_PER_MESSAGE;
       this.#tally.bytes += this.#frameBytes;
-      if (this.#pending > 0) return;
-      if (this.#mustGoOn) this.#append();
-      else this.#onDone?.();
+      if (this.#pending === 0) this.#next();
     },
     failed: () => {},
   };
+
+  #end(): void {
+    const done = this.#onDone;
+    this.#onDone = undefined;
+    done?.();
+  }
 }
 
 async function figuresOf(run: () => Promise<Tally>): Promise<AppendFigures> {

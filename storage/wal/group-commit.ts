@@ -5,6 +5,9 @@
  * no timer. Owners are told in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
  * present and later, is told of the failure.
  *
+ * One write is under way at a time. A full frame is handed to the disk as soon as the write before has returned, before the records of that one take
+ * effect, which they do in the same turn of the event loop: so the disk does not wait for it, and nobody can see the difference.
+ *
  * When nothing was written for a while after a frame, a mark follows it: no later frame says yet that it was durable, so the mark does (frame.ts).
  *
  * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
@@ -15,6 +18,7 @@ import { FRAME_HEAD_BYTES } from "./frame.ts";
 import type { WalFiles } from "./wal-files.ts";
 
 const BUFFER_BYTES = 256 << 10;
+const SPARES_MAX = 2;
 /** A buffer that one large frame made larger than this is not kept. */
 const KEPT_BYTES_MAX = 4 << 20;
 
@@ -30,9 +34,13 @@ export type Commit = {
   failed(error: LogFailedError): void;
 };
 
+type WrittenFrame = { owners: Commit[]; bytes: Buffer; fileNo: number; error: LogFailedError | null };
+
 export type GroupCommitOptions = {
   /** A log that rests this long gets a mark. 0: never. */
   markAfterMs: number;
+  /** A frame of so many bytes gains little from waiting for more: it is written while the owners of the one before are told. */
+  fullFrameBytes: number;
 };
 
 export type GroupCommitHooks = {
@@ -47,20 +55,27 @@ export type GroupCommitHooks = {
 export class GroupCommit {
   /** Where records are encoded. Positions are stable, the buffer behind them may be replaced: take `committed`'s. */
   readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEAD_BYTES);
-  /** One buffer gathers while the other is written: both stay in the processor's cache. */
-  #spare: Buffer | undefined = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  /** One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache. */
+  readonly #spares: Buffer[] = [];
   readonly #files: WalFiles;
   readonly #hooks: GroupCommitHooks;
   #gathering: Commit[] = [];
   #writing = false;
+  /** Written, or failed; their owners were not told yet. In the order of the log. */
+  readonly #finished: WrittenFrame[] = [];
+  #isTelling = false;
+  /** A record could not take effect: memory does not say any more what the log says. */
+  #isBroken = false;
   /** Something asked for a write since the last one began. */
   #isWanted = false;
   #scheduled = false;
   #idleWaiters: (() => void)[] = [];
   readonly #markAfterMs: number;
+  readonly #fullFrameBytes: number;
   #markTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(files: WalFiles, hooks: GroupCommitHooks, { markAfterMs }: GroupCommitOptions) {
+  constructor(files: WalFiles, hooks: GroupCommitHooks, { markAfterMs, fullFrameBytes }: GroupCommitOptions) {
+    this.#fullFrameBytes = fullFrameBytes;
     this.#markAfterMs = markAfterMs;
     this.#files = files;
     this.#hooks = hooks;
@@ -110,16 +125,33 @@ export class GroupCommit {
     const { out } = this;
     const { bytes, pos } = out;
     this.#gathering = [];
-    out.bytes = this.#spare ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    out.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
     out.pos = FRAME_HEAD_BYTES;
-    this.#spare = undefined;
-    this.#files.append(bytes, pos, (error) => this.#written(owners, bytes, error));
+    // No other write is under way, so the file is still the one it was written to.
+    this.#files.append(bytes, pos, (error) => this.#written({ owners, bytes, fileNo: this.#files.fileNo, error }));
   };
 
-  #written(owners: Commit[], bytes: Buffer, error: LogFailedError | null): void {
+  /** A full frame does not wait for the owners of the one before; with a smaller one, what they append in return shall ride. */
+  #written(frame: WrittenFrame): void {
     this.#writing = false;
+    this.#finished.push(frame);
+    // One that was begun below has failed at once.
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    for (let next = this.#finished.shift(); next !== undefined; next = this.#finished.shift()) {
+      const isFull = this.backlogBytes >= this.#fullFrameBytes;
+      if (next.error === null && isFull && !this.#scheduled) this.#writeNext();
+      this.#tell(next);
+    }
+    this.#isTelling = false;
+    if (this.#writing) return;
+    if (this.#isWanted) this.schedule();
+    else this.#rest();
+  }
+
+  #tell({ owners, bytes, fileNo, error }: WrittenFrame): void {
     for (const owner of owners) {
-      const isDone = error === null && this.#takesEffect(owner, bytes);
+      const isDone = error === null && this.#takesEffect(owner, bytes, fileNo);
       // One who throws keeps nobody behind from being told, nor the next frame from being written.
       try {
         if (isDone) owner.told();
@@ -128,18 +160,18 @@ export class GroupCommit {
         this.#hooks.onListenerError(listenerError);
       }
     }
-    if (bytes.length <= KEPT_BYTES_MAX) this.#spare = bytes;
+    if (bytes.length <= KEPT_BYTES_MAX && this.#spares.length < SPARES_MAX) this.#spares.push(bytes);
     this.#hooks.afterCommit();
-    if (this.#isWanted) this.schedule();
-    else this.#rest();
   }
 
-  #takesEffect(owner: Commit, bytes: Buffer): boolean {
-    if (this.#files.failed !== undefined) return false;
+  #takesEffect(owner: Commit, bytes: Buffer, fileNo: number): boolean {
+    // That a frame behind it could not be written takes nothing from one that was.
+    if (this.#isBroken) return false;
     try {
-      owner.committed(bytes, this.#files.fileNo);
+      owner.committed(bytes, fileNo);
       return true;
     } catch (cause) {
+      this.#isBroken = true;
       this.#files.fail(cause);
       return false;
     }

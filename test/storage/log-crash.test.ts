@@ -22,8 +22,9 @@ const hooks: LogStoreHooks = {
   onFailure: () => {},
 };
 
-function open(disk: SimulatedDisk, segments: MemorySegments): Promise<LogStore> {
-  const limits = { walFileBytes: 4000, walBytesMax: 16_000, memtableBytesMax: 3000, markAfterMs: 0 };
+/** 1: every frame is written before the owners of the one before are told. */
+function open(disk: SimulatedDisk, segments: MemorySegments, fullFrameBytes = 1): Promise<LogStore> {
+  const limits = { fullFrameBytes, walFileBytes: 4000, walBytesMax: 16_000, memtableBytesMax: 3000, markAfterMs: 0 };
   return LogStore.open({ directory: "/data", files: disk.files, segments, ...limits }, hooks);
 }
 
@@ -38,7 +39,7 @@ type Moment = {
 };
 
 /** Runs a program; `crashed` is called for what each crash would leave, once at every call to the disk. */
-async function run(program: Step[], random: Random): Promise<Moment[]> {
+async function run(program: Step[], random: Random, fullFrameBytes: number): Promise<Moment[]> {
   const disk = new SimulatedDisk();
   const history = new LogHistory();
   const moments: Moment[] = [];
@@ -56,16 +57,17 @@ async function run(program: Step[], random: Random): Promise<Moment[]> {
       });
     }
   };
-  let store = await open(disk, segments);
+  let store = await open(disk, segments, fullFrameBytes);
   for (const step of program) {
     if (step.kind === "append") {
       history.append(store, step.batch);
-      if (step.isAwaited) await store.idle();
+      if (step.wait === "idle") await store.idle();
+      else if (step.wait === "turn") await new Promise((resolve) => setImmediate(resolve));
     } else if (step.kind === "flush") await store.flushAll(() => false);
     else {
       await store.close();
       segments = MemorySegments.of(segments.flushed);
-      store = await open(disk, segments);
+      store = await open(disk, segments, fullFrameBytes);
       history.reopened(store);
     }
   }
@@ -110,10 +112,15 @@ async function expectRecovers(moment: Moment, random: Random): Promise<void> {
 }
 
 test("after a crash in any call, all that was acknowledged is there, nothing in part, and it stays", async () => {
-  const property = fc.asyncProperty(programs, fc.integer({ min: 0 }), async (program, seed) => {
-    const random = randomFrom(seed);
-    for (const moment of await run(program, random)) await expectRecovers(moment, random);
-  });
+  const property = fc.asyncProperty(
+    programs,
+    fc.integer({ min: 0 }),
+    fc.constantFrom(1, 500, 1 << 20),
+    async (program, seed, fullFrameBytes) => {
+      const random = randomFrom(seed);
+      for (const moment of await run(program, random, fullFrameBytes)) await expectRecovers(moment, random);
+    },
+  );
   // A failure names its seed; FC_SEED replays it, RUNS asks for more.
   await fc.assert(property, {
     numRuns: RUNS,

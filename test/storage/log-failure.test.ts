@@ -8,7 +8,7 @@ import { MemorySegments } from "./memory-segments.ts";
 import { randomFrom, SimulatedDisk, type CallKind } from "./vfs/simulated-disk.ts";
 import { until } from "../support/wait.ts";
 
-const SMALL = { walFileBytes: 1500, walBytesMax: 4500, memtableBytesMax: 2500 };
+const SMALL = { fullFrameBytes: 300, walFileBytes: 1500, walBytesMax: 4500, memtableBytesMax: 2500 };
 const BATCHES = 40;
 
 type Life = {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { RecordOfShard } from "./log-history.ts";
 
 export type Step =
-  { kind: "append"; batch: RecordOfShard[]; isAwaited: boolean } | { kind: "flush" } | { kind: "reopen" };
+  { kind: "append"; batch: RecordOfShard[]; wait: "idle" | "turn" | "none" } | { kind: "flush" } | { kind: "reopen" };
 
 const stream = fc.constantFrom("@alice", "@bob", "#hikers");
 const lane = fc.constantFrom("", "@carol", "@dave");
@@ -48,7 +48,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("append" as const),
       batch: fc.array(record, { minLength: 1, maxLength: 4 }),
-      isAwaited: fc.boolean(),
+      // A turn of the event loop later the batch is being written.
+      wait: fc.constantFrom("idle" as const, "turn" as const, "none" as const),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: "flush" as const }) },
