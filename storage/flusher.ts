@@ -20,7 +20,10 @@ export type FlusherLimits = {
   totalBytesMax: number;
   /** Log files kept. */
   logFilesMax: number;
-  atOnce: number;
+  /** Shards that are flushed at once; what they have little of goes to disk together. */
+  shardsAtOnce: number;
+  /** Bytes that are flushed at once; a single shard may have more. */
+  bytesAtOnce: number;
 };
 
 export type FlusherPorts = {
@@ -45,6 +48,7 @@ export class Flusher {
   /** Shards whose own memtable is too large. */
   readonly #large = new Set<ShardLog>();
   readonly #running = new Set<Promise<void>>();
+  #runningBytes = 0;
   #totalBytes = 0;
   #drainTo: number | undefined;
   #failed: PendingFlush[] = [];
@@ -89,17 +93,21 @@ export class Flusher {
       this.#drainTo = undefined;
       return;
     }
-    while (!this.#isClosed && this.#running.size < this.#limits.atOnce) {
+    while (!this.#isClosed && this.#hasRoom()) {
       const next = this.#oldest();
       if (!next) return;
       this.#start(next);
     }
   }
 
+  #hasRoom(): boolean {
+    return this.#running.size < this.#limits.shardsAtOnce && this.#runningBytes < this.#limits.bytesAtOnce;
+  }
+
   /** Flushes every shard that has something, until done or `signal` says stop; what is left stays in the log. */
   async flushAll(stopped: () => boolean): Promise<void> {
     while (!stopped() && !this.#isClosed) {
-      const next = this.#running.size < this.#limits.atOnce ? this.#oldest() : undefined;
+      const next = this.#hasRoom() ? this.#oldest() : undefined;
       if (next) this.#start(next);
       else if (this.#running.size > 0) await Promise.race(this.#running);
       else return;
@@ -136,8 +144,11 @@ export class Flusher {
   }
 
   #run(flush: PendingFlush): void {
+    const { bytes } = flush.frozen;
+    this.#runningBytes += bytes;
     const run: Promise<void> = this.#flush(flush).finally(() => {
       this.#running.delete(run);
+      this.#runningBytes -= bytes;
       this.check();
     });
     this.#running.add(run);

@@ -24,6 +24,9 @@ import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files
 const MIB = 1 << 20;
 const BACKLOG_BYTES_MAX = 16 * MIB;
 const FULL_FRAME_BYTES = 16 << 10;
+/** Flushed at once: as many shards as one sync serves well, and no more than keeps the worker busy for some tens of milliseconds. */
+const FLUSHED_SHARDS = 32;
+const FLUSHED_BYTES = 2 * MIB;
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
 
@@ -120,7 +123,8 @@ export class LogStore {
         shardBytesMax: Math.max(this.#memtableBytesMax / 8, MIB),
         totalBytesMax: this.#memtableBytesMax,
         logFilesMax: Math.max(2, Math.ceil((options.walBytesMax ?? 512 * MIB) / fileBytesMax)),
-        atOnce: 2,
+        shardsAtOnce: FLUSHED_SHARDS,
+        bytesAtOnce: FLUSHED_BYTES,
       },
       {
         segments,

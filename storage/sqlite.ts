@@ -70,6 +70,10 @@ export class SqlDatabase {
     }
   }
 
+  get inTransaction(): boolean {
+    return this.#db.inTransaction;
+  }
+
   close(): void {
     this.#db.close();
   }

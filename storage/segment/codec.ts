@@ -23,3 +23,17 @@ export function unpack(codec: number, data: Buffer): Buffer {
   if (codec === CODEC_ZSTD) return Bun.zstdDecompressSync(data);
   throw new RangeError(`unknown codec ${codec}`);
 }
+
+export type PackedColumns = { codec: number; raw_bytes: number; data: Uint8Array };
+
+/** Columns of a row that holds packed bytes. */
+export function packed(raw: Buffer, packing: Packing): PackedColumns {
+  return { ...pack(raw, packing), raw_bytes: raw.length };
+}
+
+/** @throws RangeError where it is not as long as it says. */
+export function unpackedRow({ codec, raw_bytes, data }: PackedColumns): Buffer {
+  const raw = unpack(codec, Buffer.from(data.buffer, data.byteOffset, data.length));
+  if (raw.length !== raw_bytes) throw new RangeError(`${raw.length} bytes instead of ${raw_bytes}`);
+  return raw;
+}

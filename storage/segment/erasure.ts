@@ -1,6 +1,6 @@
 /** Ranges of entries that are to be tombstones. */
 import type { SqlDatabase } from "../sqlite.ts";
-import { erasuresOf, findStreamByNo, laneAt } from "../state/state-reader.ts";
+import { erasuresOf, laneAt } from "../state/state-reader.ts";
 import type { ErasureRow } from "../state/state-file.ts";
 import { isTombstone, type Item, tombstone } from "./run.ts";
 
@@ -20,7 +20,7 @@ export function covers(ranges: readonly NumberedRange[], lane: number, seq: numb
 export function isErased(state: SqlDatabase, streamNo: number, seq: number): boolean {
   const ranges = erasuresOf(state, streamNo).filter((range) => range.from_seq <= seq && seq <= range.to_seq);
   if (ranges.length === 0) return false;
-  return covers(ranges, laneAt(state, findStreamByNo(state, streamNo)!, seq), seq);
+  return covers(ranges, laneAt(state, streamNo, seq), seq);
 }
 
 /** The items with tombstones where ranges cover them; the same array where none does. `erased` hears of each entry that said something. */

@@ -1,8 +1,8 @@
 /**
  * The event loop's end of the flush worker: hands jobs over, keeps who waits for what.
  *
- * Invariants: each request settles once; after the worker has died every request, waiting or new, is rejected and nothing is started again (what it was
- * doing is told by the files when they are opened next).
+ * Invariants: each request settles once. When the worker dies, all that waits is rejected, and what is asked next, once it has let go of its files, gets
+ * another worker; what the dead one was doing is told by the files. There is at most one.
  */
 import type { ShardId } from "../types.ts";
 import type { EraseRange } from "./erasure.ts";
@@ -15,20 +15,21 @@ type Waiting = { resolve(reply: FlushReply): void; reject(error: FlushError): vo
 export type Release = (shard: ShardId, files: number[]) => void;
 
 export class FlushClient {
-  readonly #worker: Worker;
+  readonly #start: () => Worker;
+  readonly #options: WorkerOptions;
   readonly #release: Release;
   readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
   #lastId = 0;
-  #dead: FlushError | undefined;
+  /** Why the worker ends; it has its files until it has ended. */
+  #ending: FlushError | undefined;
   #isClosing = false;
 
-  constructor(worker: Worker, options: WorkerOptions, release: Release) {
-    this.#worker = worker;
+  constructor(start: () => Worker, options: WorkerOptions, release: Release) {
+    this.#start = start;
+    this.#options = options;
     this.#release = release;
-    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#take(event.data);
-    worker.onerror = (event: ErrorEvent) => this.#die(event.message);
-    worker.addEventListener("close", () => this.#die("it ended"));
-    this.#post({ kind: "open", options });
+    this.#begin();
   }
 
   /**
@@ -56,19 +57,26 @@ export class FlushClient {
     throw new FlushError(`the flush worker answered ${reply.kind}`, "worker_gone");
   }
 
+  /** @throws FlushError */
+  async settle(shard: ShardId): Promise<void> {
+    await this.#ask((id) => this.#post({ kind: "settle", id, shard }));
+  }
+
   /** Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. */
   async close(): Promise<void> {
-    if (this.#dead !== undefined || this.#isClosing) return;
-    const closed = this.#ask((id) => this.#post({ kind: "close", id }));
+    if (this.#isClosing) return;
+    const isThere = this.#worker !== undefined && this.#ending === undefined;
+    const closed = isThere ? this.#ask((id) => this.#post({ kind: "close", id })) : Promise.resolve();
     this.#isClosing = true;
     await closed.catch(() => undefined);
     this.#end(new FlushError("the segment store is closed", "closed"));
-    this.#worker.terminate();
+    this.#worker?.terminate();
   }
 
   #ask(post: (id: number) => void, onProgress?: Progress): Promise<FlushReply> {
-    if (this.#dead !== undefined) return Promise.reject(this.#dead);
     if (this.#isClosing) return Promise.reject(new FlushError("the segment store is closed", "closed"));
+    if (this.#ending !== undefined) return Promise.reject(this.#ending);
+    if (this.#worker === undefined) this.#begin();
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, onProgress });
@@ -77,7 +85,23 @@ export class FlushClient {
   }
 
   #post(request: FlushRequest, transfer: ArrayBuffer[] = []): void {
-    this.#worker.postMessage(request, transfer);
+    this.#worker?.postMessage(request, transfer);
+  }
+
+  #begin(): void {
+    const worker = this.#start();
+    this.#worker = worker;
+    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#take(event.data);
+    worker.onerror = (event: ErrorEvent) => {
+      this.#die(event.message);
+      worker.terminate();
+    };
+    worker.addEventListener("close", () => {
+      this.#die("it ended");
+      this.#worker = undefined;
+      this.#ending = undefined;
+    });
+    this.#post({ kind: "open", options: this.#options });
   }
 
   #take(reply: FlushReply): void {
@@ -97,9 +121,8 @@ export class FlushClient {
   }
 
   #end(error: FlushError): void {
-    if (this.#dead !== undefined) return;
-    this.#dead = error;
-    for (const { reject } of this.#waiting.values()) reject(this.#dead);
+    this.#ending ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#ending);
     this.#waiting.clear();
   }
 }

@@ -2,7 +2,7 @@
 import { decodeOperations, readRecordHead } from "../record.ts";
 import type { Offset } from "../types.ts";
 import type { EraseRange } from "./erasure.ts";
-import type { LoggedItem } from "./recent.ts";
+import type { LoggedItem } from "../recent/piece.ts";
 import type { FlushJob } from "./types.ts";
 import { asBuffer } from "./varint.ts";
 

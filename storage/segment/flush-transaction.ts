@@ -1,33 +1,36 @@
 /**
  * What one flush changes in a shard's state, and which runs it has for blocks. A transaction of the state is open all the while.
  *
- * New items join the recent ones of their stream, in one row. When those have become many they are *placed*: keys go to the index, entries to the timeline of
- * their stream and to the tails of their lanes; a tail that has become a run's worth of entries goes to a block as a whole. So a run of fewer entries than
- * a page never lies in a segment, and what costs something for each lane is done rarely.
+ * New items and cells go to a layer, with the mark of their stream. When items of a stream have become many they are *placed*: keys go to the index, entries to
+ * the timeline of their stream and to the tails of their lanes; a tail that has become a run's worth of entries goes to a block as a whole. So a run of
+ * fewer entries than a page never lies in a segment, and what costs something for each lane is done rarely.
  */
+import { type Cells, emptyMark, type StreamMark } from "../recent/fragment.ts";
+import { type ItemSize, type LoggedItem, sizeOf, withTombstones } from "../recent/piece.ts";
+import { type Addition, type LayerScratch, putLayer } from "../recent/layer-merge.ts";
+import { type LayerSource, writeStack } from "../recent/page-table.ts";
+import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { KeyIndex } from "../state/key-index.ts";
-import { type ShardRow, type StreamRow } from "../state/state-file.ts";
-import { findLane, findStream, lanesOfStream, recentFrom, runsBetween, tailOf } from "../state/state-reader.ts";
+import { type ShardRow } from "../state/state-file.ts";
+import { findLane, lanesOfStream, runsBetween, tailOf } from "../state/state-reader.ts";
 import {
   addErasure,
+  addNames,
   countErasures,
   createPlaces,
-  deleteRecentRow,
   deleteTailRow,
   LaneNumbers,
-  StreamUpdate,
+  TimelineUpdate,
   type Unsigned,
-  writeCells,
-  writeRecentRow,
   writeRunRow,
   writeTailRow,
 } from "../state/state-writer.ts";
 import type { Seq } from "../types.ts";
+import type { Packing } from "./codec.ts";
 import { type EraseRange, isErased, masked } from "./erasure.ts";
-import type { FlushImage, StreamBatch } from "./flush-image.ts";
-import { extendedRecent, isFull, type LoggedItem, readRecent, recentRow, sizeOf } from "./recent.ts";
-import { type Item, tombstone } from "./run.ts";
+import type { CellChanges, FlushImage, StreamBatch } from "./flush-image.ts";
+import type { Item } from "./run.ts";
 import { chunkRow, entriesInTail, extendedTail, readChunk } from "./tail.ts";
 import type { FlushJob } from "./types.ts";
 
@@ -38,98 +41,195 @@ export type RunSink = (lane: number, streamNo: number, name: string, items: Item
 
 type LaneItems = { lane: number; name: string; isNew: boolean; items: Item[] };
 
+export type PlaceLimits = {
+  /** A lane's tail of so many entries goes to a block. */
+  runEntriesMin: number;
+  /** With more items than this a stream's are placed. */
+  recentItemsMax: number;
+  /** With more bytes of items than this in layers all of them are placed. */
+  layerBytesMax: number;
+};
+
+/** With so many bytes a stream's items are placed, however few they are. */
+const STREAM_BYTES_MAX = 32 * 1024;
+
 export class FlushTransaction {
   readonly #state: SqlDatabase;
   readonly #before: Unsigned<ShardRow>;
   readonly #toBlocks: RunSink;
-  readonly #runEntriesMin: number;
-  readonly #recentItemsMax: number;
+  readonly #limits: PlaceLimits;
+  readonly #into: LayerSource;
+  readonly #scratch: LayerScratch;
+  readonly #carried: LayerSource | undefined;
+  readonly #streams: Streams;
   readonly #keys: KeyIndex;
   readonly #lanes: LaneNumbers;
-  #streams = 0;
+  readonly #additions: Addition[] = [];
+  /** Ranges of entries that are in layers, by stream. */
+  readonly #erased = new Map<string, EraseRange[]>();
 
+  /**
+   * @param into the state's own layers
+   * @param carried newer ones from elsewhere, which go to the state with this flush
+   */
   constructor(
-    state: SqlDatabase,
+    into: LayerSource,
+    carried: LayerSource | undefined,
     before: Unsigned<ShardRow>,
     toBlocks: RunSink,
-    limits: { runEntriesMin: number; recentItemsMax: number },
+    limits: PlaceLimits,
+    scratch: LayerScratch,
   ) {
-    this.#state = state;
+    this.#scratch = scratch;
+    this.#state = into.db;
+    this.#into = into;
+    this.#carried = carried;
+    this.#streams = new Streams(carried === undefined ? [into] : [into, carried]);
     this.#before = before;
     this.#toBlocks = toBlocks;
-    this.#runEntriesMin = limits.runEntriesMin;
-    this.#recentItemsMax = limits.recentItemsMax;
-    this.#keys = new KeyIndex(state);
-    this.#lanes = new LaneNumbers(state, before.lanes);
+    this.#limits = limits;
+    this.#keys = new KeyIndex(this.#state);
+    this.#lanes = new LaneNumbers(this.#state, before.lanes);
   }
 
   /** @throws RangeError when the job is not what its type promises. */
-  apply(job: FlushJob, { batches, cells, erasures }: FlushImage): Unsigned<ShardRow> {
+  apply(job: FlushJob, { batches, cells, erasures }: FlushImage, packing: Packing): Unsigned<ShardRow> {
     this.#erase(erasures);
     const heads = new Map(job.streams.map(({ name, headSeq }) => [name, headSeq]));
-    for (const batch of batches) this.#stream(batch, heads.get(batch.name)!);
-    this.#keys.finish();
-    writeCells(this.#state, cells);
-    return this.#after(job.throughOffset, job.term, this.#before.flush + 1);
+    const isWide = this.#unplacedBytes() > this.#limits.layerBytesMax;
+    for (const batch of batches)
+      this.#stream(batch, heads.get(batch.name)!, cells.get(batch.name) ?? new Map(), isWide);
+    this.#otherCells(batches, cells);
+    if (isWide) this.#placeOthers();
+    return this.#finish(job.throughOffset, job.term, this.#before.flush + 1, packing, isWide);
   }
 
-  /** Erases what was flushed before, nothing else. */
-  erase(ranges: readonly EraseRange[]): Unsigned<ShardRow> {
+  /** Erases what was flushed before, takes carried layers in, makes all layers one where `isWhole` says so: no job. */
+  settle(
+    ranges: readonly EraseRange[],
+    { flushed_through, term }: Pick<ShardRow, "flushed_through" | "term">,
+    packing: Packing,
+    isWhole: boolean,
+  ): Unsigned<ShardRow> {
     this.#erase(ranges);
+    return this.#finish(flushed_through, term, this.#before.flush, packing, isWhole);
+  }
+
+  #finish(
+    flushed_through: number,
+    term: number,
+    flush: number,
+    packing: Packing,
+    isWhole = false,
+  ): Unsigned<ShardRow> {
     this.#keys.finish();
-    return this.#after(this.#before.flushed_through, this.#before.term, this.#before.flush);
-  }
-
-  #after(flushed_through: number, term: number, flush: number): Unsigned<ShardRow> {
-    const streams = this.#before.streams + this.#streams;
+    const streams = this.#addNames();
+    const stack = putLayer({
+      into: this.#into,
+      carried: this.#carried,
+      additions: this.#additions,
+      isWhole: isWhole || this.#erased.size > 0,
+      erased: (name) => this.#erasedOf(name),
+      isBottom: true,
+      packing,
+      scratch: this.#scratch,
+    });
     const erasures = countErasures(this.#state);
-    return { ...this.#before, flush, flushed_through, term, streams, lanes: this.#lanes.count, erasures };
+    const lanes = this.#lanes.count;
+    return { ...this.#before, flush, flushed_through, term, streams, lanes, erasures, layers: writeStack(stack) };
   }
 
-  #stream({ streamNo, name, items }: StreamBatch, headSeq: Seq): void {
-    const update = new StreamUpdate(this.#state, streamNo, name);
-    if (update.isNew) this.#streams++;
-    else if (items.length === 0) return;
-    for (const item of items) if (!item.alone) update.advance(item.seq, item.offset);
-    const { head_seq } = update.row;
-    if (head_seq !== headSeq)
-      throw new RangeError(`${name}: the image ends at seq ${head_seq}, the job says ${headSeq}`);
-    if (isFull(update.row, sizeOf(items), this.#recentItemsMax)) this.#place(update, items);
-    else if (items.length > 0) this.#keep(update.row, items);
-    update.write();
+  /** Streams that the state sees for the first time. @returns how many there are then */
+  #addNames(): number {
+    const { streams } = this.#before;
+    const fresh = new Map<number, string>();
+    const note = ({ streamNo, name }: StreamMark): void => {
+      if (streamNo > streams) fresh.set(streamNo, name);
+    };
+    for (const { mark } of this.#additions) note(mark);
+    if (this.#carried !== undefined) for (const view of new Streams([this.#carried]).each()) note(view.mark);
+    addNames(
+      this.#state,
+      [...fresh].map(([streamNo, name]) => ({ streamNo, name })),
+    );
+    return streams + fresh.size;
   }
 
-  /** The items join the recent ones. */
-  #keep(row: Unsigned<StreamRow>, items: LoggedItem[]): void {
-    const read = (from: number): ReturnType<typeof recentFrom> => recentFrom(this.#state, row.stream_no, from);
-    const { put, drop, chunks, open } = extendedRecent(row.stream_no, row, items, read);
-    for (const recent of drop) deleteRecentRow(this.#state, recent);
-    writeRecentRow(this.#state, put);
-    const size = sizeOf(items);
-    Object.assign(row, { chunks, open, items: row.items + size.items, bytes: row.bytes + size.bytes });
+  #stream({ streamNo, name, items }: StreamBatch, headSeq: Seq, cells: Cells, isWide: boolean): void {
+    const view = this.#streams.find(name);
+    if (view !== undefined && items.length === 0 && cells.size === 0) return;
+    const mark = markOf(view, streamNo, name);
+    for (const item of items) if (!item.alone) advance(mark, item);
+    if (mark.headSeq !== headSeq)
+      throw new RangeError(`${name}: the image ends at seq ${mark.headSeq}, the job says ${headSeq}`);
+    const isPlaced = items.length > 0 && (isWide || isFull(view?.size, sizeOf(items), this.#limits.recentItemsMax));
+    if (isPlaced) this.#place(mark, [...this.#unplaced(view), ...items]);
+    this.#additions.push({ mark, items: isPlaced ? [] : items, cells });
   }
 
-  /** The recent items, and these, go where they stay. */
-  #place(update: StreamUpdate, items: LoggedItem[]): void {
-    const { row } = update;
-    const rows = row.chunks === 0 ? [] : recentFrom(this.#state, row.stream_no);
+  #unplacedBytes(): number {
+    const layers = [...this.#into.stack.layers, ...(this.#carried?.stack.layers ?? [])];
+    return layers.reduce((sum, layer) => sum + layer.itemBytes, 0);
+  }
+
+  /** In a shard with very many streams even a few items of each are too much to be merged again and again. */
+  #placeOthers(): void {
+    const done = new Set(this.#additions.filter(({ items }) => items.length === 0).map(({ mark }) => mark.name));
+    for (const view of this.#streams.each()) {
+      if (view.pieces.length === 0 || done.has(view.mark.name)) continue;
+      const mark = { ...view.mark };
+      this.#place(mark, this.#unplaced(view));
+      this.#additions.push({ mark, items: [], cells: new Map() });
+    }
+  }
+
+  /** Cells of streams that the job brings nothing else of. */
+  #otherCells(batches: readonly StreamBatch[], cells: CellChanges): void {
+    const done = new Set(batches.map(({ name }) => name));
+    for (const [name, changes] of cells) {
+      if (done.has(name)) continue;
+      const view = this.#streams.find(name);
+      if (view === undefined) throw new RangeError(`${this.#state.file}: a cell of the unknown stream ${name}`);
+      this.#additions.push({ mark: view.mark, items: [], cells: changes });
+    }
+  }
+
+  #unplaced(view: StreamView | undefined): LoggedItem[] {
+    if (view === undefined) return [];
+    const isGone = this.#erasedOf(view.mark.name);
+    return isGone === undefined ? view.items() : withTombstones(view.items(), isGone);
+  }
+
+  #erasedOf(name: string): ((item: LoggedItem) => boolean) | undefined {
+    const ranges = this.#erased.get(name);
+    return (
+      ranges &&
+      (({ seq, lane }) =>
+        ranges.some(
+          (range) =>
+            seq >= range.fromSeq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane),
+        ))
+    );
+  }
+
+  /** The items go where they stay. */
+  #place(mark: StreamMark, items: LoggedItem[]): void {
     createPlaces(this.#state);
-    row.page_seq ||= 1;
+    const timeline = new TimelineUpdate(this.#state, mark.streamNo);
     const lanes = new Map<string, LaneItems>();
-    for (const item of rows.flatMap(readRecent)) this.#placeItem(update, lanes, item);
-    for (const item of items) this.#placeItem(update, lanes, item);
-    for (const lane of lanes.values()) this.#append(row.stream_no, lane);
-    for (const { recent } of rows) deleteRecentRow(this.#state, recent);
-    Object.assign(row, { chunks: 0, open: 0, items: 0, bytes: 0 });
+    for (const item of items) this.#placeItem(mark.streamNo, timeline, lanes, item);
+    for (const lane of lanes.values()) this.#append(mark.streamNo, lane);
+    timeline.finish();
+    mark.placedSeq = mark.headSeq;
+    mark.placedThrough = items.at(-1)!.offset;
   }
 
-  #placeItem(update: StreamUpdate, lanes: Map<string, LaneItems>, item: LoggedItem): void {
-    const streamNo = update.row.stream_no;
+  #placeItem(streamNo: number, timeline: TimelineUpdate, lanes: Map<string, LaneItems>, item: LoggedItem): void {
     const isGone = (seq: number): boolean => isErased(this.#state, streamNo, seq);
     if (item.alone) return this.#keys.add(streamNo, item.key, { seq: item.seq, value: valueOf(item) }, isGone);
     const ofLane = lanes.get(item.lane) ?? this.#lane(lanes, streamNo, item.lane);
     ofLane.items.push(item);
-    update.place(item.seq, ofLane.lane);
+    timeline.place(item.seq, ofLane.lane);
     if (item.key !== "") this.#keys.add(streamNo, item.key, { seq: item.seq, value: null }, isGone);
   }
 
@@ -143,7 +243,7 @@ export class FlushTransaction {
 
   #append(streamNo: number, { lane, name, isNew, items }: LaneItems): void {
     const chunks = isNew ? [] : tailOf(this.#state, lane);
-    if (entriesInTail(chunks) + items.length < this.#runEntriesMin) {
+    if (entriesInTail(chunks) + items.length < this.#limits.runEntriesMin) {
       const { put, drop } = extendedTail(lane, name, chunks, items);
       for (const tail of drop) deleteTailRow(this.#state, tail);
       return writeTailRow(this.#state, put);
@@ -156,41 +256,37 @@ export class FlushTransaction {
     for (const { tail } of chunks) deleteTailRow(this.#state, tail);
   }
 
-  /** What is in the state at once; what is in blocks is noted, to be read as erased from now on and to be rewritten later. */
+  /** What is in layers and tails at once; what is in blocks is noted, to be read as erased from now on and to be rewritten later. */
   #erase(ranges: readonly EraseRange[]): void {
-    for (const { stream: name, lane: laneName, fromSeq, toSeq } of ranges) {
-      const stream = findStream(this.#state, name);
-      if (stream === undefined || fromSeq > stream.head_seq) continue;
-      const streamNo = stream.stream_no;
-      const to_seq = Math.min(toSeq, stream.head_seq);
-      this.#eraseRecent(stream, laneName, fromSeq, to_seq);
-      if (stream.page_seq === 0) continue;
-      const lanes = this.#lanesToErase(streamNo, laneName);
-      const inBlocks = lanes.filter((lane) => {
-        this.#eraseTail(streamNo, lane, fromSeq, to_seq);
-        return runsBetween(this.#state, lane, fromSeq, to_seq).length > 0;
-      });
-      const lane = laneName === undefined ? 0 : lanes[0]!;
-      if (inBlocks.length > 0) addErasure(this.#state, { stream_no: streamNo, lane, from_seq: fromSeq, to_seq });
+    for (const range of ranges) {
+      const mark = this.#streams.find(range.stream)?.mark;
+      if (mark === undefined || range.fromSeq > mark.headSeq) continue;
+      const toSeq = Math.min(range.toSeq, mark.headSeq);
+      if (toSeq > mark.placedSeq) this.#noteErased({ ...range, toSeq });
+      if (mark.placedThrough > 0) this.#erasePlaced(mark.streamNo, range.lane, range.fromSeq, toSeq);
     }
+  }
+
+  #noteErased(range: EraseRange): void {
+    const known = this.#erased.get(range.stream);
+    if (known === undefined) this.#erased.set(range.stream, [range]);
+    else known.push(range);
+  }
+
+  #erasePlaced(streamNo: number, laneName: string | undefined, from_seq: number, to_seq: number): void {
+    const lanes = this.#lanesToErase(streamNo, laneName);
+    const inBlocks = lanes.filter((lane) => {
+      this.#eraseTail(streamNo, lane, from_seq, to_seq);
+      return runsBetween(this.#state, lane, from_seq, to_seq).length > 0;
+    });
+    const lane = laneName === undefined ? 0 : lanes[0]!;
+    if (inBlocks.length > 0) addErasure(this.#state, { stream_no: streamNo, lane, from_seq, to_seq });
   }
 
   #lanesToErase(streamNo: number, name: string | undefined): number[] {
     if (name === undefined) return lanesOfStream(this.#state, streamNo).map(({ lane }) => lane);
     const lane = findLane(this.#state, streamNo, name);
     return lane === undefined ? [] : [lane];
-  }
-
-  #eraseRecent({ stream_no, placed_seq }: StreamRow, lane: string | undefined, fromSeq: number, toSeq: number): void {
-    if (toSeq <= placed_seq) return;
-    const isWanted = (item: LoggedItem): boolean =>
-      !item.alone && item.seq >= fromSeq && item.seq <= toSeq && (lane === undefined || item.lane === lane);
-    for (const row of recentFrom(this.#state, stream_no)) {
-      const items = readRecent(row);
-      if (!items.some(isWanted)) continue;
-      const left = items.map((item) => (isWanted(item) ? { ...item, ...tombstone(item) } : item));
-      writeRecentRow(this.#state, recentRow(row.recent, left, true));
-    }
   }
 
   #eraseTail(streamNo: number, lane: number, from_seq: number, to_seq: number): void {
@@ -203,6 +299,26 @@ export class FlushTransaction {
       if (left !== items) writeTailRow(this.#state, chunkRow(chunk.tail, name, left, true));
     }
   }
+}
+
+function markOf(view: StreamView | undefined, streamNo: number, name: string): StreamMark {
+  if (view === undefined) return emptyMark(name, streamNo);
+  const { headSeq, headOffset, placedSeq, placedThrough } = view.mark;
+  if (view.mark.streamNo !== streamNo)
+    throw new RangeError(`stream ${name} is known as number ${view.mark.streamNo}, not ${streamNo}`);
+  return { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
+}
+
+/** Another entry. @throws RangeError when its seq is not the next. */
+function advance(mark: StreamMark, { seq, offset }: LoggedItem): void {
+  if (seq !== mark.headSeq + 1) throw new RangeError(`${mark.name} goes on with seq ${seq} after ${mark.headSeq}`);
+  mark.headSeq = seq;
+  mark.headOffset = offset;
+}
+
+function isFull(there: ItemSize | undefined, more: ItemSize, itemsMax: number): boolean {
+  const items = (there?.items ?? 0) + more.items;
+  return items > itemsMax || (there?.bytes ?? 0) + more.bytes > STREAM_BYTES_MAX;
 }
 
 function valueOf({ bytes, start, length }: LoggedItem): Uint8Array {

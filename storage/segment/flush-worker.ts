@@ -1,35 +1,49 @@
 /**
- * The flush worker: compression and SQLite writes, away from the event loop. Flushes one at a time in the order of their arrival; erasing and compacting
- * in the pauses. A compiled binary needs this file as an entrypoint of its own beside the program's.
+ * The flush worker: compression and SQLite writes, away from the event loop. Flushes that have arrived together take effect together; erasing and compacting
+ * happen in the pauses. A compiled binary needs this file as an entrypoint of its own beside the program's.
  */
 import type { ShardId } from "../types.ts";
 import { errorCode, FlushError, systemCode } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
+import { removeMarker } from "./database-file.ts";
+import { erasingPath, hasState } from "./paths.ts";
 import { RewriteQueue, type RewriteTask } from "./rewrite-queue.ts";
+import { RecentWriter } from "../recent/recent-writer.ts";
+import { ShardFlushes } from "./shard-flushes.ts";
 import type { CompactReport, FlushJob } from "./types.ts";
 import { WriterSet } from "./writer-set.ts";
 
 declare const self: Worker;
 
 class FlushServer {
+  readonly #dir: string;
   readonly #reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void;
   readonly #writers: WriterSet;
+  readonly #recent: RecentWriter;
+  readonly #flushes: ShardFlushes;
   readonly #rewrites: RewriteQueue;
+  #arrived: { id: number; job: FlushJob }[] = [];
 
   constructor(options: WorkerOptions, reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void) {
+    this.#dir = options.dir;
     this.#reply = reply;
     this.#writers = new WriterSet(options, options.writersMax);
+    this.#recent = new RecentWriter(options);
+    this.#flushes = new ShardFlushes(options.dir, this.#writers, this.#recent, options.packing);
     this.#rewrites = new RewriteQueue(this.#writers);
   }
 
   take(request: Exclude<FlushRequest, { kind: "open" }>): void {
     switch (request.kind) {
       case "flush":
-        return this.#flush(request.id, request.job);
+        if (this.#arrived.push(request) === 1) setImmediate(() => this.#flush());
+        return;
       case "erase":
         return this.#erase(request);
       case "compact":
         return this.#compact(request);
+      case "settle":
+        return this.#settle(request);
       case "released":
         return this.#rewrites.released();
       case "close":
@@ -37,28 +51,78 @@ class FlushServer {
     }
   }
 
-  #flush(id: number, job: FlushJob): void {
+  #flush(): void {
+    const jobs = this.#arrived;
+    if (jobs.length === 0) return;
+    this.#arrived = [];
+    const replies: FlushReply[] = [];
+    let left = jobs;
     try {
-      const flushed = this.#writers.use(job.shard, (writer) => writer.flush(job));
-      this.#reply({ kind: "flushed", id, ...flushed });
+      this.#flushes.together(() => {
+        left = jobs.filter(({ id, job }) => {
+          try {
+            replies.push({ kind: "flushed", id, ...this.#flushes.flush(job) });
+            return false;
+          } catch (error) {
+            replies.push({ kind: "failed", id, ...describe(error), job });
+            return true;
+          }
+        });
+      });
     } catch (error) {
-      this.#reply({ kind: "failed", id, ...describe(error), job }, buffersOf(job));
+      // None of them is there for certain; who asks for the shard's extent is told.
+      for (const { id, job } of jobs) this.#reply({ kind: "failed", id, ...describe(error), job }, buffersOf(job));
+      return;
+    }
+    const failed = new Map(left.map(({ id, job }) => [id, job]));
+    for (const reply of replies) {
+      const job = failed.get(reply.id);
+      this.#reply(reply, job === undefined ? [] : buffersOf(job));
     }
   }
 
   #erase({ id, shard, ranges }: FlushRequest & { kind: "erase" }): void {
     try {
-      if (ranges.length > 0) this.#writers.use(shard, (writer) => writer.erase(ranges));
+      this.#flush();
+      this.#flushes.together(() => this.#flushes.settle(shard, ranges));
     } catch (error) {
       return this.#fail(id, error);
     }
-    const task = this.#task(id, shard, () => this.#reply({ kind: "erased", id }));
-    this.#rewrites.add({ ...task, begin: (writer) => writer.eraseSteps() });
+    const done = (): void => {
+      try {
+        this.#recent.emptyWal();
+        removeMarker(erasingPath(this.#dir, shard));
+        this.#reply({ kind: "erased", id });
+      } catch (error) {
+        this.#fail(id, error);
+      }
+    };
+    this.#rewrites.add({ ...this.#task(id, shard, done), begin: (writer) => writer.eraseSteps() });
   }
 
   #compact({ id, shard, level }: FlushRequest & { kind: "compact" }): void {
+    try {
+      this.#flush();
+      this.#flushes.together(() => this.#flushes.compact(shard, level));
+    } catch (error) {
+      return this.#fail(id, error);
+    }
+    if (!hasState(this.#dir, shard)) {
+      const report = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
+      return this.#reply({ kind: "compacted", id, report });
+    }
     const done = (result: unknown): void => this.#reply({ kind: "compacted", id, report: result as CompactReport });
     this.#rewrites.add({ ...this.#task(id, shard, done), begin: (writer) => writer.compactSteps(level) });
+  }
+
+  #settle({ id, shard }: FlushRequest & { kind: "settle" }): void {
+    try {
+      this.#flush();
+      this.#flushes.together(() => this.#flushes.settle(shard, []));
+      this.#reply({ kind: "settled", id });
+    } catch (error) {
+      this.#fail(id, error);
+    }
   }
 
   #task(id: number, shard: ShardId, done: (result: unknown) => void): Omit<RewriteTask, "begin"> {
@@ -77,8 +141,10 @@ class FlushServer {
 
   #close(id: number): void {
     try {
+      this.#flush();
       this.#rewrites.close(new FlushError("the segment store was closed before it was done", "closed"));
       this.#writers.close();
+      this.#recent.close();
     } finally {
       this.#reply({ kind: "closed", id });
     }

@@ -53,7 +53,7 @@ export class HandlePool {
   }
 }
 
-function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
+export function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
   const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite");
   db.pragma(`cache_size = -${CACHE_KIB}`);
   if (kind === "written") db.pragma("query_only = 1");

@@ -4,8 +4,17 @@ import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
 
+export function shardsDirectory(dir: string): string {
+  return join(dir, "shards");
+}
+
+/** The newest layers of all shards. */
+export function recentPath(dir: string): string {
+  return join(shardsDirectory(dir), "recent.db");
+}
+
 export function shardDirectory(dir: string, shard: ShardId): string {
-  return join(dir, "shards", String(shard).padStart(3, "0"));
+  return join(shardsDirectory(dir), String(shard).padStart(3, "0"));
 }
 
 export function statePath(dir: string, shard: ShardId): string {
@@ -25,11 +34,11 @@ export function segmentFileNo(name: string): number | undefined {
 
 /** There while the shard has erased entries in its segments: whoever opens the store knows from one look into `shards/`. */
 export function erasingPath(dir: string, shard: ShardId): string {
-  return join(dir, "shards", `erasing-${String(shard).padStart(3, "0")}`);
+  return join(shardsDirectory(dir), `erasing-${String(shard).padStart(3, "0")}`);
 }
 
 /**
- * Whether the shard has a state; without one it has no data.
+ * Whether the shard has a state; without one, all that it has is in `recent.db`.
  * @throws CorruptionError when there are segments but no state: it is made before them, so somebody took it away.
  */
 export function hasState(dir: string, shard: ShardId): boolean {
@@ -44,7 +53,7 @@ export function hasState(dir: string, shard: ShardId): boolean {
 
 /** Shards that say so themselves. */
 export function erasingShards(dir: string): ShardId[] {
-  const directory = join(dir, "shards");
+  const directory = shardsDirectory(dir);
   if (!existsSync(directory)) return [];
   return readdirSync(directory)
     .filter((name) => /^erasing-\d{3}$/.test(name))

@@ -31,7 +31,7 @@ export function writeRun(out: VarWriter, lane: string, items: Item[]): void {
 }
 
 /** Rising numbers. */
-function writeSteps(out: VarWriter, items: Item[], valueOf: (item: Item) => number): void {
+export function writeSteps(out: VarWriter, items: readonly Item[], valueOf: (item: Item) => number): void {
   let last = 0;
   for (const item of items) {
     const value = valueOf(item);
@@ -40,7 +40,8 @@ function writeSteps(out: VarWriter, items: Item[], valueOf: (item: Item) => numb
   }
 }
 
-function writeKeys(out: VarWriter, items: Item[]): void {
+/** "" for none; those that end in a counter as steps from the one before with their prefix. */
+export function writeKeys(out: VarWriter, items: readonly Item[]): void {
   const counted = items.map((item) => (item.key === "" ? undefined : countedKey(item.key)));
   const prefixes = new Map<string, { index: number; last: number }>();
   for (const key of counted) {
@@ -87,13 +88,13 @@ export function readRun(bytes: Buffer, at: number, end: number): Run {
   return { lane, items };
 }
 
-function readSteps(reader: VarReader, count: number): number[] {
+export function readSteps(reader: VarReader, count: number): number[] {
   const values: number[] = [];
   for (let i = 0, last = 0; i < count; i++) values.push((last += reader.varint()));
   return values;
 }
 
-function readKeys(reader: VarReader, count: number): string[] {
+export function readKeys(reader: VarReader, count: number): string[] {
   const prefixes = Array.from({ length: reader.varint() }, () => ({ text: reader.str8(), last: 0 }));
   const keys: string[] = [];
   for (let i = 0; i < count; i++) {

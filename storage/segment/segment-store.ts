@@ -1,22 +1,29 @@
 /**
- * The segment side of the log store: what was flushed of each shard, in SQLite, under `DIR/shards/NNN/`.
+ * The segment side of the log store: what was flushed of each shard, in SQLite, in `DIR/shards/recent.db` and under `DIR/shards/NNN/`.
  *
  * Reads are synchronous, on the caller's thread; writes happen in one worker. A reader never waits for the writer: files that are written to
  * are in WAL mode. It does not know what was not flushed yet, and does not lock the directory: one process at a time, the caller sees to it.
- * A shard without data has no files, and asking about it makes none.
+ * A shard with little has no files of its own, and asking about one makes none.
+ *
+ * A view of a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
+ * the other, and what is in both counts once (recent/recent-file.ts).
  */
+import { LayerSource, readStack } from "../recent/page-table.ts";
+import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } from "../recent/recent-file.ts";
+import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import { STATE_FORMAT, type StreamRow } from "../state/state-file.ts";
-import { findCell, findShard, findStream, findStreamByNo, listCells } from "../state/state-reader.ts";
+import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
+import { findShard, findStreamName } from "../state/state-reader.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
-import { CODEC_LZ4, type Packing } from "./codec.ts";
+import { CODEC_ZSTD, type Packing } from "./codec.ts";
 import { corruptionOr } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import type { WorkerOptions } from "./flush-protocol.ts";
-import { HandlePool } from "./handle-pool.ts";
-import { erasingShards, hasState, statePath } from "./paths.ts";
+import { HandlePool, openForReading } from "./handle-pool.ts";
+import { erasingShards, hasState, recentPath, statePath } from "./paths.ts";
+import { existsSync } from "node:fs";
 import { ShardReader } from "./shard-reader.ts";
 import type {
   CompactOptions,
@@ -48,9 +55,13 @@ export type SegmentStoreOptions = {
    * files. At most 64.
    */
   runEntriesMin?: number;
-  /** Recent items of a stream that wait in the state before they are placed lane by lane. Whoever reads its newest goes through them. Default 256. */
+  /** Items of a stream that wait in the state's layers before they are placed lane by lane. Default 256. */
   recentItemsMax?: number;
-  /** How flushes pack blocks. Default LZ4; compaction packs with zstd. */
+  /** Bytes of items that the layers of a state hold; with more, all are placed. Default 8 MiB. */
+  layerBytesMax?: number;
+  /** Raw bytes that a shard has in `recent.db`; with more, all of it moves to its own files. Default 256 KiB. */
+  recentBytesMax?: number;
+  /** How flushes pack. Default zstd at level 3; compaction packs with level 9. */
   packing?: Packing;
   /** For tests that need a worker that fails. */
   startWorker?: () => Worker;
@@ -59,6 +70,7 @@ export type SegmentStoreOptions = {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+const FLUSH_LEVEL = 3;
 const COMPACT_LEVEL = 9;
 
 export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
@@ -70,86 +82,96 @@ class SqliteSegmentStore implements SegmentStore {
   readonly #writing: FlushClient;
   readonly #pool: HandlePool;
   readonly #blocks: BlockSource;
-  /** Shards that have no files. Only this process makes any, so it need not ask again and again. */
-  readonly #empty = new Set<ShardId>();
+  readonly #cache: BlockCache;
+  #recent: SqlDatabase | undefined;
+  /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
+  readonly #withoutState = new Set<ShardId>();
   readonly #erasing: Set<ShardId>;
   #isClosed = false;
 
   constructor(options: SegmentStoreOptions) {
     this.#dir = options.dir;
     this.#pool = new HandlePool(options.readHandlesMax ?? 256);
-    this.#blocks = new BlockSource(options.dir, this.#pool, new BlockCache(options.cacheBytesMax ?? 8 * MIB));
+    this.#cache = new BlockCache(options.cacheBytesMax ?? 8 * MIB);
+    this.#blocks = new BlockSource(options.dir, this.#pool, this.#cache);
     this.#erasing = new Set(erasingShards(options.dir));
-    const worker = options.startWorker?.() ?? new Worker(new URL("./flush-worker.ts", import.meta.url));
+    const start = options.startWorker ?? (() => new Worker(new URL("./flush-worker.ts", import.meta.url)));
     const release = (shard: ShardId, files: number[]): void => {
       for (const file of files) this.#blocks.release(shard, file);
     };
-    this.#writing = new FlushClient(worker, workerOptions(options), release);
+    this.#writing = new FlushClient(start, workerOptions(options), release);
   }
 
   extent(shard: ShardId): ShardExtent {
-    const row = this.#ask(shard, findShard);
-    return {
-      flushedThrough: (row?.flushed_through ?? 0) as Offset,
-      term: (row?.term ?? 0) as Term,
-      streamCount: row?.streams ?? 0,
-    };
+    return this.#view(shard, ({ recentRow, stateRow }) => {
+      const larger = (of: (row: RecentShardRow | ShardRow) => number): number =>
+        Math.max(recentRow ? of(recentRow) : 0, stateRow ? of(stateRow) : 0);
+      return {
+        flushedThrough: larger((row) => row.flushed_through) as Offset,
+        term: larger((row) => row.term) as Term,
+        streamCount: larger((row) => row.streams),
+      };
+    });
   }
 
   head(shard: ShardId, stream: string): StreamHead | undefined {
-    const row = this.#ask(shard, (state) => findStream(state, stream));
-    return row && { streamNo: row.stream_no, headSeq: row.head_seq as Seq };
+    return this.#ofStream(shard, stream, (_, { mark }) => ({ streamNo: mark.streamNo, headSeq: mark.headSeq as Seq }));
   }
 
   streamName(shard: ShardId, streamNo: number): string | undefined {
-    return this.#ask(shard, (state) => findStreamByNo(state, streamNo))?.name;
+    return this.#view(shard, ({ state, stateRow, recent }) => {
+      if (state !== undefined && streamNo <= (stateRow?.streams ?? 0)) return findStreamName(state, streamNo);
+      if (recent === undefined) return undefined;
+      for (const { mark } of new Streams([recent]).each()) if (mark.streamNo === streamNo) return mark.name;
+      return undefined;
+    });
   }
 
   cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined {
-    return this.#ofStream(shard, stream, (state, row) => findCell(state, row.stream_no, key));
+    return this.#ofStream(shard, stream, (_, view) => view.cell(key));
   }
 
   cells(shard: ShardId, stream: string): Map<string, Uint8Array> {
-    const rows = this.#ofStream(shard, stream, (state, row) => listCells(state, row.stream_no)) ?? [];
-    return new Map(rows.map(({ key, value }) => [key, value]));
+    const cells = this.#ofStream(shard, stream, (_, view) => view.cells()) ?? new Map<string, null>();
+    return new Map([...cells].filter((cell): cell is [string, Uint8Array] => cell[1] !== null));
   }
 
   readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#ofStream(shard, stream, (state, row) => this.#in(shard, state).forward(row, after, limit)) ?? [];
+    return this.#ofStream(shard, stream, (reader, view) => reader.forward(view, after, limit)) ?? [];
   }
 
   readLaneForward(shard: ShardId, stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
-    const read = (state: SqlDatabase, row: StreamRow): StoredEntry[] =>
-      this.#in(shard, state).laneForward(row, lane, after, limit);
-    return this.#ofStream(shard, stream, read) ?? [];
+    return this.#ofStream(shard, stream, (reader, view) => reader.laneForward(view, lane, after, limit)) ?? [];
   }
 
   readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[] {
-    const read = (state: SqlDatabase, row: StreamRow): StoredEntry[] =>
-      this.#in(shard, state).laneBackward(row, lane, before, limit);
-    return this.#ofStream(shard, stream, read) ?? [];
+    return this.#ofStream(shard, stream, (reader, view) => reader.laneBackward(view, lane, before, limit)) ?? [];
   }
 
   findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined {
-    return this.#ofStream(shard, stream, (state, row) => this.#in(shard, state).key(row, key));
+    return this.#ofStream(shard, stream, (reader, view) => reader.key(view, key));
   }
 
   streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[] {
-    return this.#view(shard, (state) => this.#in(shard, state).streamsSince(offset)) ?? [];
+    return this.#view(shard, ({ reader }) => reader.streamsSince(offset));
   }
 
   async flush(job: FlushJob): Promise<void> {
     try {
       if (await this.#writing.flush(job)) this.#erasing.add(job.shard);
     } finally {
-      this.#empty.delete(job.shard);
+      this.#withoutState.delete(job.shard);
     }
   }
 
   async erase(shard: ShardId, ranges: EraseRange[], onProgress?: Progress): Promise<void> {
-    if (!this.#hasFiles(shard)) return;
+    if (this.extent(shard).flushedThrough === 0) return;
     this.#erasing.add(shard);
-    await this.#writing.erase(shard, ranges, onProgress);
+    try {
+      await this.#writing.erase(shard, ranges, onProgress);
+    } finally {
+      this.#withoutState.delete(shard);
+    }
     this.#erasing.delete(shard);
   }
 
@@ -158,54 +180,99 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   async compact(shard: ShardId, options: CompactOptions = {}): Promise<CompactReport> {
-    if (!this.#hasFiles(shard)) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
+    if (this.extent(shard).flushedThrough === 0)
+      return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
     return this.#writing.compact(shard, options.level ?? COMPACT_LEVEL, options.onProgress);
+  }
+
+  async settle(shard: ShardId): Promise<void> {
+    if (this.extent(shard).flushedThrough === 0) return;
+    try {
+      await this.#writing.settle(shard);
+    } finally {
+      this.#withoutState.delete(shard);
+    }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#writing.close();
+    // Where nobody reads, the worker leaves single files.
     this.#pool.close();
+    this.#recent?.close();
+    await this.#writing.close();
   }
 
-  #in(shard: ShardId, state: SqlDatabase): ShardReader {
-    return new ShardReader(shard, state, this.#blocks);
-  }
-
-  #ofStream<T>(shard: ShardId, stream: string, ask: (state: SqlDatabase, row: StreamRow) => T): T | undefined {
-    return this.#view(shard, (state) => {
-      const row = findStream(state, stream);
-      return row === undefined ? undefined : ask(state, row);
+  #ofStream<T>(
+    shard: ShardId,
+    stream: string,
+    ask: (reader: ShardReader, view: StreamView) => T,
+  ): T | undefined {
+    return this.#view(shard, ({ reader, streams }) => {
+      const view = streams.find(stream);
+      return view === undefined ? undefined : ask(reader, view);
     });
   }
 
-  /** Asks more than one question in one view of the state; undefined for a shard without data. */
-  #view<T>(shard: ShardId, ask: (state: SqlDatabase) => T): T | undefined {
-    return this.#ask(shard, (state) => state.within("BEGIN", () => ask(state)));
-  }
-
-  #ask<T>(shard: ShardId, ask: (state: SqlDatabase) => T): T | undefined {
+  /** Asks in one view of the shard's files. */
+  #view<T>(shard: ShardId, ask: (view: ShardFilesView) => T): T {
     if (this.#isClosed) throw new Error("the segment store is closed");
-    const path = statePath(this.#dir, shard);
-    let state = this.#pool.touch(path);
-    if (state === undefined) {
-      if (!this.#hasFiles(shard)) return undefined;
-      state = this.#pool.get(path, STATE_FORMAT, "written");
-    }
+    let file = recentPath(this.#dir);
     try {
-      return ask(state);
+      const db = this.#openRecent();
+      const inState = (row: RecentShardRow | undefined): T => {
+        const state = this.#openState(shard, row?.own === 1);
+        if (state === undefined) return ask(this.#viewOf(shard, db, row, undefined));
+        file = state.file;
+        return state.within("BEGIN", () => ask(this.#viewOf(shard, db, row, state)));
+      };
+      return db === undefined ? inState(undefined) : db.within("BEGIN", () => inState(findRecentShard(db, shard)));
     } catch (error) {
-      throw corruptionOr(error, path);
+      throw corruptionOr(error, file);
     }
   }
 
-  #hasFiles(shard: ShardId): boolean {
-    if (this.#empty.has(shard)) return false;
-    if (hasState(this.#dir, shard)) return true;
-    this.#empty.add(shard);
-    return false;
+  #viewOf(
+    shard: ShardId,
+    db: SqlDatabase | undefined,
+    recentRow: RecentShardRow | undefined,
+    state: SqlDatabase | undefined,
+  ): ShardFilesView {
+    const stateRow = state && findShard(state);
+    const own = state && stateRow && new LayerSource(state, shard, readStack(stateRow.layers), this.#cache);
+    const recent = db && recentSource(db, recentRow, stateRow?.flushed_through ?? -1, this.#cache);
+    const streams = new Streams([own, recent].filter((source) => source !== undefined));
+    const reader = new ShardReader(shard, state, stateRow, streams, this.#blocks);
+    return { recentRow, stateRow, recent, state, streams, reader };
+  }
+
+  /** Asked for by every read, so no other file takes its place among those that are open. */
+  #openRecent(): SqlDatabase | undefined {
+    const path = recentPath(this.#dir);
+    if (this.#recent === undefined && existsSync(path)) this.#recent = openForReading(path, RECENT_FORMAT, "written");
+    return this.#recent;
+  }
+
+  /** @param isKnown whether `recent.db` says, in this view, that there is one: made since it was last looked for */
+  #openState(shard: ShardId, isKnown: boolean): SqlDatabase | undefined {
+    const path = statePath(this.#dir, shard);
+    const known = this.#pool.touch(path);
+    if (known !== undefined) return known;
+    if (!isKnown && this.#withoutState.has(shard)) return undefined;
+    if (hasState(this.#dir, shard)) return this.#pool.get(path, STATE_FORMAT, "written");
+    this.#withoutState.add(shard);
+    return undefined;
   }
 }
+
+/** A shard's files in one moment. `recent`: layers in `recent.db` that count. */
+type ShardFilesView = {
+  recentRow: RecentShardRow | undefined;
+  stateRow: ShardRow | undefined;
+  recent: LayerSource | undefined;
+  state: SqlDatabase | undefined;
+  streams: Streams;
+  reader: ShardReader;
+};
 
 function workerOptions(options: SegmentStoreOptions): WorkerOptions {
   return {
@@ -215,7 +282,9 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     walBytesMax: options.walBytesMax ?? 4 * MIB,
     writersMax: options.writersMax ?? 32,
     recentItemsMax: options.recentItemsMax ?? 256,
+    layerBytesMax: options.layerBytesMax ?? 8 * MIB,
+    recentBytesMax: options.recentBytesMax ?? 256 * KIB,
     runEntriesMin: options.runEntriesMin ?? 32,
-    packing: options.packing ?? { codec: CODEC_LZ4 },
+    packing: options.packing ?? { codec: CODEC_ZSTD, level: FLUSH_LEVEL },
   };
 }

@@ -4,27 +4,20 @@
  *
  * A segment file that `state.db` does not list counts for nothing: it was begun by a flush or a rewriting that never committed.
  */
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { SqlDatabase } from "../sqlite.ts";
 import { SEGMENT_ACTIVE, SEGMENT_FULL, SEGMENT_SEALED, type SegmentRow, STATE_FORMAT } from "../state/state-file.ts";
 import { listSegments } from "../state/state-reader.ts";
 import { readShardRow, type Unsigned, writeSegmentRow } from "../state/state-writer.ts";
 import type { ShardId } from "../types.ts";
-import {
-  createDatabaseFile,
-  createDirectory,
-  emptyDatabase,
-  type FileFormat,
-  openDatabaseFile,
-} from "./database-file.ts";
+import { createDirectory, openDatabaseFile } from "./database-file.ts";
 import { hasState, segmentFileNo, segmentPath, shardDirectory, statePath } from "./paths.ts";
 import { removeOrphans, SEGMENT_FORMAT } from "./segment-file.ts";
+import { fold, leaveWal, openForWriting } from "./written-file.ts";
 
 export type Active = { row: Unsigned<SegmentRow>; db: SqlDatabase };
 
-/** SQLite's own cache of a file that is written to. Sixteen times as much makes no flush faster. */
-const CACHE_KIB = 1024;
 /** How long sealing waits for a reader before it leaves the segment for the next flush. */
 const SEAL_BUSY_TIMEOUT_MS = 20;
 
@@ -111,10 +104,7 @@ export class ShardFiles {
 
   /** Folds write-ahead files in that are larger than this. */
   foldLarge(walBytesMax: number): void {
-    for (const db of this.#open()) {
-      const wal = `${db.file}-wal`;
-      if (existsSync(wal) && statSync(wal).size > walBytesMax) fold(db);
-    }
+    for (const db of this.#open()) fold(db, walBytesMax);
   }
 
   /** Nothing is left in the write-ahead files. @throws where somebody reads one just now */
@@ -153,6 +143,8 @@ export class ShardFiles {
   #openSegment(row: Unsigned<SegmentRow>): Active {
     const path = segmentPath(this.#dir, this.#shard, row.file);
     const db = openForWriting(path, SEGMENT_FORMAT, row.blocks === 0);
+    // What a crash left above the last block is deleted here, and nothing else ever: it is to be gone. The state is written anew when something is erased.
+    db.pragma("secure_delete = ON");
     removeOrphans(db, row.blocks);
     return { row, db };
   }
@@ -185,37 +177,6 @@ function removeSegmentFiles(directory: string, isGone: (file: number) => boolean
 function segmentBytes(db: SqlDatabase): number {
   const pages = (db.pragma("page_count") as number) - (db.pragma("freelist_count") as number);
   return pages * SEGMENT_FORMAT.pageBytes;
-}
-
-/** The directory exists. A file that must be there is not made when it is missing. A commit returns after its sync. */
-function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean): SqlDatabase {
-  if (mayBeMissing && !existsSync(path)) createDatabaseFile(path, emptyDatabase(format, "wal"));
-  const db = openDatabaseFile(path, format, "readwrite");
-  db.pragma("journal_mode = WAL");
-  db.pragma("synchronous = FULL");
-  db.pragma("wal_autocheckpoint = 0");
-  db.pragma(`cache_size = -${CACHE_KIB}`);
-  // What a crash left above the last block is deleted here, and nothing else ever: it is to be gone. The state is written anew when something is erased.
-  if (format === SEGMENT_FORMAT) db.pragma("secure_delete = ON");
-  return db;
-}
-
-/** What is in the write-ahead file is committed: failing to fold it in (a full disk) takes nothing back, and a later one does it. */
-function fold(db: SqlDatabase): void {
-  try {
-    db.pragma("wal_checkpoint(TRUNCATE)");
-  } catch {
-    return;
-  }
-}
-
-function leaveWal(db: SqlDatabase): void {
-  try {
-    db.pragma("busy_timeout = 0");
-    db.pragma("journal_mode = DELETE");
-  } catch {
-    return;
-  }
 }
 
 /** False while somebody reads the file. Whatever else may be wrong with it is said by who reads it; new messages need not wait for that. */

@@ -1,27 +1,20 @@
 /**
- * Reads of one shard, inside one view of its state: what a flush brings meanwhile is not seen, not even in part.
+ * Reads of one shard, inside one view of its files: what a flush brings meanwhile is not seen, not even in part.
  *
- * A lane is its runs, in blocks, then its tail and what is recent in its stream, both in the state itself. A page of a lane is a look-up for those and, where
- * they are not enough, one or two runs. A page of a stream is its timeline, which says whose turn it is, and the lanes that it names, then what is recent.
+ * A lane is its runs, in blocks, then its tail, both told by the state, then what layers have of its stream. A page of a lane is a look-up for those and, where
+ * they are not enough, one or two runs. A page of a stream is its timeline, which says whose turn it is, and the lanes that it names, then layers.
  */
 import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase } from "../sqlite.ts";
+import { itemsOf, type LoggedItem, type Piece } from "../recent/piece.ts";
+import type { Streams, StreamView } from "../recent/stream-view.ts";
 import { findKey } from "../state/key-reader.ts";
-import type { RunRow, StreamRow, TailRow } from "../state/state-file.ts";
-import {
-  erasuresOf,
-  findLane,
-  recentFrom,
-  runsBelow,
-  runsFrom,
-  streamsBeyond,
-  tailOf,
-  timelinePage,
-} from "../state/state-reader.ts";
+import type { RunRow, ShardRow, TailRow } from "../state/state-file.ts";
+import { erasuresOf, findLane, runsBelow, runsFrom, tailOf, timelinePage } from "../state/state-reader.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry } from "../types.ts";
 import type { BlockSource } from "./block-source.ts";
 import { isErased, masked, type NumberedRange } from "./erasure.ts";
-import { type LoggedItem, readRecent } from "./recent.ts";
+import { countedKey } from "./key-shape.ts";
 import type { Item, Run } from "./run.ts";
 import { readChunk } from "./tail.ts";
 
@@ -30,33 +23,51 @@ type Wanted = { lane: number; low: number; high: number; count: number };
 
 export class ShardReader {
   readonly #shard: ShardId;
-  readonly #state: SqlDatabase;
+  readonly #state: SqlDatabase | undefined;
+  readonly #hasErasures: boolean;
+  readonly #streams: Streams;
   readonly #blocks: BlockSource;
 
-  constructor(shard: ShardId, state: SqlDatabase, blocks: BlockSource) {
+  /**
+   * @param state undefined while all of the shard is in layers
+   * @param row its row; undefined while nothing was committed there
+   */
+  constructor(
+    shard: ShardId,
+    state: SqlDatabase | undefined,
+    row: ShardRow | undefined,
+    streams: Streams,
+    blocks: BlockSource,
+  ) {
     this.#shard = shard;
     this.#state = state;
+    this.#hasErasures = (row?.erasures ?? 0) > 0;
+    this.#streams = streams;
     this.#blocks = blocks;
   }
 
-  forward(stream: StreamRow, after: Seq, limit: number): StoredEntry[] {
-    const end = Math.min(stream.head_seq, after + limit);
+  forward({ mark, pieces }: StreamView, after: Seq, limit: number): StoredEntry[] {
+    const end = Math.min(mark.headSeq, after + limit);
     if (end <= after) return [];
-    const placed = Math.min(stream.placed_seq, end) - after;
+    const placed = Math.min(mark.placedSeq, end) - after;
     const found: StoredEntry[] = Array.from({ length: Math.max(0, placed) });
     if (placed > 0) {
-      const erased = erasuresOf(this.#state, stream.stream_no);
-      for (const wanted of this.#lanesIn(stream, after + 1, placed)) this.#fill(found, after + 1, wanted, erased);
+      const erased = this.#erasures(mark.streamNo);
+      for (const wanted of this.#lanesIn(mark.streamNo, after + 1, placed))
+        this.#fill(found, after + 1, wanted, erased);
     }
-    if (end <= stream.placed_seq) return found;
-    for (const item of this.#recent(stream)) {
-      if (!item.alone && item.seq > after && item.seq <= end) found.push(toEntry(item, item.lane));
+    if (end <= mark.placedSeq) return found;
+    for (const piece of pieces) {
+      if (piece.lastSeq <= after || piece.firstSeq > end) continue;
+      for (const item of itemsOf(piece)) {
+        if (!item.alone && item.seq > after && item.seq <= end) found.push(toEntry(item, item.lane));
+      }
     }
-    if (found.length < end - after) throw this.#missing(stream.name, after + 1 + found.length);
+    if (found.length < end - after) throw this.#missing(mark.name, after + 1 + found.length);
     return found;
   }
 
-  laneForward(stream: StreamRow, name: string, after: Seq, limit: number): StoredEntry[] {
+  laneForward(stream: StreamView, name: string, after: Seq, limit: number): StoredEntry[] {
     const found: StoredEntry[] = [];
     for (const items of this.#laneRising(stream, name, after + 1)) {
       for (const item of items) {
@@ -67,7 +78,7 @@ export class ShardReader {
     return found;
   }
 
-  laneBackward(stream: StreamRow, name: string, before: Seq, limit: number): StoredEntry[] {
+  laneBackward(stream: StreamView, name: string, before: Seq, limit: number): StoredEntry[] {
     const found: StoredEntry[] = [];
     if (limit <= 0) return found;
     for (const items of this.#laneFalling(stream, name, before)) {
@@ -80,28 +91,24 @@ export class ShardReader {
   }
 
   /** Where a key points. Of a key that occurs twice, the first. */
-  key(stream: StreamRow, key: string): KeyHit | undefined {
+  key(stream: StreamView, key: string): KeyHit | undefined {
     if (key === "") return undefined;
-    return (stream.page_seq > 0 ? this.#placedKey(stream, key) : undefined) ?? this.#recentKey(stream, key);
+    return (stream.isPlaced ? this.#placedKey(stream, key) : undefined) ?? recentKey(stream, key);
   }
 
-  #placedKey(stream: StreamRow, key: string): KeyHit | undefined {
+  #placedKey(stream: StreamView, key: string): KeyHit | undefined {
+    const { streamNo } = stream.mark;
     const keyAt = (seq: number): string | undefined => this.forward(stream, (seq - 1) as Seq, 1)[0]?.key;
-    const hit = findKey(this.#state, stream.stream_no, key, (seq) => keyAt(seq) === key);
+    const hit = findKey(this.#placed, streamNo, key, (seq) => keyAt(seq) === key);
     if (hit === undefined || hit.value !== null) return hit;
-    return isErased(this.#state, stream.stream_no, hit.seq) ? undefined : hit;
-  }
-
-  #recentKey(stream: StreamRow, key: string): KeyHit | undefined {
-    const item = this.#recent(stream).find((one) => one.key === key);
-    return item && { seq: item.seq, value: item.alone ? bytesOf(item) : null };
+    return this.#hasErasures && isErased(this.#placed, streamNo, hit.seq) ? undefined : hit;
   }
 
   /** Offsets of a stream rise with its seqs, so the first one above is found by steps that double, back from the head, and then by halving. */
   streamsSince(offset: Offset): { stream: string; fromSeq: Seq }[] {
-    return streamsBeyond(this.#state, offset).map((stream) => {
+    return [...this.#streams.beyond(offset)].map((stream) => {
       const isAbove = (seq: number): boolean => this.forward(stream, (seq - 1) as Seq, 1)[0]!.offset > offset;
-      let above = stream.head_seq;
+      let above = stream.mark.headSeq;
       let below = above - 1;
       for (let step = 1; below > 0 && isAbove(below); step *= 2) {
         above = below;
@@ -112,16 +119,16 @@ export class ShardReader {
         if (isAbove(middle)) above = middle;
         else below = middle;
       }
-      return { stream: stream.name, fromSeq: above as Seq };
+      return { stream: stream.mark.name, fromSeq: above as Seq };
     });
   }
 
   /** The lanes that have the `count` entries from seq `first` on. */
-  #lanesIn(stream: StreamRow, first: number, count: number): Iterable<Wanted> {
+  #lanesIn(streamNo: number, first: number, count: number): Iterable<Wanted> {
     const lanes = new Map<number, Wanted>();
     const end = first + count;
     for (let seq = first; seq < end;) {
-      const page = timelinePage(this.#state, stream, seq);
+      const page = timelinePage(this.#placed, streamNo, seq);
       let at = page.first;
       for (const { lane, count: entries } of page.stretches) {
         const from = Math.max(at, seq);
@@ -129,7 +136,7 @@ export class ShardReader {
         if (from < to) addStretch(lanes, lane, from, to);
         at += entries;
       }
-      if (at <= seq) throw this.#missing(stream.name, seq);
+      if (at <= seq) throw this.#missing(`stream number ${streamNo}`, seq);
       seq = at;
     }
     return lanes.values();
@@ -150,57 +157,58 @@ export class ShardReader {
     throw this.#missing(`lane ${lane}`, low);
   }
 
+  #erasures(streamNo: number): NumberedRange[] {
+    return this.#hasErasures ? erasuresOf(this.#placed, streamNo) : [];
+  }
+
+  /** The state of a shard that has placed something. */
+  get #placed(): SqlDatabase {
+    if (this.#state === undefined) throw new CorruptionError(`shard ${this.#shard}`, "state.db", "it is missing");
+    return this.#state;
+  }
+
   #missing(what: string, seq: number): CorruptionError {
-    return new CorruptionError(this.#state.file, `${what} from seq ${seq}`, "an entry is missing");
-  }
-
-  #recent(stream: StreamRow): LoggedItem[] {
-    if (stream.chunks === 0) return [];
-    return recentFrom(this.#state, stream.stream_no).flatMap((row) =>
-      this.#decoded(`table recent, row ${row.recent}`, () => readRecent(row)),
-    );
-  }
-
-  #recentOfLane(stream: StreamRow, name: string): Item[] {
-    return this.#recent(stream).filter((item) => !item.alone && item.lane === name);
+    return new CorruptionError(this.#state?.file ?? `shard ${this.#shard}`, `${what} from seq ${seq}`, "an entry is missing");
   }
 
   /** The parts of a lane from the one that has `low`, or the first after it, on. */
-  *#laneRising(stream: StreamRow, name: string, low: number): Iterable<Item[]> {
-    const lane = low > stream.placed_seq ? undefined : findLane(this.#state, stream.stream_no, name);
+  *#laneRising({ mark, pieces }: StreamView, name: string, low: number): Iterable<Item[]> {
+    const lane = low > mark.placedSeq ? undefined : findLane(this.#placed, mark.streamNo, name);
     if (lane !== undefined) {
-      const erased = erasuresOf(this.#state, stream.stream_no);
+      const erased = this.#erasures(mark.streamNo);
       for (const run of this.#rising(lane, low)) yield masked(run.items, lane, erased);
     }
-    yield this.#recentOfLane(stream, name);
+    for (const piece of pieces) if (piece.lastSeq >= low) yield ofLane(piece, name);
   }
 
   /** The parts of a lane with entries below `before`, newest first. */
-  *#laneFalling(stream: StreamRow, name: string, before: number): Iterable<Item[]> {
-    if (before > stream.placed_seq) yield this.#recentOfLane(stream, name);
-    const lane = stream.page_seq === 0 ? undefined : findLane(this.#state, stream.stream_no, name);
+  *#laneFalling({ mark, pieces, isPlaced }: StreamView, name: string, before: number): Iterable<Item[]> {
+    for (const piece of pieces.toReversed()) {
+      if (piece.firstSeq > 0 && piece.firstSeq < before) yield ofLane(piece, name);
+    }
+    const lane = isPlaced ? findLane(this.#placed, mark.streamNo, name) : undefined;
     if (lane === undefined) return;
-    const erased = erasuresOf(this.#state, stream.stream_no);
+    const erased = this.#erasures(mark.streamNo);
     for (const run of this.#falling(lane, before)) yield masked(run.items, lane, erased);
   }
 
   /** Its placed parts. */
   *#rising(lane: number, low: number): Iterable<Run> {
     for (let from = low; ;) {
-      const rows = runsFrom(this.#state, lane, from);
+      const rows = runsFrom(this.#placed, lane, from);
       for (const row of rows) yield this.#run(row);
       if (rows.length < 2) break;
       from = rows.at(-1)!.last_seq + 1;
     }
-    for (const row of tailOf(this.#state, lane)) if (row.last_seq >= low) yield this.#chunk(row);
+    for (const row of tailOf(this.#placed, lane)) if (row.last_seq >= low) yield this.#chunk(row);
   }
 
   *#falling(lane: number, before: number): Iterable<Run> {
-    for (const row of tailOf(this.#state, lane).reverse()) if (row.first_seq < before) yield this.#chunk(row);
-    const [around] = runsFrom(this.#state, lane, before);
+    for (const row of tailOf(this.#placed, lane).reverse()) if (row.first_seq < before) yield this.#chunk(row);
+    const [around] = runsFrom(this.#placed, lane, before);
     if (around !== undefined && around.first_seq < before) yield this.#run(around);
     for (let from = before; ;) {
-      const rows = runsBelow(this.#state, lane, from);
+      const rows = runsBelow(this.#placed, lane, from);
       for (const row of rows) yield this.#run(row);
       if (rows.length < 2) return;
       from = rows.at(-1)!.last_seq;
@@ -208,7 +216,7 @@ export class ShardReader {
   }
 
   #run(row: RunRow): Run {
-    return this.#blocks.run(this.#state, this.#shard, row, row.lane);
+    return this.#blocks.run(this.#placed, this.#shard, row, row.lane);
   }
 
   #chunk(row: TailRow): Run {
@@ -220,9 +228,24 @@ export class ShardReader {
       return decode();
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      throw new CorruptionError(this.#state.file, place, error.message);
+      throw new CorruptionError(this.#placed.file, place, error.message);
     }
   }
+}
+
+function ofLane(piece: Piece, name: string): LoggedItem[] {
+  return itemsOf(piece).filter((item) => !item.alone && item.lane === name);
+}
+
+function recentKey({ pieces }: StreamView, key: string): KeyHit | undefined {
+  // A piece has a key, or what stands before its counter, as text: most pieces need not be decoded to say that they do not.
+  const text = Buffer.from(countedKey(key)?.prefix ?? key, "latin1");
+  for (const piece of pieces) {
+    if (!piece.bytes.subarray(piece.at, piece.end).includes(text)) continue;
+    const item = itemsOf(piece).find((one) => one.key === key);
+    if (item !== undefined) return { seq: item.seq, value: item.alone ? bytesOf(item) : null };
+  }
+  return undefined;
 }
 
 /** Entries `[from, to)` are of that lane. */

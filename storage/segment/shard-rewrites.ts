@@ -4,9 +4,9 @@
  *   1. rewrite the segments of a file, or of several, into a new one, durable     a crash leaves a file that nobody lists; removed at the next opening
  *   2. commit the segments' new places, and what keys go, in `state.db`           a crash leaves old files that nobody lists; the same
  *   3. readers let go of the old files, they are removed
- *   4. erasing only, after all files: the erasures leave `state.db`, which is written anew, without a trace; then the marker of the shard goes
+ *   4. erasing only, after all files: the erasures leave `state.db`, which is written anew, without a trace; then the caller takes the shard's marker away
  *
- * A crash before 4 leaves the marker, and erasing begins again: entries that are tombstones by then stay so.
+ * A crash before that leaves the marker, and erasing begins again: entries that are tombstones by then stay so.
  */
 import { statSync } from "node:fs";
 import type { SqlDatabase } from "../sqlite.ts";
@@ -24,9 +24,8 @@ import {
 import type { ShardId } from "../types.ts";
 import type { BlockPart } from "./block.ts";
 import type { Packing } from "./codec.ts";
-import { removeMarker } from "./database-file.ts";
 import { masked } from "./erasure.ts";
-import { erasingPath, segmentPath } from "./paths.ts";
+import { segmentPath } from "./paths.ts";
 import { type RewriteJob, rewriteSegments } from "./rewrite.ts";
 import type { ShardFiles } from "./shard-files.ts";
 import type { CompactReport } from "./types.ts";
@@ -44,6 +43,9 @@ export type RewriteStep = { kind: "progress"; bytes: number; total: number } | {
 export type RewriteSteps<Result> = Generator<RewriteStep, Result>;
 
 type ErasedKey = { streamNo: number; key: string; seq: number };
+
+/** Free pages of `state.db`, as a part of it, from which on it is worth writing anew. */
+const FREE_PART = 0.25;
 
 export function* eraseSteps(context: RewriteContext): RewriteSteps<void> {
   const state = context.files.openState();
@@ -65,17 +67,18 @@ export function* eraseSteps(context: RewriteContext): RewriteSteps<void> {
   // Deleted rows are not in the file any more then, neither in its free pages nor in its write-ahead file.
   state.exec("VACUUM");
   context.files.emptyWal();
-  removeMarker(erasingPath(context.dir, context.shard));
 }
 
 export function* compactSteps(context: RewriteContext, level: number): RewriteSteps<CompactReport> {
   const state = context.files.openState();
+  leaveActiveIf(context, state, (row) => row.blocks > 0);
   const before = filesOf(listSegments(state), isLeft);
   const bytesBefore = bytesOf(context, before);
   const groups = compactable(context, before);
   const total = groups.reduce((sum, group) => sum + bytesOf(context, group), 0);
   for (const group of groups)
     yield* replace(context, { sources: group.flat(), edit: () => undefined, level }, [], total);
+  if ((state.pragma("freelist_count") as number) > FREE_PART * (state.pragma("page_count") as number)) state.exec("VACUUM");
   const after = filesOf(listSegments(state), isLeft);
   return { filesBefore: before.length, filesAfter: after.length, bytesBefore, bytesAfter: bytesOf(context, after) };
 }

@@ -1,25 +1,30 @@
 /**
- * The writing side of one shard: a flush is two transactions, each synced, in this order.
+ * The writing side of one shard's own files: what it has becomes theirs in two transactions, each synced, in this order.
  *
  *   1. the active segment: insert the blocks, if there are any.       A crash after it leaves orphans, which nobody refers to.
- *   2. `state.db`: tails, directory, keys, cells, `flushedThrough`.   From here on the flush is there, all of it.
+ *   2. `state.db`: layers, tails, directory, keys, `flushedThrough`.  From here on the flush is there, all of it.
+ *
+ * What `recent.db` had of the shard comes with it (`carried`); the caller takes it away there afterwards.
  *
  * Erasing and compacting go in steps (shard-rewrites.ts), and flushes of the same shard may come between two of them.
  *
  * Runs in the flush worker, knows nothing of threads. After any error of a flush the writer must be dropped: `abandon`, not `close`.
  */
 import { existsSync } from "node:fs";
+import { LayerScratch } from "../recent/layer-merge.ts";
+import { LayerSource, readStack } from "../recent/page-table.ts";
+import { Streams } from "../recent/stream-view.ts";
 import type { ShardRow } from "../state/state-file.ts";
-import { findStream } from "../state/state-reader.ts";
 import { readShardRow, type Unsigned, writeSegmentRow, writeShardRow } from "../state/state-writer.ts";
 import type { SqlDatabase } from "../sqlite.ts";
-import type { Offset, ShardId } from "../types.ts";
+import type { ShardId } from "../types.ts";
 import { BlockWriter } from "./block.ts";
-import { pack, type Packing } from "./codec.ts";
+import { BlockCache } from "./block-cache.ts";
+import { CODEC_ZSTD, pack, type Packing } from "./codec.ts";
 import { createMarker } from "./database-file.ts";
 import type { EraseRange } from "./erasure.ts";
-import { type FlushImage, readFlushImage } from "./flush-image.ts";
-import { FlushTransaction, type PlacedRun } from "./flush-transaction.ts";
+import type { FlushImage } from "./flush-image.ts";
+import { FlushTransaction, type PlacedRun, type PlaceLimits } from "./flush-transaction.ts";
 import { erasingPath } from "./paths.ts";
 import type { Item } from "./run.ts";
 import { insertBlock } from "./segment-file.ts";
@@ -27,7 +32,7 @@ import { type Active, ShardFiles } from "./shard-files.ts";
 import { compactSteps, eraseSteps, type RewriteSteps } from "./shard-rewrites.ts";
 import type { CompactReport, FlushJob } from "./types.ts";
 
-export type WriterOptions = {
+export type WriterOptions = PlaceLimits & {
   dir: string;
   /** A segment larger than this after a flush is left, and the next flush that has blocks begins another. */
   segmentBytesMax: number;
@@ -35,19 +40,20 @@ export type WriterOptions = {
   blockBytesMax: number;
   /** A write-ahead file of SQLite larger than this after a flush is folded into its database. */
   walBytesMax: number;
-  /** A lane's tail of so many entries goes to a block; at most 64. */
-  runEntriesMin: number;
-  /** With more recent items than this a stream's are placed in their lanes. */
-  recentItemsMax: number;
-  /** How flushes pack blocks. */
+  /** How flushes pack. */
   packing: Packing;
 };
+
+/** Unpacked pages of layers, of one shard. */
+const CACHE_BYTES = 1 << 20;
 
 export class ShardWriter {
   readonly #shard: ShardId;
   readonly #options: WriterOptions;
   readonly #files: ShardFiles;
   readonly #blocks = new BlockWriter();
+  readonly #cache = new BlockCache(CACHE_BYTES);
+  readonly #scratch = new LayerScratch();
 
   constructor(shard: ShardId, options: WriterOptions) {
     this.#shard = shard;
@@ -55,32 +61,45 @@ export class ShardWriter {
     this.#files = new ShardFiles(options.dir, shard);
   }
 
+  /** How far its own files reach. */
+  get row(): Unsigned<ShardRow> {
+    return readShardRow(this.#files.openState(), this.#shard);
+  }
+
   /** Returns the files that are full but not sealed yet: who reads them should let go of them. And whether there is something to erase from files. */
-  flush(job: FlushJob): { unsealed: number[]; isErasing: boolean } {
+  flush(job: FlushJob, image: FlushImage, carried: LayerSource | undefined): { unsealed: number[]; isErasing: boolean } {
     const state = this.#files.openState();
-    const before = readShardRow(state, this.#shard);
-    checkProgress(job, before);
-    const image = readFlushImage(job, before.flushed_through as Offset);
-    const isErasing = this.#noteErasing(state, image.erasures);
+    const isErasing = this.#noteErasing(state, image.erasures, carried);
     const sealed = this.#files.sealLeft();
     // The state's transaction is opened first (reading in it costs half) and committed last.
     state.within("BEGIN IMMEDIATE", () => {
       for (const row of sealed) writeSegmentRow(state, row);
-      writeShardRow(state, this.#apply(state, before, job, image));
+      this.#apply(state, carried, (transaction) => transaction.apply(job, image, this.#options.packing));
     });
     this.#files.foldLarge(this.#options.walBytesMax);
     return { unsealed: this.#files.unsealed(), isErasing };
   }
 
-  /** Makes flushed entries tombstones for whoever reads. `eraseSteps` then takes them out of the segments. */
-  erase(ranges: EraseRange[]): void {
+  /**
+   * Takes in what `recent.db` has of the shard, and makes flushed entries tombstones for whoever reads; `eraseSteps` then takes them out of the segments.
+   * @param through how far the shard is flushed, and of which term
+   * @param level all layers become one, packed with this zstd level
+   */
+  settle(
+    ranges: readonly EraseRange[],
+    carried: LayerSource | undefined,
+    through: Pick<ShardRow, "flushed_through" | "term">,
+    level?: number,
+  ): void {
     const state = this.#files.openState();
-    this.#noteErasing(state, ranges);
+    this.#noteErasing(state, ranges, carried);
+    const packing: Packing = level === undefined ? this.#options.packing : { codec: CODEC_ZSTD, level };
     state.within("BEGIN IMMEDIATE", () => {
-      const before = readShardRow(state, this.#shard);
-      const transaction = new FlushTransaction(state, before, () => [], this.#options);
-      writeShardRow(state, { ...transaction.erase(ranges), shard: this.#shard });
+      this.#apply(state, carried, (transaction) =>
+        transaction.settle(ranges, through, packing, level !== undefined),
+      );
     });
+    this.#files.foldLarge(this.#options.walBytesMax);
   }
 
   eraseSteps(): RewriteSteps<void> {
@@ -107,7 +126,11 @@ export class ShardWriter {
   }
 
   /** Transaction 1 within transaction 2. */
-  #apply(state: SqlDatabase, before: Unsigned<ShardRow>, job: FlushJob, image: FlushImage): Unsigned<ShardRow> {
+  #apply(
+    state: SqlDatabase,
+    carried: LayerSource | undefined,
+    change: (transaction: FlushTransaction) => Unsigned<ShardRow>,
+  ): void {
     let active: Active | undefined;
     const sink = (lane: number, streamNo: number, name: string, items: Item[]): PlacedRun[] => {
       if (active === undefined) {
@@ -116,9 +139,11 @@ export class ShardWriter {
       }
       return this.#place(active, lane, streamNo, name, items);
     };
-    const after = new FlushTransaction(state, before, sink, this.#options).apply(job, image);
+    const before = readShardRow(state, this.#shard);
+    const into = new LayerSource(state, this.#shard, readStack(before.layers), this.#cache);
+    const after = change(new FlushTransaction(into, carried, before, sink, this.#options, this.#scratch));
     if (active !== undefined) this.#finish(state, active);
-    return { ...after, files: this.#files.lastFile };
+    writeShardRow(state, { ...after, files: this.#files.lastFile });
   }
 
   #place(active: Active, lane: number, streamNo: number, name: string, items: Item[]): PlacedRun[] {
@@ -149,20 +174,13 @@ export class ShardWriter {
   }
 
   /** Durable before the erasure is, so that no crash makes anybody forget to finish it. */
-  #noteErasing(state: SqlDatabase, ranges: readonly EraseRange[]): boolean {
+  #noteErasing(state: SqlDatabase, ranges: readonly EraseRange[], carried: LayerSource | undefined): boolean {
+    if (ranges.length === 0) return false;
     const path = erasingPath(this.#options.dir, this.#shard);
-    const isFlushed = ({ stream, fromSeq }: EraseRange): boolean =>
-      (findStream(state, stream)?.head_seq ?? 0) >= fromSeq;
-    const isErasing = ranges.some(isFlushed);
+    const into = new LayerSource(state, this.#shard, readStack(this.row.layers), this.#cache);
+    const streams = new Streams(carried === undefined ? [into] : [into, carried]);
+    const isErasing = ranges.some(({ stream, fromSeq }) => (streams.find(stream)?.mark.headSeq ?? 0) >= fromSeq);
     if (isErasing && !existsSync(path)) createMarker(path);
     return isErasing;
   }
-}
-
-function checkProgress(job: FlushJob, row: Unsigned<ShardRow>): void {
-  const { shard, throughOffset, term } = job;
-  if (throughOffset < row.flushed_through) {
-    throw new RangeError(`shard ${shard}: flush through ${throughOffset}, but ${row.flushed_through} is flushed`);
-  }
-  if (term < row.term) throw new RangeError(`shard ${shard}: flush of term ${term}, but term ${row.term} has flushed`);
 }

@@ -5,13 +5,14 @@
  */
 import { CHUNKS_MAX, type TailRow } from "../state/state-file.ts";
 import type { Unsigned } from "../state/state-writer.ts";
-import { CHUNK_BYTES_MAX, CHUNKS_MERGED, ITEMS_PACKED_MIN, packChunk, unpackChunk } from "./chunk.ts";
+import { CHUNK_BYTES_MAX, CHUNKS_MERGED, ITEMS_PACKED_MIN, packChunk } from "./chunk.ts";
+import { unpackedRow } from "./codec.ts";
 import { type Item, readRun, type Run, runBytes, writeRun } from "./run.ts";
 import { VarWriter } from "./varint.ts";
 
 /** @throws RangeError where the bytes are not a run. */
 export function readChunk(row: TailRow): Run {
-  const raw = unpackChunk(row);
+  const raw = unpackedRow(row);
   return readRun(raw, 0, raw.length);
 }
 

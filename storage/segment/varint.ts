@@ -1,6 +1,7 @@
 /** Numbers of 7 bits a byte, lowest first, the high bit says that more follow; and short strings. What blocks, tails and pages of the state are made of. */
 
 const VARINT_BYTES_MAX = 8;
+const LENGTH_BYTES = 4;
 
 /** A growing buffer. */
 export class VarWriter {
@@ -42,8 +43,22 @@ export class VarWriter {
 
   copy(from: Uint8Array, start: number, end: number): void {
     this.reserve(end - start);
-    this.bytes.set(from.subarray(start, end), this.pos);
-    this.pos += end - start;
+    this.pos += asBuffer(from).copy(this.bytes, this.pos, start, end);
+  }
+
+  /** Begins bytes whose number stands before them, as a varint of always four bytes; below 256 MiB. Returns where they begin, for `end`. */
+  begin(): number {
+    this.reserve(LENGTH_BYTES);
+    this.pos += LENGTH_BYTES;
+    return this.pos;
+  }
+
+  end(from: number): void {
+    let rest = this.pos - from;
+    for (let at = from - LENGTH_BYTES; at < from; at++) {
+      this.bytes[at] = (rest & 127) | (at < from - 1 ? 128 : 0);
+      rest >>>= 7;
+    }
   }
 
   /** What was written so far, valid until the next write after `reset`. */

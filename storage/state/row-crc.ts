@@ -1,5 +1,5 @@
 /**
- * The checksum in every row of `state.db`, so that no changed bit is believed: SQLite itself checks structure, not content.
+ * The checksum in every row of `state.db` and `recent.db`, so that no changed bit is believed: SQLite itself checks structure, not content.
  *
  * It covers first the bytes of all blobs, then the name of the table and for each value one byte of its kind, then a number as float64, a text as u32
  * length and UTF-8, a blob as its u32 length.
@@ -9,16 +9,15 @@ import type { SqlDatabase, SqlValue } from "../sqlite.ts";
 
 export type Table =
   | "shard"
+  | "name"
+  | "page"
   | "segment"
-  | "stream"
-  | "recent"
   | "timeline"
   | "lane"
   | "run"
   | "tail"
   | "key_page"
   | "key_hash"
-  | "cell"
   | "erasure";
 
 const KIND_NULL = 0;

@@ -1,27 +1,27 @@
 /**
- * The state of one shard: its streams and lanes, their newest entries, in which blocks the others are, where keys point, the cells, and how far all of that
- * reaches in the log. Committed in one transaction per flush, after the blocks it refers to.
+ * The state of one shard: its streams with their newest entries and their cells, in which blocks the other entries are, where keys point, and how far all of
+ * that reaches. Committed in one transaction per flush, after the blocks it refers to.
  *
- * An entry is among the recent items of its stream, or in its lane's tail, or in a block of a segment, never in two of them. Pages are small because a thousand of these files exist on the smallest server,
- * and because a flush of few messages touches few rows all over the tables. The tables carry no comments, since those cost pages too: here they are.
+ * An entry is in a layer, or in its lane's tail, or in a block of a segment, never in two of them. Pages of the file are small because a flush of few
+ * messages touches few rows all over the tables. The tables carry no comments, since those cost pages too: here they are.
  *
- *     shard      one row. flush: number of the last flush. streams, lanes: how many there are. files: highest number a segment file ever had
+ *     shard      one row. flush: number of the last flush. streams, lanes: how many there are. files: highest number a segment file ever had.
+ *                layers: which there are (recent/page-table.ts)
+ *     name       names of streams page × 64 + 1 … page × 64 + 64, each str8
+ *     page       what is not placed: marks of streams, newest entries, cells (recent/page-table.ts)
  *     segment    where its blocks are: rows base + 1 … base + blocks of a file, which other segments may share. status: see SEGMENT_*.
  *                packing: 0 as flushed, else the zstd level it was rewritten with
- *     stream     head_offset: of the entry at head_seq. placed_seq: entries above it are in recent, others in tails and blocks. chunks, open, items,
- *                bytes: what it has in recent (segment/recent.ts). page_seq, page: the newest page of its timeline and the seq that page begins with, 0 if nothing of it was ever placed
- *     recent     row 64 × stream_no + n: chunk n of a stream's recent items, keys among them
- *     timeline   an older page: the lanes of a stretch of entries (state/timeline.ts)
+ *     timeline   a page of a stream's timeline (state/timeline.ts). first_seq: seq of its first entry; -1 for the last page of the stream, which grows
  *     lane       its number; all other tables go by that
  *     run        entries of a lane, first_seq … last_seq, are in that block; entries: how many
  *     tail       row 64 × lane + n: chunk n of a lane's newest entries, a packed run (segment/run.ts)
  *     key_page   keys of a stream that end in a counter, by rising prefix and counter (state/key-page.ts). prefix, first: of the first one; the stream's
  *                lowest page has '' and 0, whatever is in it
  *     key_hash   other keys. hash: xxHash32 of the key, signed. alone: null for the key of the entry at seq, else str8 key, value
- *     cell       key → value
  *     erasure    entries from_seq … to_seq are to be read as tombstones though they are still in segments. lane 0: of every lane
  *     crc        of the row (state/row-crc.ts)
  */
+import { PAGE_SCHEMA } from "../recent/page-table.ts";
 import { type FileFormat } from "../segment/database-file.ts";
 
 export const STATE_FORMAT: FileFormat = {
@@ -29,18 +29,15 @@ export const STATE_FORMAT: FileFormat = {
   /** "PSTA" */
   applicationId: 0x50535441,
   version: 1,
-  pageBytes: 512,
+  pageBytes: 4096,
   schema: `
-CREATE TABLE shard(shard INTEGER PRIMARY KEY, flush INT, flushed_through INT, term INT, streams INT, lanes INT, files INT, erasures INT, crc INT);
-CREATE TABLE segment(segment INTEGER PRIMARY KEY, file INT, base INT, blocks INT, status INT, packing INT, crc INT);
-CREATE TABLE stream(stream_no INTEGER PRIMARY KEY, name TEXT UNIQUE, head_seq INT, head_offset INT, placed_seq INT,
- chunks INT, open INT, items INT, bytes INT, page_seq INT, page BLOB, crc INT);
-CREATE TABLE recent(recent INTEGER PRIMARY KEY, codec INT, raw_bytes INT, data BLOB, crc INT);
-CREATE TABLE cell(stream_no INT, key TEXT, value BLOB, crc INT, PRIMARY KEY(stream_no, key)) WITHOUT ROWID;`,
+CREATE TABLE shard(shard INTEGER PRIMARY KEY, flush INT, flushed_through INT, term INT, streams INT, lanes INT, files INT, erasures INT, layers BLOB, crc INT);
+CREATE TABLE name(page INTEGER PRIMARY KEY, names BLOB, crc INT);${PAGE_SCHEMA}`,
 };
 
-/** Tables that a shard gets when the first items of it are placed: most of a thousand shards have none for long, and a table without rows is a page. */
+/** Tables that a shard gets when the first items of it are placed: many shards have none for long, and a table without rows is a page. */
 export const PLACES_SCHEMA = `
+CREATE TABLE segment(segment INTEGER PRIMARY KEY, file INT, base INT, blocks INT, status INT, packing INT, crc INT);
 CREATE TABLE timeline(stream_no INT, first_seq INT, page BLOB, crc INT, PRIMARY KEY(stream_no, first_seq)) WITHOUT ROWID;
 CREATE TABLE lane(stream_no INT, name TEXT, lane INT, crc INT, PRIMARY KEY(stream_no, name)) WITHOUT ROWID;
 CREATE TABLE run(lane INT, last_seq INT, first_seq INT, segment INT, block INT, entries INT, crc INT, PRIMARY KEY(lane, last_seq)) WITHOUT ROWID;
@@ -56,7 +53,10 @@ export const SEGMENT_FULL = 1;
 /** A single file that never changes again. */
 export const SEGMENT_SEALED = 2;
 
-/** Chunks of one stream's recent items, or of one tail, have neighbouring row numbers; there are fewer than this. */
+/** Where the page of a timeline is that still grows. */
+export const OPEN_PAGE = -1;
+
+/** Chunks of one tail have neighbouring row numbers; there are fewer than this. */
 export const CHUNKS_MAX = 64;
 
 export type ShardRow = {
@@ -68,8 +68,10 @@ export type ShardRow = {
   lanes: number;
   files: number;
   erasures: number;
+  layers: Uint8Array;
   crc: number;
 };
+export type NameRow = { page: number; names: Uint8Array; crc: number };
 export type SegmentRow = {
   segment: number;
   file: number;
@@ -79,21 +81,6 @@ export type SegmentRow = {
   packing: number;
   crc: number;
 };
-export type StreamRow = {
-  stream_no: number;
-  name: string;
-  head_seq: number;
-  head_offset: number;
-  placed_seq: number;
-  chunks: number;
-  open: number;
-  items: number;
-  bytes: number;
-  page_seq: number;
-  page: Uint8Array;
-  crc: number;
-};
-export type RecentRow = { recent: number; codec: number; raw_bytes: number; data: Uint8Array; crc: number };
 export type TimelineRow = { stream_no: number; first_seq: number; page: Uint8Array; crc: number };
 export type LaneRow = { stream_no: number; name: string; lane: number; crc: number };
 export type RunRow = {
@@ -117,5 +104,4 @@ export type TailRow = {
 };
 export type KeyPageRow = { stream_no: number; prefix: string; first: number; page: Uint8Array; crc: number };
 export type KeyHashRow = { stream_no: number; hash: number; seq: number; alone: Uint8Array | null; crc: number };
-export type CellRow = { stream_no: number; key: string; value: Uint8Array; crc: number };
 export type ErasureRow = { id: number; stream_no: number; lane: number; from_seq: number; to_seq: number; crc: number };

@@ -4,17 +4,17 @@ import type { SqlDatabase } from "../sqlite.ts";
 import { checkedRow, checkedRows, type Table } from "./row-crc.ts";
 import {
   CHUNKS_MAX,
-  type CellRow,
+  OPEN_PAGE,
   type ErasureRow,
   type LaneRow,
-  type RecentRow,
+  type NameRow,
   type RunRow,
   type SegmentRow,
   type ShardRow,
-  type StreamRow,
   type TailRow,
+  type TimelineRow,
 } from "./state-file.ts";
-import { readPage, type Stretch } from "./timeline.ts";
+import { readPage, type TimelinePage } from "./timeline.ts";
 
 function one<Row extends { crc: number }>(state: SqlDatabase, table: Table, row: Row | undefined): Row | undefined {
   return row && checkedRow(state, table, row);
@@ -29,17 +29,22 @@ export function hasPlaces(state: SqlDatabase): boolean {
   return state.sql("SELECT 1 FROM sqlite_schema WHERE name = 'run'").get() !== undefined;
 }
 
-export function findStream(state: SqlDatabase, name: string): StreamRow | undefined {
-  return one(state, "stream", state.sql("SELECT * FROM stream WHERE name = ?").get<StreamRow>(name));
+export const NAMES_PER_PAGE = 64;
+
+/** The names of up to 64 streams, the one with number page × 64 + 1 first. */
+export function namesOfPage(state: SqlDatabase, page: number): string[] {
+  const row = one(state, "name", state.sql("SELECT * FROM name WHERE page = ?").get<NameRow>(page));
+  if (row === undefined) return [];
+  return decoded(state, "name", () => {
+    const reader = new VarReader(asBuffer(row.names));
+    const names: string[] = [];
+    while (reader.pos < reader.end) names.push(reader.str8());
+    return names;
+  });
 }
 
-export function findStreamByNo(state: SqlDatabase, streamNo: number): StreamRow | undefined {
-  return one(state, "stream", state.sql("SELECT * FROM stream WHERE stream_no = ?").get<StreamRow>(streamNo));
-}
-
-/** Streams whose newest entry has an offset above this: a walk over all of them. */
-export function streamsBeyond(state: SqlDatabase, offset: number): StreamRow[] {
-  return checkedRows(state, "stream", state.sql("SELECT * FROM stream WHERE head_offset > ?").all<StreamRow>(offset));
+export function findStreamName(state: SqlDatabase, streamNo: number): string | undefined {
+  return namesOfPage(state, Math.floor((streamNo - 1) / NAMES_PER_PAGE))[(streamNo - 1) % NAMES_PER_PAGE];
 }
 
 export function findLane(state: SqlDatabase, streamNo: number, name: string): number | undefined {
@@ -51,15 +56,6 @@ export function lanesOfStream(state: SqlDatabase, streamNo: number): LaneRow[] {
   return checkedRows(state, "lane", state.sql("SELECT * FROM lane WHERE stream_no = ?").all<LaneRow>(streamNo));
 }
 
-export function findCell(state: SqlDatabase, streamNo: number, key: string): Uint8Array | undefined {
-  const row = state.sql("SELECT * FROM cell WHERE stream_no = ? AND key = ?").get<CellRow>(streamNo, key);
-  return one(state, "cell", row)?.value;
-}
-
-export function listCells(state: SqlDatabase, streamNo: number): CellRow[] {
-  return checkedRows(state, "cell", state.sql("SELECT * FROM cell WHERE stream_no = ?").all<CellRow>(streamNo));
-}
-
 export function findSegment(state: SqlDatabase, segment: number): SegmentRow {
   const row = state.sql("SELECT * FROM segment WHERE segment = ?").get<SegmentRow>(segment);
   if (row === undefined) throw new CorruptionError(state.file, "table segment", `segment ${segment} is not listed`);
@@ -67,6 +63,7 @@ export function findSegment(state: SqlDatabase, segment: number): SegmentRow {
 }
 
 export function listSegments(state: SqlDatabase): SegmentRow[] {
+  if (!hasPlaces(state)) return [];
   return checkedRows(state, "segment", state.sql("SELECT * FROM segment ORDER BY segment").all<SegmentRow>());
 }
 
@@ -95,12 +92,6 @@ export function tailOf(state: SqlDatabase, lane: number): TailRow[] {
   return checkedRows(state, "tail", rows.all<TailRow>(first, first + CHUNKS_MAX));
 }
 
-/** Rows of recent items of a stream, rising, from this number on. */
-export function recentFrom(state: SqlDatabase, streamNo: number, from = streamNo * CHUNKS_MAX): RecentRow[] {
-  const rows = state.sql("SELECT * FROM recent WHERE recent >= ? AND recent < ? ORDER BY recent");
-  return checkedRows(state, "recent", rows.all<RecentRow>(from, (streamNo + 1) * CHUNKS_MAX));
-}
-
 export function erasuresOf(state: SqlDatabase, streamNo: number): ErasureRow[] {
   const rows = state.sql("SELECT * FROM erasure WHERE stream_no = ?").all<ErasureRow>(streamNo);
   return checkedRows(state, "erasure", rows);
@@ -111,31 +102,36 @@ export function listErasures(state: SqlDatabase): ErasureRow[] {
   return checkedRows(state, "erasure", state.sql("SELECT * FROM erasure").all<ErasureRow>());
 }
 
-/** A page of a stream's timeline: the lanes of its entries from `first` on. */
-export type TimelinePage = { first: number; stretches: Stretch[] };
-
 /** The lane of an entry that was placed. */
-export function laneAt(state: SqlDatabase, stream: StreamRow, seq: number): number {
-  const { first, stretches } = timelinePage(state, stream, seq);
+export function laneAt(state: SqlDatabase, streamNo: number, seq: number): number {
+  const { first, stretches } = timelinePage(state, streamNo, seq);
   let end = first;
   for (const { lane, count } of stretches) if ((end += count) > seq) return lane;
-  throw new CorruptionError(state.file, "table timeline", `seq ${seq} of ${stream.name} is missing`);
+  throw noPlace(state, streamNo, seq);
 }
 
 /** The page that has `seq`, which was placed. */
-export function timelinePage(state: SqlDatabase, stream: StreamRow, seq: number): TimelinePage {
-  if (seq >= stream.page_seq) return decodedPage(state, "stream", stream.page_seq, stream.page);
+export function timelinePage(state: SqlDatabase, streamNo: number, seq: number): TimelinePage {
+  const open = openTimelinePage(state, streamNo);
+  if (open === undefined) throw noPlace(state, streamNo, seq);
+  if (seq >= open.first) return open;
   const row = state
     .sql("SELECT * FROM timeline WHERE stream_no = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1")
-    .get<{ first_seq: number; page: Uint8Array; crc: number }>(stream.stream_no, seq);
-  if (row === undefined)
-    throw new CorruptionError(state.file, "table timeline", `seq ${seq} of ${stream.name} is missing`);
+    .get<TimelineRow>(streamNo, seq);
+  if (row === undefined || row.first_seq === OPEN_PAGE) throw noPlace(state, streamNo, seq);
   checkedRow(state, "timeline", row);
-  return decodedPage(state, "timeline", row.first_seq, row.page);
+  return decoded(state, "timeline", () => readPage(row.page));
 }
 
-function decodedPage(state: SqlDatabase, table: Table, first: number, page: Uint8Array): TimelinePage {
-  return { first, stretches: decoded(state, table, () => readPage(page)) };
+/** The one that grows; undefined when nothing of the stream was ever placed. */
+export function openTimelinePage(state: SqlDatabase, streamNo: number): TimelinePage | undefined {
+  const sql = state.sql("SELECT * FROM timeline WHERE stream_no = ? AND first_seq = ?");
+  const row = one(state, "timeline", sql.get<TimelineRow>(streamNo, OPEN_PAGE));
+  return row && decoded(state, "timeline", () => readPage(row.page));
+}
+
+function noPlace(state: SqlDatabase, streamNo: number, seq: number): CorruptionError {
+  return new CorruptionError(state.file, "table timeline", `seq ${seq} of stream number ${streamNo} is missing`);
 }
 
 /** Checked bytes that make no sense were written by a bug, or by somebody with a checksum tool. */

@@ -1,7 +1,7 @@
 /**
  * Which lane each entry of a stream is in, by seq: what lets a stream be read in its own order though its entries are kept lane by lane.
  *
- *     page     lanes | lane number… | stretch…                               lanes by first appearance
+ *     page     first seq | lanes | lane number… | stretch…                   lanes by first appearance
  *     stretch  index of a lane × 2, for one entry | index × 2 + 1, number of entries - 2
  *
  * Every number is a varint: a byte an entry in a lively timeline, next to nothing in a group. Seqs are dense, so a page needs none but its first.
@@ -9,6 +9,8 @@
 import { asBuffer, VarReader, VarWriter } from "../segment/varint.ts";
 
 export type Stretch = { lane: number; count: number };
+/** The lanes of the entries from seq `first` on. */
+export type TimelinePage = { first: number; stretches: Stretch[] };
 
 /** A page is closed once it has so many stretches: its row then still shares a page of the file with others. */
 export const STRETCHES_MAX = 160;
@@ -20,8 +22,9 @@ export function appendLane(stretches: Stretch[], lane: number): void {
   else stretches.push({ lane, count: 1 });
 }
 
-export function writePage(stretches: Stretch[]): Uint8Array {
+export function writePage({ first, stretches }: TimelinePage): Uint8Array {
   const out = new VarWriter();
+  out.varint(first);
   const index = new Map<number, number>();
   for (const { lane } of stretches) if (!index.has(lane)) index.set(lane, index.size);
   out.varint(index.size);
@@ -35,9 +38,9 @@ export function writePage(stretches: Stretch[]): Uint8Array {
 }
 
 /** @throws RangeError where the bytes are not a page. */
-export function readPage(page: Uint8Array): Stretch[] {
+export function readPage(page: Uint8Array): TimelinePage {
   const reader = new VarReader(asBuffer(page));
-  if (page.length === 0) return [];
+  const first = reader.varint();
   const lanes = Array.from({ length: reader.varint() }, () => reader.varint());
   const stretches: Stretch[] = [];
   while (reader.pos < reader.end) {
@@ -46,5 +49,5 @@ export function readPage(page: Uint8Array): Stretch[] {
     if (lane === undefined) throw new RangeError(`a stretch of lane ${head >> 1} of ${lanes.length}`);
     stretches.push({ lane, count: head % 2 === 0 ? 1 : reader.varint() + 2 });
   }
-  return stretches;
+  return { first, stretches };
 }

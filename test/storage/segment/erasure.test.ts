@@ -20,6 +20,8 @@ const WRITER = {
   walBytesMax: 1 << 20,
   runEntriesMin: 8,
   recentItemsMax: 4,
+  layerBytesMax: 1 << 20,
+  recentBytesMax: 0,
   packing: { codec: CODEC_LZ4 },
 } as const;
 
@@ -37,8 +39,8 @@ afterEach(async () => {
 });
 
 function start(options: Partial<SegmentStoreOptions> = {}): SegmentStore {
-  const { segmentBytesMax, blockBytesMax, runEntriesMin, recentItemsMax } = WRITER;
-  const store = openSegmentStore({ dir, segmentBytesMax, blockBytesMax, runEntriesMin, recentItemsMax, ...options });
+  const { packing: _, ...sizes } = WRITER;
+  const store = openSegmentStore({ dir, ...sizes, ...options });
   open.push(store);
   return store;
 }
@@ -240,7 +242,7 @@ test("a crash at any step of erasing leaves what is read as it was, and the eras
   const history = await filled(store);
   await store.close();
   const erasing = new ShardWriter(SHARD, { dir, ...WRITER });
-  erasing.erase([BOB]);
+  erasing.settle([BOB], undefined, erasing.row);
   erasing.close(true);
   history.erase(BOB);
   const steps = await crashAtEachStep(

@@ -32,7 +32,7 @@ function start(options: Partial<SegmentStoreOptions> = {}): SegmentStore {
 
 /** In each flush one entry of a quiet lane among many of lively ones; after each flush that has blocks, another segment. */
 async function filled(flushes: number): Promise<ShardHistory> {
-  const store = start({ segmentBytesMax: 1, recentItemsMax: 60 });
+  const store = start({ segmentBytesMax: 1, recentItemsMax: 60, recentBytesMax: 0 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < flushes; i++) {
     for (let k = 0; k < 70; k++) {

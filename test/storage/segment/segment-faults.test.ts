@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
 import { FlushError } from "../../../storage/segment/errors.ts";
-import { segmentPath, shardDirectory, statePath } from "../../../storage/segment/paths.ts";
+import { recentPath, segmentPath, shardDirectory, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 function start(options: Partial<SegmentStoreOptions> = {}): SegmentStore {
-  const store = openSegmentStore({ dir, runEntriesMin: 1, recentItemsMax: 0, ...options });
+  const store = openSegmentStore({ dir, runEntriesMin: 1, recentItemsMax: 0, recentBytesMax: 0, ...options });
   open.push(store);
   return store;
 }
@@ -76,15 +76,17 @@ async function crashBetween(
 ): Promise<{ history: ShardHistory; segmentBytesMax: number }> {
   const history = await filled(2);
   const segmentBytesMax = limit(statSync(segmentPath(dir, SHARD, 1)).size);
-  const copy = join(dir, "state.copy");
-  cpSync(statePath(dir, SHARD), copy);
+  const before = join(dir, "before");
+  cpSync(statePath(dir, SHARD), join(before, "state.db"));
+  cpSync(recentPath(dir), join(before, "recent.db"));
   const lost = new ShardHistory(SHARD);
   Object.assign(lost, { offset: history.offset, streams: structuredClone(history.streams) });
   chat(lost, 100, 6);
   const store = start({ segmentBytesMax });
   await store.flush(lost.job());
   await store.close();
-  cpSync(copy, statePath(dir, SHARD));
+  cpSync(join(before, "state.db"), statePath(dir, SHARD));
+  cpSync(join(before, "recent.db"), recentPath(dir));
   return { history, segmentBytesMax };
 }
 
@@ -95,7 +97,7 @@ const CRASHES = [
 ];
 
 for (const { where, limit, segments, orphansIn } of CRASHES) {
-  test(`a crash between the two transactions leaves no trace, with orphans in ${where}`, async () => {
+  test(`a crash before the state's transaction leaves no trace, with orphans in ${where}`, async () => {
     const { history, segmentBytesMax } = await crashBetween(limit);
     expect(segmentNumbers().length).toBe(segments);
     expect(blocksOnDisk()[orphansIn - 1]).toBeGreaterThan(blocksCounted()[orphansIn - 1] ?? 0);
@@ -115,6 +117,30 @@ for (const { where, limit, segments, orphansIn } of CRASHES) {
     expect(blocksOnDisk()).toEqual(blocksCounted());
   });
 }
+
+test("a crash between the transactions of a shard's own files and of the file of all shards counts nothing twice", async () => {
+  const history = new ShardHistory(SHARD);
+  const first = start({ recentBytesMax: 1 << 20 });
+  chat(history, 100, 4);
+  await first.flush(history.job());
+  await first.close();
+  const copy = join(dir, "recent.copy");
+  cpSync(recentPath(dir), copy);
+  const second = start();
+  chat(history, 100, 6);
+  await second.flush(history.job());
+  await second.close();
+  cpSync(copy, recentPath(dir));
+  const third = start({ recentBytesMax: 1 << 20 });
+  expect(third.extent(SHARD).flushedThrough).toBe(history.flushedThrough);
+  expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
+  chat(history, 50, 6);
+  await third.flush(history.job());
+  expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
+  expect(texts(third, "@user5")).toEqual(expected(history, "@user5"));
+  await third.settle(SHARD);
+  expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
+});
 
 function segmentNumbers(): number[] {
   return readdirSync(shardDirectory(dir, SHARD))
@@ -238,7 +264,7 @@ test("a failed flush takes no effect, not in part", async () => {
     streams: job.streams.map((s) => ({ ...s })),
   };
   wrong.streams[2]!.streamNo = 77;
-  expect((await rejection(store.flush(wrong))).message).toContain("is known as another");
+  expect((await rejection(store.flush(wrong))).message).toContain("is known as number 3, not 77");
   expect(store.extent(SHARD).flushedThrough).toBe(50 as never);
   expect(texts(store, "@user1").length).toBe(expected(history, "@user1").length / 2);
   await store.flush(job);
@@ -274,6 +300,28 @@ test("a worker that dies rejects what waits and what comes later", async () => {
     expect(error.code).toBe("worker_gone");
     expect(error.message).toContain("the flush worker is gone");
   }
+});
+
+test("another worker takes the place of one that died, and its flush is repeated", async () => {
+  const script = join(dir, "dying-worker.ts");
+  writeFileSync(
+    script,
+    "self.onmessage = (event) => { if (event.data.kind === 'flush') throw new Error('struck by lightning'); };",
+  );
+  let started = 0;
+  const real = new URL("../../../storage/segment/flush-worker.ts", import.meta.url);
+  const store = start({ startWorker: () => new Worker(++started === 1 ? script : real) });
+  const history = new ShardHistory(SHARD);
+  chat(history, 10, 2);
+  const job = history.job();
+  const again = (): typeof job => ({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
+  expect((await rejection(store.flush(again()))).code).toBe("worker_gone");
+  for (let tries = 0; store.extent(SHARD).flushedThrough === 0 && tries < 1000; tries++) {
+    await store.flush(again()).catch((error: FlushError) => expect(error.code).toBe("worker_gone"));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
+  expect(started).toBe(2);
 });
 
 test("a worker that ends without a word rejects what waits", async () => {

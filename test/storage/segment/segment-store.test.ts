@@ -185,8 +185,14 @@ const flush = fc.record({
     maxLength: 8,
   }),
   checkpoint,
-  next: fc.constantFrom("nothing", "reopen", "erase", "finish erasing", "compact"),
+  next: fc.constantFrom("nothing", "reopen", "erase", "finish erasing", "compact", "settle"),
   ranges: fc.array(range, { maxLength: 3 }),
+});
+
+/** From everything in files of the shard's own to hardly anything. */
+const sizes = fc.record({
+  recentBytesMax: fc.constantFrom(0, 500, 3000, 1_000_000),
+  layerBytesMax: fc.constantFrom(300, 1_000_000),
 });
 
 /** What comes after a flush. @returns the store, opened again or not */
@@ -203,6 +209,7 @@ async function goOn(
     await store.erase(SHARD, []);
     expect(store.pendingErasures()).toEqual([]);
   } else if (step.next === "compact") await store.compact(SHARD);
+  else if (step.next === "settle") await store.settle(SHARD);
   else if (step.next === "reopen") {
     await store.close();
     return openSegmentStore(options);
@@ -214,7 +221,7 @@ type FlushStep = typeof flush extends fc.Arbitrary<infer Step> ? Step : never;
 
 test("every read answers as a model does, over flushes, segments, erasures, compactions and restarts", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(flush, { minLength: 1, maxLength: 6 }), async (flushes) => {
+    fc.asyncProperty(fc.array(flush, { minLength: 1, maxLength: 6 }), sizes, async (flushes, size) => {
       rmSync(join(dir, "shards"), { recursive: true, force: true });
       const options = {
         dir,
@@ -225,6 +232,7 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
         walBytesMax: 10_000,
         runEntriesMin: 3,
         recentItemsMax: 6,
+        ...size,
       };
       let store = openSegmentStore(options);
       const history = new ShardHistory(SHARD);
@@ -245,7 +253,7 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
 }, 60_000);
 
 test("keys of hundreds of flushes are found by halving, and no others", async () => {
-  const store = start({ segmentBytesMax: 20_000, runEntriesMin: 5, recentItemsMax: 8 });
+  const store = start({ segmentBytesMax: 20_000, runEntriesMin: 5, recentItemsMax: 8, recentBytesMax: 0 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 150; i++) {
     const foreign = { kind: "entry", stream: "@alice", lane: "@eve", key: "", payload: "received" } as const;
@@ -313,18 +321,24 @@ test("a shard without data has no files, and asking makes none", () => {
   expect(readdirSync(dir)).toEqual([]);
 });
 
-test("cells alone make a stream with a number, a head of 0 and no segment", async () => {
+test("what a shard has little of makes no file of its own", async () => {
   const store = start();
   const history = new ShardHistory(SHARD);
   history.record([{ kind: "cell", stream: "@alice", key: "name", value: "Alice" }]);
   await store.flush(history.job());
   expectSame(store, history);
   await store.close();
+  expect(readdirSync(join(dir, "shards"))).toEqual(["recent.db"]);
+  const again = start();
+  expectSame(again, history);
+  await again.settle(SHARD);
+  expectSame(again, history);
+  await again.close();
   expect(readdirSync(join(dir, "shards", "007"))).toEqual(["state.db"]);
 });
 
 test("after closing, a shard is plain files: no write-ahead file, sealed segments out of WAL mode", async () => {
-  const store = start({ segmentBytesMax: 3000, runEntriesMin: 1, recentItemsMax: 0 });
+  const store = start({ segmentBytesMax: 3000, runEntriesMin: 1, recentItemsMax: 0, recentBytesMax: 0 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 6; i++) {
     chat(history, 200, 5);
@@ -373,7 +387,7 @@ test("reads while the worker flushes see all of a flush or nothing", async () =>
 test.if(process.platform === "linux")(
   "open descriptors stay within the bounds, whatever the number of shards and segments",
   async () => {
-    const store = start({ readHandlesMax: 6, writersMax: 3, segmentBytesMax: 9000 });
+    const store = start({ readHandlesMax: 6, writersMax: 3, segmentBytesMax: 9000, recentBytesMax: 5000 });
     const histories = Array.from({ length: 25 }, (_, shard) => new ShardHistory(shard));
     for (let round = 0; round < 3; round++) {
       for (const history of histories) {
@@ -383,7 +397,7 @@ test.if(process.platform === "linux")(
     }
     for (const history of histories) {
       expect(store.readForward(history.shard, "@user1", 0 as Seq, 1000)).toHaveLength(30);
-      expect(openFilesBelow(dir)).toBeLessThanOrEqual(6 * 3 + 3 * 2 * 3);
+      expect(openFilesBelow(dir)).toBeLessThanOrEqual(6 * 3 + 3 * 2 * 3 + 3);
     }
     await store.close();
     expect(openFilesBelow(dir)).toBe(0);

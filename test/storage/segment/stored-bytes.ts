@@ -14,7 +14,8 @@ export function filesWith(dir: string, bytes: Uint8Array): string[] {
   const found = paths.filter((path) => unlessGone(path, () => readFileSync(path).includes(bytes)));
   for (const path of paths) {
     const name = basename(path);
-    const tables = /^segment-\d+\.db$/.test(name) ? ["block"] : name === "state.db" ? ["recent", "tail"] : [];
+    const isState = name === "state.db" || name === "recent.db";
+    const tables = /^segment-\d+\.db$/.test(name) ? ["block"] : isState ? ["page", "tail"] : [];
     const isIn = (table: string): boolean =>
       unlessGone(path, () => packedRows(path, table).some((raw) => raw.includes(bytes)));
     if (tables.some(isIn)) found.push(`${path}, unpacked`);

@@ -1,0 +1,63 @@
+/**
+ * `recent.db`: the newest layers of all shards of a node, in one file. Flushes of many shards that have little each are one transaction of it, one sync, and a
+ * shard has files of its own only once it has something to put there.
+ *
+ *     shard      flushed_through, term, streams: how far its layers reach. own: 1 once the shard has files of its own. layers: which there are (page-table.ts)
+ *     page       fragments of streams (page-table.ts)
+ *     crc        of the row (state/row-crc.ts)
+ *
+ * A shard's layers here count while `flushed_through` is above that of its own `state.db`: when they have moved there, a crash may leave them here, too.
+ */
+import type { BlockCache } from "../segment/block-cache.ts";
+import type { FileFormat } from "../segment/database-file.ts";
+import type { SqlDatabase } from "../sqlite.ts";
+import { checkedRow, checkedRows, rowCrc } from "../state/row-crc.ts";
+import type { ShardId } from "../types.ts";
+import { LayerSource, PAGE_SCHEMA, readStack } from "./page-table.ts";
+
+export const RECENT_FORMAT: FileFormat = {
+  name: "file of recent entries",
+  /** "PREC" */
+  applicationId: 0x50524543,
+  version: 1,
+  pageBytes: 512,
+  schema: `
+CREATE TABLE shard(shard INTEGER PRIMARY KEY, flushed_through INT, term INT, streams INT, own INT, layers BLOB, crc INT);${PAGE_SCHEMA}`,
+};
+
+export type RecentShardRow = {
+  shard: number;
+  flushed_through: number;
+  term: number;
+  streams: number;
+  own: number;
+  layers: Uint8Array;
+  crc: number;
+};
+
+export function findRecentShard(recent: SqlDatabase, shard: ShardId): RecentShardRow | undefined {
+  const row = recent.sql("SELECT * FROM shard WHERE shard = ?").get<RecentShardRow>(shard);
+  return row && checkedRow(recent, "shard", row);
+}
+
+export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
+  return checkedRows(recent, "shard", recent.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>());
+}
+
+export function writeRecentShard(recent: SqlDatabase, row: Omit<RecentShardRow, "crc">): void {
+  const { shard, flushed_through, term, streams, own, layers } = row;
+  const values = [shard, flushed_through, term, streams, own, layers] as const;
+  recent.sql("INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?, ?, ?)").run(...values, rowCrc("shard", values));
+}
+
+/** Its layers, undefined when there are none that count beside a `state.db` that reaches so far; -1 for no such file. */
+export function recentSource(
+  recent: SqlDatabase,
+  row: RecentShardRow | undefined,
+  stateThrough: number,
+  cache: BlockCache,
+): LayerSource | undefined {
+  if (row === undefined || row.flushed_through <= stateThrough) return undefined;
+  const stack = readStack(row.layers);
+  return stack.layers.length === 0 ? undefined : new LayerSource(recent, row.shard as ShardId, stack, cache);
+}

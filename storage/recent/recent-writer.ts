@@ -1,0 +1,193 @@
+/**
+ * The writing side of `recent.db`. Everything takes effect at the end of a transaction, in which flushes of many shards may be.
+ *
+ * Runs in the flush worker. After an error of SQLite it must be dropped: `abandon`.
+ */
+import { BlockCache } from "../segment/block-cache.ts";
+import type { Packing } from "../segment/codec.ts";
+import { createDirectory } from "../segment/database-file.ts";
+import type { FlushImage } from "../segment/flush-image.ts";
+import { recentPath, shardsDirectory } from "../segment/paths.ts";
+import type { FlushJob } from "../segment/types.ts";
+import { fold, leaveWal, openForWriting } from "../segment/written-file.ts";
+import type { SqlDatabase } from "../sqlite.ts";
+import type { ShardId } from "../types.ts";
+import { emptyMark } from "./fragment.ts";
+import { type Addition, LayerScratch, putLayer } from "./layer-merge.ts";
+import { sizeOf } from "./piece.ts";
+import { deleteLayer, LayerSource, NO_LAYERS, readStack, writeStack } from "./page-table.ts";
+import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource, writeRecentShard } from "./recent-file.ts";
+
+export type RecentOptions = {
+  dir: string;
+  /** Raw bytes that a shard has here at most; more goes to its own files. */
+  recentBytesMax: number;
+  /** A write-ahead file of SQLite larger than this is folded into its database. */
+  walBytesMax: number;
+};
+
+const CACHE_BYTES = 4 << 20;
+/** Free pages, as a part of the file, from which on it is worth writing anew. */
+const FREE_PART = 0.25;
+
+export class RecentWriter {
+  readonly #options: RecentOptions;
+  readonly #cache = new BlockCache(CACHE_BYTES);
+  readonly #scratch = new LayerScratch();
+  #db: SqlDatabase | undefined;
+
+  constructor(options: RecentOptions) {
+    this.#options = options;
+  }
+
+  open(): SqlDatabase {
+    if (this.#db !== undefined) return this.#db;
+    createDirectory(shardsDirectory(this.#options.dir));
+    this.#db = openForWriting(recentPath(this.#options.dir), RECENT_FORMAT, true);
+    // What was merged or moved is to be gone: erasing then has nothing to look for.
+    this.#db.pragma("secure_delete = ON");
+    return this.#db;
+  }
+
+  row(shard: ShardId): RecentShardRow | undefined {
+    return findRecentShard(this.open(), shard);
+  }
+
+  /** Its layers that are not in its `state.db`, which reaches to `stateThrough`. */
+  source(shard: ShardId, stateThrough: number): LayerSource | undefined {
+    return recentSource(this.open(), this.row(shard), stateThrough, this.#cache);
+  }
+
+  /** Whether a `state.db` that reaches to `stateThrough` has more of the shard than this, or what is here, too. */
+  isBehind(shard: ShardId, stateThrough: number): boolean {
+    const row = this.row(shard);
+    if (row === undefined || row.flushed_through < stateThrough) return true;
+    return row.flushed_through === stateThrough && readStack(row.layers).layers.length > 0;
+  }
+
+  /** All that is done within is there at its end, or nothing of it. */
+  within<T>(run: () => T): T {
+    return this.open().within("BEGIN IMMEDIATE", run);
+  }
+
+  /** Lets a part of a transaction fail by itself. */
+  part(run: () => void): void {
+    const db = this.open();
+    db.sql("SAVEPOINT part").run();
+    try {
+      run();
+      db.sql("RELEASE part").run();
+    } catch (error) {
+      // Numbers of layers that were not committed are given out again.
+      this.#cache.drop("");
+      if (db.inTransaction) {
+        db.sql("ROLLBACK TO part").run();
+        db.sql("RELEASE part").run();
+      }
+      throw error;
+    }
+  }
+
+  /** Whether the shard can have this here as well. */
+  hasRoom(shard: ShardId, image: FlushImage): boolean {
+    const row = this.row(shard);
+    const there = row === undefined ? [] : readStack(row.layers).layers;
+    return there.reduce((sum, layer) => sum + layer.rawBytes, imageBytes(image)) <= this.#options.recentBytesMax;
+  }
+
+  /**
+   * Puts a layer with the job's items and cells on top.
+   * @param hasState whether the shard has older layers elsewhere
+   * @throws RangeError when the job is not what its type promises
+   */
+  put(job: FlushJob, image: FlushImage, hasState: boolean, packing: Packing): void {
+    const { shard, term, throughOffset } = job;
+    const db = this.open();
+    const row = this.row(shard);
+    const into = new LayerSource(db, shard, row === undefined ? NO_LAYERS : readStack(row.layers), this.#cache);
+    const additions = additionsOf(job, image);
+    const scratch = this.#scratch;
+    const stack = putLayer({ into, additions, isWhole: false, isBottom: !hasState, packing, scratch });
+    const streams = additions.reduce((most, { mark }) => Math.max(most, mark.streamNo), row?.streams ?? 0);
+    const own = hasState ? 1 : 0;
+    writeRecentShard(db, { shard, flushed_through: throughOffset, term, streams, own, layers: writeStack(stack) });
+  }
+
+  /** All layers of the shard become one, packed so. Its row stays as it is otherwise. */
+  compact(shard: ShardId, packing: Packing): void {
+    const row = this.row(shard);
+    const into = row && recentSource(this.open(), row, -1, this.#cache);
+    if (row === undefined || into === undefined) return;
+    const scratch = this.#scratch;
+    const stack = putLayer({ into, additions: [], isWhole: true, isBottom: true, packing, scratch });
+    writeRecentShard(this.open(), { ...row, layers: writeStack(stack) });
+  }
+
+  /** Its layers are in its `state.db`. */
+  clear(shard: ShardId, through: number, term: number, streams: number): void {
+    const db = this.open();
+    const row = this.row(shard);
+    const stack = row === undefined ? NO_LAYERS : readStack(row.layers);
+    for (const layer of stack.layers) deleteLayer(db, shard, layer);
+    const layers = writeStack({ next: stack.next, layers: [] });
+    writeRecentShard(db, { shard, flushed_through: through, term, streams, own: 1, layers });
+  }
+
+  foldLarge(): void {
+    if (this.#db !== undefined) fold(this.#db, this.#options.walBytesMax);
+  }
+
+  /** Nothing is left in the write-ahead file. @throws where somebody reads it just now */
+  emptyWal(): void {
+    if (this.#db === undefined || this.#db.pragma("wal_checkpoint(TRUNCATE)") === 0) return;
+    throw new Error(`${this.#db.file}: its write-ahead file is being read and cannot be emptied now; erase again`);
+  }
+
+  close(): void {
+    const db = this.#db;
+    if (db === undefined) return;
+    try {
+      const free = db.pragma("freelist_count") as number;
+      if (free > FREE_PART * (db.pragma("page_count") as number)) db.exec("VACUUM");
+    } catch {
+      // It is smaller then, and nothing else: a full disk must not keep anybody from closing.
+    }
+    fold(db);
+    leaveWal(db);
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#cache.drop("");
+    this.#db?.close();
+    this.#db = undefined;
+  }
+}
+
+/** What it takes in layers, about. */
+function imageBytes({ batches, cells }: FlushImage): number {
+  let bytes = 0;
+  for (const { items } of batches) bytes += sizeOf(items).bytes;
+  for (const changes of cells.values()) for (const [key, value] of changes) bytes += key.length + (value?.length ?? 0);
+  return bytes;
+}
+
+/** @throws RangeError when seqs of a stream are not dense, or end elsewhere than the job says. */
+function additionsOf({ shard, streams }: FlushJob, { batches, cells }: FlushImage): Addition[] {
+  const heads = new Map(streams.map(({ name, headSeq }) => [name, headSeq]));
+  const additions = batches.map(({ name, streamNo, items }): Addition => {
+    const mark = { ...emptyMark(name, streamNo), headSeq: heads.get(name)! as number };
+    const entries = items.filter(({ alone }) => !alone);
+    entries.forEach(({ seq }, at) => {
+      const expected = mark.headSeq - entries.length + 1 + at;
+      if (seq !== expected) throw new RangeError(`shard ${shard}: ${name} has seq ${seq} where ${expected} is due`);
+    });
+    mark.headOffset = entries.at(-1)?.offset ?? 0;
+    return { mark, items, cells: cells.get(name) ?? new Map() };
+  });
+  const listed = new Set(batches.map(({ name }) => name));
+  for (const name of cells.keys()) {
+    if (!listed.has(name)) throw new RangeError(`shard ${shard}: a cell of stream ${name}, which the job does not list`);
+  }
+  return additions;
+}

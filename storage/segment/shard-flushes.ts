@@ -1,0 +1,120 @@
+/**
+ * Where a flush goes: what a shard has little of stays in `recent.db`, many shards in one transaction; what is much goes to the shard's own files, and takes
+ * along what `recent.db` had.
+ *
+ *   1. `state.db` of each shard that has much     a crash after it leaves layers in `recent.db` that count no more, since `state.db` reaches as far
+ *   2. `recent.db`, for all shards                from here on the flushes are there
+ *
+ * Invariant: the writer of `recent.db` puts nothing on layers that do not count; so a shard's own files are looked at once before its first flush.
+ */
+import type { RecentWriter } from "../recent/recent-writer.ts";
+import type { ShardId } from "../types.ts";
+import type { EraseRange } from "./erasure.ts";
+import { type FlushImage, readFlushImage } from "./flush-image.ts";
+import { CODEC_ZSTD, type Packing } from "./codec.ts";
+import { hasState } from "./paths.ts";
+import type { FlushJob } from "./types.ts";
+import type { WriterSet } from "./writer-set.ts";
+import type { Offset } from "../types.ts";
+
+/** How far a shard is flushed. `stateThrough`: by its own files, -1 where it has none. */
+type Reach = { flushed_through: number; term: number; streams: number; stateThrough: number };
+export type Flushed = { unsealed: number[]; isErasing: boolean };
+
+export class ShardFlushes {
+  readonly #dir: string;
+  readonly #writers: WriterSet;
+  readonly #recent: RecentWriter;
+  readonly #packing: Packing;
+  /** How far each shard's own files reach, -1 for none; asked once. */
+  readonly #stateThrough = new Map<ShardId, number>();
+
+  constructor(dir: string, writers: WriterSet, recent: RecentWriter, packing: Packing) {
+    this.#dir = dir;
+    this.#writers = writers;
+    this.#recent = recent;
+    this.#packing = packing;
+  }
+
+  /** Does something with several shards at once; takes effect when it returns. What it throws concerns all of them. */
+  together(run: () => void): void {
+    try {
+      this.#recent.within(run);
+      this.#recent.foldLarge();
+    } catch (error) {
+      this.#recent.abandon();
+      this.#stateThrough.clear();
+      throw error;
+    }
+  }
+
+  /** Within `together`. @throws what concerns this flush alone */
+  flush(job: FlushJob): Flushed {
+    const reach = this.#reach(job.shard);
+    checkProgress(job, reach);
+    const image = readFlushImage(job, reach.flushed_through as Offset);
+    const isSmall = image.erasures.length === 0 && this.#recent.hasRoom(job.shard, image);
+    if (!isSmall || job.throughOffset <= reach.stateThrough) return this.#toState(job, image, reach);
+    this.#recent.part(() => this.#recent.put(job, image, reach.stateThrough >= 0, this.#packing));
+    return { unsealed: [], isErasing: false };
+  }
+
+  /** Within `together`: the shard's own files have all of it, the entries in these ranges as tombstones. */
+  settle(shard: ShardId, ranges: readonly EraseRange[], level?: number): void {
+    const reach = this.#reach(shard);
+    const carried = this.#recent.source(shard, reach.stateThrough);
+    this.#stateThrough.delete(shard);
+    this.#writers.use(shard, (writer) => writer.settle(ranges, carried, reach, level));
+    this.#settled(shard, reach.flushed_through, reach.term);
+  }
+
+  /** Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. */
+  compact(shard: ShardId, level: number): void {
+    if (this.#reach(shard).stateThrough >= 0) return this.settle(shard, [], level);
+    this.#recent.compact(shard, { codec: CODEC_ZSTD, level });
+  }
+
+  #toState(job: FlushJob, image: FlushImage, { stateThrough }: Reach): Flushed {
+    const { shard, throughOffset, term } = job;
+    const carried = this.#recent.source(shard, stateThrough);
+    this.#stateThrough.delete(shard);
+    const flushed = this.#writers.use(shard, (writer) => writer.flush(job, image, carried));
+    this.#settled(shard, throughOffset, term);
+    return flushed;
+  }
+
+  #settled(shard: ShardId, through: number, term: number): void {
+    const streams = this.#writers.use(shard, (writer) => writer.row.streams);
+    this.#recent.part(() => this.#recent.clear(shard, through, term, streams));
+    this.#stateThrough.set(shard, through);
+  }
+
+  #reach(shard: ShardId): Reach {
+    const stateThrough = this.#stateThrough.get(shard) ?? this.#lookAtState(shard);
+    const row = this.#recent.row(shard);
+    const { flushed_through = 0, term = 0, streams = 0 } = row ?? {};
+    return { flushed_through, term, streams, stateThrough };
+  }
+
+  /** What `recent.db` says of the shard is brought up to what its own files say. */
+  #lookAtState(shard: ShardId): number {
+    let through = -1;
+    if (hasState(this.#dir, shard)) {
+      const { flushed_through, term, streams } = this.#writers.use(shard, (writer) => writer.row);
+      through = flushed_through;
+      if (this.#recent.isBehind(shard, through))
+        this.#recent.part(() => this.#recent.clear(shard, through, term, streams));
+    }
+    this.#stateThrough.set(shard, through);
+    return through;
+  }
+}
+
+/** @throws RangeError when the job does not follow what is there */
+function checkProgress({ shard, throughOffset, term }: FlushJob, reach: Reach): void {
+  if (throughOffset < reach.flushed_through) {
+    throw new RangeError(`shard ${shard}: flush through ${throughOffset}, but ${reach.flushed_through} is flushed`);
+  }
+  if (term < reach.term)
+    throw new RangeError(`shard ${shard}: flush of term ${term}, but term ${reach.term} has flushed`);
+}
