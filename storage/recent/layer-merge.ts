@@ -4,7 +4,7 @@
  */
 import type { Packing } from "../segment/codec.ts";
 import { VarWriter } from "../segment/varint.ts";
-import { type Cells, type Fragment, type StreamMark, writeFragment } from "./fragment.ts";
+import { type Cells, type Fragment, readFragment, type StreamMark, writeFragment } from "./fragment.ts";
 import { deleteLayer, fragmentsIn, type Layer, type LayerSource, type LayerStack, LayerWriter } from "./page-table.ts";
 import { itemsOf, joined, type LoggedItem, type Piece, piecesOf, withTombstones } from "./piece.ts";
 import { byName, StreamView } from "./stream-view.ts";
@@ -83,13 +83,15 @@ function writeMerged(writer: LayerWriter, fragments: Fragment[], isOldest: boole
   const [{ name, bytes, from, end }] = fragments as [Fragment, ...Fragment[]];
   const isErased = erased?.(name);
   const view = new StreamView(fragments);
+  const at = writer.out.pos;
   if (fragments.length === 1 && isErased === undefined) writer.out.copy(bytes, from, end);
   else {
     const cells = view.cells();
     if (isOldest) for (const [key, value] of cells) if (value === null) cells.delete(key);
     writeFragment(writer.out, view.mark, joined(withoutErased(view.pieces, isErased)), cells);
   }
-  writer.added(view);
+  // What was erased weighs less now.
+  writer.added(isErased === undefined ? view : new StreamView([readFragment(writer.out.bytes, at, writer.out.pos)]));
 }
 
 function withoutErased(pieces: readonly Piece[], isErased: ReturnType<ErasedItems>): readonly Piece[] {
