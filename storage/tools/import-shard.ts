@@ -105,18 +105,19 @@ function unpack(file: string, into: string, progress: (done: number, total: numb
 /** Every part was whole; this says that they are a shard, and this one. */
 function check(file: string, unpacked: string, { shard, term, flushedThrough }: ImportedShard): void {
   const findings = new Findings();
-  const row = verifyShardFiles({
+  const found = verifyShardFiles({
     at: unpacked,
     name: file,
     shard: shard as ShardId,
     findings,
     report: emptyReport(unpacked),
+    recent: undefined,
     inLog: undefined,
     progress: () => {},
   });
   const [first] = findings.list;
   if (first !== undefined) throw new CorruptionError(first.file, first.place, first.what);
-  if (row?.term === term && row.flushed_through === flushedThrough) return;
+  if (found?.term === term && found.flushedThrough === flushedThrough) return;
   throw new CorruptionError(
     file,
     "its head",

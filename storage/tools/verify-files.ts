@@ -9,6 +9,8 @@ import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } 
 import type { Findings, VerifyReport } from "./report.ts";
 
 const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journal|\.new)?$/;
+/** The newest entries of all shards. */
+const RECENT_FILE = /^shards\/recent\.db(-wal|-shm|-journal|\.new)?$/;
 /** Says that the shard has something to erase from its files; empty. */
 const ERASING = /^shards\/erasing-(\d{3})$/;
 /** `import-shard` makes a shard here before it takes its place. */
@@ -19,10 +21,13 @@ export const shardOfPath = (path: string): ShardId | undefined => {
   return shard === undefined ? undefined : (Number(shard) as ShardId);
 };
 
+export const isRecentFile = (path: string): boolean => RECENT_FILE.test(path);
+
 /** What the store itself makes. The rest the caller names: what else its server keeps in the directory. */
 function isStoreFile(path: string): boolean {
   if (path.startsWith("wal/")) return path === `wal/${PREPARED_NAME}` || walFileNo(path.slice(4)) !== undefined;
-  return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path) || isManifestName(path);
+  if (isRecentFile(path) || isManifestName(path)) return true;
+  return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path);
 }
 
 /** Files in the directory itself that belong to the server, beside those of the store. */

@@ -1,33 +1,33 @@
 /**
- * Where the entries of a shard are, told by the state, against the entries themselves.
+ * Where the placed entries of a shard are, told by the state, against the entries themselves.
  *
- * Each seq of a stream from 1 to its head is there once: up to `placed_seq` in the lane that the timeline says, in a run or a tail of it; above that among
- * the recent items. Offsets rise with seqs and end with the head's.
+ * Each seq of a stream from 1 to the one that its mark says is placed is there once, in the lane that the timeline says, in a run or a tail of it. Offsets rise
+ * with seqs. What is not placed is in verify-streams.ts.
  *
  * Memory: 12 bytes for each placed entry of one shard.
  */
+import type { StreamMark } from "../recent/fragment.ts";
 import type { NumberedRange } from "../segment/erasure.ts";
 import { covers } from "../segment/erasure.ts";
-import { readRecent } from "../segment/recent.ts";
-import type { Item, Run } from "../segment/run.ts";
+import type { Run } from "../segment/run.ts";
 import { readChunk } from "../segment/tail.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import {
   CHUNKS_MAX,
   type LaneRow,
+  OPEN_PAGE,
   type RunRow,
   type ShardRow,
-  type StreamRow,
   type TailRow,
   type TimelineRow,
 } from "../state/state-file.ts";
-import { hasPlaces, listErasures, recentFrom } from "../state/state-reader.ts";
+import { hasPlaces, listErasures } from "../state/state-reader.ts";
 import { readPage } from "../state/timeline.ts";
 import type { KeyCheck } from "./verify-keys.ts";
 import type { Fault } from "./verify-rows.ts";
 
 type Placed = {
-  row: StreamRow;
+  mark: StreamMark;
   /** By seq - 1. */
   lanes: Uint32Array;
   /** By seq - 1, 0 for what was not met. */
@@ -52,20 +52,9 @@ export class PlaceCheck {
     this.#fault = fault;
   }
 
-  get streamCount(): number {
-    return this.#streams.size;
-  }
-
-  /** Streams, lanes and timelines, before any entry. */
-  begin(): void {
-    for (const row of this.#state.sql("SELECT * FROM stream ORDER BY stream_no").all<StreamRow>())
-      this.#readStream(row);
-    if (this.#streams.size !== this.#shard.streams)
-      this.#fault("table stream", `${this.#streams.size} streams, the shard's row says ${this.#shard.streams}`);
-    for (const { stream_no } of this.#state.sql("SELECT DISTINCT stream_no FROM cell").all<{ stream_no: number }>()) {
-      if (!this.#streams.has(stream_no))
-        this.#fault("table cell", `cells of stream number ${stream_no}, which is not there`);
-    }
+  /** Lanes and timelines, before any entry. @param marks of all streams, by number */
+  begin(marks: ReadonlyMap<number, StreamMark>): void {
+    for (const mark of marks.values()) this.#addStream(mark);
     if (!hasPlaces(this.#state)) return;
     this.#readLanes();
     this.#readTimelines();
@@ -89,7 +78,7 @@ export class PlaceCheck {
     this.#items(lane, streamNo, run, at);
   }
 
-  /** Tails and recent items, after all runs; then what is missing. */
+  /** Tails, after all runs; then what is missing. */
   finish(): void {
     if (hasPlaces(this.#state)) {
       for (const row of this.#state.sql("SELECT * FROM tail ORDER BY tail").each<TailRow>()) this.#tail(row);
@@ -97,17 +86,11 @@ export class PlaceCheck {
     for (const placed of this.#streams.values()) this.#finishStream(placed);
   }
 
-  #readStream(row: StreamRow): void {
-    const place = `table stream, row ${row.stream_no}`;
-    if (row.stream_no !== this.#streams.size + 1) this.#fault(place, `the stream before it is missing`);
-    if (row.placed_seq > row.head_seq || row.head_offset > this.#shard.flushed_through)
-      this.#fault(place, "it goes beyond what was flushed");
-    const { placed_seq } = row;
-    this.#streams.set(row.stream_no, {
-      row,
-      lanes: new Uint32Array(placed_seq),
-      offsets: new Float64Array(placed_seq),
-    });
+  #addStream(mark: StreamMark): void {
+    const { name, streamNo, placedSeq, placedThrough } = mark;
+    if (placedThrough > 0 && !hasPlaces(this.#state))
+      return this.#fault(`stream ${name}`, "it has placed entries, but there are no tables for them");
+    this.#streams.set(streamNo, { mark, lanes: new Uint32Array(placedSeq), offsets: new Float64Array(placedSeq) });
   }
 
   #readLanes(): void {
@@ -121,32 +104,39 @@ export class PlaceCheck {
       this.#fault("table lane", `${this.#lanes.size} lanes, the shard's row says ${this.#shard.lanes}`);
   }
 
-  /** Pages follow one another; the newest is in the stream's row. */
+  /** Pages follow one another, the one that grows is the last, and each stream of which something was placed has that. */
   #readTimelines(): void {
     const next = new Map<number, number>();
-    const page = (streamNo: number, first: number, bytes: Uint8Array, place: string): void => {
-      const placed = this.#streams.get(streamNo);
-      if (placed === undefined) return this.#fault(place, "its stream is not there");
-      const expected = next.get(streamNo) ?? 1;
-      if (first !== expected)
-        this.#fault(place, `it begins with seq ${first}, the page before ends before ${expected}`);
-      let seq = first;
-      for (const { lane, count } of readPage(bytes)) {
-        if (this.#lanes.get(lane)?.streamNo !== streamNo) this.#fault(place, `lane ${lane} is not of this stream`);
-        placed.lanes.fill(lane, seq - 1, seq - 1 + count);
-        seq += count;
-      }
-      next.set(streamNo, seq);
-    };
-    const rows = this.#state.sql("SELECT * FROM timeline ORDER BY stream_no, first_seq");
-    for (const row of rows.all<TimelineRow>())
-      page(row.stream_no, row.first_seq, row.page, `table timeline, row ${row.stream_no}/${row.first_seq}`);
-    for (const { row } of this.#streams.values()) {
-      const place = `table stream, row ${row.stream_no}`;
-      if (row.page_seq > 0) page(row.stream_no, row.page_seq, row.page, place);
-      const end = (next.get(row.stream_no) ?? 1) - 1;
-      if (end !== row.placed_seq) this.#fault(place, `its timeline ends with seq ${end}, placed are ${row.placed_seq}`);
+    const open = new Set<number>();
+    const rows = this.#state.sql("SELECT * FROM timeline ORDER BY stream_no, first_seq = ?, first_seq");
+    for (const row of rows.all<TimelineRow>(OPEN_PAGE)) {
+      const isOpen = row.first_seq === OPEN_PAGE;
+      if (isOpen) open.add(row.stream_no);
+      next.set(row.stream_no, this.#timelinePage(row, isOpen, next.get(row.stream_no) ?? 1));
     }
+    for (const { mark } of this.#streams.values()) {
+      const place = `table timeline, stream number ${mark.streamNo}`;
+      const end = (next.get(mark.streamNo) ?? 1) - 1;
+      if (end !== mark.placedSeq) this.#fault(place, `it ends with seq ${end}, placed are ${mark.placedSeq}`);
+      if (mark.placedThrough > 0 && !open.has(mark.streamNo)) this.#fault(place, "the page that grows is missing");
+    }
+  }
+
+  /** @returns the seq that the next page begins with */
+  #timelinePage(row: TimelineRow, isOpen: boolean, expected: number): number {
+    const place = `table timeline, row ${row.stream_no}/${row.first_seq}`;
+    const placed = this.#streams.get(row.stream_no);
+    const { first, stretches } = readPage(row.page);
+    if (placed === undefined) this.#fault(place, "its stream is not there");
+    if (first !== expected || (!isOpen && first !== row.first_seq))
+      this.#fault(place, `it begins with seq ${first}, the page before ends before ${expected}`);
+    let seq = first;
+    for (const { lane, count } of stretches) {
+      if (this.#lanes.get(lane)?.streamNo !== row.stream_no) this.#fault(place, `lane ${lane} is not of this stream`);
+      placed?.lanes.fill(lane, seq - 1, seq - 1 + count);
+      seq += count;
+    }
+    return seq;
   }
 
   #items(lane: number, streamNo: number, run: Run, at: string): void {
@@ -184,8 +174,8 @@ export class PlaceCheck {
     this.#items(lane, known.streamNo, run, at);
   }
 
-  #finishStream({ row, offsets }: Placed): void {
-    const place = `stream ${row.name}`;
+  #finishStream({ mark, offsets }: Placed): void {
+    const place = `stream ${mark.name}`;
     let last = 0;
     for (let at = 0; at < offsets.length; at++) {
       const offset = offsets[at]!;
@@ -193,26 +183,8 @@ export class PlaceCheck {
       if (offset < last) return this.#fault(place, `seq ${at + 1} has offset ${offset}, the one before ${last}`);
       last = offset;
     }
-    const recent = this.#recent(row, place);
-    let seq = row.placed_seq;
-    for (const item of recent) {
-      if (item.seq !== seq + 1) return this.#fault(place, `seq ${item.seq} follows ${seq}`);
-      if (item.offset < last)
-        return this.#fault(place, `seq ${item.seq} has offset ${item.offset}, the one before ${last}`);
-      [seq, last] = [item.seq, item.offset];
-      this.entries++;
-    }
-    if (seq !== row.head_seq) this.#fault(place, `it ends with seq ${seq}, its row says ${row.head_seq}`);
-    if (last !== row.head_offset) this.#fault(place, `it ends with offset ${last}, its row says ${row.head_offset}`);
-  }
-
-  #recent({ stream_no, chunks, items }: StreamRow, place: string): Item[] {
-    const rows = recentFrom(this.#state, stream_no);
-    if (rows.length !== chunks || rows.some(({ recent }, index) => recent !== stream_no * CHUNKS_MAX + index))
-      this.#fault(place, `${rows.length} chunks of recent items, its row says ${chunks}`);
-    const all = rows.flatMap((row) => readRecent(row));
-    if (all.length !== items) this.#fault(place, `${all.length} recent items, its row says ${items}`);
-    this.#keys.count += all.filter(({ alone, key }) => alone || key !== "").length;
-    return all.filter(({ alone }) => !alone);
+    if (last > mark.placedThrough) this.#fault(place, `offset ${last} is placed, its mark says ${mark.placedThrough}`);
+    if (mark.headSeq === mark.placedSeq && last !== mark.headOffset)
+      this.#fault(place, `it ends with offset ${last}, its mark says ${mark.headOffset}`);
   }
 }

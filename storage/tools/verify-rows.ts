@@ -1,12 +1,22 @@
-/** Every row of a shard's `state.db` by itself: the tables are those of the format, and each checksum is right. */
+/** Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is right. */
 import { CorruptionError } from "../errors.ts";
 import { databaseImage, SqlDatabase } from "../sqlite.ts";
 import { checkedRow, type Table } from "../state/row-crc.ts";
 import { PLACES_SCHEMA, STATE_FORMAT } from "../state/state-file.ts";
 import { hasPlaces } from "../state/state-reader.ts";
 
-const FIRST_TABLES: readonly Table[] = ["shard", "segment", "stream", "recent", "cell"];
-const PLACES_TABLES: readonly Table[] = ["timeline", "lane", "run", "tail", "key_page", "key_hash", "erasure"];
+const FIRST_TABLES: readonly Table[] = ["shard", "name", "page"];
+const PLACES_TABLES: readonly Table[] = [
+  "segment",
+  "timeline",
+  "lane",
+  "run",
+  "tail",
+  "key_page",
+  "key_hash",
+  "erasure",
+];
+export const RECENT_TABLES: readonly Table[] = ["shard", "page"];
 
 export const stateTables = (state: SqlDatabase): readonly Table[] =>
   hasPlaces(state) ? [...FIRST_TABLES, ...PLACES_TABLES] : FIRST_TABLES;
@@ -46,14 +56,14 @@ function schemaRows(db: SqlDatabase): Map<string, string> {
 }
 
 /** @returns how many rows each table has */
-export function verifyRows(state: SqlDatabase, fault: Fault): Map<Table, number> {
+export function verifyRows(db: SqlDatabase, tables: readonly Table[], fault: Fault): Map<Table, number> {
   const counts = new Map<Table, number>();
-  for (const table of stateTables(state)) {
+  for (const table of tables) {
     let rows = 0;
-    for (const row of state.sql(`SELECT * FROM ${table}`).each<{ crc: number }>()) {
+    for (const row of db.sql(`SELECT * FROM ${table}`).each<{ crc: number }>()) {
       rows++;
       try {
-        checkedRow(state, table, row);
+        checkedRow(db, table, row);
       } catch (error) {
         if (!(error instanceof CorruptionError)) throw error;
         fault(error.place, "checksum does not match");

@@ -1,136 +1,174 @@
 /**
  * One shard, in this order; what does not hold ends it, since the rest would only repeat it.
  *
- *   1. `state.db` sound in SQLite's own eyes, of a known format, with the tables of that format, every row's checksum right
- *   2. every segment file that it lists the same, every block's checksum right, blocks dense
- *   3. streams, lanes, timelines, runs, tails, recent items, keys and blocks telling one story (verify-places.ts, verify-keys.ts)
+ *   1. `state.db` sound in SQLite's own eyes, of a known format, with the tables of that format, every row's checksum right, its layers readable
+ *   2. streams as the layers tell them, those of `recent.db` that count on top (verify-streams.ts)
+ *   3. every segment file that it lists sound, every block's checksum right, blocks dense
+ *   4. streams, lanes, timelines, runs, tails, keys and blocks telling one story (verify-places.ts, verify-keys.ts)
  *
  * Files are read as bytes (database-image.ts), state and one segment at a time; nothing is opened for writing.
  */
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { CorruptionError, FormatError } from "../errors.ts";
+import { CorruptionError } from "../errors.ts";
+import type { LayerSource } from "../recent/page-table.ts";
+import type { RecentShardRow } from "../recent/recent-file.ts";
 import { readBlockParts } from "../segment/block.ts";
-import type { FileFormat } from "../segment/database-file.ts";
 import { blockAt, readBlock, SEGMENT_FORMAT } from "../segment/segment-file.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { Table } from "../state/row-crc.ts";
 import { SEGMENT_SEALED, STATE_FORMAT, type SegmentRow, type ShardRow } from "../state/state-file.ts";
-import { countErasures, readShardRow } from "../state/state-writer.ts";
-import { findShard, findStream, listSegments } from "../state/state-reader.ts";
+import { findShard, listSegments } from "../state/state-reader.ts";
+import { countErasures } from "../state/state-writer.ts";
 import type { ShardId } from "../types.ts";
-import { integrityFaults, openImage } from "./database-image.ts";
 import type { Findings, VerifyReport } from "./report.ts";
+import { isSound, messageOf, withDatabase } from "./verify-database.ts";
 import { KeyCheck } from "./verify-keys.ts";
-import { PlaceCheck } from "./verify-places.ts";
+import { LayerCheck } from "./verify-layers.ts";
 import type { LogSeqs } from "./verify-log.ts";
-import { stateSchema, verifyRows, verifySchema, type Fault } from "./verify-rows.ts";
+import { PlaceCheck } from "./verify-places.ts";
+import { stateSchema, stateTables, verifyRows, type Fault } from "./verify-rows.ts";
+import { StreamCheck, verifyNames } from "./verify-streams.ts";
 
 export type ShardCheck = {
-  /** Directory with the shard's files. */
+  /** Directory with the shard's files, if it has any. */
   at: string;
   /** How findings name it. */
   name: string;
   shard: ShardId;
   findings: Findings;
   report: VerifyReport;
+  /** What `recent.db` has of it. */
+  recent: RecentPart | undefined;
   /** Seqs of its streams that the log holds, if that is whole. */
   inLog: Map<string, LogSeqs> | undefined;
   /** Bytes of files that were looked at. */
   progress: (bytes: number) => void;
 };
 
+/** A shard in `recent.db`, whose layers can all be read. `file`: how findings name it. */
+export type RecentPart = { row: RecentShardRow; source: LayerSource; file: string };
+
+/** How far the shard reaches. */
+export type VerifiedShard = { flushedThrough: number; term: number };
+
 const STATE = "state.db";
 const segmentName = (file: number): string => `segment-${String(file).padStart(6, "0")}.db`;
 
-/** @returns the shard's row, undefined where there is none that can be believed */
-export function verifyShardFiles(check: ShardCheck): ShardRow | undefined {
-  return withImage(check, STATE, STATE_FORMAT, stateSchema, (state, fault) => {
+/** @returns undefined where nothing can be said of it */
+export function verifyShardFiles(check: ShardCheck): VerifiedShard | undefined {
+  const { recent } = check;
+  if (!hasOwnFiles(check)) return verifyRecentAlone(check, recent);
+  const place = {
+    path: join(check.at, STATE),
+    file: `${check.name}/${STATE}`,
+    format: STATE_FORMAT,
+    schema: stateSchema,
+  };
+  return withDatabase(check, place, (state, fault) => {
     let counts = new Map<Table, number>();
-    if (!isSound(check, () => (counts = verifyRows(state, fault)))) return undefined;
+    if (!isSound(check.findings, () => (counts = verifyRows(state, stateTables(state), fault)))) return undefined;
     if ([...counts.values()].every((rows) => rows === 0)) {
-      check.report.notes.push(`${check.name}/${STATE} was begun and holds nothing yet`);
-      return { ...readShardRow(state, check.shard), crc: 0 };
+      check.report.notes.push(`${place.file} was begun and holds nothing yet`);
+      return verifyRecentAlone(check, recent);
     }
-    const row = verifyShardRow(check, state, fault);
-    if (row === undefined) return undefined;
-    const segments = listSegments(state);
-    verifySegmentRows(check, row, segments, fault);
-    check.report.cells += counts.get("cell") ?? 0;
-    verifyPlaces(check, state, row, segments, counts.get("run") ?? 0, fault);
-    for (const [name, seqs] of check.inLog ?? []) verifyHead(check, name, findStream(state, name)?.head_seq ?? 0, seqs);
-    return row;
+    return verifyState(check, state, counts.get("run") ?? 0, fault);
   });
 }
 
+function hasOwnFiles({ at }: ShardCheck): boolean {
+  return existsSync(at) && readdirSync(at).some((name) => /^(state|segment-\d+)\.db$/.test(name));
+}
+
+/** All of it is in `recent.db`, if there is anything. */
+function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined): VerifiedShard {
+  if (recent === undefined) return { flushedThrough: 0, term: 0 };
+  const { shard, findings } = check;
+  const { row, source, file } = recent;
+  const fault: Fault = (where, what) => findings.add("damaged", file, `shard ${shard}, ${where}`, what);
+  const { flushed_through, term, streams } = row;
+  if (row.own === 1)
+    findings.add("missing", `${check.name}/${STATE}`, "this name", `${file} says that the shard has files of its own`);
+  else {
+    const found = readStreams(check, { flushedThrough: flushed_through, streams }, [source], fault);
+    for (const { name, placedThrough } of found.marks.values())
+      if (placedThrough > 0) fault(`stream ${name}`, "it has placed entries, but the shard has no files of its own");
+  }
+  return { flushedThrough: flushed_through, term };
+}
+
+function verifyState(check: ShardCheck, state: SqlDatabase, runs: number, fault: Fault): VerifiedShard | undefined {
+  const row = verifyShardRow(check, state, fault);
+  if (row === undefined) return undefined;
+  const layers = new LayerCheck(state, fault);
+  const own = layers.verify(check.shard, row.layers, "table shard");
+  layers.finish();
+  if (own === undefined) return undefined;
+  const reach = { flushedThrough: row.flushed_through, term: row.term, streams: row.streams };
+  const recent = countingLayers(check, row);
+  if (recent !== undefined) {
+    reach.flushedThrough = recent.row.flushed_through;
+    reach.term = Math.max(reach.term, recent.row.term);
+    reach.streams = Math.max(reach.streams, recent.row.streams);
+  }
+  const sources = recent === undefined ? [own] : [own, recent.source];
+  const { shard, findings } = check;
+  const streamFault: Fault =
+    recent === undefined
+      ? fault
+      : (where, what) => findings.add("disagrees", recent.file, `shard ${shard}, ${where}`, `with state.db: ${what}`);
+  let streams: StreamCheck | undefined;
+  const isWhole = isSound(findings, () => {
+    streams = readStreams(check, reach, sources, streamFault);
+    verifyNames(state, row.streams, streams.marks, fault);
+  });
+  const segments = listSegments(state);
+  verifySegmentRows(check, row, segments, fault);
+  verifyPlaces(check, state, { row, segments, runs, streams: isWhole ? streams : undefined }, fault);
+  return reach;
+}
+
+/** What `recent.db` has on top of the state, if it counts. */
+function countingLayers({ shard, name, recent, findings, report }: ShardCheck, row: ShardRow): RecentPart | undefined {
+  if (recent === undefined) return undefined;
+  const { flushed_through, own } = recent.row;
+  const hasLayers = recent.source.stack.layers.length > 0;
+  if (flushed_through <= row.flushed_through) {
+    if (hasLayers)
+      report.notes.push(
+        `${recent.file} has layers of shard ${shard} that ${name}/${STATE} has, too; the next flush removes them`,
+      );
+    return undefined;
+  }
+  const fault = (what: string): void => findings.add("disagrees", recent.file, `shard ${shard}`, what);
+  if (own === 0) fault(`it reaches to offset ${flushed_through} and knows nothing of ${name}/${STATE}`);
+  if (!hasLayers)
+    fault(`${name}/${STATE} is said to reach to offset ${flushed_through}, and ends with ${row.flushed_through}`);
+  return recent;
+}
+
+function readStreams(
+  check: ShardCheck,
+  reach: { flushedThrough: number; streams: number },
+  sources: readonly LayerSource[],
+  fault: Fault,
+): StreamCheck {
+  const streams = new StreamCheck(reach, fault);
+  streams.read(sources);
+  const { report } = check;
+  report.streams += streams.marks.size;
+  report.entries += streams.entries;
+  report.keys += streams.keys;
+  report.cells += streams.cells;
+  for (const [name, seqs] of check.inLog ?? []) verifyHead(check, name, streams.heads.get(name) ?? 0, seqs);
+  return streams;
+}
+
 /** The log goes on where the stream's entries in files end, or before. */
-export function verifyHead(
-  { shard, findings }: ShardCheck,
-  name: string,
-  head: number,
-  { firstSeq, lastSeq }: LogSeqs,
-): void {
+function verifyHead({ shard, findings }: ShardCheck, name: string, head: number, { firstSeq, lastSeq }: LogSeqs): void {
   const fault = (what: string): void => findings.add("disagrees", "wal", `shard ${shard}, stream ${name}`, what);
   if (firstSeq > head + 1) fault(`begins with seq ${firstSeq}, but the shard's files end with ${head}`);
   if (lastSeq < head) fault(`ends with seq ${lastSeq}, but the shard's files with ${head}`);
-}
-
-/** Undefined when the file cannot be read any further; that is a finding. */
-function withImage<T>(
-  check: ShardCheck,
-  name: string,
-  format: FileFormat,
-  schema: (db: SqlDatabase) => string,
-  look: (db: SqlDatabase, fault: Fault) => T,
-): T | undefined {
-  const path = join(check.at, name);
-  const file = `${check.name}/${name}`;
-  const { findings } = check;
-  const fault: Fault = (place, what) => findings.add("damaged", file, place, what);
-  if (!existsSync(path)) {
-    findings.add("missing", file, "this name", `the ${format.name} is missing`);
-    return undefined;
-  }
-  try {
-    const { db, faults } = openImage(path);
-    for (const { place, what } of faults) findings.add("damaged", `${file}-wal`, place, what);
-    try {
-      checkFormat(db, format);
-      const isReadable = isSound(check, () => {
-        for (const line of integrityFaults(db)) fault("SQLite's own check", line.replaceAll("\n", " "));
-        verifySchema(db, schema(db), fault);
-      });
-      return isReadable ? look(db, fault) : undefined;
-    } finally {
-      db.close();
-    }
-  } catch (error) {
-    if (error instanceof FormatError) findings.add("newer", file, "its head", messageOf(error, path));
-    else fault(error instanceof CorruptionError ? error.place : "all of it", messageOf(error, path));
-    return undefined;
-  } finally {
-    check.progress(statSync(path).size);
-  }
-}
-
-/** Whether `look` found nothing wrong. */
-function isSound({ findings }: ShardCheck, look: () => void): boolean {
-  const before = findings.count;
-  look();
-  return findings.count === before;
-}
-
-function checkFormat(db: SqlDatabase, format: FileFormat): void {
-  const id = db.pragma("application_id");
-  if (id !== format.applicationId)
-    throw new CorruptionError(db.file, "its head", `application id ${String(id)}, not that of a ${format.name}`);
-  const version = db.pragma("user_version") as number;
-  if (version > format.version) throw new FormatError(db.file, version, format.version);
-}
-
-function messageOf(error: unknown, path: string): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(`${path}: `, "");
 }
 
 function verifyShardRow({ shard }: ShardCheck, state: SqlDatabase, fault: Fault): ShardRow | undefined {
@@ -168,33 +206,40 @@ function verifySegmentRows(
   }
 }
 
+type StatePart = {
+  row: ShardRow;
+  segments: SegmentRow[];
+  /** How many rows table `run` has. */
+  runs: number;
+  /** Undefined when they are not to be believed. */
+  streams: StreamCheck | undefined;
+};
+
 function verifyPlaces(
   check: ShardCheck,
   state: SqlDatabase,
-  row: ShardRow,
-  segments: SegmentRow[],
-  runs: number,
+  { row, segments, runs, streams }: StatePart,
   fault: Fault,
 ): void {
+  const { report, findings } = check;
   const keys = new KeyCheck(state, fault);
   const places = new PlaceCheck(state, row, keys, fault);
-  const isDirectorySound = isSound(check, () => {
-    places.begin();
+  const isDirectorySound = isSound(findings, () => {
+    if (streams !== undefined) places.begin(streams.marks);
     if (runs > 0 || row.lanes > 0) keys.readIndex();
   });
+  const isBelieved = isDirectorySound && streams !== undefined;
   let parts = 0;
-  const areBlocksSound = isSound(check, () => {
+  const areBlocksSound = isSound(findings, () => {
     for (const rows of Map.groupBy(segments, (segment) => segment.file).values()) {
-      parts += verifySegmentFile(check, rows, isDirectorySound ? places : undefined);
+      parts += verifySegmentFile(check, rows, isBelieved ? places : undefined);
     }
   });
-  if (isDirectorySound && areBlocksSound) {
+  if (isBelieved && areBlocksSound) {
     if (parts !== runs) fault("table run", `${runs} runs, segments have ${parts}`);
     places.finish();
     keys.finish();
   }
-  const { report } = check;
-  report.streams += places.streamCount;
   report.entries += places.entries;
   report.keys += keys.count;
 }
@@ -204,28 +249,22 @@ function verifySegmentFile(check: ShardCheck, rows: SegmentRow[], places: PlaceC
   const { report } = check;
   const [{ file, status }] = rows as [SegmentRow, ...SegmentRow[]];
   const counted = rows.reduce((sum, row) => sum + row.blocks, 0);
-  const parts = withImage(
-    check,
-    segmentName(file),
-    SEGMENT_FORMAT,
-    () => SEGMENT_FORMAT.schema,
-    (db, fault) => {
-      const { blocks, last } = db
-        .sql("SELECT count(*) AS blocks, coalesce(max(block), 0) AS last FROM block")
-        .get<{ blocks: number; last: number }>()!;
-      if (last !== blocks || blocks < counted || (blocks > counted && status === SEGMENT_SEALED))
-        fault("table block", `${blocks} blocks, the last is ${last}; state.db says ${counted}`);
-      else if (blocks > counted)
-        report.notes.push(
-          `${check.name}/${segmentName(file)} has ${blocks - counted} blocks of a flush that a crash cut short`,
-        );
-      let found = 0;
-      for (const row of rows) {
-        for (let block = 1; block <= row.blocks; block++) found += verifyBlock(check, db, row, block, places, fault);
-      }
-      return found;
-    },
-  );
+  const name = segmentName(file);
+  const place = { path: join(check.at, name), file: `${check.name}/${name}`, format: SEGMENT_FORMAT };
+  const parts = withDatabase(check, { ...place, schema: () => SEGMENT_FORMAT.schema }, (db, fault) => {
+    const { blocks, last } = db
+      .sql("SELECT count(*) AS blocks, coalesce(max(block), 0) AS last FROM block")
+      .get<{ blocks: number; last: number }>()!;
+    if (last !== blocks || blocks < counted || (blocks > counted && status === SEGMENT_SEALED))
+      fault("table block", `${blocks} blocks, the last is ${last}; state.db says ${counted}`);
+    else if (blocks > counted)
+      report.notes.push(`${place.file} has ${blocks - counted} blocks of a flush that a crash cut short`);
+    let found = 0;
+    for (const row of rows) {
+      for (let block = 1; block <= row.blocks; block++) found += verifyBlock(check, db, row, block, places, fault);
+    }
+    return found;
+  });
   return parts ?? 0;
 }
 

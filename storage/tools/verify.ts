@@ -3,27 +3,30 @@
  *
  *   1. files    every name known, every byte as the last clean stop left it (manifest.ts)
  *   2. log      every frame whole, chained to the one before, offsets and seqs dense
- *   3. shards   every SQLite file sound, every checksum right, and directory, blocks, heads, keys and log telling one story
+ *   3. shards   every SQLite file sound, every checksum right, and layers, directory, blocks, keys and log telling one story
  *
  * Without a manifest (after a crash) 1 knows nothing of bytes; 2 and 3 still check all that a reader would use.
  *
- * Damage in one place does not stop it: the rest is looked at as far as it can be. Memory: one log file, or twice one database, whatever the size of the rest.
+ * Damage in one place does not stop it: the rest is looked at as far as it can be. Memory: one log file, or twice one database and
+ * twice `recent.db`, whatever the size of the rest.
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import { shardDirectory } from "../segment/paths.ts";
+import { recentPath, shardDirectory } from "../segment/paths.ts";
 import type { ShardId } from "../types.ts";
-import { listFiles } from "./inventory.ts";
+import { listFiles, type FoundFile } from "./inventory.ts";
+import { logFiles } from "./log-reader.ts";
 import { emptyReport, Findings, type VerifyReport } from "./report.ts";
-import { shardOfPath, verifyFiles, type Companions } from "./verify-files.ts";
-import { verifyLog, verifyLogOfShard } from "./verify-log.ts";
+import { isRecentFile, shardOfPath, verifyFiles, type Companions } from "./verify-files.ts";
+import { verifyLog, verifyLogOfShard, type VerifiedLog } from "./verify-log.ts";
+import { verifyRecent, type VerifiedRecent } from "./verify-recent.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
 
 export type VerifyPhase = "files" | "log" | "shards";
 
 export type VerifyOptions = {
   companions: Companions;
-  /** This one alone, and the log. */
+  /** This one alone, the log, and the file of recent entries of all shards. */
   shard?: ShardId | undefined;
   /** Bytes; the total of a phase is known when it begins. */
   progress?: (phase: VerifyPhase, done: number, total: number) => void;
@@ -35,7 +38,7 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   const report = emptyReport(directory);
   const isWanted = (path: string): boolean => {
     const shard = shardOfPath(path);
-    return options.shard === undefined || shard === options.shard || path.startsWith("wal/");
+    return options.shard === undefined || shard === options.shard || path.startsWith("wal/") || isRecentFile(path);
   };
   const counter = (phase: VerifyPhase, total: number): ((bytes: number) => void) => {
     let done = 0;
@@ -58,28 +61,56 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   );
   const log = existsSync(join(directory, "wal")) ? verifyLog(directory, findings, report, logBytes) : undefined;
 
-  // A file that a crash kept from getting its name is none: its shard may have no other.
-  const named = files.filter(({ path }) => !path.endsWith(".new"));
-  const shards = new Set(named.map(({ path }) => shardOfPath(path)).filter((shard) => shard !== undefined));
-  const progress = counter(
-    "shards",
-    bytesOf((path) => shardOfPath(path) !== undefined),
-  );
-  for (const shard of [...shards].toSorted((a, b) => a - b)) {
-    const at = shardDirectory(directory, shard);
-    const inLog = log?.isWhole ? log.streams.get(shard) : undefined;
-    const row = verifyShardFiles({ at, name: relative(directory, at), shard, findings, report, inLog, progress });
-    report.shards++;
-    if (row !== undefined && log !== undefined)
-      verifyLogOfShard(log, shard, { flushedThrough: row.flushed_through, term: row.term }, findings);
-    // Others want a turn, a signal among them.
-    await new Promise(setImmediate);
-  }
-  for (const shard of log?.shards.keys() ?? []) {
-    const isLooked = options.shard === undefined || options.shard === shard;
-    if (isLooked && !shards.has(shard)) verifyLogOfShard(log!, shard, { flushedThrough: 0, term: 0 }, findings);
+  const isPart = (path: string): boolean => shardOfPath(path) !== undefined || isRecentFile(path);
+  const progress = counter("shards", bytesOf(isPart));
+  const isThere = existsSync(recentPath(directory));
+  // Files of the log go when all in them is flushed, and the first flush makes `recent.db`.
+  const isDue = (logFiles(directory)[0] ?? 1) > 1;
+  const recent = verifyRecent(directory, { findings, progress }, isThere, isDue);
+  try {
+    // A file that a crash kept from getting its name is none: its shard may have no other.
+    const named = files.filter(({ path }) => !path.endsWith(".new"));
+    await verifyShards(directory, options.shard, { files: named, log, recent, findings, report, progress });
+  } finally {
+    recent.close();
   }
   report.findings = findings.list;
   report.findingCount = findings.count;
   return report;
+}
+
+type ShardsCheck = {
+  files: readonly FoundFile[];
+  log: VerifiedLog | undefined;
+  recent: VerifiedRecent;
+  findings: Findings;
+  report: VerifyReport;
+  progress: (bytes: number) => void;
+};
+
+async function verifyShards(directory: string, only: ShardId | undefined, check: ShardsCheck): Promise<void> {
+  const { files, log, recent, findings, report, progress } = check;
+  const named = files.map(({ path }) => shardOfPath(path)).filter((shard) => shard !== undefined);
+  const shards = new Set([...named, ...recent.parts.keys(), ...(log?.shards.keys() ?? [])]);
+  for (const shard of [...shards].toSorted((a, b) => a - b)) {
+    if (only !== undefined && shard !== only) continue;
+    const at = shardDirectory(directory, shard);
+    const name = relative(directory, at);
+    const isKnown = !recent.isUnknown(shard);
+    const inLog = log?.isWhole && isKnown ? log.streams.get(shard) : undefined;
+    const found = verifyShardFiles({
+      at,
+      name,
+      shard,
+      findings,
+      report,
+      recent: recent.parts.get(shard),
+      inLog,
+      progress,
+    });
+    if (named.includes(shard) || recent.parts.has(shard)) report.shards++;
+    if (found !== undefined && log !== undefined && isKnown) verifyLogOfShard(log, shard, found, findings);
+    // Others want a turn, a signal among them.
+    await new Promise(setImmediate);
+  }
 }

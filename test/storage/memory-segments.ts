@@ -81,6 +81,7 @@ export class MemorySegments implements SegmentStore {
 
   pendingErasures = (): ShardId[] => [];
   compact = async (): Promise<CompactReport> => ({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 });
+  settle = async (): Promise<void> => {};
 
   async close(): Promise<void> {}
 

@@ -1,0 +1,120 @@
+/**
+ * The streams of a shard as all of its layers tell them, wherever those lie: numbers dense, marks that only rise, and what is not placed complete.
+ *
+ * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these marks in verify-places.ts.
+ */
+import { type Fragment, type StreamMark } from "../recent/fragment.ts";
+import type { LayerSource } from "../recent/page-table.ts";
+import { byName, StreamView } from "../recent/stream-view.ts";
+import type { SqlDatabase } from "../sqlite.ts";
+import { NAMES_PER_PAGE, namesOfPage } from "../state/state-reader.ts";
+import type { Fault } from "./verify-rows.ts";
+
+const RISING = ["headSeq", "headOffset", "placedSeq", "placedThrough"] as const;
+
+/** How far a shard reaches, and how many streams it has. */
+export type StreamReach = { flushedThrough: number; streams: number };
+
+export class StreamCheck {
+  readonly #reach: StreamReach;
+  readonly #fault: Fault;
+  /** By stream number. */
+  readonly marks = new Map<number, StreamMark>();
+  readonly heads = new Map<string, number>();
+  /** What is not placed. */
+  entries = 0;
+  keys = 0;
+  cells = 0;
+
+  constructor(reach: StreamReach, fault: Fault) {
+    this.#reach = reach;
+    this.#fault = fault;
+  }
+
+  /** @param sources the one with the older layers first */
+  read(sources: readonly LayerSource[]): void {
+    const layers = sources.flatMap((source) => source.stack.layers.map((layer) => source.fragments(layer)));
+    for (const fragments of byName(layers)) {
+      this.#verifyFragments(fragments);
+      this.#stream(new StreamView(fragments));
+    }
+    const { streams } = this.#reach;
+    if (this.marks.size !== streams)
+      this.#fault("its streams", `layers have ${this.marks.size}, the shard's row says ${streams}`);
+  }
+
+  #verifyFragments(fragments: readonly Fragment[]): void {
+    fragments.forEach((fragment, at) => {
+      const place = `stream ${fragment.name}`;
+      const before = fragments[at - 1];
+      if (before === undefined) return;
+      if (fragment.streamNo !== before.streamNo)
+        this.#fault(place, `it is number ${before.streamNo} in one layer and ${fragment.streamNo} in a later one`);
+      for (const field of RISING) {
+        const older = Math.max(...fragments.slice(0, at).map((one) => one[field]));
+        if (fragment[field] !== 0 && fragment[field] < older)
+          this.#fault(place, `${field} is ${older} in one layer and ${fragment[field]} in a later one`);
+      }
+    });
+  }
+
+  #stream(view: StreamView): void {
+    const { mark } = view;
+    const { name, streamNo, headSeq, headOffset, placedSeq, placedThrough } = mark;
+    const place = `stream ${name}`;
+    const { flushedThrough, streams } = this.#reach;
+    if (streamNo < 1 || streamNo > streams) this.#fault(place, `it has number ${streamNo}, there are ${streams}`);
+    if (this.marks.has(streamNo)) this.#fault(place, `${this.marks.get(streamNo)!.name} has number ${streamNo}, too`);
+    if (placedSeq > headSeq || Math.max(headOffset, placedThrough) > flushedThrough)
+      this.#fault(place, "it goes beyond what was flushed");
+    if (placedSeq > 0 && placedThrough === 0) this.#fault(place, `seq ${placedSeq} is placed, but no offset is`);
+    this.#unplaced(view, place);
+    this.marks.set(streamNo, mark);
+    this.heads.set(name, headSeq);
+    for (const value of view.cells().values()) if (value !== null) this.cells++;
+  }
+
+  /** Entries follow those that are placed, up to the head. */
+  #unplaced(view: StreamView, place: string): void {
+    const { headSeq, headOffset, placedSeq, placedThrough } = view.mark;
+    let seq = placedSeq;
+    let last = placedThrough + 1;
+    let entryOffset: number | undefined;
+    for (const item of view.items()) {
+      if (item.offset < last) return this.#fault(place, `offset ${item.offset} follows ${last} in what is not placed`);
+      last = item.offset;
+      if (item.alone || item.key !== "") this.keys++;
+      if (item.alone) continue;
+      if (item.seq !== seq + 1) return this.#fault(place, `seq ${item.seq} follows ${seq}`);
+      [seq, entryOffset] = [item.seq, item.offset];
+      this.entries++;
+    }
+    if (seq !== headSeq) this.#fault(place, `it ends with seq ${seq}, its mark says ${headSeq}`);
+    if (entryOffset !== undefined && entryOffset !== headOffset)
+      this.#fault(place, `it ends with offset ${entryOffset}, its mark says ${headOffset}`);
+    if (last > this.#reach.flushedThrough && view.pieces.length > 0)
+      this.#fault(place, `offset ${last} is beyond what was flushed`);
+  }
+}
+
+/** Names by number in table `name` against the streams that layers have. @param streams how many the state knows */
+export function verifyNames(
+  state: SqlDatabase,
+  streams: number,
+  marks: ReadonlyMap<number, StreamMark>,
+  fault: Fault,
+): void {
+  const pages = state.sql("SELECT page FROM name ORDER BY page").all<{ page: number }>();
+  let named = 0;
+  for (const { page } of pages) {
+    const place = `table name, row ${page}`;
+    const names = namesOfPage(state, page);
+    if (page * NAMES_PER_PAGE !== named || names.length > NAMES_PER_PAGE) fault(place, "names before it are missing");
+    for (const [at, name] of names.entries()) {
+      const found = marks.get(page * NAMES_PER_PAGE + at + 1)?.name;
+      if (found !== name) fault(place, `number ${page * NAMES_PER_PAGE + at + 1} is ${name}, layers say ${found}`);
+    }
+    named += names.length;
+  }
+  if (named !== streams) fault("table name", `${named} names, the shard's row says ${streams}`);
+}
