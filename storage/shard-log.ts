@@ -219,14 +219,6 @@ export class ShardLog extends ShardView {
     return mem;
   }
 
-  /** The name of every stream, in order of first appearance. */
-  *streams(): Iterable<string> {
-    for (let no = 1; no <= this.#streamCount; no++) {
-      const name = this.streamName(no);
-      if (name !== undefined) yield name;
-    }
-  }
-
   // ---- flush, for the flusher alone
 
   get memtable(): Memtable {

@@ -34,6 +34,15 @@ export class ShardView {
     return this.#segments.streamName(this.shard, streamNo);
   }
 
+  /** The name of every stream. */
+  streams(): Set<string> {
+    const names = new Set(this.#segments.streamNames(this.shard));
+    for (const table of [this.frozen, this.active]) {
+      if (table) for (const name of table.streams.keys()) names.add(name);
+    }
+    return names;
+  }
+
   cell(stream: string, key: string): Uint8Array | undefined {
     for (const mem of this.#memStreams(stream)) {
       const value = mem.cell(key);

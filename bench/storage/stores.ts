@@ -59,6 +59,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
     extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
     head: (_shard, stream) => heads.get(stream),
     streamName: () => undefined,
+    streamNames: () => [],
     cell: () => undefined,
     cells: () => new Map<string, Uint8Array>(),
     readForward: () => [],

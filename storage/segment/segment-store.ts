@@ -13,7 +13,7 @@ import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } fro
 import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
-import { findShard, findStreamName } from "../state/state-reader.ts";
+import { allNames, findShard, findStreamName } from "../state/state-reader.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
@@ -124,6 +124,14 @@ class SqliteSegmentStore implements SegmentStore {
       if (recent === undefined) return undefined;
       for (const { mark } of new Streams([recent]).each()) if (mark.streamNo === streamNo) return mark.name;
       return undefined;
+    });
+  }
+
+  streamNames(shard: ShardId): string[] {
+    return this.#view(shard, ({ state, stateRow, recent }) => {
+      const names = new Set(state === undefined ? [] : allNames(state, stateRow?.streams ?? 0));
+      if (recent !== undefined) for (const { mark } of new Streams([recent]).each()) names.add(mark.name);
+      return [...names];
     });
   }
 

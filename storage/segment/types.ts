@@ -38,6 +38,8 @@ export type SegmentStore = {
   extent(shard: ShardId): ShardExtent;
   head(shard: ShardId, stream: string): StreamHead | undefined;
   streamName(shard: ShardId, streamNo: number): string | undefined;
+  /** Names of all streams, in no order that means anything. */
+  streamNames(shard: ShardId): string[];
   cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined;
   /** All cells of a stream, by key. */
   cells(shard: ShardId, stream: string): Map<string, Uint8Array>;

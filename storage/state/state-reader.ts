@@ -43,6 +43,12 @@ export function namesOfPage(state: SqlDatabase, page: number): string[] {
   });
 }
 
+/** Of the streams 1 … `streams`. */
+export function allNames(state: SqlDatabase, streams: number): string[] {
+  const pages = Math.ceil(streams / NAMES_PER_PAGE);
+  return Array.from({ length: pages }, (_, page) => namesOfPage(state, page)).flat();
+}
+
 export function findStreamName(state: SqlDatabase, streamNo: number): string | undefined {
   return namesOfPage(state, Math.floor((streamNo - 1) / NAMES_PER_PAGE))[(streamNo - 1) % NAMES_PER_PAGE];
 }

@@ -31,6 +31,8 @@ export class MemorySegments implements SegmentStore {
   findKey = (shard: ShardId, stream: string, key: string): KeyHit | undefined =>
     this.#stream(shard, stream)?.keys.get(key);
 
+  streamNames = (shard: ShardId): string[] => [...(this.#shards.get(shard)?.streams.keys() ?? [])];
+
   streamName(shard: ShardId, streamNo: number): string | undefined {
     for (const [name, { head }] of this.#shards.get(shard)?.streams ?? []) if (head.streamNo === streamNo) return name;
     return undefined;
