@@ -110,7 +110,8 @@ export class LayerSource {
   /** The page that has the stream, or would. One question whatever the layer: preparing it is most of what it costs in a file just opened. */
   #pageOf(layer: Layer, name: string): Buffer | undefined {
     const read = (): PageRow | undefined => this.db.sql(FIND_PAGE).get<PageRow>(this.shard, layer.layer, name);
-    if (layer.pages === 1) return this.#cache.get(this.#nameOf(layer, ""), () => this.#unpacked(layer, read() ?? this.#only(layer)));
+    if (layer.pages === 1)
+      return this.#cache.get(this.#nameOf(layer, ""), () => this.#unpacked(layer, read() ?? this.#only(layer)));
     const row = read();
     return row && this.#cache.get(this.#nameOf(layer, row.first), () => this.#unpacked(layer, row));
   }
@@ -217,4 +218,10 @@ export class LayerWriter {
 
 export function deleteLayer(db: SqlDatabase, shard: ShardId, { layer }: Layer): void {
   db.sql("DELETE FROM page WHERE shard = ? AND layer = ?").run(shard, layer);
+}
+
+/** What the layers of a shard take in this database, packed. */
+export function pageBytes(db: SqlDatabase, shard: ShardId): number {
+  const sql = "SELECT coalesce(sum(length(data)), 0) AS bytes FROM page WHERE shard = ?";
+  return db.sql(sql).get<{ bytes: number }>(shard)!.bytes;
 }

@@ -15,7 +15,7 @@ import type { ShardId } from "../types.ts";
 import { emptyMark } from "./fragment.ts";
 import { type Addition, LayerScratch, putLayer } from "./layer-merge.ts";
 import { sizeOf } from "./piece.ts";
-import { deleteLayer, LayerSource, NO_LAYERS, readStack, writeStack } from "./page-table.ts";
+import { deleteLayer, LayerSource, NO_LAYERS, pageBytes, readStack, writeStack } from "./page-table.ts";
 import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource, writeRecentShard } from "./recent-file.ts";
 
 export type RecentOptions = {
@@ -63,6 +63,11 @@ export class RecentWriter {
     const row = this.row(shard);
     if (row === undefined || row.flushed_through < stateThrough) return true;
     return row.flushed_through === stateThrough && readStack(row.layers).layers.length > 0;
+  }
+
+  /** What the shard takes here, packed. */
+  bytes(shard: ShardId): number {
+    return pageBytes(this.open(), shard);
   }
 
   /** All that is done within is there at its end, or nothing of it. */
@@ -187,7 +192,8 @@ function additionsOf({ shard, streams }: FlushJob, { batches, cells }: FlushImag
   });
   const listed = new Set(batches.map(({ name }) => name));
   for (const name of cells.keys()) {
-    if (!listed.has(name)) throw new RangeError(`shard ${shard}: a cell of stream ${name}, which the job does not list`);
+    if (!listed.has(name))
+      throw new RangeError(`shard ${shard}: a cell of stream ${name}, which the job does not list`);
   }
   return additions;
 }

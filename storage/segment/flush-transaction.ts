@@ -115,13 +115,7 @@ export class FlushTransaction {
     return this.#finish(flushed_through, term, this.#before.flush, packing, isWhole);
   }
 
-  #finish(
-    flushed_through: number,
-    term: number,
-    flush: number,
-    packing: Packing,
-    isWhole = false,
-  ): Unsigned<ShardRow> {
+  #finish(flushed_through: number, term: number, flush: number, packing: Packing, isWhole = false): Unsigned<ShardRow> {
     this.#keys.finish();
     const streams = this.#addNames();
     const stack = putLayer({
@@ -206,8 +200,7 @@ export class FlushTransaction {
       ranges &&
       (({ seq, lane }) =>
         ranges.some(
-          (range) =>
-            seq >= range.fromSeq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane),
+          (range) => seq >= range.fromSeq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane),
         ))
     );
   }

@@ -85,6 +85,8 @@ class FlushServer {
     try {
       this.#flush();
       this.#flushes.together(() => this.#flushes.settle(shard, ranges));
+      const bytes = this.#flushes.layerBytes(shard);
+      this.#reply({ kind: "progress", id, done: bytes, total: bytes });
     } catch (error) {
       return this.#fail(id, error);
     }
@@ -101,18 +103,21 @@ class FlushServer {
   }
 
   #compact({ id, shard, level }: FlushRequest & { kind: "compact" }): void {
+    let layers: { bytesBefore: number; bytesAfter: number };
     try {
       this.#flush();
-      this.#flushes.together(() => this.#flushes.compact(shard, level));
+      layers = this.#flushes.together(() => this.#flushes.compact(shard, level));
     } catch (error) {
       return this.#fail(id, error);
     }
-    if (!hasState(this.#dir, shard)) {
-      const report = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
-      return this.#reply({ kind: "compacted", id, report });
-    }
-    const done = (result: unknown): void => this.#reply({ kind: "compacted", id, report: result as CompactReport });
-    this.#rewrites.add({ ...this.#task(id, shard, done), begin: (writer) => writer.compactSteps(level) });
+    const done = (segments: CompactReport): void => {
+      const bytesBefore = segments.bytesBefore + layers.bytesBefore;
+      const bytesAfter = segments.bytesAfter + layers.bytesAfter;
+      this.#reply({ kind: "compacted", id, report: { ...segments, bytesBefore, bytesAfter } });
+    };
+    if (!hasState(this.#dir, shard)) return done({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 });
+    const task = this.#task(id, shard, (result) => done(result as CompactReport));
+    this.#rewrites.add({ ...task, begin: (writer) => writer.compactSteps(level) });
   }
 
   #settle({ id, shard }: FlushRequest & { kind: "settle" }): void {

@@ -18,7 +18,7 @@ import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
-import { corruptionOr } from "./errors.ts";
+import { corruptionOr, FlushError } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import type { WorkerOptions } from "./flush-protocol.ts";
 import { HandlePool, openForReading } from "./handle-pool.ts";
@@ -173,7 +173,7 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   async erase(shard: ShardId, ranges: EraseRange[], onProgress?: Progress): Promise<void> {
-    if (this.extent(shard).flushedThrough === 0) return;
+    if (this.#isEmpty(shard)) return;
     this.#erasing.add(shard);
     try {
       await this.#writing.erase(shard, ranges, onProgress);
@@ -188,13 +188,12 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   async compact(shard: ShardId, options: CompactOptions = {}): Promise<CompactReport> {
-    if (this.extent(shard).flushedThrough === 0)
-      return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
+    if (this.#isEmpty(shard)) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
     return this.#writing.compact(shard, options.level ?? COMPACT_LEVEL, options.onProgress);
   }
 
   async settle(shard: ShardId): Promise<void> {
-    if (this.extent(shard).flushedThrough === 0) return;
+    if (this.#isEmpty(shard)) return;
     try {
       await this.#writing.settle(shard);
     } finally {
@@ -210,11 +209,12 @@ class SqliteSegmentStore implements SegmentStore {
     await this.#writing.close();
   }
 
-  #ofStream<T>(
-    shard: ShardId,
-    stream: string,
-    ask: (reader: ShardReader, view: StreamView) => T,
-  ): T | undefined {
+  #isEmpty(shard: ShardId): boolean {
+    if (this.#isClosed) throw new FlushError("the segment store is closed", "closed");
+    return this.extent(shard).flushedThrough === 0;
+  }
+
+  #ofStream<T>(shard: ShardId, stream: string, ask: (reader: ShardReader, view: StreamView) => T): T | undefined {
     return this.#view(shard, ({ reader, streams }) => {
       const view = streams.find(stream);
       return view === undefined ? undefined : ask(reader, view);

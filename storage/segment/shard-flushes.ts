@@ -37,10 +37,11 @@ export class ShardFlushes {
   }
 
   /** Does something with several shards at once; takes effect when it returns. What it throws concerns all of them. */
-  together(run: () => void): void {
+  together<T>(run: () => T): T {
     try {
-      this.#recent.within(run);
+      const result = this.#recent.within(run);
       this.#recent.foldLarge();
+      return result;
     } catch (error) {
       this.#recent.abandon();
       this.#stateThrough.clear();
@@ -68,10 +69,19 @@ export class ShardFlushes {
     this.#settled(shard, reach.flushed_through, reach.term);
   }
 
-  /** Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. */
-  compact(shard: ShardId, level: number): void {
-    if (this.#reach(shard).stateThrough >= 0) return this.settle(shard, [], level);
-    this.#recent.compact(shard, { codec: CODEC_ZSTD, level });
+  /** Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. Tells what they took and take. */
+  compact(shard: ShardId, level: number): { bytesBefore: number; bytesAfter: number } {
+    const isOwn = this.#reach(shard).stateThrough >= 0;
+    const bytesBefore = this.layerBytes(shard);
+    if (isOwn) this.settle(shard, [], level);
+    else this.#recent.compact(shard, { codec: CODEC_ZSTD, level });
+    return { bytesBefore, bytesAfter: this.layerBytes(shard) };
+  }
+
+  /** What the layers of the shard take, packed, in both places. */
+  layerBytes(shard: ShardId): number {
+    const own = hasState(this.#dir, shard) ? this.#writers.use(shard, (writer) => writer.layerBytes) : 0;
+    return own + this.#recent.bytes(shard);
   }
 
   #toState(job: FlushJob, image: FlushImage, { stateThrough }: Reach): Flushed {

@@ -168,7 +168,11 @@ export class ShardReader {
   }
 
   #missing(what: string, seq: number): CorruptionError {
-    return new CorruptionError(this.#state?.file ?? `shard ${this.#shard}`, `${what} from seq ${seq}`, "an entry is missing");
+    return new CorruptionError(
+      this.#state?.file ?? `shard ${this.#shard}`,
+      `${what} from seq ${seq}`,
+      "an entry is missing",
+    );
   }
 
   /** The parts of a lane from the one that has `low`, or the first after it, on. */

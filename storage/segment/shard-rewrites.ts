@@ -78,7 +78,8 @@ export function* compactSteps(context: RewriteContext, level: number): RewriteSt
   const total = groups.reduce((sum, group) => sum + bytesOf(context, group), 0);
   for (const group of groups)
     yield* replace(context, { sources: group.flat(), edit: () => undefined, level }, [], total);
-  if ((state.pragma("freelist_count") as number) > FREE_PART * (state.pragma("page_count") as number)) state.exec("VACUUM");
+  if ((state.pragma("freelist_count") as number) > FREE_PART * (state.pragma("page_count") as number))
+    state.exec("VACUUM");
   const after = filesOf(listSegments(state), isLeft);
   return { filesBefore: before.length, filesAfter: after.length, bytesBefore, bytesAfter: bytesOf(context, after) };
 }

@@ -12,7 +12,7 @@
  */
 import { existsSync } from "node:fs";
 import { LayerScratch } from "../recent/layer-merge.ts";
-import { LayerSource, readStack } from "../recent/page-table.ts";
+import { LayerSource, pageBytes, readStack } from "../recent/page-table.ts";
 import { Streams } from "../recent/stream-view.ts";
 import type { ShardRow } from "../state/state-file.ts";
 import { readShardRow, type Unsigned, writeSegmentRow, writeShardRow } from "../state/state-writer.ts";
@@ -66,8 +66,17 @@ export class ShardWriter {
     return readShardRow(this.#files.openState(), this.#shard);
   }
 
+  /** What its layers take, packed. */
+  get layerBytes(): number {
+    return pageBytes(this.#files.openState(), this.#shard);
+  }
+
   /** Returns the files that are full but not sealed yet: who reads them should let go of them. And whether there is something to erase from files. */
-  flush(job: FlushJob, image: FlushImage, carried: LayerSource | undefined): { unsealed: number[]; isErasing: boolean } {
+  flush(
+    job: FlushJob,
+    image: FlushImage,
+    carried: LayerSource | undefined,
+  ): { unsealed: number[]; isErasing: boolean } {
     const state = this.#files.openState();
     const isErasing = this.#noteErasing(state, image.erasures, carried);
     const sealed = this.#files.sealLeft();
@@ -95,9 +104,7 @@ export class ShardWriter {
     this.#noteErasing(state, ranges, carried);
     const packing: Packing = level === undefined ? this.#options.packing : { codec: CODEC_ZSTD, level };
     state.within("BEGIN IMMEDIATE", () => {
-      this.#apply(state, carried, (transaction) =>
-        transaction.settle(ranges, through, packing, level !== undefined),
-      );
+      this.#apply(state, carried, (transaction) => transaction.settle(ranges, through, packing, level !== undefined));
     });
     this.#files.foldLarge(this.#options.walBytesMax);
   }

@@ -21,7 +21,7 @@ export type FlushJob = {
 /** How far a shard's files reach. */
 export type ShardExtent = { flushedThrough: Offset; term: Term; streamCount: number };
 
-/** Bytes of segment files that were gone through, of those that will be. */
+/** Bytes that were gone through, of those that will be: of layers at once, then of segment files. */
 export type Progress = (done: number, total: number) => void;
 
 export type CompactOptions = {
@@ -30,7 +30,7 @@ export type CompactOptions = {
   onProgress?: Progress;
 };
 
-/** Files before and after, and their bytes. */
+/** Segment files before and after; bytes of those and of layers. */
 export type CompactReport = { filesBefore: number; filesAfter: number; bytesBefore: number; bytesAfter: number };
 
 /** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */

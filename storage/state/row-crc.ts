@@ -8,17 +8,7 @@ import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase, SqlValue } from "../sqlite.ts";
 
 export type Table =
-  | "shard"
-  | "name"
-  | "page"
-  | "segment"
-  | "timeline"
-  | "lane"
-  | "run"
-  | "tail"
-  | "key_page"
-  | "key_hash"
-  | "erasure";
+  "shard" | "name" | "page" | "segment" | "timeline" | "lane" | "run" | "tail" | "key_page" | "key_hash" | "erasure";
 
 const KIND_NULL = 0;
 const KIND_NUMBER = 1;
