@@ -28,7 +28,7 @@ export type RecentOptions = {
 
 const CACHE_BYTES = 4 << 20;
 /** Free pages, as a part of the file, from which on it is worth writing anew. */
-const FREE_PART = 0.25;
+const FREE_PART = 0.125;
 
 export class RecentWriter {
   readonly #options: RecentOptions;

@@ -45,7 +45,7 @@ export type RewriteSteps<Result> = Generator<RewriteStep, Result>;
 type ErasedKey = { streamNo: number; key: string; seq: number };
 
 /** Free pages of `state.db`, as a part of it, from which on it is worth writing anew. */
-const FREE_PART = 0.25;
+const FREE_PART = 0.125;
 
 export function* eraseSteps(context: RewriteContext): RewriteSteps<void> {
   const state = context.files.openState();
