@@ -27,8 +27,8 @@ export type RecentOptions = {
 };
 
 const CACHE_BYTES = 4 << 20;
-/** Free pages, as a part of the file, from which on it is worth writing anew. */
-const FREE_PART = 0.125;
+/** Free pages, as a part of the file, from which on it is written anew when it is closed: it is small. */
+const FREE_PART = 1 / 32;
 
 export class RecentWriter {
   readonly #options: RecentOptions;
