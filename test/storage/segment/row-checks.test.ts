@@ -1,30 +1,30 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError } from "../../../storage/errors.ts";
-import { statePath } from "../../../storage/segment/paths.ts";
+import { recentPath, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
-import { stateTables, verifyRows } from "../../../storage/tools/verify-rows.ts";
+import type { Table } from "../../../storage/state/row-crc.ts";
+import { RECENT_TABLES, stateTables, verifyRows } from "../../../storage/tools/verify-rows.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import { chat, ShardHistory } from "./history.ts";
 
 const SHARD = 4 as ShardId;
+const LIGHT = 5 as ShardId;
 let dir: string;
-let path: string;
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), "row-checks-"));
-  path = statePath(dir, SHARD);
   await fill();
 });
 
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Something in every table but `erasure`, which a test of its own fills. */
-async function fill(): Promise<ShardHistory> {
-  const store = openSegmentStore({ dir, recentItemsMax: 20, runEntriesMin: 6 });
+/** Something in every table: one shard with all of it in its own files, one in `recent.db`. */
+async function fill(): Promise<void> {
+  const store = openSegmentStore({ dir, recentItemsMax: 20, runEntriesMin: 6, recentBytesMax: 10_000 });
   const history = new ShardHistory(SHARD);
   for (let i = 0; i < 40; i++) {
     chat(history, 30, 3);
@@ -37,70 +37,96 @@ async function fill(): Promise<ShardHistory> {
   }
   history.record([{ kind: "erase", stream: "@user1", lane: "@random1", fromSeq: 1, toSeq: 400 }]);
   await store.flush(history.job());
+  const light = new ShardHistory(LIGHT);
+  chat(light, 30, 3);
+  await store.flush(light.job());
   await store.close();
-  return history;
 }
 
-function inState<T>(look: (state: SqlDatabase) => T): T {
-  const state = new SqlDatabase(path, "readwrite");
+function within<T>(path: string, look: (db: SqlDatabase) => T): T {
+  const db = new SqlDatabase(path, "readwrite");
   try {
-    return look(state);
+    return look(db);
   } finally {
-    state.close();
+    db.close();
   }
 }
 
-function faultsIn(state: SqlDatabase): string[] {
+const files = [
+  { name: "state.db", path: () => statePath(dir, SHARD), tables: stateTables, count: 11, columns: 60 },
+  { name: "recent.db", path: () => recentPath(dir), tables: () => RECENT_TABLES, count: 2, columns: 14 },
+];
+
+function faultsIn(db: SqlDatabase, tables: readonly Table[]): string[] {
   const faults: string[] = [];
-  verifyRows(state, (place, what) => void faults.push(`${place}: ${what}`));
+  verifyRows(db, tables, (place, what) => void faults.push(`${place}: ${what}`));
   return faults;
 }
 
-test("every table has rows, and none of them a fault", () => {
-  inState((state) => {
-    expect(stateTables(state).length).toBe(12);
-    for (const table of stateTables(state)) {
-      expect([table, state.sql(`SELECT 1 FROM ${table}`).get() !== undefined]).toEqual([table, true]);
+describe.each(files)("$name", ({ path, tables, count, columns: columnCount }) => {
+  const inFile = <T>(look: (db: SqlDatabase, of: readonly Table[]) => T): T =>
+    within(path(), (db) => look(db, tables(db)));
+
+  test("every table has rows, and none of them a fault", () => {
+    inFile((db, of) => {
+      expect(of.length).toBe(count);
+      const known = db.sql("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all<{ name: string }>();
+      expect(known.map(({ name }) => name)).toEqual([...of].sort());
+      for (const table of of) {
+        expect([table, db.sql(`SELECT 1 FROM ${table}`).get() !== undefined]).toEqual([table, true]);
+      }
+      expect(faultsIn(db, of)).toEqual([]);
+    });
+  });
+
+  test("a changed value in any column of any table is found, and only there", () => {
+    const columns = inFile((db, of) =>
+      of.flatMap((table) => {
+        const names = db.sql(`SELECT name FROM pragma_table_info('${table}')`).all<{ name: string }>();
+        return names.map(({ name }) => ({ table, name }));
+      }),
+    );
+    expect(columns.length).toBeGreaterThan(columnCount);
+    const whole = readFileSync(path());
+    for (const { table, name } of columns) {
+      inFile((db, of) => {
+        const keys = db.sql(`SELECT name FROM pragma_table_info('${table}') WHERE pk > 0`).all<{ name: string }>();
+        const place = keys.map((key) => key.name).join(", ");
+        const where = `(${place}) = (SELECT ${place} FROM ${table} ORDER BY ${place} LIMIT 1)`;
+        const changed = `CASE typeof(${name}) WHEN 'integer' THEN ${name} + 1000000007 WHEN 'text' THEN ${name} || '~' ELSE x'01' END`;
+        db.exec(`UPDATE ${table} SET ${name} = ${changed} WHERE ${where}`);
+        const faults = faultsIn(db, of);
+        expect([table, name, faults.length, faults[0]?.includes(`table ${table}, row`)]).toEqual([
+          table,
+          name,
+          1,
+          true,
+        ]);
+      });
+      writeFileSync(path(), whole);
     }
-    expect(faultsIn(state)).toEqual([]);
   });
 });
 
-test("a changed value in any column of any table is found, and only there", () => {
-  const columns = inState((state) =>
-    stateTables(state).flatMap((table) => {
-      const names = state.sql(`SELECT name, pk FROM pragma_table_info('${table}')`).all<{ name: string; pk: number }>();
-      return names.map(({ name }) => ({ table, name }));
-    }),
-  );
-  expect(columns.length).toBeGreaterThan(60);
-  const whole = readFileSync(path);
-  for (const { table, name } of columns) {
-    inState((state) => {
-      const keys = state.sql(`SELECT name FROM pragma_table_info('${table}') WHERE pk > 0`).all<{ name: string }>();
-      const place = keys.map((key) => key.name).join(", ");
-      const where = `(${place}) = (SELECT ${place} FROM ${table} ORDER BY ${place} LIMIT 1)`;
-      const changed = `CASE typeof(${name}) WHEN 'integer' THEN ${name} + 1000000007 WHEN 'text' THEN ${name} || '~' ELSE x'01' END`;
-      state.exec(`UPDATE ${table} SET ${name} = ${changed} WHERE ${where}`);
-      const faults = faultsIn(state);
-      expect([table, name, faults.length, faults[0]?.includes(`table ${table}, row`)]).toEqual([table, name, 1, true]);
-    });
-    writeFileSync(path, whole);
-  }
-});
-
-test("a flipped bit in what is read is refused with file, table and row", () => {
-  inState((state) => state.exec("UPDATE stream SET head_seq = head_seq + 1 WHERE name = '@user1'"));
-  const store = openSegmentStore({ dir });
-  try {
-    store.head(SHARD, "@user1");
-    throw new Error("it was believed");
-  } catch (error) {
-    expect(error).toBeInstanceOf(CorruptionError);
-    expect((error as Error).message).toMatch(
-      /state\.db: checksum does not match at table stream, row \d+\/"@user1"\/681$/,
-    );
-  } finally {
-    void store.close();
-  }
-});
+test.each([
+  ["state.db", SHARD, statePath, "page", /state\.db: checksum does not match at table page, row 4\/\d+\/"@user0"$/],
+  ["state.db", SHARD, statePath, "shard", /state\.db: checksum does not match at table shard, row 4\/\d+\/1521$/],
+  ["recent.db", LIGHT, recentPath, "page", /recent\.db: checksum does not match at table page, row 5\/1\/"@user0"$/],
+  ["recent.db", LIGHT, recentPath, "shard", /recent\.db: checksum does not match at table shard, row 5\/30\//],
+] as const)(
+  "a changed row of %s in what is read is refused with file, table and row",
+  (_, shard, pathOf, table, text) => {
+    const change = table === "page" ? "through = through + 1" : "term = term + 1";
+    within(pathOf(dir, shard), (db) => db.exec(`UPDATE ${table} SET ${change}`));
+    const store = openSegmentStore({ dir });
+    try {
+      store.head(shard, "@user1");
+      throw new Error("it was believed");
+    } catch (error) {
+      expect(error).toBeInstanceOf(CorruptionError);
+      expect((error as Error).message).toMatch(text);
+    } finally {
+      void store.close();
+    }
+  },
+);
