@@ -48,13 +48,16 @@ async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io
   const held = holdDataDirectory(options.data);
   let taken: DataDirectory | undefined;
   try {
-    const { exportShard, unflushedRecords } = await import("../../storage/tools/export-shard.ts");
-    if (unflushedRecords(held.path, shard) > 0) {
+    const { exportNeeds, exportShard, settleShard } = await import("../../storage/tools/export-shard.ts");
+    const { unflushed, isSettled } = exportNeeds(held.path, shard);
+    if (unflushed > 0 || !isSettled) {
       held.release();
       taken = takeDataDirectory(options.data);
-      await (await import("./open-shards.ts")).flushData(taken.path, io);
+      if (unflushed > 0) await (await import("./open-shards.ts")).flushData(taken.path, io);
     }
-    const exported = await exportShard(held.path, shard, out, (done, total) => progress.set("export", done, total));
+    const { path } = held;
+    const settle = (): Promise<void> => settleShard(path, shard);
+    const exported = await exportShard(path, shard, out, settle, (done, total) => progress.set("export", done, total));
     progress.finish();
     if (taken !== undefined) await leaveAtRest(taken, io.stderr);
     if (exported === undefined) throw new FatalError("failed", `shard ${shard} has no data: nothing was written`);

@@ -5,7 +5,7 @@ import { eachRecord, readLog, type LogFrame } from "../../storage/tools/log-read
 import { overview } from "../../storage/tools/overview.ts";
 import { writePlainDatabase } from "../../storage/tools/plain-database.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
-import { ShardView } from "../../storage/tools/shard-view.ts";
+import { ShardView, type LayerRow } from "../../storage/tools/shard-view.ts";
 import type { SqlValue } from "../../storage/sqlite.ts";
 import type { OperationVisitor } from "../../storage/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
@@ -26,7 +26,7 @@ function more(shown: number, all: number): string {
 }
 
 export async function showOverview({ directory, limit, json }: InspectOptions, io: Io): Promise<void> {
-  const { log, shards } = await overview(directory);
+  const { log, shards, recentFileBytes } = await overview(directory);
   if (json) return jsonLines(io, [...log, ...shards]);
   const logRows = log
     .slice(-limit)
@@ -41,22 +41,25 @@ export async function showOverview({ directory, limit, json }: InspectOptions, i
     ]);
   const shardRows = shards
     .slice(0, limit)
-    .map(({ shard, term, flushedThrough, logThrough, streams, segments, bytes }) => [
+    .map(({ shard, term, flushedThrough, logThrough, streams, segments, bytes, recentBytes }) => [
       shardName(shard),
       String(term),
       formatCount(flushedThrough),
       logThrough > flushedThrough ? formatCount(logThrough) : "",
       formatCount(streams),
       formatCount(segments),
-      formatBytes(bytes),
+      bytes > 0 ? formatBytes(bytes) : "",
+      recentBytes > 0 ? formatBytes(recentBytes) : "",
     ]);
-  io.stdout(`${directory}: ${counted(log.length, "log file")}, ${counted(shards.length, "shard")} with data\n\n`);
+  io.stdout(
+    `${directory}: ${counted(log.length, "log file")}, ${counted(shards.length, "shard")} with data, recent.db of ${formatBytes(recentFileBytes)}\n\n`,
+  );
   io.stdout(
     table([["LOG FILE", "SIZE", "USED", "FRAMES", "RECORDS", "SHARDS", "ENDS IN"], ...logRows], [0, 1, 2, 3, 4, 5]),
   );
   io.stdout(more(Math.min(limit, log.length), log.length));
   io.stdout(
-    `\n${table([["SHARD", "TERM", "FLUSHED", "IN LOG TO", "STREAMS", "SEGMENTS", "SIZE"], ...shardRows], [0, 1, 2, 3, 4, 5, 6])}`,
+    `\n${table([["SHARD", "TERM", "FLUSHED", "IN LOG TO", "STREAMS", "SEGMENTS", "OWN FILES", "IN RECENT.DB"], ...shardRows], [0, 1, 2, 3, 4, 5, 6, 7])}`,
   );
   io.stdout(more(shardRows.length, shards.length));
 }
@@ -152,12 +155,13 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
   try {
     const { extent, inLog } = view;
     const files = view.files();
-    const segments = view.stateRows("segment");
+    const layers = view.layers();
+    const segments = view.segments();
     const streams = view.streams(limit);
     const { firstOffset, lastOffset } = inLog;
     if (json)
       return jsonLines(io, [
-        { shard, ...extent, firstInLog: firstOffset, lastInLog: lastOffset, files, segments },
+        { shard, ...extent, firstInLog: firstOffset, lastInLog: lastOffset, files, layers, segments },
         ...streams.rows,
       ]);
     const log = lastOffset === 0 ? "nothing" : `offsets ${firstOffset} to ${lastOffset}`;
@@ -171,6 +175,7 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
       ]),
     );
     io.stdout(`\n${table([["FILE", "SIZE"], ...files.map(({ name, bytes }) => [name, formatBytes(bytes)])], [1])}`);
+    if (layers.length > 0) io.stdout(`\n${layersTable(layers)}`);
     if (segments.length > 0)
       io.stdout(`\n${rowsTable(segments.slice(-limit))}${more(Math.min(limit, segments.length), segments.length)}`);
     io.stdout(
@@ -180,6 +185,17 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
   } finally {
     await view.close();
   }
+}
+
+function layersTable(layers: readonly LayerRow[]): string {
+  const rows = layers.map(({ file, layer, pages, bytes, itemBytes, counts }) => [
+    counts ? file : `${file}, counts no more`,
+    String(layer),
+    formatCount(pages),
+    formatBytes(bytes),
+    formatBytes(itemBytes),
+  ]);
+  return table([["LAYER IN", "NUMBER", "PAGES", "UNPACKED", "NOT PLACED"], ...rows], [1, 2, 3, 4]);
 }
 
 /** Rows of a table with whatever columns it has. */

@@ -1,27 +1,32 @@
 /**
- * Exports one shard: a copy of its state and its segments as of one flush, in one file (shard-file.ts).
+ * Exports one shard: a copy of its state and its segments as of one flush, in one file (shard-file.ts). What `recent.db` has of it is brought there first: `settle`.
  *
  * The copies are made by SQLite (`VACUUM INTO`), each in one view of its file: that works beside an open store, brings in what stands in a write-ahead file,
  * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
  * of later flushes come along and mean nothing.
  *
- * What the log holds beyond `flushedThrough` is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps
- * the shard from being compacted meanwhile.
+ * What came after the settling is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps the shard from
+ * being compacted meanwhile.
  *
  * Crash: nothing under the name that was asked for, perhaps `….new` and `….copy` beside it, which the next export overwrites.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CorruptionError } from "../errors.ts";
-import { hasState, segmentPath, shardDirectory, statePath } from "../segment/paths.ts";
+import { hasState, recentPath, segmentPath, shardDirectory, statePath } from "../segment/paths.ts";
+import { openSegmentStore } from "../segment/segment-store.ts";
 import { SqlDatabase } from "../sqlite.ts";
 import type { SegmentRow, ShardRow } from "../state/state-file.ts";
+import { listSegments } from "../state/state-reader.ts";
 import type { ShardId } from "../types.ts";
 import { openImage } from "./database-image.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
 
 export type ExportedShard = ShardFileHead & ShardFileEnd;
+
+/** `settle` of the open store; `settleShard` where there is none. */
+export type Settle = (shard: ShardId) => Promise<void>;
 
 /**
  * @param out replaced if it is there
@@ -31,8 +36,10 @@ export async function exportShard(
   directory: string,
   shard: ShardId,
   out: string,
+  settle: Settle,
   progress: (done: number, total: number) => void = () => {},
 ): Promise<ExportedShard | undefined> {
+  await settle(shard);
   if (!hasState(directory, shard)) return undefined;
   const copy = `${out}.copy`;
   const fresh = `${out}.new`;
@@ -67,21 +74,48 @@ export async function exportShard(
   }
 }
 
-/** How many records of the shard the log holds that its files do not have. For a directory that nobody writes to. */
-export function unflushedRecords(directory: string, shard: ShardId): number {
-  let flushedThrough = 0;
-  if (hasState(directory, shard)) {
-    const { db } = openImage(statePath(directory, shard));
-    flushedThrough =
-      db.sql("SELECT flushed_through FROM shard").get<{ flushed_through: number }>()?.flushed_through ?? 0;
-    db.close();
+/** Settles a shard of a directory that nobody has open, if it is not settled already: then nothing is written. */
+export async function settleShard(directory: string, shard: ShardId): Promise<void> {
+  if (reachOf(directory, shard).isSettled) return;
+  const store = openSegmentStore({ dir: directory });
+  try {
+    await store.settle(shard);
+  } finally {
+    await store.close();
   }
-  let records = 0;
+}
+
+/**
+ * Whether exporting it writes nothing into the directory. `unflushed`: records of the shard that the log holds and its files do not have. For a directory that
+ * nobody writes to.
+ */
+export function exportNeeds(directory: string, shard: ShardId): { isSettled: boolean; unflushed: number } {
+  const { flushedThrough, isSettled } = reachOf(directory, shard);
+  let unflushed = 0;
   readLog(directory, {
     frame: (frame) =>
-      eachRecord(frame, (record) => void (record.shard === shard && record.offset > flushedThrough && records++)),
+      eachRecord(frame, (record) => void (record.shard === shard && record.offset > flushedThrough && unflushed++)),
   });
-  return records;
+  return { isSettled, unflushed };
+}
+
+/** How far files have the shard, and whether its own have all of that. */
+function reachOf(directory: string, shard: ShardId): { flushedThrough: number; isSettled: boolean } {
+  const sql = (where: string): string => `SELECT flushed_through AS through FROM shard WHERE ${where}`;
+  const own = hasState(directory, shard) ? throughOf(statePath(directory, shard), sql("true")) : -1;
+  const path = recentPath(directory);
+  const recent = fs.existsSync(path) ? throughOf(path, sql(`shard = ${shard}`)) : -1;
+  return { flushedThrough: Math.max(own, recent, 0), isSettled: recent <= own };
+}
+
+/** Of a file as it stands: opening it would write, where a crash left something. */
+function throughOf(path: string, sql: string): number {
+  const { db } = openImage(path);
+  try {
+    return db.sql(sql).get<{ through: number }>()?.through ?? -1;
+  } finally {
+    db.close();
+  }
 }
 
 /** The file is as SQLite sees it now, alone and without what it has freed. */
@@ -102,7 +136,7 @@ function readCopy(copy: string): { row: ShardRow; segments: SegmentRow[] } {
   try {
     const row = db.sql("SELECT * FROM shard").get<ShardRow>();
     if (row === undefined) throw new CorruptionError(copy, "table shard", "it has no row");
-    return { row, segments: db.sql("SELECT * FROM segment ORDER BY segment").all<SegmentRow>() };
+    return { row, segments: listSegments(db) };
   } finally {
     db.close();
   }

@@ -10,10 +10,11 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import { createDirectory } from "../segment/database-file.ts";
-import { shardDirectory } from "../segment/paths.ts";
+import { recentPath, shardDirectory } from "../segment/paths.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { emptyReport, Findings } from "./report.ts";
+import { recentShards } from "./shard-layers.ts";
 import { readShardFile, readShardFileHead, writeAll, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
 
@@ -61,6 +62,8 @@ function refuseExisting(directory: string, shard: ShardId): void {
   const place = shardDirectory(directory, shard);
   if (fs.existsSync(place) && fs.readdirSync(place).length > 0)
     throw new ShardNotEmptyError(shard, `${place} is there`);
+  if (recentShards(directory).some((row) => row.shard === shard))
+    throw new ShardNotEmptyError(shard, `${recentPath(directory)} knows it`);
   let isInLog = false;
   readLog(directory, {
     frame(frame) {
@@ -104,6 +107,7 @@ function unpack(file: string, into: string, progress: (done: number, total: numb
 
 /** Every part was whole; this says that they are a shard, and this one. */
 function check(file: string, unpacked: string, { shard, term, flushedThrough }: ImportedShard): void {
+  if (!fs.existsSync(join(unpacked, "state.db"))) throw new CorruptionError(file, "its parts", "there is no state.db");
   const findings = new Findings();
   const found = verifyShardFiles({
     at: unpacked,

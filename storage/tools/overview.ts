@@ -1,10 +1,12 @@
 /** A data directory at a glance: its log files and its shards. Beside a running server too. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { shardDirectory } from "../segment/paths.ts";
+import { readStack } from "../recent/page-table.ts";
+import { recentPath, shardDirectory } from "../segment/paths.ts";
 import { openSegmentStore } from "../segment/segment-store.ts";
 import type { ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
+import { recentShards } from "./shard-layers.ts";
 
 export type LogFileRow = {
   file: number;
@@ -23,14 +25,20 @@ export type ShardOverview = {
   logThrough: number;
   streams: number;
   segments: number;
+  /** Of its own files. */
   bytes: number;
+  /** What it has in `recent.db`, before packing. */
+  recentBytes: number;
 };
+/** `recentFileBytes`: of `recent.db` and its write-ahead file. */
+export type Overview = { log: LogFileRow[]; shards: ShardOverview[]; recentFileBytes: number };
 
-export async function overview(directory: string): Promise<{ log: LogFileRow[]; shards: ShardOverview[] }> {
+export async function overview(directory: string): Promise<Overview> {
   const { log, inLog } = readFiles(directory);
+  const recent = recentBytes(directory);
   const at = join(directory, "shards");
   const named = existsSync(at) ? readdirSync(at).filter((name) => /^\d{3}$/.test(name)) : [];
-  const shards = new Set([...named.map(Number), ...inLog.keys()]);
+  const shards = new Set([...named.map(Number), ...recent.keys(), ...inLog.keys()]);
   const store = openSegmentStore({ dir: directory });
   try {
     const rows = [...shards]
@@ -46,9 +54,10 @@ export async function overview(directory: string): Promise<{ log: LogFileRow[]; 
           logThrough: part?.through ?? 0,
           streams: streamCount,
           ...files(directory, shard),
+          recentBytes: recent.get(number) ?? 0,
         };
       });
-    return { log, shards: rows };
+    return { log, shards: rows, recentFileBytes: recentFileBytes(directory) };
   } finally {
     await store.close();
   }
@@ -84,4 +93,20 @@ function files(directory: string, shard: ShardId): { segments: number; bytes: nu
     segments: names.filter((name) => /^segment-.*\.db$/.test(name)).length,
     bytes: bytes.reduce((sum, size) => sum + size, 0),
   };
+}
+
+/** By shard. */
+function recentBytes(directory: string): Map<number, number> {
+  return new Map(
+    recentShards(directory).map(({ shard, layers }) => [
+      shard,
+      readStack(layers).layers.reduce((sum, { rawBytes }) => sum + rawBytes, 0),
+    ]),
+  );
+}
+
+function recentFileBytes(directory: string): number {
+  const path = recentPath(directory);
+  const sizes = [path, `${path}-wal`].map((name) => statSync(name, { throwIfNoEntry: false })?.size ?? 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

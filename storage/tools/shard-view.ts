@@ -6,12 +6,16 @@
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { hasState, shardDirectory, statePath } from "../segment/paths.ts";
+import type { LayerSource } from "../recent/page-table.ts";
+import { Streams } from "../recent/stream-view.ts";
+import { shardDirectory } from "../segment/paths.ts";
 import { openSegmentStore } from "../segment/segment-store.ts";
 import type { SegmentStore, ShardExtent } from "../segment/types.ts";
-import { SqlDatabase, type SqlValue } from "../sqlite.ts";
+import type { SqlValue } from "../sqlite.ts";
+import { hasPlaces } from "../state/state-reader.ts";
 import type { Offset, Seq, ShardId, StoredEntry, Term } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
+import { withShardLayers } from "./shard-layers.ts";
 
 type LogEntry = { stream: string; lane: string; key: string; seq: Seq; offset: Offset; payload: Uint8Array };
 
@@ -30,6 +34,15 @@ type LogPart = {
 
 export type StreamRow = { name: string; headSeq: number };
 export type ShardFile = { name: string; bytes: number };
+/** `bytes` before packing; `itemBytes`: what its items take when they are placed, about. Those that do not `count` are in the file before them, too. */
+export type LayerRow = {
+  file: string;
+  layer: number;
+  pages: number;
+  bytes: number;
+  itemBytes: number;
+  counts: boolean;
+};
 
 export class ShardView {
   readonly shard: ShardId;
@@ -65,16 +78,38 @@ export class ShardView {
       .map((name) => ({ name, bytes: statSync(join(at, name), { throwIfNoEntry: false })?.size ?? 0 }));
   }
 
-  /** Every row of a table of `state.db`, as it is. */
-  stateRows(table: "segment"): Record<string, SqlValue>[] {
-    return this.#inState((state) => state.sql(`SELECT * FROM ${table}`).all<Record<string, SqlValue>>()) ?? [];
+  /** Every row of table `segment`, as it is. */
+  segments(): Record<string, SqlValue>[] {
+    return withShardLayers(this.#directory, this.shard, ({ state }) => {
+      if (state === undefined || !hasPlaces(state)) return [];
+      return state.sql("SELECT * FROM segment ORDER BY segment").all<Record<string, SqlValue>>();
+    });
+  }
+
+  /** The oldest first. */
+  layers(): LayerRow[] {
+    return withShardLayers(this.#directory, this.shard, ({ state, sources, left }) => {
+      const rows = (source: LayerSource, counts: boolean): LayerRow[] =>
+        source.stack.layers.map(({ layer, pages, rawBytes, itemBytes }) => {
+          return {
+            file: source.db === state ? "state.db" : "recent.db",
+            layer,
+            pages,
+            bytes: rawBytes,
+            itemBytes,
+            counts,
+          };
+        });
+      return [...sources.flatMap((source) => rows(source, true)), ...(left === undefined ? [] : rows(left, false))];
+    });
   }
 
   /** The largest first. */
   streams(limit: number): { rows: StreamRow[]; count: number } {
     const heads = new Map<string, number>();
-    const rows = this.#inState((state) => state.sql("SELECT name, head_seq AS headSeq FROM stream").all<StreamRow>());
-    for (const { name, headSeq } of rows ?? []) heads.set(name, headSeq);
+    withShardLayers(this.#directory, this.shard, ({ sources }) => {
+      for (const { mark } of new Streams(sources).each()) heads.set(mark.name, mark.headSeq);
+    });
     for (const { stream, seq } of this.#log.entries) heads.set(stream, Math.max(seq, heads.get(stream) ?? 0));
     for (const stream of this.#log.cells.keys()) if (!heads.has(stream)) heads.set(stream, 0);
     const all = [...heads].map(([name, headSeq]) => ({ name, headSeq }));
@@ -139,17 +174,6 @@ export class ShardView {
       });
     return entries.map((entry) => (isErased(entry) ? { ...entry, key: "", payload: new Uint8Array(0) } : entry));
   }
-
-  #inState<T>(ask: (state: SqlDatabase) => T): T | undefined {
-    if (!hasState(this.#directory, this.shard)) return undefined;
-    const state = new SqlDatabase(statePath(this.#directory, this.shard), "readwrite");
-    try {
-      state.pragma("query_only = 1");
-      return ask(state);
-    } finally {
-      state.close();
-    }
-  }
 }
 
 function readLogPart(directory: string, shard: ShardId): LogPart {
@@ -191,13 +215,4 @@ function setCell(cells: LogPart["cells"], stream: string, key: string, value: Ui
   let ofStream = cells.get(stream);
   if (ofStream === undefined) cells.set(stream, (ofStream = new Map()));
   ofStream.set(key, value);
-}
-
-/** Shards that have files or records in the log, rising. */
-export function shardsWithData(directory: string): ShardId[] {
-  const shards = new Set<number>();
-  const at = join(directory, "shards");
-  if (existsSync(at)) for (const name of readdirSync(at)) if (/^\d{3}$/.test(name)) shards.add(Number(name));
-  readLog(directory, { frame: (frame) => eachRecord(frame, ({ shard }) => void shards.add(shard)) });
-  return [...shards].toSorted((a, b) => a - b) as ShardId[];
 }

@@ -3,15 +3,16 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
-import { LogStore } from "../../../storage/log-store.ts";
-import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
+import { LogStore, type LogStoreHooks } from "../../../storage/log-store.ts";
+import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
+import type { ShardLog } from "../../../storage/shard-log.ts";
 import { StreamHandle } from "../../../storage/staged-record.ts";
-import { exportShard } from "../../../storage/tools/export-shard.ts";
+import { exportNeeds, exportShard, settleShard, type ExportedShard } from "../../../storage/tools/export-shard.ts";
 import { importShard, ShardNotEmptyError } from "../../../storage/tools/import-shard.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
 import { readShardFile } from "../../../storage/tools/shard-file.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
-import type { ShardId } from "../../../storage/types.ts";
+import type { Seq, ShardId } from "../../../storage/types.ts";
 import { chat, ShardHistory } from "../segment/history.ts";
 import { allReads } from "./shard-reads.ts";
 
@@ -32,11 +33,35 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
 
 /** So that little is enough for segments. */
-const SOON_PLACED = { runEntriesMin: 2, recentItemsMax: 0 };
+const SOON_PLACED = { runEntriesMin: 2, recentItemsMax: 0, recentBytesMax: 0 };
+/** What is newest is in `recent.db`; all of it is. */
+const MIXED = { ...SOON_PLACED, recentBytesMax: 30_000 };
+const LIGHT = { ...SOON_PLACED, recentBytesMax: 1 << 20 };
+
+/** Of a directory that nobody has open. */
+const exportOf = (directory: string, shard: ShardId): Promise<ExportedShard | undefined> =>
+  exportShard(directory, shard, file, (one) => settleShard(directory, one));
+
+const HOOKS: LogStoreHooks = {
+  checkpoint: () => new Uint8Array(0),
+  beforeWrite() {},
+  onFlushFailure() {},
+  onFailure() {},
+  onListenerError() {},
+};
+
+/** One record, durable when it resolves. */
+function write(log: ShardLog, put: (log: ShardLog) => void): Promise<void> {
+  return new Promise((committed, failed) => {
+    log.begin();
+    put(log);
+    log.end({ committed, failed });
+  });
+}
 
 /** Several segments, lanes, keys, cells. */
-async function filled(rounds = 4): Promise<ShardHistory> {
-  const store = openSegmentStore({ dir: from, segmentBytesMax: 3000, blockBytesMax: 4096, ...SOON_PLACED });
+async function filled(rounds = 4, options: Partial<SegmentStoreOptions> = SOON_PLACED): Promise<ShardHistory> {
+  const store = openSegmentStore({ dir: from, segmentBytesMax: 3000, blockBytesMax: 4096, ...options });
   const history = new ShardHistory(SHARD);
   for (let round = 0; round < rounds; round++) {
     chat(history, 150, 5);
@@ -58,7 +83,7 @@ async function readsOf(directory: string, history: ShardHistory): Promise<unknow
 
 test("an imported shard answers every read as the exported one did, and verify finds nothing wrong with it", async () => {
   const history = await filled();
-  const exported = await exportShard(from, SHARD, file);
+  const exported = await exportOf(from, SHARD);
   const imported = await importShard(to, file);
   expect(imported).toEqual(exported!);
   expect(imported).toMatchObject({
@@ -74,16 +99,44 @@ test("an imported shard answers every read as the exported one did, and verify f
   expect(notes.filter((note) => !note.includes("manifest"))).toEqual([]);
 });
 
-test("an imported shard takes further flushes", async () => {
+test.each([
+  ["with its newest entries in recent.db", MIXED],
+  ["that is in recent.db alone", LIGHT],
+])("a shard %s is exported whole, and reads the same where it was and where it comes to", async (_, options) => {
+  const history = await filled(3, options);
+  const before = await readsOf(from, history);
+  expect(exportNeeds(from, SHARD)).toEqual({ isSettled: false, unflushed: 0 });
+  const exported = await exportOf(from, SHARD);
+  expect(exported!.flushedThrough).toBe(history.offset);
+  expect(exportNeeds(from, SHARD)).toEqual({ isSettled: true, unflushed: 0 });
+  await importShard(to, file);
+  for (const directory of [from, to]) {
+    expect((await verifyDirectory(directory, { companions: COMPANIONS })).findings).toEqual([]);
+    expect(await readsOf(directory, history)).toEqual(before);
+  }
+});
+
+test("a shard that is settled is exported without a change to its directory", async () => {
+  await filled(2);
+  const before = listFiles(from);
+  await exportOf(from, SHARD);
+  expect(listFiles(from)).toEqual(before);
+});
+
+test.each([
+  ["its own files", SOON_PLACED],
+  ["recent.db", LIGHT],
+])("an imported shard takes further flushes into %s", async (_, options) => {
   const history = await filled(2);
-  await exportShard(from, SHARD, file);
+  await exportOf(from, SHARD);
   await importShard(to, file);
   chat(history, 80, 5);
   const job = history.job();
   for (const directory of [from, to]) {
-    const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000, ...SOON_PLACED });
+    const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000, ...options });
     await store.flush({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
     await store.close();
+    expect((await verifyDirectory(directory, { companions: COMPANIONS })).findings).toEqual([]);
   }
   expect(await readsOf(to, history)).toEqual(await readsOf(from, history));
 });
@@ -96,7 +149,7 @@ test("a shard is exported beside an open store that goes on writing, as of one f
   chat(history, 50, 5);
   await store.flush(history.job());
   const [exported] = await Promise.all([
-    exportShard(from, SHARD, file),
+    exportShard(from, SHARD, file, (shard) => store.settle(shard)),
     store.flush((chat(history, 50, 5), history.job())),
   ]);
   await store.close();
@@ -106,7 +159,7 @@ test("a shard is exported beside an open store that goes on writing, as of one f
 });
 
 test("a shard without data is not exported", async () => {
-  expect(await exportShard(from, 7 as ShardId, file)).toBeUndefined();
+  expect(await exportOf(from, 7 as ShardId)).toBeUndefined();
   expect(fs.existsSync(file)).toBe(false);
 });
 
@@ -115,7 +168,7 @@ describe("the file", () => {
 
   test("one flipped bit anywhere in it is found, and nothing is imported", async () => {
     await filled(1);
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     const bytes = fs.readFileSync(file);
     const places = [
       ...Array.from({ length: 400 }, (_, at) => at),
@@ -134,7 +187,7 @@ describe("the file", () => {
 
   test("a file that is cut short anywhere, or longer, is refused", async () => {
     await filled(1);
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     const bytes = fs.readFileSync(file);
     for (const length of [
       0,
@@ -155,7 +208,7 @@ describe("the file", () => {
 
   test("a newer format is refused by its name", async () => {
     await filled(1);
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     const bytes = fs.readFileSync(file);
     // A newer version writes its own checksums.
     bytes.writeUInt32LE(9, 8);
@@ -171,37 +224,62 @@ describe("the file", () => {
 });
 
 describe("importing", () => {
-  test("is refused where the shard has files, or records in the log", async () => {
+  test("is refused where the shard has files, or is in recent.db, or has records in the log", async () => {
     await filled(1);
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     await importShard(to, file);
     const before = listFiles(to);
     await expect(importShard(to, file)).rejects.toThrow(ShardNotEmptyError);
     expect(listFiles(to)).toEqual(before);
 
+    fs.rmSync(join(from, "shards"), { recursive: true });
+    await filled(1, LIGHT);
+    const light = listFiles(from);
+    await expect(importShard(from, file)).rejects.toThrow(/recent\.db knows it/);
+    expect(listFiles(from)).toEqual(light);
+
     const logged = join(place, "logged");
-    const hooks = {
-      checkpoint: () => new Uint8Array(0),
-      beforeWrite() {},
-      onFlushFailure() {},
-      onFailure() {},
-      onListenerError() {},
-    };
-    const store = await LogStore.open({ directory: logged }, hooks);
-    const log = store.shard(SHARD);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    log.begin();
-    log.putCell(new StreamHandle("@user1", undefined), "a", Buffer.from("b"));
-    log.end({ committed: resolve, failed() {} });
-    await promise;
+    const store = await LogStore.open({ directory: logged }, HOOKS);
+    await write(store.shard(SHARD), (log) => log.putCell(new StreamHandle("@user1", undefined), "a", Buffer.from("b")));
     await store.close();
     await expect(importShard(logged, file)).rejects.toThrow("the log has records of it");
+  });
+
+  test.each([
+    ["its own files", SOON_PLACED],
+    ["recent.db", LIGHT],
+  ])("a server opens the shard and goes on writing: first to the log, then to %s", async (_, options) => {
+    const history = await filled(3, MIXED);
+    await exportOf(from, SHARD);
+    await importShard(to, file);
+    const head = history.streams.get("@user1")!.headSeq;
+    for (let round = 1; round <= 4; round++) {
+      const segments = openSegmentStore({ dir: to, ...options });
+      const store = await LogStore.open({ directory: to, segments }, HOOKS);
+      const log = store.shard(SHARD);
+      expect(log.durableThrough as number).toBe(history.offset + round - 1);
+      await write(log, () => {
+        const payload = Buffer.from(`after the import, ${round}`);
+        const handle = new StreamHandle("@user1", log.head("@user1"));
+        log.beginEntry(handle, "@peer1", `after-${round}`, (head + round) as Seq, payload.length);
+        log.writer.raw(payload);
+        log.endEntry();
+      });
+      // What the first stop leaves to the log, the second flushes.
+      if (round > 1) await store.flushAll(() => false);
+      const found = log.readForward("@user1", head, 10).map(({ payload }) => Buffer.from(payload).toString());
+      expect(found).toEqual(Array.from({ length: round }, (__, at) => `after the import, ${at + 1}`));
+      expect(log.readForward("@user1", 0 as Seq, 10_000).length).toBe(head + round);
+      await store.close();
+      const report = await verifyDirectory(to, { companions: COMPANIONS });
+      expect(report.findings).toEqual([]);
+    }
   });
 
   test("that is killed anywhere leaves all of the shard or nothing, and can be done again", async () => {
     const history = await filled(2);
     const expected = await readsOf(from, history);
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     const program = join(import.meta.dir, "killed-import.ts");
     let killed = 0;
     for (let step = 0; ; step++) {
@@ -225,9 +303,9 @@ describe("importing", () => {
     await filled(1);
     const state = join(from, "shards/042/state.db");
     fs.renameSync(join(from, "shards/042/segment-000001.db"), join(place, "aside.db"));
-    await expect(exportShard(from, SHARD, file)).rejects.toThrow(CorruptionError);
+    await expect(exportOf(from, SHARD)).rejects.toThrow(CorruptionError);
     fs.copyFileSync(state, join(from, "shards/042/segment-000001.db"));
-    await exportShard(from, SHARD, file);
+    await exportOf(from, SHARD);
     await expect(importShard(to, file)).rejects.toThrow(CorruptionError);
     expect(listFiles(to).filter(({ kind }) => kind === "file")).toEqual([]);
   });

@@ -249,7 +249,7 @@ describe("rows that are whole but tell another story are found:", () => {
     ["a stream of another number", () => state().fragment(42, "@new2", ({ mark }) => void (mark.streamNo = 1))],
     ["a number beyond all", () => state().fragment(42, "@new2", ({ mark }) => void (mark.streamNo = 99))],
     ["an item that is gone", () => state().fragment(42, "@new2", ({ items }) => void items.pop())],
-    ["an item of another seq", () => state().fragment(42, "@new2", ({ items }) => void (items[0]!.seq++ as number))],
+    ["an item of another seq", () => state().fragment(42, "@new2", ({ items }) => void items[0]!.seq++)],
     ["an item of before", () => state().fragment(42, "@new2", ({ items }) => void ((items[0]!.offset as number) = 0))],
     ["a layer that is not listed", () => state().stack(42, (layers) => void layers.pop())],
     ["a layer of more pages", () => state().stack(42, (layers) => void layers[0]!.pages++)],
