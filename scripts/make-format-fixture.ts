@@ -5,8 +5,8 @@
  * it came about. A new version gets a directory of its own beside the old ones.
  *
  * In it, with limits so small that little data fills many files: log files with records that no segment has, one of them an erasure; segments full and
- * sealed, active, rewritten; blocks raw, of LZ4 and of zstd; tails, recent items, timelines; tombstones, and entries that are only noted to become some; keys
- * with counters, rising and not, without, alone; cells, cleared ones too. `expected.json` is what was written, not what was read back.
+ * sealed, active, rewritten; blocks raw, of LZ4 and of zstd; layers of the shards' own files and of `recent.db`, with shards that are in that alone; tails,
+ * timelines; tombstones, and entries that are only noted to become some; keys with counters, rising and not, without, alone; cells, cleared ones too. `expected.json` is what was written, not what was read back.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,6 +25,7 @@ const SEGMENTS = {
   blockBytesMax: 1500,
   runEntriesMin: 6,
   recentItemsMax: 12,
+  recentBytesMax: 6000,
   packing: { codec: CODEC_LZ4 },
 } as const;
 

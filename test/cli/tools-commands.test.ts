@@ -10,6 +10,7 @@ import { inspectCommand } from "../../src/cli/inspect.ts";
 import { keysCommand } from "../../src/cli/keys-command.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
 import { shardOf, type Address } from "../../src/domain/address.ts";
+import { statePath } from "../../storage/segment/paths.ts";
 import { SqlDatabase } from "../../storage/sqlite.ts";
 import { listFiles } from "../../storage/tools/inventory.ts";
 import { TestProcess } from "../support/test-process.ts";
@@ -18,7 +19,9 @@ import { copyDirectory, makeData, type MadeData } from "./tools-data.ts";
 
 setDefaultTimeout(60_000);
 
+/** All of it in `recent.db`; with files of its own. */
 const ANN = shardOf("@ann" as Address);
+const TEAM = shardOf("#team" as Address);
 let made: MadeData;
 let place: ReturnType<typeof temporaryDirectory>;
 beforeAll(async () => void (made = await makeData()));
@@ -86,10 +89,9 @@ describe("parley verify", () => {
 
   test("one shard alone is looked at when it is named", async () => {
     const copy = copyOf(made.path);
-    const other = fs.readdirSync(join(copy, "shards")).find((name) => Number(name) !== ANN)!;
-    fs.truncateSync(join(copy, "shards", other, "state.db"), 100);
+    fs.truncateSync(statePath(copy, TEAM), 100);
     expect((await parley("verify", "--data", copy, "--shard", String(ANN))).status).toBe(0);
-    expect((await parley("verify", "--data", copy, "--shard", other)).status).toBe(15);
+    expect((await parley("verify", "--data", copy, "--shard", String(TEAM))).status).toBe(15);
   });
 
   test("a directory that a server has open is refused with status 12, and what to do", async () => {
@@ -156,14 +158,20 @@ describe("parley inspect", () => {
     const overview = await parley("inspect", "--data", copy);
     expect(overview.status).toBe(0);
     expect(overview.stdout).toContain("LOG FILE");
-    expect(overview.stdout).toContain(String(ANN).padStart(3, "0"));
+    for (const shard of [ANN, TEAM]) expect(overview.stdout).toMatch(new RegExp(`\\n +${shard} +1 `));
 
     const log = await parley("inspect", "wal", "--data", copy, "--limit", "5");
     expect(log.stdout.split("\n").filter((line) => /^\d{10}\.wal|^ {3,}\d+ {2}shard/.test(line)).length).toBe(5);
 
     const shard = await parley("inspect", "shard", String(ANN), "--data", copy);
-    expect(shard.stdout).toContain("state.db");
+    expect(shard.stdout).toMatch(/\nrecent\.db +\d+ +1 /);
+    expect(shard.stdout).not.toContain("state.db");
     expect(shard.stdout).toMatch(/@ann +\d+\n/);
+
+    const own = await parley("inspect", "shard", String(TEAM), "--data", copy);
+    expect(own.stdout).toMatch(/\nstate\.db +\d/);
+    expect(own.stdout).toContain("SEGMENT");
+    expect(own.stdout).toMatch(/#team +\d+\n/);
 
     const [entry] = await lines("inspect", "stream", "@ann", "--data", copy, "--after", "1", "--limit", "1");
     expect(entry).toMatchObject({

@@ -16,9 +16,9 @@ export function copyDirectory(from: string, to: string): void {
   if (exitCode !== 0) throw new Error(stderr.toString());
 }
 
-const TEXTS = ["good morning", "did you sleep well?", "Ωmega, ünïcode ✓", "x".repeat(300)];
+const TEXTS = ["good morning", "did you sleep well?", "Ωmega, ünïcode ✓", "x".repeat(2500)];
 
-/** Three people, a group, two clean stops and one kill; enough that some of it is in segments. */
+/** Three people, a group, two clean stops and one kill; enough that the group has files of its own, with segments, and little enough that the people have none. */
 export async function makeData(): Promise<MadeData> {
   const place = temporaryDirectory();
   const server = await TestProcess.start("--log-level", "error", "--send-burst", "10000", "--send-rate", "10000");

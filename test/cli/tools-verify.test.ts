@@ -45,6 +45,9 @@ test("nothing is wrong with what a clean stop left, every byte is covered, and n
   expect(report.notes).toEqual([]);
   expect(report.coveredFiles).toBe(report.files);
   expect(fingerprint(made.path)).toEqual(before);
+  const paths = plainFiles(made.path);
+  for (const name of [/^shards\/recent\.db$/, /^shards\/\d{3}\/state\.db$/, /^shards\/\d{3}\/segment-\d{6}\.db$/])
+    expect(paths.some((path) => name.test(path))).toBe(true);
 });
 
 test("nothing is wrong with what kill -9 left", async () => {
@@ -118,6 +121,7 @@ describe("after a clean stop", () => {
     "wal/0000000000.old",
     "shards/0007/state.db",
     "shards/extra/x",
+    "shards/recent.db.old",
     "shards/001/segment-999999.db",
     "token.key.bak",
   ])("%s, which the server did not leave, is found", async (path) => {

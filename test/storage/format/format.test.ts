@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { FixtureContent, FixtureStream } from "../../../scripts/format-fixture/model.ts";
 import { FormatError } from "../../../storage/errors.ts";
 import { LogStore, type LogStoreHooks } from "../../../storage/log-store.ts";
-import { segmentPath, statePath } from "../../../storage/segment/paths.ts";
+import { recentPath, segmentPath, statePath } from "../../../storage/segment/paths.ts";
 import type { ShardLog } from "../../../storage/shard-log.ts";
 import { StreamHandle } from "../../../storage/staged-record.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
@@ -136,7 +136,7 @@ describe.each(VERSIONS)("a data directory of %s", (version) => {
     const shard = 7 as ShardId;
     const segment = fs.readdirSync(join(dir, "shards/007")).find((name) => name.startsWith("segment-"))!;
     const segmentFile = segmentPath(dir, shard, Number(/\d+/.exec(segment)![0]));
-    for (const path of [statePath(dir, shard), segmentFile]) {
+    for (const path of [recentPath(dir), statePath(dir, shard), segmentFile]) {
       const version = raiseVersion(path, 1);
       const refused = start().then((store) => expectContent(store, expected));
       expect(String(await refused.catch((error: unknown) => error))).toContain(`${path}: format version ${version}`);
