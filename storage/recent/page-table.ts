@@ -36,7 +36,8 @@ export type PageRow = {
 export type Layer = { layer: number; pages: number; rawBytes: number; itemBytes: number };
 export type LayerStack = { next: number; layers: Layer[] };
 
-const FIND_PAGE = "SELECT * FROM page WHERE shard = ? AND layer = ? AND first <= ? ORDER BY first DESC LIMIT 1";
+/** Parameters behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call. */
+const FIND_PAGE = "SELECT * FROM page WHERE shard = +? AND layer = +? AND first <= +? ORDER BY first DESC LIMIT 1";
 
 /** A page is closed once it has so many bytes. With twice as many, pages pack 3 % better and cost twice as much to read. */
 const PAGE_BYTES = 16 * 1024;
@@ -99,7 +100,7 @@ export class LayerSource {
 
   /** All fragments of a layer, by rising name. Pages whose streams all end at `after` or before are left out. */
   *fragments(layer: Layer, after = -1): Iterable<Fragment> {
-    const firsts = this.db.sql("SELECT first FROM page WHERE shard = ? AND layer = ? AND through > ? ORDER BY first");
+    const firsts = this.db.sql("SELECT first FROM page WHERE shard = +? AND layer = +? AND through > +? ORDER BY first");
     for (const { first } of firsts.all<{ first: string }>(this.shard, layer.layer, after)) {
       const page = this.#page(layer, first);
       const fragments = this.#decoded(layer, () => [...fragmentsIn(page)]);

@@ -1,5 +1,6 @@
 /** Questions to a shard's `state.db`, but to its key tables (key-reader.ts). All of them go by a primary key or a unique name, and every row is checked. */
 import { CorruptionError } from "../errors.ts";
+import { asBuffer, VarReader } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { checkedRow, checkedRows, type Table } from "./row-crc.ts";
 import {
@@ -75,26 +76,26 @@ export function listSegments(state: SqlDatabase): SegmentRow[] {
 
 /** The first two runs of a lane whose last seq is at least `low`. */
 export function runsFrom(state: SqlDatabase, lane: number, low: number): RunRow[] {
-  const rows = state.sql("SELECT * FROM run WHERE lane = ? AND last_seq >= ? ORDER BY last_seq LIMIT 2");
+  const rows = state.sql("SELECT * FROM run WHERE lane = +? AND last_seq >= +? ORDER BY last_seq LIMIT 2");
   return checkedRows(state, "run", rows.all<RunRow>(lane, low));
 }
 
 /** The last two runs of a lane whose last seq is below `before`, falling. */
 export function runsBelow(state: SqlDatabase, lane: number, before: number): RunRow[] {
-  const rows = state.sql("SELECT * FROM run WHERE lane = ? AND last_seq < ? ORDER BY last_seq DESC LIMIT 2");
+  const rows = state.sql("SELECT * FROM run WHERE lane = +? AND last_seq < +? ORDER BY last_seq DESC LIMIT 2");
   return checkedRows(state, "run", rows.all<RunRow>(lane, before));
 }
 
 /** All runs of a lane with an entry in `[low, high]`. */
 export function runsBetween(state: SqlDatabase, lane: number, low: number, high: number): RunRow[] {
-  const rows = state.sql("SELECT * FROM run WHERE lane = ? AND last_seq >= ? AND first_seq <= ? ORDER BY last_seq");
+  const rows = state.sql("SELECT * FROM run WHERE lane = +? AND last_seq >= +? AND first_seq <= +? ORDER BY last_seq");
   return checkedRows(state, "run", rows.all<RunRow>(lane, low, high));
 }
 
 /** The chunks of a lane's tail, rising. */
 export function tailOf(state: SqlDatabase, lane: number): TailRow[] {
   const first = lane * CHUNKS_MAX;
-  const rows = state.sql("SELECT * FROM tail WHERE tail >= ? AND tail < ? ORDER BY tail");
+  const rows = state.sql("SELECT * FROM tail WHERE tail >= +? AND tail < +? ORDER BY tail");
   return checkedRows(state, "tail", rows.all<TailRow>(first, first + CHUNKS_MAX));
 }
 
@@ -122,7 +123,7 @@ export function timelinePage(state: SqlDatabase, streamNo: number, seq: number):
   if (open === undefined) throw noPlace(state, streamNo, seq);
   if (seq >= open.first) return open;
   const row = state
-    .sql("SELECT * FROM timeline WHERE stream_no = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1")
+    .sql("SELECT * FROM timeline WHERE stream_no = +? AND first_seq <= +? ORDER BY first_seq DESC LIMIT 1")
     .get<TimelineRow>(streamNo, seq);
   if (row === undefined || row.first_seq === OPEN_PAGE) throw noPlace(state, streamNo, seq);
   checkedRow(state, "timeline", row);
