@@ -30,6 +30,11 @@ function toldFull(): Full {
   };
 }
 
+/** What no packing makes smaller than half: pages that SQLite has to spare must not hold it all. */
+function unpackable(): string {
+  return Array.from({ length: 40 }, () => crypto.randomUUID()).join("");
+}
+
 test("flushes that fail because the disk is full lose nothing, are repeated, and let the log go", async () => {
   const disk: Full = smallDisk(48) ?? toldFull();
   const history = new LogHistory();
@@ -50,7 +55,7 @@ test("flushes that fail because the disk is full lose nothing, are repeated, and
   );
   try {
     const write = async (): Promise<void> => {
-      for (let n = 0; n < 40; n++) history.append(store, [entry(crypto.randomUUID().repeat(40)), entry("other", 8)]);
+      for (let n = 0; n < 40; n++) history.append(store, [entry(unpackable()), entry("other", 8)]);
       await store.idle();
     };
     // More than what a flush could find in its files, and all of it in memory still.
