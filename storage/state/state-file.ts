@@ -29,7 +29,7 @@ export const STATE_FORMAT: FileFormat = {
   /** "PSTA" */
   applicationId: 0x50535441,
   version: 1,
-  pageBytes: 4096,
+  pageBytes: 512,
   schema: `
 CREATE TABLE shard(shard INTEGER PRIMARY KEY, flush INT, flushed_through INT, term INT, streams INT, lanes INT, files INT, erasures INT, layers BLOB, crc INT);
 CREATE TABLE name(page INTEGER PRIMARY KEY, names BLOB, crc INT);${PAGE_SCHEMA}`,
