@@ -2,12 +2,13 @@
  * `recent.db`: the newest layers of all shards of a node, in one file. Flushes of many shards that have little each are one transaction of it, one sync, and a
  * shard has files of its own only once it has something to put there.
  *
- *     shard      flushed_through, term, streams: how far its layers reach. own: 1 once the shard has files of its own. layers: which there are (page-table.ts)
+ *     shard      flushed_through, term, streams: how far its layers reach. own_through: how far its own files reach beneath them, -1 for none. layers: which there are (page-table.ts)
  *     page       fragments of streams (page-table.ts)
  *     crc        of the row (state/row-crc.ts)
  *
  * A shard's layers here count while `flushed_through` is above that of its own `state.db`: when they have moved there, a crash may leave them here, too.
  */
+import { CorruptionError } from "../errors.ts";
 import type { BlockCache } from "../segment/block-cache.ts";
 import type { FileFormat } from "../segment/database-file.ts";
 import type { SqlDatabase } from "../sqlite.ts";
@@ -22,7 +23,7 @@ export const RECENT_FORMAT: FileFormat = {
   version: 1,
   pageBytes: 512,
   schema: `
-CREATE TABLE shard(shard INTEGER PRIMARY KEY, flushed_through INT, term INT, streams INT, own INT, layers BLOB, crc INT);${PAGE_SCHEMA}`,
+CREATE TABLE shard(shard INTEGER PRIMARY KEY, flushed_through INT, term INT, streams INT, own_through INT, layers BLOB, crc INT);${PAGE_SCHEMA}`,
 };
 
 export type RecentShardRow = {
@@ -30,7 +31,7 @@ export type RecentShardRow = {
   flushed_through: number;
   term: number;
   streams: number;
-  own: number;
+  own_through: number;
   layers: Uint8Array;
   crc: number;
 };
@@ -45,8 +46,8 @@ export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
 }
 
 export function writeRecentShard(recent: SqlDatabase, row: Omit<RecentShardRow, "crc">): void {
-  const { shard, flushed_through, term, streams, own, layers } = row;
-  const values = [shard, flushed_through, term, streams, own, layers] as const;
+  const { shard, flushed_through, term, streams, own_through, layers } = row;
+  const values = [shard, flushed_through, term, streams, own_through, layers] as const;
   recent.sql("INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?, ?, ?)").run(...values, rowCrc("shard", values));
 }
 
@@ -60,4 +61,14 @@ export function recentSource(
   if (row === undefined || row.flushed_through <= stateThrough) return undefined;
   const stack = readStack(row.layers);
   return stack.layers.length === 0 ? undefined : new LayerSource(recent, row.shard as ShardId, stack, cache);
+}
+
+/**
+ * @param stateThrough how far the shard's own files reach, -1 for none
+ * @throws CorruptionError when they do not have what lies beneath the layers here: they are gone, or of an earlier moment
+ */
+export function checkOwn(statePath: string, row: RecentShardRow | undefined, stateThrough: number): void {
+  if (row === undefined || row.own_through <= stateThrough) return;
+  const ends = stateThrough < 0 ? "it is missing" : `it ends with offset ${stateThrough}`;
+  throw new CorruptionError(statePath, "table shard", `${ends}, recent.db goes on from ${row.own_through}`);
 }

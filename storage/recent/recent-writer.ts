@@ -102,20 +102,20 @@ export class RecentWriter {
 
   /**
    * Puts a layer with the job's items and cells on top.
-   * @param hasState whether the shard has older layers elsewhere
+   * @param stateThrough how far the shard's own files reach, -1 for none
    * @throws RangeError when the job is not what its type promises
    */
-  put(job: FlushJob, image: FlushImage, hasState: boolean, packing: Packing): void {
+  put(job: FlushJob, image: FlushImage, stateThrough: number, packing: Packing): void {
     const { shard, term, throughOffset } = job;
     const db = this.open();
     const row = this.row(shard);
     const into = new LayerSource(db, shard, row === undefined ? NO_LAYERS : readStack(row.layers), this.#cache);
     const additions = additionsOf(job, image);
     const scratch = this.#scratch;
-    const stack = putLayer({ into, additions, isWhole: false, isBottom: !hasState, packing, scratch });
+    const stack = putLayer({ into, additions, isWhole: false, isBottom: stateThrough < 0, packing, scratch });
     const streams = additions.reduce((most, { mark }) => Math.max(most, mark.streamNo), row?.streams ?? 0);
-    const own = hasState ? 1 : 0;
-    writeRecentShard(db, { shard, flushed_through: throughOffset, term, streams, own, layers: writeStack(stack) });
+    const reach = { shard, flushed_through: throughOffset, term, streams, own_through: stateThrough };
+    writeRecentShard(db, { ...reach, layers: writeStack(stack) });
   }
 
   /** All layers of the shard become one, packed so. Its row stays as it is otherwise. */
@@ -135,7 +135,7 @@ export class RecentWriter {
     const stack = row === undefined ? NO_LAYERS : readStack(row.layers);
     for (const layer of stack.layers) deleteLayer(db, shard, layer);
     const layers = writeStack({ next: stack.next, layers: [] });
-    writeRecentShard(db, { shard, flushed_through: through, term, streams, own: 1, layers });
+    writeRecentShard(db, { shard, flushed_through: through, term, streams, own_through: through, layers });
   }
 
   foldLarge(): void {

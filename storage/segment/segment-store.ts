@@ -9,7 +9,7 @@
  * the other, and what is in both counts once (recent/recent-file.ts).
  */
 import { LayerSource, readStack } from "../recent/page-table.ts";
-import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } from "../recent/recent-file.ts";
+import { checkOwn, findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } from "../recent/recent-file.ts";
 import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
@@ -228,7 +228,7 @@ class SqliteSegmentStore implements SegmentStore {
     try {
       const db = this.#openRecent();
       const inState = (row: RecentShardRow | undefined): T => {
-        const state = this.#openState(shard, row?.own === 1);
+        const state = this.#openState(shard, (row?.own_through ?? -1) >= 0);
         if (state === undefined) return ask(this.#viewOf(shard, db, row, undefined));
         file = state.file;
         return state.within("BEGIN", () => ask(this.#viewOf(shard, db, row, state)));
@@ -246,6 +246,8 @@ class SqliteSegmentStore implements SegmentStore {
     state: SqlDatabase | undefined,
   ): ShardFilesView {
     const stateRow = state && findShard(state);
+    const through = state === undefined ? -1 : (stateRow?.flushed_through ?? 0);
+    checkOwn(statePath(this.#dir, shard), recentRow, through);
     const own = state && stateRow && new LayerSource(state, shard, readStack(stateRow.layers), this.#cache);
     const recent = db && recentSource(db, recentRow, stateRow?.flushed_through ?? -1, this.#cache);
     const streams = new Streams([own, recent].filter((source) => source !== undefined));

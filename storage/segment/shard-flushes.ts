@@ -7,12 +7,13 @@
  *
  * Invariant: the writer of `recent.db` puts nothing on layers that do not count; so a shard's own files are looked at once before its first flush.
  */
+import { checkOwn } from "../recent/recent-file.ts";
 import type { RecentWriter } from "../recent/recent-writer.ts";
 import type { ShardId } from "../types.ts";
 import type { EraseRange } from "./erasure.ts";
 import { type FlushImage, readFlushImage } from "./flush-image.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
-import { hasState } from "./paths.ts";
+import { hasState, statePath } from "./paths.ts";
 import type { FlushJob } from "./types.ts";
 import type { WriterSet } from "./writer-set.ts";
 import type { Offset } from "../types.ts";
@@ -56,7 +57,7 @@ export class ShardFlushes {
     const image = readFlushImage(job, reach.flushed_through as Offset);
     const isSmall = image.erasures.length === 0 && this.#recent.hasRoom(job.shard, image);
     if (!isSmall || job.throughOffset <= reach.stateThrough) return this.#toState(job, image, reach);
-    this.#recent.part(() => this.#recent.put(job, image, reach.stateThrough >= 0, this.#packing));
+    this.#recent.part(() => this.#recent.put(job, image, reach.stateThrough, this.#packing));
     return { unsealed: [], isErasing: false };
   }
 
@@ -115,6 +116,7 @@ export class ShardFlushes {
       if (this.#recent.isBehind(shard, through))
         this.#recent.part(() => this.#recent.clear(shard, through, term, streams));
     }
+    checkOwn(statePath(this.#dir, shard), this.#recent.row(shard), through);
     this.#stateThrough.set(shard, through);
     return through;
   }

@@ -58,7 +58,7 @@ const segmentName = (file: number): string => `segment-${String(file).padStart(6
 /** @returns undefined where nothing can be said of it */
 export function verifyShardFiles(check: ShardCheck): VerifiedShard | undefined {
   const { recent } = check;
-  if (!hasOwnFiles(check)) return verifyRecentAlone(check, recent);
+  if (!hasOwnFiles(check)) return verifyRecentAlone(check, recent, -1);
   const place = {
     path: join(check.at, STATE),
     file: `${check.name}/${STATE}`,
@@ -70,7 +70,7 @@ export function verifyShardFiles(check: ShardCheck): VerifiedShard | undefined {
     if (!isSound(check.findings, () => (counts = verifyRows(state, stateTables(state), fault)))) return undefined;
     if ([...counts.values()].every((rows) => rows === 0)) {
       check.report.notes.push(`${place.file} was begun and holds nothing yet`);
-      return verifyRecentAlone(check, recent);
+      return verifyRecentAlone(check, recent, 0);
     }
     return verifyState(check, state, counts.get("run") ?? 0, fault);
   });
@@ -80,14 +80,17 @@ function hasOwnFiles({ at }: ShardCheck): boolean {
   return existsSync(at) && readdirSync(at).some((name) => /^(state|segment-\d+)\.db$/.test(name));
 }
 
-/** All of it is in `recent.db`, if there is anything. */
-function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined): VerifiedShard {
+/**
+ * All of it is in `recent.db`, if there is anything.
+ * @param ownThrough 0 beside a state that holds nothing yet, -1 without
+ */
+function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined, ownThrough: number): VerifiedShard {
   if (recent === undefined) return { flushedThrough: 0, term: 0 };
   const { shard, findings } = check;
   const { row, source, file } = recent;
   const fault: Fault = (where, what) => findings.add("damaged", file, `shard ${shard}, ${where}`, what);
   const { flushed_through, term, streams } = row;
-  if (row.own === 1)
+  if (row.own_through > ownThrough)
     findings.add("missing", `${check.name}/${STATE}`, "this name", `${file} says that the shard has files of its own`);
   else {
     const found = readStreams(check, { flushedThrough: flushed_through, streams }, [source], fault);
@@ -131,7 +134,7 @@ function verifyState(check: ShardCheck, state: SqlDatabase, runs: number, fault:
 /** What `recent.db` has on top of the state, if it counts. */
 function countingLayers({ shard, name, recent, findings, report }: ShardCheck, row: ShardRow): RecentPart | undefined {
   if (recent === undefined) return undefined;
-  const { flushed_through, own } = recent.row;
+  const { flushed_through, own_through } = recent.row;
   const hasLayers = recent.source.stack.layers.length > 0;
   if (flushed_through <= row.flushed_through) {
     if (hasLayers)
@@ -141,7 +144,8 @@ function countingLayers({ shard, name, recent, findings, report }: ShardCheck, r
     return undefined;
   }
   const fault = (what: string): void => findings.add("disagrees", recent.file, `shard ${shard}`, what);
-  if (own === 0) fault(`it reaches to offset ${flushed_through} and knows nothing of ${name}/${STATE}`);
+  if (own_through !== row.flushed_through)
+    fault(`it is on top of offset ${own_through} of ${name}/${STATE}, which ends with ${row.flushed_through}`);
   if (!hasLayers)
     fault(`${name}/${STATE} is said to reach to offset ${flushed_through}, and ends with ${row.flushed_through}`);
   return recent;

@@ -149,12 +149,16 @@ describe("nothing is wrong", () => {
   });
 
   test("when a crash left a state that was begun, beside what recent.db has of the shard", async () => {
-    await filled(2, LIGHT);
+    const history = await filled(2, LIGHT);
     fs.mkdirSync(join(directory, "shards/042"));
     createDatabaseFile(statePath(directory, SHARD), emptyDatabase(STATE_FORMAT, "wal"));
     const report = await verify();
     expect(report.findings).toEqual([]);
     expect(report.entries).toBeGreaterThan(100);
+    for (const options of [LIGHT, OWN]) {
+      await withStore((store) => flushRound(store, history, history.offset), options);
+      expect(await findingsOf()).toEqual([]);
+    }
   });
 
   test("when a crash left the beginning of a file of a shard", async () => {
@@ -309,7 +313,7 @@ describe("rows that are whole but tell another story are found:", () => {
     ["no shard at all", () => recent().change("shard", "shard = 42", { shard: 1000 })],
     ["less than its entries", () => recent().change("shard", "shard = 42", { flushed_through: 20 })],
     ["a count of streams", () => recent().change("shard", "shard = 42", { streams: 3 })],
-    ["own files that are not there", () => recent().change("shard", "shard = 42", { own: 1 })],
+    ["own files that are not there", () => recent().change("shard", "shard = 42", { own_through: 5 })],
   ];
 
   test.each(light)("in recent.db, %s", async (_, tell) => {
@@ -323,7 +327,7 @@ describe("rows that are whole but tell another story are found:", () => {
 
   const mixed: [string, () => void][] = [
     ["its newest entries are gone", () => recent().change("shard", "shard = 42", { layers: Buffer.from([9]) })],
-    ["nothing is known of own files", () => recent().change("shard", "shard = 42", { own: 0 })],
+    ["nothing is known of own files", () => recent().change("shard", "shard = 42", { own_through: -1 })],
     ["own files that are gone", () => fs.rmSync(join(directory, "shards/042"), { recursive: true })],
     ["a stream of another number", () => recent().fragment(42, "@user1", ({ mark }) => void (mark.streamNo = 3))],
     ["an entry that is gone between", () => recent().fragment(42, "@user1", ({ items }) => void items.shift())],
