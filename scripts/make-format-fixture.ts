@@ -25,7 +25,7 @@ const SEGMENTS = {
   blockBytesMax: 1500,
   runEntriesMin: 6,
   recentItemsMax: 12,
-  recentBytesMax: 6000,
+  recentBytesMax: 2500,
   packing: { codec: CODEC_LZ4 },
 } as const;
 
@@ -179,9 +179,11 @@ async function make(directory: string): Promise<FixtureModel> {
   await maker.cell(500, "@cells-only", "empty", "");
   await maker.erase(7, "@carol", undefined, 3, 12);
   await maker.flush();
+  await chat(maker, 260, 266);
+  await maker.flush();
   await maker.close();
   await maker.open();
-  await chat(maker, 260, 300);
+  await chat(maker, 266, 300);
   await maker.erase(7, "@alice", undefined, 225, 280);
   await maker.cell(7, "@alice", "last", "in the log alone");
   await maker.close();
