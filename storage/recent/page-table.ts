@@ -100,7 +100,9 @@ export class LayerSource {
 
   /** All fragments of a layer, by rising name. Pages whose streams all end at `after` or before are left out. */
   *fragments(layer: Layer, after = -1): Iterable<Fragment> {
-    const firsts = this.db.sql("SELECT first FROM page WHERE shard = +? AND layer = +? AND through > +? ORDER BY first");
+    const firsts = this.db.sql(
+      "SELECT first FROM page WHERE shard = +? AND layer = +? AND through > +? ORDER BY first",
+    );
     for (const { first } of firsts.all<{ first: string }>(this.shard, layer.layer, after)) {
       const page = this.#page(layer, first);
       const fragments = this.#decoded(layer, () => [...fragmentsIn(page)]);

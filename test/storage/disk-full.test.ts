@@ -42,7 +42,7 @@ test("flushes that fail because the disk is full lose nothing, are repeated, and
   const options = {
     directory: disk.path,
     walFileBytes: 256 << 10,
-    memtableBytesMax: 16 << 20,
+    memtableBytesMax: 64 << 20,
     walBytesMax: 32 << 20,
     markAfterMs: 0,
   };

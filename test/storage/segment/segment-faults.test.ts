@@ -19,6 +19,7 @@ import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/seg
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import { SqlDatabase } from "../../../storage/sqlite.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
+import { until } from "../../support/wait.ts";
 import { chat, ShardHistory } from "./history.ts";
 
 const SHARD = 3 as ShardId;
@@ -316,10 +317,10 @@ test("another worker takes the place of one that died, and its flush is repeated
   const job = history.job();
   const again = (): typeof job => ({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
   expect((await rejection(store.flush(again()))).code).toBe("worker_gone");
-  for (let tries = 0; store.extent(SHARD).flushedThrough === 0 && tries < 1000; tries++) {
+  await until("the dead worker has let go, and another one flushes", async () => {
     await store.flush(again()).catch((error: FlushError) => expect(error.code).toBe("worker_gone"));
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+    return store.extent(SHARD).flushedThrough > 0;
+  });
   expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
   expect(started).toBe(2);
 });
