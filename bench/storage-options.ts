@@ -23,6 +23,7 @@ export type StorageParameters = {
     walFileBytes: number;
     segmentBytesMax: number;
   };
+  lightFlush: { messagesPerRound: number; users: number; shards: number };
   rows: { rows: number; blocks: number; blockBytes: number };
   pages: {
     segments: number[];
@@ -73,6 +74,7 @@ export const FULL_STORAGE: StorageParameters = {
     walFileBytes: 32 * MIB,
     segmentBytesMax: 16 << 10,
   },
+  lightFlush: { messagesPerRound: 20_000, users: 2000, shards: 1000 },
   rows: { rows: 100_000, blocks: 2000, blockBytes: 12_000 },
   pages: {
     segments: [10, 500],
@@ -124,6 +126,7 @@ export const SMALL_STORAGE: StorageParameters = {
     walFileBytes: 2 * MIB,
     segmentBytesMax: 4 << 10,
   },
+  lightFlush: { messagesPerRound: 300, users: 90, shards: 40 },
   rows: { rows: 2000, blocks: 50, blockBytes: 12_000 },
   pages: {
     segments: [6],

@@ -7,7 +7,7 @@ import { describeCommit, describeMachine } from "./machine.ts";
 import type { StorageOptions } from "./storage-options.ts";
 import {
   aimsOf,
-  type FlushVariant,
+  FLUSH_VARIANTS,
   type FlushVariants,
   type PagesResult,
   type PerDriver,
@@ -86,17 +86,16 @@ async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>
   return all;
 }
 
-/** Round after round: each driver with the store's own packing, and the store's own driver with LZ4 in its place. */
+/** Round after round: each driver with the store's own packing, and the store's own driver with LZ4 in its place, and with many shards. */
 async function flushes(
   { parameters: p, corpus, linesMax }: StorageOptions,
   runner: PartRunner,
 ): Promise<FlushVariants> {
-  const all: FlushVariants = { "better-sqlite3, zstd": [], "bun:sqlite, zstd": [], "better-sqlite3, lz4": [] };
-  const variants = Object.keys(all) as FlushVariant[];
+  const all = Object.fromEntries(FLUSH_VARIANTS.map((variant) => [variant, []])) as unknown as FlushVariants;
   for (let round = 0; round < p.rounds; round++) {
-    for (const variant of round % 2 === 0 ? variants : variants.toReversed()) {
-      const [driver, codec] = variant.split(", ") as [Driver, "zstd" | "lz4"];
-      const parameters = { corpus, linesMax, codec, ...p.flush };
+    for (const variant of round % 2 === 0 ? FLUSH_VARIANTS : FLUSH_VARIANTS.toReversed()) {
+      const [driver, codec, light] = variant.split(", ") as [Driver, "zstd" | "lz4", "light" | undefined];
+      const parameters = { corpus, linesMax, codec, ...p.flush, ...(light && p.lightFlush) };
       all[variant].push(await runner.run("flush", `flush, ${variant}`, parameters, driver));
     }
   }
