@@ -70,3 +70,18 @@ test("a file is made once, opened again as it is, cut, and filled with zeros", a
   ).toBeInstanceOf(Error);
   expect(files.freeBytes(directory)).toBeGreaterThan(0);
 });
+
+test("a file is read to the room that is given when it fits, whatever was there, and elsewhere when it does not", () => {
+  const files = realFileSystem;
+  const file = files.openDurable(path, true);
+  files.writeNow(file, BYTES, 0);
+  files.close(file);
+  for (const room of [Buffer.alloc(BYTES.length, 0xee), Buffer.alloc(BYTES.length + 100, 0xee)]) {
+    const read = files.read(path, room);
+    expect(read.equals(BYTES)).toBe(true);
+    expect(read.buffer).toBe(room.buffer);
+  }
+  const small = Buffer.alloc(BYTES.length - 1, 0xee);
+  expect(files.read(path, small).equals(BYTES)).toBe(true);
+  expect(small.every((byte) => byte === 0xee)).toBe(true);
+});
