@@ -4,9 +4,11 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDatabaseFile, emptyDatabase } from "../../../storage/segment/database-file.ts";
+import { LogStore } from "../../../storage/log-store.ts";
 import { recentPath, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
+import { StreamHandle } from "../../../storage/staged-record.ts";
 import { STATE_FORMAT } from "../../../storage/state/state-file.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
 import type { Finding, VerifyReport } from "../../../storage/tools/report.ts";
@@ -373,6 +375,30 @@ describe("a damaged recent.db", () => {
     expect(new Set(report.findings.map(({ file }) => file))).toEqual(new Set(["shards/recent.db"]));
     expect(report).toMatchObject({ shards: 1 });
     expect(report.entries).toBeGreaterThan(300);
+  });
+
+  test("is missed where the log has files no more that went when they were flushed", async () => {
+    const fail = (error: unknown): never => {
+      throw error;
+    };
+    const hooks = { beforeWrite() {}, onFlushFailure: fail, onFailure: fail, onListenerError: fail };
+    const store = await LogStore.open(
+      { directory, walFileBytes: 4096 },
+      { ...hooks, checkpoint: () => new Uint8Array(0) },
+    );
+    const log = store.shard(SHARD);
+    for (let n = 0; n < 50; n++) {
+      await new Promise<void>((committed, failed) => {
+        log.begin();
+        log.putCell(new StreamHandle("@user1", log.head("@user1")), "a", Buffer.alloc(300, `${n} `));
+        log.end({ committed, failed });
+      });
+    }
+    await store.flushAll(() => false);
+    await store.close();
+    expect(await findingsOf()).toEqual([]);
+    fs.rmSync(recentPath(directory));
+    expect(await findingsOf()).toMatchObject([{ kind: "missing", file: "shards/recent.db" }]);
   });
 
   test("of a newer version is said to be that", async () => {
