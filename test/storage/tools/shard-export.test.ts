@@ -153,7 +153,8 @@ test("a shard is exported beside an open store that goes on writing, as of one f
     store.flush((chat(history, 50, 5), history.job())),
   ]);
   await store.close();
-  expect(exported!.flushedThrough).toBe(history.offset - 50);
+  // The flush was asked for after the settling, and is there or not when the state is copied.
+  expect([history.offset - 50, history.offset as number]).toContain(exported!.flushedThrough);
   await importShard(to, file);
   expect((await verifyDirectory(to, { companions: COMPANIONS })).findings).toEqual([]);
 });
