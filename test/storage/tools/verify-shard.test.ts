@@ -14,21 +14,12 @@ import { listFiles } from "../../../storage/tools/inventory.ts";
 import type { Finding, VerifyReport } from "../../../storage/tools/report.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { ShardId } from "../../../storage/types.ts";
-import { chat, ShardHistory } from "../segment/history.ts";
+import { ShardHistory } from "../segment/history.ts";
 import { ChangedRows } from "./changed-rows.ts";
 import { allReads } from "./shard-reads.ts";
+import { flushRound, LIGHT, MIXED, OWN } from "./shard-rounds.ts";
 
 const SHARD = 42 as ShardId;
-const SMALL: Partial<SegmentStoreOptions> = {
-  segmentBytesMax: 8000,
-  blockBytesMax: 2048,
-  recentItemsMax: 20,
-  runEntriesMin: 6,
-};
-/** All of it in the shard's own files; what is newest in `recent.db`; all of it there. */
-const OWN = { ...SMALL, recentBytesMax: 0 };
-const MIXED = { ...SMALL, recentBytesMax: 12_000 };
-const LIGHT = { ...SMALL, recentBytesMax: 1 << 20 };
 setDefaultTimeout(60_000);
 
 let place: string;
@@ -58,21 +49,6 @@ async function withStore<T>(
   } finally {
     await store.close();
   }
-}
-
-/** Runs, tails, recent items, keys of each kind, keys alone, cells. */
-async function flushRound(store: SegmentStore, history: ShardHistory, round: number): Promise<void> {
-  chat(history, 60, 4);
-  for (const key of [`any-key-${round}x`, "seldom", `high-${round * 1000}`]) {
-    history.record([{ kind: "entry", stream: "@user1", lane: "@peer1", key, payload: `${round}` }]);
-  }
-  history.record([{ kind: "entry", stream: "@user0", lane: `@rare${round}`, key: "", payload: "a tail of one" }]);
-  history.record([{ kind: "entry", stream: `@new${round}`, lane: "@user1", key: "", payload: "recent for long" }]);
-  history.record([{ kind: "key", stream: "@user2", key: `g${round}-${round}`, seq: round + 3, value: "#team" }]);
-  history.record([{ kind: "key", stream: "@keys", key: `only-${round}`, seq: round, value: "#team" }]);
-  history.record([{ kind: "cell", stream: "@user3", key: `cell${round % 3}`, value: `v${round}` }]);
-  history.record([{ kind: "cell", stream: "@user3", key: `gone${round % 2}`, value: round % 2 ? "v" : null }]);
-  await store.flush(history.job([{ stream: "#quiet", key: "head", value: String(round) }]));
 }
 
 async function filled(rounds = 6, options: Options = OWN, at = directory, shard = SHARD): Promise<ShardHistory> {
