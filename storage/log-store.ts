@@ -17,7 +17,7 @@ import type { CompactOptions, CompactReport, SegmentStore } from "./segment/type
 import { ShardLog } from "./shard-log.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
-import { walFileName } from "./wal/frame.ts";
+import { walFileName, walFileNo } from "./wal/frame.ts";
 import { GroupCommit } from "./wal/group-commit.ts";
 import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files.ts";
 
@@ -268,6 +268,8 @@ export class LogStore {
   }
 
   #recover(unacked?: WalPlace): void {
+    const isNew = !this.#files.list(this.#directory).some((name) => walFileNo(name) !== undefined);
+    if (!isNew) this.#segments.begin(false);
     const found = recoverLog({
       directory: this.#directory,
       files: this.#files,
@@ -278,6 +280,7 @@ export class LogStore {
     this.#recovery = found;
     this.#oldestFileNo = found.oldestFileNo;
     try {
+      if (isNew) this.#segments.begin(true);
       this.#wal.open(found.newestFileNo + 1, found.chain);
     } catch (error) {
       if (!isDiskFull(error)) throw error;

@@ -56,6 +56,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
   const extents = new Map(reach.extents);
   const heads = new Map(reach.heads);
   return {
+    begin: () => {},
     extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
     head: (_shard, stream) => heads.get(stream),
     streamName: () => undefined,

@@ -8,6 +8,7 @@
  * A view of a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
  * the other, and what is in both counts once (recent/recent-file.ts).
  */
+import { CorruptionError } from "../errors.ts";
 import { LayerSource, readStack } from "../recent/page-table.ts";
 import { checkOwn, findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } from "../recent/recent-file.ts";
 import { Streams, type StreamView } from "../recent/stream-view.ts";
@@ -18,11 +19,12 @@ import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
+import { createDatabaseFile, createDirectory, emptyDatabase } from "./database-file.ts";
 import { corruptionOr, FlushError } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import type { WorkerOptions } from "./flush-protocol.ts";
 import { HandlePool, openForReading } from "./handle-pool.ts";
-import { erasingShards, hasState, recentPath, statePath } from "./paths.ts";
+import { erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./paths.ts";
 import { existsSync } from "node:fs";
 import { ShardReader } from "./shard-reader.ts";
 import type {
@@ -100,6 +102,14 @@ class SqliteSegmentStore implements SegmentStore {
       for (const file of files) this.#blocks.release(shard, file);
     };
     this.#writing = new FlushClient(start, workerOptions(options), release);
+  }
+
+  begin(isNew: boolean): void {
+    const path = recentPath(this.#dir);
+    if (existsSync(path)) return;
+    if (!isNew) throw new CorruptionError(path, "this name", `${RECENT_FORMAT.name} is missing, the log is there`);
+    createDirectory(shardsDirectory(this.#dir));
+    createDatabaseFile(path, emptyDatabase(RECENT_FORMAT, "wal"));
   }
 
   extent(shard: ShardId): ShardExtent {

@@ -35,6 +35,12 @@ export type CompactReport = { filesBefore: number; filesAfter: number; bytesBefo
 
 /** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */
 export type SegmentStore = {
+  /**
+   * Before anything is asked, and before the log's first file is made.
+   * @param isNew whether there is no log yet: then `recent.db` is made, else it must be there
+   * @throws CorruptionError
+   */
+  begin(isNew: boolean): void;
   extent(shard: ShardId): ShardExtent;
   head(shard: ShardId, stream: string): StreamHead | undefined;
   streamName(shard: ShardId, streamNo: number): string | undefined;

@@ -23,6 +23,7 @@ export class MemorySegments implements SegmentStore {
     return segments;
   }
 
+  begin = (): void => {};
   extent = (shard: ShardId): ShardExtent => this.#shards.get(shard) ?? NOTHING;
   head = (shard: ShardId, stream: string): StreamHead | undefined => this.#stream(shard, stream)?.head;
   cell = (shard: ShardId, stream: string, key: string): Uint8Array | undefined =>

@@ -8,6 +8,8 @@ import { recentPath, shardDirectory, statePath } from "../../../storage/segment/
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { ShardId } from "../../../storage/types.ts";
+import { LogStore } from "../../../storage/log-store.ts";
+import { QUIET } from "../log-fixture.ts";
 import { chat, ShardHistory } from "../segment/history.ts";
 
 const SHARD = 42 as ShardId;
@@ -82,4 +84,11 @@ test("own files that are newer than recent.db, as a crash leaves them, are taken
     expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
     expect(store.readForward(SHARD, "@user1", 0 as never, 1000).length).toBe(history.streams.get("@user1")!.headSeq);
   });
+});
+
+test("a log without the file of recent entries is not taken for a store in which shards are empty", async () => {
+  const store = await LogStore.open({ directory: dir }, QUIET);
+  await store.close();
+  fs.rmSync(recentPath(dir));
+  await expect(LogStore.open({ directory: dir }, QUIET)).rejects.toThrow(CorruptionError);
 });
