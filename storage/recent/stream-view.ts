@@ -23,6 +23,11 @@ export class StreamView {
     return this.mark.placedThrough > 0;
   }
 
+  /** Whether layers still have bytes of items that were placed since: nobody reads them, and the next merging leaves them out. */
+  get hasRemains(): boolean {
+    return this.#fragments.some(({ pieces }) => pieces.some(({ lastOffset }) => lastOffset <= this.mark.placedThrough));
+  }
+
   get size(): ItemSize {
     const size = { items: 0, bytes: 0 };
     for (const piece of this.pieces) {

@@ -67,6 +67,8 @@ export class FlushTransaction {
   readonly #additions: Addition[] = [];
   /** Ranges of entries that are in layers, by stream. */
   readonly #erased = new Map<string, EraseRange[]>();
+  /** Layers have bytes of erased entries that were placed since; only merging all of them takes those away. */
+  #hasRemains = false;
 
   /**
    * @param into the state's own layers
@@ -122,7 +124,7 @@ export class FlushTransaction {
       into: this.#into,
       carried: this.#carried,
       additions: this.#additions,
-      isWhole: isWhole || this.#erased.size > 0,
+      isWhole: isWhole || this.#hasRemains || this.#erased.size > 0,
       erased: (name) => this.#erasedOf(name),
       isBottom: true,
       packing,
@@ -252,8 +254,10 @@ export class FlushTransaction {
   /** What is in layers and tails at once; what is in blocks is noted, to be read as erased from now on and to be rewritten later. */
   #erase(ranges: readonly EraseRange[]): void {
     for (const range of ranges) {
-      const mark = this.#streams.find(range.stream)?.mark;
-      if (mark === undefined || range.fromSeq > mark.headSeq) continue;
+      const view = this.#streams.find(range.stream);
+      if (view === undefined || range.fromSeq > view.mark.headSeq) continue;
+      const { mark } = view;
+      this.#hasRemains ||= view.hasRemains;
       const toSeq = Math.min(range.toSeq, mark.headSeq);
       if (toSeq > mark.placedSeq) this.#noteErased({ ...range, toSeq });
       if (mark.placedThrough > 0) this.#erasePlaced(mark.streamNo, range.lane, range.fromSeq, toSeq);

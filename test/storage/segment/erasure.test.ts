@@ -133,6 +133,23 @@ test("an erasure that comes with a flush is seen at once, and gone from the file
   expectSame(again, history);
 });
 
+test("what was placed since is erased from the large layer that it came with, too", async () => {
+  const store = start({ recentItemsMax: 20 });
+  const history = await filled(store, 1);
+  chat(history, 1000, 200);
+  const say = (payload: string): void =>
+    history.record([{ kind: "entry", stream: "@carol", lane: "@bob", key: "", payload }]);
+  say(`said once ${SECRET}`);
+  await store.flush(history.job());
+  for (let i = 0; i < 25; i++) say("and more");
+  await store.flush(history.job());
+  const range = { stream: "@carol", fromSeq: 1, toSeq: 1 };
+  history.erase(range);
+  await store.erase(SHARD, [range]);
+  expect(filesWith(dir, Buffer.from(`said once ${SECRET}`))).toEqual([]);
+  expectSame(store, history);
+});
+
 test("flushes of the shard go on while its segments are rewritten", async () => {
   const store = start();
   const history = await filled(store, 30);
