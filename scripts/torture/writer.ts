@@ -12,6 +12,7 @@ import { contentOf, LIMITS, payloadOf, randomOf, SHARDS, type BatchTag } from ".
 const BATCH_RECORDS_MAX = 8;
 const WAITING_MAX = 64;
 const FLUSH_SHARE = 0.01;
+const COMPACT_SHARE = 0.003;
 
 const [directory, seedText, roundText] = process.argv.slice(2);
 const seed = Number(seedText);
@@ -63,6 +64,13 @@ function append(store: LogStore, shard: number, tag: BatchTag): void {
   });
 }
 
+/** Beside all else: files come and go while they are written to. */
+function compact(shard: number): void {
+  store.compact(shard as ShardId).catch((error: unknown) => {
+    throw error;
+  });
+}
+
 const store = await LogStore.open(
   { directory: directory!, ...LIMITS },
   {
@@ -84,6 +92,7 @@ for (let batch = 1; ; batch++) {
   const count = 1 + Math.floor(random() * BATCH_RECORDS_MAX);
   const tag = { batch: `${roundText}.${batch}`, count };
   for (let n = 0; n < count; n++) append(store, SHARDS[Math.floor(random() * SHARDS.length)]!, tag);
+  if (random() < COMPACT_SHARE) compact(SHARDS[Math.floor(random() * SHARDS.length)]!);
   if (random() < FLUSH_SHARE) await store.flushAll(() => false);
   else if (waiting > WAITING_MAX || random() < 0.3) await store.idle();
   else if (random() < 0.5) await new Promise((resolve) => setImmediate(resolve));
