@@ -8,6 +8,20 @@ import type { Erasures } from "./types.ts";
 
 /** @param onRequest told when a request is durable */
 export function createErasures(host: () => ShardHost, onRequest: (user: UserId) => void): Erasures {
+  /** Requests on their way to the log. Another would take their place, and what they began would count for it. */
+  const asking = new Map<UserId, Promise<void>>();
+
+  async function ask(shards: ShardHost, user: UserState): Promise<void> {
+    const asked = requestErasure(shards, user);
+    asking.set(user.user, asked);
+    try {
+      await asked;
+    } finally {
+      asking.delete(user.user);
+    }
+    onRequest(user.user);
+  }
+
   return {
     async request(name, by) {
       const shards = host();
@@ -16,8 +30,7 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
       // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
       if (shards.store.failed !== undefined)
         throw new AppError("unavailable", "the log can only be read now; ask again later");
-      await requestErasure(shards, user);
-      onRequest(name);
+      await (asking.get(name) ?? ask(shards, user));
       return erasureStatus(existing(host(), name));
     },
     async status(name) {
@@ -31,8 +44,10 @@ const REST_MS = 600_000;
 
 function mustHaveRested({ clock }: ShardHost, user: UserState): void {
   const status = erasureStatus(user);
-  const retryAfterMs = status.state === "done" ? status.finishedAt + REST_MS - clock.now() : 0;
-  if (retryAfterMs <= 0) return;
+  const sinceMs = status.state === "done" ? clock.now() - status.finishedAt : REST_MS;
+  // Below 0 the clock has gone back, nobody knows how far.
+  if (sinceMs < 0 || sinceMs >= REST_MS) return;
+  const retryAfterMs = REST_MS - sinceMs;
   throw new AppError("rate_limited", "your messages were erased just now; what came since can be erased later", {
     retryAfterMs,
   });
