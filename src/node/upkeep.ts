@@ -71,6 +71,8 @@ export class Upkeep {
   #lookedThrough: ShardHost | undefined;
   /** When the next message of a shard will be too old, as of its last sweep. */
   readonly #dueAt = new Map<ShardId, number>();
+  /** By the same clock. */
+  #sweptAt = 0;
   #retentionChanges = 0;
   /** What `durableThrough` was when a shard was compacted. */
   readonly #compactedAt = new Map<ShardId, Offset>();
@@ -229,12 +231,20 @@ export class Upkeep {
   async #sweep(host: ShardHost): Promise<void> {
     if (this.#parts.clock.monotonicMs() < this.#sweepAtMs) return;
     this.#sweepAtMs = this.#parts.clock.monotonicMs() + this.#times.sweepMs;
+    this.#forgetIfClockWentBack();
     let entries = 0;
     for (const shard of SHARDS) {
       if ((this.#dueAt.get(shard) ?? 0) <= this.#parts.clock.now()) entries += await this.#sweepShard(host, shard);
     }
     this.#isLogRecovered = false;
     if (entries > 0) this.#parts.logger.info("messages that were too old erased", { entries });
+  }
+
+  /** What comes now is older than what those moments were reckoned from. */
+  #forgetIfClockWentBack(): void {
+    const now = this.#parts.clock.now();
+    if (now < this.#sweptAt) this.#dueAt.clear();
+    this.#sweptAt = now;
   }
 
   async #sweepShard(host: ShardHost, shard: ShardId): Promise<number> {

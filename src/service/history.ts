@@ -6,6 +6,7 @@ import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
 import type { Conversation, ConversationsPage, EntriesPage, HistoryPage } from "../protocol/http-shapes.ts";
 import { ConversationState } from "../shard/conversation-state.ts";
 import type { GroupState } from "../shard/group-state.ts";
+import { keptThrough } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
@@ -16,6 +17,8 @@ import type { History } from "./types.ts";
 
 /** Above it unread messages of a group are not counted one by one. */
 export const GROUP_UNREAD_MAX = 100;
+/** A long run of erased messages is read over so far. */
+const UNREAD_LOOKED_AT_MAX = 2000;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
 export function createHistory(host: () => ShardHost): History {
@@ -194,11 +197,22 @@ function othersMarks(group: GroupState, self: UserId): { seen: number; delivered
   return others;
 }
 
-function unreadInGroup(group: GroupState, self: UserId, after: Seq): number {
+/** Counts among the next entries that are not erased. Behind more than are looked at there may be others: then it says fewer. */
+function unreadInGroup(group: GroupState, self: UserId, read: Seq): number {
+  const { log, address } = group;
   let unread = 0;
-  for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, after, GROUP_UNREAD_MAX)) {
-    const author = authorOf(stored);
-    if (author !== undefined && author !== self) unread++;
+  let counted = 0;
+  let after = Math.max(read, keptThrough(log, address)) as Seq;
+  for (let looked = 0; looked < UNREAD_LOOKED_AT_MAX; looked += GROUP_UNREAD_MAX) {
+    const page = log.readLaneForward(address, POSTED_LANE, after, GROUP_UNREAD_MAX);
+    for (const stored of page) {
+      const author = authorOf(stored);
+      if (author === undefined || ++counted > GROUP_UNREAD_MAX) continue;
+      if (author !== self) unread++;
+    }
+    const last = page[GROUP_UNREAD_MAX - 1];
+    if (last === undefined || counted >= GROUP_UNREAD_MAX) break;
+    after = last.seq;
   }
   return unread;
 }

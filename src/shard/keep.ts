@@ -7,9 +7,10 @@
  */
 import { isGroup, type Address } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, POSTED_LANE } from "../domain/entries.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
-import { CellReader } from "./cells.ts";
+import { CellReader, cellNumber } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
 import { ERASE_PAGE, eraseEntries, flushed, gatherDirect, gatherPosted, type Page, type Verdict } from "./erasure.ts";
 import { GroupState } from "./group-state.ts";
@@ -79,6 +80,9 @@ function oldestAfter(host: Shards, address: Address, after: Seq): number | undef
   }
   return undefined;
 }
+
+/** Nothing that says something stands before it but changes of groups and memberships. */
+export const keptThrough = (log: ShardLog, address: Address): Seq => cellNumber(log.cell(address, "kept")) as Seq;
 
 function directAt(stored: StoredEntry): number | undefined {
   const entry = readTimelineEntry(stored);

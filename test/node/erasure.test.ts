@@ -168,6 +168,17 @@ test("unread messages that were erased are not unread any more, and reading on c
   expect(await unread()).toBe(2);
 });
 
+test("unread messages of a group are found behind a long run of erased ones", async () => {
+  const unread = async () => (await node.api.get("/v1/conversations/%23club", cat.token)).body.unread;
+  await node.api.group(ann, "club", ["ben", "cat"]);
+  const device = await node.connect(ann);
+  for (let i = 0; i < 250; i++) await device.say("#club", `a${i}`);
+  await erase("ann");
+  expect(await unread()).toBe(0);
+  for (let i = 0; i < 3; i++) await say(ben, "#club", `b${i}`);
+  expect(await unread()).toBe(3);
+});
+
 test("a retry of an erased message is a repeat and brings nothing back (G2)", async () => {
   await node.api.group(ann, "club", ["ben"]);
   const direct = await say(ann, "@ben", "direct", "mine-7");

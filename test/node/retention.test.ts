@@ -184,3 +184,32 @@ test("what was not read before it became too old is not unread, and receipts go 
   expect(await conversation(ann, "@ben")).toMatchObject({ deliveredThrough: 4, readThrough: 4 });
   expect(await conversation(ben, "@ann")).toMatchObject({ unread: 0, ownReadThrough: 4 });
 });
+
+test("a clock that has gone back by weeks does not keep messages for weeks longer", async () => {
+  await start(2);
+  await say(ben, "@ben", "before");
+  days(30);
+  await isGone(ben, "@ben", 1);
+  // The sweep in which this one goes begins after the one before has ended.
+  await say(ann, "@ann", "by a wrong clock");
+  days(5);
+  await isGone(ann, "@ann", 1);
+  days(-35);
+  await say(ben, "@ben", "after");
+  days(4);
+  await isGone(ben, "@ben", 2);
+});
+
+test("unread messages of a group are found behind all that has become too old", async () => {
+  await start();
+  await node.api.group(ann, "club", ["ben"]);
+  const device = await node.connect(ann);
+  const answers = Array.from({ length: 900 }, (_, i) => device.ask("#club", `old ${i}`));
+  await Promise.all(answers);
+  for (let i = 0; i < 300; i++) await say(ben, "#club", `old, too ${i}`);
+  days(3);
+  await setKeepDays(ann, "club", 1);
+  await isGone(ben, "#club", 1200);
+  for (let i = 0; i < 3; i++) await say(ann, "#club", `new ${i}`);
+  expect((await node.api.get("/v1/conversations/%23club", ben.token)).body.unread).toBe(3);
+});
