@@ -2,7 +2,10 @@
 
 const LOOPBACK = /^(127\.|::1$)/;
 const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.)/i;
-const ADDRESS_CHARACTERS_MAX = 45;
+/** As some proxies write it: a new port for each connection would make each a client of its own. */
+const BRACKETED = /^\[([^\]]*)\](?::\d+)?$/;
+const IPV4_WITH_PORT = /^([\d.]+):\d+$/;
+const ADDRESS_CHARACTERS_MAX = 53;
 const HEADER = "x-forwarded-for";
 
 /**
@@ -13,8 +16,11 @@ export function clientAddress(peer: string | undefined, headers: Headers): strin
   const address = peer?.replace(IPV4_IN_IPV6, "");
   if (address === undefined || !LOOPBACK.test(address)) return address;
   const named = headers.get(HEADER)?.split(",").at(-1)?.trim();
-  return named === undefined || named === "" || named.length > ADDRESS_CHARACTERS_MAX ? address : named;
+  return named === undefined || named === "" || named.length > ADDRESS_CHARACTERS_MAX ? address : withoutPort(named);
 }
+
+const withoutPort = (named: string): string =>
+  named.replace(BRACKETED, "$1").replace(IPV4_WITH_PORT, "$1").replace(IPV4_IN_IPV6, "");
 
 /** What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that one gets. */
 export function fairnessKey(address: string | undefined): string {

@@ -2,7 +2,7 @@
  * A bounded queue in which clients take turns, so that one of them can neither fill it nor make others wait behind all it asked for. A client alone has
  * all of it: behind one address there may be many people.
  *
- * Invariant: a client that would not have more waiting than another is never refused; the newest of who has the most goes instead.
+ * Invariant: a client that would still have fewer waiting than another is never refused; the newest of who has the most goes instead.
  */
 export class FairTurns<Waiter> {
   readonly #waitersMax: number;
