@@ -34,11 +34,6 @@ export class ShardFiles {
     this.#shard = shard;
   }
 
-  /** The active segment, if it is open. */
-  get active(): Active | undefined {
-    return this.#active;
-  }
-
   get lastFile(): number {
     return this.#lastFile;
   }
@@ -63,24 +58,26 @@ export class ShardFiles {
   /** The active segment, or another one when it is larger than `bytesMax`. */
   openActive(bytesMax: number): Active {
     const state = this.openState();
-    if (this.#active !== undefined && segmentBytes(this.#active.db) <= bytesMax) return this.#active;
-    const rows = listSegments(state);
-    const known = this.#active?.row ?? rows.find((row) => row.status === SEGMENT_ACTIVE);
-    let active = this.#active ?? (known && this.#openSegment(known));
+    let active = this.mendActive();
     if (active !== undefined && segmentBytes(active.db) > bytesMax) {
       this.#leave(state, active);
       active = undefined;
     }
-    this.#active = active ?? this.#openSegment(this.#newSegment(rows.at(-1)));
+    this.#active = active ?? this.#openSegment(this.#newSegment(listSegments(state).at(-1)));
     return this.#active;
+  }
+
+  /** Opens the active segment, if there is one: what a crash left above its last block is deleted then. */
+  mendActive(): Active | undefined {
+    if (this.#active !== undefined) return this.#active;
+    const row = listSegments(this.openState()).find((known) => known.status === SEGMENT_ACTIVE);
+    return (this.#active = row && this.#openSegment(row));
   }
 
   /** Nothing is appended to the active segment any more; a transaction of the state may be open. */
   leaveActive(): void {
-    const state = this.openState();
-    const row = this.#active?.row ?? listSegments(state).find((known) => known.status === SEGMENT_ACTIVE);
-    if (this.#active !== undefined) this.#leave(state, this.#active);
-    else if (row !== undefined) writeSegmentRow(state, { ...row, status: SEGMENT_FULL });
+    const active = this.mendActive();
+    if (active !== undefined) this.#leave(this.openState(), active);
   }
 
   /** Files of full segments that are not sealed. */
@@ -107,8 +104,9 @@ export class ShardFiles {
     for (const db of this.#open()) fold(db, walBytesMax);
   }
 
-  /** Nothing is left in the write-ahead files. @throws where somebody reads one just now */
+  /** Nothing is left in the write-ahead files, nor of what a crash left in the active segment. @throws where somebody reads one just now */
   emptyWal(): void {
+    this.mendActive();
     for (const db of this.#open()) {
       if (db.pragma("wal_checkpoint(TRUNCATE)") === 0) continue;
       throw new Error(`${db.file}: its write-ahead file is being read and cannot be emptied now; erase again`);

@@ -13,7 +13,6 @@
 import { existsSync } from "node:fs";
 import { LayerScratch } from "../recent/layer-merge.ts";
 import { LayerSource, pageBytes, readStack } from "../recent/page-table.ts";
-import { Streams } from "../recent/stream-view.ts";
 import type { ShardRow } from "../state/state-file.ts";
 import { readShardRow, type Unsigned, writeSegmentRow, writeShardRow } from "../state/state-writer.ts";
 import type { SqlDatabase } from "../sqlite.ts";
@@ -78,7 +77,7 @@ export class ShardWriter {
     carried: LayerSource | undefined,
   ): { unsealed: number[]; isErasing: boolean } {
     const state = this.#files.openState();
-    const isErasing = this.#noteErasing(state, image.erasures, carried);
+    const isErasing = this.#noteErasing(image.erasures);
     const sealed = this.#files.sealLeft();
     // The state's transaction is opened first (reading in it costs half) and committed last.
     state.within("BEGIN IMMEDIATE", () => {
@@ -101,7 +100,7 @@ export class ShardWriter {
     level?: number,
   ): void {
     const state = this.#files.openState();
-    this.#noteErasing(state, ranges, carried);
+    this.#noteErasing(ranges);
     const packing: Packing = level === undefined ? this.#options.packing : { codec: CODEC_ZSTD, level };
     state.within("BEGIN IMMEDIATE", () => {
       this.#apply(state, carried, (transaction) => transaction.settle(ranges, through, packing, level !== undefined));
@@ -180,14 +179,14 @@ export class ShardWriter {
     writeSegmentRow(state, active.row);
   }
 
-  /** Durable before the erasure is, so that no crash makes anybody forget to finish it. */
-  #noteErasing(state: SqlDatabase, ranges: readonly EraseRange[], carried: LayerSource | undefined): boolean {
+  /**
+   * Durable before the erasure is, so that no crash makes anybody forget to finish it. Also for entries that come with the same flush: a crash in an earlier
+   * attempt may have left them in a file.
+   */
+  #noteErasing(ranges: readonly EraseRange[]): boolean {
     if (ranges.length === 0) return false;
     const path = erasingPath(this.#options.dir, this.#shard);
-    const into = new LayerSource(state, this.#shard, readStack(this.row.layers), this.#cache);
-    const streams = new Streams(carried === undefined ? [into] : [into, carried]);
-    const isErasing = ranges.some(({ stream, fromSeq }) => (streams.find(stream)?.mark.headSeq ?? 0) >= fromSeq);
-    if (isErasing && !existsSync(path)) createMarker(path);
-    return isErasing;
+    if (!existsSync(path)) createMarker(path);
+    return true;
   }
 }

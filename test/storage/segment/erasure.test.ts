@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { CODEC_LZ4, CODEC_ZSTD } from "../../../storage/segment/codec.ts";
-import { erasingPath, segmentPath, shardDirectory, statePath } from "../../../storage/segment/paths.ts";
+import { erasingPath, recentPath, segmentPath, shardDirectory, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { RewriteSteps } from "../../../storage/segment/shard-rewrites.ts";
 import { ShardWriter } from "../../../storage/segment/shard-writer.ts";
@@ -149,6 +149,40 @@ test("what was placed since is erased from the large layer that it came with, to
   expect(filesWith(dir, Buffer.from(`said once ${SECRET}`))).toEqual([]);
   expectSame(store, history);
 });
+
+/** A segment that has a flush which `state.db` knows nothing of: the crash came between their commits. */
+async function crashedWith(history: ShardHistory, secret: string): Promise<void> {
+  const toBlocks = { runEntriesMin: 1, recentItemsMax: 0 };
+  const before = start(toBlocks);
+  chat(history, 60, 2);
+  await before.flush(history.job());
+  await before.close();
+  const kept = [statePath(dir, SHARD), recentPath(dir)].map((path) => [path, readFileSync(path)] as const);
+  history.record([{ kind: "entry", stream: "@alice", lane: "@bob", key: "", payload: secret }]);
+  const lost = start(toBlocks);
+  await lost.flush(history.job());
+  await lost.close();
+  for (const [path, bytes] of kept) writeFileSync(path, bytes);
+}
+
+for (const where of ["before it is flushed again", "after it was flushed again"]) {
+  test(`an entry that a crash left in a segment is gone from it when it is erased ${where}`, async () => {
+    const secret = `said before the crash ${SECRET}`;
+    await crashedWith(new ShardHistory(SHARD), secret);
+    expect(filesWith(dir, Buffer.from(secret)).length).toBeGreaterThan(0);
+    const history = new ShardHistory(SHARD);
+    chat(history, 60, 2);
+    history.job();
+    const store = start({ recentItemsMax: 100 });
+    history.record([{ kind: "entry", stream: "@alice", lane: "@bob", key: "", payload: secret }]);
+    if (where.startsWith("after")) await store.flush(history.job());
+    history.record([{ kind: "erase", ...BOB }]);
+    await store.flush(history.job());
+    for (const shard of store.pendingErasures()) await store.erase(shard, []);
+    expect(filesWith(dir, Buffer.from(secret))).toEqual([]);
+    expectSame(store, history);
+  });
+}
 
 test("flushes of the shard go on while its segments are rewritten", async () => {
   const store = start();
