@@ -12,10 +12,21 @@ import type { FlushJob } from "../segment/types.ts";
 import { fold, leaveWal, openForWriting } from "../segment/written-file.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { ShardId } from "../types.ts";
+import type { EraseRange } from "../segment/erasure.ts";
+import { ErasedRanges } from "./erased-ranges.ts";
 import { emptyMark } from "./fragment.ts";
 import { type Addition, LayerScratch, putLayer } from "./layer-merge.ts";
 import { sizeOf } from "./piece.ts";
-import { deleteLayer, LayerSource, NO_LAYERS, pageBytes, readStack, writeStack } from "./page-table.ts";
+import {
+  deleteLayer,
+  LayerSource,
+  type LayerStack,
+  NO_LAYERS,
+  pageBytes,
+  readStack,
+  writeStack,
+} from "./page-table.ts";
+import { Streams } from "./stream-view.ts";
 import { findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource, writeRecentShard } from "./recent-file.ts";
 
 export type RecentOptions = {
@@ -101,21 +112,62 @@ export class RecentWriter {
   }
 
   /**
-   * Puts a layer with the job's items and cells on top.
+   * Puts a layer with the job's items and cells on top. What the job erases of older entries is taken out of the layers that are here.
    * @param stateThrough how far the shard's own files reach, -1 for none
    * @throws RangeError when the job is not what its type promises
    */
   put(job: FlushJob, image: FlushImage, stateThrough: number, packing: Packing): void {
     const { shard, term, throughOffset } = job;
-    const db = this.open();
     const row = this.row(shard);
-    const into = new LayerSource(db, shard, row === undefined ? NO_LAYERS : readStack(row.layers), this.#cache);
+    const into = this.#layersOf(shard, row);
     const additions = additionsOf(job, image);
-    const scratch = this.#scratch;
-    const stack = putLayer({ into, additions, isWhole: false, isBottom: stateThrough < 0, packing, scratch });
+    const isBottom = stateThrough < 0;
+    const stack = this.#putLayer(into, additions, this.#erasedIn(into, image.erasures), isBottom, packing);
     const streams = additions.reduce((most, { mark }) => Math.max(most, mark.streamNo), row?.streams ?? 0);
     const reach = { shard, flushed_through: throughOffset, term, streams, own_through: stateThrough };
-    writeRecentShard(db, { ...reach, layers: writeStack(stack) });
+    writeRecentShard(this.open(), { ...reach, layers: writeStack(stack) });
+  }
+
+  /** Makes entries of a shard that is here alone tombstones. */
+  erase(shard: ShardId, ranges: readonly EraseRange[], packing: Packing): void {
+    const row = this.row(shard);
+    const into = this.#layersOf(shard, row);
+    const erased = this.#erasedIn(into, ranges);
+    if (row === undefined || erased.isEmpty) return;
+    const stack = this.#putLayer(into, [], erased, true, packing);
+    writeRecentShard(this.open(), { ...row, layers: writeStack(stack) });
+  }
+
+  /** Whether any of these entries is here. */
+  has(shard: ShardId, ranges: readonly EraseRange[]): boolean {
+    return ranges.length > 0 && !this.#erasedIn(this.#layersOf(shard, this.row(shard)), ranges).isEmpty;
+  }
+
+  #layersOf(shard: ShardId, row: RecentShardRow | undefined): LayerSource {
+    return new LayerSource(this.open(), shard, row === undefined ? NO_LAYERS : readStack(row.layers), this.#cache);
+  }
+
+  /** What comes later is not meant. */
+  #erasedIn(into: LayerSource, ranges: readonly EraseRange[]): ErasedRanges {
+    const erased = new ErasedRanges();
+    const streams = new Streams([into]);
+    for (const range of ranges) {
+      const head = streams.find(range.stream)?.mark.headSeq ?? 0;
+      if (range.fromSeq <= head) erased.add({ ...range, toSeq: Math.min(range.toSeq, head) });
+    }
+    return erased;
+  }
+
+  #putLayer(
+    into: LayerSource,
+    additions: Addition[],
+    erased: ErasedRanges,
+    isBottom: boolean,
+    packing: Packing,
+    isWhole = !erased.isEmpty,
+  ): LayerStack {
+    const scratch = this.#scratch;
+    return putLayer({ into, additions, isWhole, erased: (name) => erased.of(name), isBottom, packing, scratch });
   }
 
   /** All layers of the shard become one, packed so. Its row stays as it is otherwise. */
@@ -123,8 +175,7 @@ export class RecentWriter {
     const row = this.row(shard);
     const into = row && recentSource(this.open(), row, -1, this.#cache);
     if (row === undefined || into === undefined) return;
-    const scratch = this.#scratch;
-    const stack = putLayer({ into, additions: [], isWhole: true, isBottom: true, packing, scratch });
+    const stack = this.#putLayer(into, [], new ErasedRanges(), true, packing, true);
     writeRecentShard(this.open(), { ...row, layers: writeStack(stack) });
   }
 

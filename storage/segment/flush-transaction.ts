@@ -5,6 +5,7 @@
  * the timeline of their stream and to the tails of their lanes; a tail that has become a run's worth of entries goes to a block as a whole. So a run of
  * fewer entries than a page never lies in a segment, and what costs something for each lane is done rarely.
  */
+import { ErasedRanges } from "../recent/erased-ranges.ts";
 import { type Cells, emptyMark, type StreamMark } from "../recent/fragment.ts";
 import { type ItemSize, type LoggedItem, sizeOf, withTombstones } from "../recent/piece.ts";
 import { type Addition, type LayerScratch, putLayer } from "../recent/layer-merge.ts";
@@ -65,8 +66,8 @@ export class FlushTransaction {
   readonly #keys: KeyIndex;
   readonly #lanes: LaneNumbers;
   readonly #additions: Addition[] = [];
-  /** Ranges of entries that are in layers, by stream. */
-  readonly #erased = new Map<string, EraseRange[]>();
+  /** Of entries that are in layers. */
+  readonly #erased = new ErasedRanges();
   /** Layers have bytes of erased entries that were placed since; only merging all of them takes those away. */
   #hasRemains = false;
 
@@ -124,8 +125,8 @@ export class FlushTransaction {
       into: this.#into,
       carried: this.#carried,
       additions: this.#additions,
-      isWhole: isWhole || this.#hasRemains || this.#erased.size > 0,
-      erased: (name) => this.#erasedOf(name),
+      isWhole: isWhole || this.#hasRemains || !this.#erased.isEmpty,
+      erased: (name) => this.#erased.of(name),
       isBottom: true,
       packing,
       scratch: this.#scratch,
@@ -192,19 +193,8 @@ export class FlushTransaction {
 
   #unplaced(view: StreamView | undefined): LoggedItem[] {
     if (view === undefined) return [];
-    const isGone = this.#erasedOf(view.mark.name);
+    const isGone = this.#erased.of(view.mark.name);
     return isGone === undefined ? view.items() : withTombstones(view.items(), isGone);
-  }
-
-  #erasedOf(name: string): ((item: LoggedItem) => boolean) | undefined {
-    const ranges = this.#erased.get(name);
-    return (
-      ranges &&
-      (({ seq, lane }) =>
-        ranges.some(
-          (range) => seq >= range.fromSeq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane),
-        ))
-    );
   }
 
   /** The items go where they stay. */
@@ -259,15 +249,9 @@ export class FlushTransaction {
       const { mark } = view;
       this.#hasRemains ||= view.hasRemains;
       const toSeq = Math.min(range.toSeq, mark.headSeq);
-      if (toSeq > mark.placedSeq) this.#noteErased({ ...range, toSeq });
+      if (toSeq > mark.placedSeq) this.#erased.add({ ...range, toSeq });
       if (mark.placedThrough > 0) this.#erasePlaced(mark.streamNo, range.lane, range.fromSeq, toSeq);
     }
-  }
-
-  #noteErased(range: EraseRange): void {
-    const known = this.#erased.get(range.stream);
-    if (known === undefined) this.#erased.set(range.stream, [range]);
-    else known.push(range);
   }
 
   #erasePlaced(streamNo: number, laneName: string | undefined, from_seq: number, to_seq: number): void {

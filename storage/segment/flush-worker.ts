@@ -82,9 +82,10 @@ class FlushServer {
   }
 
   #erase({ id, shard, ranges }: FlushRequest & { kind: "erase" }): void {
+    let hasOwnFiles: boolean;
     try {
       this.#flush();
-      this.#flushes.together(() => this.#flushes.settle(shard, ranges));
+      hasOwnFiles = this.#flushes.together(() => this.#flushes.erase(shard, ranges));
       const bytes = this.#flushes.layerBytes(shard);
       this.#reply({ kind: "progress", id, done: bytes, total: bytes });
     } catch (error) {
@@ -99,6 +100,7 @@ class FlushServer {
         this.#fail(id, error);
       }
     };
+    if (!hasOwnFiles) return done();
     this.#rewrites.add({ ...this.#task(id, shard, done), begin: (writer) => writer.eraseSteps() });
   }
 

@@ -7,15 +7,20 @@
  *
  * Invariant: the writer of `recent.db` puts nothing on layers that do not count; so a shard's own files are looked at once before its first flush.
  */
+import { existsSync } from "node:fs";
 import { checkOwn } from "../recent/recent-file.ts";
 import type { RecentWriter } from "../recent/recent-writer.ts";
 import type { ShardId } from "../types.ts";
 import type { EraseRange } from "./erasure.ts";
 import { type FlushImage, readFlushImage } from "./flush-image.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
-import { hasState, statePath } from "./paths.ts";
+import { createMarker } from "./database-file.ts";
+import { openForReading } from "./handle-pool.ts";
+import { erasingPath, hasState, statePath } from "./paths.ts";
 import type { FlushJob } from "./types.ts";
 import type { WriterSet } from "./writer-set.ts";
+import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
+import { findShard } from "../state/state-reader.ts";
 import type { Offset } from "../types.ts";
 
 /** How far a shard is flushed. `stateThrough`: by its own files, -1 where it has none. */
@@ -55,10 +60,26 @@ export class ShardFlushes {
     const reach = this.#reach(job.shard);
     checkProgress(job, reach);
     const image = readFlushImage(job, reach.flushed_through as Offset);
-    const isSmall = image.erasures.length === 0 && this.#recent.hasRoom(job.shard, image);
+    const mayErase = image.erasures.length === 0 || reach.stateThrough < 0;
+    const isSmall = mayErase && this.#recent.hasRoom(job.shard, image);
     if (!isSmall || job.throughOffset <= reach.stateThrough) return this.#toState(job, image, reach);
+    const isErasing = this.#noteErasing(job.shard, image.erasures);
     this.#recent.part(() => this.#recent.put(job, image, reach.stateThrough, this.#packing));
-    return { unsealed: [], isErasing: false };
+    return { unsealed: [], isErasing };
+  }
+
+  /**
+   * Within `together`: makes flushed entries tombstones for whoever reads, and what is not in segments goes.
+   * @returns whether the shard has files of its own, with segments perhaps that have to be written anew
+   */
+  erase(shard: ShardId, ranges: readonly EraseRange[]): boolean {
+    if (this.#reach(shard).stateThrough >= 0) {
+      this.settle(shard, ranges);
+      return true;
+    }
+    this.#noteErasing(shard, ranges);
+    this.#recent.part(() => this.#recent.erase(shard, ranges, this.#packing));
+    return false;
   }
 
   /** Within `together`: the shard's own files have all of it, the entries in these ranges as tombstones. */
@@ -107,18 +128,36 @@ export class ShardFlushes {
     return { flushed_through, term, streams, stateThrough };
   }
 
+  /** Durable before the erasure is, so that no crash makes anybody forget to finish it. */
+  #noteErasing(shard: ShardId, ranges: readonly EraseRange[]): boolean {
+    const isErasing = this.#recent.has(shard, ranges);
+    const path = erasingPath(this.#dir, shard);
+    if (isErasing && !existsSync(path)) createMarker(path);
+    return isErasing;
+  }
+
   /** What `recent.db` says of the shard is brought up to what its own files say. */
   #lookAtState(shard: ShardId): number {
     let through = -1;
     if (hasState(this.#dir, shard)) {
-      const { flushed_through, term, streams } = this.#writers.use(shard, (writer) => writer.row);
-      through = flushed_through;
+      const row = rowOfState(statePath(this.#dir, shard));
+      through = row?.flushed_through ?? 0;
       if (this.#recent.isBehind(shard, through))
-        this.#recent.part(() => this.#recent.clear(shard, through, term, streams));
+        this.#recent.part(() => this.#recent.clear(shard, through, row?.term ?? 0, row?.streams ?? 0));
     }
     checkOwn(statePath(this.#dir, shard), this.#recent.row(shard), through);
     this.#stateThrough.set(shard, through);
     return through;
+  }
+}
+
+/** Without opening the file for writing, which costs syncs. Undefined while nothing was committed to it. */
+function rowOfState(path: string): ShardRow | undefined {
+  const state = openForReading(path, STATE_FORMAT, "written");
+  try {
+    return findShard(state);
+  } finally {
+    state.close();
   }
 }
 

@@ -335,3 +335,25 @@ test("closing in the middle of an erasure leaves it to be finished later", async
   await again.erase(SHARD, []);
   expect(filesWith(dir, secretOf("@bob"))).toEqual([]);
 });
+
+test("what a shard has in the file of all shards is erased there, with a flush or without, and makes it no files of its own", async () => {
+  const store = start({ recentBytesMax: 1 << 20 });
+  const history = await filled(store);
+  history.erase(BOB);
+  await store.erase(SHARD, [BOB]);
+  expectSame(store, history);
+  expect(filesWith(dir, secretOf("@bob"))).toEqual([]);
+  history.record([{ kind: "erase", stream: "@alice", fromSeq: 1, toSeq: 1_000_000 }]);
+  history.record([{ kind: "entry", stream: "@alice", lane: "@eve", key: "", payload: "said afterwards" }]);
+  await store.flush(history.job());
+  expectSame(store, history);
+  expect(store.pendingErasures()).toEqual([SHARD]);
+  await store.close();
+  const again = start({ recentBytesMax: 1 << 20 });
+  expect(again.pendingErasures()).toEqual([SHARD]);
+  await again.erase(SHARD, []);
+  expect(again.pendingErasures()).toEqual([]);
+  expect(filesWith(dir, secretOf("@eve"))).toEqual([]);
+  expectSame(again, history);
+  expect(existsSync(shardDirectory(dir, SHARD))).toBe(false);
+});
