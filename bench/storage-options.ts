@@ -97,6 +97,7 @@ export const FULL_STORAGE: StorageParameters = {
     daysMax: 1000,
     runs: [
       { shards: 1000, flushes: 1 },
+      { shards: 1000, flushes: 8 },
       { shards: 100, flushes: 1 },
       { shards: 100, flushes: 8 },
       { shards: 16, flushes: 1 },
