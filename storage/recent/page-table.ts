@@ -83,19 +83,27 @@ export class LayerSource {
     this.#cache = cache;
   }
 
-  /** What the layer has of a stream. */
-  fragment(layer: Layer, name: string): Fragment | undefined {
-    const page = this.#pageOf(layer, name);
-    if (page === undefined) return undefined;
-    return this.#decoded(layer, () => {
-      for (let at = 0; at < page.length;) {
+  /** Tells what the layer has of one stream after another, by rising name: a page is read and gone through once for all that are in it. */
+  finder(layer: Layer): (name: string) => Fragment | undefined {
+    let page: Buffer | undefined;
+    let at = 0;
+    const inPage = (name: string): { isPassed: boolean; fragment?: Fragment } => {
+      while (page !== undefined && at < page.length) {
         const head = readFragmentHead(page, at, page.length);
-        if (head.name === name) return readFragment(page, at, page.length);
-        if (head.name > name) return undefined;
+        if (head.name === name) return { isPassed: true, fragment: readFragment(page, at, page.length) };
+        if (head.name > name) return { isPassed: true };
         at = head.end;
       }
-      return undefined;
-    });
+      return { isPassed: false };
+    };
+    return (name) =>
+      this.#decoded(layer, () => {
+        const found = inPage(name);
+        if (found.isPassed) return found.fragment;
+        page = this.#pageOf(layer, name);
+        at = 0;
+        return inPage(name).fragment;
+      });
   }
 
   /** All fragments of a layer, by rising name. Pages whose streams all end at `after` or before are left out. */

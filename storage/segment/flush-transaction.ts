@@ -100,8 +100,11 @@ export class FlushTransaction {
     this.#erase(erasures);
     const heads = new Map(job.streams.map(({ name, headSeq }) => [name, headSeq]));
     const isWide = this.#unplacedBytes() > this.#limits.layerBytesMax;
-    for (const batch of batches)
-      this.#stream(batch, heads.get(batch.name)!, cells.get(batch.name) ?? new Map(), isWide);
+    const views = this.#streams.findAll(batches.map(({ name }) => name));
+    for (const batch of batches) {
+      const { name } = batch;
+      this.#stream(batch, views.get(name), heads.get(name)!, cells.get(name) ?? new Map(), isWide);
+    }
     this.#otherCells(batches, cells);
     if (isWide) this.#placeOthers();
     return this.#finish(job.throughOffset, job.term, this.#before.flush + 1, packing, isWide);
@@ -152,8 +155,13 @@ export class FlushTransaction {
     return streams + fresh.size;
   }
 
-  #stream({ streamNo, name, items }: StreamBatch, headSeq: Seq, cells: Cells, isWide: boolean): void {
-    const view = this.#streams.find(name);
+  #stream(
+    { streamNo, name, items }: StreamBatch,
+    view: StreamView | undefined,
+    headSeq: Seq,
+    cells: Cells,
+    isWide: boolean,
+  ): void {
     if (view !== undefined && items.length === 0 && cells.size === 0) return;
     const mark = markOf(view, streamNo, name);
     for (const item of items) if (!item.alone) advance(mark, item);
