@@ -6,7 +6,7 @@ import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { loadTexts } from "../texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import type { PartContext } from "./part.ts";
-import { forgetfulSegments, MIB, openLog, unsyncedFiles, type Reach } from "./stores.ts";
+import { forgetfulSegments, MIB, openLog, openSegments, unsyncedFiles, type Reach } from "./stores.ts";
 
 export type WriteLogParameters = {
   corpus: string | undefined;
@@ -43,6 +43,10 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
   };
   const { directory } = context;
   const memtableBytesMax = 32 * MIB;
+  // Those who open it find what a log has beside it.
+  const beside = openSegments({ dir: directory });
+  beside.begin(true);
+  await beside.close();
   const store = await openLog({
     directory,
     files: counting,
