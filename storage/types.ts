@@ -36,3 +36,6 @@ export type KeyHit = { seq: Seq; value: Uint8Array | null };
 
 /** Head and numeric name of a stream. `streamNo` is dense per shard, in order of first appearance in the log, so every replica agrees. */
 export type StreamHead = { streamNo: number; headSeq: Seq };
+
+/** Entries of a stream, `fromSeq` to `toSeq`, of one lane or of all. */
+export type EraseRange = { stream: string; lane?: string | undefined; fromSeq: number; toSeq: number };

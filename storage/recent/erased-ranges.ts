@@ -1,5 +1,5 @@
 /** Which items of layers are to be tombstones: ranges of entries, by stream. */
-import type { EraseRange } from "../segment/erasure.ts";
+import type { EraseRange } from "../types.ts";
 import type { LoggedItem } from "./piece.ts";
 
 export class ErasedRanges {

@@ -14,8 +14,8 @@ import { asBuffer, VarReader, VarWriter } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { checkedRow, rowCrc } from "../state/row-crc.ts";
 import type { ShardId } from "../types.ts";
-import { type Fragment, readFragment, readFragmentHead } from "./fragment.ts";
-import type { StreamView } from "./stream-view.ts";
+import { type Fragment, readFragment, readFragmentHead, type StreamMark } from "./fragment.ts";
+import type { ItemSize } from "./piece.ts";
 
 export const PAGE_SCHEMA = `
 CREATE TABLE page(shard INT, layer INT, first TEXT, through INT, codec INT, raw_bytes INT, data BLOB, crc INT, PRIMARY KEY(shard, layer, first)) WITHOUT ROWID;`;
@@ -200,7 +200,7 @@ export class LayerWriter {
   }
 
   /** A fragment of this stream was just written to `out`. */
-  added({ mark, size }: StreamView): void {
+  added({ mark, size }: { mark: StreamMark; size: ItemSize }): void {
     this.#first ??= mark.name;
     this.#through = Math.max(this.#through, mark.headOffset);
     this.#itemBytes += size.bytes;

@@ -4,9 +4,6 @@ import { erasuresOf, laneAt } from "../state/state-reader.ts";
 import type { ErasureRow } from "../state/state-file.ts";
 import { isTombstone, type Item, tombstone } from "./run.ts";
 
-/** Entries of a stream, `fromSeq` to `toSeq`, of one lane or of all. */
-export type EraseRange = { stream: string; lane?: string | undefined; fromSeq: number; toSeq: number };
-
 /** A range in the numbers of its shard; lane 0 is every lane. */
 export type NumberedRange = Pick<ErasureRow, "lane" | "from_seq" | "to_seq">;
 

@@ -4,8 +4,7 @@
  * Invariants: each request settles once. When the worker dies, all that waits is rejected, and what is asked next, once it has let go of its files, gets
  * another worker; what the dead one was doing is told by the files. There is at most one.
  */
-import type { ShardId } from "../types.ts";
-import type { EraseRange } from "./erasure.ts";
+import type { EraseRange, ShardId } from "../types.ts";
 import { FlushError } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
 import type { CompactReport, FlushJob, Progress } from "./types.ts";

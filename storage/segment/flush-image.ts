@@ -1,7 +1,6 @@
 /** What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure; reads nothing. */
 import { decodeOperations, readRecordHead } from "../record.ts";
-import type { Offset } from "../types.ts";
-import type { EraseRange } from "./erasure.ts";
+import type { EraseRange, Offset } from "../types.ts";
 import type { LoggedItem } from "../recent/piece.ts";
 import type { FlushJob } from "./types.ts";
 import { asBuffer } from "./varint.ts";

@@ -1,6 +1,5 @@
 /** What the event loop and the flush worker say to each other. */
-import type { ShardId } from "../types.ts";
-import type { EraseRange } from "./erasure.ts";
+import type { EraseRange, ShardId } from "../types.ts";
 import type { WriterOptions } from "./shard-writer.ts";
 import type { CompactReport, FlushJob } from "./types.ts";
 

@@ -27,9 +27,9 @@ import {
   writeRunRow,
   writeTailRow,
 } from "../state/state-writer.ts";
-import type { Seq } from "../types.ts";
+import type { EraseRange, Seq } from "../types.ts";
 import type { Packing } from "./codec.ts";
-import { type EraseRange, isErased, masked } from "./erasure.ts";
+import { isErased, masked } from "./erasure.ts";
 import type { CellChanges, FlushImage, StreamBatch } from "./flush-image.ts";
 import type { Item } from "./run.ts";
 import { chunkRow, entriesInTail, extendedTail, readChunk } from "./tail.ts";

@@ -10,8 +10,7 @@
 import { existsSync } from "node:fs";
 import { checkOwn } from "../recent/recent-file.ts";
 import type { RecentWriter } from "../recent/recent-writer.ts";
-import type { ShardId } from "../types.ts";
-import type { EraseRange } from "./erasure.ts";
+import type { EraseRange, Offset, ShardId } from "../types.ts";
 import { type FlushImage, readFlushImage } from "./flush-image.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
 import { createMarker } from "./database-file.ts";
@@ -21,7 +20,6 @@ import type { FlushJob } from "./types.ts";
 import type { WriterSet } from "./writer-set.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
 import { findShard } from "../state/state-reader.ts";
-import type { Offset } from "../types.ts";
 
 /** How far a shard is flushed. `stateThrough`: by its own files, -1 where it has none. */
 type Reach = { flushed_through: number; term: number; streams: number; stateThrough: number };

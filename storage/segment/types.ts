@@ -1,6 +1,5 @@
 /** What the segment side of the log store promises to the store above it: flushed entries, cells and keys of each shard, in SQLite. */
-import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
-import type { EraseRange } from "./erasure.ts";
+import type { EraseRange, KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
 
 export type { EraseRange };
 
