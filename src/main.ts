@@ -1,6 +1,7 @@
 /** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
 import { systemClock } from "./base/clock.ts";
-import { runCommandLine, type Command } from "./cli/commands.ts";
+import type { Command } from "./cli/command.ts";
+import { runCommandLine } from "./cli/commands.ts";
 import { compactCommand } from "./cli/compact.ts";
 import { eraseUserCommand } from "./cli/erase-user.ts";
 import { exportShardCommand } from "./cli/export-shard.ts";

@@ -1,24 +1,10 @@
 /** The commands of `parley`, and the way from the words on the command line to one of them. */
+import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { programHelp } from "./help.ts";
 import { programOf, type Io } from "./io.ts";
 import { didYouMean } from "./nearest.ts";
-import type { OptionTable } from "./options.ts";
 
-export type Command = {
-  name: string;
-  /** After "parley ". */
-  usage: string;
-  /** The npm script that runs it in a clone, without a word before its options. */
-  npmScript?: string;
-  summary: string;
-  /** Shown in help. */
-  options: OptionTable;
-  /** Resolves with the exit status. `--help` among the arguments is the command's own to answer. */
-  run: (args: string[], io: Io) => Promise<number>;
-};
-
-export const isHelp = (arg: string): boolean => arg === "--help" || arg === "-h";
 const isVersion = (arg: string): boolean => arg === "--version" || arg === "-v" || arg === "version";
 
 /** Runs one command line. Environment errors become a line on stderr and their exit status; other errors are thrown on. */

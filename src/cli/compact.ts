@@ -1,7 +1,7 @@
 /** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";

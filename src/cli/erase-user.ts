@@ -1,7 +1,7 @@
 /** `parley erase-user`: erases everything that a user wrote, through the running server (--url) or in a directory that no server has open (--data). */
 import { NAME_PATTERN, type UserId } from "../domain/address.ts";
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { askServer, type AskedServer } from "./erase-user-remote.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ShardId } from "../../storage/types.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { holdDataDirectory, leaveAtRest, takeDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

@@ -1,5 +1,5 @@
 /** Help of `parley`, made from the tables: nothing in it can be forgotten or out of date. */
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "./fatal-error.ts";
 import { helpText, unbroken, type Row, type Section } from "./help-text.ts";
 import { programOf, type Io } from "./io.ts";

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

@@ -11,7 +11,7 @@ import type { OperationVisitor } from "../../storage/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
 import { FatalError } from "./fatal-error.ts";
-import type { InspectOptions } from "./inspect.ts";
+import type { InspectOptions } from "./inspect-options.ts";
 import type { Io } from "./io.ts";
 import { counted, formatBytes, formatCount, table, type BytesProgress } from "./tool-options.ts";
 

@@ -4,70 +4,26 @@ import { join, resolve } from "node:path";
 import { parseAddress, shardOf } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { AppError } from "../base/errors.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { missing } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
-import { integer, parseOptions, splitWords, text, type OptionSpec, type OptionValues } from "./options.ts";
+import { INSPECT_OPTIONS, type InspectOptions } from "./inspect-options.ts";
+import { parseOptions, splitWords, type OptionValues } from "./options.ts";
 import { fatalFrom } from "./startup-errors.ts";
-import { BytesProgress, DATA, JSON_LINES, LIMIT, parseShard } from "./tool-options.ts";
-
-const OPTIONS = {
-  data: DATA,
-  limit: LIMIT,
-  after: {
-    ...integer({
-      section: "Options",
-      summary: "stream: entries after this seq; wal: log files after this number; otherwise the newest",
-      initial: 0,
-      min: 0,
-      max: Number.MAX_SAFE_INTEGER,
-    }),
-    initial: undefined,
-  } as OptionSpec<number | undefined>,
-  lane: text({
-    section: "Options",
-    summary: "stream: the entries of one lane, such as @bob, alone",
-    placeholder: "LANE",
-    initial: undefined,
-    expected: "a lane",
-    accepts: () => true,
-  }),
-  shard: text({
-    section: "Options",
-    summary: "wal: records of one shard alone; stream: its shard, if it is no address",
-    placeholder: "N",
-    initial: undefined,
-    expected: "a whole number from 0 to 999",
-    accepts: (value) => /^\d{1,3}$/.test(value),
-  }),
-  sql: text({
-    section: "Options",
-    summary: "shard: write all of it to a plain SQLite file, for the sqlite3 shell",
-    placeholder: "FILE",
-    initial: undefined,
-    expected: "a file",
-    accepts: (value) => value !== "" && !value.includes("\0"),
-  }),
-  json: JSON_LINES,
-};
-
-export type InspectOptions = Omit<OptionValues<typeof OPTIONS>, "shard"> & {
-  shard: ShardId | undefined;
-  directory: string;
-};
+import { BytesProgress, parseShard } from "./tool-options.ts";
 
 export function inspectCommand(): Command {
   const command: Command = {
     name: "inspect",
     usage: "inspect [wal|shard N|stream ADDRESS|message ID]",
     summary: "show what stands in a data directory, also beside a running server",
-    options: OPTIONS,
+    options: INSPECT_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) {
-        const { words, options } = splitWords(OPTIONS, args);
-        return await inspect(words, parseOptions(OPTIONS, options, io.env), io);
+        const { words, options } = splitWords(INSPECT_OPTIONS, args);
+        return await inspect(words, parseOptions(INSPECT_OPTIONS, options, io.env), io);
       }
       io.stdout(commandHelp(command, io));
       return EXIT_STATUS.ok;
@@ -76,7 +32,7 @@ export function inspectCommand(): Command {
   return command;
 }
 
-async function inspect(words: readonly string[], given: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
+async function inspect(words: readonly string[], given: OptionValues<typeof INSPECT_OPTIONS>, io: Io): Promise<number> {
   const directory = resolve(given.data);
   if (!existsSync(directory)) throw missing(directory);
   const shard = given.shard === undefined ? undefined : parseShard(given.shard);

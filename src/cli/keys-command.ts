@@ -1,4 +1,4 @@
-import type { Command } from "./commands.ts";
+import type { Command } from "./command.ts";
 import { runKeys } from "./keys.ts";
 
 export function keysCommand(): Command {

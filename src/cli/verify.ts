@@ -1,6 +1,6 @@
 /** `parley verify`: what is wrong with a data directory, if anything. The looking is storage/tools/verify.ts; here it is asked and told. */
 import type { Finding, VerifyReport } from "../../storage/tools/report.ts";
-import { isHelp, type Command } from "./commands.ts";
+import { isHelp, type Command } from "./command.ts";
 import { holdDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { runCommandLine, type Command } from "../../src/cli/commands.ts";
+import type { Command } from "../../src/cli/command.ts";
+import { runCommandLine } from "../../src/cli/commands.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { commandHelp } from "../../src/cli/help.ts";
 import type { Io } from "../../src/cli/io.ts";

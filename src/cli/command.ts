@@ -1,0 +1,18 @@
+/** One command of `parley`. */
+import type { Io } from "./io.ts";
+import type { OptionTable } from "./options.ts";
+
+export type Command = {
+  name: string;
+  /** After "parley ". */
+  usage: string;
+  /** The npm script that runs it in a clone, without a word before its options. */
+  npmScript?: string;
+  summary: string;
+  /** Shown in help. */
+  options: OptionTable;
+  /** Resolves with the exit status. `--help` among the arguments is the command's own to answer. */
+  run: (args: string[], io: Io) => Promise<number>;
+};
+
+export const isHelp = (arg: string): boolean => arg === "--help" || arg === "-h";
