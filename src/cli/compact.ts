@@ -1,4 +1,5 @@
 /** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
+import type { UserId } from "../domain/address.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { isHelp, type Command } from "./command.ts";
@@ -20,7 +21,17 @@ const OPTIONS = {
   json: JSON_LINES,
 };
 
-type Compacted = { shards: number; filesBefore: number; filesAfter: number; bytesBefore: number; bytesAfter: number };
+const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
+
+type Compacted = {
+  /** Whose requests to erase everything were unfinished, and are done now. */
+  usersErased: UserId[];
+  shards: number;
+  filesBefore: number;
+  filesAfter: number;
+  bytesBefore: number;
+  bytesAfter: number;
+};
 
 export function compactCommand(): Command {
   const command: Command = {
@@ -42,7 +53,8 @@ async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<n
   const { withShards } = await import("./open-shards.ts");
   const done = await withShards(options.data, io, (host) => compactAll(host, options.level, progress));
   progress.finish();
-  const { shards, filesBefore, filesAfter, bytesBefore, bytesAfter } = done;
+  const { usersErased, shards, filesBefore, filesAfter, bytesBefore, bytesAfter } = done;
+  if (!options.json) for (const user of usersErased) io.stdout(`content of @${user} erased, as was asked for before\n`);
   io.stdout(
     options.json
       ? `${JSON.stringify(done)}\n`
@@ -52,15 +64,28 @@ async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<n
   return EXIT_STATUS.ok;
 }
 
-async function compactAll({ store }: ShardHost, level: number, progress: BytesProgress): Promise<Compacted> {
-  const sum: Compacted = { shards: 0, filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
-  if (store.pendingErasures().length > 0) {
-    await store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));
-  }
+/** What a crash cut short: requests of users, and what was erased and is still in files, or in the log alone. @returns whose requests those were */
+async function finishErasures(host: ShardHost, progress: BytesProgress): Promise<UserId[]> {
+  const { beingErased, eraseRequested, finishErasure } = await import("../shard/erase-user.ts");
+  const { store } = host;
+  const tidy = (): Promise<void> =>
+    store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));
+  const users = SHARDS.flatMap((shard) => beingErased(store.shard(shard)));
+  for (const user of users) await eraseRequested(host, user, { isStopped: () => false, tidy });
+  // Only reading the log would tell whether something in it was erased.
+  if (users.length > 0 || store.recovery.records > 0 || store.pendingErasures().length > 0) await tidy();
+  for (const user of users) await finishErasure(host, user);
+  return users;
+}
+
+async function compactAll(host: ShardHost, level: number, progress: BytesProgress): Promise<Compacted> {
+  const { store } = host;
+  const usersErased = await finishErasures(host, progress);
+  const sum: Compacted = { usersErased, shards: 0, filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
   await store.flushAll(() => false);
-  for (let no = 0; no < SHARD_COUNT; no++) {
-    const onProgress = (done: number, total: number): void => progress.set(`compact shard ${no}`, done, total);
-    const report = await store.compact(no as ShardId, { level, onProgress });
+  for (const shard of SHARDS) {
+    const onProgress = (done: number, total: number): void => progress.set(`compact shard ${shard}`, done, total);
+    const report = await store.compact(shard, { level, onProgress });
     if (report.filesBefore === 0) continue;
     sum.shards++;
     sum.filesBefore += report.filesBefore;
