@@ -1,6 +1,5 @@
 /** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
 import { isHelp, type Command } from "./command.ts";
-
 import { leaveAtRest, noteKeys, takeDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

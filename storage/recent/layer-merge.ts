@@ -1,6 +1,6 @@
 /**
  * Putting a layer on top of others. Layers below that are not much larger are merged into it, so that there are few and each byte is written again a few
- * times only: sizes fall by a factor of four or more from the oldest to the newest.
+ * times only: sizes fall by a factor of three or more from the oldest to the newest.
  */
 import type { Packing } from "../segment/codec.ts";
 import { VarWriter } from "../segment/varint.ts";
@@ -37,7 +37,7 @@ export class LayerScratch {
 }
 
 /** A layer is merged with the new one unless it is so many times as large. */
-const FANOUT = 4;
+const FANOUT = 3;
 /** What is smaller counts as this: merging it costs less than reading one more layer. */
 const LAYER_BYTES_MIN = 2048;
 

@@ -32,8 +32,8 @@ export type RecentOptions = {
   dir: string;
   /** Raw bytes that a shard has here at most; more goes to its own files. */
   recentBytesMax: number;
-  /** A write-ahead file of SQLite larger than this is folded into its database. */
-  walBytesMax: number;
+  /** SQLite's write-ahead file, when larger than this, is folded into the database: what is merged often is then written there less often. */
+  recentWalBytesMax: number;
 };
 
 const CACHE_BYTES = 4 << 20;
@@ -189,7 +189,7 @@ export class RecentWriter {
   }
 
   foldLarge(): void {
-    if (this.#db !== undefined) fold(this.#db, this.#options.walBytesMax);
+    if (this.#db !== undefined) fold(this.#db, this.#options.recentWalBytesMax);
   }
 
   /** Nothing is left in the write-ahead file. @throws where somebody reads it just now */

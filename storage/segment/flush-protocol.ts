@@ -1,9 +1,10 @@
 /** What the event loop and the flush worker say to each other. */
 import type { EraseRange, ShardId } from "../types.ts";
+import type { RecentOptions } from "../recent/recent-writer.ts";
 import type { WriterOptions } from "./shard-writer.ts";
 import type { CompactReport, FlushJob } from "./types.ts";
 
-export type WorkerOptions = WriterOptions & { writersMax: number; recentBytesMax: number };
+export type WorkerOptions = WriterOptions & RecentOptions & { writersMax: number };
 
 export type FlushRequest =
   | { kind: "open"; options: WorkerOptions }

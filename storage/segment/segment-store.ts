@@ -48,7 +48,7 @@ export type SegmentStoreOptions = {
   segmentBytesMax?: number;
   /** Raw bytes at which a block is full. Default 32 KiB. */
   blockBytesMax?: number;
-  /** SQLite's write-ahead file is folded into its database after a flush that leaves it larger. Default 4 MiB. */
+  /** SQLite's write-ahead file is folded into its database after a flush that leaves it larger. Default 4 MiB, of `recent.db` 16 MiB. */
   walBytesMax?: number;
   /** Unpacked blocks kept for reading. Default 8 MiB. */
   cacheBytesMax?: number;
@@ -300,6 +300,7 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
     blockBytesMax: options.blockBytesMax ?? 32 * KIB,
     walBytesMax: options.walBytesMax ?? 4 * MIB,
+    recentWalBytesMax: options.walBytesMax ?? 16 * MIB,
     writersMax: options.writersMax ?? 32,
     recentItemsMax: options.recentItemsMax ?? 256,
     layerBytesMax: options.layerBytesMax ?? 8 * MIB,

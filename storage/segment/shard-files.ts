@@ -113,15 +113,11 @@ export class ShardFiles {
     }
   }
 
-  /**
-   * Folds the write-ahead files in.
-   * @param isForGood leave WAL mode, too, where nobody reads: a single file is opened six times faster. Going in and out of it costs eight syncs, too
-   * many for files that make room for others and are written to again at the next flush.
-   */
-  close(isForGood: boolean): void {
+  /** Folds the write-ahead files in, and leaves WAL mode where nobody reads: a single file is opened six times faster, and on a full disk, too. */
+  close(): void {
     for (const db of this.#open()) {
       fold(db);
-      if (isForGood) leaveWal(db);
+      leaveWal(db);
     }
     this.abandon();
   }

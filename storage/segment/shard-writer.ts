@@ -116,8 +116,8 @@ export class ShardWriter {
   }
 
   /** Plain files remain. */
-  close(isForGood: boolean): void {
-    this.#files.close(isForGood);
+  close(): void {
+    this.#files.close();
   }
 
   /** Closes as things are. */

@@ -24,7 +24,7 @@ export class WriterSet {
     try {
       const result = run(writer);
       this.#writers.set(shard, writer);
-      this.#closeOldest(this.#max, false);
+      this.#closeOldest(this.#max);
       return result;
     } catch (error) {
       writer.abandon();
@@ -49,15 +49,15 @@ export class WriterSet {
 
   close(): void {
     this.#kept = undefined;
-    this.#closeOldest(0, true);
+    this.#closeOldest(0);
   }
 
-  #closeOldest(max: number, isForGood: boolean): void {
+  #closeOldest(max: number): void {
     for (const [shard, writer] of this.#writers) {
       if (this.#writers.size <= max) return;
       if (shard === this.#kept) continue;
       this.#writers.delete(shard);
-      writer.close(isForGood);
+      writer.close();
     }
   }
 }

@@ -51,6 +51,12 @@ function say(log: ShardLog, handle: StreamHandle, lane: string, key: string, tex
   });
 }
 
+const WORDS =
+  "the kernel module does not load after an upgrade so try to reboot and then check your sound settings".split(" ");
+/** What a higher level packs better than a lower one. */
+const talk = (seed: number): string =>
+  Array.from({ length: 12 }, (_, k) => WORDS[(seed * (k + 3) + k * k) % WORDS.length]).join(" ");
+
 function erase(log: ShardLog, handle: StreamHandle, lane: string | undefined, from: number, to: number): Promise<void> {
   return new Promise((resolve, reject) => {
     log.begin();
@@ -166,7 +172,7 @@ test("compacting makes less of the files and changes nothing that is read", asyn
   const log = store.shard(SHARD);
   const handle = new StreamHandle("@alice", undefined);
   for (let round = 0; round < 12; round++) {
-    for (let i = 0; i < 200; i++) await say(log, handle, "@bob", "", `${crypto.randomUUID()} of round ${round}, ${i}`);
+    for (let i = 0; i < 200; i++) await say(log, handle, "@bob", "", `${talk(i * 12 + round)} of round ${round}, ${i}`);
     await store.flushAll(() => false);
   }
   const before = everyRead(log);

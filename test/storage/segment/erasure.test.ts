@@ -271,7 +271,7 @@ async function crashAtEachStep(
   };
   copy();
   for (const _ of begin(writer)) copy();
-  writer.close(true);
+  writer.close();
   for (const to of copies) {
     const store = openSegmentStore({ dir: to, ...WRITER });
     try {
@@ -294,7 +294,7 @@ test("a crash at any step of erasing leaves what is read as it was, and the eras
   await store.close();
   const erasing = new ShardWriter(SHARD, { dir, ...WRITER });
   erasing.settle([BOB], undefined, erasing.row);
-  erasing.close(true);
+  erasing.close();
   history.erase(BOB);
   const steps = await crashAtEachStep(
     history,
