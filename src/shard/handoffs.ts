@@ -1,12 +1,12 @@
 /**
  * Handoffs that a crash may have cut off (G8).
  *
- * The outbox is not a queue beside the log: it is every entry above the shard's `handedOffThrough` mark that concerns somebody else's timeline. At start they
- * are offered again, in order; who has taken them already ignores them. While all shards are on one node a handoff rides the frame of the entry
- * that caused it, so the mark may simply be the log's end whenever it is written.
+ * The outbox is not a queue beside the log: it is every entry above the shard's `handedOffThrough` mark that concerns somebody else: a timeline, or the refs of
+ * who posted it. At start they are offered again, in order; who has taken them already ignores them. While all shards are on one node a handoff follows
+ * the entry that caused it in the same log, so the mark may simply be the log's end whenever it is written.
  */
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import { readGroupEntry, readTimelineEntry, type MembershipEntry } from "../domain/entries.ts";
+import { readGroupEntry, readTimelineEntry, refOfPostedKey, type MembershipEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -14,6 +14,7 @@ import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import type { GroupState } from "./group-state.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
+import { noteMissingRef } from "./post-group.ts";
 import { take } from "./send-direct.ts";
 import type { Shards } from "./shards.ts";
 
@@ -27,7 +28,7 @@ export function offerAgain(host: Shards, log: ShardLog): number {
   for (const { stream, fromSeq } of log.streamsSince(mark)) {
     if (isShardStream(stream)) continue;
     offered += isGroup(stream as Address)
-      ? offerChanges(host, log, stream as GroupAddress, fromSeq)
+      ? offerFromGroup(host, log, stream as GroupAddress, fromSeq)
       : offerSends(host, log, stream as UserAddress, fromSeq);
   }
   return offered;
@@ -81,12 +82,18 @@ function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: S
   return offered;
 }
 
-function offerChanges(host: Shards, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
+/** Memberships, and the refs of what was posted: without them a ref would be new again wherever else it is used, and here once its message is erased. */
+function offerFromGroup(host: Shards, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
   const group = host.groups.get(address);
   let offered = 0;
   for (const stored of entriesFrom(log, address, fromSeq)) {
     const entry = readGroupEntry(stored);
-    if (entry.kind !== "changed" || group === undefined) continue;
+    if (entry.kind === "erased" || group === undefined) continue;
+    if (entry.kind === "posted") {
+      const author = host.users.get(entry.author);
+      if (author !== undefined && noteMissingRef(author, address, refOfPostedKey(stored.key), stored.seq)) offered++;
+      continue;
+    }
     const { detail } = entry;
     const membership = { kind: "membership", at: detail.at, groupSeq: stored.seq } as const;
     for (const user of joinedBy(detail)) offer(host, user, group, { ...membership, change: "joined" });

@@ -39,6 +39,16 @@ export function postGroup(
   author.log.end(new RefNoted(post));
 }
 
+/** After a crash, which may have left the group's record alone. @returns whether it was missing */
+export function noteMissingRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): boolean {
+  const { log, address, handle } = author;
+  if (log.findKey(address, ref) !== undefined) return false;
+  log.begin();
+  log.putKey(handle, ref, seq, postedRefValue(author, group));
+  log.end({ committed: () => {}, failed: () => {} });
+  return true;
+}
+
 /**
  * Where the message went: the seq of the author's own membership entry, whose lane names the group, in one or two bytes instead of the address; the address when there is
  * no such entry yet.
