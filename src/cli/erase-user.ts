@@ -49,7 +49,7 @@ export function eraseUserCommand(): Command {
   const command: Command = {
     name: "erase-user",
     usage: "erase-user --user USER --yes [options]",
-    summary: "erase everything that a user wrote, for good, from every file",
+    summary: "erase a user's own timeline, and what the user wrote anywhere else, for good, from every file",
     options: OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await run(parseOptions(OPTIONS, args, io.env), io);
