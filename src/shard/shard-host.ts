@@ -36,6 +36,7 @@ export type ShardHostPorts = { clock: Clock; ids: MessageIds; limits: Limits; lo
 
 const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
+const FLUSH_FAILURE_EVERY_MS = 60_000;
 
 export class ShardHost implements Shards {
   readonly clock: Clock;
@@ -46,6 +47,7 @@ export class ShardHost implements Shards {
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   #store: LogStore | undefined;
+  #flushFailureToldAt = Number.NEGATIVE_INFINITY;
 
   /** Set when the node goes away: no new messages are numbered. */
   isDraining = false;
@@ -65,7 +67,7 @@ export class ShardHost implements Shards {
     const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
       beforeWrite: () => host.marks.write(),
-      onFlushFailure: (error) => ports.logger.warn("flush failed, trying again", { error }),
+      onFlushFailure: (error) => host.#flushFailed(error),
       onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
       onFailure,
     };
@@ -130,6 +132,14 @@ export class ShardHost implements Shards {
   /** Every session of every user. */
   *sessions(): Iterable<Session> {
     for (const user of this.users.loaded()) yield* user.sessions;
+  }
+
+  /** Tried every second, while a disk is full perhaps for hours: the program's log must not fill it, too. */
+  #flushFailed(error: unknown): void {
+    const now = this.clock.monotonicMs();
+    if (now - this.#flushFailureToldAt < FLUSH_FAILURE_EVERY_MS) return;
+    this.#flushFailureToldAt = now;
+    this.logger.warn("flush failed, trying again", { error });
   }
 
   /** Derived cells of every stream in the memtable that is about to be flushed. */
