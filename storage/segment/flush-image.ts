@@ -94,7 +94,7 @@ class ImageReader {
 
   #setCell(stream: string, key: string, bytes: Buffer, start: number, length: number): void {
     let ofStream = this.cells.get(stream);
-    if (ofStream === undefined) this.cells.set(stream, (ofStream = new Map()));
+    if (ofStream === undefined) this.cells.set(this.#batch(stream).name, (ofStream = new Map()));
     ofStream.set(key, start < 0 ? null : bytes.subarray(start, start + length));
   }
 }

@@ -30,7 +30,7 @@ import {
 import type { EraseRange, Seq } from "../types.ts";
 import type { Packing } from "./codec.ts";
 import { isErased, masked } from "./erasure.ts";
-import type { CellChanges, FlushImage, StreamBatch } from "./flush-image.ts";
+import type { FlushImage, StreamBatch } from "./flush-image.ts";
 import type { Item } from "./run.ts";
 import { chunkRow, entriesInTail, extendedTail, readChunk } from "./tail.ts";
 import type { FlushJob } from "./types.ts";
@@ -105,7 +105,6 @@ export class FlushTransaction {
       const { name } = batch;
       this.#stream(batch, views.get(name), heads.get(name)!, cells.get(name) ?? new Map(), isWide);
     }
-    this.#otherCells(batches, cells);
     if (isWide) this.#placeOthers();
     return this.#finish(job.throughOffset, job.term, this.#before.flush + 1, packing, isWide);
   }
@@ -167,7 +166,7 @@ export class FlushTransaction {
     for (const item of items) if (!item.alone) advance(mark, item);
     if (mark.headSeq !== headSeq)
       throw new RangeError(`${name}: the image ends at seq ${mark.headSeq}, the job says ${headSeq}`);
-    const isPlaced = items.length > 0 && (isWide || isFull(view?.size, sizeOf(items), this.#limits.recentItemsMax));
+    const isPlaced = isWide || (items.length > 0 && isFull(view?.size, sizeOf(items), this.#limits.recentItemsMax));
     if (isPlaced) this.#place(mark, [...this.#unplaced(view), ...items]);
     this.#additions.push({ mark, items: isPlaced ? [] : items, cells });
   }
@@ -179,23 +178,12 @@ export class FlushTransaction {
 
   /** In a shard with very many streams even a few items of each are too much to be merged again and again. */
   #placeOthers(): void {
-    const done = new Set(this.#additions.filter(({ items }) => items.length === 0).map(({ mark }) => mark.name));
+    const done = new Set(this.#additions.map(({ mark }) => mark.name));
     for (const view of this.#streams.each()) {
       if (view.pieces.length === 0 || done.has(view.mark.name)) continue;
       const mark = { ...view.mark };
       this.#place(mark, this.#unplaced(view));
       this.#additions.push({ mark, items: [], cells: new Map() });
-    }
-  }
-
-  /** Cells of streams that the job brings nothing else of. */
-  #otherCells(batches: readonly StreamBatch[], cells: CellChanges): void {
-    const done = new Set(batches.map(({ name }) => name));
-    for (const [name, changes] of cells) {
-      if (done.has(name)) continue;
-      const view = this.#streams.find(name);
-      if (view === undefined) throw new RangeError(`${this.#state.file}: a cell of the unknown stream ${name}`);
-      this.#additions.push({ mark: view.mark, items: [], cells: changes });
     }
   }
 
@@ -207,6 +195,7 @@ export class FlushTransaction {
 
   /** The items go where they stay. */
   #place(mark: StreamMark, items: LoggedItem[]): void {
+    if (items.length === 0) return;
     createPlaces(this.#state);
     const timeline = new TimelineUpdate(this.#state, mark.streamNo);
     const lanes = new Map<string, LaneItems>();

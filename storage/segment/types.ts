@@ -13,7 +13,7 @@ export type FlushJob = {
   image: Uint8Array<ArrayBuffer>;
   /** Cell operations (no record header) derived by folding up to `throughOffset`; they win over cells of `image`. */
   checkpoint: Uint8Array<ArrayBuffer>;
-  /** Head of every stream that `image` touches. */
+  /** Head of every stream that `image` or `checkpoint` touches. */
   streams: { name: string; streamNo: number; headSeq: Seq }[];
 };
 

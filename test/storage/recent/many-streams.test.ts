@@ -1,9 +1,14 @@
-/** Layers of many pages: a flush looks for its streams in all of them at once. */
+/** Flushes of many streams, into layers of many pages. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readStack } from "../../../storage/recent/page-table.ts";
+import { statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
+import { SqlDatabase } from "../../../storage/sqlite.ts";
+import { findShard } from "../../../storage/state/state-reader.ts";
+import type { Seq } from "../../../storage/types.ts";
 import { ShardHistory } from "../segment/history.ts";
 
 let dir: string;
@@ -36,3 +41,45 @@ test("a flush goes on with each stream where layers of many pages have it, and b
     await store.close();
   }
 });
+
+test("when layers have too much, items of streams that only cells came for are placed as well", async () => {
+  const store = openSegmentStore({ dir, recentBytesMax: 0, layerBytesMax: 500 });
+  const history = new ShardHistory(9);
+  const names = ["@alice", "@carol", "@dave"];
+  try {
+    for (const stream of names)
+      history.record([{ kind: "entry", stream, lane: "@bob", key: "d-1", payload: "hello ".repeat(50) }]);
+    await store.flush(history.job());
+    for (const stream of names.slice(1)) history.record([{ kind: "cell", stream, key: "name", value: stream }]);
+    await store.flush(history.job());
+    const state = new SqlDatabase(statePath(dir, history.shard), "readwrite");
+    const { layers } = readStack(findShard(state)!.layers);
+    state.close();
+    expect(layers.map(({ itemBytes }) => itemBytes)).toEqual([0]);
+    for (const name of names) {
+      expect(store.readForward(history.shard, name, 0 as Seq, 10).length).toBe(1);
+      expect(store.cells(history.shard, name).size).toBe(name === "@alice" ? 0 : 1);
+    }
+  } finally {
+    await store.close();
+  }
+});
+
+for (const recentBytesMax of [0, 1 << 20]) {
+  test(`a cell of a stream that the job does not list is refused, with ${recentBytesMax} bytes in recent.db`, async () => {
+    const store = openSegmentStore({ dir, recentBytesMax });
+    const history = new ShardHistory(9);
+    try {
+      history.record([{ kind: "cell", stream: "@alice", key: "name", value: "Alice" }]);
+      await store.flush(history.job());
+      history.record([{ kind: "cell", stream: "@carol", key: "name", value: "Carol" }]);
+      const job = history.job([{ stream: "@alice", key: "name", value: "Alicia" }]);
+      const streams = job.streams.filter(({ name }) => name !== "@alice");
+      const refused = await store.flush({ ...job, streams }).catch(String);
+      expect(refused).toContain("@alice, the job lists it not");
+      expect(Buffer.from(store.cell(history.shard, "@alice", "name")!).toString()).toBe("Alice");
+    } finally {
+      await store.close();
+    }
+  });
+}
