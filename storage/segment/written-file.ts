@@ -1,6 +1,6 @@
 /** SQLite files that flushes write to: in WAL mode, so that a reader never waits, each commit durable when it returns. */
 import { existsSync, statSync } from "node:fs";
-import type { SqlDatabase } from "../sqlite.ts";
+import { BUSY_TIMEOUT_MS, type SqlDatabase } from "../sqlite.ts";
 import { createDatabaseFile, emptyDatabase, type FileFormat, openDatabaseFile } from "./database-file.ts";
 
 /** SQLite's own cache of a file that is written to. Sixteen times as much makes no flush faster. */
@@ -17,15 +17,22 @@ export function openForWriting(path: string, format: FileFormat, mayBeMissing: b
   return db;
 }
 
+/** How long folding waits for somebody who reads, such as a shell that is left open: flushes of all shards wait for it. */
+const FOLD_BUSY_TIMEOUT_MS = 20;
+
 /**
- * Folds the write-ahead file in when it is larger than this. What is in it is committed: failing (a full disk) takes nothing back, and a later one does it.
+ * Folds the write-ahead file in, as far as nobody reads it, when it is larger than this. What is in it is committed: failing (a full disk) takes nothing back, and a later one does it.
  */
 export function fold(db: SqlDatabase, walBytesMax = 0): void {
   const wal = `${db.file}-wal`;
   try {
-    if (existsSync(wal) && statSync(wal).size > walBytesMax) db.pragma("wal_checkpoint(TRUNCATE)");
+    if (!existsSync(wal) || statSync(wal).size <= walBytesMax) return;
+    db.pragma(`busy_timeout = ${FOLD_BUSY_TIMEOUT_MS}`);
+    db.pragma("wal_checkpoint(TRUNCATE)");
   } catch {
     return;
+  } finally {
+    db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
   }
 }
 
