@@ -54,6 +54,7 @@ export function putLayer(plan: LayerPlan): LayerStack {
   const isOldest = plan.isBottom && kept === 0;
   for (const fragments of byName([...below, fragmentsIn(top)])) writeMerged(writer, fragments, isOldest, plan.erased);
   const layer = writer.finish();
+  plan.scratch.additions.reset();
   for (const old of merged) deleteLayer(db, shard, old);
   const left = stack.layers.slice(0, kept);
   return { next: stack.next + 1, layers: layer === undefined ? left : [...left, layer] };

@@ -24,7 +24,7 @@ import { corruptionOr, FlushError } from "./errors.ts";
 import { FlushClient } from "./flush-client.ts";
 import type { WorkerOptions } from "./flush-protocol.ts";
 import { HandlePool, openForReading } from "./handle-pool.ts";
-import { erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./paths.ts";
+import { erasingPath, erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./paths.ts";
 import { existsSync } from "node:fs";
 import { ShardReader } from "./shard-reader.ts";
 import type {
@@ -177,6 +177,10 @@ class SqliteSegmentStore implements SegmentStore {
   async flush(job: FlushJob): Promise<void> {
     try {
       if (await this.#writing.flush(job)) this.#erasing.add(job.shard);
+    } catch (error) {
+      // It may have taken effect in the shard's own files all the same, its erasures with it.
+      if (existsSync(erasingPath(this.#dir, job.shard))) this.#erasing.add(job.shard);
+      throw error;
     } finally {
       this.#withoutState.delete(job.shard);
     }

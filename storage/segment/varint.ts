@@ -2,6 +2,8 @@
 
 const VARINT_BYTES_MAX = 8;
 const LENGTH_BYTES = 4;
+/** Memory that a writer keeps for what it writes next. */
+const KEPT_BYTES_MAX = 1 << 20;
 
 /** A growing buffer. */
 export class VarWriter {
@@ -68,6 +70,7 @@ export class VarWriter {
 
   reset(): void {
     this.pos = 0;
+    if (this.bytes.length > KEPT_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(KEPT_BYTES_MAX);
   }
 }
 
