@@ -4,13 +4,16 @@ import type { SqlMode, SqlStatement, SqlValue } from "../../storage/sqlite.ts";
 
 export type { SqlMode, SqlStatement, SqlValue } from "../../storage/sqlite.ts";
 
+/** Not taken from there: this file stands in its place. */
+export const BUSY_TIMEOUT_MS: typeof import("../../storage/sqlite.ts").BUSY_TIMEOUT_MS = 5000;
+
 export class SqlDatabase {
   readonly file: string;
   readonly #db: Database;
   readonly #statements = new Map<string, SqlStatement>();
   readonly #prepared: Statement[] = [];
 
-  constructor(file: string, mode: SqlMode, busyTimeoutMs = 5000) {
+  constructor(file: string, mode: SqlMode, busyTimeoutMs = BUSY_TIMEOUT_MS) {
     this.file = file;
     this.#db = new Database(file, mode === "readonly" ? { readonly: true } : { readwrite: true, create: false });
     this.#db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
@@ -47,6 +50,10 @@ export class SqlDatabase {
       if (this.#db.inTransaction) this.sql("ROLLBACK").run();
       throw error;
     }
+  }
+
+  get inTransaction(): boolean {
+    return this.#db.inTransaction;
   }
 
   /** The file stays open, and its `-wal` file there, as long as one statement is not finalized. */
