@@ -20,6 +20,9 @@ export type SqlStatement = {
   each<Row>(...values: SqlValue[]): IterableIterator<Row>;
 };
 
+/** How long a connection waits for a lock of another one, unless it is told otherwise. */
+export const BUSY_TIMEOUT_MS = 5000;
+
 export type SqlMode = "readonly" | "readwrite";
 
 export class SqlDatabase {
@@ -31,7 +34,7 @@ export class SqlDatabase {
    * The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. With `image`, a database in memory of those bytes, of which `file` is
    * only the name; a header that asks for WAL mode cannot be opened so.
    */
-  constructor(file: string, mode: SqlMode, busyTimeoutMs = 5000, image?: Buffer) {
+  constructor(file: string, mode: SqlMode, busyTimeoutMs = BUSY_TIMEOUT_MS, image?: Buffer) {
     this.file = file;
     this.#db =
       image === undefined

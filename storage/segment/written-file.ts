@@ -1,6 +1,6 @@
 /** SQLite files that flushes write to: in WAL mode, so that a reader never waits, each commit durable when it returns. */
 import { existsSync, statSync } from "node:fs";
-import type { SqlDatabase } from "../sqlite.ts";
+import { BUSY_TIMEOUT_MS, type SqlDatabase } from "../sqlite.ts";
 import { createDatabaseFile, emptyDatabase, type FileFormat, openDatabaseFile } from "./database-file.ts";
 
 /** SQLite's own cache of a file that is written to. Sixteen times as much makes no flush faster. */
@@ -9,7 +9,7 @@ const CACHE_KIB = 1024;
 /** The directory exists. A file that must be there is not made when it is missing. */
 export function openForWriting(path: string, format: FileFormat, mayBeMissing: boolean): SqlDatabase {
   if (mayBeMissing && !existsSync(path)) createDatabaseFile(path, emptyDatabase(format, "wal"));
-  const db = openDatabaseFile(path, format, "readwrite", BUSY_TIMEOUT_MS);
+  const db = openDatabaseFile(path, format, "readwrite");
   db.pragma("journal_mode = WAL");
   db.pragma("synchronous = FULL");
   db.pragma("wal_autocheckpoint = 0");
@@ -17,8 +17,6 @@ export function openForWriting(path: string, format: FileFormat, mayBeMissing: b
   return db;
 }
 
-/** How long writing waits for a lock of somebody else. */
-const BUSY_TIMEOUT_MS = 5000;
 /** How long folding waits for somebody who reads, such as a shell that is left open: flushes of all shards wait for it. */
 const FOLD_BUSY_TIMEOUT_MS = 20;
 
