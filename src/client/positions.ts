@@ -59,6 +59,8 @@ export class Positions {
   #missing = new Map<string, Missing>();
   #held = new Map<string, HeldFrame[]>();
   #heldCount = 0;
+  /** Held before `live`: part of the replay, whenever it is released. */
+  #replayed = new WeakSet<HeldFrame>();
 
   constructor(options: { from: "now" | "start"; heldMax: number }) {
     this.#from = options.from;
@@ -226,7 +228,8 @@ export class Positions {
     const group = frame.conversation;
     const known = cursor.groups[group];
     // A group dissolved and made again has a new history under the old name. In a replay, only the epoch that `welcome` names is today's.
-    const isCurrent = this.#isLive && !isPaged ? true : this.#welcome?.groups[group]?.epoch === frame.epoch;
+    const isReplay = isPaged || !this.#isLive || this.#replayed.has(frame);
+    const isCurrent = !isReplay || this.#welcome?.groups[group]?.epoch === frame.epoch;
     if (known !== undefined && (known.epoch === frame.epoch || !isCurrent)) return undefined;
     cursor.groups[group] = { epoch: frame.epoch, seq: frame.groupSeq - 1 };
     return this.#held.has(group) ? this.#drop(group) : undefined;
@@ -249,6 +252,7 @@ export class Positions {
 
   #hold(stream: string, frame: HeldFrame): "hold" | "broken" {
     if (this.#heldCount >= this.#heldMax) return "broken";
+    if (!this.#isLive) this.#replayed.add(frame);
     const held = this.#held.get(stream);
     if (held === undefined) this.#held.set(stream, [frame]);
     else held.push(frame);

@@ -404,6 +404,24 @@ describe("the position machine", () => {
     );
   });
 
+  test("a join that was held from the replay does not bring back the history that the group had then", () => {
+    const steps: Step[] = [
+      { do: "direct", own: false },
+      { do: "direct", own: false },
+      { do: "pump", order: [TIMELINE, "#b", "#a", "#c"] },
+      { do: "direct", own: false },
+      { do: "deliver", count: 4 },
+      { do: "direct", own: false },
+      { do: "join", group: "#b" },
+      { do: "rebuild", stream: "#b" },
+      { do: "deliver", count: 4 },
+      { do: "rebuild", stream: TIMELINE },
+      { do: "deliver", count: 2 },
+      { do: "rebuild", stream: TIMELINE },
+    ];
+    new World().run(steps);
+  });
+
   test("the model reaches what it is about: gaps, holds, holes, resets and joins", () => {
     const seen = { resumes: 0, resets: 0, groups: 0 };
     for (const steps of fc.sample(fc.array(step, { maxLength: 120, size: "max" }), { seed: 7, numRuns: 60 })) {
