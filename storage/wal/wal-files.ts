@@ -140,9 +140,23 @@ export class WalFiles {
     } finally {
       this.#options.files.close(this.#file);
       this.#file = undefined;
-      if (hasOthers && this.#position === FILE_HEAD_BYTES && this.#failed === undefined) {
-        this.#tryRemove(walFileName(this.#fileNo));
-        this.#options.files.syncDirectory(this.#options.directory);
+      if (this.#failed === undefined) this.#leaveNothingOver(hasOthers);
+    }
+  }
+
+  /** No room that was prepared and not used, and no file in which nothing was written. */
+  #leaveNothingOver(hasOthers: boolean): void {
+    const { files, directory } = this.#options;
+    const name = walFileName(this.#fileNo);
+    if (hasOthers && this.#position === FILE_HEAD_BYTES) {
+      this.#tryRemove(name);
+      files.syncDirectory(directory);
+    } else if (this.#isPrepared) {
+      try {
+        files.truncate(join(directory, name), this.#position);
+      } catch {
+        // It has zeros at its end then.
+        return;
       }
     }
   }

@@ -76,12 +76,19 @@ test("in a log that was not closed, a flipped bit is told as well, in its last f
 
 test("a bit that flips in room without frames costs nothing, and checking finds it", async () => {
   const disk = new SimulatedDisk();
-  const history = await write(disk, { isClosed: true });
+  const history = await write(disk, { isClosed: false });
   const path = logFiles(disk).at(-1)!;
   const bytes = disk.bytes(path);
   expect(usedBytes(bytes)).toBeLessThan(bytes.length);
   disk.overwrite(path, flip(bytes, bytes.length * 8 - 3));
   expect(checkLog(WAL_DIRECTORY, disk.files).faults).toMatchObject([{ file: path, place: `byte ${bytes.length - 1}` }]);
+  history.expectIn(await openStore(disk));
+});
+
+test("a closed log has no room without frames", async () => {
+  const disk = new SimulatedDisk();
+  const history = await write(disk, { isClosed: true });
+  for (const path of logFiles(disk).slice(-1)) expect(usedBytes(disk.bytes(path))).toBe(disk.bytes(path).length);
   history.expectIn(await openStore(disk));
 });
 
