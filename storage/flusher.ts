@@ -40,6 +40,7 @@ export type FlusherPorts = {
 type PendingFlush = { log: ShardLog; frozen: Memtable; checkpoint: Uint8Array<ArrayBuffer> };
 
 const RETRY_MS = 1000;
+const CLOSE_MS_MAX = 60_000;
 
 export class Flusher {
   readonly #limits: FlusherLimits;
@@ -114,11 +115,14 @@ export class Flusher {
     }
   }
 
-  /** Waits for what runs; nothing is begun any more. What is not flushed stays in the log. */
-  async close(): Promise<void> {
+  /** Waits for what runs, up to `msMax`; nothing is begun any more. What is not flushed stays in the log. */
+  async close(msMax = CLOSE_MS_MAX): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
-    await Promise.all(this.#running);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, msMax)));
+    await Promise.race([Promise.all(this.#running), late]);
+    clearTimeout(timer);
     clearTimeout(this.#retryTimer);
   }
 

@@ -61,13 +61,19 @@ export class FlushClient {
     await this.#ask((id) => this.#post({ kind: "settle", id, shard }));
   }
 
-  /** Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. */
-  async close(): Promise<void> {
+  /**
+   * Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. A worker that does not answer is ended after `msMax`: what it
+   * was doing is told by the files, and what it had is in the log.
+   */
+  async close(msMax: number): Promise<void> {
     if (this.#isClosing) return;
     const isThere = this.#worker !== undefined && this.#ending === undefined;
     const closed = isThere ? this.#ask((id) => this.#post({ kind: "close", id })) : Promise.resolve();
     this.#isClosing = true;
-    await closed.catch(() => undefined);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, msMax)));
+    await Promise.race([closed.catch(() => undefined), late]);
+    clearTimeout(timer);
     this.#end(new FlushError("the segment store is closed", "closed"));
     this.#worker?.terminate();
   }

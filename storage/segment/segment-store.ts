@@ -65,6 +65,8 @@ export type SegmentStoreOptions = {
   recentBytesMax?: number;
   /** How flushes pack. Default zstd at level 3; compaction packs with level 9. */
   packing?: Packing;
+  /** How long closing waits for flushes under way, milliseconds. Default 60,000. */
+  closeMsMax?: number;
   /** For tests that need a worker that fails. */
   startWorker?: () => Worker;
 };
@@ -72,6 +74,7 @@ export type SegmentStoreOptions = {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
+const CLOSE_MS_MAX = 60_000;
 const FLUSH_LEVEL = 3;
 const COMPACT_LEVEL = 9;
 
@@ -81,6 +84,7 @@ export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
 
 class SqliteSegmentStore implements SegmentStore {
   readonly #dir: string;
+  readonly #closeMsMax: number;
   readonly #writing: FlushClient;
   readonly #pool: HandlePool;
   readonly #blocks: BlockSource;
@@ -93,6 +97,7 @@ class SqliteSegmentStore implements SegmentStore {
 
   constructor(options: SegmentStoreOptions) {
     this.#dir = options.dir;
+    this.#closeMsMax = options.closeMsMax ?? CLOSE_MS_MAX;
     this.#pool = new HandlePool(options.readHandlesMax ?? 256);
     this.#cache = new BlockCache(options.cacheBytesMax ?? 8 * MIB);
     this.#blocks = new BlockSource(options.dir, this.#pool, this.#cache);
@@ -220,7 +225,7 @@ class SqliteSegmentStore implements SegmentStore {
     // Where nobody reads, the worker leaves single files.
     this.#pool.close();
     this.#recent?.close();
-    await this.#writing.close();
+    await this.#writing.close(this.#closeMsMax);
   }
 
   #isEmpty(shard: ShardId): boolean {

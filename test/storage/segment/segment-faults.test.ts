@@ -325,6 +325,17 @@ test("another worker takes the place of one that died, and its flush is repeated
   expect(started).toBe(2);
 });
 
+test("closing does not wait for ever for a worker that does not answer", async () => {
+  const script = join(dir, "deaf-worker.ts");
+  writeFileSync(script, "self.onmessage = () => {};");
+  const store = start({ startWorker: () => new Worker(script), closeMsMax: 20 });
+  const history = new ShardHistory(SHARD);
+  chat(history, 10, 2);
+  const flushed = rejection(store.flush(history.job()));
+  await store.close();
+  expect((await flushed).code).toBe("closed");
+});
+
 test("a worker that ends without a word rejects what waits", async () => {
   const script = join(dir, "leaving-worker.ts");
   writeFileSync(script, "self.onmessage = (event) => { if (event.data.kind === 'flush') process.exit(0); };");
