@@ -3,18 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { E2eResult } from "../../bench/e2e-result.ts";
-
-const ROOT = join(import.meta.dir, "../..");
-
-async function bench(...words: string[]) {
-  const child = Bun.spawn([process.execPath, "bench/main.ts", ...words], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
-  const [out, errors, status] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { out, errors, status };
-}
+import { bench, ROOT } from "./bench-program.ts";
 
 test("the small e2e bench measures both servers, loses nothing, and prints one line of JSON", async () => {
   const folder = mkdtempSync(join(tmpdir(), "parley-report-"));

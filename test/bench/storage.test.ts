@@ -3,19 +3,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { StorageResult } from "../../bench/storage-result.ts";
+import { until } from "../support/wait.ts";
+import { bench, ROOT } from "./bench-program.ts";
 
-const ROOT = join(import.meta.dir, "../..");
 const NO_CORPUS = join(import.meta.dir, "../../bench");
-
-async function bench(...words: string[]) {
-  const child = Bun.spawn([process.execPath, "bench/main.ts", ...words], { cwd: ROOT, stdout: "pipe", stderr: "pipe" });
-  const [out, errors, status] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { out, errors, status };
-}
 
 async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "parley-bench-test-"));
@@ -91,13 +82,9 @@ test("a folder without logs is refused as a corpus, and a folder that is not the
 
 /** A part's process, as soon as there is one that has begun to write. */
 async function firstChildren(parent: number): Promise<number[]> {
-  const until = performance.now() + 20_000;
-  while (performance.now() < until) {
-    const children = childrenOf(parent).filter((pid) => writesFiles(pid));
-    if (children.length > 0) return children;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  return [];
+  let children: number[] = [];
+  await until("a part writes", () => (children = childrenOf(parent).filter(writesFiles)).length > 0);
+  return children;
 }
 
 function writesFiles(pid: number): boolean {

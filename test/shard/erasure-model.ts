@@ -266,9 +266,10 @@ export class ErasureModel {
     const clock = {
       now: () => this.nowMs,
       monotonicMs: () => performance.now(),
-      after(ms: number, run: () => void) {
-        const timer = setTimeout(run, Math.min(ms, 1));
-        return () => clearTimeout(timer);
+      // What would wait, comes in the next turn.
+      after(_ms: number, run: () => void) {
+        const turn = setImmediate(run);
+        return () => clearImmediate(turn);
       },
     };
     const storage = { directory: "/data", files: this.#disk.files, segments: this.#segments, markAfterMs: 0 };
