@@ -194,8 +194,9 @@ export class RecentWriter {
 
   /** Nothing is left in the write-ahead file. @throws where somebody reads it just now */
   emptyWal(): void {
-    if (this.#db === undefined || this.#db.pragma("wal_checkpoint(TRUNCATE)") === 0) return;
-    throw new Error(`${this.#db.file}: its write-ahead file is being read and cannot be emptied now; erase again`);
+    const db = this.open();
+    if (db.pragma("wal_checkpoint(TRUNCATE)") === 0) return;
+    throw new Error(`${db.file}: its write-ahead file is being read and cannot be emptied now; erase again`);
   }
 
   close(): void {

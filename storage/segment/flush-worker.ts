@@ -55,29 +55,22 @@ class FlushServer {
     const jobs = this.#arrived;
     if (jobs.length === 0) return;
     this.#arrived = [];
-    const replies: FlushReply[] = [];
-    let left = jobs;
+    let replies: FlushReply[];
     try {
-      this.#flushes.together(() => {
-        left = jobs.filter(({ id, job }) => {
-          try {
-            replies.push({ kind: "flushed", id, ...this.#flushes.flush(job) });
-            return false;
-          } catch (error) {
-            replies.push({ kind: "failed", id, ...describe(error), job });
-            return true;
-          }
-        });
-      });
+      replies = this.#flushes.together(() => jobs.map((request) => this.#flushOne(request)));
     } catch (error) {
       // None of them is there for certain; who asks for the shard's extent is told.
-      for (const { id, job } of jobs) this.#reply({ kind: "failed", id, ...describe(error), job }, buffersOf(job));
-      return;
+      replies = jobs.map(({ id, job }) => ({ kind: "failed", id, ...describe(error), job }));
     }
-    const failed = new Map(left.map(({ id, job }) => [id, job]));
-    for (const reply of replies) {
-      const job = failed.get(reply.id);
-      this.#reply(reply, job === undefined ? [] : buffersOf(job));
+    for (const reply of replies)
+      this.#reply(reply, reply.kind === "failed" && reply.job !== undefined ? buffersOf(reply.job) : []);
+  }
+
+  #flushOne({ id, job }: { id: number; job: FlushJob }): FlushReply {
+    try {
+      return { kind: "flushed", id, ...this.#flushes.flush(job) };
+    } catch (error) {
+      return { kind: "failed", id, ...describe(error), job };
     }
   }
 
