@@ -15,6 +15,7 @@ import { FlushError } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
 import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
 import { ShardLog } from "./shard-log.ts";
+import { shortageOf, type Shortage } from "./shortage.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { walFileName, walFileNo } from "./wal/frame.ts";
@@ -172,6 +173,19 @@ export class LogStore {
     if (this.#wal.failed !== undefined || this.#wal.isShort) return Number.POSITIVE_INFINITY;
     const backlog = this.#commit.backlogBytes / BACKLOG_BYTES_MAX;
     return Math.max(backlog, this.#flusher.totalBytes / (4 * this.#memtableBytesMax));
+  }
+
+  /** Why `pressure` is above 1; undefined while it is not. */
+  get shortage(): Shortage | undefined {
+    if (this.#wal.failed !== undefined) return shortageOf(this.#wal.failed) ?? "log failed";
+    if (this.#wal.isShort) return shortageOf(this.#wal.notPrepared) ?? "log stuck";
+    if (this.#commit.backlogBytes > BACKLOG_BYTES_MAX) return "log behind";
+    return this.pressure > 1 ? "memory full" : undefined;
+  }
+
+  /** The error behind `shortage`, where there is one. */
+  get shortageCause(): unknown {
+    return this.#wal.failed ?? (this.#wal.isShort ? this.#wal.notPrepared : undefined);
   }
 
   /** The one `ShardLog` of a shard. */

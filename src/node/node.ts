@@ -27,6 +27,7 @@ import { createSync } from "../service/sync.ts";
 import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
 import { createUserCells } from "../service/user-cells.ts";
+import { Refusals } from "../shard/refusals.ts";
 import { OutboxFlusher } from "../socket/outbox.ts";
 import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
@@ -57,6 +58,7 @@ export async function startNode(
   const ids = new MessageIds(await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random));
   const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
   const passwords = await Passwords.open(passwordOptions(options), random);
+  const refusals = new Refusals({ clock, logger });
   const keeper = await ShardKeeper.open(
     {
       directory: options.data,
@@ -65,7 +67,7 @@ export async function startNode(
       segmentBytesMax: options.segmentMb * MIB,
       ...parts,
     },
-    { clock, ids, limits, logger },
+    { clock, ids, limits, logger, refusals },
   );
   const accounts = new AccountService({
     cells: createUserCells(keeper.host),
@@ -95,9 +97,7 @@ export async function startNode(
     sync: createSync(keeper.host),
     erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
-    health: {
-      notReadyReason: () => (isDraining ? "draining" : keeper.isOpen ? undefined : "the log is being recovered"),
-    },
+    health: { notReadyReason: () => refusals.notReadyReason() },
   };
   const app = createHttpApp({ services, limits, version, log: logger, random });
   const sockets = new Set<SocketSession>();
@@ -135,6 +135,7 @@ export async function startNode(
     },
   });
   url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${server.port}`;
+  refusals.watch(keeper.refusalSource);
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
@@ -144,12 +145,12 @@ export async function startNode(
     async drain() {
       if (isDraining) return closed;
       isDraining = true;
+      refusals.begin("draining");
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
       // Whatever becomes of the log meanwhile: this is the host whose senders are told.
       const host = keeper.isOpen ? keeper.host() : undefined;
       if (host !== undefined) {
-        host.isDraining = true;
         await host.store.idle();
         for (const session of [...host.sessions()])
           session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
@@ -160,6 +161,7 @@ export async function startNode(
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
       await upkeep.ended();
       await server.stop(true);
+      refusals.stop();
       resolveClosed();
     },
   };

@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
+import type { RefusalSource } from "../shard/refusals.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import type { LogStoreOptions } from "../../storage/log-store.ts";
 
@@ -25,6 +26,8 @@ export class ShardKeeper {
   readonly #handoffMarks = new HandoffMarks();
   #isClosed = false;
   #reopening: Promise<void> | undefined;
+  /** Why the last try to open the shards anew failed. */
+  #openError: unknown;
 
   static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardKeeper> {
     const keeper = new ShardKeeper(storage, ports);
@@ -50,6 +53,12 @@ export class ShardKeeper {
   get isOpen(): boolean {
     return this.#host !== undefined && this.#host.store.failed === undefined;
   }
+
+  /** For the log lines and `/readyz`: why writes are refused. */
+  readonly refusalSource: RefusalSource = {
+    state: () => this.#host?.refusal,
+    cause: () => this.#openError ?? this.#host?.store.shortageCause,
+  };
 
   async close(flushMs: number): Promise<void> {
     this.#isClosed = true;
@@ -98,13 +107,14 @@ export class ShardKeeper {
   }
 
   async #reopen(failed: ShardHost, error: Error): Promise<void> {
-    this.#logger.error("the log cannot be written; only reading until it is recovered", { error });
+    failed.refusals.seen(failed.refusal ?? "log failed", error);
     this.#sendAway(failed);
     while (!this.#isClosed && this.#host === failed) {
       try {
         if (await failed.store.hasRoom()) await this.#open(failed);
+        this.#openError = undefined;
       } catch (openError) {
-        this.#logger.error("the log cannot be opened yet", { error: openError });
+        this.#openError = openError;
       }
       if (this.#host === failed) await new Promise<void>((resolve) => void this.#clock.after(REOPEN_MS, resolve));
     }

@@ -28,8 +28,7 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
       const user = existing(shards, name);
       if (by === "user") mustHaveRested(shards, user);
       // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
-      if (shards.store.failed !== undefined)
-        throw new AppError("unavailable", "the log can only be read now; ask again later");
+      if (shards.store.failed !== undefined) throw shards.refusals.error(shards.refusal ?? "log failed");
       await (asking.get(name) ?? ask(shards, user));
       return erasureStatus(existing(host(), name));
     },

@@ -13,10 +13,8 @@ import type { UserState } from "../shard/user-state.ts";
 export function sendMessage(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): void {
   try {
     // Before the ref is looked up: among what failed, nothing can be told apart until the log is recovered.
-    if (host.store.failed !== undefined)
-      throw new AppError("unavailable", "messages can only be read now; send again later");
+    if (host.store.failed !== undefined) throw host.refusals.error(host.refusal ?? "log failed");
     if (answeredAsRepeat(host, sender, request, reply)) return;
-    if (host.isDraining) throw new AppError("unavailable", "the server is going away; send again when you are back");
     // Before the receiver is looked for: who asks which addresses there are pays as if they were written to.
     takeSendTokens(host, sender, 1);
     if (isGroup(request.to)) postGroup(host, sender, groupOf(host, sender, request.to), request, reply);

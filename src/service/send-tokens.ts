@@ -1,28 +1,30 @@
 /** How much a user may write: rates, and what they hear when it is too much. */
 import { AppError } from "../base/errors.ts";
+import { REFUSALS } from "../shard/refusals.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 
 const REFUSAL_MS_MIN = 250;
-const BEHIND_MS = 1000;
 
 /**
  * Token bucket per user: a message takes one, a change of a group one for each entry that it causes, also when there turns out to be nobody to take it.
- * Whoever is refused, for running out or because the disk is behind, is refused for at least a moment, so that frames already on their way do not slip in
+ * Whoever is refused, for running out or because nobody may write now, is refused for at least a moment, so that frames already on their way do not slip in
  * between and end up before the refused ones (G4).
  */
 export function takeSendTokens(host: ShardHost, sender: UserState, count: number): void {
   const { sendsPerSecond } = host.limits;
   const now = host.clock.monotonicMs();
   if (now >= sender.sendRefusedUntil) {
-    sender.isRefusedByDisk = host.store.pressure > 1;
-    if (!sender.isRefusedByDisk && hasSendTokens(host, sender, now, count)) return;
+    sender.refusedFor = host.refusal;
+    if (sender.refusedFor === undefined && hasSendTokens(host, sender, now, count)) return;
     sender.sendRefusedUntil =
-      now + (sender.isRefusedByDisk ? BEHIND_MS : Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond));
+      now +
+      (sender.refusedFor === undefined
+        ? Math.max(REFUSAL_MS_MIN, 10_000 / sendsPerSecond)
+        : REFUSALS[sender.refusedFor].retryAfterMs);
   }
   const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
-  if (sender.isRefusedByDisk)
-    throw new AppError("unavailable", `the disk is behind; send again in ${retryAfterMs} ms`, { retryAfterMs });
+  if (sender.refusedFor !== undefined) throw host.refusals.error(sender.refusedFor, retryAfterMs);
   throw new AppError(
     "rate_limited",
     `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`,

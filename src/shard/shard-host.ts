@@ -6,7 +6,6 @@
  * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
  */
 import type { Clock } from "../base/clock.ts";
-import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -27,12 +26,20 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupState } from "./group-state.ts";
 import { isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
+import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import type { Shards } from "./shards.ts";
 import { StateTable } from "./state-table.ts";
 import { UserState } from "./user-state.ts";
 
-export type ShardHostPorts = { clock: Clock; ids: MessageIds; limits: Limits; logger: Logger };
+export type ShardHostPorts = {
+  clock: Clock;
+  ids: MessageIds;
+  limits: Limits;
+  logger: Logger;
+  /** The node's; it outlives a host whose log fails. */
+  refusals?: Refusals;
+};
 
 const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
@@ -43,14 +50,12 @@ export class ShardHost implements Shards {
   readonly ids: MessageIds;
   readonly limits: Limits;
   readonly logger: Logger;
+  readonly refusals: Refusals;
   readonly marks: Marks;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   #store: LogStore | undefined;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
-
-  /** Set when the node goes away: no new messages are numbered. */
-  isDraining = false;
 
   /**
    * @param onFailure told once, when the log cannot be written any more
@@ -75,11 +80,12 @@ export class ShardHost implements Shards {
     return host;
   }
 
-  private constructor({ clock, ids, limits, logger }: ShardHostPorts) {
+  private constructor({ clock, ids, limits, logger, refusals }: ShardHostPorts) {
     this.clock = clock;
     this.ids = ids;
     this.limits = limits;
     this.logger = logger;
+    this.refusals = refusals ?? new Refusals({ clock, logger });
     this.marks = new Marks(this);
     this.users = new StateTable(
       (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.now()),
@@ -102,9 +108,17 @@ export class ShardHost implements Shards {
     return this.#store!;
   }
 
-  /** @throws AppError unavailable when nothing new may begin: the disk is full or behind, or the log can only be read */
+  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  get refusal(): RefusalState | undefined {
+    const { standing } = this.refusals;
+    if (standing !== undefined || this.store.pressure <= 1) return standing;
+    return this.store.shortage;
+  }
+
+  /** @throws AppError unavailable, with the reason, when nothing new may begin */
   mustTakeWrites(): void {
-    if (this.store.pressure > 1) throw new AppError("unavailable", "nothing new can be stored now; try again later");
+    const { refusal } = this;
+    if (refusal !== undefined) throw this.refusals.error(refusal);
   }
 
   /** The log of the shard that an address lives in. */

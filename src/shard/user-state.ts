@@ -18,6 +18,7 @@ import { epochOf, readProfile } from "./account-cells.ts";
 import { cellNumber, CELLS_LAG_MAX, CellReader, encodeCell } from "./cells.ts";
 import { ConversationState } from "./conversation-state.ts";
 import type { PendingSend } from "./pending-send.ts";
+import type { RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import { UndeliveredQueue } from "./undelivered-queue.ts";
 
@@ -58,8 +59,8 @@ export class UserState {
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
   sendRefusedUntil = 0;
-  /** Why: the disk is behind, or else too many were sent. */
-  isRefusedByDisk = false;
+  /** Why: what keeps everybody from writing; undefined when too many were sent. */
+  refusedFor: RefusalState | undefined;
 
   /** Loads a user that exists, or undefined. */
   static load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): UserState | undefined {

@@ -45,7 +45,8 @@ export class WalFiles {
   /** Whether the file being written has its room already. */
   #isPrepared = false;
   #next: Preparation = "none";
-  #isNextRefused = false;
+  /** Why the next file could not be prepared the last time that it was tried. */
+  #notPrepared: Error | undefined;
   #prepareTimer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
   #onFilled: (() => void) | undefined;
@@ -94,14 +95,19 @@ export class WalFiles {
     return this.#position;
   }
 
-  /** There is no room for a next file, and half of this one is used: new work should be refused, so that what is under way finds room. */
+  /** Why there is no next file ahead, when the last try to prepare it failed. */
+  get notPrepared(): Error | undefined {
+    return this.#notPrepared;
+  }
+
+  /** The next file cannot be prepared, and half of this one is used: new work should be refused, so that what is under way finds room. */
   get isShort(): boolean {
-    return this.#isNextRefused && this.#room() < this.#options.fileBytesMax / 2;
+    return this.#notPrepared !== undefined && this.#room() < this.#options.fileBytesMax / 2;
   }
 
   /** Next to nothing is left: only what must be written may be. */
   get isExhausted(): boolean {
-    return this.#isNextRefused && this.#room() < this.#options.fileBytesMax / 8;
+    return this.#notPrepared !== undefined && this.#room() < this.#options.fileBytesMax / 8;
   }
 
   /** Seals the frame in `bytes[0, length)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
@@ -274,20 +280,20 @@ export class WalFiles {
     const { files, directory, fileBytesMax } = this.#options;
     this.#prepareTimer = undefined;
     this.#next = "filling";
-    if (!hasRoom(files, directory, fileBytesMax)) return this.#prepared(new Error("no room is left"));
+    if (!hasRoom(files, directory, fileBytesMax)) return this.#prepared(noRoom());
     const isStopped = (): boolean => this.#closed || this.#failed !== undefined;
     files.fillZeros(join(directory, PREPARED_NAME), fileBytesMax, isStopped, (error) => this.#prepared(error));
   }
 
   #prepared(error: Error | null): void {
     if (this.#closed) return this.#onFilled?.();
-    const wasShort = this.#isNextRefused;
+    const wasRefused = this.#notPrepared !== undefined;
     this.#next = error ? "none" : "ready";
-    this.#isNextRefused = error !== null;
+    this.#notPrepared = error ?? undefined;
     if (error) {
       this.#dropPrepared();
       if (this.#failed === undefined) this.#prepareTimer = setTimeout(() => this.#prepareNext(), PREPARE_AGAIN_MS);
-    } else if (wasShort) this.#options.onRoom?.();
+    } else if (wasRefused) this.#options.onRoom?.();
   }
 
   /** A half-filled one would take the room that others need. Whoever cannot remove it leaves it to recovery. */
@@ -304,6 +310,9 @@ export class WalFiles {
     }
   }
 }
+
+/** What the system would say if it were asked for more. */
+const noRoom = (): Error => Object.assign(new Error("ENOSPC: less than two log files are free"), { code: "ENOSPC" });
 
 /** Room for a further log file and as much again for the segments that let older ones go. */
 export function hasRoom(files: FileSystem, directory: string, fileBytesMax: number): boolean {
