@@ -28,3 +28,16 @@ export class LogFailedError extends Error {
     this.name = "LogFailedError";
   }
 }
+
+/**
+ * The directory is not where it was, is not the one it was, or somebody else writes to it. Nothing more may be written, and nothing is wrong with what was.
+ * `code` is the system's word for a file that is not behind its name any more.
+ */
+export class DirectoryLostError extends Error {
+  readonly code = "ESTALE";
+
+  constructor(what: string) {
+    super(what);
+    this.name = "DirectoryLostError";
+  }
+}

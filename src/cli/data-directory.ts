@@ -1,32 +1,19 @@
 /**
- * The data directory, taken by one process at a time.
- *
- * The lock is the kernel's (`flock` on the file LOCK), so it ends with the process, however that ends: there are no stale locks.
- * The file's text, the owner's process id, only serves the message; a crash leaves it behind and it means nothing then.
+ * The data directory, taken by one process at a time. Who has it is said by its locks (directory-lock.ts), and which one it is by the directory itself
+ * (storage/vfs/held-directory.ts): everything that the process puts there goes to the directory that it has locked, also when that was moved.
  *
  * Who writes takes it alone, and takes the manifest away first (storage/tools/manifest.ts); who only reads a directory at rest shares it.
  */
-import { dlopen, FFIType } from "bun:ffi";
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
+import { DirectoryLostError } from "../../storage/errors.ts";
 import { amendManifest, MANIFEST, noteConstants, retireManifest, writeManifest } from "../../storage/tools/manifest.ts";
+import { HeldDirectory } from "../../storage/vfs/held-directory.ts";
+import { DirectoryLock, type Flock, type LockKind } from "./directory-lock.ts";
 import { FatalError } from "./fatal-error.ts";
 import { errnoOf, fatalFromDisk } from "./startup-errors.ts";
 
-const LOCK_SH = 1;
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 /** `parley keys` has it for a moment. */
 const LOCK_TRIES = 10;
 const LOCK_AGAIN_MS = 10;
@@ -35,53 +22,73 @@ const AMEND_WAIT_MS = 5000;
 const MANIFEST_MS = 5000;
 /** Private: it holds messages and password hashes. */
 const DIRECTORY_MODE = 0o700;
-const LOCK_FILE_MODE = 0o600;
 
 /** Made at the first start, kept for ever. */
 export const CONSTANT_FILES = ["id.key", "token.key"];
 
-export type DataDirectory = { path: string; release: () => void };
+export type DataDirectory = {
+  /** For people. */
+  path: string;
+  /** What is locked: paths of files in it begin with its `at`. */
+  held: HeldDirectory;
+  release: () => void;
+};
 
 /** Makes the directory if it is missing and takes it, to write in it. @throws FatalError dataUnwritable, dataLocked, diskFull */
-export function takeDataDirectory(path: string): DataDirectory {
+export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
-  const lockFile = join(directory, "LOCK");
-  const fd = openLockFile(directory, lockFile);
   try {
-    lock(fd, LOCK_EX, directory);
-    retireManifest(directory);
-    ftruncateSync(fd);
-    writeSync(fd, `${process.pid}\n`, 0);
+    mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    return open(directory, "exclusive", flock, (held, lock) => {
+      retireManifest(held.at);
+      lock.note();
+    });
   } catch (error) {
-    closeSync(fd);
-    throw fatalFromDisk(error, `data directory ${directory}`) ?? error;
+    throw cannotUse(directory, error);
   }
-  return { path: directory, release: releaseOnce(fd) };
 }
 
 /** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, dataUnwritable when there is none */
-export function holdDataDirectory(path: string): DataDirectory {
+export function holdDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
-  const lockFile = join(directory, "LOCK");
   if (!existsSync(directory)) throw missing(directory);
-  // Without the file no server has it: it makes one first of all.
-  if (!existsSync(lockFile)) return { path: directory, release: () => {} };
-  const fd = openSync(lockFile, constants.O_RDONLY);
   try {
-    lock(fd, LOCK_SH, directory);
+    return open(directory, "shared", flock, () => {});
   } catch (error) {
-    closeSync(fd);
+    throw cannotUse(directory, error);
+  }
+}
+
+function open(
+  directory: string,
+  kind: LockKind,
+  flock: Flock | undefined,
+  taken: (held: HeldDirectory, lock: DirectoryLock) => void,
+): DataDirectory {
+  const held = HeldDirectory.open(directory);
+  let lock: DirectoryLock | undefined;
+  try {
+    lock = takeLock(held, kind, flock);
+    taken(held, lock);
+    held.addCheck(() => lock!.check());
+    held.check();
+  } catch (error) {
+    lock?.release();
+    held.close();
     throw error;
   }
-  return { path: directory, release: releaseOnce(fd) };
+  return { path: directory, held, release: releaseOnce(held, lock) };
 }
 
 /** The number of a closed file is soon another file's. */
-function releaseOnce(fd: number): () => void {
+function releaseOnce(held: HeldDirectory, lock: DirectoryLock): () => void {
   let isReleased = false;
   return () => {
-    if (!isReleased) closeSync(fd);
+    if (isReleased) return;
     isReleased = true;
+    lock.release();
+    held.close();
   };
 }
 
@@ -89,19 +96,23 @@ export const missing = (directory: string): FatalError =>
   new FatalError("dataUnwritable", `there is no data directory ${directory}`, { hint: "say where it is with --data" });
 
 /** Once a server has started, so that its keys can be checked after a crash. A full disk must not stop it for that. */
-export const noteKeys = ({ path }: DataDirectory): Promise<void> => noteConstants(path, CONSTANT_FILES).catch(() => {});
+export const noteKeys = ({ held }: DataDirectory): Promise<void> =>
+  noteConstants(held.at, CONSTANT_FILES).catch(() => {});
 
 /**
  * The last thing that who took a directory does, when every file in it is closed: writes its manifest. Without one nothing is lost but what `parley verify`
  * can promise.
  */
-export async function leaveAtRest({ path }: DataDirectory, say: (line: string) => void): Promise<void> {
+export async function leaveAtRest({ held }: DataDirectory, say: (line: string) => void): Promise<void> {
   const end = systemClock.monotonicMs() + MANIFEST_MS;
   try {
-    const { files, covered } = await writeManifest(path, () => systemClock.monotonicMs() > end);
+    held.check();
+    const { files, covered } = await writeManifest(held.at, () => systemClock.monotonicMs() > end);
     if (covered < files) say(`parley: no time to read ${files - covered} of ${files} files for the manifest\n`);
   } catch (error) {
-    say(`parley: no manifest (${errnoOf(error) ?? (error as Error).message}); parley verify can promise less\n`);
+    const reason =
+      error instanceof DirectoryLostError ? error.message : (errnoOf(error) ?? held.named((error as Error).message));
+    say(`parley: no manifest (${reason}); parley verify can promise less\n`);
   }
 }
 
@@ -109,72 +120,58 @@ export async function leaveAtRest({ path }: DataDirectory, say: (line: string) =
  * For a command that has replaced one file without taking the directory: keeps the manifest true, if there is one. A server that is stopping just then sees
  * the change itself, before it lets go.
  */
-export async function amendAtRest(path: string, file: string): Promise<void> {
-  const directory = resolve(path);
+export async function amendAtRest(held: HeldDirectory, file: string): Promise<void> {
   const giveUpAt = systemClock.monotonicMs() + AMEND_WAIT_MS;
-  while (existsSync(join(directory, MANIFEST))) {
-    const fd = openSync(join(directory, "LOCK"), constants.O_RDWR | constants.O_CREAT, LOCK_FILE_MODE);
+  while (existsSync(join(held.at, MANIFEST))) {
+    const lock = DirectoryLock.take(held, "exclusive");
     try {
-      if (tryLock(fd, LOCK_EX)) return await amendManifest(directory, file);
+      if (lock !== undefined) return await amendManifest(held.at, file);
     } finally {
-      closeSync(fd);
+      lock?.release();
     }
     // Somebody reads for long. No manifest is better than one that is not true.
-    if (systemClock.monotonicMs() > giveUpAt) return retireManifest(directory);
+    if (systemClock.monotonicMs() > giveUpAt) return retireManifest(held.at);
     await new Promise<void>((resolveWait) => void systemClock.after(LOCK_AGAIN_MS, resolveWait));
   }
 }
 
-function lock(fd: number, how: number, directory: string): void {
-  for (let tries = 1; !tryLock(fd, how); tries++) {
+function takeLock(held: HeldDirectory, kind: LockKind, flock: Flock | undefined): DirectoryLock {
+  for (let tries = 1; ; tries++) {
+    const lock = DirectoryLock.take(held, kind, flock);
+    if (lock !== undefined) return lock;
     if (tries < LOCK_TRIES) Bun.sleepSync(LOCK_AGAIN_MS);
-    else {
-      throw new FatalError(
-        "dataLocked",
-        `data directory ${directory} is in use by ${ownerOf(join(directory, "LOCK"))}`,
-        {
-          hint: "stop that server, or use another --data",
-        },
-      );
-    }
+    else throw locked(held);
   }
 }
 
-function openLockFile(directory: string, lockFile: string): number {
-  try {
-    mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
-    accessSync(directory, constants.W_OK | constants.X_OK);
-    return openSync(lockFile, constants.O_RDWR | constants.O_CREAT, LOCK_FILE_MODE);
-  } catch (error) {
-    throw fatalFromDisk(error, `data directory ${directory}`) ?? unwritable(directory, error);
-  }
+function locked(held: HeldDirectory): FatalError {
+  return new FatalError("dataLocked", `data directory ${held.path} is in use by ${ownerOf(join(held.at, "LOCK"))}`, {
+    hint: "stop that server, or use another --data",
+  });
 }
 
-function unwritable(directory: string, error: unknown): FatalError {
-  return new FatalError(
-    "dataUnwritable",
-    `data directory ${directory} cannot be used (${errnoOf(error) ?? String(error)})`,
-    {
-      cause: error,
-    },
+function cannotUse(directory: string, error: unknown): FatalError {
+  if (error instanceof FatalError) return error;
+  const reason = error instanceof DirectoryLostError ? error.message : (errnoOf(error) ?? String(error));
+  return (
+    fatalFromDisk(error, `data directory ${directory}`) ??
+    new FatalError("dataUnwritable", `data directory ${directory} cannot be used (${reason})`, { cause: error })
   );
 }
 
-function tryLock(fd: number, how: number): boolean {
-  const libc = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
-  const library = dlopen(libc, { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
-  try {
-    return library.symbols.flock(fd, how | LOCK_NB) === 0;
-  } finally {
-    library.close();
-  }
-}
-
 function ownerOf(lockFile: string): string {
-  const pid = Number(readFileSync(lockFile, "utf8"));
+  const pid = Number(readIfThere(lockFile));
   if (!(pid > 0)) return "another process";
   // Who only reads leaves the text as it is: that of a server which has ended.
   return isAlive(pid) ? `process ${pid}` : "another process, such as parley verify";
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 function isAlive(pid: number): boolean {

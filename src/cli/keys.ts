@@ -11,6 +11,7 @@ import { systemClock, type Clock } from "../base/clock.ts";
 import { writeFileDurably } from "../base/durable-file.ts";
 import { systemRandom, type Random } from "../base/random.ts";
 import { API_KEYS_FILE, newApiKey, readApiKeys, type ApiKeyRecord } from "../service/api-keys.ts";
+import { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { amendAtRest, missing } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import { programOf, type Io } from "./io.ts";
@@ -177,19 +178,44 @@ async function change(
   surroundings: Surroundings,
   edit: (records: ApiKeyRecord[]) => ApiKeyRecord[],
 ): Promise<void> {
-  const path = join(dataDir, API_KEYS_FILE);
-  const unlock = await lock(`${path}.lock`, surroundings);
+  const held = openData(resolve(dataDir));
   try {
-    const records = edit(await readApiKeys(path));
-    await writeFileDurably(path, Buffer.from(`${JSON.stringify(records, null, 2)}\n`), 0o600);
-    await amendAtRest(dataDir, API_KEYS_FILE);
+    const path = join(held.at, API_KEYS_FILE);
+    const unlock = await lock(`${path}.lock`, held, surroundings);
+    try {
+      const records = edit(await readApiKeys(path));
+      await writeFileDurably(path, Buffer.from(`${JSON.stringify(records, null, 2)}\n`), 0o600);
+      await amendAtRest(held, API_KEYS_FILE);
+    } finally {
+      await unlock();
+    }
+    held.check();
+  } catch (error) {
+    throw error instanceof FatalError || error instanceof KeysError ? error : renamed(error, held);
   } finally {
-    await unlock();
+    held.close();
   }
 }
 
+/** All that is read and written is in this directory, also when it is moved meanwhile; then that is told. */
+function openData(path: string): HeldDirectory {
+  try {
+    return HeldDirectory.open(path);
+  } catch (error) {
+    throw fatalFromDisk(error, `data directory ${path}`) ?? error;
+  }
+}
+
+function renamed(error: unknown, held: HeldDirectory): Error {
+  return new Error(held.named(error instanceof Error ? error.message : String(error)), { cause: error });
+}
+
 /** Held for milliseconds, so whoever finds it waits; one that stays was left by a crash. */
-async function lock(path: string, { clock, lockWaitMs }: Surroundings): Promise<() => Promise<void>> {
+async function lock(
+  path: string,
+  held: HeldDirectory,
+  { clock, lockWaitMs }: Surroundings,
+): Promise<() => Promise<void>> {
   const giveUpAt = clock.monotonicMs() + lockWaitMs;
   for (;;) {
     try {
@@ -201,7 +227,7 @@ async function lock(path: string, { clock, lockWaitMs }: Surroundings): Promise<
     }
     if (clock.monotonicMs() >= giveUpAt) {
       throw new KeysError(
-        `${path} is held; if no other \`parley keys\` runs, a crash left it: remove it and try again`,
+        `${held.named(path)} is held; if no other \`parley keys\` runs, a crash left it: remove it and try again`,
         EXIT_FAILED,
       );
     }
