@@ -115,9 +115,7 @@ class Maker {
   #record(shard: number, write: (log: ReturnType<LogStore["shard"]>, offset: number) => void): Promise<void> {
     const log = this.#store!.shard(shard as ShardId);
     return new Promise((committed, failed) => {
-      log.begin();
-      write(log, this.model.nextOffset(shard));
-      log.end({ committed, failed });
+      log.append({ encode: () => write(log, this.model.nextOffset(shard)), committed, failed });
     });
   }
 

@@ -16,10 +16,19 @@ import type { Offset, Seq, ShardId, Term } from "./types.ts";
 export const RECORD_HEADER_BYTES = 16;
 const VARINT_BYTES_MAX = 8;
 
+/** Of one record: a frame of the log, a piece of a layer and a flush's image hold many of these. */
+export const RECORD_BYTES_MAX = 32 << 20;
+const U48_END = 2 ** 48;
+const LENGTH_MAX = 0xff;
+const ASCII_MAX = 0x7f;
+
 /** Node's Buffer has this native call, its types do not; it costs a third of `write`. */
 type NativeBuffer = Buffer & { utf8Write(text: string, at: number): number };
 
-/** Grows; positions stay valid while it does, byte addresses do not. */
+/**
+ * Grows; positions stay valid while it does, byte addresses do not. A value that its field cannot hold is refused and never wrapped: what stands
+ * behind it could not be read again.
+ */
 export class ByteWriter {
   bytes: Buffer;
   pos: number;
@@ -37,11 +46,19 @@ export class ByteWriter {
     this.bytes = larger;
   }
 
+  /** @throws RangeError outside 0 to 2^8 - 1 */
   u8(value: number): void {
+    if ((value & 0xff) !== value) throw outside("u8", value);
     this.bytes[this.pos++] = value;
   }
 
+  /** @throws RangeError outside 0 to 2^16 - 1 */
   u16(value: number): void {
+    if ((value & 0xffff) !== value) throw outside("u16", value);
+    this.#low16(value);
+  }
+
+  #low16(value: number): void {
     const { bytes, pos } = this;
     bytes[pos] = value;
     bytes[pos + 1] = value >>> 8;
@@ -53,7 +70,9 @@ export class ByteWriter {
     this.pos += 4;
   }
 
+  /** @throws RangeError outside 0 to 2^32 - 1 */
   u32At(pos: number, value: number): void {
+    if (value >>> 0 !== value) throw outside("u32", value);
     const { bytes } = this;
     bytes[pos] = value;
     bytes[pos + 1] = value >>> 8;
@@ -61,13 +80,16 @@ export class ByteWriter {
     bytes[pos + 3] = value >>> 24;
   }
 
+  /** @throws RangeError outside 0 to 2^48 - 1 */
   u48(value: number): void {
+    if (!isWholeBelow(value, U48_END)) throw outside("u48", value);
     this.u32(value >>> 0);
-    this.u16(Math.floor(value / 0x1_0000_0000));
+    this.#low16(Math.floor(value / 0x1_0000_0000));
   }
 
-  /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. */
+  /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. @throws RangeError outside 0 to 2^53 - 1 */
   varint(value: number): void {
+    if (!isWholeBelow(value, Number.MAX_SAFE_INTEGER + 1)) throw outside("varint", value);
     const { bytes } = this;
     let { pos } = this;
     let rest = value;
@@ -77,18 +99,27 @@ export class ByteWriter {
     this.pos = pos + 1;
   }
 
-  /** ASCII of at most 255 characters. */
+  /** ASCII of at most 255 characters. @throws RangeError for anything else */
   str8(text: string): void {
     const { length } = text;
+    if (length > LENGTH_MAX) throw new RangeError(`a name of ${length} characters, the most is ${LENGTH_MAX}`);
     const { bytes } = this;
     let pos = this.pos;
+    let seen = 0;
     bytes[pos++] = length;
-    for (let i = 0; i < length; i++) bytes[pos++] = text.charCodeAt(i);
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      seen |= code;
+      bytes[pos++] = code;
+    }
+    if (seen > ASCII_MAX) throw new RangeError(`a name that is not ASCII: ${JSON.stringify(text)}`);
     this.pos = pos;
   }
 
-  /** UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved. */
+  /** UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved. @throws RangeError where it does not fit */
   utf8(text: string): void {
+    if (this.pos + text.length * 3 > this.bytes.length && this.pos + Buffer.byteLength(text) > this.bytes.length)
+      throw new RangeError(`a text of ${text.length} characters without room for it`);
     this.pos += (this.bytes as NativeBuffer).utf8Write(text, this.pos);
   }
 
@@ -97,6 +128,10 @@ export class ByteWriter {
     this.pos += value.length;
   }
 }
+
+const isWholeBelow = (value: number, end: number): boolean => value >= 0 && value < end && Math.floor(value) === value;
+
+const outside = (field: string, value: number): RangeError => new RangeError(`${value} does not fit ${field}`);
 
 /** Begins a record; returns its position for `endRecord`. */
 export function beginRecord(out: ByteWriter, shard: ShardId, term: Term, offset: Offset): number {
@@ -109,8 +144,11 @@ export function beginRecord(out: ByteWriter, shard: ShardId, term: Term, offset:
   return at;
 }
 
+/** @throws RangeError for a record that is too large to be read again */
 export function endRecord(out: ByteWriter, at: number): void {
-  out.u32At(at, out.pos - at - 4);
+  const bytes = out.pos - at;
+  if (bytes > RECORD_BYTES_MAX) throw new RangeError(`a record of ${bytes} bytes, the most is ${RECORD_BYTES_MAX}`);
+  out.u32At(at, bytes - 4);
 }
 
 /**
@@ -146,6 +184,7 @@ export function writeCell(out: ByteWriter, stream: string, key: string, value: U
   out.str8(stream);
   out.str8(key);
   if (value === null) return out.u32(CLEARED);
+  if (value.length >= CLEARED) throw outside("u32", value.length);
   out.u32(value.length);
   out.raw(value);
 }

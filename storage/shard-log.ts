@@ -2,7 +2,8 @@
  * One shard as its owner uses it: append records, read what is durable (shard-view.ts).
  *
  * Invariants
- * - Offsets are dense; a record gets its offset when it is begun, takes effect when it is durable, both in the same order.
+ * - Offsets are dense; a record gets its offset when it is appended, takes effect when it is durable, both in the same order.
+ * - A record is encoded whole or not at all: an encoder that throws leaves nothing behind, in no shard.
  * - `flushedThrough` < first offset of the frozen memtable <= ... < first offset of the active one.
  *
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
@@ -24,7 +25,7 @@ import {
 import type { RecoveredStreams } from "./recovered-streams.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import { ShardView } from "./shard-view.ts";
-import { StagedRecord, type Outcome, type StreamHandle } from "./staged-record.ts";
+import { StagedRecord, type RecordSource, type StreamHandle } from "./staged-record.ts";
 import type { Offset, Seq, ShardId, StreamHead, Term } from "./types.ts";
 import type { GroupCommit } from "./wal/group-commit.ts";
 
@@ -40,7 +41,9 @@ export class ShardLog extends ShardView {
   #nextOffset: Offset;
   #durableThrough: Offset;
   #staged: StagedRecord | undefined;
+  /** Of the entry that is being written; 0 between entries. */
   #payloadAt = 0;
+  #payloadEnd = 0;
 
   constructor(
     shard: ShardId,
@@ -65,48 +68,101 @@ export class ShardLog extends ShardView {
 
   // ---- append
 
+  /**
+   * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. It takes effect, and `source` is told, when it is durable.
+   * @throws what `encode` throws, and RangeError for what a field of the record cannot hold; then nothing was appended
+   */
+  append(source: RecordSource): void {
+    const { out } = this.#commit;
+    const start = this.#commit.open();
+    const offset = this.#nextOffset;
+    const staged = (this.#staged = new StagedRecord(this, offset, start, source));
+    try {
+      beginRecord(out, this.shard, this.term, offset);
+      source.encode();
+      this.#checkEntryEnded();
+      endRecord(out, start);
+    } catch (error) {
+      staged.takeBack();
+      this.#commit.cancel();
+      throw error;
+    } finally {
+      this.#staged = undefined;
+      this.#payloadAt = 0;
+    }
+    staged.end = out.pos;
+    this.#nextOffset = (offset + 1) as Offset;
+    this.#commit.push(staged);
+  }
+
+  /** Where the log stands, for `rollBack` in the same turn of the event loop. All shards of a store have one. */
+  get savepoint(): number {
+    return this.#commit.savepoint;
+  }
+
+  /** Takes back what was appended since `savepoint`, in whatever shard, when a record that belongs to it could not be. Nobody is told. */
+  rollBack(savepoint: number): void {
+    this.#commit.rollBack(savepoint);
+  }
+
+  /** For `rollBack`. */
+  withdraw(record: StagedRecord): void {
+    this.#nextOffset = record.offset;
+  }
+
   /** Where the payload of a begun entry goes. */
   get writer(): ByteWriter {
     return this.#commit.out;
   }
 
-  /** Begins a record and returns where payloads are written. Everything up to `end` happens in one turn of the event loop. */
-  begin(): ByteWriter {
-    const { out } = this.#commit;
-    const offset = this.#nextOffset;
-    this.#nextOffset = (offset + 1) as Offset;
-    this.#staged = new StagedRecord(this, offset, beginRecord(out, this.shard, this.term, offset));
-    return out;
+  get #open(): StagedRecord {
+    if (this.#staged === undefined) throw new Error("assertion failed: no record of this shard is being encoded");
+    this.#checkEntryEnded();
+    return this.#staged;
+  }
+
+  #checkEntryEnded(): void {
+    if (this.#payloadAt > 0) throw new Error("assertion failed: an entry is not ended");
   }
 
   /** The caller writes the payload to the writer next, at most `payloadBytesMax`, then calls `endEntry`. */
   beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
     const { out } = this.#commit;
-    this.#staged!.add(stream, out.pos, "", seq);
+    const record = this.#open;
+    if (seq !== stream.appendedSeq + 1)
+      throw new Error(`assertion failed: entry ${seq} of ${stream.name} does not follow ${stream.appendedSeq}`);
+    record.add(stream, out.pos, "", seq);
+    stream.appendedSeq = seq;
     this.#payloadAt = beginEntry(out, stream.name, lane, key, seq, payloadBytesMax);
+    this.#payloadEnd = this.#payloadAt + payloadBytesMax;
   }
 
   endEntry(): void {
-    endEntry(this.#commit.out, this.#payloadAt);
+    const { out } = this.#commit;
+    if (this.#payloadAt === 0) throw new Error("assertion failed: no entry is being written");
+    if (out.pos > this.#payloadEnd)
+      throw new RangeError(`a payload goes ${out.pos - this.#payloadEnd} bytes beyond what was reserved for it`);
+    endEntry(out, this.#payloadAt);
+    this.#payloadAt = 0;
   }
 
   putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
     const { out } = this.#commit;
-    this.#staged!.add(stream, out.pos, key, NO_SEQ);
+    this.#open.add(stream, out.pos, key, NO_SEQ);
     writeCell(out, stream.name, key, value);
   }
 
   /** A cell of one or two numbers of at most 53 bits, encoded where it is written from. */
   putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
     const { out } = this.#commit;
-    this.#staged!.add(stream, out.pos, key, NO_SEQ);
+    this.#open.add(stream, out.pos, key, NO_SEQ);
     writeNumbersCell(out, stream.name, key, first, second);
   }
 
   /** Sets a key that belongs to no entry of this stream. */
   putKey(stream: StreamHandle, key: string, seq: Seq, value: Uint8Array): void {
     const { out } = this.#commit;
-    this.#staged!.add(stream, out.pos, "", NO_SEQ);
+    this.#open.add(stream, out.pos, "", NO_SEQ);
     writeKey(out, stream.name, key, seq, value);
   }
 
@@ -116,19 +172,8 @@ export class ShardLog extends ShardView {
    */
   erase(stream: StreamHandle, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
     const { out } = this.#commit;
-    this.#staged!.add(stream, out.pos, "", NO_SEQ);
+    this.#open.add(stream, out.pos, "", NO_SEQ);
     writeErase(out, stream.name, lane, fromSeq, toSeq);
-  }
-
-  /** Ends the record and hands it to the log. */
-  end(outcome: Outcome | undefined): void {
-    const staged = this.#staged!;
-    this.#staged = undefined;
-    const { out } = this.#commit;
-    endRecord(out, staged.start);
-    staged.end = out.pos;
-    staged.outcome = outcome;
-    this.#commit.push(staged);
   }
 
   // ---- apply

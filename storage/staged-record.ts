@@ -11,6 +11,12 @@ export type Outcome = {
 };
 
 /**
+ * A record to be: `encode` writes what is in it (shard-log.ts), at once and once; the rest is told what becomes of it. When `encode` throws, nothing was
+ * appended and nobody is told.
+ */
+export type RecordSource = Outcome & { encode(): void };
+
+/**
  * A stream as its owner holds it: saves the look-up by name on the hot path. Everything that appends entries to a stream does so through one handle,
  * which therefore knows the head; `head` is what `ShardLog.head` said when the handle was made, undefined for a stream that begins.
  */
@@ -19,17 +25,23 @@ export class StreamHandle {
   /** 0 until the stream's first record is durable. */
   streamNo: number;
   headSeq: Seq;
+  /** Of the newest entry that was appended, durable or not: the next one follows it. */
+  appendedSeq: Seq;
   mem: MemStream | undefined;
 
   constructor(name: string, head: StreamHead | undefined) {
     this.name = name;
     this.streamNo = head?.streamNo ?? 0;
-    this.headSeq = head?.headSeq ?? (0 as Seq);
+    this.headSeq = this.appendedSeq = head?.headSeq ?? (0 as Seq);
   }
 }
 
 /** Whose records these are. */
-type RecordLog = { apply(record: StagedRecord, bytes: Buffer, fileNo: number): void };
+type RecordLog = {
+  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void;
+  /** The newest record that was appended is taken back. */
+  withdraw(record: StagedRecord): void;
+};
 
 /** What an operation needs beside its bytes when it takes effect: the stream's handle, and of a cell the key, which is at hand. */
 export type StagedOperation = {
@@ -53,12 +65,13 @@ export class StagedRecord implements Commit {
   key = "";
   seq = 0 as Seq;
   more: StagedOperation[] | undefined = undefined;
-  outcome: Outcome | undefined = undefined;
+  readonly outcome: Outcome;
 
-  constructor(log: RecordLog, offset: Offset, start: number) {
+  constructor(log: RecordLog, offset: Offset, start: number, outcome: Outcome) {
     this.#log = log;
     this.offset = offset;
     this.start = start;
+    this.outcome = outcome;
   }
 
   /** `at` is where the operation begins. */
@@ -78,10 +91,25 @@ export class StagedRecord implements Commit {
   }
 
   told(): void {
-    this.outcome?.committed();
+    this.outcome.committed();
   }
 
   failed(error: LogFailedError): void {
-    this.outcome?.failed(error);
+    this.outcome.failed(error);
   }
+
+  withdrawn(): void {
+    this.takeBack();
+    this.#log.withdraw(this);
+  }
+
+  /** Its entries were never appended. */
+  takeBack(): void {
+    if (this.more !== undefined) for (const { stream, seq } of this.more.reverse()) forget(stream, seq);
+    if (this.stream !== undefined) forget(this.stream, this.seq);
+  }
+}
+
+function forget(stream: StreamHandle, seq: Seq): void {
+  if (seq > 0) stream.appendedSeq = (seq - 1) as Seq;
 }

@@ -7,6 +7,9 @@ import { StreamHandle, type Outcome } from "../../storage/staged-record.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 
+/** Nobody waits for it. */
+const UNHEARD: Outcome = { committed() {}, failed() {} };
+
 export type ChatOptions = {
   lines: string[];
   users: number;
@@ -68,16 +71,24 @@ export class Chat {
   }
 
   #append(sender: Person, receiver: Person, text: string, outcome: Outcome | undefined): void {
-    const out = sender.log.begin();
+    const { log } = sender;
     const fromSeq = ++sender.seq as Seq;
-    sender.log.beginEntry(sender.handle, receiver.address, `d7k2-${++sender.sent}`, fromSeq, payloadBytesMax(text));
-    writeSent(out, this.#now, text);
-    sender.log.endEntry();
-    sender.log.end(undefined);
-    const outToo = receiver.log.begin();
-    receiver.log.beginEntry(receiver.handle, sender.address, "", ++receiver.seq as Seq, payloadBytesMax(text));
-    writeTaken(outToo, this.#now, fromSeq, sender.handle.streamNo, receiver.seq, text);
-    receiver.log.endEntry();
-    receiver.log.end(outcome);
+    const encode = (): void => {
+      log.beginEntry(sender.handle, receiver.address, `d7k2-${++sender.sent}`, fromSeq, payloadBytesMax(text));
+      writeSent(log.writer, this.#now, text);
+      log.endEntry();
+    };
+    log.append({ encode, ...UNHEARD });
+    this.#appendTaken(sender, receiver, fromSeq, text, outcome ?? UNHEARD);
+  }
+
+  #appendTaken(sender: Person, receiver: Person, fromSeq: Seq, text: string, outcome: Outcome): void {
+    const { log } = receiver;
+    const encode = (): void => {
+      log.beginEntry(receiver.handle, sender.address, "", ++receiver.seq as Seq, payloadBytesMax(text));
+      writeTaken(log.writer, this.#now, fromSeq, sender.handle.streamNo, receiver.seq, text);
+      log.endEntry();
+    };
+    log.append({ encode, committed: () => outcome.committed(), failed: (error) => outcome.failed(error) });
   }
 }

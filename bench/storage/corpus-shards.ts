@@ -2,6 +2,7 @@
  * Users and groups over a log store without sockets, services or passwords: `Shards` for the server's own commands, on as many shards as asked for, in
  * the time of the logs. What they write is what a server writes.
  */
+import { createLogger } from "../../src/base/logger.ts";
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../src/base/clock.ts";
 import {
@@ -57,6 +58,11 @@ export class CorpusShards implements Shards {
   readonly clock = new LogClock();
   readonly ids = new MessageIds(randomBytes(ID_KEY_BYTES));
   readonly limits = DEFAULT_LIMITS;
+  readonly logger = createLogger(
+    "error",
+    (line) => void process.stderr.write(line),
+    () => 0,
+  );
   readonly marks: Marks = new Marks(this);
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
@@ -109,7 +115,7 @@ export class CorpusShards implements Shards {
     for (const stream of log.memtable.streams.values()) {
       if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
       const state = this.#stateOf(stream.name as UserAddress | GroupAddress);
-      for (const [key, value] of state?.takeCellsForFlush() ?? []) writeCell(out, stream.name, key, value);
+      state?.writeCellsForFlush((key, value) => writeCell(out, stream.name, key, value));
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
   }

@@ -47,13 +47,14 @@ function append(store: LogStore, shard: number, tag: BatchTag): void {
   const seq = nextSeqs.get(id)!;
   nextSeqs.set(id, seq + 1);
   const payload = payloadOf(tag, text);
-  log.begin();
-  log.beginEntry(handle, lane, key, seq as Seq, payload.length * 3);
-  log.writer.utf8(payload);
-  log.endEntry();
-  if (cell !== undefined) log.putCell(handle, cell.key, cell.value === null ? null : Buffer.from(cell.value));
   waiting++;
-  log.end({
+  log.append({
+    encode() {
+      log.beginEntry(handle, lane, key, seq as Seq, payload.length * 3);
+      log.writer.utf8(payload);
+      log.endEntry();
+      if (cell !== undefined) log.putCell(handle, cell.key, cell.value === null ? null : Buffer.from(cell.value));
+    },
     committed: () => {
       waiting--;
       say(`${shard} ${offset}`);

@@ -1,28 +1,29 @@
 /** A record as a promise, for everything that is not on the way of a message. */
 import { userAddress, type UserId } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle, type Outcome } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import { unknownFate } from "./settle-send.ts";
 import type { Shards } from "./shards.ts";
 
-/** Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied. */
+/**
+ * Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied.
+ * @throws at once, and not by the promise, what `encode` throws: nothing was appended then
+ */
 export function writeRecord(
   log: ShardLog,
   encode: (log: ShardLog) => void,
   applied: () => void = () => {},
 ): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const outcome: Outcome = {
-      committed() {
-        applied();
-        resolve();
-      },
-      failed: (error) => reject(unknownFate(error)),
-    };
-    log.begin();
-    encode(log);
-    log.end(outcome);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  log.append({
+    encode: () => encode(log),
+    committed() {
+      applied();
+      resolve();
+    },
+    failed: (error) => reject(unknownFate(error)),
   });
+  return promise;
 }
 
 /** Sets or clears (null) cells of a user, who need not exist yet, in one record. */

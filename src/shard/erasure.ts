@@ -178,17 +178,16 @@ export function eraseEntries(
   assert(!log.isFlushing, `${state.address} is not being flushed`);
   const at = host.clock.now();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  // Not dropped from memory before it knows.
-  state.pendingMarks++;
-  log.begin();
-  for (const { lane, from, to } of erasure.ranges) log.erase(handle, lane, from, to);
-  for (const { ref, seq } of erasure.refs) log.putKey(handle, erasedKey(ref), seq, NOTHING);
-  for (const [key, value] of state.derivedCells()) log.putCell(handle, key, value);
-  for (const { conversation, seq, incoming } of erasure.gone)
-    log.putNumbers(handle, `gone/${conversation.address}`, seq, incoming);
-  log.putNumbers(handle, "erased", at);
-  more();
-  log.end({
+  log.append({
+    encode() {
+      for (const { lane, from, to } of erasure.ranges) log.erase(handle, lane, from, to);
+      for (const { ref, seq } of erasure.refs) log.putKey(handle, erasedKey(ref), seq, NOTHING);
+      for (const [key, value] of state.derivedCells()) log.putCell(handle, key, value);
+      for (const { conversation, seq, incoming } of erasure.gone)
+        log.putNumbers(handle, `gone/${conversation.address}`, seq, incoming);
+      log.putNumbers(handle, "erased", at);
+      more();
+    },
     committed() {
       state.pendingMarks--;
       state.erasedAt = at;
@@ -200,5 +199,7 @@ export function eraseEntries(
     },
     failed: (error) => reject(unknownFate(error)),
   });
+  // Not dropped from memory before it knows.
+  state.pendingMarks++;
   return promise;
 }

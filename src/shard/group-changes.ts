@@ -16,7 +16,8 @@ import {
 } from "../domain/entries.ts";
 import { GROUPS_PER_USER_MAX } from "../domain/limits.ts";
 import type { GroupFrame, MembershipFrame } from "../protocol/frames.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import { StreamHandle, type RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { writeRecord } from "./durable.ts";
 import type { GroupState } from "./group-state.ts";
@@ -56,6 +57,7 @@ export async function createGroup(
   const json = changedJson(detail);
   const members = (detail.members ?? []).map((user) => mustLoad(host, user));
   let created: GroupState | undefined;
+  const savepoint = log.savepoint;
   const written = writeRecord(
     log,
     () => {
@@ -69,8 +71,8 @@ export async function createGroup(
       fanOut(host, created, FIRST, JSON.stringify(groupFrame(address, FIRST, detail)));
     },
   );
-  for (const member of members)
-    takeMembership(member, address, { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST }, epoch);
+  const entry = { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST } as const;
+  handOver(log, savepoint, membershipsOf(members, address, entry, epoch));
   await written;
   return created!;
 }
@@ -82,9 +84,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
   const json = changedJson(detail);
   const joined = joinedBy(detail).map((user) => mustLoad(host, user));
   const left = leftBy(detail).map((user) => mustLoad(host, user));
-  group.nextSeq = (seq + 1) as Seq;
-  group.isEnding = detail.change === "dissolved";
-  for (const { user } of left) group.leaving.add(user);
+  const savepoint = log.savepoint;
   const written = writeRecord(
     log,
     () => {
@@ -104,8 +104,13 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
     },
   );
   const entry = { kind: "membership", at: detail.at, groupSeq: seq } as const;
-  for (const user of joined) takeMembership(user, address, { ...entry, change: "joined" }, group.epoch);
-  for (const user of left) takeMembership(user, address, { ...entry, change: "left" }, group.epoch);
+  handOver(log, savepoint, [
+    ...membershipsOf(joined, address, { ...entry, change: "joined" }, group.epoch),
+    ...membershipsOf(left, address, { ...entry, change: "left" }, group.epoch),
+  ]);
+  group.nextSeq = (seq + 1) as Seq;
+  group.isEnding = detail.change === "dissolved";
+  for (const { user } of left) group.leaving.add(user);
   await written;
 }
 
@@ -130,26 +135,69 @@ export function assertRoomForGroup(user: UserState): void {
 
 /** Into the user's timeline, unless it is there already (G8). `epoch` is the group's. */
 export function takeMembership(user: UserState, group: GroupAddress, entry: MembershipEntry, epoch: string): void {
-  const conversation = user.conversation(group);
-  if (entry.groupSeq <= conversation.takenThroughPending) return;
-  conversation.takenThroughPending = entry.groupSeq;
-  const seq = user.nextSeq;
-  user.nextSeq = (seq + 1) as Seq;
-  const { log } = user;
-  const out = log.begin();
-  log.beginEntry(user.handle, group, "", seq, payloadBytesMax(""));
-  writeMembership(out, entry);
-  log.endEntry();
-  log.end({
-    committed() {
-      user.fold(seq, group, entry);
-      const frame = JSON.stringify(membershipFrame(seq, group, entry, epoch));
-      for (const session of user.sessions) session.entry("timeline", seq, frame);
-    },
-    failed() {
-      // Whoever changed the group is told.
-    },
-  });
+  handOver(user.log, user.log.savepoint, membershipsOf([user], group, entry, epoch));
+}
+
+/** Of those who have not taken it. */
+function membershipsOf(
+  users: readonly UserState[],
+  group: GroupAddress,
+  entry: MembershipEntry,
+  epoch: string,
+): MembershipTake[] {
+  return users
+    .filter((user) => entry.groupSeq > user.conversation(group).takenThroughPending)
+    .map((user) => new MembershipTake(user, group, entry, epoch));
+}
+
+/** Appends all of them, or takes back whatever was appended since `savepoint`. */
+function handOver(log: ShardLog, savepoint: number, takes: readonly MembershipTake[]): void {
+  try {
+    for (const take of takes) take.user.log.append(take);
+  } catch (error) {
+    log.rollBack(savepoint);
+    throw error;
+  }
+  for (const take of takes) take.appended();
+}
+
+/** An entry of a timeline that says "you are in", or "you are out". */
+class MembershipTake implements RecordSource {
+  readonly user: UserState;
+  readonly #group: GroupAddress;
+  readonly #entry: MembershipEntry;
+  readonly #epoch: string;
+  readonly #seq: Seq;
+
+  constructor(user: UserState, group: GroupAddress, entry: MembershipEntry, epoch: string) {
+    this.user = user;
+    this.#group = group;
+    this.#entry = entry;
+    this.#epoch = epoch;
+    this.#seq = user.nextSeq;
+  }
+
+  encode(): void {
+    const { log, handle } = this.user;
+    log.beginEntry(handle, this.#group, "", this.#seq, payloadBytesMax(""));
+    writeMembership(log.writer, this.#entry);
+    log.endEntry();
+  }
+
+  appended(): void {
+    this.user.nextSeq = (this.#seq + 1) as Seq;
+    this.user.conversation(this.#group).takenThroughPending = this.#entry.groupSeq;
+  }
+
+  committed(): void {
+    this.user.fold(this.#seq, this.#group, this.#entry);
+    const frame = JSON.stringify(membershipFrame(this.#seq, this.#group, this.#entry, this.#epoch));
+    for (const session of this.user.sessions) session.entry("timeline", this.#seq, frame);
+  }
+
+  failed(): void {
+    // Whoever changed the group is told.
+  }
 }
 
 export function membershipFrame(

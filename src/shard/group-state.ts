@@ -95,9 +95,9 @@ export class GroupState {
   }
 
   /** Derived cells that a flush is to write, if it is time; null clears. */
-  takeCellsForFlush(): [string, Uint8Array | null][] {
+  writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
+    if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
     this.isDirty = false;
-    return this.headSeq - this.#cellsThrough < CELLS_LAG_MAX ? [] : this.#takeDerivedCells();
   }
 
   /** Derived cells of what changed since a flush last took them; null clears. */
@@ -113,11 +113,11 @@ export class GroupState {
     return cells;
   }
 
-  #takeDerivedCells(): [string, Uint8Array | null][] {
-    const cells = this.derivedCells();
+  /** All of them, or none counts as written. */
+  #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
+    for (const [key, value] of this.derivedCells()) write(key, value);
     this.#cellsThrough = this.headSeq;
     this.#dirtyMembers.clear();
-    return cells;
   }
 
   #foldChange(seq: Seq, detail: GroupChangeDetail): void {

@@ -41,9 +41,11 @@ export class HandoffMarks {
   write(logs: Iterable<ShardLog>): void {
     for (const log of logs) {
       if (log.memtable.isEmpty || log.durableThrough === this.#written.get(log)) continue;
-      log.begin();
-      log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough);
-      log.end({ committed: () => void this.#written.set(log, log.durableThrough), failed: () => {} });
+      log.append({
+        encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough),
+        committed: () => void this.#written.set(log, log.durableThrough),
+        failed: () => {},
+      });
     }
   }
 }

@@ -6,7 +6,8 @@ import type { UserId } from "../domain/address.ts";
 import { authorOf, POSTED_LANE } from "../domain/entries.ts";
 import { receiptFrame } from "../protocol/encode.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
-import type { Outcome } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
@@ -15,8 +16,15 @@ import type { UserState } from "./user-state.ts";
 
 const AUTHORS_TOLD_MAX = 500;
 
+/** Encodes itself when it is appended, and no sooner: what it says is what has gathered by then. */
+export type MarkRecord = RecordSource & {
+  readonly log: ShardLog;
+  /** It could not be appended: what waited for it waits no more. */
+  dropped(): void;
+};
+
 /** The other side's marks in one conversation of `user`. */
-export class PeerMark implements Outcome {
+export class PeerMark implements MarkRecord {
   readonly #user: UserState;
   readonly #conversation: ConversationState;
   #delivered = 0 as Seq;
@@ -29,23 +37,31 @@ export class PeerMark implements Outcome {
     this.#conversation = conversation;
   }
 
+  get log(): ShardLog {
+    return this.#user.log;
+  }
+
   encode(): void {
     const user = this.#user;
     const conversation = this.#conversation;
     const { log, handle } = user;
     conversation.isMarkPending = false;
-    log.begin();
+    let count = user.markCountPending;
     if (conversation.deliveredPending > conversation.delivered) {
       this.#delivered = conversation.deliveredPending;
-      this.#deliveredMark = ++user.markCountPending;
+      this.#deliveredMark = ++count;
       log.putNumbers(handle, conversation.deliveredKey, this.#delivered, this.#deliveredMark);
     }
     if (conversation.seenPending > conversation.seen) {
       this.#seen = conversation.seenPending;
-      this.#seenMark = ++user.markCountPending;
+      this.#seenMark = ++count;
       log.putNumbers(handle, `seen/${conversation.address}`, this.#seen, this.#seenMark);
     }
-    log.end(this);
+    user.markCountPending = count;
+  }
+
+  dropped(): void {
+    this.#user.pendingMarks--;
   }
 
   committed(): void {
@@ -76,7 +92,7 @@ export class PeerMark implements Outcome {
 }
 
 /** How far the user's devices have the timeline. */
-export class ReceivedMark implements Outcome {
+export class ReceivedMark implements MarkRecord {
   readonly #user: UserState;
   readonly #seq: Seq;
 
@@ -85,12 +101,18 @@ export class ReceivedMark implements Outcome {
     this.#seq = user.receivedPending;
   }
 
+  get log(): ShardLog {
+    return this.#user.log;
+  }
+
   encode(): void {
     const user = this.#user;
     user.isReceivedPending = false;
-    user.log.begin();
     user.log.putNumbers(user.handle, "received", this.#seq);
-    user.log.end(this);
+  }
+
+  dropped(): void {
+    this.#user.pendingMarks--;
   }
 
   committed(): void {
@@ -102,7 +124,7 @@ export class ReceivedMark implements Outcome {
 }
 
 /** How far the user has read one conversation. */
-export class ReadMark implements Outcome {
+export class ReadMark implements MarkRecord {
   readonly #user: UserState;
   readonly #conversation: ConversationState;
   #read = 0 as Seq;
@@ -113,14 +135,20 @@ export class ReadMark implements Outcome {
     this.#conversation = conversation;
   }
 
+  get log(): ShardLog {
+    return this.#user.log;
+  }
+
   encode(): void {
     const { address, ownReadPending, incomingReadPending } = this.#conversation;
     const { log, handle } = this.#user;
     this.#read = ownReadPending;
     this.#incomingRead = incomingReadPending;
-    log.begin();
     log.putNumbers(handle, `read/${address}`, ownReadPending, incomingReadPending);
-    log.end(this);
+  }
+
+  dropped(): void {
+    this.#user.pendingMarks--;
   }
 
   committed(): void {
@@ -133,7 +161,7 @@ export class ReadMark implements Outcome {
 }
 
 /** A member's marks in a small group's log, told to the authors of what they cover. */
-export class MemberMark implements Outcome {
+export class MemberMark implements MarkRecord {
   readonly #host: Shards;
   readonly #group: GroupState;
   readonly #user: UserState;
@@ -146,16 +174,22 @@ export class MemberMark implements Outcome {
     this.#user = user;
   }
 
+  get log(): ShardLog {
+    return this.#group.log;
+  }
+
   encode(): void {
     const { log, handle } = this.#group;
     const { user } = this.#user;
     const marks = this.#group.marksOf(user);
     this.#delivered = marks.deliveredPending;
     this.#seen = marks.seenPending;
-    log.begin();
     if (this.#delivered > marks.delivered) log.putNumbers(handle, `delivered/${user}`, this.#delivered);
     if (this.#seen > marks.seen) log.putNumbers(handle, `seen/${user}`, this.#seen);
-    log.end(this);
+  }
+
+  dropped(): void {
+    this.#group.pendingMarks--;
   }
 
   committed(): void {

@@ -11,7 +11,7 @@ import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
-import { MemberMark, PeerMark, ReadMark, ReceivedMark } from "./mark-records.ts";
+import { MemberMark, PeerMark, ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -73,13 +73,13 @@ export class Marks {
   write(): void {
     const peers = this.#peers;
     this.#peers = [];
-    for (const mark of peers) mark.encode();
+    for (const mark of peers) this.#append(mark);
     if (this.#members.size > 0) {
-      for (const mark of this.#members.values()) mark.encode();
+      for (const mark of this.#members.values()) this.#append(mark);
       this.#members.clear();
     }
     if (this.#reads.size > 0) {
-      for (const mark of this.#reads.values()) mark.encode();
+      for (const mark of this.#reads.values()) this.#append(mark);
       this.#reads.clear();
     }
     if (this.#isLazyDue) this.#writeLazy();
@@ -108,7 +108,17 @@ export class Marks {
     this.#cancelLazy = undefined;
     const received = this.#received;
     this.#received = [];
-    for (const user of received) new ReceivedMark(user).encode();
+    for (const user of received) this.#append(new ReceivedMark(user));
+  }
+
+  /** One that cannot be encoded is lost, and said; the others go. Its device says it again when it comes back. */
+  #append(mark: MarkRecord): void {
+    try {
+      mark.log.append(mark);
+    } catch (error) {
+      mark.dropped();
+      this.#host.logger.error("a mark could not be written", { error });
+    }
   }
 
   #deliverHeld(user: UserState, seq: Seq): void {

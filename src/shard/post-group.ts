@@ -6,7 +6,7 @@
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { Outcome } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CellReader, encodeCell } from "./cells.ts";
 import type { GroupState } from "./group-state.ts";
@@ -23,29 +23,30 @@ export function postGroup(
   request: SendRequest,
   reply: SendReply,
 ): void {
-  author.recentRefs.note(request.ref, host.clock.now());
-  const seq = group.nextSeq;
-  group.nextSeq = (seq + 1) as Seq;
+  const { log, nextSeq: seq } = group;
   const post = new GroupPost(host, author, group, request, reply, seq);
+  const savepoint = log.savepoint;
+  log.append(post);
+  try {
+    author.log.append(new RefNoted(post));
+  } catch (error) {
+    log.rollBack(savepoint);
+    throw error;
+  }
+  group.nextSeq = (seq + 1) as Seq;
   author.pendingSends.push(post);
-  const { log } = group;
-  const out = log.begin();
-  log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, request.ref), seq, payloadBytesMax(request.text));
-  writePosted(out, post.sentAt, request.text);
-  log.endEntry();
-  log.end(post);
-  author.log.begin();
-  author.log.putKey(author.handle, request.ref, seq, postedRefValue(author, group.address));
-  author.log.end(new RefNoted(post));
+  author.recentRefs.note(request.ref, post.sentAt);
 }
 
 /** After a crash, which may have left the group's record alone. @returns whether it was missing */
 export function noteMissingRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): boolean {
   const { log, address, handle } = author;
   if (log.findKey(address, ref) !== undefined) return false;
-  log.begin();
-  log.putKey(handle, ref, seq, postedRefValue(author, group));
-  log.end({ committed: () => {}, failed: () => {} });
+  log.append({
+    encode: () => log.putKey(handle, ref, seq, postedRefValue(author, group)),
+    committed: () => {},
+    failed: () => {},
+  });
   return true;
 }
 
@@ -70,7 +71,7 @@ export function groupOfPostedRef(author: UserState, value: Uint8Array): GroupAdd
   return membership?.lane as GroupAddress | undefined;
 }
 
-class GroupPost implements Outcome, PendingSend {
+class GroupPost implements RecordSource, PendingSend {
   readonly host: Shards;
   readonly author: UserState;
   readonly group: GroupState;
@@ -95,6 +96,14 @@ class GroupPost implements Outcome, PendingSend {
     this.sentAt = host.clock.now();
   }
 
+  encode(): void {
+    const { group, author, seq, text } = this;
+    const { log } = group;
+    log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, this.ref), seq, payloadBytesMax(text));
+    writePosted(log.writer, this.sentAt, text);
+    log.endEntry();
+  }
+
   committed(): void {
     const { group, author, seq, sentAt, text } = this;
     group.fold(seq, { kind: "posted", sentAt, author: author.user, text });
@@ -112,11 +121,16 @@ class GroupPost implements Outcome, PendingSend {
   }
 }
 
-class RefNoted implements Outcome {
+class RefNoted implements RecordSource {
   readonly post: GroupPost;
 
   constructor(post: GroupPost) {
     this.post = post;
+  }
+
+  encode(): void {
+    const { author, ref, seq, to } = this.post;
+    author.log.putKey(author.handle, ref, seq, postedRefValue(author, to));
   }
 
   committed(): void {

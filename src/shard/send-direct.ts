@@ -9,7 +9,7 @@ import { isGroup, type Address, type UserAddress, type UserId } from "../domain/
 import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { Outcome } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
@@ -26,20 +26,22 @@ export function sendDirect(
   reply: SendReply,
 ): void {
   const sentAt = host.clock.now();
-  sender.recentRefs.note(request.ref, sentAt);
-  const seq = sender.nextSeq;
-  sender.nextSeq = (seq + 1) as Seq;
+  const { log, nextSeq: seq } = sender;
   const send = new DirectSend(host, sender, request, reply, seq, sentAt);
+  const savepoint = log.savepoint;
+  log.append(send);
+  try {
+    if (receiver !== sender) take(receiver, send, sender.address, sender.user, seq, sender.handle.streamNo);
+  } catch (error) {
+    log.rollBack(savepoint);
+    throw error;
+  }
+  sender.nextSeq = (seq + 1) as Seq;
   sender.pendingSends.push(send);
-  const out = sender.log.begin();
-  sender.log.beginEntry(sender.handle, request.to, request.ref, seq, payloadBytesMax(request.text));
-  writeSent(out, send.sentAt, request.text);
-  sender.log.endEntry();
-  sender.log.end(send);
-  if (receiver !== sender) take(receiver, send, sender.address, sender.user, seq, sender.handle.streamNo);
+  sender.recentRefs.note(request.ref, sentAt);
 }
 
-class DirectSend implements Outcome, PendingSend {
+class DirectSend implements RecordSource, PendingSend {
   readonly sender: UserState;
   readonly reply: SendReply;
   readonly ref: string;
@@ -67,6 +69,14 @@ class DirectSend implements Outcome, PendingSend {
 
   get textJson(): string {
     return (this.#textJson ??= jsonString(this.text));
+  }
+
+  encode(): void {
+    const { sender, to, ref, seq, text } = this;
+    const { log } = sender;
+    log.beginEntry(sender.handle, to, ref, seq, payloadBytesMax(text));
+    writeSent(log.writer, this.sentAt, text);
+    log.endEntry();
   }
 
   committed(): void {
@@ -120,25 +130,22 @@ export function take(
 ): void {
   const conversation = receiver.conversation(from);
   if (fromSeq <= conversation.takenThroughPending) return;
-  conversation.takenThroughPending = fromSeq;
-  const ordinal = ++conversation.incomingPending;
   const seq = receiver.nextSeq;
+  const ordinal = conversation.incomingPending + 1;
+  receiver.log.append(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq, fromStreamNo, ordinal));
   receiver.nextSeq = (seq + 1) as Seq;
-  const { log } = receiver;
-  const out = log.begin();
-  log.beginEntry(receiver.handle, from, "", seq, payloadBytesMax(handoff.text));
-  writeTaken(out, handoff.sentAt, fromSeq, fromStreamNo, ordinal, handoff.text);
-  log.endEntry();
-  log.end(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq, ordinal));
+  conversation.takenThroughPending = fromSeq;
+  conversation.incomingPending = ordinal;
 }
 
-class DirectTake implements Outcome {
+class DirectTake implements RecordSource {
   readonly receiver: UserState;
   readonly conversation: ConversationState;
   readonly handoff: Handoff;
   readonly sender: UserId;
   readonly seq: Seq;
   readonly fromSeq: Seq;
+  readonly fromStreamNo: number;
   readonly ordinal: number;
 
   constructor(
@@ -148,6 +155,7 @@ class DirectTake implements Outcome {
     sender: UserId,
     seq: Seq,
     fromSeq: Seq,
+    fromStreamNo: number,
     ordinal: number,
   ) {
     this.receiver = receiver;
@@ -156,7 +164,16 @@ class DirectTake implements Outcome {
     this.sender = sender;
     this.seq = seq;
     this.fromSeq = fromSeq;
+    this.fromStreamNo = fromStreamNo;
     this.ordinal = ordinal;
+  }
+
+  encode(): void {
+    const { receiver, handoff } = this;
+    const { log } = receiver;
+    log.beginEntry(receiver.handle, this.conversation.address, "", this.seq, payloadBytesMax(handoff.text));
+    writeTaken(log.writer, handoff.sentAt, this.fromSeq, this.fromStreamNo, this.ordinal, handoff.text);
+    log.endEntry();
   }
 
   committed(): void {

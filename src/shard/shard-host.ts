@@ -161,10 +161,20 @@ export class ShardHost implements Shards {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {
       if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
-      const state = this.#stateOf(stream.name as Address);
-      for (const [key, value] of state?.takeCellsForFlush() ?? []) writeCell(out, stream.name, key, value);
+      this.#writeCells(out, stream.name as Address);
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
+  }
+
+  /** Derived cells may come later. A stream whose cells cannot be encoded must not keep its shard from being flushed, and the log from being trimmed. */
+  #writeCells(out: ByteWriter, address: Address): void {
+    const { pos } = out;
+    try {
+      this.#stateOf(address)?.writeCellsForFlush((key, value) => writeCell(out, address, key, value));
+    } catch (error) {
+      out.pos = pos;
+      this.logger.error("derived cells could not be written", { address, error });
+    }
   }
 
   #stateOf(address: Address): UserState | GroupState | undefined {

@@ -3,6 +3,7 @@
  * ShardHost is the one implementation; a cluster will put a second behind it, for users and groups that live elsewhere.
  */
 import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
 import type { Address, GroupAddress, UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
@@ -15,6 +16,7 @@ export type Shards = {
   readonly clock: Clock;
   readonly ids: MessageIds;
   readonly limits: Limits;
+  readonly logger: Logger;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   /** The log of the shard that an address lives in. */

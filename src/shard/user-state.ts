@@ -148,9 +148,9 @@ export class UserState {
   }
 
   /** Derived cells that a flush is to write, if it is time. */
-  takeCellsForFlush(): [string, Uint8Array][] {
+  writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
+    if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
     this.isDirty = false;
-    return this.headSeq - this.#cellsThrough < CELLS_LAG_MAX ? [] : this.#takeDerivedCells();
   }
 
   /** Derived cells of what changed since a flush last took them, as `[key, value]`. */
@@ -161,12 +161,12 @@ export class UserState {
     return cells;
   }
 
-  #takeDerivedCells(): [string, Uint8Array][] {
-    const cells = this.derivedCells();
+  /** All of them, or none counts as written. */
+  #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
+    for (const [key, value] of this.derivedCells()) write(key, value);
     this.#cellsThrough = this.headSeq;
     for (const conversation of this.#dirtyConversations) conversation.isDirty = false;
     this.#dirtyConversations = [];
-    return cells;
   }
 
   #loadCell(key: string, cell: Uint8Array): void {

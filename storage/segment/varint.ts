@@ -2,10 +2,11 @@
 
 const VARINT_BYTES_MAX = 8;
 const LENGTH_BYTES = 4;
+const LENGTH_END = 2 ** (7 * LENGTH_BYTES);
 /** Memory that a writer keeps for what it writes next. */
 const KEPT_BYTES_MAX = 1 << 20;
 
-/** A growing buffer. */
+/** A growing buffer. A value that its field cannot hold is refused and never wrapped. */
 export class VarWriter {
   bytes: Buffer;
   pos = 0;
@@ -21,7 +22,10 @@ export class VarWriter {
     this.bytes = larger;
   }
 
+  /** @throws RangeError outside 0 to 2^53 - 1 */
   varint(value: number): void {
+    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value))
+      throw new RangeError(`${value} does not fit a varint`);
     this.reserve(VARINT_BYTES_MAX);
     let rest = value;
     while (rest >= 128) {
@@ -36,8 +40,12 @@ export class VarWriter {
     this.varint(value < 0 ? -2 * value - 1 : 2 * value);
   }
 
-  /** At most 255 characters of one byte. */
+  /** At most 255 characters of one byte. @throws RangeError for anything else */
   str8(text: string): void {
+    if (text.length > 255) throw new RangeError(`a name of ${text.length} characters, the most is 255`);
+    for (let i = 0; i < text.length; i++)
+      if (text.charCodeAt(i) > 255)
+        throw new RangeError(`a name with a character of two bytes: ${JSON.stringify(text)}`);
     this.reserve(1 + text.length);
     this.bytes[this.pos++] = text.length;
     this.pos += this.bytes.write(text, this.pos, "latin1");
@@ -55,8 +63,10 @@ export class VarWriter {
     return this.pos;
   }
 
+  /** @throws RangeError for more bytes than their number can say */
   end(from: number): void {
     let rest = this.pos - from;
+    if (rest >= LENGTH_END) throw new RangeError(`${rest} bytes in one piece, the most is ${LENGTH_END - 1}`);
     for (let at = from - LENGTH_BYTES; at < from; at++) {
       this.bytes[at] = (rest & 127) | (at < from - 1 ? 128 : 0);
       rest >>>= 7;

@@ -32,6 +32,10 @@ export type Commit = {
   /** After `committed`: whoever waits is told. What goes wrong here is theirs. */
   told(): void;
   failed(error: LogFailedError): void;
+  /** Taken back, newest first, before any write: as if it had never been appended. */
+  withdrawn(): void;
+  /** Where its record begins in `out`. */
+  readonly start: number;
 };
 
 type WrittenFrame = { owners: Commit[]; bytes: Buffer; fileNo: number; error: LogFailedError | null };
@@ -48,18 +52,27 @@ export type GroupCommitHooks = {
   beforeWrite(): void;
   /** After the owners of a frame were told. */
   afterCommit(): void;
-  /** Somebody who was told threw. */
+  /** Somebody who was told threw, or `beforeWrite` did. */
   onListenerError(error: unknown): void;
 };
 
+/** Bytes that may gather: a frame of them, and one record more, can be read again (frame.ts). */
+const GATHERED_BYTES_MAX = 512 << 20;
+
 export class GroupCommit {
-  /** Where records are encoded. Positions are stable, the buffer behind them may be replaced: take `committed`'s. */
+  /**
+   * Where records are encoded, between `open` and `push`. Positions are stable, the buffer behind them may be replaced: take `committed`'s. What is
+   * written at any other time is overwritten by the next record.
+   */
   readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEAD_BYTES);
   /** One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache. */
   readonly #spares: Buffer[] = [];
   readonly #files: WalFiles;
   readonly #hooks: GroupCommitHooks;
   #gathering: Commit[] = [];
+  /** Where the records that were pushed end. */
+  #end = FRAME_HEAD_BYTES;
+  #isRecordOpen = false;
   #writing = false;
   /** Written, or failed; their owners were not told yet. In the order of the log. */
   readonly #finished: WrittenFrame[] = [];
@@ -83,13 +96,44 @@ export class GroupCommit {
 
   /** Bytes encoded and not yet handed to a write. */
   get backlogBytes(): number {
-    return this.out.pos - FRAME_HEAD_BYTES;
+    return this.#end - FRAME_HEAD_BYTES;
   }
 
-  /** Hands over the owner of the record just encoded in `out`. */
+  /** Begins a record, of whatever shard: all encode into one buffer. @returns where it begins */
+  open(): number {
+    if (this.#isRecordOpen) throw new Error("assertion failed: a record is begun inside of another");
+    if (this.backlogBytes > GATHERED_BYTES_MAX)
+      throw new RangeError(`${this.backlogBytes} bytes gather for one write, the most is ${GATHERED_BYTES_MAX}`);
+    this.#isRecordOpen = true;
+    this.out.pos = this.#end;
+    return this.#end;
+  }
+
+  /** The open record is none: its bytes go. */
+  cancel(): void {
+    this.#isRecordOpen = false;
+    this.out.pos = this.#end;
+  }
+
+  /** Ends the open record and hands over its owner. */
   push(commit: Commit): void {
+    this.#isRecordOpen = false;
+    this.#end = this.out.pos;
     this.#gathering.push(commit);
     this.schedule();
+  }
+
+  /** For `rollBack`, in the same turn of the event loop. */
+  get savepoint(): number {
+    return this.#gathering.length;
+  }
+
+  /** Takes back what was pushed since: records that belong together are there together or not at all. */
+  rollBack(savepoint: number): void {
+    const first = this.#gathering[savepoint];
+    if (first === undefined) return;
+    for (const commit of this.#gathering.splice(savepoint).reverse()) commit.withdrawn();
+    this.#end = this.out.pos = first.start;
   }
 
   /** Asks for a write even if no record has been pushed yet: `beforeWrite` may have some. */
@@ -115,7 +159,7 @@ export class GroupCommit {
   readonly #writeNext = (): void => {
     this.#scheduled = false;
     this.#writing = true;
-    this.#hooks.beforeWrite();
+    this.#beforeWrite();
     this.#isWanted = false;
     const owners = this.#gathering;
     if (owners.length === 0) {
@@ -123,13 +167,24 @@ export class GroupCommit {
       return this.#tellIdle();
     }
     const { out } = this;
-    const { bytes, pos } = out;
+    const { bytes } = out;
+    const pos = this.#end;
     this.#gathering = [];
+    this.#end = FRAME_HEAD_BYTES;
     out.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
     out.pos = FRAME_HEAD_BYTES;
     // No other write is under way, so the file is still the one it was written to.
     this.#files.append(bytes, pos, (error) => this.#written({ owners, bytes, fileNo: this.#files.fileNo, error }));
   };
+
+  /** What cannot be added keeps nothing else from being written. */
+  #beforeWrite(): void {
+    try {
+      this.#hooks.beforeWrite();
+    } catch (error) {
+      this.#hooks.onListenerError(error);
+    }
+  }
 
   /** A full frame does not wait for the owners of the one before; with a smaller one, what they append in return shall ride. */
   #written(frame: WrittenFrame): void {

@@ -13,6 +13,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
+import { writeRecord } from "../../src/shard/durable.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -136,11 +137,11 @@ const bobsEntries = async () => (await createHistory(() => host).entries(bob, { 
 test("a message that a crash cut off from its receiver is handed over at the next start, once, and before later ones", async () => {
   await send("@bob", "r-1");
   const { log, handle, nextSeq } = host.users.get(alice.user)!;
-  const out = log.begin();
-  log.beginEntry(handle, "@bob", "r-2", nextSeq, payloadBytesMax("cut off"));
-  writeSent(out, clock.now(), "cut off");
-  log.endEntry();
-  log.end(undefined);
+  await writeRecord(log, () => {
+    log.beginEntry(handle, "@bob", "r-2", nextSeq, payloadBytesMax("cut off"));
+    writeSent(log.writer, clock.now(), "cut off");
+    log.endEntry();
+  });
   await host.store.idle();
   for (let start = 0; start < 3; start++) {
     await reopen();
@@ -167,12 +168,12 @@ test("a membership that a crash cut off is handed over at the next start, once",
   const handle = new StreamHandle("#hikers", undefined);
   const users = ["alice", "bob"] as UserId[];
   const json = changedJson({ change: "created", by: alice.user, at: clock.now(), name: "hikers", members: users });
-  log.begin();
-  log.putCell(handle, "epoch", Buffer.from("abcdefgh"));
-  log.beginEntry(handle, CHANGED_LANE, "", 1 as Seq, payloadBytesMax(json));
-  writeChanged(log.writer, clock.now(), json);
-  log.endEntry();
-  log.end(undefined);
+  await writeRecord(log, () => {
+    log.putCell(handle, "epoch", Buffer.from("abcdefgh"));
+    log.beginEntry(handle, CHANGED_LANE, "", 1 as Seq, payloadBytesMax(json));
+    writeChanged(log.writer, clock.now(), json);
+    log.endEntry();
+  });
   await host.store.idle();
   for (let start = 0; start < 3; start++) {
     await reopen();

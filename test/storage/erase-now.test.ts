@@ -43,11 +43,12 @@ const SECRET = Buffer.from(crypto.getRandomValues(new Uint8Array(60))).toString(
 function say(log: ShardLog, handle: StreamHandle, lane: string, key: string, text: string): Promise<void> {
   const payload = Buffer.from(text);
   return new Promise((resolve, reject) => {
-    log.begin();
-    log.beginEntry(handle, lane, key, (handle.headSeq + 1) as Seq, payload.length);
-    log.writer.raw(payload);
-    log.endEntry();
-    log.end({ committed: resolve, failed: reject });
+    const encode = (): void => {
+      log.beginEntry(handle, lane, key, (handle.appendedSeq + 1) as Seq, payload.length);
+      log.writer.raw(payload);
+      log.endEntry();
+    };
+    log.append({ encode, committed: resolve, failed: reject });
   });
 }
 
@@ -59,9 +60,11 @@ const talk = (seed: number): string =>
 
 function erase(log: ShardLog, handle: StreamHandle, lane: string | undefined, from: number, to: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    log.begin();
-    log.erase(handle, lane, from as Seq, to as Seq);
-    log.end({ committed: resolve, failed: reject });
+    log.append({
+      encode: () => log.erase(handle, lane, from as Seq, to as Seq),
+      committed: resolve,
+      failed: reject,
+    });
   });
 }
 

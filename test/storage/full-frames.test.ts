@@ -22,11 +22,12 @@ class Writer {
   append(bytes: number, committed: () => void = () => {}): void {
     const log = this.#store.shard(7 as ShardId);
     const seq = ++this.#seq;
-    const out = log.begin();
-    log.beginEntry(this.#handle, "", "", seq as Seq, bytes);
-    out.utf8("x".repeat(bytes));
-    log.endEntry();
-    log.end({
+    log.append({
+      encode: () => {
+        log.beginEntry(this.#handle, "", "", seq as Seq, bytes);
+        log.writer.utf8("x".repeat(bytes));
+        log.endEntry();
+      },
       committed: () => {
         this.events.push(`committed ${seq}`);
         committed();

@@ -1,5 +1,6 @@
 /** Calls to the disk that fail: who is told, what can still be read, what is there afterwards. */
 import { describe, expect, test } from "bun:test";
+import { StreamHandle } from "../../storage/staged-record.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
@@ -271,9 +272,8 @@ test("a writer that never pauses is held back while a write is under way, before
   const payload = Buffer.alloc(64 << 10, "x");
   let written = 0;
   while (store.pressure <= 1) {
-    log.begin();
-    log.putCell({ name: "@alice", streamNo: 0, headSeq: 0, mem: undefined } as never, "a", payload);
-    log.end(undefined);
+    const handle = new StreamHandle("@alice", undefined);
+    log.append({ encode: () => log.putCell(handle, "a", payload), committed() {}, failed() {} });
     written += payload.length;
   }
   expect(written).toBeLessThan((16 << 20) + 2 * payload.length);

@@ -108,9 +108,10 @@ export class LogHistory {
     const numbered = ops.flatMap((op) => this.#number(shard, op));
     records.push(numbered);
     const offset = records.length;
-    log.begin();
-    for (const op of numbered) this.#encode(log, op);
-    log.end({
+    log.append({
+      encode: () => {
+        for (const op of numbered) this.#encode(log, op);
+      },
       committed: () => void this.acked.set(shard, offset),
       failed: (error) => void this.failed.push(error.message),
     });

@@ -11,11 +11,15 @@ test("one who throws when told keeps nobody behind from being told, nor what com
   const stream = new StreamHandle("@a", log.head("@a"));
   const told: number[] = [];
   const append = (seq: number, committed: () => void) => {
-    const out = log.begin();
-    log.beginEntry(stream, "@b", "", seq as Seq, 16);
-    out.utf8(`entry ${seq}`);
-    log.endEntry();
-    log.end({ committed, failed: (error) => expect(error).toBeUndefined() });
+    log.append({
+      encode() {
+        log.beginEntry(stream, "@b", "", seq as Seq, 16);
+        log.writer.utf8(`entry ${seq}`);
+        log.endEntry();
+      },
+      committed,
+      failed: (error) => expect(error).toBeUndefined(),
+    });
   };
   append(1, () => {
     throw new Error("a listener's own fault");

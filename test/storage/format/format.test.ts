@@ -109,11 +109,13 @@ describe.each(VERSIONS)("a data directory of %s", (version) => {
     const alice = expected["7"]!.streams["@alice"]!;
     const seq = alice.headSeq + 1;
     await new Promise<void>((resolve, reject) => {
-      log.begin();
-      log.beginEntry(new StreamHandle("@alice", log.head("@alice")), "@peer2", "d7k2-99999", seq as Seq, 10);
-      log.writer.raw(Buffer.from("later"));
-      log.endEntry();
-      log.end({ committed: resolve, failed: reject });
+      const handle = new StreamHandle("@alice", log.head("@alice"));
+      const encode = (): void => {
+        log.beginEntry(handle, "@peer2", "d7k2-99999", seq as Seq, 10);
+        log.writer.raw(Buffer.from("later"));
+        log.endEntry();
+      };
+      log.append({ encode, committed: resolve, failed: reject });
     });
     alice.headSeq = seq;
     expected["7"]!.durableThrough++;

@@ -53,9 +53,7 @@ const HOOKS: LogStoreHooks = {
 /** One record, durable when it resolves. */
 function write(log: ShardLog, put: (log: ShardLog) => void): Promise<void> {
   return new Promise((committed, failed) => {
-    log.begin();
-    put(log);
-    log.end({ committed, failed });
+    log.append({ encode: () => put(log), committed, failed });
   });
 }
 

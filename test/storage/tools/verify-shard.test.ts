@@ -365,9 +365,8 @@ describe("a damaged recent.db", () => {
     const log = store.shard(SHARD);
     for (let n = 0; n < 50; n++) {
       await new Promise<void>((committed, failed) => {
-        log.begin();
-        log.putCell(new StreamHandle("@user1", log.head("@user1")), "a", Buffer.alloc(300, `${n} `));
-        log.end({ committed, failed });
+        const handle = new StreamHandle("@user1", log.head("@user1"));
+        log.append({ encode: () => log.putCell(handle, "a", Buffer.alloc(300, `${n} `)), committed, failed });
       });
     }
     await store.flushAll(() => false);

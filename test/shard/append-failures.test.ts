@@ -1,0 +1,162 @@
+/** An encoder that throws is a mistake in the program. It must cost the command that made it, and nobody else, and nothing that is on disk. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createLogger } from "../../src/base/logger.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import type { Address, GroupAddress, GroupId, UserId } from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { MessageIds } from "../../src/domain/message-id.ts";
+import { createGroups } from "../../src/service/groups.ts";
+import { createHistory } from "../../src/service/history.ts";
+import { createMessaging } from "../../src/service/messaging.ts";
+import type { Actor } from "../../src/service/types.ts";
+import { createUserCells } from "../../src/service/user-cells.ts";
+import { encodeProfile } from "../../src/shard/account-cells.ts";
+import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
+import { ShardHost } from "../../src/shard/shard-host.ts";
+import type { UserState } from "../../src/shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
+import { HandClock } from "../service/hand-clock.ts";
+import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
+
+const PEOPLE = ["ann", "ben", "cat"] as UserId[];
+const [ann, ben, cat] = PEOPLE as [UserId, UserId, UserId];
+const CLUB = "#club" as GroupAddress;
+const LONG = "x".repeat(300);
+
+const clock = new HandClock();
+let data: DataDirectory;
+let host: ShardHost;
+let logged: string[] = [];
+let refs = 0;
+
+const actor = (user: UserId): Actor => ({ user, device: "phone" }) as Actor;
+const state = (user: UserId): UserState => host.users.get(user)!;
+
+async function open(): Promise<void> {
+  const logger = createLogger(
+    "error",
+    (line) => void logged.push(line),
+    () => clock.now(),
+  );
+  const ports = { clock, ids: new MessageIds(new Uint8Array(16)), limits: DEFAULT_LIMITS, logger };
+  host = await ShardHost.open({ directory: data.path }, ports, () => {});
+}
+
+async function reopen(): Promise<void> {
+  await host.store.idle();
+  await host.store.close();
+  await open();
+}
+
+const send = (from: UserId, to: string, text = "hello", ref = `k3-${++refs}`) =>
+  createMessaging(() => host).send(actor(from), { to: to as Address, text, ref, retry: false });
+
+const makeGroup = (members: UserId[]) =>
+  createGroups(() => host, systemRandom).create(actor(ann), { id: "club" as GroupId, name: "Club", members });
+
+async function seqs(user: UserId): Promise<number[]> {
+  const { frames } = await createHistory(() => host).entries(actor(user), { after: 0, limit: 200 });
+  return frames.map((frame) => ("seq" in frame ? (frame.seq ?? 0) : 0));
+}
+
+/** While it runs, whatever is written for the user's stream cannot be encoded. */
+async function broken(user: UserState, work: () => Promise<void>): Promise<void> {
+  const handle = user.handle as { name: string };
+  const { name } = handle;
+  handle.name = LONG;
+  try {
+    await work();
+  } finally {
+    handle.name = name;
+  }
+}
+
+beforeEach(async () => {
+  logged = [];
+  data = await dataDirectory();
+  await open();
+  for (const user of PEOPLE) {
+    const profile = encodeProfile(user, { createdAt: clock.now(), displayName: user });
+    await createUserCells(() => host).create(user, [["profile", profile]]);
+  }
+});
+
+afterEach(async () => {
+  await host.store.close();
+  data.remove();
+});
+
+test("a direct message that cannot be handed over is not sent either, and its ref is as new as before", async () => {
+  await send(ann, "@ben");
+  await broken(state(ben), async () => {
+    await expect(send(ann, "@ben", "again", "again")).rejects.toThrow(RangeError);
+  });
+  expect(state(ann).pendingSends).toEqual([]);
+  expect((await send(ann, "@ben", "again", "again")).duplicate).toBe(false);
+  await send(ben, "@ann");
+  await reopen();
+  expect(await seqs(ann)).toEqual([1, 2, 3]);
+  expect(await seqs(ben)).toEqual([1, 2, 3]);
+});
+
+test("a post whose ref cannot be noted is not posted either", async () => {
+  await makeGroup([ben]);
+  await broken(state(ann), async () => {
+    await expect(send(ann, CLUB, "first", "first")).rejects.toThrow(RangeError);
+  });
+  expect((await send(ann, CLUB, "first", "first")).message.seq).toBe(2);
+  await reopen();
+  expect((await send(ben, CLUB)).message.seq).toBe(3);
+});
+
+test("a group whose membership one of its members cannot get is not made, and nobody is in it", async () => {
+  await broken(state(cat), async () => {
+    await expect(makeGroup([ben, cat])).rejects.toThrow(RangeError);
+  });
+  expect(await seqs(ben)).toEqual([]);
+  await makeGroup([ben, cat]);
+  for (const user of PEOPLE) expect(await seqs(user)).toEqual([1]);
+  await reopen();
+  for (const user of PEOPLE) expect(await seqs(user)).toEqual([1]);
+  expect((await send(cat, CLUB)).message.seq).toBe(2);
+});
+
+test("a change that cannot be handed over changes nothing", async () => {
+  await makeGroup([ben]);
+  const groups = createGroups(() => host, systemRandom);
+  await broken(state(cat), async () => {
+    await expect(groups.putMember(actor(ann), CLUB, cat, "member")).rejects.toThrow(RangeError);
+  });
+  await groups.putMember(actor(ann), CLUB, cat, "member");
+  await reopen();
+  expect((await send(cat, CLUB)).message.seq).toBe(3);
+});
+
+test("a mark that cannot be written is said in the log, and the others are written", async () => {
+  await send(ben, "@ann");
+  await send(cat, "@ann");
+  const conversation = state(ben).conversation("@ann" as Address) as { deliveredKey: string };
+  conversation.deliveredKey = LONG;
+  host.marks.received(state(ann), 2 as Seq);
+  await host.store.idle();
+  expect(logged.join()).toContain("a mark could not be written");
+  expect(state(cat).conversation("@ann" as Address).delivered as number).toBe(1);
+  await reopen();
+  expect(state(cat).conversation("@ann" as Address).delivered as number).toBe(1);
+});
+
+test("a stream whose derived cells cannot be written does not keep its shard from being flushed", async () => {
+  for (let n = 0; n < CELLS_LAG_MAX; n++) await send(ann, "@ben");
+  const conversation = state(ann).conversation("@ben" as Address);
+  const { lastAt } = conversation;
+  conversation.lastAt = -1;
+  await host.store.flushAll(() => false);
+  expect(logged.join()).toContain("derived cells could not be written");
+  expect(state(ann).log.memtable.isEmpty).toBe(true);
+  conversation.lastAt = lastAt;
+  await send(ann, "@ben");
+  await host.store.flushAll(() => false);
+  await reopen();
+  expect(state(ann).conversation("@ben" as Address)).toMatchObject({ lastSeq: CELLS_LAG_MAX + 1, lastAt });
+  expect(await seqs(ann)).toHaveLength(CELLS_LAG_MAX + 1);
+});
