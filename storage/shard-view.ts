@@ -6,7 +6,8 @@
  */
 import { isErased, type MemErasure, type MemStream, Memtable } from "./memtable.ts";
 import type { SegmentStore } from "./segment/types.ts";
-import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead } from "./types.ts";
+import { laidOver } from "./recent/laid-over.ts";
+import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnapshot } from "./types.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -19,6 +20,11 @@ export class ShardView {
   constructor(shard: ShardId, segments: SegmentStore) {
     this.shard = shard;
     this.#segments = segments;
+  }
+
+  /** All that `ask` reads, of this shard alone, costs one look at its files. `ask` returns in the same turn of the event loop. */
+  within<T>(ask: () => T): T {
+    return this.#segments.within(this.shard, ask);
   }
 
   head(stream: string): StreamHead | undefined {
@@ -44,22 +50,24 @@ export class ShardView {
   }
 
   cell(stream: string, key: string): Uint8Array | undefined {
-    for (const mem of this.#memStreams(stream)) {
-      const value = mem.cell(key);
-      if (value !== undefined) return value ?? undefined;
-    }
-    return this.#segments.cell(this.shard, stream, key);
+    return cellIn(this.#memStreams(stream), key, () => this.#segments.cell(this.shard, stream, key));
   }
 
   cells(stream: string): Map<string, Uint8Array> {
-    const cells = this.#segments.cells(this.shard, stream);
-    for (const mem of this.#memStreams(stream).reverse()) {
-      for (const [key, value] of mem.cells()) {
-        if (value === null) cells.delete(key);
-        else cells.set(key, value);
-      }
-    }
-    return cells;
+    return new Map(this.snapshot(stream)?.cells());
+  }
+
+  /** Undefined when the stream is not there. Cells that are set later may be among its cells, or not. */
+  snapshot(stream: string): StreamSnapshot | undefined {
+    const flushed = this.#segments.snapshot(this.shard, stream);
+    const mems = this.#memStreams(stream);
+    const [newest] = mems;
+    if (newest === undefined) return flushed;
+    return {
+      head: { streamNo: newest.streamNo, headSeq: newest.headSeq },
+      cell: (key) => cellIn(mems, key, () => flushed?.cell(key)),
+      cells: () => laidOver([...mems.map((mem) => mem.cells()), ...(flushed ? [flushed.cells()] : [])]),
+    };
   }
 
   findKey(stream: string, key: string): KeyHit | undefined {
@@ -164,4 +172,12 @@ export class ShardView {
     if (active) return [active];
     return frozen ? [frozen] : [];
   }
+}
+
+function cellIn(mems: MemStream[], key: string, below: () => Uint8Array | undefined): Uint8Array | undefined {
+  for (const mem of mems) {
+    const value = mem.cell(key);
+    if (value !== undefined) return value ?? undefined;
+  }
+  return below();
 }

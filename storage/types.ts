@@ -37,5 +37,13 @@ export type KeyHit = { seq: Seq; value: Uint8Array | null };
 /** Head and numeric name of a stream. `streamNo` is dense per shard, in order of first appearance in the log, so every replica agrees. */
 export type StreamHead = { streamNo: number; headSeq: Seq };
 
+/** Where a stream stood in one moment, and its cells then. */
+export type StreamSnapshot = {
+  head: StreamHead;
+  cell(key: string): Uint8Array | undefined;
+  /** Each key once. Decoded as they are gone through, from memory alone, so that it can be done in several turns of the event loop. */
+  cells(): Iterable<[key: string, value: Uint8Array]>;
+};
+
 /** Entries of a stream, `fromSeq` to `toSeq`, of one lane or of all. */
 export type EraseRange = { stream: string; lane?: string | undefined; fromSeq: number; toSeq: number };

@@ -57,6 +57,11 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
   const heads = new Map(reach.heads);
   return {
     begin: () => {},
+    within: (_shard, ask) => ask(),
+    snapshot: (_shard, stream) => {
+      const head = heads.get(stream);
+      return head && { head, cell: () => undefined, cells: () => [] };
+    },
     extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
     head: (_shard, stream) => heads.get(stream),
     streamName: () => undefined,

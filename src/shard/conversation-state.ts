@@ -8,6 +8,13 @@ import { CellReader, encodeCell } from "./cells.ts";
 
 const ZERO = 0 as Seq;
 
+/** What stands before the conversation in the keys of its cells (cells.ts). */
+const CELL_KINDS = ["conv", "read", "gone", "delivered", "seen"] as const;
+export type ConversationCell = (typeof CELL_KINDS)[number];
+
+export const isConversationCell = (kind: string): kind is ConversationCell =>
+  (CELL_KINDS as readonly string[]).includes(kind);
+
 export class ConversationState {
   readonly address: Address;
   lastSeq = ZERO;
@@ -70,8 +77,31 @@ export class ConversationState {
     return encodeCell(lastSeq, lastAt, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq);
   }
 
-  loadDerived(cell: Uint8Array): void {
+  /** Takes a cell of which this is the conversation. @returns the mark counter that stands in it, otherwise 0 */
+  loadCell(kind: ConversationCell, cell: Uint8Array): number {
     const fields = new CellReader(cell);
+    switch (kind) {
+      case "conv":
+        this.#loadDerived(fields);
+        return 0;
+      case "read":
+        this.ownRead = this.ownReadPending = fields.number() as Seq;
+        this.incomingRead = this.incomingReadPending = fields.number();
+        return 0;
+      case "gone":
+        this.goneSeq = fields.number() as Seq;
+        this.goneIncoming = fields.number();
+        return 0;
+      case "delivered":
+        this.delivered = this.deliveredPending = fields.number() as Seq;
+        return (this.deliveredMark = fields.number());
+      case "seen":
+        this.seen = this.seenPending = fields.number() as Seq;
+        return (this.seenMark = fields.number());
+    }
+  }
+
+  #loadDerived(fields: CellReader): void {
     this.lastSeq = fields.number() as Seq;
     if (isGroup(this.address)) {
       this.joinedSeq = fields.number() as Seq;

@@ -3,6 +3,7 @@
  *
  * Invariants: as in user-state.ts. Members see the whole log, also what stands before they joined; a former member sees nothing.
  */
+import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import { readGroupEntry, type GroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
 import type { GroupRole } from "../protocol/frames.ts";
@@ -10,8 +11,7 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { cellNumber, CELLS_LAG_MAX, CellReader, cellText, encodeCell } from "./cells.ts";
-
-const LOAD_PAGE = 1000;
+import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
 
 export type Member = { role: GroupRole; joinedSeq: Seq };
 
@@ -47,29 +47,36 @@ export class GroupState {
   readonly #dirtyMembers = new Set<UserId>();
   #cellsThrough: Seq;
 
-  static load(address: GroupAddress, log: ShardLog): GroupState | undefined {
-    const cells = log.cells(address);
-    const epoch = cells.get("epoch");
-    return epoch === undefined ? undefined : new GroupState(address, log, cells, cellText(epoch));
+  /** Loads a group that exists, or undefined. */
+  static *load(address: GroupAddress, log: ShardLog): Steps<GroupState | undefined> {
+    const load = beginLoad(log, address);
+    const epoch = load?.snapshot.cell("epoch");
+    if (load === undefined || epoch === undefined) return undefined;
+    const state = new GroupState(address, log, load, cellText(epoch));
+    yield* takeCells(load, (key, cell) => state.#loadCell(key, cell));
+    yield* takeEntries(log, address, load, (entry) => state.fold(entry.seq, readGroupEntry(entry)));
+    state.#endLoad();
+    return state;
   }
 
-  private constructor(address: GroupAddress, log: ShardLog, cells: Map<string, Uint8Array>, epoch: string) {
-    const head = new CellReader(cells.get("head"));
+  private constructor(
+    address: GroupAddress,
+    log: ShardLog,
+    { snapshot, head, derivedThrough }: StreamLoad,
+    epoch: string,
+  ) {
     this.address = address;
     this.log = log;
     this.epoch = epoch;
-    this.handle = new StreamHandle(address, log.head(address));
-    this.headSeq = this.#cellsThrough = head.number() as Seq;
+    this.handle = new StreamHandle(address, snapshot.head);
+    this.headSeq = this.#cellsThrough = derivedThrough;
     this.createdAt = head.number();
     this.lastAt = head.number();
     this.name = head.text();
     this.isDissolved = head.number() === 1;
-    this.keepDays = cellNumber(cells.get("keepDays"));
-    this.erasedAt = cellNumber(cells.get("erased"));
-    for (const [key, cell] of cells) this.#loadCell(key, cell);
-    this.#foldAfterHead();
-    this.isDirty = false;
-    this.nextSeq = (this.headSeq + 1) as Seq;
+    this.keepDays = cellNumber(snapshot.cell("keepDays"));
+    this.erasedAt = cellNumber(snapshot.cell("erased"));
+    this.nextSeq = 0 as Seq;
   }
 
   isAdmin(user: UserId): boolean {
@@ -177,11 +184,8 @@ export class GroupState {
     }
   }
 
-  #foldAfterHead(): void {
-    for (;;) {
-      const page = this.log.readForward(this.address, this.headSeq, LOAD_PAGE);
-      for (const entry of page) this.fold(entry.seq, readGroupEntry(entry));
-      if (page.length < LOAD_PAGE) return;
-    }
+  #endLoad(): void {
+    this.isDirty = false;
+    this.nextSeq = (this.headSeq + 1) as Seq;
   }
 }

@@ -1,20 +1,27 @@
 /**
- * Folded states by name, loaded at need. What is idle is dropped when more than `loadedMax` are loaded, the longest loaded first, and can be loaded
- * again; what is in use stays, however much it is.
+ * Folded states by name, loaded at need: at once, or in steps between which anything else may happen. What is idle is dropped when more than `loadedMax` are loaded,
+ * the longest loaded first, and can be loaded again; what is in use stays, however much it is.
  *
- * States are dropped between turns of the event loop, never inside a call: whoever has got a state may use it to the end of the turn, and longer only
- * while it is not idle. Two states of one name at a time would number the same seq twice.
+ * Invariants
+ * - There is one state of a name, and one load of it: two states would number the same seq twice. Whoever asks for a name that is being loaded goes on with that load.
+ * - Nothing that a state is folded from changes while it is loaded: whoever appends to a stream has got its state first, which ends the load.
+ * - States are dropped between turns of the event loop, never inside a call: whoever has got a state may use it to the end of the turn, and longer only while it
+ *   is not idle.
  */
+import { atOnce, type Steps } from "../base/steps.ts";
+
 const LOOKS_PER_TURN = 256;
 
 export class StateTable<Name, State> {
-  readonly #load: (name: Name) => State | undefined;
+  readonly #load: (name: Name) => Steps<State | undefined>;
   readonly #isIdle: (state: State) => boolean;
   readonly #loadedMax: number;
   readonly #states = new Map<Name, State>();
+  readonly #loads = new Map<Name, Steps<State | undefined>>();
   #isEvicting = false;
 
-  constructor(load: (name: Name) => State | undefined, isIdle: (state: State) => boolean, loadedMax: number) {
+  /** @param load must not ask this table for the same name */
+  constructor(load: (name: Name) => Steps<State | undefined>, isIdle: (state: State) => boolean, loadedMax: number) {
     this.#load = load;
     this.#isIdle = isIdle;
     this.#loadedMax = loadedMax;
@@ -24,15 +31,20 @@ export class StateTable<Name, State> {
     return this.#states.size;
   }
 
-  /** Undefined when there is no such name in the log. */
+  /** Loads it at once when it is not loaded. Undefined when there is no such name in the log. */
   get(name: Name): State | undefined {
-    const loaded = this.#states.get(name);
-    if (loaded !== undefined) return loaded;
-    const state = this.#load(name);
-    if (state === undefined) return undefined;
-    this.#states.set(name, state);
-    if (this.#states.size > this.#loadedMax) this.#evictSoon();
-    return state;
+    return this.#states.get(name) ?? atOnce(this.steps(name));
+  }
+
+  /** As `get`, in steps. */
+  *steps(name: Name): Steps<State | undefined> {
+    for (;;) {
+      const loaded = this.#states.get(name);
+      if (loaded !== undefined) return loaded;
+      const end = this.#loadOn(name);
+      if (end.done === true) return end.value;
+      yield;
+    }
   }
 
   /** Only if it is loaded. */
@@ -42,6 +54,24 @@ export class StateTable<Name, State> {
 
   loaded(): Iterable<State> {
     return this.#states.values();
+  }
+
+  #loadOn(name: Name): IteratorResult<void, State | undefined> {
+    let load = this.#loads.get(name);
+    if (load === undefined) this.#loads.set(name, (load = this.#load(name)));
+    let step: IteratorResult<void, State | undefined> | undefined;
+    try {
+      step = load.next();
+    } finally {
+      if (step?.done !== false) this.#loads.delete(name);
+    }
+    if (step.done === true && step.value !== undefined) this.#loaded(name, step.value);
+    return step;
+  }
+
+  #loaded(name: Name, state: State): void {
+    this.#states.set(name, state);
+    if (this.#states.size > this.#loadedMax) this.#evictSoon();
   }
 
   #evictSoon(): void {

@@ -8,6 +8,7 @@
  * - A state that was changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
  * - After a crash it is loaded again: derived cells, then marks, then the entries after them.
  */
+import type { Steps } from "../base/steps.ts";
 import { type Address, type UserAddress, type UserId } from "../domain/address.ts";
 import { readTimelineEntry, type TimelineEntry } from "../domain/entries.ts";
 import { RecentRefs } from "../domain/refs.ts";
@@ -15,14 +16,13 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { epochOf, readProfile } from "./account-cells.ts";
-import { cellNumber, CELLS_LAG_MAX, CellReader, encodeCell } from "./cells.ts";
-import { ConversationState } from "./conversation-state.ts";
+import { cellNumber, CELLS_LAG_MAX, encodeCell } from "./cells.ts";
+import { ConversationState, isConversationCell } from "./conversation-state.ts";
 import type { PendingSend } from "./pending-send.ts";
 import type { RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
+import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
 import { UndeliveredQueue } from "./undelivered-queue.ts";
-
-const LOAD_PAGE = 1000;
 
 export class UserState {
   readonly user: UserId;
@@ -30,7 +30,7 @@ export class UserState {
   readonly log: ShardLog;
   readonly handle: StreamHandle;
   readonly epoch: string;
-  readonly conversations = new Map<Address, ConversationState>();
+  readonly conversations: Map<Address, ConversationState>;
   readonly sessions = new Set<Session>();
   readonly recentRefs = new RecentRefs();
   /** Sends numbered and not yet durable, oldest first. */
@@ -63,39 +63,38 @@ export class UserState {
   refusedFor: RefusalState | undefined;
 
   /** Loads a user that exists, or undefined. */
-  static load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): UserState | undefined {
-    const cells = log.cells(address);
-    const profile = cells.get("profile");
-    if (profile === undefined) return undefined;
-    const epoch = epochOf(address, readProfile(user, profile), cells.get("epoch"));
-    return new UserState(user, address, log, cells, epoch, nowMs);
+  static *load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): Steps<UserState | undefined> {
+    const load = beginLoad(log, address);
+    if (load === undefined) return undefined;
+    const cells = new UserCellsLoaded();
+    yield* takeCells(load, (key, cell) => cells.take(key, cell));
+    if (!cells.own.has("profile")) return undefined;
+    const state = new UserState(user, address, log, load, cells, nowMs);
+    yield* takeEntries(log, address, load, (entry) => state.#foldLoaded(entry));
+    state.#endLoad();
+    return state;
   }
 
   private constructor(
     user: UserId,
     address: UserAddress,
     log: ShardLog,
-    cells: Map<string, Uint8Array>,
-    epoch: string,
+    { snapshot, head, derivedThrough }: StreamLoad,
+    { own, conversations, markCount }: UserCellsLoaded,
     nowMs: number,
   ) {
-    const head = log.head(address)!;
     this.user = user;
     this.address = address;
     this.log = log;
-    this.epoch = epoch;
-    this.handle = new StreamHandle(address, head);
-    const derived = new CellReader(cells.get("head"));
-    this.headSeq = this.#cellsThrough = derived.number() as Seq;
-    this.markCount = derived.number();
-    this.received = this.receivedPending = cellNumber(cells.get("received")) as Seq;
-    this.erasedAt = cellNumber(cells.get("erased"));
-    for (const [key, cell] of cells) this.#loadCell(key, cell);
-    this.#foldAfterHead();
-    this.isDirty = false;
-    this.nextSeq = (this.headSeq + 1) as Seq;
-    this.markCountPending = this.markCount;
-    this.undelivered = new UndeliveredQueue(this.headSeq <= this.received);
+    this.conversations = conversations;
+    this.epoch = epochOf(address, readProfile(user, own.get("profile")!), own.get("epoch"));
+    this.handle = new StreamHandle(address, snapshot.head);
+    this.headSeq = this.#cellsThrough = derivedThrough;
+    this.markCount = this.markCountPending = Math.max(head.number(), markCount);
+    this.received = this.receivedPending = cellNumber(own.get("received")) as Seq;
+    this.erasedAt = cellNumber(own.get("erased"));
+    this.nextSeq = 0 as Seq;
+    this.undelivered = new UndeliveredQueue(snapshot.head.headSeq <= this.received);
     this.loadedAt = nowMs;
   }
 
@@ -169,52 +168,33 @@ export class UserState {
     this.#dirtyConversations = [];
   }
 
-  #loadCell(key: string, cell: Uint8Array): void {
-    const slash = key.indexOf("/");
-    if (slash < 0) return;
-    const address = key.slice(slash + 1) as Address;
-    const fields = new CellReader(cell);
-    switch (key.slice(0, slash)) {
-      case "conv":
-        return this.conversation(address).loadDerived(cell);
-      case "read": {
-        const conversation = this.conversation(address);
-        conversation.ownRead = conversation.ownReadPending = fields.number() as Seq;
-        conversation.incomingRead = conversation.incomingReadPending = fields.number();
-        return;
-      }
-      case "gone": {
-        const conversation = this.conversation(address);
-        conversation.goneSeq = fields.number() as Seq;
-        conversation.goneIncoming = fields.number();
-        return;
-      }
-      case "delivered": {
-        const conversation = this.conversation(address);
-        conversation.delivered = conversation.deliveredPending = fields.number() as Seq;
-        conversation.deliveredMark = fields.number();
-        this.markCount = Math.max(this.markCount, conversation.deliveredMark);
-        return;
-      }
-      case "seen": {
-        const conversation = this.conversation(address);
-        conversation.seen = conversation.seenPending = fields.number() as Seq;
-        conversation.seenMark = fields.number();
-        this.markCount = Math.max(this.markCount, conversation.seenMark);
-      }
-    }
+  #foldLoaded(entry: StoredEntry): void {
+    this.fold(entry.seq, entry.lane as Address, readTimelineEntry(entry));
+    const conversation = this.conversation(entry.lane as Address);
+    conversation.takenThroughPending = conversation.takenThrough;
+    conversation.incomingPending = conversation.incoming;
   }
 
-  #foldAfterHead(): void {
-    for (;;) {
-      const page: StoredEntry[] = this.log.readForward(this.address, this.headSeq, LOAD_PAGE);
-      for (const entry of page) {
-        this.fold(entry.seq, entry.lane as Address, readTimelineEntry(entry));
-        const conversation = this.conversation(entry.lane as Address);
-        conversation.takenThroughPending = conversation.takenThrough;
-        conversation.incomingPending = conversation.incoming;
-      }
-      if (page.length < LOAD_PAGE) return;
-    }
+  #endLoad(): void {
+    this.isDirty = false;
+    this.nextSeq = (this.headSeq + 1) as Seq;
+  }
+}
+
+/** Cells of a user that is being loaded: those of conversations, and the user's own. */
+class UserCellsLoaded {
+  readonly own = new Map<string, Uint8Array>();
+  readonly conversations = new Map<Address, ConversationState>();
+  markCount = 0;
+
+  take(key: string, cell: Uint8Array): void {
+    const slash = key.indexOf("/");
+    if (slash < 0) return void this.own.set(key, cell);
+    const kind = key.slice(0, slash);
+    if (!isConversationCell(kind)) return;
+    const address = key.slice(slash + 1) as Address;
+    let conversation = this.conversations.get(address);
+    if (conversation === undefined) this.conversations.set(address, (conversation = new ConversationState(address)));
+    this.markCount = Math.max(this.markCount, conversation.loadCell(kind, cell));
   }
 }

@@ -89,13 +89,15 @@ export function emptyMark(name: string, streamNo: number): StreamMark {
   return { name, streamNo, headSeq: 0, headOffset: 0, placedSeq: 0, placedThrough: 0 };
 }
 
-/** Lays the fragment's cells over those of older ones. @throws RangeError where the bytes are no cells. */
-export function addCells({ bytes, cellsAt, end }: Fragment, cells: Cells): void {
+/** Null for cleared ones. @throws RangeError where the bytes are no cells. */
+export function* cellsOf({ bytes, cellsAt, end }: Fragment): Iterable<[key: string, value: Uint8Array | null]> {
   const reader = new VarReader(bytes, cellsAt, end);
-  while (reader.pos < end) {
-    const key = reader.str8();
-    cells.set(key, readValue(reader));
-  }
+  while (reader.pos < end) yield [reader.str8(), readValue(reader)];
+}
+
+/** Lays the fragment's cells over those of older ones. @throws RangeError where the bytes are no cells. */
+export function addCells(fragment: Fragment, cells: Cells): void {
+  for (const [key, value] of cellsOf(fragment)) cells.set(key, value);
 }
 
 /** One cell: null when it was cleared here, undefined when this fragment says nothing of it. */

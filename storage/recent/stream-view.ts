@@ -1,6 +1,7 @@
 /** Streams of a shard as its layers have them, newest on top. Pure reading; blocks and tails are elsewhere. */
 import type { Offset } from "../types.ts";
-import { addCells, type Cells, cellOf, type Fragment, markOf, type StreamMark } from "./fragment.ts";
+import { addCells, type Cells, cellOf, cellsOf, type Fragment, markOf, type StreamMark } from "./fragment.ts";
+import { laidOver } from "./laid-over.ts";
 import type { LayerSource } from "./page-table.ts";
 import { type ItemSize, itemsOf, type LoggedItem, type Piece } from "./piece.ts";
 
@@ -51,6 +52,11 @@ export class StreamView {
     return undefined;
   }
 
+  /** Those that are there, each once. From the bytes of the fragments, whatever becomes of the files. */
+  eachCell(): Iterable<[key: string, value: Uint8Array]> {
+    return laidOver(this.#fragments.map(cellsOf).reverse());
+  }
+
   /** By key; null for those that were cleared and may stand in layers below. */
   cells(): Cells {
     const cells: Cells = new Map();
@@ -62,14 +68,17 @@ export class StreamView {
 /** All layers of a shard, wherever they lie, from the oldest to the newest. */
 export class Streams {
   readonly #sources: readonly LayerSource[];
+  #last: { name: string; view: StreamView | undefined } | undefined;
 
   /** @param sources the one with the older layers first */
   constructor(sources: readonly LayerSource[]) {
     this.#sources = sources;
   }
 
+  /** Several questions about one stream follow each other: its pages are gone through for the first. */
   find(name: string): StreamView | undefined {
-    return this.#finder()(name);
+    if (this.#last?.name !== name) this.#last = { name, view: this.#finder()(name) };
+    return this.#last.view;
   }
 
   /** Those of the streams that are there, by name: cheaper than one by one, since each page is read once. */

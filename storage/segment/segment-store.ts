@@ -15,7 +15,7 @@ import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
 import { allNames, findShard, findStreamName } from "../state/state-reader.ts";
-import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
+import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnapshot, Term } from "../types.ts";
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
@@ -93,6 +93,8 @@ class SqliteSegmentStore implements SegmentStore {
   /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
   readonly #withoutState = new Set<ShardId>();
   readonly #erasing: Set<ShardId>;
+  /** The view that `within` has open. */
+  #open: { shard: ShardId; view: ShardFilesView } | undefined;
   #isClosed = false;
 
   constructor(options: SegmentStoreOptions) {
@@ -129,8 +131,20 @@ class SqliteSegmentStore implements SegmentStore {
     });
   }
 
+  within<T>(shard: ShardId, ask: () => T): T {
+    return this.#view(shard, (view) => {
+      const outer = this.#open;
+      this.#open = { shard, view };
+      try {
+        return ask();
+      } finally {
+        this.#open = outer;
+      }
+    });
+  }
+
   head(shard: ShardId, stream: string): StreamHead | undefined {
-    return this.#ofStream(shard, stream, (_, { mark }) => ({ streamNo: mark.streamNo, headSeq: mark.headSeq as Seq }));
+    return this.#ofStream(shard, stream, (_, view) => headOf(view));
   }
 
   streamName(shard: ShardId, streamNo: number): string | undefined {
@@ -154,9 +168,16 @@ class SqliteSegmentStore implements SegmentStore {
     return this.#ofStream(shard, stream, (_, view) => view.cell(key));
   }
 
+  snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined {
+    return this.#ofStream(shard, stream, (_, view) => ({
+      head: headOf(view),
+      cell: (key) => view.cell(key),
+      cells: () => view.eachCell(),
+    }));
+  }
+
   cells(shard: ShardId, stream: string): Map<string, Uint8Array> {
-    const cells = this.#ofStream(shard, stream, (_, view) => view.cells()) ?? new Map<string, null>();
-    return new Map([...cells].filter((cell): cell is [string, Uint8Array] => cell[1] !== null));
+    return new Map(this.snapshot(shard, stream)?.cells());
   }
 
   readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[] {
@@ -243,6 +264,11 @@ class SqliteSegmentStore implements SegmentStore {
   /** Asks in one view of the shard's files. */
   #view<T>(shard: ShardId, ask: (view: ShardFilesView) => T): T {
     if (this.#isClosed) throw new Error("the segment store is closed");
+    if (this.#open !== undefined) {
+      if (this.#open.shard !== shard)
+        throw new Error(`assertion failed: shard ${shard} is not asked inside a view of ${this.#open.shard}`);
+      return ask(this.#open.view);
+    }
     let file = recentPath(this.#dir);
     try {
       const db = this.#openRecent();
@@ -291,6 +317,10 @@ class SqliteSegmentStore implements SegmentStore {
     this.#withoutState.add(shard);
     return undefined;
   }
+}
+
+function headOf({ mark }: StreamView): StreamHead {
+  return { streamNo: mark.streamNo, headSeq: mark.headSeq as Seq };
 }
 
 /** A shard's files in one moment. `recent`: layers in `recent.db` that count. */

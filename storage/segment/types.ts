@@ -1,5 +1,15 @@
 /** What the segment side of the log store promises to the store above it: flushed entries, cells and keys of each shard, in SQLite. */
-import type { EraseRange, KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../types.ts";
+import type {
+  EraseRange,
+  KeyHit,
+  Offset,
+  Seq,
+  ShardId,
+  StoredEntry,
+  StreamHead,
+  StreamSnapshot,
+  Term,
+} from "../types.ts";
 
 export type { EraseRange };
 
@@ -41,11 +51,18 @@ export type SegmentStore = {
    */
   begin(isNew: boolean): void;
   extent(shard: ShardId): ShardExtent;
+  /**
+   * All that `ask` reads, of this shard alone, is of one moment: its files are opened and looked at once and not for each question. `ask` returns in the same turn of the
+   * event loop.
+   */
+  within<T>(shard: ShardId, ask: () => T): T;
   head(shard: ShardId, stream: string): StreamHead | undefined;
   streamName(shard: ShardId, streamNo: number): string | undefined;
   /** Names of all streams, in no order that means anything. */
   streamNames(shard: ShardId): string[];
   cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined;
+  /** Undefined when nothing of the stream was flushed. */
+  snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined;
   /** All cells of a stream, by key. */
   cells(shard: ShardId, stream: string): Map<string, Uint8Array>;
   /** Entries with `seq > after`, rising, at most `limit`. */

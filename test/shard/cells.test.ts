@@ -92,7 +92,7 @@ test.each<[string, string, Derived, number]>([
   const cell = conversation.derivedCell();
   expect(cell).toHaveLength(bytes);
   const loaded = new ConversationState(address as UserAddress);
-  loaded.loadDerived(cell);
+  loaded.loadCell("conv", cell);
   expect(loaded).toMatchObject({ ...derived });
   expect([loaded.takenThroughPending, loaded.incomingPending]).toEqual([loaded.takenThrough, loaded.incoming]);
 });

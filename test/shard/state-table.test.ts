@@ -1,17 +1,21 @@
 import { expect, test } from "bun:test";
+import { atOnce, type Steps } from "../../src/base/steps.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 
 type State = { name: number; isIdle: boolean };
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-function table(loadedMax: number) {
+/** Loading takes so many steps before the last. Names below 0 are not there, 1013 cannot be read. */
+function table(loadedMax: number, steps = 0) {
   let loads = 0;
-  const states = new StateTable<number, State>(
-    (name) => (loads++, { name, isIdle: true }),
-    (state) => state.isIdle,
-    loadedMax,
-  );
+  function* load(name: number): Steps<State | undefined> {
+    loads++;
+    for (let step = 0; step < steps; step++) yield;
+    if (name === 1013) throw new Error("damaged");
+    return name < 0 ? undefined : { name, isIdle: true };
+  }
+  const states = new StateTable<number, State>(load, (state) => state.isIdle, loadedMax);
   return { states, loads: () => loads };
 }
 
@@ -35,4 +39,38 @@ test("what is in use stays, what is idle goes and is loaded again", async () => 
   const before = loads();
   expect(states.get(1)!.name).toBe(1);
   expect(loads()).toBe(before + 1);
+});
+
+test("whoever needs a state at once that is being loaded in steps ends that load, and all get one state", () => {
+  const { states, loads } = table(10, 5);
+  const first = states.steps(1);
+  const second = states.steps(1);
+  first.next();
+  second.next();
+  first.next();
+  const state = states.get(1)!;
+  expect(atOnce(first)).toBe(state);
+  expect(atOnce(second)).toBe(state);
+  expect(loads()).toBe(1);
+});
+
+test("two who load one state in steps share the steps", () => {
+  const { states } = table(10, 5);
+  const [one, other] = [states.steps(1), states.steps(1)];
+  let taken = 0;
+  for (let isDone = false; !isDone; taken += 2) isDone = one.next().done === true || other.next().done === true;
+  expect(taken).toBeLessThan(8);
+});
+
+test("a load that fails or finds nothing is told to all who wait for it, and the next one tries anew", () => {
+  const { states, loads } = table(10, 2);
+  const [one, other] = [states.steps(1013), states.steps(1013)];
+  one.next();
+  other.next();
+  expect(() => atOnce(one)).toThrow("damaged");
+  expect(() => atOnce(other)).toThrow("damaged");
+  expect(atOnce(states.steps(-1))).toBeUndefined();
+  expect(states.get(-1)).toBeUndefined();
+  expect(loads()).toBe(4);
+  expect(states.size).toBe(0);
 });

@@ -1,7 +1,16 @@
 /** The segment side in memory, as `storage/segment/types.ts` promises it: for tests of the log that need thousands of recoveries. */
 import { decodeOperations, readRecordHead, type OperationVisitor } from "../../storage/record.ts";
 import type { CompactReport, EraseRange, FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
-import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, Term } from "../../storage/types.ts";
+import type {
+  KeyHit,
+  Offset,
+  Seq,
+  ShardId,
+  StoredEntry,
+  StreamHead,
+  StreamSnapshot,
+  Term,
+} from "../../storage/types.ts";
 
 type Stream = { head: StreamHead; entries: StoredEntry[]; keys: Map<string, KeyHit>; cells: Map<string, Uint8Array> };
 type Shard = ShardExtent & { streams: Map<string, Stream> };
@@ -24,6 +33,14 @@ export class MemorySegments implements SegmentStore {
   }
 
   begin = (): void => {};
+  within = <T>(_shard: ShardId, ask: () => T): T => ask();
+  snapshot(shard: ShardId, name: string): StreamSnapshot | undefined {
+    const stream = this.#stream(shard, name);
+    if (stream === undefined) return undefined;
+    const { head, cells } = stream;
+    return { head: { ...head }, cell: (key) => cells.get(key), cells: () => new Map(cells) };
+  }
+
   extent = (shard: ShardId): ShardExtent => this.#shards.get(shard) ?? NOTHING;
   head = (shard: ShardId, stream: string): StreamHead | undefined => this.#stream(shard, stream)?.head;
   cell = (shard: ShardId, stream: string, key: string): Uint8Array | undefined =>

@@ -43,7 +43,12 @@ function expectSame(store: SegmentStore, history: ShardHistory): void {
     term: history.term,
     streamCount: history.streams.size,
   });
-  for (const stream of history.streams.values()) expectSameStream(store, shard, stream);
+  const expectSameStreams = (): void => {
+    for (const stream of history.streams.values()) expectSameStream(store, shard, stream);
+  };
+  // Inside one view and each by itself.
+  if (history.offset % 2 === 0) store.within(shard, expectSameStreams);
+  else expectSameStreams();
   for (let offset = 0; offset <= history.offset; offset++) expectSameSince(store, history, offset as Offset);
 }
 
@@ -56,6 +61,10 @@ function expectSameStream(store: SegmentStore, shard: ShardId, model: ModelStrea
     Buffer.from(value).toString(),
   ]);
   expect(new Map(cells)).toEqual(model.cells);
+  const snapshot = store.snapshot(shard, name)!;
+  expect(snapshot.head).toEqual({ streamNo: model.streamNo, headSeq: model.headSeq });
+  expect([...snapshot.cells()].map(([key]) => key).sort()).toEqual([...model.cells.keys()].sort());
+  for (const [key, value] of model.cells) expect(Buffer.from(snapshot.cell(key)!).toString()).toBe(value);
   for (const [key, value] of model.cells) expect(Buffer.from(store.cell(shard, name, key)!).toString()).toBe(value);
   for (const [key, hit] of model.keys) {
     const found = store.findKey(shard, name, key);
@@ -251,6 +260,44 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
     { numRuns: 20, interruptAfterTimeLimit: 30_000 },
   );
 }, 60_000);
+
+test("what is read inside one view is of one moment, whatever the worker commits meanwhile", async () => {
+  const store = start();
+  const other = start();
+  const history = new ShardHistory(SHARD);
+  const say = (): void => {
+    history.record([{ kind: "entry", stream: "@alice", lane: "@bob", key: "", payload: "hello" }]);
+    history.record([{ kind: "cell", stream: "@alice", key: "mark", value: String(history.offset) }]);
+  };
+  say();
+  await store.flush(history.job([]));
+  say();
+  const read = (): unknown => ({
+    head: store.head(SHARD, "@alice")?.headSeq,
+    mark: Buffer.from(store.cell(SHARD, "@alice", "mark")!).toString(),
+    entries: store.readForward(SHARD, "@alice", 0 as Seq, 10).length,
+  });
+  const before = { head: 1, mark: "1", entries: 1 };
+  let flushed: Promise<void> | undefined;
+  store.within(SHARD, () => {
+    expect(read()).toEqual(before);
+    flushed = store.flush(history.job([]));
+    const giveUpAt = performance.now() + 10_000;
+    while (other.extent(SHARD).flushedThrough < 4) expect(performance.now()).toBeLessThan(giveUpAt);
+    expect(read()).toEqual(before);
+  });
+  expect(read()).toEqual({ head: 2, mark: "3", entries: 2 });
+  await flushed;
+});
+
+test("a view is of one shard, and whoever asks another inside it hears of the mistake", async () => {
+  const store = start();
+  const history = new ShardHistory(SHARD);
+  history.record([{ kind: "cell", stream: "@alice", key: "mark", value: "1" }]);
+  await store.flush(history.job([]));
+  expect(() => store.within(SHARD, () => store.head(8 as ShardId, "@bob"))).toThrow("not asked inside a view");
+  expect(store.head(8 as ShardId, "@bob")).toBeUndefined();
+});
 
 test("keys of hundreds of flushes are found by halving, and no others", async () => {
   const store = start({ segmentBytesMax: 20_000, runEntriesMin: 5, recentItemsMax: 8, recentBytesMax: 0 });

@@ -1,0 +1,82 @@
+/**
+ * Long work in short steps, so that the event loop never stands still for it. A step is what the work does between two `yield`s, and takes well below a
+ * millisecond. In each turn of the loop steps are done for a few milliseconds; what is left waits for the next turn, behind what came in meanwhile.
+ *
+ * Work that is short begins and ends in the order in which it came. Work that takes longer than a slice goes behind what waits.
+ *
+ * Between two steps anything may happen: whoever goes on looks again at what may have changed.
+ */
+import type { Clock } from "./clock.ts";
+
+/** Work that can be left off at each `yield`. */
+export type Steps<Result> = Generator<void, Result>;
+
+const TURN_MS = 3;
+const SLICE_MS = 1;
+
+type Task = { steps: Steps<unknown>; resolve: (result: unknown) => void; reject: (error: unknown) => void };
+
+export class StepTurns {
+  readonly #clock: Clock;
+  readonly #waiting: Task[] = [];
+  /** When this turn of the event loop has done enough; undefined before its first step. */
+  #endAt: number | undefined;
+  #isWorking = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Does the work, at once as far as this turn of the event loop has time for it. Resolves with its result, or rejects with what it throws. */
+  run<Result>(steps: Steps<Result>): Promise<Result> {
+    return new Promise<unknown>((resolve, reject) => {
+      this.#waiting.push({ steps, resolve, reject });
+      if (!this.#isWorking) this.#work();
+    }) as Promise<Result>;
+  }
+
+  #work(): void {
+    this.#endAt ??= this.#beginTurn();
+    this.#isWorking = true;
+    for (let now = this.#clock.monotonicMs(); now < this.#endAt; now = this.#clock.monotonicMs()) {
+      const task = this.#waiting.shift();
+      if (task === undefined) break;
+      if (!this.#slice(task, Math.min(now + SLICE_MS, this.#endAt))) this.#waiting.push(task);
+    }
+    this.#isWorking = false;
+  }
+
+  /** @returns whether it is done */
+  #slice({ steps, resolve, reject }: Task, endAt: number): boolean {
+    try {
+      do {
+        const { done, value } = steps.next();
+        if (done !== true) continue;
+        resolve(value);
+        return true;
+      } while (this.#clock.monotonicMs() < endAt);
+      return false;
+    } catch (error) {
+      reject(error);
+      return true;
+    }
+  }
+
+  #beginTurn(): number {
+    setImmediate(this.#nextTurn);
+    return this.#clock.monotonicMs() + TURN_MS;
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#endAt = undefined;
+    if (this.#waiting.length > 0) this.#work();
+  };
+}
+
+/** Does all of it at once. */
+export function atOnce<Result>(steps: Steps<Result>): Result {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
