@@ -29,7 +29,7 @@ const io: Io = {
 const commands: [Command, ...Command[]] = [
   serveCommand({
     // Loaded by serve alone, so that every other command starts at once.
-    startNode: async (options) => (await import("./node/node.ts")).startNode(options),
+    startNode: async (options, held) => (await import("./node/node.ts")).startNode(options, { held }),
     signals: {
       on: (signal, handler) => void process.on(signal, handler),
       exit: (status) => process.exit(status),

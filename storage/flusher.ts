@@ -28,6 +28,8 @@ export type FlusherLimits = {
 
 export type FlusherPorts = {
   segments: SegmentStore;
+  /** @throws when the directory is not the store's any more: nothing is flushed then */
+  mustOwn: () => void;
   checkpoint: Checkpoint;
   newestFileNo: () => number;
   oldestFileNo: () => number;
@@ -161,6 +163,7 @@ export class Flusher {
   async #flush(flush: PendingFlush): Promise<void> {
     const { log, frozen } = flush;
     try {
+      this.#ports.mustOwn();
       // A flush that was reported as failed may have reached the disk all the same.
       if (this.#ports.segments.extent(log.shard).flushedThrough < frozen.lastOffset) {
         await this.#ports.segments.flush(flushJob(flush));

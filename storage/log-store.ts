@@ -7,6 +7,7 @@
  * was committed can still be read; the caller closes it and opens it anew from what is on disk. A store whose log cannot get a file because the disk
  * is full opens read only, too. `hasRoom` tells when another try is worth it.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { LogFailedError } from "./errors.ts";
 import { Flusher, type Checkpoint } from "./flusher.ts";
@@ -18,6 +19,8 @@ import { ShardLog } from "./shard-log.ts";
 import { shortageOf, type Shortage } from "./shortage.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
+import { guardedFiles } from "./vfs/guarded-files.ts";
+import type { HeldDirectory } from "./vfs/held-directory.ts";
 import { walFileName, walFileNo } from "./wal/frame.ts";
 import { GroupCommit } from "./wal/group-commit.ts";
 import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files.ts";
@@ -34,6 +37,8 @@ const PROBE_BYTES = MIB;
 export type LogStoreOptions = {
   /** Data directory; the log goes to `wal/`, segments to `shards/`. */
   directory: string;
+  /** The same, held by the caller; `directory` is its `at`. Nothing is made in it, or renamed, when it is not where it was. */
+  held?: HeldDirectory | undefined;
   files?: FileSystem;
   /** Size of one log file, bytes. Default 32 MiB. */
   walFileBytes?: number;
@@ -73,18 +78,23 @@ export class LogStore {
   readonly #memtableBytesMax: number;
   readonly #walFileBytes: number;
   readonly #onFlushFailure: (error: unknown) => void;
+  readonly #onFailure: LogStoreHooks["onFailure"];
+  /** @throws DirectoryLostError when the directory is not this store's any more */
+  readonly #mustOwn: () => void;
   #oldestFileNo = 1;
   #isFailureTold = false;
   #recovery: Recovery | undefined;
 
   static async open(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
-    const { directory, segmentBytesMax } = options;
+    const { directory, held, segmentBytesMax } = options;
     (options.files ?? realFileSystem).makeDirectory(join(directory, "wal"));
+    held?.keep("wal");
     const segments =
-      options.segments ?? openSegmentStore({ dir: directory, ...(segmentBytesMax ? { segmentBytesMax } : {}) });
+      options.segments ?? openSegmentStore({ dir: directory, held, ...(segmentBytesMax ? { segmentBytesMax } : {}) });
     const store = new LogStore(options, hooks, segments);
     try {
       store.#recover();
+      if (held !== undefined && existsSync(join(directory, "shards"))) held.keep("shards");
     } catch (error) {
       await segments.close();
       throw error;
@@ -107,11 +117,13 @@ export class LogStore {
     this.#options = options;
     const fileBytesMax = options.walFileBytes ?? 32 * MIB;
     this.#memtableBytesMax = options.memtableBytesMax ?? 128 * MIB;
-    this.#files = options.files ?? realFileSystem;
+    this.#mustOwn = () => options.held?.check();
+    this.#files = guardedFiles(options.files ?? realFileSystem, this.#mustOwn);
     this.#directory = join(options.directory, "wal");
     this.#segments = segments;
     this.#walFileBytes = fileBytesMax;
     this.#onFlushFailure = hooks.onFlushFailure;
+    this.#onFailure = hooks.onFailure;
     // Marks that waited for room are written now.
     this.#wal = new WalFiles({
       directory: this.#directory,
@@ -129,6 +141,7 @@ export class LogStore {
       },
       {
         segments,
+        mustOwn: this.#mustOwn,
         checkpoint: hooks.checkpoint,
         newestFileNo: () => this.#wal.fileNo,
         oldestFileNo: () => this.#oldestFileNo,
@@ -142,10 +155,8 @@ export class LogStore {
         if (!this.#wal.isExhausted && this.#wal.failed === undefined) hooks.beforeWrite();
       },
       afterCommit: () => {
-        if (this.#wal.failed === undefined) return this.#flusher.check();
-        if (this.#isFailureTold) return;
-        this.#isFailureTold = true;
-        hooks.onFailure(this.#wal.failed);
+        if (this.#wal.failed === undefined) this.#flusher.check();
+        else this.#tellFailure();
       },
       onListenerError: hooks.onListenerError,
     };
@@ -249,6 +260,35 @@ export class LogStore {
     return this.#segments.compact(shard, options);
   }
 
+  /**
+   * Looks whether the directory is still its own. When it is not, the log fails: what is being written is finished, and nothing is written after it. To be called
+   * now and then; what makes files asks by itself.
+   */
+  checkDirectory(): void {
+    if (this.#wal.failed !== undefined) return;
+    try {
+      this.#mustOwn();
+    } catch (error) {
+      this.#wal.fail(error);
+      void this.idle().then(() => this.#tellFailure());
+    }
+  }
+
+  get #isOwned(): boolean {
+    try {
+      this.#mustOwn();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #tellFailure(): void {
+    if (this.#isFailureTold) return;
+    this.#isFailureTold = true;
+    this.#onFailure(this.#wal.failed!);
+  }
+
   /** Waits for what is being written, flushes nothing more, closes every file. */
   async close(): Promise<void> {
     await this.#stop();
@@ -263,10 +303,10 @@ export class LogStore {
     await this.#wal.close(this.#oldestFileNo < this.#wal.fileNo);
   }
 
-  /** Whether a store that failed has a chance when it is opened again: fills a little of the disk and lets it go. */
+  /** Whether a store that failed has a chance when it is opened again: the directory is its own, and it fills a little of the disk and lets it go. */
   hasRoom(): Promise<boolean> {
     const path = join(this.#directory, PREPARED_NAME);
-    if (!hasRoom(this.#files, this.#directory, Math.min(PROBE_BYTES, this.#walFileBytes)))
+    if (!this.#isOwned || !hasRoom(this.#files, this.#directory, Math.min(PROBE_BYTES, this.#walFileBytes)))
       return Promise.resolve(false);
     return new Promise((resolve) => {
       this.#files.fillZeros(
@@ -282,6 +322,7 @@ export class LogStore {
   }
 
   #recover(unacked?: WalPlace): void {
+    this.#mustOwn();
     const isNew = !this.#files.list(this.#directory).some((name) => walFileNo(name) !== undefined);
     if (!isNew) this.#segments.begin(false);
     const found = recoverLog({

@@ -8,6 +8,7 @@
  * whole process holds on it.
  */
 import BetterSqlite from "better-sqlite3";
+import { isSameFile, presentName } from "./vfs/held-directory.ts";
 
 export type SqlValue = number | string | Uint8Array | null;
 
@@ -27,6 +28,8 @@ export type SqlMode = "readonly" | "readwrite";
 
 export class SqlDatabase {
   readonly file: string;
+  /** What SQLite was told: it looks names up itself, and puts its own files beside the one it found. */
+  readonly #openedAs: string;
   readonly #db: BetterSqlite.Database;
   readonly #statements = new Map<string, SqlStatement>();
 
@@ -36,9 +39,14 @@ export class SqlDatabase {
    */
   constructor(file: string, mode: SqlMode, busyTimeoutMs = BUSY_TIMEOUT_MS, image?: Buffer) {
     this.file = file;
+    this.#openedAs = image === undefined ? presentName(file) : file;
     this.#db =
       image === undefined
-        ? new BetterSqlite(file, { fileMustExist: true, readonly: mode === "readonly", timeout: busyTimeoutMs })
+        ? new BetterSqlite(this.#openedAs, {
+            fileMustExist: true,
+            readonly: mode === "readonly",
+            timeout: busyTimeoutMs,
+          })
         : new BetterSqlite(image, { readonly: true });
   }
 
@@ -71,6 +79,14 @@ export class SqlDatabase {
       if (this.#db.inTransaction) this.sql("ROLLBACK").run();
       throw error;
     }
+  }
+
+  /**
+   * Whether the name that SQLite knows still is this file's. Where it is not, SQLite makes and removes files beside another one: asked after opening, and before
+   * what makes or removes its write-ahead file.
+   */
+  get isInPlace(): boolean {
+    return isSameFile(this.#openedAs, this.file);
   }
 
   get inTransaction(): boolean {

@@ -11,23 +11,29 @@ export type Logger = {
 
 const ORDER: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-export function createLogger(level: LogLevel, write: (line: string) => void, now: () => number): Logger {
+/** @param named puts names for people into what errors say */
+export function createLogger(
+  level: LogLevel,
+  write: (line: string) => void,
+  now: () => number,
+  named: (text: string) => string = (text) => text,
+): Logger {
   const at = (lineLevel: LogLevel) => (message: string, fields?: LogFields) => {
     if (ORDER[lineLevel] < ORDER[level]) return;
     write(
-      `${JSON.stringify({ time: new Date(now()).toISOString(), level: lineLevel, message, ...printable(fields) })}\n`,
+      `${JSON.stringify({ time: new Date(now()).toISOString(), level: lineLevel, message, ...printable(fields, named) })}\n`,
     );
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
 /** Errors have no enumerable fields: say what they say. */
-function printable(fields: LogFields | undefined): LogFields {
+function printable(fields: LogFields | undefined, named: (text: string) => string): LogFields {
   if (fields === undefined) return {};
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [
       name,
-      value instanceof Error ? (value.stack ?? value.message) : value,
+      value instanceof Error ? named(value.stack ?? value.message) : value,
     ]),
   );
 }

@@ -45,21 +45,22 @@ export function exportShardCommand(): Command {
 async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const out = checkedOut(options.out);
   const progress = new BytesProgress(io);
-  const held = holdDataDirectory(options.data);
-  let taken: DataDirectory | undefined;
+  let data: DataDirectory = holdDataDirectory(options.data);
+  let isTaken = false;
   try {
     const { exportNeeds, exportShard, settleShard } = await import("../../storage/tools/export-shard.ts");
-    const { unflushed, isSettled } = exportNeeds(held.path, shard);
+    const { unflushed, isSettled } = exportNeeds(data.held.at, shard);
     if (unflushed > 0 || !isSettled) {
-      held.release();
-      taken = takeDataDirectory(options.data);
-      if (unflushed > 0) await (await import("./open-shards.ts")).flushData(taken.path, io);
+      data.release();
+      data = takeDataDirectory(options.data);
+      isTaken = true;
+      if (unflushed > 0) await (await import("./open-shards.ts")).flushData(data, io);
     }
-    const { path } = held;
-    const settle = (): Promise<void> => settleShard(path, shard);
-    const exported = await exportShard(path, shard, out, settle, (done, total) => progress.set("export", done, total));
+    const { at } = data.held;
+    const settle = (): Promise<void> => settleShard(at, shard);
+    const exported = await exportShard(at, shard, out, settle, (done, total) => progress.set("export", done, total));
     progress.finish();
-    if (taken !== undefined) await leaveAtRest(taken, io.stderr);
+    if (isTaken) await leaveAtRest(data, io.stderr);
     if (exported === undefined) throw new FatalError("failed", `shard ${shard} has no data: nothing was written`);
     io.stdout(
       options.json
@@ -69,9 +70,9 @@ async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io
     );
     return EXIT_STATUS.ok;
   } catch (error) {
-    throw fatalFrom(error, { host: "", port: 0, data: options.data }) ?? error;
+    throw fatalFrom(error, { host: "", port: 0, data: options.data }, data.held.named) ?? error;
   } finally {
-    (taken ?? held).release();
+    data.release();
   }
 }
 

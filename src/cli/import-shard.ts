@@ -38,7 +38,7 @@ async function run(word: string, options: OptionValues<typeof OPTIONS>, io: Io):
   const data = takeDataDirectory(options.data);
   const { importShard, ShardNotEmptyError } = await import("../../storage/tools/import-shard.ts");
   try {
-    const imported = await importShard(data.path, file, (done, total) => progress.set("import", done, total));
+    const imported = await importShard(data.held.at, file, (done, total) => progress.set("import", done, total));
     progress.finish();
     await leaveAtRest(data, io.stderr);
     io.stdout(
@@ -50,12 +50,12 @@ async function run(word: string, options: OptionValues<typeof OPTIONS>, io: Io):
   } catch (error) {
     if (error instanceof ShardNotEmptyError) {
       const hint = "a shard is imported where there is none; nothing was changed";
-      throw new FatalError("failed", error.message, { hint, cause: error });
+      throw new FatalError("failed", data.held.named(error.message), { hint, cause: error });
     }
     if (error instanceof CorruptionError && error.file === file) {
       throw new FatalError("corrupt", error.message, { hint: "export it again; nothing was changed", cause: error });
     }
-    throw fatalFrom(error, { host: "", port: 0, data: data.path }) ?? error;
+    throw fatalFrom(error, { host: "", port: 0, data: data.path }, data.held.named) ?? error;
   } finally {
     data.release();
   }

@@ -184,6 +184,7 @@ async function change(
     const unlock = await lock(`${path}.lock`, held, surroundings);
     try {
       const records = edit(await readApiKeys(path));
+      held.check();
       await writeFileDurably(path, Buffer.from(`${JSON.stringify(records, null, 2)}\n`), 0o600);
       await amendAtRest(held, API_KEYS_FILE);
     } finally {

@@ -13,13 +13,14 @@ import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { ShardKeeper } from "../node/shard-keeper.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { FlushError } from "../../storage/segment/errors.ts";
-import { leaveAtRest, missing, takeDataDirectory } from "./data-directory.ts";
+import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
+import { leaveAtRest, missing, takeDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { Io } from "./io.ts";
 import { fatalFrom } from "./startup-errors.ts";
 
 /** The caller has taken the directory. */
-export const flushData = (directory: string, io: Io): Promise<void> => withHost(directory, io, async () => {});
+export const flushData = ({ held }: DataDirectory, io: Io): Promise<void> => withHost(held, io, async () => {});
 
 /** Takes the directory, which must be there, does the work over its shards, and leaves it at rest. @throws FatalError */
 export async function withShards<T>(path: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
@@ -27,28 +28,29 @@ export async function withShards<T>(path: string, io: Io, work: (host: ShardHost
   if (!existsSync(directory)) throw missing(directory);
   const data = takeDataDirectory(directory);
   try {
-    const result = await withHost(data.path, io, work);
+    const result = await withHost(data.held, io, work);
     await leaveAtRest(data, io.stderr);
     return result;
   } catch (error) {
     // The work was refused: the directory is well.
     if (error instanceof FatalError) await leaveAtRest(data, io.stderr);
-    throw fatalFrom(error, { host: "", port: 0, data: data.path }) ?? flushFailed(error) ?? error;
+    const { named } = data.held;
+    throw fatalFrom(error, { host: "", port: 0, data: data.path }, named) ?? flushFailed(error, named) ?? error;
   } finally {
     data.release();
   }
 }
 
-function flushFailed(error: unknown): FatalError | undefined {
+function flushFailed(error: unknown, named: (text: string) => string): FatalError | undefined {
   if (!(error instanceof FlushError)) return undefined;
-  return new FatalError("failed", error.message, { hint: "nothing is lost; try again", cause: error });
+  return new FatalError("failed", named(error.message), { hint: "nothing is lost; try again", cause: error });
 }
 
-async function withHost<T>(directory: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
+async function withHost<T>(held: HeldDirectory, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
   const clock = systemClock;
-  const logger = createLogger("warn", io.stderr, clock.now);
-  const ids = new MessageIds(await loadOrCreateKey(join(directory, "id.key"), ID_KEY_BYTES, systemRandom));
-  const keeper = await ShardKeeper.open({ directory }, { clock, ids, limits: DEFAULT_LIMITS, logger });
+  const logger = createLogger("warn", io.stderr, clock.now, held.named);
+  const ids = new MessageIds(await loadOrCreateKey(join(held.at, "id.key"), ID_KEY_BYTES, systemRandom));
+  const keeper = await ShardKeeper.open({ directory: held.at, held }, { clock, ids, limits: DEFAULT_LIMITS, logger });
   try {
     return await work(keeper.host());
   } finally {

@@ -1,4 +1,5 @@
 /** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
+import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { isHelp, type Command } from "./command.ts";
 import { leaveAtRest, noteKeys, takeDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
@@ -18,7 +19,10 @@ export type RunningNode = {
   closed: Promise<void>;
 };
 
-export type ServeParts = { startNode: (options: ServeOptions) => Promise<RunningNode>; signals: Signals };
+export type ServeParts = {
+  startNode: (options: ServeOptions, held: HeldDirectory) => Promise<RunningNode>;
+  signals: Signals;
+};
 
 export function serveCommand(parts: ServeParts): Command {
   const command: Command = {
@@ -40,7 +44,7 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
   const data = takeDataDirectory(options.data);
   try {
     const stop = firstStopSignal(signals);
-    const node = await startNode({ ...options, data: data.path });
+    const node = await startNode({ ...options, data: data.held.at }, data.held);
     await noteKeys(data);
     io.stdout(`parley listening on ${node.url}\n`);
     if (io.isStderrTerminal === true) io.stderr(`parley: data in ${options.data}\n`);
@@ -53,7 +57,7 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
     if (signal !== undefined) io.stderr(`parley: drained in ${seconds.toFixed(1)} s\n`);
     return EXIT_STATUS.ok;
   } catch (error) {
-    throw fatalFrom(error, options) ?? error;
+    throw fatalFrom(error, options, data.held.named) ?? error;
   } finally {
     data.release();
   }

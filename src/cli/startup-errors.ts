@@ -1,5 +1,5 @@
 /** Turns what the system and the storage refuse into the lines and exit statuses of `FatalError`. */
-import { CorruptionError, FormatError } from "../../storage/errors.ts";
+import { CorruptionError, DirectoryLostError, FormatError } from "../../storage/errors.ts";
 import { FatalError } from "./fatal-error.ts";
 
 /** The system's name for what went wrong, such as ENOSPC, wherever in the chain of causes it is. */
@@ -49,13 +49,24 @@ const REASON: Record<string, string> = {
   ENAMETOOLONG: "the name is too long",
 };
 
-/** For what a server throws while it starts or runs. Undefined: a programmer's error, which keeps its stack. */
-export function fatalFrom(error: unknown, where: { host: string; port: number; data: string }): FatalError | undefined {
+/**
+ * For what a server throws while it starts or runs. Undefined: a programmer's error, which keeps its stack.
+ * @param named puts the names of files that people know into what errors say
+ */
+export function fatalFrom(
+  error: unknown,
+  where: { host: string; port: number; data: string },
+  named: (text: string) => string = (text) => text,
+): FatalError | undefined {
   if (error instanceof FatalError) return error;
-  if (error instanceof FormatError) return new FatalError("formatTooNew", error.message, { cause: error });
+  if (error instanceof FormatError) return new FatalError("formatTooNew", named(error.message), { cause: error });
   if (error instanceof CorruptionError) {
     const hint = "restore this file from a backup; nothing was changed";
-    return new FatalError("corrupt", error.message, { hint, cause: error });
+    return new FatalError("corrupt", named(error.message), { hint, cause: error });
+  }
+  if (error instanceof DirectoryLostError) {
+    const hint = "it must stay where it is while it is in use; start again";
+    return new FatalError("dataUnwritable", named(error.message), { hint, cause: error });
   }
   return fatalFromListening(error, where) ?? fatalFromDisk(error, `data directory ${where.data}`);
 }

@@ -1,7 +1,7 @@
 /** `parley verify`: what is wrong with a data directory, if anything. The looking is storage/tools/verify.ts; here it is asked and told. */
 import type { Finding, VerifyReport } from "../../storage/tools/report.ts";
 import { isHelp, type Command } from "./command.ts";
-import { holdDataDirectory } from "./data-directory.ts";
+import { holdDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -52,19 +52,27 @@ async function verify(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
   const progress = new BytesProgress(io);
   try {
     const { verifyDirectory } = await import("../../storage/tools/verify.ts");
-    const report = await verifyDirectory(data.path, {
+    const report = await verifyDirectory(data.held.at, {
       companions: COMPANIONS,
       shard,
       progress: (phase, done, total) => progress.set(phase, done, total),
     });
     progress.finish();
-    io.stdout(options.json ? `${JSON.stringify(report)}\n` : reportText(report));
+    data.held.check();
+    const told = forPeople(report, data);
+    io.stdout(options.json ? `${JSON.stringify(told)}\n` : reportText(told));
     return statusOf(report);
   } catch (error) {
-    throw fatalFrom(error, { host: "", port: 0, data: data.path }) ?? error;
+    throw fatalFrom(error, { host: "", port: 0, data: data.path }, data.held.named) ?? error;
   } finally {
     data.release();
   }
+}
+
+/** With the name of the directory in the place of what it was read by. */
+function forPeople(report: VerifyReport, { path, held }: DataDirectory): VerifyReport {
+  const findings = report.findings.map((finding) => ({ ...finding, what: held.named(finding.what) }));
+  return { ...report, directory: path, findings, notes: report.notes.map(held.named) };
 }
 
 function statusOf({ findingCount, findings }: VerifyReport): number {

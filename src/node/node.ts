@@ -35,6 +35,7 @@ import { version } from "../../package.json" with { type: "json" };
 import { ShardKeeper } from "./shard-keeper.ts";
 import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
+import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 
 const MIB = 1 << 20;
 const SYNC_TIMEOUT_S = 75;
@@ -42,7 +43,15 @@ const IDLE_TIMEOUT_S = 30;
 const COME_BACK_MS = 1000;
 const HEALTH_PATHS = new Set(["/healthz", "/readyz"]);
 
-export type NodeParts = { files?: FileSystem; clock?: Clock; upkeepTimes?: Partial<UpkeepTimes> };
+export type NodeParts = {
+  /** The data directory, taken; `options.data` is its `at`. Without it nobody looks whether it is still the one that it was. */
+  held?: HeldDirectory;
+  files?: FileSystem;
+  clock?: Clock;
+  upkeepTimes?: Partial<UpkeepTimes>;
+  checkDirectoryMs?: number;
+  walFileBytes?: number;
+};
 
 /**
  * @param parts what a test puts in the place of the machine's own
@@ -50,10 +59,15 @@ export type NodeParts = { files?: FileSystem; clock?: Clock; upkeepTimes?: Parti
  */
 export async function startNode(
   options: ServeOptions,
-  { clock = systemClock, upkeepTimes, ...parts }: NodeParts = {},
+  { clock = systemClock, upkeepTimes, checkDirectoryMs, ...parts }: NodeParts = {},
 ): Promise<RunningNode> {
   const random = systemRandom;
-  const logger = createLogger(options.logLevel, (line) => void process.stderr.write(line), clock.now);
+  const logger = createLogger(
+    options.logLevel,
+    (line) => void process.stderr.write(line),
+    clock.now,
+    parts.held?.named,
+  );
   const limits = limitsOf(options);
   const ids = new MessageIds(await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random));
   const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
@@ -68,6 +82,7 @@ export async function startNode(
       ...parts,
     },
     { clock, ids, limits, logger, refusals },
+    checkDirectoryMs,
   );
   const accounts = new AccountService({
     cells: createUserCells(keeper.host),

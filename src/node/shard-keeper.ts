@@ -7,13 +7,15 @@ import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
-import type { RefusalSource } from "../shard/refusals.ts";
+import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import type { LogStoreOptions } from "../../storage/log-store.ts";
 
 const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
 const HANDOFF_MARKS_MS = 15_000;
+/** What was acknowledged until a moved directory is noticed stands in the moved one. */
+export const CHECK_DIRECTORY_MS = 1000;
 
 export class ShardKeeper {
   readonly #storage: LogStoreOptions;
@@ -26,13 +28,19 @@ export class ShardKeeper {
   readonly #handoffMarks = new HandoffMarks();
   #isClosed = false;
   #reopening: Promise<void> | undefined;
+  #endPause: (() => void) | undefined;
   /** Why the last try to open the shards anew failed. */
   #openError: unknown;
 
-  static async open(storage: LogStoreOptions, ports: ShardHostPorts): Promise<ShardKeeper> {
+  static async open(
+    storage: LogStoreOptions,
+    ports: ShardHostPorts,
+    checkDirectoryMs = CHECK_DIRECTORY_MS,
+  ): Promise<ShardKeeper> {
     const keeper = new ShardKeeper(storage, ports);
     await keeper.#open();
     keeper.#markHandoffsLater();
+    keeper.#checkDirectoryLater(checkDirectoryMs);
     return keeper;
   }
 
@@ -62,6 +70,7 @@ export class ShardKeeper {
 
   async close(flushMs: number): Promise<void> {
     this.#isClosed = true;
+    this.#endPause?.();
     await this.#reopening;
     const host = this.#host;
     if (host === undefined) return;
@@ -100,6 +109,14 @@ export class ShardKeeper {
     });
   }
 
+  #checkDirectoryLater(everyMs: number): void {
+    this.#clock.after(everyMs, () => {
+      if (this.#isClosed) return;
+      this.#host?.store.checkDirectory();
+      this.#checkDirectoryLater(everyMs);
+    });
+  }
+
   /** While a host is being opened it is not known here yet; `#open` looks itself. */
   #failed(error: Error): void {
     const host = this.#host;
@@ -107,8 +124,9 @@ export class ShardKeeper {
   }
 
   async #reopen(failed: ShardHost, error: Error): Promise<void> {
-    failed.refusals.seen(failed.refusal ?? "log failed", error);
-    this.#sendAway(failed);
+    const state = failed.refusal ?? "log failed";
+    failed.refusals.seen(state, error);
+    this.#sendAway(failed, REFUSALS[state].words);
     while (!this.#isClosed && this.#host === failed) {
       try {
         if (await failed.store.hasRoom()) await this.#open(failed);
@@ -116,15 +134,22 @@ export class ShardKeeper {
       } catch (openError) {
         this.#openError = openError;
       }
-      if (this.#host === failed) await new Promise<void>((resolve) => void this.#clock.after(REOPEN_MS, resolve));
+      if (this.#host === failed) await this.#pause();
     }
-    this.#sendAway(failed);
+    this.#sendAway(failed, "the log was opened anew");
     if (this.isOpen) this.#logger.info("the log is recovered", this.opened);
   }
 
+  /** Until another try is due, or nobody wants one any more. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#endPause = resolve;
+      this.#clock.after(REOPEN_MS, resolve);
+    });
+  }
+
   /** What their sessions know is of the failed log. */
-  #sendAway(host: ShardHost): void {
-    for (const session of [...host.sessions()])
-      session.close(CLOSE.tryLater, "the log is being recovered", COME_BACK_MS);
+  #sendAway(host: ShardHost, words: string): void {
+    for (const session of [...host.sessions()]) session.close(CLOSE.tryLater, words, COME_BACK_MS);
   }
 }

@@ -8,7 +8,7 @@
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { databaseImage, SqlDatabase, type SqlMode } from "../sqlite.ts";
-import { CorruptionError, FormatError } from "../errors.ts";
+import { CorruptionError, DirectoryLostError, FormatError } from "../errors.ts";
 import { corruptionOr } from "./errors.ts";
 
 export type FileFormat = { name: string; applicationId: number; version: number; pageBytes: number; schema: string };
@@ -60,17 +60,23 @@ export function syncDirectory(path: string): void {
 
 /**
  * Opens a file that must be there, of this format or an older one.
- * @throws CorruptionError when it is missing or not ours, FormatError when it is newer.
+ * @throws CorruptionError when it is missing or not ours, FormatError when it is newer, DirectoryLostError when its directory was moved just now.
  */
 export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
   const db = openExisting(path, format, mode, busyTimeoutMs);
   try {
     checkFormat(db, format);
+    mustBeInPlace(db);
     return db;
   } catch (error) {
     db.close();
     throw corruptionOr(error, path);
   }
+}
+
+/** @throws DirectoryLostError when SQLite may have opened, or may make, files of another directory. Nothing was written yet. */
+export function mustBeInPlace(db: SqlDatabase): void {
+  if (!db.isInPlace) throw new DirectoryLostError(`${db.file} was moved while it was being opened`);
 }
 
 /** Asks whether the file is there only when it cannot be opened: that question costs as much as opening it. */

@@ -1,10 +1,16 @@
 /** What the event loop and the flush worker say to each other. */
 import type { EraseRange, ShardId } from "../types.ts";
+import type { DirectoryIdentity } from "../vfs/held-directory.ts";
 import type { RecentOptions } from "../recent/recent-writer.ts";
 import type { WriterOptions } from "./shard-writer.ts";
 import type { CompactReport, FlushJob } from "./types.ts";
 
-export type WorkerOptions = WriterOptions & RecentOptions & { writersMax: number };
+export type WorkerOptions = WriterOptions &
+  RecentOptions & {
+    writersMax: number;
+    /** What the data directory must be, for anything to be written. */
+    identity: DirectoryIdentity | undefined;
+  };
 
 export type FlushRequest =
   | { kind: "open"; options: WorkerOptions }

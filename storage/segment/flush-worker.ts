@@ -5,6 +5,7 @@
 import type { ShardId } from "../types.ts";
 import { errorCode, FlushError, systemCode } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
+import { checkIdentity } from "../vfs/held-directory.ts";
 import { removeMarker } from "./database-file.ts";
 import { erasingPath, hasState } from "./paths.ts";
 import { RewriteQueue, type RewriteTask } from "./rewrite-queue.ts";
@@ -22,6 +23,8 @@ class FlushServer {
   readonly #recent: RecentWriter;
   readonly #flushes: ShardFlushes;
   readonly #rewrites: RewriteQueue;
+  /** @throws DirectoryLostError when the data directory is not where it was */
+  readonly #mustOwn: () => void;
   #arrived: { id: number; job: FlushJob }[] = [];
 
   constructor(options: WorkerOptions, reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void) {
@@ -30,7 +33,9 @@ class FlushServer {
     this.#writers = new WriterSet(options, options.writersMax);
     this.#recent = new RecentWriter(options);
     this.#flushes = new ShardFlushes(options.dir, this.#writers, this.#recent, options.packing);
-    this.#rewrites = new RewriteQueue(this.#writers);
+    const { identity } = options;
+    this.#mustOwn = () => identity && checkIdentity(identity);
+    this.#rewrites = new RewriteQueue(this.#writers, this.#mustOwn);
   }
 
   take(request: Exclude<FlushRequest, { kind: "open" }>): void {
@@ -57,6 +62,7 @@ class FlushServer {
     this.#arrived = [];
     let replies: FlushReply[];
     try {
+      this.#mustOwn();
       replies = this.#flushes.together(() => jobs.map((request) => this.#flushOne(request)));
     } catch (error) {
       // None of them is there for certain; who asks for the shard's extent is told.
@@ -77,6 +83,7 @@ class FlushServer {
   #erase({ id, shard, ranges }: FlushRequest & { kind: "erase" }): void {
     let hasOwnFiles: boolean;
     try {
+      this.#mustOwn();
       this.#flush();
       hasOwnFiles = this.#flushes.together(() => this.#flushes.erase(shard, ranges));
       const bytes = this.#flushes.layerBytes(shard);
@@ -100,6 +107,7 @@ class FlushServer {
   #compact({ id, shard, level }: FlushRequest & { kind: "compact" }): void {
     let layers: { bytesBefore: number; bytesAfter: number };
     try {
+      this.#mustOwn();
       this.#flush();
       layers = this.#flushes.together(() => this.#flushes.compact(shard, level));
     } catch (error) {
@@ -117,6 +125,7 @@ class FlushServer {
 
   #settle({ id, shard }: FlushRequest & { kind: "settle" }): void {
     try {
+      this.#mustOwn();
       this.#flush();
       this.#flushes.together(() => this.#flushes.settle(shard, []));
       this.#reply({ kind: "settled", id });
@@ -135,6 +144,15 @@ class FlushServer {
     };
   }
 
+  get #isOwned(): boolean {
+    try {
+      this.#mustOwn();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   #fail(id: number, error: unknown): void {
     this.#reply({ kind: "failed", id, ...describe(error) });
   }
@@ -143,8 +161,13 @@ class FlushServer {
     try {
       this.#flush();
       this.#rewrites.close(new FlushError("the segment store was closed before it was done", "closed"));
-      this.#writers.close();
-      this.#recent.close();
+      if (this.#isOwned) {
+        this.#writers.close();
+        this.#recent.close();
+      } else {
+        this.#writers.abandon();
+        this.#recent.abandon();
+      }
     } finally {
       this.#reply({ kind: "closed", id });
     }

@@ -22,12 +22,15 @@ type Running = { task: RewriteTask; writer: ShardWriter; steps: RewriteSteps<unk
 
 export class RewriteQueue {
   readonly #writers: WriterSet;
+  readonly #mustOwn: () => void;
   readonly #waiting: RewriteTask[] = [];
   #running: Running | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(writers: WriterSet) {
+  /** @param mustOwn asked before each step */
+  constructor(writers: WriterSet, mustOwn: () => void) {
     this.#writers = writers;
+    this.#mustOwn = mustOwn;
   }
 
   add(task: RewriteTask): void {
@@ -78,6 +81,7 @@ export class RewriteQueue {
     if (running === undefined) return;
     const { task, writer, steps } = running;
     try {
+      this.#mustOwn();
       if (!this.#writers.isCurrent(task.shard, writer)) throw new Error("a flush of the shard has failed meanwhile");
       const step = steps.next();
       if (step.done === true) {

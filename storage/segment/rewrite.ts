@@ -13,7 +13,7 @@ import type { Unsigned } from "../state/state-writer.ts";
 import type { ShardId } from "../types.ts";
 import { type BlockPart, BlockWriter, readBlockParts } from "./block.ts";
 import { CODEC_ZSTD, pack, type Packing, unpack } from "./codec.ts";
-import { createDatabaseFile, emptyDatabase, openDatabaseFile, syncDirectory } from "./database-file.ts";
+import { createDatabaseFile, emptyDatabase, mustBeInPlace, openDatabaseFile, syncDirectory } from "./database-file.ts";
 import { segmentPath } from "./paths.ts";
 import { insertBlock, readStoredBlock, SEGMENT_FORMAT, type StoredBlock } from "./segment-file.ts";
 
@@ -60,6 +60,8 @@ function* copyBlocks(job: RewriteJob, path: string): Generator<number, number[]>
     // Nobody reads it before it is whole, and a crash throws it away: neither journal nor syncs on the way.
     out.pragma("journal_mode = OFF");
     out.pragma("synchronous = OFF");
+    // A file of this number may be there as well.
+    mustBeInPlace(out);
     let row = 0;
     for (const source of job.sources) {
       bases.push(row);

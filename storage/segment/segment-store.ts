@@ -16,6 +16,7 @@ import type { SqlDatabase } from "../sqlite.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
 import { allNames, findShard, findStreamName } from "../state/state-reader.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnapshot, Term } from "../types.ts";
+import type { HeldDirectory } from "../vfs/held-directory.ts";
 import { BlockCache } from "./block-cache.ts";
 import { BlockSource } from "./block-source.ts";
 import { CODEC_ZSTD, type Packing } from "./codec.ts";
@@ -40,6 +41,8 @@ import type {
 export type SegmentStoreOptions = {
   /** The data directory; `shards` is made in it by the first flush. */
   dir: string;
+  /** The same, held by the caller: nothing is written when it is not where it was. `dir` is its `at`. */
+  held?: HeldDirectory | undefined;
   /** Files open for reading; each has up to three descriptors. Default 256. */
   readHandlesMax?: number;
   /** Shards open for writing; each is two files. Default 32. */
@@ -346,5 +349,6 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     recentBytesMax: options.recentBytesMax ?? 256 * KIB,
     runEntriesMin: options.runEntriesMin ?? 32,
     packing: options.packing ?? { codec: CODEC_ZSTD, level: FLUSH_LEVEL },
+    identity: options.held?.identity,
   };
 }

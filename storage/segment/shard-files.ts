@@ -179,7 +179,7 @@ function sealFile(path: string): boolean {
   try {
     db = openDatabaseFile(path, SEGMENT_FORMAT, "readwrite", SEAL_BUSY_TIMEOUT_MS);
     db.pragma("synchronous = FULL");
-    return db.pragma("journal_mode = DELETE") === "delete";
+    return db.isInPlace && db.pragma("journal_mode = DELETE") === "delete";
   } catch {
     return false;
   } finally {

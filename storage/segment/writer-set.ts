@@ -52,6 +52,11 @@ export class WriterSet {
     this.#closeOldest(0);
   }
 
+  /** All of them, as they are. */
+  abandon(): void {
+    for (const shard of [...this.#writers.keys()]) this.drop(shard);
+  }
+
   #closeOldest(max: number): void {
     for (const [shard, writer] of this.#writers) {
       if (this.#writers.size <= max) return;

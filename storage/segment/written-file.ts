@@ -1,7 +1,13 @@
 /** SQLite files that flushes write to: in WAL mode, so that a reader never waits, each commit durable when it returns. */
 import { existsSync, statSync } from "node:fs";
 import { BUSY_TIMEOUT_MS, type SqlDatabase } from "../sqlite.ts";
-import { createDatabaseFile, emptyDatabase, type FileFormat, openDatabaseFile } from "./database-file.ts";
+import {
+  createDatabaseFile,
+  emptyDatabase,
+  type FileFormat,
+  mustBeInPlace,
+  openDatabaseFile,
+} from "./database-file.ts";
 
 /** SQLite's own cache of a file that is written to. Sixteen times as much makes no flush faster. */
 const CACHE_KIB = 1024;
@@ -11,6 +17,8 @@ export function openForWriting(path: string, format: FileFormat, mayBeMissing: b
   if (mayBeMissing && !existsSync(path)) createDatabaseFile(path, emptyDatabase(format, "wal"));
   const db = openDatabaseFile(path, format, "readwrite");
   db.pragma("journal_mode = WAL");
+  // It may have made the write-ahead file only now.
+  mustBeInPlace(db);
   db.pragma("synchronous = FULL");
   db.pragma("wal_autocheckpoint = 0");
   db.pragma(`cache_size = -${CACHE_KIB}`);
@@ -36,9 +44,10 @@ export function fold(db: SqlDatabase, walBytesMax = 0): void {
   }
 }
 
-/** A single file is left, where nobody reads it: it is opened six times faster. */
+/** A single file is left, where nobody reads it: it is opened six times faster. Not where its directory was moved: SQLite would remove another's write-ahead file. */
 export function leaveWal(db: SqlDatabase): void {
   try {
+    if (!db.isInPlace) return;
     db.pragma("busy_timeout = 0");
     db.pragma("journal_mode = DELETE");
   } catch {

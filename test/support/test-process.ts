@@ -1,7 +1,7 @@
 /** The program itself as a child process: killed, stopped and started again on the same data. */
 import { join } from "node:path";
 import { Api } from "./api.ts";
-import { dataDirectory } from "./data-directory.ts";
+import { dataDirectory, type DataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
@@ -12,19 +12,26 @@ const START_WAIT_MS = 60_000;
 
 export class TestProcess {
   readonly api: Api;
-  readonly #data: Awaited<ReturnType<typeof dataDirectory>>;
+  readonly #data: DataDirectory;
   readonly #args: string[];
+  readonly #program: string;
   #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #stderr = "";
 
   static async start(...args: string[]): Promise<TestProcess> {
-    const started = new TestProcess(await dataDirectory(), args);
+    return TestProcess.startOn(await dataDirectory(), MAIN, ...args);
+  }
+
+  /** @param program in the place of the program itself, with the same command line */
+  static async startOn(data: DataDirectory, program: string, ...args: string[]): Promise<TestProcess> {
+    const started = new TestProcess(data, program, args);
     await started.start();
     return started;
   }
 
-  private constructor(data: Awaited<ReturnType<typeof dataDirectory>>, args: string[]) {
+  private constructor(data: DataDirectory, program: string, args: string[]) {
     this.#data = data;
+    this.#program = program;
     this.#args = args;
     this.api = new Api("", data.apiKey);
   }
@@ -47,7 +54,7 @@ export class TestProcess {
 
   async start(): Promise<void> {
     const fixed = ["--port", "0", "--data", this.#data.path, "--argon2-memory-kb", "8", "--argon2-passes", "1"];
-    const child = Bun.spawn([process.execPath, MAIN, "serve", ...fixed, ...this.#args], {
+    const child = Bun.spawn([process.execPath, this.#program, "serve", ...fixed, ...this.#args], {
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_"))),
       stdin: "ignore",
       stdout: "pipe",
