@@ -54,9 +54,11 @@ export class Flusher {
   #runningBytes = 0;
   #totalBytes = 0;
   #drainTo: number | undefined;
-  #failed: PendingFlush[] = [];
+  #retries: PendingFlush[] = [];
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  /** Why the last flush failed; undefined when it did not. */
+  #failure: unknown;
 
   constructor(limits: FlusherLimits, ports: FlusherPorts) {
     this.#limits = limits;
@@ -66,6 +68,11 @@ export class Flusher {
   /** Bytes of records that are in memory, frozen ones included. */
   get totalBytes(): number {
     return this.#totalBytes;
+  }
+
+  /** Why the last flush failed, while none has succeeded since. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   applied(log: ShardLog, recordBytes: number): void {
@@ -144,8 +151,7 @@ export class Flusher {
       const checkpoint = this.#ports.checkpoint(log);
       this.#run({ log, frozen: log.freeze(), checkpoint });
     } catch (error) {
-      this.#ports.onFailure(error);
-      this.#pause();
+      this.#failed(error);
     }
   }
 
@@ -169,10 +175,11 @@ export class Flusher {
         await this.#ports.segments.flush(flushJob(flush));
       }
     } catch (error) {
-      this.#ports.onFailure(error);
-      this.#retryLater(flush);
+      this.#retries.push(flush);
+      this.#failed(error);
       return;
     }
+    this.#failure = undefined;
     log.flushed();
     this.#totalBytes -= frozen.bytes;
     if (log.memtable.isEmpty) {
@@ -182,8 +189,9 @@ export class Flusher {
     this.#trim();
   }
 
-  #retryLater(flush: PendingFlush): void {
-    this.#failed.push(flush);
+  #failed(error: unknown): void {
+    this.#failure = error;
+    this.#ports.onFailure(error);
     this.#pause();
   }
 
@@ -192,8 +200,8 @@ export class Flusher {
     if (this.#isClosed) return;
     this.#retryTimer ??= setTimeout(() => {
       this.#retryTimer = undefined;
-      const again = this.#failed;
-      this.#failed = [];
+      const again = this.#retries;
+      this.#retries = [];
       for (const one of again) this.#run(one);
     }, RETRY_MS);
   }

@@ -47,6 +47,9 @@ export type LogStoreOptions = {
   /** Memtables of all shards together before flushing starts, bytes. Default 128 MiB. */
   memtableBytesMax?: number;
   segmentBytesMax?: number;
+  /** As in `SegmentStoreOptions`: files open for reading, shards open for writing. */
+  readHandlesMax?: number;
+  writersMax?: number;
   /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
   markAfterMs?: number;
   /** Records of so many bytes are written to the log as soon as the write before has returned. Default 16 KiB. */
@@ -86,11 +89,18 @@ export class LogStore {
   #recovery: Recovery | undefined;
 
   static async open(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
-    const { directory, held, segmentBytesMax } = options;
+    const { directory, held, segmentBytesMax, readHandlesMax, writersMax } = options;
     (options.files ?? realFileSystem).makeDirectory(join(directory, "wal"));
     held?.keep("wal");
     const segments =
-      options.segments ?? openSegmentStore({ dir: directory, held, ...(segmentBytesMax ? { segmentBytesMax } : {}) });
+      options.segments ??
+      openSegmentStore({
+        dir: directory,
+        held,
+        ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
+        ...(readHandlesMax === undefined ? {} : { readHandlesMax }),
+        ...(writersMax === undefined ? {} : { writersMax }),
+      });
     const store = new LogStore(options, hooks, segments);
     try {
       store.#recover();
@@ -191,12 +201,12 @@ export class LogStore {
     if (this.#wal.failed !== undefined) return shortageOf(this.#wal.failed) ?? "log failed";
     if (this.#wal.isShort) return shortageOf(this.#wal.notPrepared) ?? "log stuck";
     if (this.#commit.backlogBytes > BACKLOG_BYTES_MAX) return "log behind";
-    return this.pressure > 1 ? "memory full" : undefined;
+    return this.pressure > 1 ? (shortageOf(this.#flusher.failure) ?? "memory full") : undefined;
   }
 
   /** The error behind `shortage`, where there is one. */
   get shortageCause(): unknown {
-    return this.#wal.failed ?? (this.#wal.isShort ? this.#wal.notPrepared : undefined);
+    return this.#wal.failed ?? (this.#wal.isShort ? this.#wal.notPrepared : this.#flusher.failure);
   }
 
   /** The one `ShardLog` of a shard. */

@@ -32,9 +32,14 @@ import { OutboxFlusher } from "../socket/outbox.ts";
 import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
 import { version } from "../../package.json" with { type: "json" };
+import { ConnectionRoom } from "./connection-room.ts";
+import { Connections } from "./connections.ts";
+import { descriptorBudget, systemDescriptors } from "./descriptors.ts";
+import { kernelSockets } from "./kernel-sockets.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
-import type { FileSystem } from "../../storage/vfs/file-system.ts";
+import { DescriptorReserve } from "../../storage/vfs/descriptor-reserve.ts";
+import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 
 const MIB = 1 << 20;
@@ -73,12 +78,19 @@ export async function startNode(
   const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
   const passwords = await Passwords.open(passwordOptions(options), random);
   const refusals = new Refusals({ clock, logger });
+  const descriptors = systemDescriptors();
+  const budget = descriptorBudget(descriptors.limit);
+  const reserve = new DescriptorReserve(budget.log);
+  const connections = new Connections();
   const keeper = await ShardKeeper.open(
     {
       directory: options.data,
       memtableBytesMax: options.memtableMb * MIB,
       walBytesMax: options.walMb * MIB,
       segmentBytesMax: options.segmentMb * MIB,
+      readHandlesMax: budget.readHandles,
+      writersMax: budget.writers,
+      files: fileSystemOf(reserve.calls),
       ...parts,
     },
     { clock, ids, limits, logger, refusals },
@@ -143,14 +155,21 @@ export async function startNode(
     fetch(request, listener) {
       const pathname = pathOf(request.url);
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
-      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener);
+      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener, connections);
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
-      const clientIp = clientAddress(listener.requestIP(request)?.address, request.headers);
-      return app.fetch(request, clientIp === undefined ? {} : { clientIp });
+      const peer = listener.requestIP(request);
+      const clientIp = clientAddress(peer?.address, request.headers);
+      const answer = app.fetch(request, clientIp === undefined ? {} : { clientIp });
+      return Promise.resolve(answer).finally(connections.use(peer));
     },
   });
   url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${server.port}`;
   refusals.watch(keeper.refusalSource);
+  const kernel = kernelSockets();
+  const onLook = (): void => reserve.refill();
+  const room =
+    kernel &&
+    new ConnectionRoom({ connections, clock, logger, descriptors, budget, kernel, port: server.port!, onLook });
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
@@ -161,6 +180,7 @@ export async function startNode(
       if (isDraining) return closed;
       isDraining = true;
       refusals.begin("draining");
+      await room?.stop();
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
       // Whatever becomes of the log meanwhile: this is the host whose senders are told.
@@ -177,6 +197,7 @@ export async function startNode(
       await upkeep.ended();
       await server.stop(true);
       refusals.stop();
+      reserve.release();
       resolveClosed();
     },
   };
@@ -191,7 +212,11 @@ const goingAway = (): AppError =>
 
 const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
 
-function upgrade(request: Request, server: Server<SocketData>): Response | undefined {
-  if (server.upgrade(request, { data: { session: undefined } })) return undefined;
+function upgrade(request: Request, server: Server<SocketData>, connections: Connections): Response | undefined {
+  const refusal = connections.refusal();
+  if (refusal !== undefined) return problemResponse(refusal);
+  const ended = connections.use(server.requestIP(request));
+  if (server.upgrade(request, { data: { session: undefined, ended } })) return undefined;
+  ended();
   return problemResponse(new AppError("bad_request", "the WebSocket upgrade is not valid"));
 }

@@ -38,7 +38,7 @@ export const REFUSALS: Record<RefusalState, Facts> = {
   },
   "disk full": { words: "the disk is full", retryAfterMs: 2000, level: "error" },
   "no descriptors": {
-    words: "the server may open no more files, and its log needs one",
+    words: "the server may open no more files",
     retryAfterMs: 2000,
     level: "error",
   },

@@ -3,7 +3,11 @@ import type { WebSocketHandler } from "bun";
 import type { SocketContext } from "./socket-context.ts";
 import { SocketSession } from "./socket-session.ts";
 
-export type SocketData = { session: SocketSession | undefined };
+export type SocketData = {
+  session: SocketSession | undefined;
+  /** Called when it is closed. */
+  ended: () => void;
+};
 
 /** Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. */
 const PAYLOAD_BYTES_MAX = 1 << 20;
@@ -29,7 +33,8 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
       socket.data.session!.drained();
     },
     close(socket) {
-      const { session } = socket.data;
+      const { session, ended } = socket.data;
+      ended();
       if (session === undefined) return;
       session.ended();
       open.delete(session);

@@ -28,7 +28,7 @@ export type FileSystem = {
   syncDirectory(path: string): void;
   /** Bytes that the file system of a directory has left; quotas may leave less. */
   freeBytes(path: string): number;
-  /** Writes a file of `length` zeros, durable, without blocking the caller; `stopped` is asked between steps. */
+  /** Writes a file of `length` zeros, durable; only making the file blocks the caller. `stopped` is asked between steps. */
   fillZeros(path: string, length: number, stopped: () => boolean, done: Done): void;
 };
 
@@ -107,18 +107,20 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     fillZeros(path, length, stopped, done) {
       const zeros = Buffer.alloc(Math.min(ZEROS_STEP, length));
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_DSYNC;
-      system.open(path, flags, 0o600, (openError, file) => {
-        if (openError) return done(openError);
-        const end = (error: Error | null): void =>
-          system.close(file, (closeError) => done(error ?? closeError ?? null));
-        const step = (position: number): void => {
-          if (stopped()) return end(new Error("stopped"));
-          if (position >= length) return system.fsync(file, end);
-          const to = Math.min(zeros.length, length - position);
-          writeAll(file, zeros, 0, to, position, (error) => (error ? end(error) : step(position + to)));
-        };
-        step(0);
-      });
+      let file: number;
+      try {
+        file = system.openSync(path, flags, 0o600);
+      } catch (error) {
+        return done(error as Error);
+      }
+      const end = (error: Error | null): void => system.close(file, (closeError) => done(error ?? closeError ?? null));
+      const step = (position: number): void => {
+        if (stopped()) return end(new Error("stopped"));
+        if (position >= length) return system.fsync(file, end);
+        const to = Math.min(zeros.length, length - position);
+        writeAll(file, zeros, 0, to, position, (error) => (error ? end(error) : step(position + to)));
+      };
+      step(0);
     },
   };
 }

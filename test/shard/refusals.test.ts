@@ -62,7 +62,7 @@ test("a write that is refused is answered with the words of the state, a time to
   for (let n = 0; n < 7; n++) {
     const error = refusals.error("no descriptors");
     expect([error.code, error.status, error.retryAfterMs]).toEqual(["unavailable", 503, 2000]);
-    expect(error.message).toBe("the server may open no more files, and its log needs one; try again in 2000 ms");
+    expect(error.message).toBe("the server may open no more files; try again in 2000 ms");
   }
   expect(told()).toEqual(["no descriptors: writes are refused"]);
   seconds(30);

@@ -175,6 +175,7 @@ test("a store whose disk is full at the start is read, refuses, and takes record
   const full = await openStore(disk);
   history.expectIn(full);
   expect(full.pressure).toBe(Number.POSITIVE_INFINITY);
+  expect(full.shortage).toBe("disk full");
   expect(await full.hasRoom()).toBe(false);
   disk.freeBytes = 1 << 30;
   expect(await full.hasRoom()).toBe(true);
@@ -198,6 +199,7 @@ test("a disk that is filling up refuses new work before a write fails, and takes
   expect(store.pressure).toBeLessThan(1);
   disk.freeBytes = 0;
   while (store.pressure <= 1) await write();
+  expect(store.shortage).toBe("disk full");
   expect(history.failed).toEqual([]);
   // What was under way finds room all the same.
   await write();
@@ -251,6 +253,8 @@ test("a flush that fails for long loses nothing, holds new work back before memo
     bytes += 300;
     if (bytes > 100 * SMALL.memtableBytesMax) throw new Error("nothing holds the writer back");
   }
+  // Not that memory is full: why it is.
+  expect(store.shortage).toBe("disk full");
   // Four times what begins a flush, and one record.
   expect(bytes).toBeLessThan(5 * SMALL.memtableBytesMax);
   expect(failures).toBeGreaterThan(0);
@@ -277,6 +281,7 @@ test("a writer that never pauses is held back while a write is under way, before
     written += payload.length;
   }
   expect(written).toBeLessThan((16 << 20) + 2 * payload.length);
+  expect(store.shortage).toBe("log behind");
   await store.idle();
   expect(store.pressure).toBeLessThan(1);
   await store.close();

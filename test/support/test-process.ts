@@ -13,8 +13,8 @@ const START_WAIT_MS = 60_000;
 export class TestProcess {
   readonly api: Api;
   readonly #data: DataDirectory;
+  readonly #command: string[];
   readonly #args: string[];
-  readonly #program: string;
   #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #stderr = "";
 
@@ -24,14 +24,23 @@ export class TestProcess {
 
   /** @param program in the place of the program itself, with the same command line */
   static async startOn(data: DataDirectory, program: string, ...args: string[]): Promise<TestProcess> {
-    const started = new TestProcess(data, program, args);
+    return TestProcess.#begin(data, [process.execPath, program], args);
+  }
+
+  /** @param before the command is given to this one, such as a shell that sets a limit */
+  static async startBy(before: string[], ...args: string[]): Promise<TestProcess> {
+    return TestProcess.#begin(await dataDirectory(), [...before, process.execPath, MAIN], args);
+  }
+
+  static async #begin(data: DataDirectory, command: string[], args: string[]): Promise<TestProcess> {
+    const started = new TestProcess(data, command, args);
     await started.start();
     return started;
   }
 
-  private constructor(data: DataDirectory, program: string, args: string[]) {
+  private constructor(data: DataDirectory, command: string[], args: string[]) {
     this.#data = data;
-    this.#program = program;
+    this.#command = command;
     this.#args = args;
     this.api = new Api("", data.apiKey);
   }
@@ -54,7 +63,7 @@ export class TestProcess {
 
   async start(): Promise<void> {
     const fixed = ["--port", "0", "--data", this.#data.path, "--argon2-memory-kb", "8", "--argon2-passes", "1"];
-    const child = Bun.spawn([process.execPath, this.#program, "serve", ...fixed, ...this.#args], {
+    const child = Bun.spawn([...this.#command, "serve", ...fixed, ...this.#args], {
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_"))),
       stdin: "ignore",
       stdout: "pipe",

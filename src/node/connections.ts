@@ -1,0 +1,57 @@
+/**
+ * The connections in use: open WebSockets, and requests that are being answered, by their other end. All others are idle, strangers who have sent no whole
+ * request among them; the runtime does not show those.
+ *
+ * Not here: how many there may be (connection-room.ts). Limits of an address belong here, beside the count.
+ */
+import type { SocketAddress } from "bun";
+import { AppError } from "../base/errors.ts";
+import { peerKey } from "./kernel-sockets.ts";
+
+const FULL_MS = 5000;
+
+export class Connections {
+  /** How often one is in use: more than once at most for the moment between two requests. */
+  readonly #inUse = new Map<string, number>();
+  /** How many may be in use; more are let in only to be told so. */
+  max = Number.POSITIVE_INFINITY;
+  /** No idle one can be closed, and there is no room for more: WebSockets, which stay, are refused. */
+  isFull = false;
+  /** WebSockets that were refused for it. */
+  refused = 0;
+
+  /** A connection is in use until the returned function is called. @param peer its other end; null when it is gone already */
+  use(peer: SocketAddress | null): () => void {
+    if (peer === null) return () => {};
+    const key = peerKey(peer.address, peer.port);
+    this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
+    return () => {
+      const left = this.#inUse.get(key)! - 1;
+      if (left === 0) this.#inUse.delete(key);
+      else this.#inUse.set(key, left);
+    };
+  }
+
+  /** How many are in use. */
+  get count(): number {
+    return this.#inUse.size;
+  }
+
+  /** @param peer as `peerKey` writes it */
+  isInUse(peer: string): boolean {
+    return this.#inUse.has(peer);
+  }
+
+  /** Why there is no room for one that stays; undefined when there is. */
+  refusal(): AppError | undefined {
+    if (!this.isFull && this.count < this.max) return undefined;
+    this.refused++;
+    return new AppError(
+      "unavailable",
+      `the server has as many connections as it can (${this.count}); try again later`,
+      {
+        retryAfterMs: FULL_MS,
+      },
+    );
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The connections of this process as the kernel knows them, by descriptor. The runtime shows a connection only once it has sent a whole request, and closes
+ * none that has not: those are found and ended here. Linux on little-endian machines only.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+
+export type KernelSocket = {
+  descriptor: number;
+  /** The other end, as `peerKey` writes it. */
+  peer: string;
+  /** Since the other end has sent something, or else since it connected, milliseconds. */
+  idleMs: number;
+};
+
+/** The calls, where the system has them; undefined elsewhere. */
+export type KernelSockets = {
+  /** The connection behind a descriptor, if it is one to this port. */
+  at(descriptor: number, localPort: number): KernelSocket | undefined;
+  /** The socket that listens on this port. */
+  listener(port: number, descriptorsMax: number): number | undefined;
+  /** Ends a connection: the runtime sees the other end leave. */
+  end(descriptor: number): void;
+  /** Lets go of the calls; nothing may be asked any more. */
+  close(): void;
+};
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SHUT_RDWR = 2;
+const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_INFO_BYTES = 104;
+/** `tcpi_last_data_recv` of `struct tcp_info`. */
+const LAST_DATA_AT = 52;
+const NAME_BYTES = 128;
+const INT = FFIType.i32;
+const POINTER = FFIType.ptr;
+
+/** One text for an address however it is written: `::ffff:1.2.3.4` is `1.2.3.4`. */
+export function peerKey(address: string, port: number): string {
+  const bytes = address.includes(":") ? bytesOfIPv6(address) : undefined;
+  return `${bytes === undefined ? address : textOf(bytes)} ${port}`;
+}
+
+export function kernelSockets(): KernelSockets | undefined {
+  if (process.platform !== "linux") return undefined;
+  const library = dlopen("libc.so.6", {
+    getsockname: { args: [INT, POINTER, POINTER], returns: INT },
+    getpeername: { args: [INT, POINTER, POINTER], returns: INT },
+    getsockopt: { args: [INT, INT, INT, POINTER, POINTER], returns: INT },
+    shutdown: { args: [INT, INT], returns: INT },
+  });
+  const { symbols } = library;
+  const name = Buffer.alloc(NAME_BYTES);
+  const info = Buffer.alloc(TCP_INFO_BYTES);
+  const length = new Uint32Array(1);
+  const sized = (bytes: number): ReturnType<typeof ptr> => {
+    length[0] = bytes;
+    return ptr(length);
+  };
+  const isOn = (descriptor: number, localPort: number): boolean =>
+    symbols.getsockname(descriptor, ptr(name), sized(NAME_BYTES)) === 0 &&
+    isInternet(name) &&
+    name.readUInt16BE(2) === localPort;
+  const isListening = (descriptor: number): boolean =>
+    symbols.getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, ptr(info), sized(4)) === 0 && info.readInt32LE() === 1;
+  return {
+    listener(port, descriptorsMax) {
+      for (let descriptor = 0; descriptor < descriptorsMax; descriptor++)
+        if (isOn(descriptor, port) && isListening(descriptor)) return descriptor;
+      return undefined;
+    },
+    at(descriptor, localPort) {
+      if (!isOn(descriptor, localPort)) return undefined;
+      // The listening socket has no other end.
+      if (symbols.getpeername(descriptor, ptr(name), sized(NAME_BYTES)) !== 0) return undefined;
+      if (symbols.getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, ptr(info), sized(TCP_INFO_BYTES)) !== 0)
+        return undefined;
+      return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT) };
+    },
+    end: (descriptor) => void symbols.shutdown(descriptor, SHUT_RDWR),
+    close: () => library.close(),
+  };
+}
+
+function isInternet(name: Buffer): boolean {
+  const family = name.readUInt16LE(0);
+  return family === AF_INET || family === AF_INET6;
+}
+
+function peerOf(name: Buffer): string {
+  const address = name.readUInt16LE(0) === AF_INET ? name.subarray(4, 8) : name.subarray(8, 24);
+  return `${textOf(address)} ${name.readUInt16BE(2)}`;
+}
+
+function textOf(bytes: Uint8Array): string {
+  const isIPv4 =
+    bytes.length === 4 || (bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255);
+  return isIPv4 ? bytes.slice(-4).join(".") : Buffer.from(bytes).toString("hex");
+}
+
+function bytesOfIPv6(address: string): Uint8Array | undefined {
+  const [text = ""] = address.split("%");
+  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
+  const hex = (high: string | undefined, low: string | undefined): string =>
+    (Number(high) * 256 + Number(low)).toString(16);
+  const plain = dotted === null ? text : `${dotted[1]}${hex(dotted[2], dotted[3])}:${hex(dotted[4], dotted[5])}`;
+  const [head = "", tail] = plain.split("::");
+  const groupsOf = (part: string): string[] => (part === "" ? [] : part.split(":"));
+  const before = groupsOf(head);
+  const after = groupsOf(tail ?? "");
+  const zeros = Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
+  const groups = [...before, ...zeros, ...after].map((group) => Number.parseInt(group, 16));
+  if (groups.length !== 8 || groups.some((group) => !(group >= 0 && group <= 0xffff))) return undefined;
+  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 255]));
+}
