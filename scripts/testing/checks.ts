@@ -31,7 +31,8 @@ async function imports(root: string): Promise<Outcome> {
   const startedAt = performance.now();
   const violations = importViolations(await sourceFiles(root));
   const output = violations.map((line) => `${line}\n`).join("");
-  return { status: violations.length === 0 ? 0 : 1, output, stderr: "", ms: performance.now() - startedAt };
+  const ms = performance.now() - startedAt;
+  return { status: violations.length === 0 ? 0 : 1, output, stderr: "", ms, isKilled: false };
 }
 
 export async function sourceFiles(root: string): Promise<{ path: string; text: string }[]> {

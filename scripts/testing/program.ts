@@ -1,5 +1,5 @@
-/** `output` is what came on both, in the order it came. */
-export type Outcome = { status: number; output: string; stderr: string; ms: number };
+/** `output` is what came on both, in the order it came. `isKilled`: it had not ended by its timeout. */
+export type Outcome = { status: number; output: string; stderr: string; ms: number; isKilled: boolean };
 
 /** How long a dead program's output may stay open: something it started may still hold it. */
 const OUTPUT_GRACE_MS = 2000;
@@ -25,8 +25,8 @@ export async function runProgram(
   await child.exited;
   await Promise.race([reading, Bun.sleep(OUTPUT_GRACE_MS)]);
   const ms = performance.now() - startedAt;
-  if (timeoutMs !== undefined && ms > timeoutMs) chunks.push(`\nkilled: it ran longer than ${timeoutMs / 1000} s\n`);
-  return { status: child.exitCode ?? 128, output: chunks.join(""), stderr: errors.join(""), ms };
+  const isKilled = timeoutMs !== undefined && ms >= timeoutMs && child.signalCode === "SIGKILL";
+  return { status: child.exitCode ?? 128, output: chunks.join(""), stderr: errors.join(""), ms, isKilled };
 }
 
 async function collect(stream: ReadableStream<Uint8Array>, into: string[][]): Promise<void> {

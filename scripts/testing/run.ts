@@ -1,30 +1,36 @@
 /** Runs checks and test files, says what failed, and ends with the line of counts. */
 import { availableParallelism } from "node:os";
 import { checksOf, type Check } from "./checks.ts";
+import { slowFirst } from "./slow-first.ts";
 import { runTestFile, type Counts } from "./test-file.ts";
 
 const JOBS_MAX = 4;
 
-type Item = { name: string; run: () => Promise<Counts & { output: string; ms: number }> };
+type Result = Counts & { output: string; ms: number; isKilled: boolean };
+type Item = { name: string; run: () => Promise<Result> };
 
 /**
  * `paths` keeps the test files that contain one of them; without any, all run.
  * @returns the exit status: 0 only when something ran and nothing failed.
  */
-export async function run(root: string, what: { checks: boolean; paths: string[] }, print: (text: string) => void) {
+export async function run(
+  root: string,
+  what: { checks: boolean; paths: string[]; fileTimeoutMs?: number },
+  print: (text: string) => void,
+): Promise<number> {
   const files = testFiles(root).filter(
     (file) => what.paths.length === 0 || what.paths.some((path) => file.includes(path)),
   );
   const total: Counts = { passed: 0, failed: 0, skipped: 0 };
   const report = async (item: Item) => {
-    const result = await item.run();
+    const result = await item.run().catch(failedToRun);
     for (const key of ["passed", "failed", "skipped"] as const) total[key] += result[key];
     print(reportOf(item.name, result));
   };
   // One after the other: each of them uses every core.
   for (const check of what.checks ? checksOf(root) : []) await report(checkItem(check));
   await inParallel(
-    files.map((file) => ({ name: file, run: () => runTestFile(root, file) })),
+    slowFirst(files).map((file) => ({ name: file, run: () => runTestFile(root, file, what.fileTimeoutMs) })),
     report,
   );
   if (files.length === 0) print(`no test file matches ${what.paths.join(" ")}\n`);
@@ -40,10 +46,16 @@ function testFiles(root: string): string[] {
 
 function checkItem(check: Check): Item {
   const run = async () => {
-    const { status, output, ms } = await check.run();
-    return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0, output, ms };
+    const { status, output, ms, isKilled } = await check.run();
+    return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0, output, ms, isKilled };
   };
   return { name: check.name, run };
+}
+
+/** The other files still run, and the counts come last whatever happens. */
+function failedToRun(error: unknown): Result {
+  const output = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { passed: 0, failed: 1, skipped: 0, output, ms: 0, isKilled: false };
 }
 
 async function inParallel(items: Item[], work: (item: Item) => Promise<void>): Promise<void> {
@@ -54,8 +66,8 @@ async function inParallel(items: Item[], work: (item: Item) => Promise<void>): P
   await Promise.all(Array.from({ length: Math.min(JOBS_MAX, availableParallelism()) }, worker));
 }
 
-function reportOf(name: string, result: Counts & { output: string; ms: number }): string {
-  const seconds = `${(result.ms / 1000).toFixed(1)} s`;
+function reportOf(name: string, result: Result): string {
+  const seconds = `${(result.ms / 1000).toFixed(1)} s${result.isKilled ? ", KILLED because it did not end" : ""}`;
   const skipped = result.skipped === 0 ? "" : `, ${result.skipped} skipped`;
   if (result.failed === 0) return `ok    ${name}  ${result.passed} passed${skipped}, ${seconds}\n`;
   const output = result.output.trimEnd().replaceAll(/^(?=.)/gm, "      ");

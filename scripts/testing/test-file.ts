@@ -6,17 +6,18 @@ import { runProgram } from "./program.ts";
 
 /** A test that waits for a condition gives up long before; this catches what waits for ever. */
 const TEST_TIMEOUT_MS = 60_000;
-const FILE_TIMEOUT_MS = 600_000;
+const FILE_TIMEOUT_MS = 300_000;
 
 const SUMMARY = /^ *\d+ pass\n(?: .*\n)*Ran \d+ tests? across \d+ files?\./gm;
 
 export type Counts = { passed: number; failed: number; skipped: number };
-export type FileResult = Counts & { file: string; ms: number; output: string };
+export type FileResult = Counts & { file: string; ms: number; output: string; isKilled: boolean };
 
-export async function runTestFile(root: string, file: string): Promise<FileResult> {
+/** A file that has not ended after `timeoutMs` is killed, with everything that it started, and counts as failed. */
+export async function runTestFile(root: string, file: string, timeoutMs = FILE_TIMEOUT_MS): Promise<FileResult> {
   const command = [process.execPath, "--no-orphans", "test", `./${file}`, `--timeout=${TEST_TIMEOUT_MS}`];
-  const { status, output, stderr, ms } = await runProgram(root, command, { timeoutMs: FILE_TIMEOUT_MS });
-  return { file, ms, output, ...countsOf(stderr, status) };
+  const { status, output, stderr, ms, isKilled } = await runProgram(root, command, { timeoutMs });
+  return { file, ms, output, isKilled, ...countsOf(stderr, status) };
 }
 
 /** From the summary that `bun test` prints last, on stderr. Whatever does not add up counts as a failure. */

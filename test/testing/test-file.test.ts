@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../../scripts/testing/run.ts";
+import { SLOWEST, slowFirst } from "../../scripts/testing/slow-first.ts";
 import { countsOf, runTestFile } from "../../scripts/testing/test-file.ts";
+import { isAlive, ROOT } from "../cli/processes.ts";
+import { until } from "../support/wait.ts";
 
 let root: string;
 beforeEach(() => {
@@ -64,10 +67,17 @@ test("an exit status that belies the summary counts as a failure", () => {
   });
 });
 
+test("the files that take longest start first, the others by name, and each runs once", () => {
+  const [slowest, second] = SLOWEST;
+  const files = ["a.test.ts", second!, "z.test.ts", slowest!];
+  expect(slowFirst(files)).toEqual([slowest!, second!, "a.test.ts", "z.test.ts"]);
+  expect(SLOWEST.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+});
+
 describe("a run", () => {
-  async function runAll(...paths: string[]): Promise<{ status: number; lines: string[] }> {
+  async function runAll(what: { paths?: string[]; fileTimeoutMs?: number } = {}) {
     let printed = "";
-    const status = await run(root, { checks: false, paths }, (text) => void (printed += text));
+    const status = await run(root, { checks: false, paths: [], ...what }, (text) => void (printed += text));
     return { status, lines: printed.trimEnd().split("\n") };
   }
 
@@ -96,7 +106,28 @@ describe("a run", () => {
 
   test("that finds no test fails", async () => {
     write("test/a.test.ts", PASSES);
-    expect(await runAll("nothing-like-it")).toMatchObject({ status: 1 });
-    expect(await runAll("test/a")).toMatchObject({ status: 0 });
+    expect(await runAll({ paths: ["nothing-like-it"] })).toMatchObject({ status: 1 });
+    expect(await runAll({ paths: ["test/a"] })).toMatchObject({ status: 0 });
+  });
+
+  test("kills a file that does not end, and what it started, says so loudly, and goes on with the others", async () => {
+    const pidFile = join(root, "pid");
+    const hangs = `
+      import { writeFileSync } from "node:fs";
+      test("comes before", () => {});
+      test("hangs", () => {
+        writeFileSync(${JSON.stringify(pidFile)}, String(Bun.spawn(["sleep", "600"]).pid));
+        Bun.sleepSync(600_000);
+      });`;
+    write("test/a.test.ts", hangs);
+    write("test/b.test.ts", PASSES);
+    const { status, lines } = await runAll({ fileTimeoutMs: 3000 });
+    expect(status).toBe(1);
+    const line = lines.find((text) => text.startsWith("FAIL  test/a.test.ts"));
+    expect(line).toMatch(/0 passed, 1 failed, \d+\.\d s, KILLED because it did not end$/);
+    expect(lines.join("\n")).toContain("(pass) comes before");
+    expect(lines.at(-1)).toBe("1 passed, 1 failed");
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    await until("what it started is gone", () => !isAlive(pid));
   });
 });
