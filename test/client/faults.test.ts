@@ -3,9 +3,7 @@ import * as fc from "fast-check";
 import { ParleyClient } from "../../src/client/client.ts";
 import type { WireMessage } from "../../src/protocol/frames.ts";
 import { ScriptedServer } from "./scripted-server.ts";
-
-const SEED = Number(process.env["SEED"] ?? Date.now() % 2 ** 31);
-const RUNS = Number(process.env["RUNS"] ?? 60);
+import { seeded } from "../support/seed.ts";
 
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("post" as const), to: fc.constantFrom("@bob", "#a", "#b") }) },
@@ -141,10 +139,9 @@ function check(server: ScriptedServer, taken: readonly WireMessage[], sends: num
   expect(own).toHaveLength(sends);
 }
 
-test(`over real connections that break, everything arrives once and in order, both ways (SEED=${SEED} replays)`, async () => {
+test(`over real connections that break, everything arrives once and in order, both ways`, async () => {
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), setup, run), {
-    seed: SEED,
-    numRuns: RUNS,
+    ...seeded(60),
     endOnFailure: true,
   });
 }, 60_000);

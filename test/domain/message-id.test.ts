@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
+import { seeded } from "../support/seed.ts";
 
 const ids = new MessageIds(Buffer.alloc(16, 7));
 const place = fc.record({
@@ -18,6 +19,7 @@ test("an id is 22 URL-safe characters, the same each time, and says the place ag
       expect(ids.encode(shard as ShardId, streamNo, seq as Seq)).toBe(id);
       expect(ids.decode(id)).toEqual({ shard: shard as ShardId, streamNo, seq: seq as Seq });
     }),
+    seeded(100),
   );
 });
 

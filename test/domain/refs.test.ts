@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { RECENT_REF_MS, RecentRefs, splitRef } from "../../src/domain/refs.ts";
+import { seeded } from "../support/seed.ts";
 
 describe("a ref is cut into prefix and counter", () => {
   test.each([
@@ -38,6 +39,7 @@ test("a ref used within the last minute is never taken for a new one", () => {
         usedAt.set(next, now);
       }
     }),
+    seeded(100),
   );
 });
 

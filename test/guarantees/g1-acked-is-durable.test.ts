@@ -3,6 +3,8 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { Device } from "../support/device.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { until } from "../support/wait.ts";
+import { randomFrom } from "../support/random.ts";
+import { SEED } from "../support/seed.ts";
 
 const KILLS = 20;
 
@@ -30,11 +32,12 @@ test(`everything acked is there after each of ${KILLS} kills with -9 at any mome
     await server.api.group(alice!, "hikers", ["bob"]);
     const addresses = ["@bob", "@alice", "#hikers"];
     const acked = new Map<string, string>();
+    const random = randomFrom(SEED);
     for (let round = 0; round < KILLS; round++) {
       const device = await server.connect(alice!);
       const ackedBefore = acked.size;
       const sending = sendUntilKilled(device, addresses, acked, round);
-      const wanted = 1 + Math.floor(Math.random() * 40);
+      const wanted = 1 + Math.floor(random() * 40);
       await until("some were acked", () => acked.size - ackedBefore >= wanted);
       await server.kill();
       await sending;

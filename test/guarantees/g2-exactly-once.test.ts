@@ -6,6 +6,7 @@ import type { Device } from "../support/device.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { TestProcess } from "../support/test-process.ts";
+import { seeded } from "../support/seed.ts";
 
 const faults = new FaultyFiles();
 let node: TestNode;
@@ -222,7 +223,7 @@ describe("refs of any shape", () => {
           expect(stored.filter((message) => message.ref === ref)).toMatchObject([{ id: sent[0]!.id, text }]);
         }
       }),
-      { numRuns: 20 },
+      seeded(20),
     );
   });
 });

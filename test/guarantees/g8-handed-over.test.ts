@@ -3,8 +3,11 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { Device } from "../support/device.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { until } from "../support/wait.ts";
+import { randomFrom } from "../support/random.ts";
+import { SEED } from "../support/seed.ts";
 
 const ROUNDS = 10;
+const random = randomFrom(SEED);
 
 type Wish = { to: string; text: string; ref: string };
 
@@ -44,7 +47,7 @@ test(`every message reaches its receiver exactly once over ${ROUNDS} kills, whet
       const pushing = devices.map((device, at) =>
         push(device, wishes.get(names[at]!)!, done.get(names[at]!)!, tried.get(names[at]!)!),
       );
-      const wanted = Math.floor(Math.random() * 150);
+      const wanted = Math.floor(random() * 150);
       await until("some were acked", () => acked() - before >= wanted);
       await (round % 4 === 3 ? server.stop() : server.kill());
       await Promise.all(pushing);
@@ -92,7 +95,7 @@ test("who is put into a group has it in the timeline exactly when the group has 
       });
       const settled = Promise.allSettled(creating);
       const before = answered.size;
-      const wanted = Math.floor(Math.random() * 10);
+      const wanted = Math.floor(random() * 10);
       await until("some are there", () => answered.size - before >= wanted);
       await server.kill();
       await settled;

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { userIdOf, userIdsOf } from "../../scripts/irc/nicks.ts";
 import { dateOfFile, parseDay } from "../../scripts/irc/parse.ts";
 import { planImport } from "../../scripts/irc/plan.ts";
+import { seeded } from "../support/seed.ts";
 
 const LEGAL = /^[a-z0-9][a-z0-9._-]{0,31}$/;
 
@@ -20,6 +21,7 @@ test("every nick gets a legal id, and no two the same", () => {
       expect(new Set(ids.values()).size).toBe(nicks.length);
       for (const id of ids.values()) expect(id).toMatch(LEGAL);
     }),
+    seeded(100),
   );
 });
 

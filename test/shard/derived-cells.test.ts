@@ -16,6 +16,7 @@ import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
+import { seeded } from "../support/seed.ts";
 
 const PEOPLE = ["ann", "ben", "cat"] as UserId[];
 const HIKERS = "#hikers" as GroupAddress;
@@ -161,7 +162,7 @@ test("whatever happened and whenever it was flushed, a user and a group are load
         await world.close();
       }
     }),
-    { numRuns: Number(process.env["RUNS"] ?? 10) },
+    seeded(10),
   );
 }, 60_000);
 

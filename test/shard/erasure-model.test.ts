@@ -3,10 +3,9 @@ import { test } from "bun:test";
 import fc from "fast-check";
 import { userAddress, type Address, type UserId } from "../../src/domain/address.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
-import { randomFrom } from "../storage/vfs/simulated-disk.ts";
+import { randomFrom } from "../support/random.ts";
 import { ErasureModel, GROUP, USERS } from "./erasure-model.ts";
-
-const RUNS = Number(process.env["RUNS"] ?? 60);
+import { seeded } from "../support/seed.ts";
 
 const user = fc.constantFrom(...USERS);
 const to = fc.constantFrom<Address>(...USERS.map(userAddress), GROUP);
@@ -86,9 +85,7 @@ test("whatever was said, read, erased, flushed and crashed, everybody sees the s
       await model.close();
     },
   );
-  // A failure names its seed; FC_SEED replays it, RUNS asks for more.
-  const seed = process.env["FC_SEED"];
-  await fc.assert(property, { numRuns: RUNS, ...(seed === undefined ? {} : { seed: Number(seed) }) });
+  await fc.assert(property, seeded(60));
 }, 300_000);
 
 test("nothing is erased while what it meant is on its way to the files, so a crash that loses the flush loses no count", async () => {

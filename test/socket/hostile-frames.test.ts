@@ -6,6 +6,7 @@ import type { ErrorFrame } from "../../src/protocol/frames.ts";
 import { Device } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { within } from "../support/wait.ts";
+import { seeded } from "../support/seed.ts";
 
 let node: TestNode;
 let alice: Credentials;
@@ -336,7 +337,7 @@ describe("random frames", () => {
         fuzzing.terminate();
         await talk();
       }),
-      { numRuns: 60 },
+      seeded(60),
     );
     expect(good.one.all("error")).toEqual([]);
     expect(good.other.all("message")).toHaveLength(talked);

@@ -6,9 +6,9 @@ import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { programs, type Step } from "./log-programs.ts";
 import { MemorySegments } from "./memory-segments.ts";
-import { randomFrom, SimulatedDisk, type CrashKind, type Random } from "./vfs/simulated-disk.ts";
-
-const RUNS = Number(process.env["RUNS"] ?? 40);
+import { randomFrom, type Random } from "../support/random.ts";
+import { SimulatedDisk, type CrashKind } from "./vfs/simulated-disk.ts";
+import { seeded } from "../support/seed.ts";
 
 const hooks: LogStoreHooks = {
   checkpoint: () => new Uint8Array(0),
@@ -121,10 +121,5 @@ test("after a crash in any call, all that was acknowledged is there, nothing in 
       for (const moment of await run(program, random, fullFrameBytes)) await expectRecovers(moment, random);
     },
   );
-  // A failure names its seed; FC_SEED replays it, RUNS asks for more.
-  await fc.assert(property, {
-    numRuns: RUNS,
-    interruptAfterTimeLimit: 40_000,
-    ...(process.env["FC_SEED"] ? { seed: Number(process.env["FC_SEED"]) } : {}),
-  });
+  await fc.assert(property, { ...seeded(40), interruptAfterTimeLimit: 40_000 });
 }, 60_000);

@@ -6,7 +6,8 @@ import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, openStore, QUIET, WAL_DIRECTORY } from "./log-fixture.ts";
 import { MemorySegments } from "./memory-segments.ts";
-import { randomFrom, SimulatedDisk, type CallKind } from "./vfs/simulated-disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { SimulatedDisk, type CallKind } from "./vfs/simulated-disk.ts";
 import { until } from "../support/wait.ts";
 
 const SMALL = { fullFrameBytes: 300, walFileBytes: 1500, walBytesMax: 4500, memtableBytesMax: 2500 };

@@ -7,6 +7,7 @@ import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/seg
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { chat, type ModelEntry, type ModelStream, type Op, ShardHistory } from "./history.ts";
+import { seeded } from "../../support/seed.ts";
 
 let dir: string;
 let open: SegmentStore[];
@@ -257,7 +258,7 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
         await store.close();
       }
     }),
-    { numRuns: 20, interruptAfterTimeLimit: 30_000 },
+    { ...seeded(20), interruptAfterTimeLimit: 30_000 },
   );
 }, 60_000);
 

@@ -8,6 +8,7 @@ import { keysOfPage } from "../../../storage/state/key-reader.ts";
 import type { KeyPageRow } from "../../../storage/state/state-file.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { type FoundKey, KeyTables } from "./key-tables.ts";
+import { seeded } from "../../support/seed.ts";
 
 let tables: KeyTables;
 beforeEach(() => {
@@ -127,7 +128,7 @@ test("every key is found where a model says, over flushes, splits, removals and 
         pagesMost = Math.max(pagesMost, ...[...model.streams.keys()].map((stream) => tables.pages(stream).length));
       }
     }),
-    { numRuns: 30, interruptAfterTimeLimit: 10_000 },
+    seeded(30),
   );
   expect(pagesMost).toBeGreaterThan(5);
 }, 60_000);
@@ -240,6 +241,6 @@ test("bytes that are no page are refused with a RangeError, whatever they are", 
         expect(error).toBeInstanceOf(RangeError);
       }
     }),
-    { numRuns: 3000 },
+    seeded(3000),
   );
 });

@@ -8,12 +8,12 @@
  * - The Nth call of a kind fails, having done nothing, a part, or all of its work.
  */
 import type { FileHandle, FileSystem } from "../../../storage/vfs/file-system.ts";
+import type { Random } from "../../support/random.ts";
 
 export const SECTOR_BYTES = 512;
 export type CallKind =
   "open" | "write" | "rename" | "remove" | "truncate" | "syncFile" | "syncDirectory" | "fillZeros" | "read";
 export type CrashKind = "kill" | "power";
-export type Random = () => number;
 
 class Inode {
   /** What programs see. */
@@ -301,15 +301,4 @@ function* sectorsOf(from: number, to: number): Iterable<{ from: number; to: numb
     yield { from: at, to: end };
     at = end;
   }
-}
-
-/** Small and good enough to choose what a crash takes; the same seed chooses the same. */
-export function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -5,7 +5,8 @@ import { checkLog } from "../../../storage/wal/check-log.ts";
 import { FRAME_HEAD_BYTES } from "../../../storage/wal/frame.ts";
 import { LogHistory } from "../log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
-import { randomFrom, SimulatedDisk } from "../vfs/simulated-disk.ts";
+import { randomFrom } from "../../support/random.ts";
+import { SimulatedDisk } from "../vfs/simulated-disk.ts";
 
 const FIRST = `${WAL_DIRECTORY}/0000000001.wal`;
 
