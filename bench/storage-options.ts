@@ -145,7 +145,7 @@ export const SMALL_STORAGE: StorageParameters = {
 
 /** Enough that no text comes again in one block or one flush. */
 const LINES_MAX = 100_000;
-const LINES_MAX_SMALL = 2000;
+export const LINES_MAX_SMALL = 2000;
 
 export function storageOptions(isSmall: boolean, corpus: string | undefined, directory = tmpdir()): StorageOptions {
   if (!existsSync(directory)) throw new Error(`--dir: ${directory} does not exist`);

@@ -20,6 +20,7 @@ import { sendDirect } from "../../src/shard/send-direct.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
+import { loadTexts } from "../texts.ts";
 import { bytesByTable, diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
 import type { PartContext } from "./part.ts";
 import { openSegments } from "./stores.ts";
@@ -248,18 +249,20 @@ function readDays(directory: string, daysMax: number): Days {
   };
 }
 
-const WORDS =
-  "does it work now that the update is in or should i try the other kernel first and look at the log again".split(" ");
+const MADE_UP_LINES_A_DAY = 600;
 
 function madeUpDays(daysMax: number): Days {
   const random = seededRandom(19);
   const below = (count: number): number => Math.floor(random() * count);
-  const texts = Array.from({ length: daysMax }, () =>
-    Array.from({ length: 600 }, (_, at) => {
-      const text = Array.from({ length: 4 + below(16) }, () => WORDS[below(WORDS.length)]).join(" ");
-      const time = `${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}`;
-      return `[${time}] <nick${below(60)}> ${random() < 0.4 ? `nick${below(60)}: ` : ""}${text}\n`;
-    }).join(""),
+  const { lines } = loadTexts(undefined, daysMax * MADE_UP_LINES_A_DAY);
+  const texts = Array.from({ length: daysMax }, (_, day) =>
+    lines
+      .slice(day * MADE_UP_LINES_A_DAY, (day + 1) * MADE_UP_LINES_A_DAY)
+      .map((text, at) => {
+        const time = `${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}`;
+        return `[${time}] <nick${below(60)}> ${random() < 0.4 ? `nick${below(60)}: ` : ""}${text}\n`;
+      })
+      .join(""),
   );
   return {
     days: texts.map((text, at) => parseDay(`2010-01-${String(at + 1).padStart(2, "0")}`, text)),

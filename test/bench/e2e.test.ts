@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { E2eResult } from "../../bench/e2e-result.ts";
-import { bench, ROOT } from "./bench-program.ts";
+import { bench, MAIN } from "./bench-program.ts";
 
 test("the small e2e bench measures both servers, loses nothing, and prints one line of JSON", async () => {
   const folder = mkdtempSync(join(tmpdir(), "parley-report-"));
@@ -31,8 +31,8 @@ test("the small e2e bench measures both servers, loses nothing, and prints one l
 
 test("a bench that is interrupted ends the servers it started and removes their data", async () => {
   const temporary = mkdtempSync(join(tmpdir(), "parley-interrupted-"));
-  const child = Bun.spawn([process.execPath, "bench/main.ts", "e2e", "--pairs", "4"], {
-    ...{ cwd: ROOT, stdout: "ignore", stderr: "pipe" },
+  const child = Bun.spawn([process.execPath, MAIN, "e2e", "--pairs", "4"], {
+    ...{ cwd: import.meta.dir, stdout: "ignore", stderr: "pipe" },
     env: { ...process.env, TMPDIR: temporary },
   });
   try {

@@ -23,7 +23,8 @@ import { offerAgain } from "../../src/shard/handoffs.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/memory-segments.ts";
-import { SimulatedDisk, type Random as DiskRandom } from "../storage/vfs/simulated-disk.ts";
+import type { Random as DiskRandom } from "../support/random.ts";
+import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 
 export const USERS = ["ann", "ben", "cat"] as UserId[];
 export const GROUP = "#club" as GroupAddress;
