@@ -191,7 +191,10 @@ export async function startNode(
           session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
       }
       for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
-      await Promise.race([server.stop(), new Promise<void>((resolve) => void clock.after(COME_BACK_MS, resolve))]);
+      const patience = Promise.withResolvers<void>();
+      const cancelPatience = clock.after(COME_BACK_MS, patience.resolve);
+      await Promise.race([server.stop(), patience.promise]);
+      cancelPatience();
       await upkeep.quiet();
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
       await upkeep.ended();

@@ -26,6 +26,7 @@ export class ShardKeeper {
   /** What the last opening found, for the log. */
   opened: Record<string, number> = {};
   readonly #handoffMarks = new HandoffMarks();
+  #cancelHandoffMarks: (() => void) | undefined;
   #isClosed = false;
   #reopening: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
@@ -71,6 +72,7 @@ export class ShardKeeper {
   async close(flushMs: number): Promise<void> {
     this.#isClosed = true;
     this.#endPause?.();
+    this.#cancelHandoffMarks?.();
     await this.#reopening;
     const host = this.#host;
     if (host === undefined) return;
@@ -102,8 +104,7 @@ export class ShardKeeper {
   }
 
   #markHandoffsLater(): void {
-    this.#clock.after(HANDOFF_MARKS_MS, () => {
-      if (this.#isClosed) return;
+    this.#cancelHandoffMarks = this.#clock.after(HANDOFF_MARKS_MS, () => {
       if (this.isOpen) this.#handoffMarks.write(this.#host!.store.opened());
       this.#markHandoffsLater();
     });
