@@ -16,8 +16,7 @@ const BUN_INSTALL = ["install", "--frozen-lockfile", "--ignore-scripts", "--no-p
 
 /** Installs what the lockfile in `folder` says, with the package manager that runs this script, or npm. No package's install script runs. */
 export async function runInstaller(folder, stop) {
-  const [file, args] = installer();
-  const shown = `${basename(file)} ${args.join(" ")}`;
+  const { file, args, shown } = installer();
   const shell = file === "npm" && process.platform === "win32";
   const { status, sent, output } = await runChild(file, args, { stop, stdio: "pipe", cwd: folder, shell }).catch(
     (error) => {
@@ -28,12 +27,15 @@ export async function runInstaller(folder, stop) {
   if (status !== 0) throw new InstallError(`installing failed (${shown}):\n${lastLines(output)}`);
 }
 
+/** `shown` is what a person types for it, whatever the file is called here. */
 function installer() {
-  if (process.versions.bun !== undefined) return [process.execPath, BUN_INSTALL];
+  const bun = (file) => ({ file, args: BUN_INSTALL, shown: `bun ${BUN_INSTALL.join(" ")}` });
+  const npm = (file, before) => ({ file, args: [...before, ...NPM_CI], shown: `npm ${NPM_CI.join(" ")}` });
+  if (process.versions.bun !== undefined) return bun(process.execPath);
   const running = process.env.npm_execpath ?? "";
-  if (basename(running) === "npm-cli.js") return [process.execPath, [running, ...NPM_CI]];
-  if (/^bun(\.exe)?$/.test(basename(running))) return [running, BUN_INSTALL];
-  return ["npm", NPM_CI];
+  if (basename(running) === "npm-cli.js") return npm(process.execPath, [running]);
+  if (/^bun(\.exe)?$/.test(basename(running))) return bun(running);
+  return npm("npm", []);
 }
 
 const lastLines = (text) => text.trimEnd().split("\n").slice(-ERROR_LINES_MAX).join("\n");

@@ -7,7 +7,7 @@ export const ROOT = join(import.meta.dir, "../..");
 export const MAIN = join(ROOT, "src/main.ts");
 export const BUN = process.execPath;
 
-const WAIT_MS = 20_000;
+const WAIT_MS = 30_000;
 const LOOK_EVERY_MS = 20;
 
 /** Waits for a condition, not for a time. */

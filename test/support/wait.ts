@@ -1,6 +1,6 @@
 /** Waiting for conditions, bounded: a test that waits in vain says for what. */
 
-export const WAIT_MS = 20_000;
+export const WAIT_MS = 30_000;
 const LOOK_EVERY_MS = 5;
 
 /** @throws when it does not settle in time */
