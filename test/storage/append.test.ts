@@ -5,7 +5,9 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { openStore } from "./log-fixture.ts";
-import { randomFrom, SimulatedDisk } from "./vfs/simulated-disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { seeded } from "../support/seed.ts";
+import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 
 const SHARD = 7 as ShardId;
 const MISTAKE = new Error("the encoder's own mistake");
@@ -227,6 +229,6 @@ test("whatever encoders do, the store opens again with all that was acknowledged
       });
       await again.close();
     }),
-    { numRuns: 100 },
+    seeded(100),
   );
 });
