@@ -26,7 +26,7 @@ export class ShardKeeper {
   /** What the last opening found, for the log. */
   opened: Record<string, number> = {};
   readonly #handoffMarks = new HandoffMarks();
-  #cancelHandoffMarks: (() => void) | undefined;
+  readonly #cancels: (() => void)[] = [];
   #isClosed = false;
   #reopening: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
@@ -40,8 +40,8 @@ export class ShardKeeper {
   ): Promise<ShardKeeper> {
     const keeper = new ShardKeeper(storage, ports);
     await keeper.#open();
-    keeper.#markHandoffsLater();
-    keeper.#checkDirectoryLater(checkDirectoryMs);
+    keeper.#every(HANDOFF_MARKS_MS, () => keeper.#markHandoffs());
+    keeper.#every(checkDirectoryMs, () => keeper.#host?.store.checkDirectory());
     return keeper;
   }
 
@@ -72,7 +72,7 @@ export class ShardKeeper {
   async close(flushMs: number): Promise<void> {
     this.#isClosed = true;
     this.#endPause?.();
-    this.#cancelHandoffMarks?.();
+    for (const cancel of this.#cancels) cancel();
     await this.#reopening;
     const host = this.#host;
     if (host === undefined) return;
@@ -103,19 +103,21 @@ export class ShardKeeper {
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
   }
 
-  #markHandoffsLater(): void {
-    this.#cancelHandoffMarks = this.#clock.after(HANDOFF_MARKS_MS, () => {
-      if (this.isOpen) this.#handoffMarks.write(this.#host!.store.opened());
-      this.#markHandoffsLater();
-    });
+  #markHandoffs(): void {
+    if (this.isOpen) this.#handoffMarks.write(this.#host!.store.opened());
   }
 
-  #checkDirectoryLater(everyMs: number): void {
-    this.#clock.after(everyMs, () => {
-      if (this.#isClosed) return;
-      this.#host?.store.checkDirectory();
-      this.#checkDirectoryLater(everyMs);
-    });
+  /** Until it is closed. */
+  #every(ms: number, work: () => void): void {
+    let cancel: () => void;
+    const wait = (): void => {
+      cancel = this.#clock.after(ms, () => {
+        wait();
+        work();
+      });
+    };
+    wait();
+    this.#cancels.push(() => cancel());
   }
 
   /** While a host is being opened it is not known here yet; `#open` looks itself. */
@@ -144,8 +146,11 @@ export class ShardKeeper {
   /** Until another try is due, or nobody wants one any more. */
   #pause(): Promise<void> {
     return new Promise((resolve) => {
-      this.#endPause = resolve;
-      this.#clock.after(REOPEN_MS, resolve);
+      const cancel = this.#clock.after(REOPEN_MS, resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
     });
   }
 
