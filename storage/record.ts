@@ -18,7 +18,6 @@ const VARINT_BYTES_MAX = 8;
 
 /** Of one record: a frame of the log, a piece of a layer and a flush's image hold many of these. */
 export const RECORD_BYTES_MAX = 32 << 20;
-const U48_END = 2 ** 48;
 const LENGTH_MAX = 0xff;
 const ASCII_MAX = 0x7f;
 
@@ -55,10 +54,6 @@ export class ByteWriter {
   /** @throws RangeError outside 0 to 2^16 - 1 */
   u16(value: number): void {
     if ((value & 0xffff) !== value) throw outside("u16", value);
-    this.#low16(value);
-  }
-
-  #low16(value: number): void {
     const { bytes, pos } = this;
     bytes[pos] = value;
     bytes[pos + 1] = value >>> 8;
@@ -82,14 +77,26 @@ export class ByteWriter {
 
   /** @throws RangeError outside 0 to 2^48 - 1 */
   u48(value: number): void {
-    if (!isWholeBelow(value, U48_END)) throw outside("u48", value);
-    this.u32(value >>> 0);
-    this.#low16(Math.floor(value / 0x1_0000_0000));
+    const low = value >>> 0;
+    const high = Math.floor(value / 0x1_0000_0000);
+    if ((high & 0xffff) !== high || high * 0x1_0000_0000 + low !== value) throw outside("u48", value);
+    const { bytes, pos } = this;
+    bytes[pos] = low;
+    bytes[pos + 1] = low >>> 8;
+    bytes[pos + 2] = low >>> 16;
+    bytes[pos + 3] = low >>> 24;
+    bytes[pos + 4] = high;
+    bytes[pos + 5] = high >>> 8;
+    this.pos = pos + 6;
   }
 
   /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. @throws RangeError outside 0 to 2^53 - 1 */
   varint(value: number): void {
-    if (!isWholeBelow(value, Number.MAX_SAFE_INTEGER + 1)) throw outside("varint", value);
+    if ((value & 127) === value) {
+      this.bytes[this.pos++] = value;
+      return;
+    }
+    if (!isWhole(value)) throw outside("varint", value);
     const { bytes } = this;
     let { pos } = this;
     let rest = value;
@@ -129,7 +136,7 @@ export class ByteWriter {
   }
 }
 
-const isWholeBelow = (value: number, end: number): boolean => value >= 0 && value < end && Math.floor(value) === value;
+const isWhole = (value: number): boolean => value >= 0 && Number.isSafeInteger(value);
 
 const outside = (field: string, value: number): RangeError => new RangeError(`${value} does not fit ${field}`);
 

@@ -40,10 +40,13 @@ export class ShardLog extends ShardView {
   #streamCount: number;
   #nextOffset: Offset;
   #durableThrough: Offset;
+  /** The record that is being encoded. */
   #staged: StagedRecord | undefined;
+  /** Where its last whole operation ends: the next one begins there. Bytes beside operations could not be read again. */
+  #wholeTo = 0;
   /** Of the entry that is being written; 0 between entries. */
   #payloadAt = 0;
-  #payloadEnd = 0;
+  #payloadBytesMax = 0;
 
   constructor(
     shard: ShardId,
@@ -79,20 +82,25 @@ export class ShardLog extends ShardView {
     const staged = (this.#staged = new StagedRecord(this, offset, start, source));
     try {
       beginRecord(out, this.shard, this.term, offset);
+      this.#wholeTo = out.pos;
       source.encode();
-      this.#checkEntryEnded();
+      if (out.pos !== this.#wholeTo) throw notWhole();
       endRecord(out, start);
     } catch (error) {
-      staged.takeBack();
-      this.#commit.cancel();
+      this.#cancel(staged);
       throw error;
-    } finally {
-      this.#staged = undefined;
-      this.#payloadAt = 0;
     }
+    this.#staged = undefined;
     staged.end = out.pos;
     this.#nextOffset = (offset + 1) as Offset;
     this.#commit.push(staged);
+  }
+
+  #cancel(staged: StagedRecord): void {
+    this.#staged = undefined;
+    this.#payloadAt = 0;
+    staged.takeBack();
+    this.#commit.cancel();
   }
 
   /** Where the log stands, for `rollBack` in the same turn of the event loop. All shards of a store have one. */
@@ -115,55 +123,65 @@ export class ShardLog extends ShardView {
     return this.#commit.out;
   }
 
-  get #open(): StagedRecord {
-    if (this.#staged === undefined) throw new Error("assertion failed: no record of this shard is being encoded");
-    this.#checkEntryEnded();
-    return this.#staged;
+  /** Begins an operation. @returns where */
+  #begin(): number {
+    if (this.#staged === undefined) throw notOpen();
+    const { pos } = this.#commit.out;
+    if (pos !== this.#wholeTo) throw notWhole();
+    return pos;
   }
 
-  #checkEntryEnded(): void {
-    if (this.#payloadAt > 0) throw new Error("assertion failed: an entry is not ended");
+  /** Ends the operation that began at `at`. */
+  #end(stream: StreamHandle, at: number, key: string): void {
+    this.#staged!.add(stream, at, key, NO_SEQ);
+    this.#wholeTo = this.#commit.out.pos;
   }
 
   /** The caller writes the payload to the writer next, at most `payloadBytesMax`, then calls `endEntry`. */
   beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
     const { out } = this.#commit;
-    const record = this.#open;
+    const { pos } = out;
+    const staged = this.#staged;
+    // As `#begin` does: written out, since a call to a private method costs a message 10 ns.
+    if (staged === undefined) throw notOpen();
+    if (pos !== this.#wholeTo) throw notWhole();
     if (seq !== stream.appendedSeq + 1)
       throw new Error(`assertion failed: entry ${seq} of ${stream.name} does not follow ${stream.appendedSeq}`);
-    record.add(stream, out.pos, "", seq);
-    stream.appendedSeq = seq;
     this.#payloadAt = beginEntry(out, stream.name, lane, key, seq, payloadBytesMax);
-    this.#payloadEnd = this.#payloadAt + payloadBytesMax;
+    this.#payloadBytesMax = payloadBytesMax;
+    staged.add(stream, pos, "", seq);
+    stream.appendedSeq = seq;
   }
 
   endEntry(): void {
     const { out } = this.#commit;
     if (this.#payloadAt === 0) throw new Error("assertion failed: no entry is being written");
-    if (out.pos > this.#payloadEnd)
-      throw new RangeError(`a payload goes ${out.pos - this.#payloadEnd} bytes beyond what was reserved for it`);
+    const bytes = out.pos - this.#payloadAt;
+    if (bytes < 0 || bytes > this.#payloadBytesMax)
+      throw new RangeError(`a payload of ${bytes} bytes, reserved were ${this.#payloadBytesMax}`);
     endEntry(out, this.#payloadAt);
     this.#payloadAt = 0;
+    this.#wholeTo = out.pos;
   }
 
   putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
-    const { out } = this.#commit;
-    this.#open.add(stream, out.pos, key, NO_SEQ);
-    writeCell(out, stream.name, key, value);
+    const at = this.#begin();
+    writeCell(this.#commit.out, stream.name, key, value);
+    this.#end(stream, at, key);
   }
 
   /** A cell of one or two numbers of at most 53 bits, encoded where it is written from. */
   putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
-    const { out } = this.#commit;
-    this.#open.add(stream, out.pos, key, NO_SEQ);
-    writeNumbersCell(out, stream.name, key, first, second);
+    const at = this.#begin();
+    writeNumbersCell(this.#commit.out, stream.name, key, first, second);
+    this.#end(stream, at, key);
   }
 
   /** Sets a key that belongs to no entry of this stream. */
   putKey(stream: StreamHandle, key: string, seq: Seq, value: Uint8Array): void {
-    const { out } = this.#commit;
-    this.#open.add(stream, out.pos, "", NO_SEQ);
-    writeKey(out, stream.name, key, seq, value);
+    const at = this.#begin();
+    writeKey(this.#commit.out, stream.name, key, seq, value);
+    this.#end(stream, at, "");
   }
 
   /**
@@ -171,9 +189,9 @@ export class ShardLog extends ShardView {
    * durable, from the files once `LogStore.eraseNow` has resolved. Entries that come later are not meant, whatever `toSeq` says.
    */
   erase(stream: StreamHandle, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
-    const { out } = this.#commit;
-    this.#open.add(stream, out.pos, "", NO_SEQ);
-    writeErase(out, stream.name, lane, fromSeq, toSeq);
+    const at = this.#begin();
+    writeErase(this.#commit.out, stream.name, lane, fromSeq, toSeq);
+    this.#end(stream, at, "");
   }
 
   // ---- apply
@@ -292,3 +310,8 @@ export class ShardLog extends ShardView {
     this.frozen = undefined;
   }
 }
+
+const notOpen = (): Error => new Error("assertion failed: no record of this shard is being encoded");
+
+/** An entry is without its end, an operation threw and the encoder went on, or bytes are of no operation. */
+const notWhole = (): Error => new Error("assertion failed: a record has bytes that are no whole operation");

@@ -19,7 +19,7 @@ const AUTHORS_TOLD_MAX = 500;
 /** Encodes itself when it is appended, and no sooner: what it says is what has gathered by then. */
 export type MarkRecord = RecordSource & {
   readonly log: ShardLog;
-  /** It could not be appended: what waited for it waits no more. */
+  /** It could not be appended: what is pending is again what it was before, so that whoever says the same again is heard. */
   dropped(): void;
 };
 
@@ -31,10 +31,15 @@ export class PeerMark implements MarkRecord {
   #deliveredMark = 0;
   #seen = 0 as Seq;
   #seenMark = 0;
+  readonly #deliveredBefore: Seq;
+  readonly #seenBefore: Seq;
 
+  /** Before anything that it is to say is pending. */
   constructor(user: UserState, conversation: ConversationState) {
     this.#user = user;
     this.#conversation = conversation;
+    this.#deliveredBefore = conversation.deliveredPending;
+    this.#seenBefore = conversation.seenPending;
   }
 
   get log(): ShardLog {
@@ -61,6 +66,10 @@ export class PeerMark implements MarkRecord {
   }
 
   dropped(): void {
+    const conversation = this.#conversation;
+    conversation.isMarkPending = false;
+    conversation.deliveredPending = this.#deliveredBefore;
+    conversation.seenPending = this.#seenBefore;
     this.#user.pendingMarks--;
   }
 
@@ -94,11 +103,13 @@ export class PeerMark implements MarkRecord {
 /** How far the user's devices have the timeline. */
 export class ReceivedMark implements MarkRecord {
   readonly #user: UserState;
-  readonly #seq: Seq;
+  readonly #before: Seq;
+  #seq = 0 as Seq;
 
+  /** Before what it is to say is pending. */
   constructor(user: UserState) {
     this.#user = user;
-    this.#seq = user.receivedPending;
+    this.#before = user.receivedPending;
   }
 
   get log(): ShardLog {
@@ -107,12 +118,18 @@ export class ReceivedMark implements MarkRecord {
 
   encode(): void {
     const user = this.#user;
+    this.#seq = user.receivedPending;
     user.isReceivedPending = false;
     user.log.putNumbers(user.handle, "received", this.#seq);
   }
 
   dropped(): void {
-    this.#user.pendingMarks--;
+    const user = this.#user;
+    user.isReceivedPending = false;
+    user.receivedPending = this.#before;
+    // What was held has been told to the other sides already.
+    user.undelivered.isComplete = false;
+    user.pendingMarks--;
   }
 
   committed(): void {
@@ -129,10 +146,15 @@ export class ReadMark implements MarkRecord {
   readonly #conversation: ConversationState;
   #read = 0 as Seq;
   #incomingRead = 0;
+  readonly #readBefore: Seq;
+  readonly #incomingReadBefore: number;
 
+  /** Before what it is to say is pending. */
   constructor(user: UserState, conversation: ConversationState) {
     this.#user = user;
     this.#conversation = conversation;
+    this.#readBefore = conversation.ownReadPending;
+    this.#incomingReadBefore = conversation.incomingReadPending;
   }
 
   get log(): ShardLog {
@@ -148,6 +170,9 @@ export class ReadMark implements MarkRecord {
   }
 
   dropped(): void {
+    const conversation = this.#conversation;
+    conversation.ownReadPending = this.#readBefore;
+    conversation.incomingReadPending = this.#incomingReadBefore;
     this.#user.pendingMarks--;
   }
 
@@ -167,11 +192,17 @@ export class MemberMark implements MarkRecord {
   readonly #user: UserState;
   #delivered = 0 as Seq;
   #seen = 0 as Seq;
+  readonly #deliveredBefore: Seq;
+  readonly #seenBefore: Seq;
 
+  /** Before anything that it is to say is pending. */
   constructor(host: Shards, group: GroupState, user: UserState) {
     this.#host = host;
     this.#group = group;
     this.#user = user;
+    const { deliveredPending, seenPending } = group.marksOf(user.user);
+    this.#deliveredBefore = deliveredPending;
+    this.#seenBefore = seenPending;
   }
 
   get log(): ShardLog {
@@ -189,7 +220,13 @@ export class MemberMark implements MarkRecord {
   }
 
   dropped(): void {
-    this.#group.pendingMarks--;
+    const group = this.#group;
+    const marks = group.marksOf(this.#user.user);
+    marks.deliveredPending = this.#deliveredBefore;
+    marks.seenPending = this.#seenBefore;
+    const conversation = this.#user.conversation(group.address);
+    conversation.got = Math.min(conversation.got, this.#deliveredBefore) as Seq;
+    group.pendingMarks--;
   }
 
   committed(): void {

@@ -24,7 +24,7 @@ export class Marks {
   #members = new Map<string, MemberMark>();
   #reads = new Map<ConversationState, ReadMark>();
   /** How far devices have got: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
-  #received: UserState[] = [];
+  #received: ReceivedMark[] = [];
   #isLazyDue = false;
   #isStopped = false;
   #cancelLazy: (() => void) | undefined;
@@ -39,11 +39,14 @@ export class Marks {
     if (seq <= user.receivedPending) return;
     if (user.undelivered.isComplete) this.#deliverHeld(user, seq);
     else this.#deliverFromLog(user, seq);
+    if (!user.isReceivedPending) this.#receivedLater(user);
     user.receivedPending = seq;
-    if (user.isReceivedPending) return;
+  }
+
+  #receivedLater(user: UserState): void {
+    this.#received.push(new ReceivedMark(user));
     user.isReceivedPending = true;
     user.pendingMarks++;
-    this.#received.push(user);
     this.#writeLazily();
   }
 
@@ -108,10 +111,10 @@ export class Marks {
     this.#cancelLazy = undefined;
     const received = this.#received;
     this.#received = [];
-    for (const user of received) this.#append(new ReceivedMark(user));
+    for (const mark of received) this.#append(mark);
   }
 
-  /** One that cannot be encoded is lost, and said; the others go. Its device says it again when it comes back. */
+  /** One that cannot be encoded is lost, and the log says so; the others go. The next mark of the same kind covers it. */
   #append(mark: MarkRecord): void {
     try {
       mark.log.append(mark);
@@ -144,17 +147,16 @@ export class Marks {
     const peer = this.#host.userAt(address);
     if (peer === undefined) return;
     const conversation = peer.conversation(user.address);
-    if (kind === "delivered") {
-      if (seq <= conversation.deliveredPending) return;
-      conversation.deliveredPending = seq;
-    } else {
-      if (seq <= conversation.seenPending) return;
-      conversation.seenPending = seq;
-    }
-    if (conversation.isMarkPending) return;
+    if (seq <= (kind === "delivered" ? conversation.deliveredPending : conversation.seenPending)) return;
+    if (!conversation.isMarkPending) this.#peerLater(peer, conversation);
+    if (kind === "delivered") conversation.deliveredPending = seq;
+    else conversation.seenPending = seq;
+  }
+
+  #peerLater(peer: UserState, conversation: ConversationState): void {
+    this.#peers.push(new PeerMark(peer, conversation));
     conversation.isMarkPending = true;
     peer.pendingMarks++;
-    this.#peers.push(new PeerMark(peer, conversation));
     this.#host.schedule();
   }
 
@@ -170,30 +172,28 @@ export class Marks {
   }
 
   #noteRead(user: UserState, conversation: ConversationState, through: Seq, incomingRead: number): void {
+    if (!this.#reads.has(conversation)) {
+      this.#reads.set(conversation, new ReadMark(user, conversation));
+      user.pendingMarks++;
+      this.#host.schedule();
+    }
     conversation.ownReadPending = through;
     conversation.incomingReadPending = incomingRead;
-    if (this.#reads.has(conversation)) return;
-    user.pendingMarks++;
-    this.#reads.set(conversation, new ReadMark(user, conversation));
-    this.#host.schedule();
   }
 
   /** In a small group the others learn of it. */
   #memberMark(user: UserState, group: GroupState, kind: ReceiptKind, seq: Seq): void {
     if (group.members.size > this.#host.limits.groupReceiptsMembersMax) return;
     const marks = group.marksOf(user.user);
-    if (kind === "delivered") {
-      if (seq <= marks.deliveredPending) return;
-      marks.deliveredPending = seq;
-    } else {
-      if (seq <= marks.seenPending) return;
-      marks.seenPending = seq;
-    }
+    if (seq <= (kind === "delivered" ? marks.deliveredPending : marks.seenPending)) return;
     const key = `${group.address}/${user.user}`;
-    if (this.#members.has(key)) return;
-    group.pendingMarks++;
-    this.#members.set(key, new MemberMark(this.#host, group, user));
-    this.#host.schedule();
+    if (!this.#members.has(key)) {
+      this.#members.set(key, new MemberMark(this.#host, group, user));
+      group.pendingMarks++;
+      this.#host.schedule();
+    }
+    if (kind === "delivered") marks.deliveredPending = seq;
+    else marks.seenPending = seq;
   }
 }
 

@@ -12,6 +12,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
+import type { GroupState } from "../../src/shard/group-state.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -59,9 +60,9 @@ async function seqs(user: UserId): Promise<number[]> {
   return frames.map((frame) => ("seq" in frame ? (frame.seq ?? 0) : 0));
 }
 
-/** While it runs, whatever is written for the user's stream cannot be encoded. */
-async function broken(user: UserState, work: () => Promise<void>): Promise<void> {
-  const handle = user.handle as { name: string };
+/** While it runs, whatever is written for the stream of the user or group cannot be encoded. */
+async function broken(owner: UserState | GroupState, work: () => Promise<void>): Promise<void> {
+  const handle = owner.handle as { name: string };
   const { name } = handle;
   handle.name = LONG;
   try {
@@ -143,6 +144,48 @@ test("a mark that cannot be written is said in the log, and the others are writt
   expect(state(cat).conversation("@ann" as Address).delivered as number).toBe(1);
   await reopen();
   expect(state(cat).conversation("@ann" as Address).delivered as number).toBe(1);
+});
+
+test("what a mark that could not be written was to say counts as not said: who says it again is heard", async () => {
+  await send(ben, "@ann");
+  await makeGroup([ben]);
+  await send(ben, CLUB);
+  const conversation = state(ann).conversation("@ben" as Address);
+  const group = host.groups.get(CLUB)!;
+  const say = async (): Promise<void> => {
+    host.marks.received(state(ann), 2 as Seq);
+    host.marks.read(state(ann), "@ben" as Address, 1 as Seq);
+    host.marks.receivedGroup(state(ann), group, 2 as Seq);
+    host.marks.hurry();
+    await host.store.idle();
+  };
+  const said = (): number[] => [state(ann).received, conversation.ownRead, group.marksOf(ann).delivered];
+  await broken(state(ann), () => broken(group, () => broken(state(ben), say)));
+  expect(said()).toEqual([0, 0, 0]);
+  expect([state(ann).pendingMarks, group.pendingMarks, state(ben).pendingMarks]).toEqual([0, 0, 0]);
+  await say();
+  expect(said()).toEqual([2, 1, 2]);
+  expect(state(ben).conversation("@ann" as Address)).toMatchObject({ delivered: 1, seen: 1 });
+  await reopen();
+  expect(state(ann)).toMatchObject({ received: 2, pendingMarks: 0 });
+  expect(state(ben).conversation("@ann" as Address)).toMatchObject({ delivered: 1, seen: 1 });
+});
+
+test("a mark that was lost is covered by the next one, which is above what was said before", async () => {
+  await send(ben, "@ann");
+  host.marks.received(state(ann), 1 as Seq);
+  await host.store.idle();
+  for (const text of ["second", "third"]) await send(ben, "@ann", text);
+  await broken(state(ben), async () => {
+    host.marks.received(state(ann), 2 as Seq);
+    await host.store.idle();
+  });
+  const conversation = state(ben).conversation("@ann" as Address);
+  expect(conversation).toMatchObject({ delivered: 1, deliveredPending: 1, isMarkPending: false });
+  host.marks.received(state(ann), 3 as Seq);
+  await host.store.idle();
+  expect(conversation).toMatchObject({ delivered: 3, deliveredMark: 2 });
+  expect(state(ben).markCount).toBe(2);
 });
 
 test("a stream whose derived cells cannot be written does not keep its shard from being flushed", async () => {

@@ -17,8 +17,10 @@ class Writer {
   readonly log: ShardLog;
   readonly handle: StreamHandle;
   readonly acked: number[] = [];
+  readonly store: LogStore;
 
   constructor(store: LogStore, shard = SHARD, stream = "@alice") {
+    this.store = store;
     this.log = store.shard(shard);
     this.handle = new StreamHandle(stream, this.log.head(stream));
   }
@@ -60,6 +62,11 @@ async function reopened(disk: SimulatedDisk, store: LogStore): Promise<LogStore>
 
 function mistake(): never {
   throw MISTAKE;
+}
+
+/** As an encoder does that goes on with something else. */
+function attempted(work: () => void): void {
+  expect(work).toThrow();
 }
 
 describe("a record whose encoder throws leaves nothing behind, and what was acknowledged around it is there at the next start", () => {
@@ -118,6 +125,33 @@ describe("a record whose encoder throws leaves nothing behind, and what was ackn
     [
       "an entry that does not follow",
       (writer) => writer.append(() => writer.log.beginEntry(writer.handle, "", "", 104 as Seq, 1)),
+    ],
+    ["bytes behind its entry", (writer) => writer.append(() => writer.log.writer.utf8("beside"))],
+    ["bytes in front of its entry", (writer) => writer.append(() => writer.log.writer.u32(7), "before")],
+    [
+      "an operation that failed, and an encoder that went on",
+      (writer) => writer.append(() => attempted(() => writer.log.putCell(writer.handle, long, value))),
+    ],
+    [
+      "an entry that failed, and an encoder that went on",
+      (writer) => writer.append(() => attempted(() => writer.log.beginEntry(writer.handle, "", long, 102 as Seq, 0))),
+    ],
+    [
+      "an operation of another shard",
+      (writer) => writer.append(() => writer.store.shard(8 as ShardId).putCell(writer.handle, "k", value)),
+    ],
+    ["an entry that is ended twice", (writer) => writer.append(() => writer.log.endEntry())],
+    [
+      "an entry whose payload ends before it begins",
+      (writer) => writer.append(() => void (writer.log.writer.pos -= 20), "inside"),
+    ],
+    [
+      "an entry of seq 0",
+      ({ log }) => log.append(plain(() => log.beginEntry(new StreamHandle("@new", undefined), "", "", 0 as Seq, 1))),
+    ],
+    [
+      "a payload of a negative length",
+      (writer) => writer.append(() => writer.log.beginEntry(writer.handle, "", "", 102 as Seq, -1)),
     ],
     ["a record inside of a record", (writer) => writer.append(() => writer.log.append(plain(() => {})))],
   ];
