@@ -177,7 +177,7 @@ class Play {
       const written = users.slice(at, at + USERS_AT_ONCE).map(({ id, nick }) =>
         writeUserCells(this.#shards, id as UserId, [
           ["profile", encodeProfile(id as UserId, { displayName: nick.slice(0, 64), createdAt })],
-          ["device/irc-import", encodeDevice({ createdAt, tokenId: systemRandom.bytes(TOKEN_ID_BYTES) })],
+          ["device/irc-import", encodeDevice({ createdAt, login: 1, tokenId: systemRandom.bytes(TOKEN_ID_BYTES) })],
         ]),
       );
       await Promise.all(written);

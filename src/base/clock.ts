@@ -1,6 +1,13 @@
 /** Time, as an argument: servers pass the system's, tests pass their own. */
+
+/** The year 2527: as much as an entry holds (src/domain/entries.ts). */
+export const UNIX_MS_MAX = 2 ** 44 - 1;
+
 export type Clock = {
-  /** Unix milliseconds; may jump. For `sentAt` and display, never for ordering. */
+  /**
+   * Unix milliseconds, whole, from 0 to `UNIX_MS_MAX`; may jump, ahead and back, by years. For what people are shown and for retention, never for an order or a
+   * duration: scripts/testing/clock-rules.ts lists who may ask.
+   */
   now(): number;
   /** Milliseconds that only rise, for measuring waits. */
   monotonicMs(): number;
@@ -9,7 +16,7 @@ export type Clock = {
 };
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => Math.min(UNIX_MS_MAX, Math.max(0, Date.now())),
   monotonicMs: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);

@@ -4,7 +4,7 @@
  *
  *     profile       createdAt | display name, empty when it is the user id
  *     password      argon2id string; absent for users who were made with an API key, who cannot log in by password
- *     device/<id>   createdAt | token id
+ *     device/<id>   createdAt | token id | login: a number above those of the devices that were there at the time
  *
  * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out is clearing a cell, a new
  * login of the same device ends the old token, and a restored backup brings back the tokens that were alive at the time.
@@ -15,7 +15,7 @@ import { randomName, type Random } from "../base/random.ts";
 import type { DeviceId, UserId } from "../domain/address.ts";
 import { DEVICES_MAX } from "../domain/limits.ts";
 import type { Credentials } from "../protocol/http-shapes.ts";
-import { encodeDevice, encodeProfile, readDevice } from "../shard/account-cells.ts";
+import { type DeviceCell, encodeDevice, encodeProfile, readDevice } from "../shard/account-cells.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import type { Passwords } from "./passwords.ts";
 import { TOKEN_ID_BYTES, type Tokens } from "./tokens.ts";
@@ -74,7 +74,7 @@ export class AccountService implements Accounts {
     // Before the costly part; `create` decides the race between two who pass here.
     if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password, client);
-    const { device, tokenId, cell } = this.#newDevice(input.device);
+    const { device, tokenId, cell } = this.#newDevice(1, input.device);
     await this.#cells.create(user, [this.#newUserCell(input), ["password", encoder.encode(hash)], cell]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
@@ -131,34 +131,45 @@ export class AccountService implements Accounts {
     return ["profile", encodeProfile(user, { displayName: displayName ?? user, createdAt: this.#clock.now() })];
   }
 
-  #newDevice(name?: DeviceId): { device: DeviceId; tokenId: string; cell: Cell } {
+  #newDevice(login: number, name?: DeviceId): { device: DeviceId; tokenId: string; cell: Cell } {
     const device = name ?? (`d-${randomName(this.#random, 8)}` as DeviceId);
     const tokenId = this.#random.bytes(TOKEN_ID_BYTES);
-    const cell = encodeDevice({ createdAt: this.#clock.now(), tokenId });
+    const cell = encodeDevice({ createdAt: this.#clock.now(), tokenId, login });
     return { device, tokenId: textOfTokenId(tokenId), cell: [deviceKey(device), cell] };
   }
 
   /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
   async #openDevice(user: UserId, name?: DeviceId): Promise<Credentials> {
-    const { device, tokenId, cell } = this.#newDevice(name);
-    const isReplaced = this.#cells.cell(user, deviceKey(device)) !== undefined;
-    const evicted = this.#evictedBy(user, device);
+    const devices = this.#devices(user);
+    const login = devices.reduce((newest, { cell }) => Math.max(newest, cell.login), 0) + 1;
+    const { device, tokenId, cell } = this.#newDevice(login, name);
+    const others = devices.filter((other) => other.device !== device);
+    const evicted = evictedOf(others, this.#devicesMax - 1);
     await this.#cells.write(user, [...evicted.map((old): [string, null] => [deviceKey(old), null]), cell]);
+    const isReplaced = others.length < devices.length;
     for (const old of isReplaced ? [...evicted, device] : evicted) this.#cells.closeSessions(user, old);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
-  /** Logins at the same moment do not see each other, so the bound may be passed by a few; the next login brings it back. */
-  #evictedBy(user: UserId, device: DeviceId): DeviceId[] {
-    const others = [...this.#cells.cellsWithPrefix(user, DEVICE_PREFIX)]
-      .map(([key, value]) => ({
-        device: key.slice(DEVICE_PREFIX.length) as DeviceId,
-        createdAt: readDevice(value).createdAt,
-      }))
-      .filter((other) => other.device !== device)
-      .sort((a, b) => a.createdAt - b.createdAt);
-    return others.slice(0, Math.max(0, others.length + 1 - this.#devicesMax)).map((other) => other.device);
+  #devices(user: UserId): Device[] {
+    return [...this.#cells.cellsWithPrefix(user, DEVICE_PREFIX)].map(([key, value]) => ({
+      device: key.slice(DEVICE_PREFIX.length) as DeviceId,
+      cell: readDevice(value),
+    }));
   }
+}
+
+type Device = { device: DeviceId; cell: DeviceCell };
+
+/**
+ * Those that logged in longest ago go, so that `keptMax` stay. Logins at the same moment do not see each other: they have the same number, and the bound may be
+ * passed by a few; the next login brings it back. Of cells without a number nothing but the time they were made at tells their order.
+ */
+function evictedOf(devices: readonly Device[], keptMax: number): DeviceId[] {
+  const oldestFirst = devices.toSorted(
+    (a, b) => a.cell.login - b.cell.login || (a.cell.login === 0 ? a.cell.createdAt - b.cell.createdAt : 0),
+  );
+  return oldestFirst.slice(0, Math.max(0, devices.length - keptMax)).map(({ device }) => device);
 }
 
 function deviceKey(device: DeviceId): string {

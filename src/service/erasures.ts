@@ -38,15 +38,12 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
   };
 }
 
-/** Files are rewritten each time: nobody is to keep the disk busy with it. */
+/** Files are rewritten each time: nobody is to keep the disk busy with it. Counted while the server runs, and not by the time that is shown: that may jump. */
 const REST_MS = 600_000;
 
 function mustHaveRested({ clock }: ShardHost, user: UserState): void {
-  const status = erasureStatus(user);
-  const sinceMs = status.state === "done" ? clock.now() - status.finishedAt : REST_MS;
-  // Below 0 the clock has gone back, nobody knows how far.
-  if (sinceMs < 0 || sinceMs >= REST_MS) return;
-  const retryAfterMs = REST_MS - sinceMs;
+  const retryAfterMs = Math.ceil(user.erasureEndedMs + REST_MS - clock.monotonicMs());
+  if (retryAfterMs <= 0 || erasureStatus(user).state === "running") return;
   throw new AppError("rate_limited", "your messages were erased just now; what came since can be erased later", {
     retryAfterMs,
   });

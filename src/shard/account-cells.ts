@@ -17,14 +17,18 @@ export function readProfile(user: UserId, cell: Uint8Array): Profile {
   return { createdAt, displayName: fields.text() || user };
 }
 
-/** `tokenId` names the one token of the device that is alive. */
-export type DeviceCell = { createdAt: number; tokenId: Uint8Array };
+/**
+ * `tokenId` names the one token of the device that is alive. `createdAt` is for people to see; which login came first, `login` says: it rises from one login of
+ * the user to the next, and is 0 where an older version wrote the cell.
+ */
+export type DeviceCell = { createdAt: number; tokenId: Uint8Array; login: number };
 
-export const encodeDevice = ({ createdAt, tokenId }: DeviceCell): Uint8Array => encodeCell(createdAt, tokenId);
+export const encodeDevice = ({ createdAt, tokenId, login }: DeviceCell): Uint8Array =>
+  encodeCell(createdAt, tokenId, login);
 
 export function readDevice(cell: Uint8Array): DeviceCell {
   const fields = new CellReader(cell);
-  return { createdAt: fields.number(), tokenId: fields.bytes() };
+  return { createdAt: fields.number(), tokenId: fields.bytes(), login: fields.number() };
 }
 
 /**

@@ -95,6 +95,7 @@ export async function finishErasure(host: Shards, name: UserId): Promise<void> {
     }
     log.putCell(shardHandle(log), MARKER + name, null);
   });
+  if (user !== undefined) user.erasureEndedMs = host.clock.monotonicMs();
 }
 
 class UserErasure {

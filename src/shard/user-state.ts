@@ -55,6 +55,8 @@ export class UserState {
   readonly loadedAt: number;
   /** When something of the timeline was erased last; 0: never. */
   erasedAt: number;
+  /** Monotonic time at which a request to erase was finished, ms; since this was loaded, otherwise long ago as far as anybody can tell. */
+  erasureEndedMs = Number.NEGATIVE_INFINITY;
   /** Token bucket of sends; filled up to `sendTokensAt`. */
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;

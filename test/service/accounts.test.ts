@@ -7,6 +7,7 @@ import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-t
 import { Passwords, type PasswordHashing, type PasswordOptions } from "../../src/service/passwords.ts";
 import { TOKEN_ID_BYTES, Tokens } from "../../src/service/tokens.ts";
 import { readDevice, readProfile } from "../../src/shard/account-cells.ts";
+import { encodeCell } from "../../src/shard/cells.ts";
 import { CellsInMemory } from "./cells-in-memory.ts";
 import { HandClock } from "./hand-clock.ts";
 
@@ -14,6 +15,7 @@ const alice = "alice" as UserId;
 const bob = "bob" as UserId;
 const phone = "phone" as DeviceId;
 const PASSWORD = "correct horse";
+const YEAR_MS = 365 * 86_400_000;
 const CHEAP: PasswordOptions = { memoryKiB: 64, passes: 1, concurrency: 2, queueMax: 100 };
 
 async function setUp(parts: Partial<AccountServiceParts> = {}) {
@@ -142,23 +144,47 @@ describe("login", () => {
     expect(cells.closed).toEqual(["alice/phone"]);
   });
 
-  test("beyond the most devices logs out the one that logged in longest ago, not the newest", async () => {
-    const { accounts, cells, clock } = await setUp({ devicesMax: 3 });
-    const tokens = [(await accounts.register({ user: alice, password: PASSWORD, device: "d1" as DeviceId })).token];
-    for (const device of ["d2", "d3", "d4"] as DeviceId[]) {
-      clock.advance(10);
-      tokens.push((await accounts.login({ user: alice, password: PASSWORD, device })).token);
-    }
-    const alive = await Promise.all(
-      tokens.map((token) =>
+  test.each<[string, number[]]>([
+    ["the clock goes on", [0, 10, 20, 30]],
+    ["the clock stands still", [0, 0, 0, 0]],
+    ["the clock was a year ahead and is put right", [YEAR_MS, YEAR_MS, 0, 0]],
+    ["the clock was a year behind and is put right", [0, -YEAR_MS, -YEAR_MS, 0]],
+  ])(
+    "beyond the most devices logs out the one that logged in longest ago, not the newest: %s",
+    async (_, wallAheadMs) => {
+      const { accounts, cells, clock } = await setUp({ devicesMax: 3 });
+      const device = (login: number) => `d${login}` as DeviceId;
+      const logIn = async (aheadMs: number, login: number): Promise<string> => {
+        clock.wallAheadMs = aheadMs;
+        const input = { user: alice, password: PASSWORD, device: device(login) };
+        return (await (login === 0 ? accounts.register(input) : accounts.login(input))).token;
+      };
+      const tokens: string[] = [];
+      for (const [login, aheadMs] of wallAheadMs.entries()) tokens.push(await logIn(aheadMs, login));
+      const isAlive = (token: string) =>
         accounts.authenticate(token).then(
           () => true,
           () => false,
-        ),
-      ),
-    );
-    expect(alive).toEqual([false, true, true, true]);
-    expect(cells.closed).toEqual(["alice/d1"]);
+        );
+      expect(await Promise.all(tokens.map(isAlive))).toEqual([false, true, true, true]);
+      // Whoever logs in again is the newest from then on.
+      tokens.push(await logIn(0, 1), await logIn(0, 5));
+      expect(await Promise.all(tokens.map(isAlive))).toEqual([false, false, false, true, true, true]);
+      expect(cells.closed).toEqual(["alice/d0", "alice/d1", "alice/d2"]);
+    },
+  );
+
+  test("counts on from devices that an older version made, which are older", async () => {
+    const { accounts, cells } = await setUp({ devicesMax: 2 });
+    await accounts.register({ user: alice, password: PASSWORD, device: phone });
+    const old = (createdAt: number) => encodeCell(createdAt, new Uint8Array(TOKEN_ID_BYTES));
+    await cells.write(alice, [
+      ["device/phone", old(2_000)],
+      ["device/older", old(1_000)],
+    ]);
+    await accounts.login({ user: alice, password: PASSWORD, device: "new" as DeviceId });
+    await accounts.login({ user: alice, password: PASSWORD, device: "newer" as DeviceId });
+    expect(cells.closed).toEqual(["alice/older", "alice/phone"]);
   });
 });
 

@@ -1,12 +1,14 @@
 /** A clock that a test moves by hand. */
-import type { Clock } from "../../src/base/clock.ts";
+import { UNIX_MS_MAX, type Clock } from "../../src/base/clock.ts";
 
 export class HandClock implements Clock {
   nowMs = 1_763_740_800_000;
+  /** How far the wall clock is from where it would be, had nobody set it: the monotonic one knows nothing of that. */
+  wallAheadMs = 0;
   readonly #due: { atMs: number; run: () => void }[] = [];
 
   now(): number {
-    return this.nowMs;
+    return Math.min(UNIX_MS_MAX, Math.max(0, this.nowMs + this.wallAheadMs));
   }
 
   monotonicMs(): number {

@@ -51,9 +51,10 @@ test("a display name that is the user id takes no room", () => {
   expect(readProfile(user, encodeProfile(user, profile))).toEqual(profile);
 });
 
-test("a device is read back", () => {
-  const device = { createdAt: 1_763_740_800_000, tokenId: Buffer.from([0, 1, 2, 3, 255]) };
+test("a device is read back, one of a version that did not count logins, too", () => {
+  const device = { createdAt: 1_763_740_800_000, tokenId: Buffer.from([0, 1, 2, 3, 255]), login: 3 };
   expect(readDevice(encodeDevice(device))).toEqual(device);
+  expect(readDevice(encodeCell(device.createdAt, device.tokenId))).toEqual({ ...device, login: 0 });
 });
 
 test("the first epoch follows from whose history it is and when it began, for ever; a rebuilt one has its own", () => {
