@@ -49,6 +49,10 @@ function tell(check: LogCheck, inDirectory: (file: string) => string, findings: 
   if (torn === undefined) return;
   const where = `${inDirectory(torn.file)} ends in ${torn.bytes} bytes that a crash cut short`;
   report.notes.push(`${where} at byte ${torn.at}; the next start removes them`);
+  if (torn.isWrittenThrough)
+    report.notes.push(
+      "no part of those bytes is missing: the frame may as well be whole and damaged since, which cannot be told",
+    );
 }
 
 /** A file that the system cannot read is a finding, and the rest is looked at. */

@@ -8,8 +8,11 @@ import { CorruptionError } from "../errors.ts";
 import { decodeOperations, readRecordHead } from "../record.ts";
 import type { Offset, Seq, ShardId, Term } from "../types.ts";
 import type { FileSystem } from "../vfs/file-system.ts";
-import { scanWalFile, walFileName, walFileNo } from "./frame.ts";
+import { isWrittenThrough, scanWalFile, walFileName, walFileNo } from "./frame.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
+
+/** `isWrittenThrough`: no sector of it is missing. A crash seldom leaves that, damage at rest always does; which of them it was nothing can prove. */
+export type TornTail = { file: string; at: number; bytes: number; isWrittenThrough: boolean };
 
 export type LogFault = { file: string; place: string; what: string };
 
@@ -24,7 +27,7 @@ export type LogCheck = {
   /** The log ends in a mark: it was closed, or had rested. */
   isMarked: boolean;
   /** A torn tail, as a crash leaves it: the next start cuts it. */
-  torn: { file: string; at: number; bytes: number } | undefined;
+  torn: TornTail | undefined;
   faults: LogFault[];
 };
 
@@ -88,7 +91,7 @@ function checkFile(
   try {
     const scan = scanWalFile(file, bytes, place, (from, to) => checkFrame(file, bytes, from, to, check, visit));
     check.isMarked = scan.isMarked;
-    if (scan.torn) noteTail(file, bytes, scan.wholeBytes, check);
+    if (scan.torn) noteTail(file, bytes, scan.wholeBytes, place.fileNo, check);
     return scan.chain;
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
@@ -100,7 +103,7 @@ function checkFile(
 }
 
 /** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose head was not written yet. */
-function noteTail(file: string, bytes: Buffer, at: number, check: LogCheck): void {
+function noteTail(file: string, bytes: Buffer, at: number, fileNo: number, check: LogCheck): void {
   const isSet = (byte: number): boolean => byte !== 0;
   const behind = bytes.subarray(at).findIndex(isSet);
   const first = at + behind;
@@ -108,7 +111,7 @@ function noteTail(file: string, bytes: Buffer, at: number, check: LogCheck): voi
   const value = bytes[first]!;
   if (isAlone && (value & (value - 1)) === 0)
     check.faults.push({ file, place: `byte ${first}`, what: "a bit is set behind the last frame" });
-  else check.torn = { file, at, bytes: bytes.length - at };
+  else check.torn = { file, at, bytes: bytes.length - at, isWrittenThrough: isWrittenThrough(bytes, at, fileNo) };
 }
 
 function checkPrepared(file: string, files: FileSystem, check: LogCheck): void {

@@ -14,7 +14,6 @@
  * What can be told apart, and what cannot: storage/wal/README.md.
  */
 import { CorruptionError, FormatError } from "../errors.ts";
-import { oneBitAway } from "./one-bit.ts";
 
 export const WAL_VERSION = 1;
 export const FILE_HEAD_BYTES = 24;
@@ -96,29 +95,26 @@ function isFrameAfter(bytes: Buffer, from: number, fileNo: number): boolean {
 /** What a disk writes as a whole: a write that was cut short lacks whole ones of these. */
 const SECTOR_BYTES = 512;
 
-/** Whether turning one bit back makes the frame at `at` whole. A write that was cut short is not that near to the whole. */
-function isWholeButForOneBit(bytes: Buffer, at: number, place: Place): boolean {
-  const end = endByHead(bytes, at, place);
-  if (end !== undefined) {
-    const bit = oneBitAway(bytes.subarray(at + FRAME_HEAD_BYTES, end), bytes.readUInt32LE(at + 16));
-    return bit !== undefined && !isAbsent(bytes, at, end, at + FRAME_HEAD_BYTES + (bit >> 3));
+/** Whether each sector of `[from, to)` holds something. */
+function hasEachSector(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to;) {
+    const end = Math.min(to, at - (at % SECTOR_BYTES) + SECTOR_BYTES);
+    if (isZero(bytes, at, end)) return false;
+    at = end;
   }
-  const headEnd = Math.min(at + FRAME_HEAD_BYTES, bytes.length);
-  for (let byte = at; byte < headEnd; byte++) {
-    for (let bit = 1; bit < 256; bit <<= 1) {
-      bytes[byte]! ^= bit;
-      const wholeEnd = frameEnd(bytes, at, place);
-      bytes[byte]! ^= bit;
-      if (wholeEnd !== undefined && !isAbsent(bytes, at, wholeEnd, byte)) return true;
-    }
-  }
-  return false;
+  return true;
 }
 
-/** Whether nothing of the frame `[from, to)` arrived in the sector of `byte`: that one bit was all it should have brought. */
-function isAbsent(bytes: Buffer, from: number, to: number, byte: number): boolean {
-  const sector = byte - (byte % SECTOR_BYTES);
-  return isZero(bytes, Math.max(from, sector), Math.min(to, sector + SECTOR_BYTES));
+/**
+ * Whether all sectors of what stands at `at` arrived, although it is no whole frame. A crash leaves that only where a sector has garbage in it; damage at rest
+ * leaves it always. For people: it proves nothing.
+ */
+export function isWrittenThrough(bytes: Buffer, at: number, fileNo: number): boolean {
+  if (at + FRAME_HEAD_BYTES > bytes.length) return false;
+  const hasHead = bytes.readUInt32LE(at + HEAD_CRC_AT) === headCrc(bytes, at);
+  if (!hasHead) return hasEachSector(bytes, at, at + FRAME_HEAD_BYTES);
+  const end = endByHead(bytes, at, { fileNo, chain: undefined });
+  return end !== undefined && hasEachSector(bytes, at, end);
 }
 
 export type WalFilePlace = {
@@ -186,7 +182,7 @@ export function scanWalFile(
   return scan;
 }
 
-/** @throws CorruptionError when what stands at `at` was a whole frame once, as far as can be told */
+/** @throws CorruptionError when what stands at `at` was durable once, which whatever is whole behind it proves. Likelihood decides nothing here. */
 function refuseDamage(file: string, bytes: Buffer, at: number, fileNo: number, isLast: boolean, chain: number): void {
   const place = `byte ${at}`;
   if (!isLast) throw new CorruptionError(file, place, "a frame fails its checksum in a file that is not the last");
@@ -196,32 +192,14 @@ function refuseDamage(file: string, bytes: Buffer, at: number, fileNo: number, i
       ? isFrameAfter(bytes, at + 1, fileNo)
       : endByHead(bytes, end, { fileNo, chain: chainAfter(bytes, at) }) !== undefined;
   if (isFollowed) throw new CorruptionError(file, place, "a frame fails its checksum and whole frames follow");
-  if (isWholeButForOneBit(bytes, at, { fileNo, chain }))
-    throw new CorruptionError(file, place, "one bit of the last frame is not what it was");
 }
 
-/** A file head lies in one sector: a crash leaves all of it or nothing. */
-function isHeadButForOneBit(head: Buffer): boolean {
-  if (head.length < FILE_HEAD_BYTES) return false;
-  const crc = head.readUInt32LE(HEAD_CRC_AT);
-  const isInCrc = bitsSet((crc ^ headCrc(head, 0)) >>> 0) === 1;
-  return isInCrc
-    ? head.subarray(0, 8).equals(FILE_MAGIC)
-    : oneBitAway(head.subarray(0, HEAD_CRC_AT), crc) !== undefined;
-}
-
-function bitsSet(value: number): number {
-  let count = 0;
-  for (let rest = value; rest !== 0; rest = (rest & (rest - 1)) >>> 0) count++;
-  return count;
-}
-
-/** False for a last file whose head was not yet written whole. */
+/** False for a last file whose head was not yet written whole, or is not what it was: as long as no whole frame follows, it holds nothing. */
 function checkFileHead(file: string, bytes: Buffer, { fileNo, isLast, chain }: WalFilePlace): boolean {
   const head = bytes.subarray(0, FILE_HEAD_BYTES);
   const isWhole = head.length === FILE_HEAD_BYTES && head.readUInt32LE(HEAD_CRC_AT) === headCrc(head, 0);
   if (!isWhole || !head.subarray(0, 8).equals(FILE_MAGIC)) {
-    if (isLast && !isFrameAfter(bytes, 0, fileNo) && !isHeadButForOneBit(head)) return false;
+    if (isLast && !isFrameAfter(bytes, 0, fileNo)) return false;
     throw new CorruptionError(file, "byte 0", "the file head fails its checksum");
   }
   const version = head.readUInt32LE(8);

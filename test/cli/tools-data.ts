@@ -29,6 +29,8 @@ export async function makeData(): Promise<MadeData> {
     await server.stop();
     await server.start();
     await talk(server, bob!, 20);
+    // Another frame: what stands before it is known to have been durable.
+    await talk(server, cem!, 1);
     await server.kill();
     copyDirectory(server.dataDirectory, `${place.path}/killed`);
     await server.start();

@@ -148,7 +148,7 @@ describe("after a kill", () => {
     expect(report.coveredFiles).toBeLessThan(report.files);
   });
 
-  test("a flipped bit in the log or a key is found, whenever the file was last written", async () => {
+  test("a flipped bit in a key, or in a frame of the log that another follows, is found, whenever the file was last written", async () => {
     const copy = copyOf(made.killed);
     const log = plainFiles(copy)
       .filter((path) => path.startsWith("wal/"))

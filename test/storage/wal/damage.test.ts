@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { CorruptionError } from "../../../storage/errors.ts";
 import { checkLog } from "../../../storage/wal/check-log.ts";
-import { FRAME_HEAD_BYTES } from "../../../storage/wal/frame.ts";
+import { chainAfter, fileHead, FRAME_HEAD_BYTES, scanWalFile, sealFrame } from "../../../storage/wal/frame.ts";
 import { LogHistory } from "../log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
 import { randomFrom } from "../../support/random.ts";
@@ -37,15 +37,23 @@ function usedBytes(bytes: Buffer): number {
   return end;
 }
 
-test("in a log that was closed, a flipped bit in any byte is told with its file and place, by opening and by checking", async () => {
+/** Where the last frame of the file begins. */
+function lastFrameOf(bytes: Buffer): number {
+  let last = 24;
+  for (let at = last; at < usedBytes(bytes); at += FRAME_HEAD_BYTES + bytes.readUInt32LE(at + 4)) last = at;
+  return last;
+}
+
+test("in a log that was closed, a flipped bit in any byte before the last mark is told with its file and place, by opening and by checking", async () => {
   const disk = new SimulatedDisk();
   await write(disk, { isClosed: true });
   expect(checkLog(WAL_DIRECTORY, disk.files).faults).toEqual([]);
   expect(checkLog(WAL_DIRECTORY, disk.files).isMarked).toBe(true);
   for (const path of logFiles(disk)) {
     const whole = disk.bytes(path);
-    const used = usedBytes(whole);
-    for (let bit = 0; bit < whole.length * 8; bit += bit < used * 8 ? 3 : 61) {
+    const used = path === logFiles(disk).at(-1) ? lastFrameOf(whole) : usedBytes(whole);
+    const end = path === logFiles(disk).at(-1) ? used : whole.length;
+    for (let bit = 0; bit < end * 8; bit += bit < used * 8 ? 3 : 61) {
       disk.overwrite(path, flip(Buffer.from(whole), bit));
       const { faults } = checkLog(WAL_DIRECTORY, disk.files);
       expect(faults.map(({ file }) => file)).toContain(path);
@@ -62,17 +70,63 @@ test("in a log that was closed, a flipped bit in any byte is told with its file 
   }
 });
 
-test("in a log that was not closed, a flipped bit is told as well, in its last frame too", async () => {
+test("a flipped bit in the mark of a closed log costs nothing, and checking says that no part of the mark is missing", async () => {
+  const disk = new SimulatedDisk();
+  const history = await write(disk, { isClosed: true });
+  const path = logFiles(disk).at(-1)!;
+  const whole = disk.bytes(path);
+  const at = lastFrameOf(whole);
+  for (let bit = at * 8; bit < whole.length * 8; bit++) {
+    const damaged = copy(disk);
+    damaged.overwrite(path, flip(Buffer.from(whole), bit));
+    expect(checkLog(WAL_DIRECTORY, damaged.files)).toMatchObject({ faults: [], torn: { at, bytes: 24 } });
+    const store = await openStore(damaged);
+    history.expectIn(store);
+    await store.close();
+  }
+});
+
+test("in a log that was not closed, a flipped bit is told in every frame that anything follows", async () => {
   const disk = new SimulatedDisk();
   const history = await write(disk, { isClosed: false });
   const path = logFiles(disk).at(-1)!;
   const whole = disk.bytes(path);
-  for (let bit = 0; bit < usedBytes(whole) * 8; bit++) {
+  const last = lastFrameOf(whole);
+  expect(last).toBeGreaterThan(24);
+  for (let bit = 0; bit < last * 8; bit++) {
     disk.overwrite(path, flip(Buffer.from(whole), bit));
     expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toBeInstanceOf(CorruptionError);
   }
   disk.overwrite(path, whole);
   history.expectIn(await openStore(disk));
+});
+
+test("a last frame that nothing follows is cut when it fails its checksum, and checking says that no part of it is missing", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: false });
+  const path = logFiles(disk).at(-1)!;
+  const whole = disk.bytes(path);
+  const at = lastFrameOf(whole);
+  for (let bit = at * 8; bit < usedBytes(whole) * 8; bit++) {
+    disk.overwrite(path, flip(Buffer.from(whole), bit));
+    const isLengthHit = bit >= (at + 4) * 8 && bit < (at + 8) * 8;
+    const torn = { file: path, at, bytes: whole.length - at, isWrittenThrough: true };
+    expect(checkLog(WAL_DIRECTORY, disk.files)).toMatchObject({ faults: [], torn: isLengthHit ? { at } : torn });
+    expect((await openStore(copy(disk))).recovery.tornBytes).toBe(whole.length - at);
+  }
+});
+
+test("a damaged head of a last file without frames costs nothing and stops nobody", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  await store.close();
+  const whole = disk.bytes(FIRST);
+  expect(whole.length).toBe(24);
+  for (let bit = 0; bit < 24 * 8; bit++) {
+    const damaged = copy(disk);
+    damaged.overwrite(FIRST, flip(Buffer.from(whole), bit));
+    await (await openStore(damaged)).close();
+  }
 });
 
 test("a bit that flips in room without frames costs nothing, and checking finds it", async () => {
@@ -151,19 +205,49 @@ test("a last frame of which any sectors never arrived is cut", async () => {
   }
 });
 
-test("a last byte with one bit, alone in its sector and never arrived, is no flipped bit", async () => {
-  const disk = new SimulatedDisk();
-  const history = new LogHistory();
-  const store = await openStore(disk);
-  // The frame ends one byte into a sector, with a space.
-  const before = disk.bytes(FIRST).length + FRAME_HEAD_BYTES + 16 + 18 + "@alice".length - 4;
-  history.append(store, [entry(`${"x".repeat(512 - before)} `)]);
-  await store.idle();
-  const whole = disk.bytes(FIRST);
-  expect([whole.length % 512, whole.at(-1)]).toEqual([1, 0x20]);
-  whole[whole.length - 1] = 0;
-  disk.overwrite(FIRST, whole);
-  expect((await openStore(disk)).recovery.tornBytes).toBeGreaterThan(0);
+/** A frame with a body that is drawn, behind a file head. */
+function fileWithFrame(frameBytes: number, random: () => number): Buffer {
+  const head = fileHead(1, 0);
+  const frame = Buffer.alloc(frameBytes);
+  for (let at = FRAME_HEAD_BYTES; at + 4 <= frameBytes; at += 4) frame.writeUInt32LE(random() * 2 ** 32, at);
+  sealFrame(frame, frameBytes, 1, chainAfter(head, 0));
+  return Buffer.concat([head, frame]);
+}
+
+const isRefused = (bytes: Buffer): boolean => {
+  try {
+    expect(scanWalFile("a file", bytes, { fileNo: 1, isLast: true, chain: 0 }, () => {})).toMatchObject({
+      frames: 0,
+      torn: true,
+    });
+    return false;
+  } catch (error) {
+    if (error instanceof CorruptionError) return true;
+    throw error;
+  }
+};
+
+test("of 4000 torn frames of 512 KiB, each lacking a sector, none is refused", () => {
+  const whole = fileWithFrame(512 << 10, randomFrom(7));
+  const sectors = Math.floor(whole.length / 512);
+  const random = randomFrom(8);
+  let refused = 0;
+  for (let n = 0; n < 4000; n++) {
+    const at = (1 + Math.floor(random() * (sectors - 1))) * 512;
+    const sector = Buffer.from(whole.subarray(at, at + 512));
+    // Whatever the disk left there.
+    for (let byte = at; byte < at + 512; byte += 4) whole.writeUInt32LE(n % 2 === 0 ? 0 : random() * 2 ** 32, byte);
+    if (isRefused(whole)) refused++;
+    sector.copy(whole, at);
+  }
+  expect(refused).toBe(0);
+});
+
+test("a torn frame that turning one bit makes whole is cut, too", () => {
+  // The last sector has one byte of the frame, and garbage was left there that differs in one bit.
+  const whole = fileWithFrame(512 * 3 + 1 - 24, randomFrom(9));
+  whole[whole.length - 1]! ^= 0x20;
+  expect(isRefused(whole)).toBe(false);
 });
 
 test("a frame that was taken out of the middle, or swapped, is told", async () => {
