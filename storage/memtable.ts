@@ -10,6 +10,7 @@
 import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { Operation } from "./operation.ts";
 import { recordOffset } from "./record.ts";
+import { counterBehind } from "./segment/key-shape.ts";
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -158,6 +159,19 @@ export class MemStream {
     return keys.get(key);
   }
 
+  /** The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones count. */
+  highestCounter(prefix: string): number {
+    const operation = new Operation();
+    let highest = -1;
+    for (const places of [this.#keysAlone ?? [], this.#entries]) {
+      for (const place of places) {
+        this.table.read(place, operation);
+        if (operation.keyBegins(prefix)) highest = Math.max(highest, counterBehind(prefix, operation.key()));
+      }
+    }
+    return highest;
+  }
+
   #seqAt(index: number): Seq {
     return (this.#headBefore + 1 + index) as Seq;
   }
@@ -214,9 +228,13 @@ export class Memtable {
     return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
   }
 
+  read(place: number, operation: Operation): void {
+    operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
+  }
+
   operation(place: number): Operation {
     const operation = new Operation();
-    operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
+    this.read(place, operation);
     return operation;
   }
 

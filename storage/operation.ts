@@ -25,9 +25,11 @@ export function str8At(bytes: Buffer, at: number): string {
 
 /** Whether that text is `text`. */
 export function isStr8(bytes: Uint8Array, at: number, text: string): boolean {
-  const { length } = text;
-  if (bytes[at] !== length) return false;
-  for (let i = 0; i < length; i++) if (bytes[at + 1 + i] !== text.charCodeAt(i)) return false;
+  return bytes[at] === text.length && isLatin1(bytes, at + 1, text);
+}
+
+function isLatin1(bytes: Uint8Array, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
   return true;
 }
 
@@ -115,6 +117,10 @@ export class Operation {
 
   key(): string {
     return str8At(this.bytes, this.keyAt);
+  }
+
+  keyBegins(prefix: string): boolean {
+    return this.bytes[this.keyAt]! >= prefix.length && isLatin1(this.bytes, this.keyAt + 1, prefix);
   }
 
   /** A view. */

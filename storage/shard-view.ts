@@ -81,6 +81,17 @@ export class ShardView {
     return entry?.key === key ? hit : undefined;
   }
 
+  /**
+   * The highest counter of the keys that are `prefix` and a plain number of at most 15 digits; -1 when there is none. Keys of erased entries may count. Undefined when
+   * only whole keys can be found, by `findKey`: some of those whose prefix ends in a letter.
+   */
+  highestCounter(stream: string, prefix: string): number | undefined {
+    let highest = this.#segments.highestCounter(this.shard, stream, prefix);
+    if (highest === undefined) return undefined;
+    for (const mem of this.#memStreams(stream)) highest = Math.max(highest, mem.highestCounter(prefix));
+    return highest;
+  }
+
   /** Entries with `seq > after`, rising, at most `limit`. */
   readForward(stream: string, after: Seq, limit: number): StoredEntry[] {
     return this.#forward(stream, after, limit, undefined, () => this.#flushedForward(stream, after, limit));

@@ -7,6 +7,7 @@ export type CountedKey = { prefix: string; counter: number };
 
 const PREFIX_LENGTH_MAX = 80;
 const DIGITS_MAX = 15;
+export const COUNTER_MAX = 10 ** DIGITS_MAX - 1;
 
 /**
  * Prefix and counter of a key such as SDKs make: nothing or something ending in a sign, then a plain number. 15 digits stay below 2^51; a leading
@@ -20,6 +21,20 @@ export function countedKey(key: string): CountedKey | undefined {
   if (digits > 1 && key.charCodeAt(at) === 48) return undefined;
   if (at > 0 && isLetter(key.charCodeAt(at - 1))) return undefined;
   return { prefix: key.slice(0, at), counter: Number(key.slice(at)) };
+}
+
+/** Whether `countedKey` cuts keys behind this prefix. */
+export function isCountedPrefix(prefix: string): boolean {
+  return countedKey(`${prefix}0`)?.prefix === prefix;
+}
+
+const COUNTER = new RegExp(`^(?:0|[1-9][0-9]{0,${DIGITS_MAX - 1}})$`);
+
+/** The counter of a key that is the prefix and a plain number, whatever the prefix ends in; -1 for any other. */
+export function counterBehind(prefix: string, key: string): number {
+  if (!key.startsWith(prefix)) return -1;
+  const counter = key.slice(prefix.length);
+  return COUNTER.test(counter) ? Number(counter) : -1;
 }
 
 function isDigit(code: number): boolean {

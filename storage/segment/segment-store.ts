@@ -199,6 +199,11 @@ class SqliteSegmentStore implements SegmentStore {
     return this.#ofStream(shard, stream, (reader, view) => reader.key(view, key));
   }
 
+  highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined {
+    const found = this.#ofStream(shard, stream, (reader, view) => ({ highest: reader.highestCounter(view, prefix) }));
+    return found === undefined ? -1 : found.highest;
+  }
+
   streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[] {
     return this.#view(shard, ({ reader }) => reader.streamsSince(offset));
   }

@@ -8,13 +8,13 @@ import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { itemsOf, type LoggedItem, type Piece } from "../recent/piece.ts";
 import type { Streams, StreamView } from "../recent/stream-view.ts";
-import { findKey } from "../state/key-reader.ts";
+import { findKey, highestCounter } from "../state/key-reader.ts";
 import type { RunRow, ShardRow, TailRow } from "../state/state-file.ts";
 import { erasuresOf, findLane, runsBelow, runsFrom, tailOf, timelinePage } from "../state/state-reader.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry } from "../types.ts";
 import type { BlockSource } from "./block-source.ts";
 import { isErased, masked, type NumberedRange } from "./erasure.ts";
-import { countedKey } from "./key-shape.ts";
+import { countedKey, counterBehind, isCountedPrefix } from "./key-shape.ts";
 import type { Item, Run } from "./run.ts";
 import { readChunk } from "./tail.ts";
 
@@ -94,6 +94,17 @@ export class ShardReader {
   key(stream: StreamView, key: string): KeyHit | undefined {
     if (key === "") return undefined;
     return (stream.isPlaced ? this.#placedKey(stream, key) : undefined) ?? recentKey(stream, key);
+  }
+
+  /** As `SegmentStore.highestCounter`. */
+  highestCounter({ mark, pieces, isPlaced }: StreamView, prefix: string): number | undefined {
+    if (isPlaced && !isCountedPrefix(prefix)) return undefined;
+    let highest = isPlaced ? highestCounter(this.#placed, mark.streamNo, prefix) : -1;
+    for (const piece of pieces) {
+      if (!hasText(piece, prefix)) continue;
+      for (const { key } of itemsOf(piece)) highest = Math.max(highest, counterBehind(prefix, key));
+    }
+    return highest;
   }
 
   #placedKey(stream: StreamView, key: string): KeyHit | undefined {
@@ -243,13 +254,17 @@ function ofLane(piece: Piece, name: string): LoggedItem[] {
 
 function recentKey({ pieces }: StreamView, key: string): KeyHit | undefined {
   // A piece has a key, or what stands before its counter, as text: most pieces need not be decoded to say that they do not.
-  const text = Buffer.from(countedKey(key)?.prefix ?? key, "latin1");
+  const text = countedKey(key)?.prefix ?? key;
   for (const piece of pieces) {
-    if (!piece.bytes.subarray(piece.at, piece.end).includes(text)) continue;
+    if (!hasText(piece, text)) continue;
     const item = itemsOf(piece).find((one) => one.key === key);
     if (item !== undefined) return { seq: item.seq, value: item.alone ? bytesOf(item) : null };
   }
   return undefined;
+}
+
+function hasText({ bytes, at, end }: Piece, text: string): boolean {
+  return bytes.subarray(at, end).includes(text, 0, "latin1");
 }
 
 /** Entries `[from, to)` are of that lane. */

@@ -72,6 +72,11 @@ export type SegmentStore = {
   /** Entries of one lane with `seq < before`, the newest `limit` of them, rising. */
   readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[];
   findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined;
+  /**
+   * The highest counter of the keys that are `prefix` and a plain number (segment/key-shape.ts); -1 when there is none. Keys of erased entries may count.
+   * Undefined when only whole keys can be found: those of a prefix that ends in a letter, once entries of the stream are placed.
+   */
+  highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined;
   /** Streams of the shard with an entry whose offset is above `offset`, and the lowest such seq of each. */
   streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[];
   /** Runs in the worker thread; rejects when nothing of the job took effect. Jobs of one shard must not overlap. */

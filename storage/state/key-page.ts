@@ -145,3 +145,12 @@ export function findInLists(lists: readonly PrefixList[], { prefix, counter }: C
   while (cursor.next() && cursor.counter < counter);
   return cursor.counter === counter ? { seq: cursor.seq as Seq, value: cursor.value } : undefined;
 }
+
+/** The highest counter of a prefix; -1 when no list is of it. */
+export function highestInLists(lists: readonly PrefixList[], prefix: string): number {
+  const found = lists.find((one) => one.prefix === prefix);
+  if (found === undefined) return -1;
+  const cursor = new KeyCursor(found.list);
+  while (cursor.next());
+  return cursor.counter;
+}

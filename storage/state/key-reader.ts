@@ -3,11 +3,11 @@
  *
  * Parameters stand behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call (segment/README.md).
  */
-import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
+import { countedKey, COUNTER_MAX, keyHash, type CountedKey } from "../segment/key-shape.ts";
 import { asBuffer, VarReader } from "../segment/varint.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import type { KeyHit } from "../types.ts";
-import { findInLists, type PageKey, type PrefixList, readKeyPage, readLists } from "./key-page.ts";
+import { findInLists, highestInLists, type PageKey, type PrefixList, readKeyPage, readLists } from "./key-page.ts";
 import { checkedRow, checkedRows } from "./row-crc.ts";
 import type { KeyHashRow, KeyPageRow } from "./state-file.ts";
 import { decoded } from "./state-reader.ts";
@@ -65,6 +65,12 @@ export function findKey(
 function findCounted(state: SqlDatabase, streamNo: number, counted: CountedKey): KeyHit | undefined {
   const row = findKeyPage(state, streamNo, counted);
   return row && decoded(state, "key_page", () => findInLists(readLists(row.page), counted));
+}
+
+/** The highest counter of a prefix; -1 when the index has none. It is in the last page that does not begin above the prefix, if in any. */
+export function highestCounter(state: SqlDatabase, streamNo: number, prefix: string): number {
+  const row = findKeyPage(state, streamNo, { prefix, counter: COUNTER_MAX });
+  return row === undefined ? -1 : decoded(state, "key_page", () => highestInLists(readLists(row.page), prefix));
 }
 
 /** What the `alone` column holds. */

@@ -1,5 +1,6 @@
 /** The segment side in memory, as `storage/segment/types.ts` promises it: for tests of the log that need thousands of recoveries. */
 import { decodeOperations, readRecordHead, type OperationVisitor } from "../../storage/record.ts";
+import { counterBehind, isCountedPrefix } from "../../storage/segment/key-shape.ts";
 import type { CompactReport, EraseRange, FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
 import type {
   KeyHit,
@@ -48,6 +49,13 @@ export class MemorySegments implements SegmentStore {
   cells = (shard: ShardId, stream: string): Map<string, Uint8Array> => new Map(this.#stream(shard, stream)?.cells);
   findKey = (shard: ShardId, stream: string, key: string): KeyHit | undefined =>
     this.#stream(shard, stream)?.keys.get(key);
+
+  /** As if all of it were placed: whole keys alone are found where the prefix ends in a letter. */
+  highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined {
+    const keys = [...(this.#stream(shard, stream)?.keys.keys() ?? [])];
+    if (keys.length > 0 && !isCountedPrefix(prefix)) return undefined;
+    return Math.max(-1, ...keys.map((key) => counterBehind(prefix, key)));
+  }
 
   streamNames = (shard: ShardId): string[] => [...(this.#shards.get(shard)?.streams.keys() ?? [])];
 

@@ -131,6 +131,18 @@ test("cells tell the last value or that they were cleared; keys, of entries or a
   expect(fed.stream.findKey("later")?.seq).toBe(42 as Seq);
 });
 
+test("the highest counter behind a prefix is told, of keys of entries and of keys alone, erased ones included", () => {
+  const fed = new Fed();
+  expect(fed.stream.highestCounter("key-")).toBe(-1);
+  for (let at = 0; at < 12; at++) fed.entries(payload(at, 5));
+  for (const key of ["key-007", "key-", "ke-99", "key-1x", "k", "m7", "5"]) fed.key(key, 1, Buffer.from("elsewhere"));
+  expect(["key-", "key", "k", "m", "", "ke-", "key-1"].map((prefix) => fed.stream.highestCounter(prefix))).toEqual([
+    12, -1, -1, 7, 5, 99, 2,
+  ]);
+  fed.stream.erase(undefined, 12 as Seq, 12 as Seq);
+  expect(fed.stream.highestCounter("key-")).toBe(12);
+});
+
 test("erased entries are tombstones here, keys included, those of other lanes are not", () => {
   const fed = new Fed();
   for (let at = 0; at < 9; at++) fed.entries(payload(at, 10));

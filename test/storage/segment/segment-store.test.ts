@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
+import { counterBehind } from "../../../storage/segment/key-shape.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { chat, type ModelEntry, type ModelStream, type Op, ShardHistory } from "./history.ts";
@@ -71,6 +72,7 @@ function expectSameStream(store: SegmentStore, shard: ShardId, model: ModelStrea
     const found = store.findKey(shard, name, key);
     expect({ key, seq: found?.seq, value: found?.value && Buffer.from(found.value) }).toEqual({ key, ...hit } as never);
   }
+  expectSameCounters(store, shard, model);
   for (const key of model.erasedKeys) if (!model.keys.has(key)) expect(store.findKey(shard, name, key)).toBeUndefined();
   for (const key of STRANGE_KEYS) if (!model.keys.has(key)) expect(store.findKey(shard, name, key)).toBeUndefined();
   for (let seq = 0; seq <= model.headSeq + 1; seq++) {
@@ -78,6 +80,20 @@ function expectSameStream(store: SegmentStore, shard: ShardId, model: ModelStrea
       const after = entries.filter((entry) => entry.seq > seq);
       expect(plain(store.readForward(shard, name, seq as Seq, limit))).toEqual(after.slice(0, limit));
       for (const lane of LANES) expectSameLane(store, shard, model, lane, seq as Seq, limit);
+    }
+  }
+}
+
+/** Never below a key that is there, and never above all that ever were. */
+function expectSameCounters(store: SegmentStore, shard: ShardId, { name, keys, erasedKeys }: ModelStream): void {
+  for (const prefix of PREFIXES) {
+    const highestOf = (found: Iterable<string>): number =>
+      Math.max(-1, ...[...found].map((key) => counterBehind(prefix, key)));
+    const highest = store.highestCounter(shard, name, prefix);
+    if (highest === undefined) expect(prefix).toBe("m");
+    else {
+      expect(highest).toBeGreaterThanOrEqual(highestOf(keys.keys()));
+      expect(highest).toBeLessThanOrEqual(highestOf([...keys.keys(), ...erasedKeys]));
     }
   }
 }
@@ -112,7 +128,10 @@ function expectSameSince(store: SegmentStore, history: ShardHistory, offset: Off
 
 const LANES = ["", "@bob", "#ubuntu"];
 const STREAMS = ["@alice", "@carol", "#ubuntu"];
+const PREFIXES = ["", "d7k2-", "q-", "much-longer-than-12-", "a-", "a--", "m", "never-", "-"];
 const STRANGE_KEYS = [
+  "m3",
+  "m12",
   "007",
   "7",
   "9999999999999999999",
@@ -365,6 +384,7 @@ test("a shard without data has no files, and asking makes none", () => {
   expect(store.readForward(SHARD, "@alice", 0 as Seq, 10)).toEqual([]);
   expect(store.readLaneBackward(SHARD, "@alice", "@bob", NEVER, 10)).toEqual([]);
   expect(store.findKey(SHARD, "@alice", "d-1")).toBeUndefined();
+  expect(store.highestCounter(SHARD, "@alice", "d-")).toBe(-1);
   expect(store.streamsSince(SHARD, 0 as Offset)).toEqual([]);
   expect(readdirSync(dir)).toEqual([]);
 });

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { countedKey } from "../../../storage/segment/key-shape.ts";
 import type { KeyIndex } from "../../../storage/state/key-index.ts";
 import { KEY_PAGE_BYTES_MAX, readKeyPage } from "../../../storage/state/key-page.ts";
-import { keysOfPage } from "../../../storage/state/key-reader.ts";
+import { highestCounter, keysOfPage } from "../../../storage/state/key-reader.ts";
 import type { KeyPageRow } from "../../../storage/state/state-file.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { type FoundKey, KeyTables } from "./key-tables.ts";
@@ -106,6 +106,10 @@ function expectSame(model: Model): void {
     const inPages = tables.pages(stream).flatMap((row) => keysOfPage(tables.state, row));
     expect(new Set(inPages.map((key) => `${key.prefix}${key.counter}`))).toEqual(new Set(known.keys()));
     expect(inPages.length).toBe(known.size);
+    for (const start of new Set(["", "~", "d", "d7k2-", "never-", ...inPages.map((key) => key.prefix)])) {
+      const counters = inPages.filter((key) => key.prefix === start).map((key) => key.counter);
+      expect(highestCounter(tables.state, stream, start)).toBe(Math.max(-1, ...counters));
+    }
   }
   expect(tables.faults(model.streams)).toEqual([]);
 }
