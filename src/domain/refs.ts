@@ -14,27 +14,42 @@ export function splitRef(ref: string): SplitRef {
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
-type Seen = { prefix: string; counterMax: number; at: number };
+/** `isComplete`: nothing above `counterMax` was used with this prefix in the last minute, not even before this was held. */
+type Seen = { prefix: string; counterMax: number; isComplete: boolean; at: number };
 
 /**
- * The refs of one user that were used in the last minute, as far as "may this be a repeat?" needs them: for each prefix the highest counter.
- * A counter above it is certainly new. Anything else must be looked up in the log. Never says "new" for a repeat of the last minute.
+ * The refs of one user that were used lately, as far as "may this be a repeat?" needs them: for each prefix the highest counter. A counter above it is certainly new. Anything
+ * else is to be looked up in the log.
+ *
+ * What is not held was used longer ago than `RECENT_REF_MS`, or before this was made, or was forgotten for want of room; for the last two there is a moment from which on it no
+ * longer matters (`holdsAll`). All times are of a clock that only rises: no calendar says how long ago a message was, neither here nor across a restart.
+ *
+ * Never says "new" for a repeat of the last minute.
  */
 export class RecentRefs {
   readonly #seen = new Map<string, Seen>();
-  /** Most users send from one device at a time: its prefix is compared before anything is cut or looked up. */
+  /** Most users send from one device at a time: its prefix is compared before anything is cut or looked up. Complete. */
   #last: Seen | undefined;
-  #sweepAt = 0;
-  /** Too many prefixes to hold: until the next sweep every ref may be a repeat. */
-  #isOverfull = false;
+  #sweepAt: number;
+  #holdsAllFrom: number;
+
+  /** @param nowMs what was used before is not held */
+  constructor(nowMs: number) {
+    this.#holdsAllFrom = this.#sweepAt = nowMs + RECENT_REF_MS;
+  }
 
   /** Prefixes held. */
   get size(): number {
     return this.#seen.size;
   }
 
-  mayRepeat(ref: string): boolean {
-    if (this.#isOverfull) return true;
+  /** Whether refs that are not held are certainly older than a minute, or new. */
+  holdsAll(nowMs: number): boolean {
+    return nowMs >= this.#holdsAllFrom;
+  }
+
+  /** True: it has to be looked up. False: it is new. Undefined: nothing is held that tells; it is new when all is held. */
+  mayRepeat(ref: string): boolean | undefined {
     const last = this.#last;
     if (last !== undefined) {
       const counter = counterBehind(last.prefix, ref);
@@ -42,42 +57,53 @@ export class RecentRefs {
     }
     const { prefix, counter } = splitRef(ref);
     const seen = this.#seen.get(prefix);
-    if (seen !== undefined) this.#last = seen;
-    return seen !== undefined && counter <= seen.counterMax;
+    if (seen === undefined) return undefined;
+    if (counter <= seen.counterMax) return true;
+    if (!seen.isComplete) return undefined;
+    this.#last = seen;
+    return false;
   }
 
+  /** A ref is used. */
   note(ref: string, nowMs: number): void {
     const last = this.#last;
     const counter = last === undefined ? -1 : counterBehind(last.prefix, ref);
     if (last !== undefined && counter >= 0) {
       last.at = nowMs;
       if (counter > last.counterMax) last.counterMax = counter;
-    } else this.#noteSplit(splitRef(ref), nowMs);
+    } else {
+      const split = splitRef(ref);
+      this.#hold(split.prefix, split.counter, this.holdsAll(nowMs), nowMs);
+    }
     if (nowMs > this.#sweepAt) this.#sweep(nowMs);
   }
 
-  #noteSplit({ prefix, counter }: SplitRef, nowMs: number): void {
-    const seen = this.#seen.get(prefix);
-    if (seen === undefined) {
-      if (this.#seen.size >= PREFIXES_MAX) return this.#overflow(nowMs);
-      this.#last = { prefix, counterMax: counter, at: nowMs };
-      this.#seen.set(prefix, this.#last);
-      return;
-    }
-    seen.at = nowMs;
-    if (counter > seen.counterMax) seen.counterMax = counter;
-    this.#last = seen;
+  /** The highest counter that was ever used with the prefix, -1 for none: from now on it is known which of its refs are new. */
+  noteHighest(prefix: string, counterMax: number, nowMs: number): void {
+    this.#hold(prefix, counterMax, true, nowMs);
   }
 
-  #overflow(nowMs: number): void {
-    this.#isOverfull = true;
+  #hold(prefix: string, counter: number, isComplete: boolean, nowMs: number): void {
+    let seen = this.#seen.get(prefix);
+    if (seen === undefined) {
+      if (this.#seen.size >= PREFIXES_MAX) this.#forget(nowMs);
+      seen = { prefix, counterMax: counter, isComplete, at: nowMs };
+      this.#seen.set(prefix, seen);
+    } else {
+      seen.at = nowMs;
+      if (counter > seen.counterMax) seen.counterMax = counter;
+      if (isComplete) seen.isComplete = true;
+    }
+    if (seen.isComplete) this.#last = seen;
+  }
+
+  #forget(nowMs: number): void {
     this.#seen.clear();
     this.#last = undefined;
-    this.#sweepAt = nowMs + RECENT_REF_MS;
+    this.#holdsAllFrom = nowMs + RECENT_REF_MS;
   }
 
   #sweep(nowMs: number): void {
-    this.#isOverfull = false;
     this.#sweepAt = nowMs + RECENT_REF_MS;
     this.#last = undefined;
     for (const [prefix, seen] of this.#seen) if (nowMs - seen.at > RECENT_REF_MS) this.#seen.delete(prefix);
@@ -101,10 +127,10 @@ function counterBehind(prefix: string, ref: string): number {
 }
 
 /** A client that makes a new prefix for each message costs memory up to here, and look-ups from there. */
-const PREFIXES_MAX = 1024;
+export const PREFIXES_MAX = 1024;
 
 /** Under what the ref of an erased message is found: no ref begins so, since refs are printable. */
 export const erasedKey = (ref: string): string => `\u007f${ref}`;
 
-/** How long an unmarked ref is held against repeats; the contract asks for a minute at least. */
+/** How long an unmarked ref is held against repeats, ms; the contract asks for a minute at least, by the clock of a client that is somewhere else. */
 export const RECENT_REF_MS = 120_000;

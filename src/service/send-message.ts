@@ -16,9 +16,10 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
     if (host.store.failed !== undefined) throw host.refusals.error(host.refusal ?? "log failed");
     if (answeredAsRepeat(host, sender, request, reply)) return;
     // Before the receiver is looked for: who asks which addresses there are pays as if they were written to.
-    takeSendTokens(host, sender, 1);
+    const nowMs = takeSendTokens(host, sender, 1);
     if (isGroup(request.to)) postGroup(host, sender, groupOf(host, sender, request.to), request, reply);
     else sendDirect(host, sender, receiverOf(host, sender, request.to), request, reply);
+    sender.recentRefs.note(request.ref, nowMs);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     reply.refused(request.ref, error);

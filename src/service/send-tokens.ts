@@ -10,13 +10,15 @@ const REFUSAL_MS_MIN = 250;
  * Token bucket per user: a message takes one, a change of a group one for each entry that it causes, also when there turns out to be nobody to take it.
  * Whoever is refused, for running out or because nobody may write now, is refused for at least a moment, so that frames already on their way do not slip in
  * between and end up before the refused ones (G4).
+ * @returns the monotonic time, ms
+ * @throws AppError rate_limited, or unavailable while nobody may write
  */
-export function takeSendTokens(host: ShardHost, sender: UserState, count: number): void {
+export function takeSendTokens(host: ShardHost, sender: UserState, count: number): number {
   const { sendsPerSecond } = host.limits;
   const now = host.clock.monotonicMs();
   if (now >= sender.sendRefusedUntil) {
     sender.refusedFor = host.refusal;
-    if (sender.refusedFor === undefined && hasSendTokens(host, sender, now, count)) return;
+    if (sender.refusedFor === undefined && hasSendTokens(host, sender, now, count)) return now;
     sender.sendRefusedUntil =
       now +
       (sender.refusedFor === undefined

@@ -35,7 +35,6 @@ export function postGroup(
   }
   group.nextSeq = (seq + 1) as Seq;
   author.pendingSends.push(post);
-  author.recentRefs.note(request.ref, post.sentAt);
 }
 
 /** After a crash, which may have left the group's record alone. @returns whether it was missing */

@@ -1,13 +1,13 @@
 /**
  * Exactly once (G2): finds the message that a ref already stands for.
  *
- * Certainly new refs are told by `RecentRefs` at the cost of one comparison. All others are looked up: among the sends on their way, then in the log,
- * whose segments hold the refs of all time.
+ * Certainly new refs are told by `RecentRefs` at the cost of one comparison, after one look-up for each prefix that a user comes back with. All others are looked up: among
+ * the sends on their way, then in the log, whose segments hold the refs of all time.
  */
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { postedKey, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
-import { erasedKey, RECENT_REF_MS } from "../domain/refs.ts";
+import { erasedKey, splitRef } from "../domain/refs.ts";
 import type { KeyHit, Seq } from "../../storage/types.ts";
 import type { SendReply, SendRequest, Sent } from "./pending-send.ts";
 import { groupOfPostedRef } from "./post-group.ts";
@@ -20,18 +20,31 @@ export function answeredAsRepeat(host: Shards, sender: UserState, request: SendR
 }
 
 function mustLookUp(host: Shards, sender: UserState, { ref, retry }: SendRequest): boolean {
-  if (retry || sender.recentRefs.mayRepeat(ref)) return true;
-  const unknownUntil = (sender.refsUnknownUntil ??= refsUnknownUntil(host, sender));
-  return unknownUntil > 0 && host.clock.now() < unknownUntil;
+  return retry || (sender.recentRefs.mayRepeat(ref) ?? unheldMayRepeat(sender, ref, host.clock.monotonicMs()));
 }
 
-/** 0 when the user can have sent nothing in the last minute before the load. What was posted to a group stands in the group's log alone. */
-function refsUnknownUntil(host: Shards, { conversations, loadedAt }: UserState): number {
-  for (const { address, lastAt, joinedSeq } of conversations.values()) {
-    const groupAt = joinedSeq > 0 && isGroup(address) ? (host.groups.get(address)?.lastAt ?? 0) : 0;
-    if (Math.max(lastAt, groupAt) > loadedAt - RECENT_REF_MS) return loadedAt + RECENT_REF_MS;
+/** Of a ref that ends in a counter one look-up tells what there is of its prefix, and so of all that follow. */
+function unheldMayRepeat(sender: UserState, ref: string, nowMs: number): boolean {
+  const { recentRefs } = sender;
+  if (recentRefs.holdsAll(nowMs)) return false;
+  const { prefix, counter } = splitRef(ref);
+  const highest = counter < 0 ? undefined : highestUsed(sender, prefix);
+  if (highest === undefined) return true;
+  recentRefs.noteHighest(prefix, highest, nowMs);
+  return counter <= highest;
+}
+
+/** The highest counter with this prefix among all refs that the user ever used, -1 for none; undefined when the log knows whole refs alone. */
+function highestUsed({ log, address, erasedAt, pendingSends }: UserState, prefix: string): number | undefined {
+  const stored = log.highestCounter(address, prefix);
+  const erased = erasedAt === 0 ? -1 : log.highestCounter(address, erasedKey(prefix));
+  if (stored === undefined || erased === undefined) return undefined;
+  let highest = Math.max(stored, erased);
+  for (const { ref } of pendingSends) {
+    const pending = splitRef(ref);
+    if (pending.prefix === prefix) highest = Math.max(highest, pending.counter);
   }
-  return 0;
+  return highest;
 }
 
 function findRepeat(host: Shards, sender: UserState, request: SendRequest, reply: SendReply): boolean {

@@ -38,7 +38,6 @@ export function sendDirect(
   }
   sender.nextSeq = (seq + 1) as Seq;
   sender.pendingSends.push(send);
-  sender.recentRefs.note(request.ref, sentAt);
 }
 
 class DirectSend implements RecordSource, PendingSend {

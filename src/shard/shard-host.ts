@@ -88,7 +88,7 @@ export class ShardHost implements Shards {
     this.refusals = refusals ?? new Refusals({ clock, logger });
     this.marks = new Marks(this);
     this.users = new StateTable(
-      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.now()),
+      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.monotonicMs()),
       (user) =>
         user.sessions.size === 0 &&
         user.nextSeq === user.headSeq + 1 &&

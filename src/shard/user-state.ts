@@ -32,7 +32,7 @@ export class UserState {
   readonly epoch: string;
   readonly conversations: Map<Address, ConversationState>;
   readonly sessions = new Set<Session>();
-  readonly recentRefs = new RecentRefs();
+  readonly recentRefs: RecentRefs;
   /** Sends numbered and not yet durable, oldest first. */
   readonly pendingSends: PendingSend[] = [];
   readonly undelivered: UndeliveredQueue;
@@ -50,9 +50,6 @@ export class UserState {
   /** Conversations changed since derived cells were last taken. */
   #dirtyConversations: ConversationState[] = [];
   #cellsThrough: Seq;
-  /** Until then unmarked refs are looked up as well: refs used before the load are not in `recentRefs`. Worked out at the first send (repeats.ts). */
-  refsUnknownUntil: number | undefined;
-  readonly loadedAt: number;
   /** When something of the timeline was erased last; 0: never. */
   erasedAt: number;
   /** Monotonic time at which a request to erase was finished, ms; since this was loaded, otherwise long ago as far as anybody can tell. */
@@ -64,7 +61,7 @@ export class UserState {
   /** Why: what keeps everybody from writing; undefined when too many were sent. */
   refusedFor: RefusalState | undefined;
 
-  /** Loads a user that exists, or undefined. */
+  /** Loads a user that exists, or undefined. `nowMs` is of the clock that only rises. */
   static *load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): Steps<UserState | undefined> {
     const load = beginLoad(log, address);
     if (load === undefined) return undefined;
@@ -97,7 +94,7 @@ export class UserState {
     this.erasedAt = cellNumber(own.get("erased"));
     this.nextSeq = 0 as Seq;
     this.undelivered = new UndeliveredQueue(snapshot.head.headSeq <= this.received);
-    this.loadedAt = nowMs;
+    this.recentRefs = new RecentRefs(nowMs);
   }
 
   conversation(address: Address): ConversationState {
