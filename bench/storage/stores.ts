@@ -72,6 +72,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
     readLaneForward: () => [],
     readLaneBackward: () => [],
     findKey: () => undefined,
+    highestCounter: () => -1,
     streamsSince: () => [],
     flush: (job) => {
       extents.set(job.shard, job.throughOffset);

@@ -37,8 +37,9 @@ export class Marks {
   received(user: UserState, seq: Seq): void {
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
     if (seq <= user.receivedPending) return;
-    if (user.undelivered.isComplete) this.#deliverHeld(user, seq);
-    else this.#deliverFromLog(user, seq);
+    const { heldAbove } = user.undelivered;
+    if (user.receivedPending < heldAbove) this.#deliverFromLog(user, Math.min(seq, heldAbove) as Seq);
+    this.#deliverHeld(user, seq);
     if (!user.isReceivedPending) this.#receivedLater(user);
     user.receivedPending = seq;
   }
@@ -132,14 +133,13 @@ export class Marks {
     }
   }
 
-  /** After a load, or when more waited than memory holds: conversation by conversation, however long the log is. */
+  /** What came before a load, or when more waited than memory holds: conversation by conversation, however long the log is. */
   #deliverFromLog(user: UserState, seq: Seq): void {
     for (const conversation of user.conversations.values()) {
       if (isGroup(conversation.address) || conversation.takenSeq <= user.receivedPending) continue;
       const taken = newestTaken(user, conversation, seq, user.receivedPending);
       if (taken) this.#tellPeer(user, conversation.address, "delivered", taken.fromSeq);
     }
-    user.undelivered.isComplete = seq === user.headSeq;
   }
 
   /** `seq` is in the peer's numbering: the mark belongs to the peer. */

@@ -39,6 +39,8 @@ export type ShardHostPorts = {
   logger: Logger;
   /** The node's; it outlives a host whose log fails. */
   refusals?: Refusals;
+  /** Idle users above it are dropped from memory. Default 100,000. */
+  usersLoadedMax?: number;
 };
 
 const USERS_LOADED_MAX = 100_000;
@@ -80,7 +82,7 @@ export class ShardHost implements Shards {
     return host;
   }
 
-  private constructor({ clock, ids, limits, logger, refusals }: ShardHostPorts) {
+  private constructor({ clock, ids, limits, logger, refusals, usersLoadedMax = USERS_LOADED_MAX }: ShardHostPorts) {
     this.clock = clock;
     this.ids = ids;
     this.limits = limits;
@@ -95,7 +97,7 @@ export class ShardHost implements Shards {
         user.pendingSends.length === 0 &&
         user.pendingMarks === 0 &&
         !user.isDirty,
-      USERS_LOADED_MAX,
+      usersLoadedMax,
     );
     this.groups = new StateTable(
       (group: GroupAddress) => GroupState.load(group, this.log(group)),

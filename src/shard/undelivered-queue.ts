@@ -1,27 +1,32 @@
 /**
- * Messages that reached a user's timeline and that no device has said `received` for yet, as far as memory holds them.
- * When it does not hold all (`isComplete` false) the marks are worked out from the log instead.
+ * Messages that reached a user's timeline and that no device has said `received` for yet, as far as memory holds them: all above `heldAbove`. The marks of
+ * those below are worked out from the log (marks.ts), which costs reads: so whatever came before a load, or was too much to hold, leaves what comes later alone.
  */
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 
 export type Undelivered = { seq: Seq; conversation: ConversationState; fromSeq: Seq };
 
-const HELD_MAX = 512;
+export const HELD_MAX = 512;
 
 export class UndeliveredQueue {
   #held: Undelivered[] = [];
   #from = 0;
-  /** Whether every undelivered message is held. */
-  isComplete: boolean;
+  #heldAbove: Seq;
 
-  constructor(isComplete: boolean) {
-    this.isComplete = isComplete;
+  /** @param heldAbove nothing above it is in the timeline */
+  constructor(heldAbove: Seq) {
+    this.#heldAbove = heldAbove;
   }
 
+  /** Every undelivered message above this seq is held. */
+  get heldAbove(): Seq {
+    return this.#heldAbove;
+  }
+
+  /** The next message of the timeline. */
   push(undelivered: Undelivered): void {
-    if (!this.isComplete) return;
-    if (this.#held.length - this.#from >= HELD_MAX) return this.#overflow();
+    if (this.#held.length - this.#from >= HELD_MAX) return this.#overflow(undelivered.seq);
     this.#held.push(undelivered);
   }
 
@@ -40,9 +45,9 @@ export class UndeliveredQueue {
     return next;
   }
 
-  #overflow(): void {
+  #overflow(seq: Seq): void {
     this.#held = [];
     this.#from = 0;
-    this.isComplete = false;
+    this.#heldAbove = seq;
   }
 }

@@ -93,7 +93,7 @@ export class UserState {
     this.received = this.receivedPending = cellNumber(own.get("received")) as Seq;
     this.erasedAt = cellNumber(own.get("erased"));
     this.nextSeq = 0 as Seq;
-    this.undelivered = new UndeliveredQueue(snapshot.head.headSeq <= this.received);
+    this.undelivered = new UndeliveredQueue(snapshot.head.headSeq);
     this.recentRefs = new RecentRefs(nowMs);
   }
 

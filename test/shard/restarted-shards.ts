@@ -1,0 +1,133 @@
+/** Shards over a simulated disk and segments in memory that can be stopped, killed and started again, with a clock of the test's own. Counts what segments are asked. */
+import type { Clock } from "../../src/base/clock.ts";
+import { createLogger } from "../../src/base/logger.ts";
+import type { GroupAddress, UserId } from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { MessageIds } from "../../src/domain/message-id.ts";
+import { sendMessage } from "../../src/service/send-message.ts";
+import { encodeProfile } from "../../src/shard/account-cells.ts";
+import { writeUserCells } from "../../src/shard/durable.ts";
+import { createGroup } from "../../src/shard/group-changes.ts";
+import { offerAgain } from "../../src/shard/handoffs.ts";
+import type { SendRequest, Sent } from "../../src/shard/pending-send.ts";
+import { ShardHost } from "../../src/shard/shard-host.ts";
+import { MemorySegments } from "../storage/memory-segments.ts";
+import { type Random, SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
+
+export type Answer = { sent?: Sent; isDuplicate?: boolean; code?: string };
+
+const fail = (error: unknown): never => {
+  throw error;
+};
+
+export class RestartedShards {
+  host!: ShardHost;
+  /** What a calendar shows, ms. */
+  wallMs = 1_763_740_800_000;
+  /** What has passed, ms; nobody but the test knows it across restarts. */
+  passedMs = 0;
+  /** Questions to segments by name, since the last `asked.clear()`. */
+  readonly asked = new Map<string, number>();
+  #startedAtMs = 0;
+  #disk = new SimulatedDisk();
+  #segments = new MemorySegments();
+  readonly #usersLoadedMax: number;
+  readonly #ids = new MessageIds(new Uint8Array(16));
+
+  constructor(usersLoadedMax = 1000) {
+    this.#usersLoadedMax = usersLoadedMax;
+  }
+
+  async begin(users: readonly UserId[], group: GroupAddress): Promise<void> {
+    await this.#open();
+    for (const user of users) {
+      const profile = encodeProfile(user, { createdAt: this.wallMs, displayName: user });
+      await writeUserCells(this.host, user, [["profile", profile]]);
+    }
+    const detail = { change: "created", by: users[0]!, at: this.wallMs, name: "Club", members: [...users] } as const;
+    await createGroup(this.host, group, "e-club", { ...detail, members: [...users] });
+    await this.host.store.idle();
+  }
+
+  /** As a socket sends: answered when it is durable. */
+  send(from: UserId, request: SendRequest): Promise<Answer> {
+    return new Promise((resolve) => {
+      sendMessage(this.host, this.host.users.get(from)!, request, {
+        session: undefined,
+        sent: (sent, isDuplicate) => resolve({ sent, isDuplicate }),
+        refused: (_ref, { code }) => resolve({ code }),
+      });
+    });
+  }
+
+  async flush(): Promise<void> {
+    await this.host.store.flushAll(() => false);
+  }
+
+  /** Everything is flushed before. */
+  async restart(): Promise<void> {
+    await this.flush();
+    await this.#close(this.host);
+    this.#segments = MemorySegments.of(this.#segments.flushed);
+    await this.#open();
+  }
+
+  async crash(random: Random): Promise<void> {
+    const left = this.#disk.afterCrash("kill", random);
+    const flushed = [...this.#segments.flushed];
+    const dead = this.host;
+    this.#disk = left;
+    this.#segments = MemorySegments.of(flushed);
+    await this.#close(dead);
+    await this.#open();
+  }
+
+  close(): Promise<void> {
+    return this.#close(this.host);
+  }
+
+  async #close(host: ShardHost): Promise<void> {
+    host.marks.stop();
+    await host.store.close();
+  }
+
+  async #open(): Promise<void> {
+    this.#startedAtMs = this.passedMs;
+    const clock: Clock = {
+      now: () => this.wallMs,
+      monotonicMs: () => this.passedMs - this.#startedAtMs,
+      // What would wait, comes in the next turn.
+      after(_ms, run) {
+        const turn = setImmediate(run);
+        return () => clearImmediate(turn);
+      },
+    };
+    const storage = {
+      directory: "/data",
+      files: this.#disk.files,
+      segments: counting(this.#segments, this.asked),
+      walFileBytes: 1 << 18,
+      markAfterMs: 0,
+    };
+    const logger = createLogger("error", fail, () => 0);
+    const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000 };
+    const ports = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
+    this.host = await ShardHost.open(storage, ports, fail);
+    for (const log of this.host.store.opened()) offerAgain(this.host, log);
+    await this.host.store.idle();
+  }
+}
+
+/** The same, and each call counted by its name. */
+function counting(segments: MemorySegments, asked: Map<string, number>): MemorySegments {
+  return new Proxy(segments, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        asked.set(String(name), (asked.get(String(name)) ?? 0) + 1);
+        return Reflect.apply(value, target, args);
+      };
+    },
+  });
+}
