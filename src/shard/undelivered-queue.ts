@@ -9,12 +9,19 @@ export type Undelivered = { seq: Seq; conversation: ConversationState; fromSeq: 
 
 export const HELD_MAX = 512;
 
+/** Seq of the newest message from anybody else. */
+export function newestTaken(conversations: Iterable<ConversationState>): Seq {
+  let newest = 0 as Seq;
+  for (const { takenSeq } of conversations) if (takenSeq > newest) newest = takenSeq;
+  return newest;
+}
+
 export class UndeliveredQueue {
   #held: Undelivered[] = [];
   #from = 0;
   #heldAbove: Seq;
 
-  /** @param heldAbove nothing above it is in the timeline */
+  /** @param heldAbove no message from anybody else is above it */
   constructor(heldAbove: Seq) {
     this.#heldAbove = heldAbove;
   }

@@ -22,7 +22,7 @@ import type { PendingSend } from "./pending-send.ts";
 import type { RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
-import { UndeliveredQueue } from "./undelivered-queue.ts";
+import { newestTaken, UndeliveredQueue } from "./undelivered-queue.ts";
 
 export class UserState {
   readonly user: UserId;
@@ -35,7 +35,7 @@ export class UserState {
   readonly recentRefs: RecentRefs;
   /** Sends numbered and not yet durable, oldest first. */
   readonly pendingSends: PendingSend[] = [];
-  readonly undelivered: UndeliveredQueue;
+  undelivered = new UndeliveredQueue(0 as Seq);
   headSeq: Seq;
   nextSeq: Seq;
   /** How far a device of the user has the timeline. */
@@ -93,7 +93,6 @@ export class UserState {
     this.received = this.receivedPending = cellNumber(own.get("received")) as Seq;
     this.erasedAt = cellNumber(own.get("erased"));
     this.nextSeq = 0 as Seq;
-    this.undelivered = new UndeliveredQueue(snapshot.head.headSeq);
     this.recentRefs = new RecentRefs(nowMs);
   }
 
@@ -177,6 +176,7 @@ export class UserState {
   #endLoad(): void {
     this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
+    this.undelivered = new UndeliveredQueue(newestTaken(this.conversations.values()));
   }
 }
 
