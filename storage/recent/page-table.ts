@@ -17,8 +17,12 @@ import type { ShardId } from "../types.ts";
 import { type Fragment, readFragment, readFragmentHead, type StreamMark } from "./fragment.ts";
 import type { ItemSize } from "./piece.ts";
 
+/** Rows by number, with an index beside them: where SQLite looks for a row of a table WITHOUT ROWID it reads all of each row that it passes, blob included. */
 export const PAGE_SCHEMA = `
-CREATE TABLE page(shard INT, layer INT, first TEXT, through INT, codec INT, raw_bytes INT, data BLOB, crc INT, PRIMARY KEY(shard, layer, first)) WITHOUT ROWID;`;
+CREATE TABLE page(shard INT, layer INT, first TEXT, through INT, codec INT, raw_bytes INT, data BLOB, crc INT, PRIMARY KEY(shard, layer, first));`;
+
+/** As files of earlier versions have it. The same statements read and write both. */
+export const EARLIER_PAGE_SCHEMA = PAGE_SCHEMA.replace(/\);$/, ") WITHOUT ROWID;");
 
 /** through: highest head offset of its streams. */
 export type PageRow = {
@@ -38,6 +42,8 @@ export type LayerStack = { next: number; layers: Layer[] };
 
 /** Parameters behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call. */
 const FIND_PAGE = "SELECT * FROM page WHERE shard = +? AND layer = +? AND first <= +? ORDER BY first DESC LIMIT 1";
+/** Which page it is, without reading it: a packed page is a chain of tens of SQLite's own, and may be in the cache. */
+const FIND_FIRST = FIND_PAGE.replace("*", "first");
 
 /** A page is closed once it has so many bytes. With twice as many, chat packs 4 % better (`bench storage`, codecs), and who reads one stream unpacks twice as much. */
 const PAGE_BYTES = 16 * 1024;
@@ -123,8 +129,8 @@ export class LayerSource {
     const read = (): PageRow | undefined => this.db.sql(FIND_PAGE).get<PageRow>(this.shard, layer.layer, name);
     if (layer.pages === 1)
       return this.#cache.get(this.#nameOf(layer, ""), () => this.#unpacked(layer, read() ?? this.#only(layer)));
-    const row = read();
-    return row && this.#cache.get(this.#nameOf(layer, row.first), () => this.#unpacked(layer, row));
+    const found = this.db.sql(FIND_FIRST).get<{ first: string }>(this.shard, layer.layer, name);
+    return found && this.#cache.get(this.#nameOf(layer, found.first), () => this.#unpacked(layer, read()));
   }
 
   #page(layer: Layer, first: string): Buffer {

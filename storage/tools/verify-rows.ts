@@ -1,5 +1,6 @@
 /** Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is right. */
 import { CorruptionError } from "../errors.ts";
+import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../recent/page-table.ts";
 import { databaseImage, SqlDatabase } from "../sqlite.ts";
 import { checkedRow, type Table } from "../state/row-crc.ts";
 import { PLACES_SCHEMA, STATE_FORMAT } from "../state/state-file.ts";
@@ -25,8 +26,9 @@ export type Fault = (place: string, what: string) => void;
 
 /** Before anything is read: a table that is not what it was reads as something else. */
 export function verifySchema(db: SqlDatabase, expected: string, fault: Fault): void {
-  const known = schemaOf(new SqlDatabase("the schema", "readonly", 0, Buffer.from(databaseImage(expected))));
   const found = schemaRows(db);
+  const earlier = schemaOf(expected.replace(PAGE_SCHEMA, EARLIER_PAGE_SCHEMA));
+  const known = found.get("page") === earlier.get("page") ? earlier : schemaOf(expected);
   for (const [name, sql] of known) {
     if (found.get(name) !== sql)
       fault(`table sqlite_schema, row ${name}`, found.has(name) ? "it is not as it was made" : "it is missing");
@@ -38,7 +40,8 @@ export function verifySchema(db: SqlDatabase, expected: string, fault: Fault): v
 export const stateSchema = (state: SqlDatabase): string =>
   hasPlaces(state) ? STATE_FORMAT.schema + PLACES_SCHEMA : STATE_FORMAT.schema;
 
-function schemaOf(db: SqlDatabase): Map<string, string> {
+function schemaOf(schema: string): Map<string, string> {
+  const db = new SqlDatabase("the schema", "readonly", 0, Buffer.from(databaseImage(schema)));
   try {
     return schemaRows(db);
   } finally {
