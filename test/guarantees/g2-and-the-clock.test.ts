@@ -4,6 +4,7 @@ import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { Device } from "../support/device.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -71,6 +72,32 @@ describe.each(["direct", "group"])("an unmarked repeat is one message (%s)", (ki
     for (const [at, ref] of refs.entries())
       expect(await after.say(to, "hello", ref)).toEqual({ ...first[at]!, duplicate: true });
     expect((await node.api.history(one, to)).filter(({ text }) => text === "hello")).toHaveLength(refs.length);
+  });
+
+  test("when it was erased meanwhile and the server started anew", async () => {
+    const { one, addresses } = await pair();
+    const to = addresses[kind]!;
+    const before = await node.connect(one);
+    const refs = ["a-1", "a-2", "plain"];
+    const first = [];
+    for (const ref of refs) first.push(await before.say(to, "hello", ref));
+    await node.api.post("/v1/me/erasure", one.token, { user: one.user });
+    await until("it is erased", async () => {
+      const { body } = await node.api.get("/v1/me/erasure", one.token);
+      return body.state === "done";
+    });
+    await node.restart();
+    const after = await node.connect(one);
+    for (const [at, ref] of refs.entries()) {
+      const { id, seq } = first[at]!;
+      expect(await after.say(to, "hello", ref)).toMatchObject({
+        id,
+        seq,
+        duplicate: true,
+        deletedAt: expect.any(Number),
+      });
+    }
+    expect((await after.say(to, "hello", "a-3")).duplicate).toBeUndefined();
   });
 
   test("when more refs without a counter came in between than memory holds", async () => {

@@ -38,9 +38,10 @@ export class RestartedShards {
     this.#usersLoadedMax = usersLoadedMax;
   }
 
-  async begin(users: readonly UserId[], group: GroupAddress): Promise<void> {
+  /** Users, a group of them, and others who are not in it. */
+  async begin(users: readonly UserId[], group: GroupAddress, others: readonly UserId[] = []): Promise<void> {
     await this.#open();
-    for (const user of users) {
+    for (const user of [...users, ...others]) {
       const profile = encodeProfile(user, { createdAt: this.wallMs, displayName: user });
       await writeUserCells(this.host, user, [["profile", profile]]);
     }
