@@ -126,9 +126,9 @@ export class ReceivedMark implements MarkRecord {
   dropped(): void {
     const user = this.#user;
     user.isReceivedPending = false;
+    // What was held of it has been told to the other sides already.
+    user.undelivered.forgetThrough(user.receivedPending);
     user.receivedPending = this.#before;
-    // What was held has been told to the other sides already.
-    user.undelivered.isComplete = false;
     user.pendingMarks--;
   }
 

@@ -52,6 +52,11 @@ export class UndeliveredQueue {
     return next;
   }
 
+  /** Messages up to `seq` were taken from it, and have to be taken again. */
+  forgetThrough(seq: Seq): void {
+    if (seq > this.#heldAbove) this.#heldAbove = seq;
+  }
+
   #overflow(seq: Seq): void {
     this.#held = [];
     this.#from = 0;

@@ -1,10 +1,9 @@
 /** Random histories of sends and repeats over clocks that are set, starts, crashes, flushes and users dropped from memory: each ref is one message (G2). */
 import { test } from "bun:test";
 import fc from "fast-check";
-import { randomFrom } from "../storage/vfs/simulated-disk.ts";
+import { randomFrom } from "../support/random.ts";
+import { seeded } from "../support/seed.ts";
 import { RefsModel, USERS } from "./refs-model.ts";
-
-const RUNS = Number(process.env["RUNS"] ?? 60);
 
 const user = fc.constantFrom(...USERS);
 const to = fc.nat(USERS.length).map(RefsModel.address);
@@ -89,5 +88,5 @@ test("whatever is sent again, within a minute or marked, is the message that it 
       await model.shards.close();
     },
   );
-  await fc.assert(property, { numRuns: RUNS, interruptAfterTimeLimit: 20_000 });
+  await fc.assert(property, { ...seeded(60), interruptAfterTimeLimit: 20_000 });
 }, 60_000);

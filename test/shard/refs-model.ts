@@ -1,7 +1,7 @@
 /** What G2 says of every ref, and shards that are held against it: sends, repeats, clocks that are set, starts, crashes, users dropped from memory. */
 import { expect } from "bun:test";
 import { userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
-import type { Random } from "../storage/vfs/simulated-disk.ts";
+import type { Random } from "../support/random.ts";
 import { RestartedShards } from "./restarted-shards.ts";
 
 export const USERS = ["ann", "ben"] as UserId[];

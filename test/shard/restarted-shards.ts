@@ -12,7 +12,8 @@ import { offerAgain } from "../../src/shard/handoffs.ts";
 import type { SendRequest, Sent } from "../../src/shard/pending-send.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/memory-segments.ts";
-import { type Random, SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
+import type { Random } from "../support/random.ts";
+import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 
 export type Answer = { sent?: Sent; isDuplicate?: boolean; code?: string };
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
-import { randomFrom } from "../vfs/simulated-disk.ts";
+import { randomFrom } from "../../support/random.ts";
 import { ShardHistory } from "../segment/history.ts";
 
 const SHARDS = 200;
