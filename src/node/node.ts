@@ -56,6 +56,8 @@ export type NodeParts = {
   upkeepTimes?: Partial<UpkeepTimes>;
   checkDirectoryMs?: number;
   walFileBytes?: number;
+  /** Where the lines of the log go. Default stderr. */
+  log?: (line: string) => void;
 };
 
 /**
@@ -69,7 +71,7 @@ export async function startNode(
   const random = systemRandom;
   const logger = createLogger(
     options.logLevel,
-    (line) => void process.stderr.write(line),
+    parts.log ?? ((line) => void process.stderr.write(line)),
     clock.now,
     parts.held?.named,
   );

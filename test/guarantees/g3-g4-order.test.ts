@@ -129,8 +129,11 @@ test("once a send was refused because the disk is behind, none behind it slips i
     }
     const refusedAt = performance.now();
     const [first] = device.all("error");
-    const { code, retryAfterMs } = first!;
-    expect(code).toBe("unavailable");
+    const { code, detail, retryAfterMs } = first!;
+    expect([code, detail]).toEqual([
+      "unavailable",
+      expect.stringContaining("more is written than the disk keeps up with"),
+    ]);
     faults.release();
     await until("a later one is taken", async () => (await device.ask("@kim", "small and late")).t === "sent");
     // A little less: the time began before the refusal came here.

@@ -10,7 +10,7 @@ import { until } from "../support/wait.ts";
 
 type Disk = {
   name: string;
-  start: (files: FileSystem) => Promise<TestNode>;
+  start: (files: FileSystem, log: (line: string) => void) => Promise<TestNode>;
   files: FileSystem;
   fill: () => void;
   release: () => void;
@@ -35,7 +35,7 @@ function toldFull(): Disk {
   };
   return {
     name: "a file system that says it is full",
-    start: (used) => startTestNode({}, { files: used, clock: hurriedClock }),
+    start: (used, log) => startTestNode({ logLevel: "info" }, { files: used, log, clock: hurriedClock }),
     files,
     fill: () => void (isFull = true),
     release: () => void (isFull = false),
@@ -51,9 +51,9 @@ function mounted(): Disk | undefined {
     ...disk,
     name: "a small disk that is full",
     files: realFileSystem,
-    async start(files) {
+    async start(files, log) {
       process.env["TMPDIR"] = disk.path;
-      const node = await startTestNode({}, { files, clock: hurriedClock });
+      const node = await startTestNode({ logLevel: "info" }, { files, log, clock: hurriedClock });
       if (before === undefined) delete process.env["TMPDIR"];
       else process.env["TMPDIR"] = before;
       return node;
@@ -61,23 +61,32 @@ function mounted(): Disk | undefined {
   };
 }
 
+/** The one whose write met the full disk hears that nobody knows what became of it. */
+const isUnderWay = (detail: string): boolean => detail.startsWith("the log could not be written; send again");
+
 const disks = [mounted(), toldFull()].filter((disk) => disk !== undefined);
 
 describe.each(disks)("$name", (disk) => {
   let node: TestNode;
+  const lines: Record<string, unknown>[] = [];
+  const log = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
+  const told = (): string[] =>
+    lines
+      .filter(({ state }) => state !== undefined)
+      .map(({ state, message }) => `${String(state)}: ${String(message)}`);
   afterEach(async () => {
     disk.release();
     await node.stop();
     disk.remove();
   });
 
-  test("refuses new messages with a time to retry, serves every read, and takes messages again when there is room", async () => {
+  test("refuses new messages, says why to everybody who asks, serves every read, and takes messages again when there is room", async () => {
     let looks = 0;
     const freeBytes = (path: string): number => {
       looks++;
       return disk.files.freeBytes(path);
     };
-    node = await disk.start({ ...disk.files, freeBytes });
+    node = await disk.start({ ...disk.files, freeBytes }, log);
     const [alice, bob] = (await node.api.users("alice", "bob")) as [Credentials, Credentials];
     const ackedBySeq = new Map<number, string>();
     const acked = (): string[] => [...ackedBySeq].toSorted(([a], [b]) => a - b).map(([, text]) => text);
@@ -88,7 +97,10 @@ describe.each(disks)("$name", (disk) => {
         ref: text.split(" ")[0],
       });
       if (status === 201) ackedBySeq.set(body.seq, text);
-      else expect([status, body.code, body.retryAfterMs > 0]).toEqual([503, "unavailable", true]);
+      else {
+        expect([status, body.code, body.retryAfterMs > 0]).toEqual([503, "unavailable", true]);
+        if (!isUnderWay(body.detail)) expect(body.detail).toStartWith("the disk is full; try again in ");
+      }
       return status;
     };
     const texts = async (): Promise<string[]> => (await node.api.history(bob, "@alice")).map(({ text }) => text);
@@ -103,6 +115,8 @@ describe.each(disks)("$name", (disk) => {
     // Until it has tried again, in vain.
     for (const looksBefore = looks; looks < looksBefore + 2; await Bun.sleep(5)) {
       expect(await send("while-full")).toBe(503);
+      const ready = await node.api.call("GET", "/readyz");
+      expect([ready.status, ready.body.detail]).toEqual([503, "not ready: the disk is full"]);
       expect((await texts()).slice(0, ackedBySeq.size)).toEqual(acked());
       const device = await node.connect(bob, FROM_THE_BEGINNING);
       await device.take("live");
@@ -114,6 +128,12 @@ describe.each(disks)("$name", (disk) => {
 
     disk.release();
     await until("it takes messages", async () => (await send("after")) !== 503);
+    expect((await node.api.call("GET", "/readyz")).status).toBe(200);
+    await until("the log says so", () => told().length > 1);
+    expect(told()).toEqual(["disk full: writes are refused", "disk full: writes are taken again"]);
+    const [began, over] = lines.filter(({ state }) => state !== undefined);
+    expect([began!["level"], String(began!["error"])]).toEqual(["error", expect.stringContaining("ENOSPC")]);
+    expect(over!["refused"]).toBeGreaterThan(1);
     expect(await texts()).toEqual(acked());
     await node.restart();
     expect(await texts()).toEqual(acked());
