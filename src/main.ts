@@ -1,5 +1,4 @@
 /** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
-import { systemClock } from "./base/clock.ts";
 import type { Command } from "./cli/command.ts";
 import { runCommandLine } from "./cli/commands.ts";
 import { compactCommand } from "./cli/compact.ts";
@@ -10,6 +9,7 @@ import { importShardCommand } from "./cli/import-shard.ts";
 import { inspectCommand } from "./cli/inspect.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
+import { processSignals } from "./cli/process-signals.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { verifyCommand } from "./cli/verify.ts";
 import { version } from "../package.json" with { type: "json" };
@@ -30,11 +30,7 @@ const commands: [Command, ...Command[]] = [
   serveCommand({
     // Loaded by serve alone, so that every other command starts at once.
     startNode: async (options, held) => (await import("./node/node.ts")).startNode(options, { held }),
-    signals: {
-      on: (signal, handler) => void process.on(signal, handler),
-      exit: (status) => process.exit(status),
-      clock: systemClock,
-    },
+    signals: processSignals,
   }),
   keysCommand(),
   verifyCommand(),

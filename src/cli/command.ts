@@ -9,6 +9,8 @@ export type Command = {
   /** The npm script that runs it in a clone, without a word before its options. */
   npmScript?: string;
   summary: string;
+  /** What else whoever runs it should know; shown in its help. */
+  note?: string;
   /** Shown in help. */
   options: OptionTable;
   /** Resolves with the exit status. `--help` among the arguments is the command's own to answer. */

@@ -24,7 +24,7 @@ export function programHelp(commands: readonly [Command, ...Command[]], place: P
   return helpText([`${program} COMMAND [options]`], sections, place.columns);
 }
 
-export function commandHelp({ usage, summary, options, npmScript }: Command, place: Place): string {
+export function commandHelp({ usage, summary, note, options, npmScript }: Command, place: Place): string {
   const program = programOf(place);
   const isClone = program !== "parley";
   const lines = [
@@ -34,6 +34,7 @@ export function commandHelp({ usage, summary, options, npmScript }: Command, pla
   const sections = [
     `${summary[0]?.toUpperCase() ?? ""}${summary.slice(1)}.`,
     ...optionSections(options),
+    ...(note === undefined ? [] : [note]),
     `A flag wins over its variable. An empty variable counts as unset. Exit statuses: ${unbroken(`${program} --help`)}.`,
   ];
   return helpText(lines, sections, place.columns);

@@ -30,6 +30,7 @@ export function serveCommand(parts: ServeParts): Command {
     usage: "serve [options]",
     npmScript: "start",
     summary: "run the server",
+    note: "SIGTERM drains it: no new work, everything acked, exit 0. SIGINT and SIGHUP do the same, unless they were ignored at the start, as by nohup; npm and the launcher cannot keep them ignored.",
     options: SERVE_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await serve(parseOptions(SERVE_OPTIONS, args, io.env), io, parts);

@@ -14,7 +14,12 @@ const WIDTH_MAX = 100;
 
 const serve = serveCommand({
   startNode: () => Promise.reject(new Error("nothing may start here")),
-  signals: { on: () => {}, exit: () => {}, clock: { now: () => 0, monotonicMs: () => 0, after: () => () => {} } },
+  signals: {
+    on: () => {},
+    isIgnored: () => false,
+    exit: () => {},
+    clock: { now: () => 0, monotonicMs: () => 0, after: () => () => {} },
+  },
 });
 
 type Printed = { status: number; stdout: string; stderr: string };

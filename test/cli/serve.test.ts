@@ -21,8 +21,8 @@ afterEach(async () => {
 
 const command = (...args: string[]) => [BUN, PROGRAM, "serve", "--port", "0", "--data", data.path, ...args];
 
-async function serving(changes: Record<string, string> = {}): Promise<Started> {
-  const server = start(command(), { env: personsEnvironment(changes) });
+async function serving(changes: Record<string, string> = {}, before: string[] = []): Promise<Started> {
+  const server = start([...before, ...command()], { env: personsEnvironment(changes) });
   started.push(server);
   await until("it is ready", () => READY.test(server.stdout()));
   return server;
@@ -42,6 +42,17 @@ describe("stopping", () => {
     expect(await server.exited).toBe(0);
     expect(server.stdout()).toEndWith("draining\ndrained\n");
     expect(server.stderr()).toMatch(new RegExp(`^parley: ${signal}, draining\nparley: drained in \\d+\\.\\d s\n$`));
+  });
+
+  test.each(["HUP", "INT"])("SIG%s that was ignored at the start, as by nohup, stays ignored", async (name) => {
+    const server = await serving({}, ["sh", "-c", `trap '' ${name}; exec "$@"`, "sh"]);
+    server.kill(`SIG${name}` as NodeJS.Signals);
+    // A signal that is handled is handled before what comes after it.
+    const url = READY.exec(server.stdout())?.[1] ?? "";
+    for (let n = 0; n < 5; n++) expect(await (await fetch(url)).text()).toBe("here");
+    server.kill("SIGTERM");
+    expect(await server.exited).toBe(0);
+    expect(server.stderr()).toStartWith("parley: SIGTERM, draining\n");
   });
 
   test("one Ctrl-C that arrives three times drains once and to the end", async () => {

@@ -1,7 +1,7 @@
 /** `parley serve` around the smallest node there is: it listens, and its drain takes TEST_DRAIN_MS. TEST_FAILS makes its start fail. */
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
-import { systemClock } from "../../../src/base/clock.ts";
 import { runCommandLine } from "../../../src/cli/commands.ts";
+import { processSignals } from "../../../src/cli/process-signals.ts";
 import { serveCommand, type RunningNode } from "../../../src/cli/serve.ts";
 import type { ServeOptions } from "../../../src/cli/serve-options.ts";
 
@@ -29,11 +29,7 @@ async function startNode(options: ServeOptions): Promise<RunningNode> {
 
 const command = serveCommand({
   startNode,
-  signals: {
-    on: (signal, handler) => void process.on(signal, handler),
-    exit: (status) => process.exit(status),
-    clock: systemClock,
-  },
+  signals: processSignals,
 });
 const io = {
   stdout: (text: string) => void process.stdout.write(text),

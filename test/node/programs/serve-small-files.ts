@@ -1,16 +1,12 @@
 /** `parley serve` with log files so small that it begins another one every few messages. */
-import { systemClock } from "../../../src/base/clock.ts";
 import { runCommandLine } from "../../../src/cli/commands.ts";
+import { processSignals } from "../../../src/cli/process-signals.ts";
 import { serveCommand } from "../../../src/cli/serve.ts";
 import { startNode } from "../../../src/node/node.ts";
 
 const command = serveCommand({
   startNode: (options, held) => startNode(options, { held, walFileBytes: 8 << 10 }),
-  signals: {
-    on: (signal, handler) => void process.on(signal, handler),
-    exit: (status) => process.exit(status),
-    clock: systemClock,
-  },
+  signals: processSignals,
 });
 const io = {
   stdout: (text: string) => void process.stdout.write(text),
