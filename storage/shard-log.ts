@@ -38,6 +38,7 @@ export class ShardLog extends ShardView {
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
   #streamCount: number;
+  #flushes = 0;
   #nextOffset: Offset;
   #durableThrough: Offset;
   /** The record that is being encoded. */
@@ -305,9 +306,15 @@ export class ShardLog extends ShardView {
     return frozen;
   }
 
+  /** How many flushes have ended. */
+  get flushes(): number {
+    return this.#flushes;
+  }
+
   /** The frozen memtable is in the segments: forget it. */
   flushed(): void {
     this.frozen = undefined;
+    this.#flushes++;
   }
 }
 

@@ -28,9 +28,12 @@ export class ShardView {
   }
 
   head(stream: string): StreamHead | undefined {
-    return (
-      this.active.streams.get(stream) ?? this.frozen?.streams.get(stream) ?? this.#segments.head(this.shard, stream)
-    );
+    return this.headInMemory(stream) ?? this.#segments.head(this.shard, stream);
+  }
+
+  /** Undefined when memtables have nothing of the stream: then its head is what it was when it was last asked for, or a flush has ended since (`flushes`). */
+  headInMemory(stream: string): StreamHead | undefined {
+    return this.active.streams.get(stream) ?? this.frozen?.streams.get(stream);
   }
 
   streamName(streamNo: number): string | undefined {

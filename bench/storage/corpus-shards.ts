@@ -2,6 +2,7 @@
  * Users and groups over a log store without sockets, services or passwords: `Shards` for the server's own commands, on as many shards as asked for, in
  * the time of the logs. What they write is what a server writes.
  */
+import { StepTurns } from "../../src/base/steps.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../src/base/clock.ts";
@@ -20,6 +21,7 @@ import {
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import { isShardStream } from "../../src/shard/cells.ts";
+import { GroupHeads } from "../../src/shard/group-heads.ts";
 import { GroupState } from "../../src/shard/group-state.ts";
 import { Marks } from "../../src/shard/marks.ts";
 import type { Shards } from "../../src/shard/shards.ts";
@@ -66,6 +68,8 @@ export class CorpusShards implements Shards {
   readonly marks: Marks = new Marks(this);
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly groupHeads: GroupHeads;
+  readonly turns = new StepTurns(this.clock);
   readonly #shardCount: number;
   #store: LogStore | undefined;
 
@@ -91,6 +95,7 @@ export class CorpusShards implements Shards {
       () => false,
       UNBOUNDED,
     );
+    this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
   }
 
   get store(): LogStore {

@@ -72,7 +72,7 @@ export class AccountService implements Accounts {
     if (!this.#isRegistrationOpen)
       throw new AppError("forbidden", "registration is closed; the operator of this server makes its users");
     // Before the costly part; `create` decides the race between two who pass here.
-    if (this.#cells.exists(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
+    if (await this.#cells.load(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(1, input.device);
     await this.#cells.create(user, [this.#newUserCell(input), ["password", encoder.encode(hash)], cell]);
@@ -82,6 +82,7 @@ export class AccountService implements Accounts {
   async login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials> {
     const { user, password, device, client } = input;
     this.#throttle.check(user);
+    await this.#cells.load(user);
     const stored = this.#cells.cell(user, "password");
     const hash = stored === undefined ? undefined : decoder.decode(stored);
     const isRight = await this.#passwords.verify(password, hash, client);
@@ -100,6 +101,7 @@ export class AccountService implements Accounts {
 
   async authenticate(token: string): Promise<Actor> {
     const { user, device, tokenId } = await this.#tokens.verify(token);
+    await this.#cells.load(user);
     const cell = this.#cells.cell(user, deviceKey(device));
     if (cell === undefined || textOfTokenId(readDevice(cell).tokenId) !== tokenId) {
       throw new AppError(
@@ -111,7 +113,7 @@ export class AccountService implements Accounts {
   }
 
   async createUser(input: { user: UserId; displayName?: string }): Promise<{ created: boolean }> {
-    if (this.#cells.exists(input.user)) return { created: false };
+    if (await this.#cells.load(input.user)) return { created: false };
     try {
       await this.#cells.create(input.user, [this.#newUserCell(input)]);
       return { created: true };
@@ -122,7 +124,7 @@ export class AccountService implements Accounts {
   }
 
   async createToken({ user, device }: { user: UserId; device?: DeviceId }): Promise<Credentials> {
-    if (!this.#cells.exists(user))
+    if (!(await this.#cells.load(user)))
       throw new AppError("unknown_address", `@${user} does not exist; create it with POST /v1/users`);
     return this.#openDevice(user, device);
   }

@@ -1,12 +1,15 @@
 /**
  * From a cursor to the present (G7): everything missed, stream by stream in order, or an explicit `reset` or `gap`, then the receipts missed.
  *
- * Pulls from the log, so it holds nothing in memory and goes at the reader's speed. When `next` finds nothing more it has reached the durable heads of all
- * streams in this very turn of the event loop: from then on what is pushed live continues without a hole.
+ * Pulls from the log, so it holds nothing in memory and goes at the reader's speed, a step at a time. When `read` says that the present is reached, the durable heads of all
+ * streams are reached in this very turn of the event loop: from then on what is pushed live continues without a hole.
  */
+import type { Clock } from "../base/clock.ts";
+import type { Steps } from "../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { receiptFrame } from "../protocol/encode.ts";
-import type { Cursor, StreamPosition } from "../protocol/frames.ts";
+import type { Cursor, ReceiptKind, StreamPosition } from "../protocol/frames.ts";
+import type { GroupHead } from "../shard/group-heads.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -14,18 +17,22 @@ import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
 
 /** Entries read from the log at once. */
 const READ_ENTRIES = 64;
+const STEP_MS = 1;
 
-/** Frames gathered for one `next`. Bounded in bytes as well: entries may be large, and a socket's queue is not. */
-class Page {
-  readonly frames: string[];
+/** Frames that leave together. Bounded in bytes as well: entries may be large, and a socket's queue is not. */
+export class CatchUpPage {
+  readonly frames: string[] = [];
   readonly #framesMax: number;
   readonly #charactersMax: number;
+  readonly #clock: Clock;
   #characters = 0;
+  #stepEndsAt = 0;
 
-  constructor(frames: string[], framesMax: number, charactersMax: number) {
-    this.frames = frames;
+  /** At most about `framesMax` frames, and a frame more than `charactersMax`. */
+  constructor(framesMax: number, charactersMax: number, clock: Clock) {
     this.#framesMax = framesMax;
     this.#charactersMax = charactersMax;
+    this.#clock = clock;
   }
 
   get isFull(): boolean {
@@ -35,6 +42,15 @@ class Page {
   /** How many entries it makes sense to read for it. */
   get room(): number {
     return Math.min(READ_ENTRIES, this.#framesMax - this.frames.length);
+  }
+
+  beginStep(): void {
+    this.#stepEndsAt = this.#clock.monotonicMs() + STEP_MS;
+  }
+
+  /** Nothing more goes into it in this step. */
+  get isStepOver(): boolean {
+    return this.isFull || this.#clock.monotonicMs() >= this.#stepEndsAt;
   }
 
   push(frame: string): void {
@@ -47,10 +63,13 @@ export class CatchUp {
   readonly #host: ShardHost;
   readonly #user: UserState;
   readonly #groups = new Map<GroupAddress, StreamPosition>();
-  readonly #pending: string[] = [];
+  readonly #resets: string[] = [];
+  /** Receipts to tell, the next one last. */
+  #missed: Missed[] = [];
   #timeline: number;
   #marks: number;
 
+  /** Cheap when the heads of the user's groups have been read. */
   constructor(host: ShardHost, user: UserState, cursor: Cursor) {
     this.#host = host;
     this.#user = user;
@@ -63,27 +82,36 @@ export class CatchUp {
     }
   }
 
-  /** The next frames: at most about `framesMax`, and a frame more than `charactersMax`. None when the present is reached. */
-  next(framesMax: number, charactersMax: number): string[] {
-    const page = new Page(this.#pending.splice(0), framesMax, charactersMax);
-    this.#readTimeline(page);
+  /** Reads the next frames to the page, as many as one step has time for. @returns whether the present is reached, with them */
+  read(page: CatchUpPage): boolean {
+    page.beginStep();
+    for (const reset of this.#resets.splice(0)) page.push(reset);
+    if (!this.#readTimeline(page)) return false;
     for (const conversation of this.#user.conversations.values()) {
-      if (page.isFull) return page.frames;
-      if (conversation.joinedSeq > 0 && isGroup(conversation.address))
-        this.#readGroup(page, conversation.address, conversation.joinedSeq);
+      if (page.isFull) return false;
+      if (conversation.joinedSeq === 0 || !isGroup(conversation.address)) continue;
+      if (!this.#readGroup(page, conversation.address, conversation.joinedSeq)) return false;
     }
-    if (!page.isFull) this.#readMarks(page);
-    return page.frames;
+    return this.#readMarks(page);
   }
 
-  /** Whether `next` would give something. */
+  /** Reads until the page is full. In the step in which it ends, and in no other, the present may have been reached. @returns whether it was */
+  *reading(page: CatchUpPage): Steps<boolean> {
+    for (;;) {
+      if (this.read(page)) return true;
+      if (page.isFull) return false;
+      yield;
+    }
+  }
+
+  /** Whether `read` would give something. */
   get isBehind(): boolean {
     const { headSeq, markCount, conversations } = this.#user;
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
     for (const { address, joinedSeq } of conversations.values()) {
       if (joinedSeq === 0 || !isGroup(address)) continue;
-      const group = this.#host.groups.get(address);
-      if (group && (this.#groups.get(address)?.seq ?? joinedSeq - 1) < group.headSeq) return true;
+      const head = this.#host.groupHeads.of(address);
+      if (head && (this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
     }
     return false;
   }
@@ -99,51 +127,63 @@ export class CatchUp {
   #validTimeline(cursor: Cursor): number {
     const { epoch, headSeq } = this.#user;
     if (cursor.timeline === 0 || (cursor.epoch === epoch && cursor.timeline <= headSeq)) return cursor.timeline;
-    this.#pending.push(`{"t":"reset"}`);
+    this.#resets.push(`{"t":"reset"}`);
     return headSeq;
   }
 
   #validGroup(address: GroupAddress, position: StreamPosition): StreamPosition {
-    const group = this.#host.groups.get(address);
+    const group = this.#host.groupHeads.of(address);
     if (group === undefined) return { ...position };
     if (position.seq === 0 || (position.epoch === group.epoch && position.seq <= group.headSeq))
       return { epoch: group.epoch, seq: position.seq };
-    this.#pending.push(`{"t":"reset","conversation":"${address}"}`);
+    this.#resets.push(`{"t":"reset","conversation":"${address}"}`);
     return { epoch: group.epoch, seq: group.headSeq };
   }
 
-  #readTimeline(page: Page): void {
+  /** @returns whether all of it was read */
+  #readTimeline(page: CatchUpPage): boolean {
     const user = this.#user;
     this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
-    while (this.#timeline < user.headSeq && !page.isFull) {
+    while (this.#timeline < user.headSeq) {
+      if (page.isStepOver) return false;
       const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
-      if (entries.length === 0) return;
+      if (entries.length === 0) throw hole(user.address, this.#timeline);
       for (const stored of entries) {
-        if (stored.seq > user.headSeq || page.isFull) return;
+        if (stored.seq > user.headSeq) break;
         page.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
         this.#timeline = stored.seq;
+        if (page.isStepOver) break;
       }
     }
+    return true;
   }
 
-  #readGroup(page: Page, address: GroupAddress, joinedSeq: Seq): void {
-    const group = this.#host.groups.get(address);
-    if (group === undefined) return;
-    const position = this.#positionIn(address, group.epoch, joinedSeq);
+  /** @returns whether all of it was read */
+  #readGroup(page: CatchUpPage, address: GroupAddress, joinedSeq: Seq): boolean {
+    const group = this.#host.groupHeads.of(address);
+    if (group === undefined) return true;
+    const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
-    while (position.seq < group.headSeq && !page.isFull) {
-      const entries = group.log.readForward(address, position.seq as Seq, page.room);
-      if (entries.length === 0) return;
-      for (const stored of entries) {
-        if (stored.seq > group.headSeq || page.isFull) return;
-        page.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
-        position.seq = stored.seq;
-      }
+    while (position.seq < group.headSeq) {
+      if (page.isStepOver) return false;
+      this.#readEntries(page, group, position);
+    }
+    return true;
+  }
+
+  #readEntries(page: CatchUpPage, group: GroupHead, position: StreamPosition): void {
+    const entries = group.log.readForward(group.address, position.seq as Seq, page.room);
+    if (entries.length === 0) throw hole(group.address, position.seq);
+    for (const stored of entries) {
+      if (stored.seq > group.headSeq) return;
+      page.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
+      position.seq = stored.seq;
+      if (page.isStepOver) return;
     }
   }
 
   /** A group that the device knew nothing of begins where the user joined it. */
-  #positionIn(address: GroupAddress, epoch: string, joinedSeq: Seq): StreamPosition {
+  #positionIn({ address, epoch }: GroupHead, joinedSeq: Seq): StreamPosition {
     let position = this.#groups.get(address);
     if (position === undefined) {
       position = { epoch, seq: joinedSeq - 1 };
@@ -152,30 +192,40 @@ export class CatchUp {
     return position;
   }
 
-  #skipGap(page: Page, conversation: Address | undefined, from: number, head: number): number {
+  #skipGap(page: CatchUpPage, conversation: Address | undefined, from: number, head: number): number {
     if (head - from <= this.#host.limits.resumeEntriesMax) return from;
     const where = conversation === undefined ? "" : `"conversation":"${conversation}",`;
     page.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
     return head;
   }
 
-  #readMarks(page: Page): void {
-    const { markCount, conversations } = this.#user;
-    const seen = this.#marks;
-    if (seen >= markCount) return;
-    const missed: { mark: number; frame: string }[] = [];
-    for (const { address, delivered, deliveredMark, seen: read, seenMark } of conversations.values()) {
-      const by = address.slice(1);
-      if (deliveredMark > seen)
-        missed.push({ mark: deliveredMark, frame: receiptFrame("delivered", address, by, delivered, deliveredMark) });
-      if (seenMark > seen) missed.push({ mark: seenMark, frame: receiptFrame("read", address, by, read, seenMark) });
+  /** @returns whether all were told */
+  #readMarks(page: CatchUpPage): boolean {
+    const user = this.#user;
+    while (this.#marks < user.markCount) {
+      if (page.isStepOver) return false;
+      if (this.#missed.length === 0) this.#missed = missedReceipts(user, this.#marks);
+      const next = this.#missed.pop();
+      if (next !== undefined)
+        page.push(receiptFrame(next.kind, next.address, next.address.slice(1), next.seq, next.mark));
+      this.#marks = next?.mark ?? user.markCount;
     }
-    missed.sort((a, b) => a.mark - b.mark);
-    for (const { mark, frame } of missed) {
-      if (page.isFull) return;
-      page.push(frame);
-      this.#marks = mark;
-    }
-    this.#marks = markCount;
+    return true;
   }
 }
+
+type Missed = { kind: ReceiptKind; address: Address; seq: Seq; mark: number };
+
+/** With marks above `after`, the oldest last. */
+function missedReceipts({ conversations }: UserState, after: number): Missed[] {
+  const missed: Missed[] = [];
+  for (const { address, delivered, deliveredMark, seen, seenMark } of conversations.values()) {
+    if (deliveredMark > after) missed.push({ kind: "delivered", address, seq: delivered, mark: deliveredMark });
+    if (seenMark > after) missed.push({ kind: "read", address, seq: seen, mark: seenMark });
+  }
+  return missed.sort((a, b) => b.mark - a.mark);
+}
+
+/** Whoever catches up is rather told to come back than left with a hole. */
+const hole = (stream: Address, after: number): Error =>
+  new Error(`${stream}: no entry behind ${after}, below the head`);

@@ -3,7 +3,7 @@ import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from ".
 import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../domain/entries.ts";
 import type { EntryFrame, WireMessage } from "../protocol/frames.ts";
 import { groupFrame, membershipFrame } from "../shard/group-changes.ts";
-import type { GroupState } from "../shard/group-state.ts";
+import type { GroupHead } from "../shard/group-heads.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
@@ -13,7 +13,7 @@ export function timelineFrame(host: ShardHost, user: UserState, stored: StoredEn
   if (entry.kind === "membership") {
     const group = stored.lane as GroupAddress;
     // A group that is no more has an empty epoch, under which a device has nothing of it.
-    return membershipFrame(stored.seq, group, entry, host.groups.get(group)?.epoch ?? "");
+    return membershipFrame(stored.seq, group, entry, host.groupHeads.of(group)?.epoch ?? "");
   }
   return { t: "message", ...directMessage(host, user, stored, entry) };
 }
@@ -41,7 +41,7 @@ function directMessage(
   return { id, conversation, from: nameOf(conversation), text, seq: stored.seq, sentAt };
 }
 
-export function groupEntryFrame(host: ShardHost, group: GroupState, stored: StoredEntry, viewer: UserId): EntryFrame {
+export function groupEntryFrame(host: ShardHost, group: GroupHead, stored: StoredEntry, viewer: UserId): EntryFrame {
   const entry = readGroupEntry(stored);
   if (entry.kind === "changed") return groupFrame(group.address, stored.seq, entry.detail);
   return { t: "message", ...groupMessage(host, group, stored, viewer)! };
@@ -50,7 +50,7 @@ export function groupEntryFrame(host: ShardHost, group: GroupState, stored: Stor
 /** Undefined for a change of the group. */
 export function groupMessage(
   host: ShardHost,
-  group: GroupState,
+  group: GroupHead,
   stored: StoredEntry,
   viewer: UserId,
 ): WireMessage | undefined {
@@ -69,7 +69,7 @@ export function groupMessage(
  */
 function tombstone(
   host: ShardHost,
-  { log, handle, erasedAt }: UserState | GroupState,
+  { log, handle, erasedAt }: UserState | GroupHead,
   conversation: Address,
   seq: Seq,
 ): WireMessage {

@@ -1,31 +1,28 @@
 /** Long poll: the frames a socket would have got, from a cursor. Keeps nothing between two calls; the cursor is all there is. */
 import { AppError } from "../base/errors.ts";
-import type { GroupAddress } from "../domain/address.ts";
+import type { Steps } from "../base/steps.ts";
 import { SESSIONS_PER_USER_MAX, SYNC_CHARACTERS_MAX, SYNC_FRAMES_MAX } from "../domain/limits.ts";
 import type { Cursor, ServerFrame } from "../protocol/frames.ts";
 import type { SyncReply } from "../protocol/http-shapes.ts";
 import type { Session } from "../shard/session.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
-import type { Seq } from "../../storage/types.ts";
+import { acknowledge } from "./acknowledge.ts";
 import { actingUser } from "./acting-user.ts";
-import { CatchUp } from "./catch-up.ts";
+import { CatchUp, CatchUpPage } from "./catch-up.ts";
+import { isLoaded, userWithGroupHeads } from "./loaded-user.ts";
 import type { Actor, Sync } from "./types.ts";
 
 export function createSync(host: () => ShardHost): Sync {
   return {
     async poll(actor, cursor, waitMs, signal): Promise<SyncReply> {
       const shards = host();
-      const user = actingUser(shards, actor);
-      acknowledge(shards, user, cursor);
-      const catchUp = new CatchUp(shards, user, cursor);
-      let frames = catchUp.next(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX);
-      if (frames.length === 0 && waitMs > 0) {
-        frames = await waitForFrames(shards, user, actor, waitMs, signal);
-        frames.push(...catchUp.next(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX));
-      }
+      const poll = await shards.turns.run(beginPoll(shards, actor, cursor, waitMs, signal));
+      const { catchUp, page } = poll;
+      const notices = await poll.notices;
+      if (notices !== undefined) await shards.turns.run(catchUp.reading(page));
       return {
-        frames: frames.map((frame) => JSON.parse(frame) as ServerFrame),
+        frames: [...(notices ?? []), ...page.frames].map((frame) => JSON.parse(frame) as ServerFrame),
         cursor: catchUp.cursor(),
         more: catchUp.isBehind,
       };
@@ -33,15 +30,17 @@ export function createSync(host: () => ShardHost): Sync {
   };
 }
 
-/** Whoever comes with a cursor has everything up to it: that is what `received` says. Positions that are not ours are the catch-up's business. */
-export function acknowledge(host: ShardHost, user: UserState, cursor: Cursor): void {
-  if (cursor.epoch === user.epoch && cursor.timeline <= user.headSeq) host.marks.received(user, cursor.timeline as Seq);
-  for (const [name, position] of Object.entries(cursor.groups)) {
-    const address = name as GroupAddress;
-    const group = user.membership(address) && host.groups.get(address);
-    if (group && position.epoch === group.epoch && position.seq <= group.headSeq)
-      host.marks.receivedGroup(user, group, position.seq as Seq);
-  }
+type Poll = { catchUp: CatchUp; page: CatchUpPage; notices: Promise<string[]> | undefined };
+
+/** Waits when nothing is missed, from the very turn of the event loop in which that was seen. */
+function* beginPoll(shards: ShardHost, actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Steps<Poll> {
+  const user = (yield* userWithGroupHeads(shards, actor.user)) ?? actingUser(shards, actor);
+  acknowledge(shards, user, cursor);
+  const catchUp = new CatchUp(shards, user, cursor);
+  const page = new CatchUpPage(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX, shards.clock);
+  const isPresent = yield* catchUp.reading(page);
+  const isWaiting = isPresent && page.frames.length === 0 && waitMs > 0 && isLoaded(shards, user);
+  return { catchUp, page, notices: isWaiting ? waitForFrames(shards, user, actor, waitMs, signal) : undefined };
 }
 
 /**

@@ -115,7 +115,8 @@ export type Services = {
 
 /** Small durable state of users, at their homes. Reads are of durable state only. */
 export type UserCells = {
-  exists(user: UserId): boolean;
+  /** Brings the user's state to memory, in its turn: what is asked then is cheap. Resolves with whether there is such a user. */
+  load(user: UserId): Promise<boolean>;
   cell(user: UserId, key: string): Uint8Array | undefined;
   /** Keys that begin with `prefix`. */
   cellsWithPrefix(user: UserId, prefix: string): Map<string, Uint8Array>;

@@ -1,5 +1,6 @@
 /** The account service's view of users at their homes. */
 import { AppError } from "../base/errors.ts";
+import type { Steps } from "../base/steps.ts";
 import { userAddress, type UserId } from "../domain/address.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { writeUserCells } from "../shard/durable.ts";
@@ -8,8 +9,19 @@ import type { UserCells } from "./types.ts";
 
 export function createUserCells(host: () => ShardHost): UserCells {
   const creating = new Set<UserId>();
+  function* begin(shards: ShardHost, user: UserId): Steps<void> {
+    const known = yield* shards.users.steps(user);
+    if (known !== undefined || creating.has(user))
+      throw new AppError("user_taken", `user ${user} is there already; choose another name`);
+    shards.mustTakeWrites();
+    creating.add(user);
+  }
+
   return {
-    exists: (user) => host().users.get(user) !== undefined,
+    async load(user) {
+      const shards = host();
+      return (shards.users.peek(user) ?? (await shards.turns.run(shards.users.steps(user)))) !== undefined;
+    },
     cell: (user, key) => host().log(userAddress(user)).cell(userAddress(user), key),
     cellsWithPrefix(user, prefix) {
       const cells = host().log(userAddress(user)).cells(userAddress(user));
@@ -17,10 +29,7 @@ export function createUserCells(host: () => ShardHost): UserCells {
     },
     async create(user, cells) {
       const shards = host();
-      if (creating.has(user) || shards.users.get(user))
-        throw new AppError("user_taken", `user ${user} is there already; choose another name`);
-      shards.mustTakeWrites();
-      creating.add(user);
+      await shards.turns.run(begin(shards, user));
       try {
         await writeUserCells(shards, user, cells);
       } finally {

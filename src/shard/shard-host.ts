@@ -6,6 +6,7 @@
  * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
  */
 import type { Clock } from "../base/clock.ts";
+import { StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -23,6 +24,7 @@ import type { Limits } from "../protocol/frames.ts";
 import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
+import { GroupHeads } from "./group-heads.ts";
 import { GroupState } from "./group-state.ts";
 import { isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
@@ -56,6 +58,8 @@ export class ShardHost implements Shards {
   readonly marks: Marks;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly groupHeads: GroupHeads;
+  readonly turns: StepTurns;
   #store: LogStore | undefined;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
 
@@ -88,6 +92,7 @@ export class ShardHost implements Shards {
     this.limits = limits;
     this.logger = logger;
     this.refusals = refusals ?? new Refusals({ clock, logger });
+    this.turns = new StepTurns(clock);
     this.marks = new Marks(this);
     this.users = new StateTable(
       (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.monotonicMs()),
@@ -104,6 +109,7 @@ export class ShardHost implements Shards {
       (group) => group.nextSeq === group.headSeq + 1 && group.pendingMarks === 0 && !group.isDirty,
       GROUPS_LOADED_MAX,
     );
+    this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
   }
 
   get store(): LogStore {

@@ -3,11 +3,13 @@
  * ShardHost is the one implementation; a cluster will put a second behind it, for users and groups that live elsewhere.
  */
 import type { Clock } from "../base/clock.ts";
+import type { StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Address, GroupAddress, UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
+import type { GroupHeads } from "./group-heads.ts";
 import type { GroupState } from "./group-state.ts";
 import type { StateTable } from "./state-table.ts";
 import type { UserState } from "./user-state.ts";
@@ -19,6 +21,9 @@ export type Shards = {
   readonly logger: Logger;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly groupHeads: GroupHeads;
+  /** Where work that reads much is done in steps. */
+  readonly turns: StepTurns;
   /** The log of the shard that an address lives in. */
   log(address: Address): ShardLog;
   /** The user behind `@name`. */

@@ -13,6 +13,7 @@
 import type { ServerWebSocket } from "bun";
 import { AppError } from "../base/errors.ts";
 import { unreachable } from "../base/assert.ts";
+import type { Steps } from "../base/steps.ts";
 import { isGroup, type Address, type DeviceId, type UserId } from "../domain/address.ts";
 import { SESSIONS_PER_USER_MAX } from "../domain/limits.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
@@ -27,9 +28,11 @@ import type {
   SendFrame,
   WelcomeFrame,
 } from "../protocol/frames.ts";
-import { CatchUp } from "../service/catch-up.ts";
+import { acknowledge } from "../service/acknowledge.ts";
+import { CatchUp, CatchUpPage } from "../service/catch-up.ts";
+import { userWithGroupHeads } from "../service/loaded-user.ts";
 import { sendMessage } from "../service/send-message.ts";
-import { acknowledge } from "../service/sync.ts";
+import type { Actor } from "../service/types.ts";
 import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";
 import type { EntryPlace, Session } from "../shard/session.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
@@ -61,7 +64,8 @@ export class SocketSession implements Session, SendReply {
   #host: ShardHost | undefined;
   #userState: UserState | undefined;
   #catchUp: CatchUp | undefined;
-  #isCatchUpScheduled = false;
+  /** A step of the catch-up is under way or waits for its turn. */
+  #isReading = false;
   #inbox: ClientFrame[] = [];
   #hasOverflowed = false;
   #sendsRefusedUntil = 0;
@@ -108,7 +112,7 @@ export class SocketSession implements Session, SendReply {
   }
 
   drained(): void {
-    if (this.#catchUp !== undefined) this.#scheduleCatchUp();
+    if (this.#catchUp !== undefined) this.#continueCatchUp();
   }
 
   /** The connection is gone. */
@@ -122,12 +126,12 @@ export class SocketSession implements Session, SendReply {
 
   entry(_place: EntryPlace, _seq: number, frame: string): void {
     if (this.#state === "live") this.#outbox.push(frame);
-    else if (this.#state === "catching-up") this.#scheduleCatchUp();
+    else if (this.#state === "catching-up") this.#continueCatchUp();
   }
 
   notice(frame: string, mark?: number): void {
     // Told now, it would overtake those that the catch-up has yet to bring, and a client that counts marks would never ask for them again.
-    if (this.#state === "catching-up" && mark !== undefined) this.#scheduleCatchUp();
+    if (this.#state === "catching-up" && mark !== undefined) this.#continueCatchUp();
     else if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
   }
 
@@ -169,21 +173,27 @@ export class SocketSession implements Session, SendReply {
       const actor = await this.#context.accounts.authenticate(frame.token);
       if (this.#state !== "authenticating") return;
       const host = this.#context.host();
-      const user = host.users.get(actor.user);
-      if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
-      if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
-        return this.close(
-          CLOSE.tryLater,
-          `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`,
-          10_000,
-        );
-      }
-      this.user = actor.user;
-      this.device = actor.device;
-      this.#begin(host, user, frame.cursor);
+      await host.turns.run(this.#enter(host, actor, frame.cursor));
     } catch (error) {
       this.#helloFailed(error);
     }
+  }
+
+  *#enter(host: ShardHost, actor: Actor, cursor: Cursor | undefined): Steps<void> {
+    const user = yield* userWithGroupHeads(host, actor.user);
+    if (this.#state !== "authenticating") return;
+    if (this.#context.host() !== host) throw new AppError("unavailable", "the log was recovered meanwhile");
+    if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
+    if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
+      return this.close(
+        CLOSE.tryLater,
+        `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`,
+        10_000,
+      );
+    }
+    this.user = actor.user;
+    this.device = actor.device;
+    this.#begin(host, user, cursor);
   }
 
   #helloFailed(error: unknown): void {
@@ -201,14 +211,14 @@ export class SocketSession implements Session, SendReply {
     acknowledge(host, user, cursor);
     this.#catchUp = new CatchUp(host, user, cursor);
     this.#state = "catching-up";
-    this.#readOn();
+    this.#continueCatchUp();
   }
 
   #welcome(host: ShardHost, user: UserState): WelcomeFrame {
     const groups: WelcomeFrame["groups"] = {};
     for (const { address, joinedSeq } of user.conversations.values()) {
-      const group = joinedSeq > 0 && isGroup(address) ? host.groups.get(address) : undefined;
-      if (group) groups[address] = { epoch: group.epoch, seq: group.headSeq };
+      const head = joinedSeq > 0 && isGroup(address) ? host.groupHeads.of(address) : undefined;
+      if (head) groups[address] = { epoch: head.epoch, seq: head.headSeq };
     }
     const { node, heartbeatMs, limits } = this.#context;
     return {
@@ -227,28 +237,30 @@ export class SocketSession implements Session, SendReply {
 
   // ---- catch-up
 
-  #scheduleCatchUp(): void {
-    if (this.#isCatchUpScheduled) return;
-    this.#isCatchUpScheduled = true;
-    setImmediate(() => {
-      this.#isCatchUpScheduled = false;
-      try {
-        this.#readOn();
-      } catch (error) {
-        this.#failed(error);
-      }
-    });
+  #continueCatchUp(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.#failed(error));
   }
 
-  /** One page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
-  #readOn(): void {
-    if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
+  /** Page by page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
+  *#readOn(): Steps<void> {
     const pageBytes = this.#context.outboxBytesMax / 4;
-    if (this.#outbox.queuedBytes > pageBytes) return;
-    const frames = this.#catchUp.next(CATCH_UP_FRAMES, pageBytes);
-    if (frames.length === 0) return this.#goLive(true);
-    for (const frame of frames) this.#outbox.push(frame);
-    this.#scheduleCatchUp();
+    try {
+      for (;;) {
+        if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
+        if (this.#outbox.queuedBytes > pageBytes) return;
+        const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
+        const isPresent = this.#catchUp.read(page);
+        for (const frame of page.frames) this.#outbox.push(frame);
+        if (isPresent) return this.#goLive(true);
+        // So that what was read counts as queued before more is read.
+        this.#outbox.flush();
+        yield;
+      }
+    } finally {
+      this.#isReading = false;
+    }
   }
 
   #goLive(isResume: boolean): void {

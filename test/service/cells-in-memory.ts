@@ -9,7 +9,7 @@ export class CellsInMemory implements UserCells {
   /** Runs between the start of a `create` and its effect. */
   beforeCreate: () => Promise<void> = async () => undefined;
 
-  exists(user: UserId): boolean {
+  async load(user: UserId): Promise<boolean> {
     return this.users.has(user);
   }
 

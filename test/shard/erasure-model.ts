@@ -6,7 +6,7 @@ import { userAddress, type Address, type DeviceId, type GroupAddress, type UserI
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { ServerFrame } from "../../src/protocol/frames.ts";
-import { CatchUp } from "../../src/service/catch-up.ts";
+import { CatchUp, CatchUpPage } from "../../src/service/catch-up.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
@@ -226,8 +226,11 @@ export class ErasureModel {
     const state = this.host.users.get(user)!;
     const catchUp = new CatchUp(this.host, state, { epoch: "", timeline: 0, groups: {}, marks: 0 });
     const frames: ServerFrame[] = [];
-    for (let page = catchUp.next(100, 1 << 20); page.length > 0; page = catchUp.next(100, 1 << 20))
-      frames.push(...page.map((frame) => JSON.parse(frame) as ServerFrame));
+    for (let isPresent = false; !isPresent;) {
+      const page = new CatchUpPage(100, 1 << 20, this.host.clock);
+      isPresent = catchUp.read(page);
+      frames.push(...page.frames.map((frame) => JSON.parse(frame) as ServerFrame));
+    }
     const seen = frames.filter((frame) => frame.t !== "receipt").map(shown);
     const own = this.timelines.get(user)!.map((message) => expected(message));
     expect(seen).toEqual([...own, ...this.posted.map((message) => expected(message))]);

@@ -1,0 +1,94 @@
+/** Fills a data directory with users, groups and messages, without sockets: states that a server then has to load. */
+import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
+import { loadOrCreateKey } from "../../src/base/key-file.ts";
+import { createLogger } from "../../src/base/logger.ts";
+import { systemRandom } from "../../src/base/random.ts";
+import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
+import { ShardKeeper } from "../../src/node/shard-keeper.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { AccountService } from "../../src/service/accounts.ts";
+import { createGroups } from "../../src/service/groups.ts";
+import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
+import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../../src/service/passwords.ts";
+import { sendMessage } from "../../src/service/send-message.ts";
+import { loadOrCreateTokenKey, Tokens } from "../../src/service/tokens.ts";
+import type { Actor } from "../../src/service/types.ts";
+import { createUserCells } from "../../src/service/user-cells.ts";
+import { openSegmentStore } from "../../storage/segment/segment-store.ts";
+
+/** Where the data is when the server starts: in the log alone, in `recent.db`, or in files of each shard. */
+export type Place = "log" | "recent" | "own";
+
+const LIMITS = { ...DEFAULT_LIMITS, groupMembersMax: 100_000, sendsBurst: 10_000_000, sendsPerSecond: 1_000_000 };
+const AT_ONCE = 500;
+
+export class Filling {
+  readonly #keeper: ShardKeeper;
+  readonly #accounts: AccountService;
+  readonly #place: Place;
+  #refs = 0;
+
+  static async open(directory: string, place: Place): Promise<Filling> {
+    const clock = systemClock;
+    const ids = new MessageIds(await loadOrCreateKey(join(directory, "id.key"), ID_KEY_BYTES, systemRandom));
+    const logger = createLogger("error", (line) => void process.stderr.write(line), clock.now);
+    const segments = place === "own" ? { segments: openSegmentStore({ dir: directory, recentBytesMax: 0 }) } : {};
+    const keeper = await ShardKeeper.open({ directory, ...segments }, { clock, ids, limits: LIMITS, logger });
+    const accounts = new AccountService({
+      cells: createUserCells(keeper.host),
+      passwords: await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom),
+      tokens: await Tokens.open(await loadOrCreateTokenKey(directory, systemRandom), clock),
+      throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+      clock,
+      random: systemRandom,
+    });
+    return new Filling(keeper, accounts, place);
+  }
+
+  private constructor(keeper: ShardKeeper, accounts: AccountService, place: Place) {
+    this.#keeper = keeper;
+    this.#accounts = accounts;
+    this.#place = place;
+  }
+
+  /** `NAME0` … */
+  async users(name: string, count: number): Promise<UserId[]> {
+    const users = Array.from({ length: count }, (_, i) => `${name}${i}` as UserId);
+    await inBatches(users, (user) => this.#accounts.createUser({ user }));
+    return users;
+  }
+
+  token(user: UserId): Promise<Credentials> {
+    return this.#accounts.createToken({ user });
+  }
+
+  async group(creator: UserId, id: string, members: UserId[]): Promise<Address> {
+    const groups = createGroups(this.#keeper.host, systemRandom);
+    await groups.create(actor(creator), { id: id as GroupId, name: id, members });
+    return `#${id}` as Address;
+  }
+
+  send(from: UserId, to: Address, text: string): Promise<void> {
+    const host = this.#keeper.host();
+    return new Promise((resolve, reject) => {
+      const request = { ref: `f-${++this.#refs}`, to, text, retry: false };
+      const reply = { session: undefined, sent: () => resolve(), refused: (_: string, error: Error) => reject(error) };
+      sendMessage(host, host.users.get(from)!, request, reply);
+    });
+  }
+
+  /** The data is where it was asked to be. */
+  async close(): Promise<void> {
+    if (this.#place === "log") await this.#keeper.host().store.close();
+    else await this.#keeper.close(Number.POSITIVE_INFINITY);
+  }
+}
+
+export async function inBatches<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += AT_ONCE) await Promise.all(items.slice(at, at + AT_ONCE).map(work));
+}
+
+const actor = (user: UserId): Actor => ({ user, device: "fill" }) as Actor;

@@ -1,0 +1,111 @@
+/**
+ * Where groups stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
+ *
+ * What is told is the durable head at the time of the call. A group that is loaded says it itself. Of any other it is read from the log once, and after that the memtables tell what
+ * came: what they do not have has not changed, unless a flush has taken it from them, which `flushes` counts.
+ */
+import type { Steps } from "../base/steps.ts";
+import { isGroup, type GroupAddress } from "../domain/address.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
+import type { Seq, StreamHead } from "../../storage/types.ts";
+import { cellNumber, cellText } from "./cells.ts";
+import type { GroupState } from "./group-state.ts";
+import type { StateTable } from "./state-table.ts";
+import type { UserState } from "./user-state.ts";
+
+const KNOWN_MAX = 50_000;
+const LOOKS_PER_STEP = 64;
+
+export type GroupHead = {
+  readonly address: GroupAddress;
+  readonly log: ShardLog;
+  readonly handle: { readonly streamNo: number };
+  readonly epoch: string;
+  readonly headSeq: Seq;
+  /** When something of the log was erased last; 0: never. */
+  readonly erasedAt: number;
+};
+
+export class GroupHeads {
+  readonly #groups: StateTable<GroupAddress, GroupState>;
+  readonly #logOf: (address: GroupAddress) => ShardLog;
+  /** In the order in which they were read. */
+  readonly #known = new Map<GroupAddress, KnownHead>();
+
+  constructor(groups: StateTable<GroupAddress, GroupState>, logOf: (address: GroupAddress) => ShardLog) {
+    this.#groups = groups;
+    this.#logOf = logOf;
+  }
+
+  /** The head, for this turn of the event loop; undefined when there is no such group. */
+  of(address: GroupAddress): GroupHead | undefined {
+    const group = this.#groups.peek(address);
+    if (group !== undefined) return group;
+    const known = this.#known.get(address);
+    return known?.update() === true ? known : this.#read(address);
+  }
+
+  /** After it, and in the same turn, `of` reads nothing from files for the groups that the user is in, or little. */
+  *read({ conversations }: UserState): Steps<void> {
+    let looked = 0;
+    for (const { address, joinedSeq } of conversations.values()) {
+      const isRead = joinedSeq > 0 && isGroup(address) && this.#mustRead(address);
+      if (isRead) this.#read(address);
+      if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
+    }
+  }
+
+  #mustRead(address: GroupAddress): boolean {
+    return this.#groups.peek(address) === undefined && this.#known.get(address)?.update() !== true;
+  }
+
+  #read(address: GroupAddress): KnownHead | undefined {
+    const log = this.#logOf(address);
+    const { flushes } = log;
+    const found = log.snapshot(address);
+    const epoch = found?.cell("epoch");
+    if (found === undefined || epoch === undefined) return undefined;
+    const known = new KnownHead(address, log, cellText(epoch), found.head, flushes);
+    this.#known.delete(address);
+    this.#known.set(address, known);
+    if (this.#known.size > KNOWN_MAX) this.#forgetOldest();
+    return known;
+  }
+
+  #forgetOldest(): void {
+    for (const address of this.#known.keys()) return void this.#known.delete(address);
+  }
+}
+
+class KnownHead implements GroupHead {
+  readonly address: GroupAddress;
+  readonly log: ShardLog;
+  readonly epoch: string;
+  readonly handle: { readonly streamNo: number };
+  headSeq: Seq;
+  /** Of the shard, when the head was right. */
+  #flushes: number;
+
+  constructor(address: GroupAddress, log: ShardLog, epoch: string, { streamNo, headSeq }: StreamHead, flushes: number) {
+    this.address = address;
+    this.log = log;
+    this.epoch = epoch;
+    this.handle = { streamNo };
+    this.headSeq = headSeq;
+    this.#flushes = flushes;
+  }
+
+  get erasedAt(): number {
+    return cellNumber(this.log.cell(this.address, "erased"));
+  }
+
+  /** @returns whether it is right now; if not it has to be read */
+  update(): boolean {
+    const { flushes } = this.log;
+    const head = this.log.headInMemory(this.address);
+    if (head === undefined) return this.#flushes === flushes;
+    this.headSeq = head.headSeq;
+    this.#flushes = flushes;
+    return true;
+  }
+}
