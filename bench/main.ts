@@ -6,10 +6,11 @@ import { helpText, type Row } from "../src/cli/help-text.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 import { formatTable } from "./e2e-result.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
-import { htmlReport } from "./report.ts";
+import { htmlReport, plainPage } from "./report.ts";
 import { storageOptions } from "./storage-options.ts";
 import { storageReport } from "./storage-report.ts";
 import { formatStorageTable } from "./storage-table.ts";
+import { formatStalls, runStalls, STALLS_FULL } from "./stalls.ts";
 import { runStorage } from "./storage.ts";
 
 const DEFAULT_CORPUS = "../shared/corpus";
@@ -20,6 +21,7 @@ const SUITES: Row[] = [
     "storage",
     "the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, SQLite drivers, codecs",
   ],
+  ["stalls", "how long the event loop stands still for what a client asks of a server that was just started"],
 ];
 const OPTIONS: Row[] = [
   ["--json", "print the result as one line of JSON on stdout; the table on stderr is for people"],
@@ -91,7 +93,8 @@ type Report = { result: object; text: string; html: () => string };
 function suite(names: string[], values: Values): Promise<Report> {
   if (names.length === 1 && names[0] === "e2e") return e2e(values);
   if (names.length === 1 && names[0] === "storage") return storage(values);
-  throw new UsageError(`suite: ${names.join(" ")} is not one; there are e2e and storage`);
+  if (names.length === 1 && names[0] === "stalls") return stalls(values);
+  throw new UsageError(`suite: ${names.join(" ")} is not one; there are e2e, storage and stalls`);
 }
 
 async function e2e(values: Values): Promise<Report> {
@@ -116,6 +119,13 @@ async function storage(values: Values): Promise<Report> {
   const options = storageOptions(values["small"] === true, corpusOf(values), typeof dir === "string" ? dir : undefined);
   const result = await runStorage(options, stderrOutput(), interruption());
   return { result, text: formatStorageTable(result), html: () => storageReport(result) };
+}
+
+async function stalls(values: Values): Promise<Report> {
+  const options = values["small"] === true ? { ...STALLS_FULL, rounds: 1, places: ["recent" as const] } : STALLS_FULL;
+  const result = await runStalls(options, stderrOutput(), interruption());
+  const text = formatStalls(result);
+  return { result, text, html: () => plainPage(text) };
 }
 
 function corpusOf({ corpus }: Values): string | undefined {

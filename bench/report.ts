@@ -76,3 +76,11 @@ function table(result: E2eResult): string {
 export function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
+
+/** A report that is a table of text. */
+export function plainPage(text: string): string {
+  return `<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Parley bench</title><pre>${escapeHtml(text)}</pre>
+</html>
+`;
+}

@@ -1,6 +1,6 @@
 /**
- * How long the event loop of this process stands still: a timer that wants to run every millisecond notes how late it is, in wall time and in CPU time of the
- * loop's own thread. A busy machine makes the first longer and hardly the second.
+ * How long an event loop stands still: a timer that wants to run every millisecond notes how long it did not, in wall time and in CPU time of the loop's own
+ * thread. What others do on the machine makes the first longer and hardly the second.
  */
 export type Gap = { wallMs: number; cpuMs: number };
 
@@ -19,7 +19,7 @@ export class LoopProbe {
     this.#timer ??= setInterval(() => this.#look(), EVERY_MS);
   }
 
-  /** The longest gaps since `begin`. */
+  /** The longest gaps since `begin`; not necessarily one gap in both. */
   end(): Gap {
     this.#look();
     clearInterval(this.#timer);
@@ -31,10 +31,7 @@ export class LoopProbe {
     const wall = performance.now();
     const cpu = threadCpuMs();
     const { wallMs, cpuMs } = this.#longest;
-    this.#longest = {
-      wallMs: Math.max(wallMs, wall - this.#lastWall),
-      cpuMs: Math.max(cpuMs, cpu - this.#lastCpu),
-    };
+    this.#longest = { wallMs: Math.max(wallMs, wall - this.#lastWall), cpuMs: Math.max(cpuMs, cpu - this.#lastCpu) };
     this.#lastWall = wall;
     this.#lastCpu = cpu;
   }

@@ -1,17 +1,14 @@
-/** A node in a process of its own, with a probe in its event loop. The parent asks over IPC: `begin`, `end`. */
+/** A node in a process of its own with a probe in its event loop, told over IPC what to do. Its arguments are those of `parley serve`. */
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 import { startNode } from "../../src/node/node.ts";
 import { LoopProbe } from "./loop-probe.ts";
+import { answerWith, type Asked } from "./probe-messages.ts";
 
 const node = await startNode(parseOptions(SERVE_OPTIONS, process.argv.slice(2), {}));
 const probe = new LoopProbe();
 
-process.on("message", (asked: string) => {
-  if (asked === "begin") {
-    probe.begin();
-    process.send!("begun");
-  } else process.send!(probe.end());
-});
-process.on("SIGTERM", () => void node.drain().then(() => process.exit(0)));
+process.on("message", (asked: Asked) => void process.send!(answerWith(probe, asked)));
+// Whoever started it is gone.
+process.on("disconnect", () => process.exit(1));
 process.send!({ url: node.url });

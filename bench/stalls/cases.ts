@@ -1,0 +1,174 @@
+/** What a client can ask of a server that has loaded nothing yet, and that a careless server would answer in one long turn of its event loop. */
+import { userAddress as addressOf, type Address, type UserId } from "../../src/domain/address.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { inBatches, type Filling } from "./data.ts";
+import { call, FROM_THE_BEGINNING, Visitor } from "./visitor.ts";
+
+export type Sizes = { groups: number; members: number; peers: number; hellos: number; conversations: number };
+
+export const SIZES: Sizes = { groups: 400, members: 1000, peers: 500, hellos: 200, conversations: 25_000 };
+
+/** What a client does at the server with this URL. All of it is measured, or what it says itself. */
+export type Visit = (url: string, measure: (work: () => Promise<void>) => Promise<void>) => Promise<void>;
+
+export type Case = {
+  name: string;
+  /** Puts what it needs into the data; `id` is part of all names. */
+  prepare: (data: Filling, id: string, sizes: Sizes) => Promise<Visit>;
+};
+
+export const CASES: readonly Case[] = [
+  {
+    name: "hello of a user in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      return async (url) => (await Visitor.hello(url, who)).leave();
+    },
+  },
+  {
+    name: "catch-up of a user in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      return async (url) => (await Visitor.hello(url, who, FROM_THE_BEGINNING)).leave();
+    },
+  },
+  {
+    name: "long poll of a user in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      return (url) => call(url, who, "POST", "/v1/sync", { cursor: FROM_THE_BEGINNING, waitMs: 0 });
+    },
+  },
+  {
+    name: "many users at once",
+    async prepare(data, id, { hellos }) {
+      const users = await data.users(id, hellos);
+      const all = await Promise.all(users.map((user) => data.token(user)));
+      for (let n = 0; n < 5; n++) await data.group(users[0]!, `${id}-${n}`, users);
+      return async (url) => {
+        const visitors = await Promise.all(all.map((who) => Visitor.hello(url, who, FROM_THE_BEGINNING)));
+        for (const visitor of visitors) visitor.leave();
+      };
+    },
+  },
+  {
+    name: "list of conversations of a user in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      return (url) => call(url, who, "GET", "/v1/conversations?limit=5");
+    },
+  },
+  {
+    name: "request to erase of a user in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      return (url) => call(url, who, "POST", "/v1/me/erasure", { user: who.user });
+    },
+  },
+  {
+    name: "received, of messages from many users",
+    async prepare(data, id, { peers }) {
+      const [user, ...others] = (await data.users(id, peers + 1)) as [UserId, ...UserId[]];
+      await inBatches(others, (other) => data.send(other, addressOf(user), "good morning"));
+      const who = await data.token(user);
+      return async (url) => {
+        const visitor = await Visitor.hello(url, who);
+        visitor.send({ t: "received", seq: peers });
+        await visitor.answered();
+        visitor.leave();
+      };
+    },
+  },
+  {
+    name: "messages to many users who are away",
+    async prepare(data, id, { peers }) {
+      const [user, ...others] = (await data.users(id, peers + 1)) as [UserId, ...UserId[]];
+      const who = await data.token(user);
+      return async (url) => {
+        const visitor = await Visitor.hello(url, who);
+        for (const other of others)
+          visitor.send({ t: "send", ref: `a-${other}`, to: addressOf(other), text: "good morning" });
+        await visitor.take("sent", peers);
+        visitor.leave();
+      };
+    },
+  },
+  {
+    name: "a group of many is made",
+    async prepare(data, id, { members }) {
+      const users = await data.users(id, members);
+      const who = await data.token(users[0]!);
+      return (url) => call(url, who, "POST", "/v1/groups", { id: `${id}-new`, name: id, members: users.slice(1) });
+    },
+  },
+  {
+    name: "a group of many is dissolved",
+    async prepare(data, id, { members }) {
+      const users = await data.users(id, members);
+      await data.group(users[0]!, id, users);
+      const who = await data.token(users[0]!);
+      return (url) => call(url, who, "DELETE", `/v1/groups/${id}`);
+    },
+  },
+  {
+    name: "a message to a group of many who are there",
+    async prepare(data, id, { members }) {
+      const users = await data.users(id, members);
+      await data.group(users[0]!, id, users);
+      const all: Credentials[] = [];
+      await inBatches(users, async (user) => void all.push(await data.token(user)));
+      return async (url, measure) => {
+        const visitors: Visitor[] = [];
+        for (const who of all) visitors.push(await Visitor.hello(url, who));
+        await measure(async () => {
+          visitors[0]!.send({ t: "send", ref: "a-1", to: `#${id}`, text: "good morning" });
+          for (const visitor of visitors.slice(1)) await visitor.take("message");
+        });
+        for (const visitor of visitors) visitor.leave();
+      };
+    },
+  },
+  {
+    name: "hello of a user with very many conversations",
+    async prepare(data, id, sizes) {
+      const { who } = await manyConversations(data, id, sizes);
+      return async (url) => (await Visitor.hello(url, who)).leave();
+    },
+  },
+  {
+    name: "a message to a user with very many conversations",
+    async prepare(data, id, sizes) {
+      const { who, peer } = await manyConversations(data, id, sizes);
+      return async (url) => {
+        const visitor = await Visitor.hello(url, peer);
+        visitor.send({ t: "send", ref: "a-1", to: addressOf(who.user as UserId), text: "good morning" });
+        await visitor.take("sent");
+        visitor.leave();
+      };
+    },
+  },
+  {
+    name: "list of very many conversations",
+    async prepare(data, id, sizes) {
+      const { who } = await manyConversations(data, id, sizes);
+      return (url) => call(url, who, "GET", "/v1/conversations?limit=5");
+    },
+  },
+];
+
+/** A user in many groups of a few, with a message in each. */
+async function manyGroups(data: Filling, id: string, { groups }: Sizes) {
+  const [user, ...others] = (await data.users(id, 10)) as [UserId, UserId];
+  const ids = Array.from({ length: groups }, (_, n) => `${id}-${n}`);
+  await inBatches(ids, (group) => data.group(user, group, others));
+  await inBatches(ids, (group) => data.send(others[0], `#${group}` as Address, "the train leaves at nine"));
+  return data.token(user);
+}
+
+/** A user who has talked with very many, both ways. */
+async function manyConversations(data: Filling, id: string, { conversations }: Sizes) {
+  const [user, ...peers] = (await data.users(id, conversations + 1)) as [UserId, ...UserId[]];
+  await inBatches(peers, (peer) => data.send(peer, addressOf(user), "hello"));
+  await inBatches(peers, (peer) => data.send(user, addressOf(peer), "hello to you"));
+  return { who: await data.token(user), peer: await data.token(peers[0]!) };
+}

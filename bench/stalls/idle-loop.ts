@@ -1,0 +1,12 @@
+/** A worker whose event loop has nothing to do: what gaps the machine makes by itself. */
+import { LoopProbe } from "./loop-probe.ts";
+import { answerWith, type Asked } from "./probe-messages.ts";
+
+declare const self: Worker;
+
+const probe = new LoopProbe();
+
+self.onmessage = ({ data }: MessageEvent<Asked>) => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's, not a window's
+  self.postMessage(answerWith(probe, data));
+};

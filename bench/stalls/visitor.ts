@@ -1,0 +1,65 @@
+/** A client that does one thing and waits for the answer. */
+import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { withTimeout } from "../server-process.ts";
+
+const WAIT_MS = 60_000;
+
+/** Of a device that has nothing: it gets everything. */
+export const FROM_THE_BEGINNING: Cursor = { epoch: "", timeline: 0, groups: {}, marks: 0 };
+
+export class Visitor {
+  readonly #socket: WebSocket;
+  /** How many frames of a type came that nobody has waited for. */
+  readonly #came = new Map<string, number>();
+  #wake = (): void => {};
+
+  /** Says hello and waits for `welcome`, or with a cursor for `live`. */
+  static async hello(url: string, { token }: Credentials, cursor?: Cursor): Promise<Visitor> {
+    const visitor = new Visitor(new WebSocket(`${url.replace("http", "ws")}/v1/ws`));
+    await new Promise((resolve) => visitor.#socket.addEventListener("open", resolve));
+    visitor.send(cursor === undefined ? { t: "hello", token } : { t: "hello", token, cursor });
+    await visitor.take(cursor === undefined ? "welcome" : "live");
+    return visitor;
+  }
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      const { t } = JSON.parse(String(data)) as ServerFrame;
+      this.#came.set(t, (this.#came.get(t) ?? 0) + 1);
+      this.#wake();
+    });
+  }
+
+  send(frame: ClientFrame): void {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  async take(t: ServerFrame["t"], count = 1): Promise<void> {
+    while ((this.#came.get(t) ?? 0) < count) {
+      const woken = new Promise<void>((resolve) => (this.#wake = resolve));
+      await withTimeout(woken, WAIT_MS, `${count} × ${t} did not come`);
+    }
+    this.#came.set(t, this.#came.get(t)! - count);
+  }
+
+  /** Waits for the answer to all that was sent. */
+  answered(): Promise<void> {
+    this.send({ t: "ping" });
+    return this.take("pong");
+  }
+
+  leave(): void {
+    this.#socket.close();
+  }
+}
+
+export async function call(url: string, { token }: Credentials, method: string, path: string, body?: unknown) {
+  const headers = { authorization: `Bearer ${token}`, connection: "close" };
+  const request: RequestInit = { method, headers };
+  if (body !== undefined) request.body = JSON.stringify(body);
+  const response = await fetch(url + path, request);
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 200)}`);
+}
