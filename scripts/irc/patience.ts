@@ -36,7 +36,8 @@ export class Patience {
     this.controller.abort(new Error("the import has ended"));
   }
 
-  private look(): void {
+  /** Ends it when it is time; a timer looks by itself. */
+  look(): void {
     if (this.idleMs < this.giveUpAfterMs) return;
     clearInterval(this.timer);
     const seconds = Math.round(this.giveUpAfterMs / 1000);

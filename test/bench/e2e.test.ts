@@ -27,7 +27,7 @@ test("the small e2e bench measures both servers, loses nothing, and prints one l
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}, 30_000);
+});
 
 test("a bench that is interrupted ends the servers it started and removes their data", async () => {
   const temporary = mkdtempSync(join(tmpdir(), "parley-interrupted-"));
@@ -54,7 +54,7 @@ test("a bench that is interrupted ends the servers it started and removes their 
     child.kill("SIGKILL");
     rmSync(temporary, { recursive: true, force: true });
   }
-}, 30_000);
+});
 
 /** From /proc: the second field after the name is the parent. */
 function childrenOf(parent: number): number[] {

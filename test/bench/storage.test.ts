@@ -36,7 +36,7 @@ test("the small storage bench measures every part with both drivers, prints one 
     expect(html).not.toMatch(/(src|href)=|@import|url\(/);
     expect(html).not.toContain("undefined");
   });
-}, 60_000);
+});
 
 function checkFigures({ append, flush, pages, recovery, corpus, codecs, rows, aims }: StorageResult): void {
   for (const { rounds } of append) {
@@ -78,7 +78,7 @@ test("a storage bench that is interrupted ends the process it started and remove
     expect(started.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
     expect(readdirSync(folder)).toEqual([]);
   });
-}, 60_000);
+});
 
 test("a folder without logs is refused as a corpus, and a folder that is not there to write to", async () => {
   expect(await bench("storage", "--small", "--corpus", NO_CORPUS)).toMatchObject({

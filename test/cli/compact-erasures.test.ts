@@ -1,5 +1,5 @@
 /** `parley compact` finishes erasures that a crash cut short, wherever it did. */
-import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { compactCommand } from "../../src/cli/compact.ts";
@@ -13,8 +13,6 @@ import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { filesWith } from "../storage/segment/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
-
-setDefaultTimeout(60_000);
 
 const word = (): string => `own${crypto.randomUUID().replaceAll("-", "")}`;
 

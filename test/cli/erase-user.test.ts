@@ -1,5 +1,5 @@
 /** `parley erase-user` and `parley compact`: over a directory at rest, and through a running server. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { runCommandLine } from "../../src/cli/commands.ts";
@@ -10,8 +10,6 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { filesWith } from "../storage/segment/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { temporaryDirectory } from "./processes.ts";
-
-setDefaultTimeout(60_000);
 
 const word = (of: string): string => `${of}${crypto.randomUUID().replaceAll("-", "")}`;
 const [ofAnn, ofBen] = [word("ann"), word("ben")];

@@ -1,5 +1,5 @@
 /** The commands of the README in a fresh copy of this repository: nothing is installed there, and no Bun is on the way. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
   cpSync,
@@ -39,8 +39,6 @@ const WAITER = `
   setInterval(() => {}, 60_000);
   console.log("waiting " + process.pid + " " + process.argv.slice(2).join(" "));
 `;
-
-setDefaultTimeout(60_000);
 
 const temporary = temporaryDirectory();
 const started: Started[] = [];

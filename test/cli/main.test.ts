@@ -1,12 +1,10 @@
 /** The program itself, with the real node in it. */
-import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BUN, isAlive, MAIN, run, start, temporaryDirectory, until, type Started } from "./processes.ts";
 
 const READY = /^parley listening on (http:\/\/127\.0\.0\.1:(\d+))\n$/;
-
-setDefaultTimeout(60_000);
 
 let temporary: ReturnType<typeof temporaryDirectory>;
 const started: Started[] = [];

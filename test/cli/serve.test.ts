@@ -1,12 +1,10 @@
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BUN, isAlive, personsEnvironment, run, start, temporaryDirectory, until, type Started } from "./processes.ts";
 
 const PROGRAM = join(import.meta.dir, "programs/serve-little.ts");
 const READY = /^parley listening on (http:\/\/127\.0\.0\.1:(\d+))\n/;
-
-setDefaultTimeout(60_000);
 
 let data: ReturnType<typeof temporaryDirectory>;
 const started: Started[] = [];

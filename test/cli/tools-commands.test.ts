@@ -1,5 +1,5 @@
 /** The commands over what a real server left: what they print, their exit statuses, and that looking changes nothing. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { runCommandLine } from "../../src/cli/commands.ts";
@@ -16,8 +16,6 @@ import { listFiles } from "../../storage/tools/inventory.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { temporaryDirectory } from "./processes.ts";
 import { copyDirectory, makeData, type MadeData } from "./tools-data.ts";
-
-setDefaultTimeout(60_000);
 
 /** All of it in `recent.db`; with files of its own. */
 const ANN = shardOf("@ann" as Address);

@@ -1,5 +1,5 @@
 /** One flipped bit, anywhere in a data directory that a server left, is found; and nothing is found where nothing is wrong. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { COMPANIONS } from "../../src/cli/tool-options.ts";
@@ -8,8 +8,6 @@ import type { VerifyReport } from "../../storage/tools/report.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import { copyDirectory, makeData, type MadeData } from "./tools-data.ts";
 import { temporaryDirectory } from "./processes.ts";
-
-setDefaultTimeout(60_000);
 
 let made: MadeData;
 let copies: ReturnType<typeof temporaryDirectory>;

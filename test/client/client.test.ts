@@ -3,6 +3,8 @@ import { ParleyClient, type ClientEvent, type ClientOptions } from "../../src/cl
 import { MemoryCursorStore, type CursorStore } from "../../src/client/cursor-store.ts";
 import { ParleyError } from "../../src/client/errors.ts";
 import type { Cursor, ServerFrame, WireMessage } from "../../src/protocol/frames.ts";
+import { until as holds } from "../support/wait.ts";
+import { WatchedClock } from "../support/watched-clock.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 
 const open: { server: ScriptedServer; clients: ParleyClient[] }[] = [];
@@ -12,6 +14,8 @@ function newServer(): ScriptedServer {
   open.push({ server, clients: [] });
   return server;
 }
+
+const RECEIVED_INTERVAL_MS = 5;
 
 type Device = { client: ParleyClient; texts: string[]; events: ClientEvent[] };
 
@@ -23,7 +27,7 @@ function newDevice(server: ScriptedServer, options: Partial<ClientOptions> = {})
     token: "good",
     backoffBaseMs: 2,
     backoffMaxMs: 20,
-    receivedIntervalMs: 5,
+    receivedIntervalMs: RECEIVED_INTERVAL_MS,
     onMessage: (message) => void texts.push(message.text ?? ""),
     onEvent: (event) => void events.push(event),
     ...options,
@@ -32,12 +36,11 @@ function newDevice(server: ScriptedServer, options: Partial<ClientOptions> = {})
   return { client, texts, events };
 }
 
-async function until(claim: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 5000;
-  while (!claim()) {
-    if (performance.now() > end) throw new Error(`waited 5 s in vain for: ${what}`);
-    await Bun.sleep(1);
-  }
+const until = (claim: () => boolean, what: string): Promise<void> => holds(what, claim);
+
+/** Calls on connections made after it: what a client said before has reached the server. */
+async function answered(server: ScriptedServer): Promise<void> {
+  for (let n = 0; n < 2; n++) await (await fetch(server.url)).text();
 }
 
 async function refusalOf(promise: Promise<unknown>): Promise<ParleyError> {
@@ -219,14 +222,18 @@ describe("what was handed over", () => {
       },
     };
     server.post("@bob", "one");
+    const clock = new WatchedClock();
     const { client } = newDevice(server, {
       cursorStore: store,
+      clock,
       onMessage: () => gate.promise.then(() => void order.push("handled")),
     });
     const connecting = client.connect();
     await until(() => client.cursor()?.timeline === 1, "the message to be in hand");
-    await Bun.sleep(20);
+    await answered(server);
     expect([order, server.received]).toEqual([[], []]);
+    // Nor is anything of it put off.
+    expect(clock.putOffMs()).not.toContain(RECEIVED_INTERVAL_MS);
     gate.resolve();
     await connecting;
     await until(() => server.received.length === 1, "received");
@@ -430,13 +437,14 @@ describe("closed with", () => {
 
   test("4500, it ends with an error and does not come back", async () => {
     const server = newServer();
-    const { client, events } = newDevice(server, { token: "bad" });
+    const clock = new WatchedClock();
+    const { client, events } = newDevice(server, { token: "bad", clock });
     const sending = refusalOf(client.send({ to: "@bob", text: "x" }));
     expect((await refusalOf(client.connect())).code).toBe("unauthorized");
     expect((await sending).code).toBe("unauthorized");
     expect(client.state).toBe("closed");
     expect(events.map((event) => event.type)).toEqual(["connecting", "error", "closed"]);
-    await Bun.sleep(60);
+    expect(clock.putOffMs()).toEqual([]);
     expect(server.upgrades).toBe(1);
   });
 
@@ -569,7 +577,7 @@ describe("where a socket cannot be had", () => {
     server.post("@bob", "one");
     await until(() => client.cursor()?.timeline === 1, "the message to be in hand");
     const syncs = server.syncs;
-    await Bun.sleep(20);
+    await answered(server);
     expect(server.syncs).toBe(syncs);
     expect(saved.every(({ timeline }) => timeline === 0)).toBe(true);
     gate.resolve();

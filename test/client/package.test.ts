@@ -57,4 +57,4 @@ test("the SDK loads in Node, and without a WebSocket there uses long poll", asyn
   await run.exited;
   await server.stop(true);
   expect([out.trim(), errors]).toEqual(["live 7 8", ""]);
-}, 20_000);
+});

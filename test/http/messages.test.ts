@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { Cursor } from "../../src/protocol/frames.ts";
+import { until } from "../support/wait.ts";
 import { startHttpServer, type HttpServer } from "./http-server.ts";
 import { CONVERSATION, MESSAGE } from "./scripted-services.ts";
 
@@ -218,20 +219,11 @@ describe("POST /v1/sync", () => {
       signal: gone.signal,
     });
     server.script.poll.signal = undefined;
-    const signal = await until(() => server.script.poll.signal);
+    await until("the poll waits", () => server.script.poll.signal !== undefined);
+    const signal = server.script.poll.signal!;
     const ended = new Promise((resolve) => signal.addEventListener("abort", resolve));
     gone.abort();
     await expect(request).rejects.toThrow();
     await ended;
   });
 });
-
-async function until<T>(read: () => T | undefined): Promise<T> {
-  const giveUpAt = performance.now() + 5000;
-  for (;;) {
-    const value = read();
-    if (value !== undefined) return value;
-    if (performance.now() > giveUpAt) throw new Error("waited 5 s for nothing");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}

@@ -1,9 +1,10 @@
 /** Speaks HTTP by hand, for requests that no client library makes. */
 import { connect } from "node:net";
+import { WAIT_MS } from "../support/wait.ts";
 
 export type RawAnswer = { status: number; head: string; body: string };
 
-const GIVE_UP_MS = 5000;
+const GIVE_UP_MS = WAIT_MS;
 
 /** Sends the parts and reads one answer, until its Content-Length is there or the server closes. */
 export function rawRequest(port: number, parts: (string | Uint8Array)[]): Promise<RawAnswer> {

@@ -94,7 +94,7 @@ test("150 strangers who never end a request stop no send, no newcomer and no rea
     { level: "warn", filesMax: FILES_MAX },
   ]);
   expect(await server.stop()).toBe(0);
-}, 60_000);
+});
 
 test("when all connections are in use a further one is told so, those that are there go on, and there is room when some have left", async () => {
   server = await start();
@@ -135,4 +135,4 @@ test("when all connections are in use a further one is told so, those that are t
       () => false,
     ),
   );
-}, 60_000);
+});

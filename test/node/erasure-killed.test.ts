@@ -97,4 +97,4 @@ test("an erasure that is killed goes on at the next start, until all of it is go
   } finally {
     await server.remove();
   }
-}, 120_000);
+});

@@ -178,7 +178,7 @@ test("who waits for a server that is not there hears so, once", async () => {
   const output = { ...QUIET, write: (text: string) => void (said += text) };
   await expect(run(url, { giveUpAfterMs: 3000 }, PLAN, output)).rejects.toThrow("given up");
   expect(said).toBe(`cannot reach ${url}, still trying\n`);
-}, 20_000);
+});
 
 test("the phases are told in plain words, one line each, and the end in one for people", async () => {
   const server = scripted();

@@ -74,4 +74,4 @@ test("the program ends with one JSON line, and refuses what it does not understa
   for (const words of [["--rounds", "many"], ["--rounds"], ["--colour"], ["file"]])
     expect((await runProgram(ROOT, [process.execPath, program, ...words])).status).toBe(2);
   expect((await runProgram(ROOT, [process.execPath, program, "--help"])).output).toStartWith("Usage: ");
-}, 30_000);
+});

@@ -35,10 +35,10 @@ test("an import through a server of its own loses, doubles and misplaces nothing
     verified: true,
     kills: 0,
   });
-}, 30_000);
+});
 
 test("an import whose server is killed with -9 and started again loses, doubles and misplaces nothing", async () => {
   const result = await importUnderFire(busyPlan(400), { ...OPTIONS, kills: 3, seed: 5 }, QUIET);
   expect(result).toMatchObject({ ...ZEROS, kills: 3, verified: true });
   expect(result.killedAt.length).toBe(3);
-}, 60_000);
+});

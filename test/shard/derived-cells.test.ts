@@ -164,7 +164,7 @@ test("whatever happened and whenever it was flushed, a user and a group are load
     }),
     seeded(10),
   );
-}, 60_000);
+});
 
 test("derived cells are written when entries enough have come, and with those that came before them", async () => {
   const world = await World.open();

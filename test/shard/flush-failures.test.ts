@@ -28,12 +28,12 @@ test("a flush that goes on failing is told of at once, and then once a minute", 
   const host = await ShardHost.open(storage, ports, () => {});
   try {
     await writeUserCells(host, "ann" as UserId, [["large", new Uint8Array(2 << 20)]]);
-    await until("it was tried three times", () => tries >= 3);
+    await until("it was tried again", () => tries >= 2);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain("flush failed, trying again");
     movedMs = 60_000;
     const before = tries;
-    await until("it was tried twice more", () => tries >= before + 2);
+    await until("it was tried once more", () => tries > before);
     expect(lines).toHaveLength(2);
   } finally {
     segments.beforeFlush = async () => {};

@@ -122,4 +122,4 @@ test("after a crash in any call, all that was acknowledged is there, nothing in 
     },
   );
   await fc.assert(property, { ...seeded(40), interruptAfterTimeLimit: 40_000 });
-}, 60_000);
+});

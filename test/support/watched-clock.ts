@@ -2,7 +2,7 @@
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 
 export class WatchedClock implements Clock {
-  readonly #putOffMs = new Set<{ ms: number }>();
+  readonly #putOff = new Map<() => void, number>();
 
   now(): number {
     return systemClock.now();
@@ -13,20 +13,26 @@ export class WatchedClock implements Clock {
   }
 
   after(ms: number, run: () => void): () => void {
-    const putOff = { ms };
-    this.#putOffMs.add(putOff);
-    const cancel = systemClock.after(ms, () => {
-      this.#putOffMs.delete(putOff);
-      run();
-    });
-    return () => {
-      this.#putOffMs.delete(putOff);
+    const once = (): void => {
       cancel();
+      run();
     };
+    const cancelTimer = systemClock.after(ms, once);
+    const cancel = (): void => {
+      cancelTimer();
+      this.#putOff.delete(once);
+    };
+    this.#putOff.set(once, ms);
+    return cancel;
   }
 
   /** For how long each thing was put off that has neither happened nor been cancelled. Milliseconds, the shortest first. */
   putOffMs(): number[] {
-    return [...this.#putOffMs].map(({ ms }) => ms).toSorted((a, b) => a - b);
+    return [...this.#putOff.values()].toSorted((a, b) => a - b);
+  }
+
+  /** Lets happen now what was put off for so long. */
+  fallDue(ms: number): void {
+    for (const [once, putOffMs] of [...this.#putOff]) if (putOffMs === ms) once();
   }
 }

@@ -305,7 +305,7 @@ test("a crash at any step of erasing leaves what is read as it was, and the eras
   );
   expect(steps).toBeGreaterThan(4);
   expect(filesWith(dir, secretOf("@bob"))).toEqual([]);
-}, 20_000);
+});
 
 test("a crash at any step of compacting loses nothing, and leaves no file that nobody lists", async () => {
   const store = start();
@@ -317,7 +317,7 @@ test("a crash at any step of compacting loses nothing, and leaves no file that n
     async (copy) => void (await copy.compact(SHARD)),
   );
   expect(steps).toBeGreaterThan(4);
-}, 20_000);
+});
 
 test("closing in the middle of an erasure leaves it to be finished later", async () => {
   const store = start();

@@ -8,7 +8,7 @@ import { erasingPath, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import { VarWriter } from "../../../storage/segment/varint.ts";
-import { SqlDatabase } from "../../../storage/sqlite.ts";
+import { BUSY_TIMEOUT_MS, SqlDatabase } from "../../../storage/sqlite.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import { chat, ShardHistory } from "./history.ts";
 
@@ -67,14 +67,14 @@ test("flushes go on at their pace while somebody keeps reading the shard's files
       chat(history, 10, 2);
       await store.flush(history.job());
     }
-    // One that waits for its lock waits for five seconds, three times.
-    expect(performance.now() - from).toBeLessThan(4000);
+    // One that waits for its lock waits for five seconds, three times: no busy machine makes that of flushes that do not.
+    expect(performance.now() - from).toBeLessThan(2 * BUSY_TIMEOUT_MS);
   } finally {
     shell.close();
   }
   expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
   expect(store.head(SHARD, "@user1")?.headSeq).toBe(history.streams.get("@user1")!.headSeq);
-}, 30_000);
+});
 
 test("memory that one large layer took is not kept for the next", () => {
   const writer = new VarWriter();

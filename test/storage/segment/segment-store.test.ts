@@ -279,7 +279,7 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
     }),
     { ...seeded(20), interruptAfterTimeLimit: 30_000 },
   );
-}, 60_000);
+});
 
 test("what is read inside one view is of one moment, whatever the worker commits meanwhile", async () => {
   const store = start();
@@ -344,7 +344,7 @@ test("keys of hundreds of flushes are found by halving, and no others", async ()
       ]);
     }
   }
-}, 20_000);
+});
 
 test("a burst of one lane that fills many blocks is read whole, in every direction", async () => {
   const store = start();
@@ -450,7 +450,7 @@ test("reads while the worker flushes see all of a flush or nothing", async () =>
     expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
     expect(store.readLaneBackward(SHARD, "@carol", "@bob", NEVER, 1)[0]!.offset).toBe(history.offset);
   }
-}, 20_000);
+});
 
 test.if(process.platform === "linux")(
   "open descriptors stay within the bounds, whatever the number of shards and segments",

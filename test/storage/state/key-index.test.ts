@@ -135,7 +135,7 @@ test("every key is found where a model says, over flushes, splits, removals and 
     seeded(30),
   );
   expect(pagesMost).toBeGreaterThan(5);
-}, 60_000);
+});
 
 const fillOf = (row: KeyPageRow): number => (row.page.length + row.prefix.length) / KEY_PAGE_BYTES_MAX;
 const bytesIn = (rows: readonly KeyPageRow[]): number => rows.reduce((sum, row) => sum + row.page.length, 0);

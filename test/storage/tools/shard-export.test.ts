@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +18,6 @@ import { allReads } from "./shard-reads.ts";
 
 const SHARD = 42 as ShardId;
 const COMPANIONS = { constant: [], changing: [] };
-setDefaultTimeout(60_000);
 
 let place: string;
 let from: string;

@@ -1,5 +1,5 @@
 /** Without a manifest: what verify finds in the files of a shard, and that what it does not find hurts no reader. */
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,7 +20,6 @@ import { allReads } from "./shard-reads.ts";
 import { flushRound, LIGHT, MIXED, OWN } from "./shard-rounds.ts";
 
 const SHARD = 42 as ShardId;
-setDefaultTimeout(60_000);
 
 let place: string;
 let directory: string;
