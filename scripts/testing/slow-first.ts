@@ -5,10 +5,29 @@
  * that the runner prints, when a file of more than about four seconds is missing here.
  */
 export const SLOWEST: readonly string[] = [
-  "test/storage/tools/verify-shard.test.ts",
   "test/cli/launch.test.ts",
   "test/node/erasure-killed.test.ts",
   "test/scripts/torture.test.ts",
+  "test/storage/segment/segment-store.test.ts",
+  "test/bench/e2e.test.ts",
+  "test/storage/tools/verify-shard.test.ts",
+  "test/storage/segment/erasure.test.ts",
+  "test/node/directory-lost.test.ts",
+  "test/scripts/under-fire.test.ts",
+  "test/storage/tools/shard-export.test.ts",
+  "test/guarantees/g1-acked-is-durable.test.ts",
+  "test/node/descriptors.test.ts",
+  "test/bench/storage.test.ts",
+  "test/cli/tools-commands.test.ts",
+  "test/node/erasure.test.ts",
+  "test/guarantees/g8-handed-over.test.ts",
+  "test/storage/state/key-index.test.ts",
+  "test/storage/segment/pages.test.ts",
+  "test/storage/log-failure.test.ts",
+  "test/cli/tools-verify.test.ts",
+  "test/cli/main.test.ts",
+  "test/cli/compact-erasures.test.ts",
+  "test/scripts/import-irc.test.ts",
 ];
 
 export function slowFirst(files: readonly string[]): string[] {

@@ -35,12 +35,15 @@ async function write(
   const device = await server.connect(ann);
   const answers = peers.map(async (peer) => {
     const other = await server.connect(peer);
-    for (let i = 0; i < ROUNDS; i++) await other.say(i % 3 === 0 ? "#club" : "@ann", `${others} ${i}`);
+    for (let i = 0; i < ROUNDS; i++) other.post(i % 3 === 0 ? "#club" : "@ann", `${others} ${i}`);
+    await other.takeMany("sent", ROUNDS);
     other.terminate();
   });
   for (let i = 0; i < ROUNDS; i++) {
-    for (const { user } of peers) await device.say(`@${user}`, `${own} ${i}`);
-    await device.say("#club", `${own} ${i}`);
+    for (const { user } of peers) device.post(`@${user}`, `${own} ${i}`);
+    device.post("#club", `${own} ${i}`);
+    // No more at once than the server takes from one user.
+    await device.takeMany("sent", peers.length + 1);
   }
   await Promise.all(answers);
   device.terminate();

@@ -1,5 +1,5 @@
 /** Without a manifest: what verify finds in the files of a shard, and that what it does not find hurts no reader. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -220,6 +220,30 @@ test.each([
 });
 
 describe("rows that are whole but tell another story are found:", () => {
+  /** Filled once, copied for each test: what they change differs, what they begin with does not. */
+  const templates: Record<"own" | "light" | "mixed", string> = { own: "", light: "", mixed: "" };
+  const kept = fs.mkdtempSync(join(tmpdir(), "parley-verify-kept-"));
+  const template = async (name: keyof typeof templates, fill: (at: string) => Promise<unknown>): Promise<void> => {
+    templates[name] = join(kept, name);
+    fs.mkdirSync(templates[name]);
+    await fill(templates[name]);
+    expect(await findingsOf(templates[name])).toEqual([]);
+  };
+  const begin = (name: keyof typeof templates): void => fs.cpSync(templates[name], directory, { recursive: true });
+
+  beforeAll(async () => {
+    await template("own", (at) => filled(6, OWN, at));
+    await template("light", async (at) => {
+      await filled(2, LIGHT, at);
+      await filled(1, LIGHT, at, 7 as ShardId);
+    });
+    await template("mixed", async (at) => {
+      const history = await filled(6, OWN, at);
+      await withStore((store) => flushRound(store, history, 6), LIGHT, at);
+    });
+  });
+  afterAll(() => fs.rmSync(kept, { recursive: true, force: true }));
+
   const cases: [string, () => void][] = [
     ["a head beyond the entries", () => state().fragment(42, "@user1", ({ mark }) => void (mark.headSeq += 1000))],
     ["a head's offset", () => state().fragment(42, "@new2", ({ mark }) => void (mark.headOffset -= 1))],
@@ -267,8 +291,7 @@ describe("rows that are whole but tell another story are found:", () => {
   ];
 
   test.each(cases)("%s", async (_, tell) => {
-    await filled();
-    expect(await findingsOf()).toEqual([]);
+    begin("own");
     tell();
     expect(await findingsOf()).not.toEqual([]);
   });
@@ -294,9 +317,7 @@ describe("rows that are whole but tell another story are found:", () => {
   ];
 
   test.each(light)("in recent.db, %s", async (_, tell) => {
-    await filled(2, LIGHT);
-    await filled(1, LIGHT, directory, 7 as ShardId);
-    expect(await findingsOf()).toEqual([]);
+    begin("light");
     tell();
     const files = (await findingsOf()).map(({ file }) => file);
     expect(files.some((file) => file === "shards/recent.db" || file === "shards/042/state.db")).toBe(true);
@@ -312,9 +333,7 @@ describe("rows that are whole but tell another story are found:", () => {
   ];
 
   test.each(mixed)("in recent.db on top of own files, %s", async (_, tell) => {
-    const history = await filled(6, OWN);
-    await withStore((store) => flushRound(store, history, 6), LIGHT);
-    expect(await findingsOf()).toEqual([]);
+    begin("mixed");
     tell();
     expect(await findingsOf()).not.toEqual([]);
   });
