@@ -19,7 +19,7 @@ async function main(): Promise<number> {
 }
 
 async function importFiles(options: ImportOptions): Promise<number> {
-  const plan = readPlan(options.files);
+  const plan = readPlan(options, (line) => void process.stderr.write(`import-irc: ${line}\n`));
   checkOpenFiles(plan.users.length);
   const result = await runImport(plan, options, stderrOutput());
   process.stderr.write(`${summaryOf(result)}\n`);

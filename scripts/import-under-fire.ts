@@ -42,7 +42,7 @@ async function main(): Promise<number> {
     withPasswords: own.passwords ?? false,
   };
   const result = await importUnderFire(
-    readPlan(options.files),
+    readPlan(options, (line) => void process.stderr.write(`import-under-fire: ${line}\n`)),
     { ...options, ...fire },
     stderrOutput(),
     interruption(),

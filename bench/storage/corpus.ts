@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { decodeLog } from "../../scripts/irc/encoding.ts";
 import { planImport, type Plan, type PlannedGroup, type PlannedLine } from "../../scripts/irc/plan.ts";
 import { dateOfFile, parseDay, type IrcDay } from "../../scripts/irc/parse.ts";
 import { randomName, systemRandom } from "../../src/base/random.ts";
@@ -242,7 +243,7 @@ function readDays(directory: string, daysMax: number): Days {
   const contents = names
     .toSorted()
     .slice(0, daysMax)
-    .map((name) => ({ name, text: readFileSync(join(directory, name), "utf8") }));
+    .map((name) => ({ name, text: decodeLog(readFileSync(join(directory, name)), "utf-8", name) }));
   return {
     days: contents.map(({ name, text }) => parseDay(dateOfFile(name), text)),
     rawBytes: contents.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),

@@ -44,13 +44,18 @@ export class Accounts {
 
   private async openOne(user: PlannedUser): Promise<string> {
     const { apiKey } = this;
-    const displayName = user.nick.slice(0, DISPLAY_NAME_CHARACTERS_MAX);
+    const displayName = displayNameOf(user.nick);
     if (apiKey !== undefined) {
       await this.calls.call({ apiKey }, (server) => createUser(server, { user: user.id, displayName }));
       return this.openDevice(user.id, IMPORT_DEVICE);
     }
     return this.calls.call({}, (server) => registerOrLogIn(server, user.id, displayName));
   }
+}
+
+/** As the server takes it: its id tells a nick apart, its name only shows it. */
+export function displayNameOf(nick: string): string {
+  return [...nick.replaceAll(/\p{Cc}/gu, "\uFFFD")].slice(0, DISPLAY_NAME_CHARACTERS_MAX).join("");
 }
 
 async function registerOrLogIn(server: Server, user: string, displayName: string): Promise<string> {

@@ -5,8 +5,9 @@ import { Accounts } from "./accounts.ts";
 import { startCalls } from "./calls.ts";
 import { expectationsOf, type Expectations } from "./expectations.ts";
 import { openGroups } from "./groups.ts";
-import { UsageError, type ImportOptions } from "./options.ts";
-import { dateOfFile, parseDay } from "./parse.ts";
+import { UsageError, type ReadOptions, type RunOptions } from "./options.ts";
+import { decodeLog } from "./encoding.ts";
+import { dateOfFile, parseDay, type IrcDay } from "./parse.ts";
 import { Patience } from "./patience.ts";
 import { People } from "./people.ts";
 import { planImport, type Plan, type PlannedLine } from "./plan.ts";
@@ -48,6 +49,8 @@ export type ImportResult = {
   misordered: number;
   /** Lines of the files that are no messages. */
   skippedLines: number;
+  /** Messages of the files that were not played: their text is too long. */
+  tooLongLines: number;
   verified: boolean;
   /** Where the last three come from. Without `verify` only `live` is known. */
   checks: { live: Differences; history?: Differences; resume?: Differences };
@@ -57,17 +60,22 @@ export type ImportResult = {
 };
 
 /** @throws UsageError when these files cannot be played. */
-export function readPlan(files: string[]): Plan {
+export function readPlan({ files, encoding, textBytesMax }: ReadOptions, warn: (line: string) => void): Plan {
+  const dayOf = (file: string): IrcDay =>
+    parseDay(dateOfFile(file), decodeLog(readFileSync(file), encoding, file), textBytesMax);
+  let plan: Plan;
   try {
-    return planImport(files.map((file) => parseDay(dateOfFile(file), readFileSync(file, "utf8"))));
+    plan = planImport(files.map(dayOf));
   } catch (error) {
     throw new UsageError((error as Error).message, { cause: error });
   }
+  for (const warning of plan.warnings) warn(`warning: ${warning}`);
+  return plan;
 }
 
 export async function runImport(
   plan: Plan,
-  options: ImportOptions,
+  options: RunOptions,
   output: ProgressOutput,
   hooks: ImportHooks = {},
 ): Promise<ImportResult> {
@@ -97,7 +105,7 @@ class ImportRun {
 
   constructor(
     private readonly plan: Plan,
-    private readonly options: ImportOptions,
+    private readonly options: RunOptions,
     private readonly patience: Patience,
     private readonly progress: ProgressBar,
     private readonly hooks: ImportHooks,
@@ -263,6 +271,7 @@ function resultOf(plan: Plan, people: People, live: Differences, history?: Histo
     deliveriesExpected: plan.deliveries,
     ...sum,
     skippedLines: plan.skipped,
+    tooLongLines: plan.tooLong,
     verified: resume !== undefined,
     checks: { live, ...(history && { history: history.differences }), ...(resume && { resume: resume.differences }) },
     ...(history && { historyPages: history.pages }),
@@ -279,6 +288,7 @@ export function summaryOf(result: ImportResult): string {
     count(result.lost, "lost"),
     count(result.duplicated, "duplicated"),
     count(result.misordered, "misordered"),
+    ...(result.tooLongLines === 0 ? [] : [count(result.tooLongLines, "too long and not played")]),
     `${Math.round(result.seconds)} s`,
   ];
   return `${result.verified ? "verified" : "played, not verified"}: ${facts.join(", ")}`;

@@ -3,9 +3,19 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { helpText, type Row } from "../../src/cli/help-text.ts";
+import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
+import { ENCODINGS, type Encoding } from "./encoding.ts";
 
-export type ImportOptions = {
+/** What is to be played. */
+export type ReadOptions = {
   files: string[];
+  encoding: Encoding;
+  /** Longer messages are not played, bytes. */
+  textBytesMax: number;
+};
+
+/** How, and where to. */
+export type RunOptions = {
   url: string;
   apiKey: string | undefined;
   speed: "max" | "real";
@@ -16,6 +26,8 @@ export type ImportOptions = {
   giveUpAfterMs: number;
   settleMs: number;
 };
+
+export type ImportOptions = ReadOptions & RunOptions;
 
 const DEFAULT_URL = "http://127.0.0.1:8080";
 
@@ -40,6 +52,14 @@ export const IMPORT_OPTIONS: Row[] = [
     "--speed max|real",
     "as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out",
   ],
+  [
+    "--encoding utf-8|latin1|mixed",
+    "what the files are written in (default utf-8; a file that is not is refused); latin1 with its Windows variety; mixed: latin1 where a line is not UTF-8",
+  ],
+  [
+    "--text-bytes-max N",
+    `do not play messages with more text than this, as the server has it (default ${DEFAULT_LIMITS.textBytesMax}); each is named on stderr and counted as tooLongLines`,
+  ],
   ["--window N", "lines unacked at once (default 512)"],
   ["--verify", "then read everything back, history and a fresh device of everybody; compare text and order"],
   ["--verify-members N|all", "members of each group whose history pages are read (default all)"],
@@ -48,7 +68,7 @@ export const IMPORT_OPTIONS: Row[] = [
   ["--help", "this text"],
 ];
 export const RESULT =
-  "Progress and a line for people on stderr; on stdout one line of JSON: users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered. Exit status: 0 when the last three are 0, 1 when not or when it failed, 2 for a bad option or file.";
+  "Progress and a line for people on stderr; on stdout one line of JSON: users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered, lines skipped (skippedLines: no message; tooLongLines). Exit status: 0 when nothing is lost, duplicated or misordered, 1 when not or when it failed, 2 for a bad option or file.";
 
 export const importHelp = (columns: number | undefined): string =>
   helpText(
@@ -71,10 +91,14 @@ export function parseOptions(words: string[], env: Record<string, string | undef
   const url = values.url ?? DEFAULT_URL;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
     throw new UsageError(`--url: ${url} is not http://HOST:PORT`);
+  const encoding = ENCODINGS.find((one) => one === (values.encoding ?? "utf-8"));
+  if (encoding === undefined) throw new UsageError(`--encoding: ${values.encoding} is none of ${ENCODINGS.join(", ")}`);
   const speed = values.speed ?? "max";
   if (speed !== "max" && speed !== "real") throw new UsageError(`--speed: ${speed} is neither max nor real`);
   return {
     files: expandFiles(positionals),
+    encoding,
+    textBytesMax: whole("text-bytes-max", values["text-bytes-max"], DEFAULT_LIMITS.textBytesMax),
     url,
     apiKey: (values["api-key"] ?? env["PARLEY_API_KEY"]) || undefined,
     speed,
@@ -93,6 +117,8 @@ function parseWords(words: string[]) {
   const options = {
     url: { type: "string" },
     "api-key": { type: "string" },
+    encoding: { type: "string" },
+    "text-bytes-max": { type: "string" },
     speed: { type: "string" },
     window: { type: "string" },
     verify: { type: "boolean" },

@@ -19,11 +19,13 @@ export type IrcDay = {
   nicks: string[];
   /** Lines that are not messages (joins, actions, empty texts). */
   skipped: number;
+  /** Messages with more text than a message may have. They are in none of the others. */
+  tooLong: { number: number; bytes: number }[];
 };
 
 const DATED_FILE = /(?:^|[/\\])(\d{4}-\d{2}-\d{2})[^/\\]*$/;
 /** The nick is all that stands between the brackets: some logs have nicks with spaces, even at the end. */
-const MESSAGE = /^\[(\d\d):(\d\d)\] <([^>]+)> (.*\S.*)$/;
+const MESSAGE = /^\[(\d\d):(\d\d)\] <([^>]+)> (.*\S.*)$/s;
 const ADDRESSED = /^(\S+?):(?=\s|$)/;
 const MINUTES_A_DAY = 1440;
 
@@ -35,8 +37,10 @@ export function dateOfFile(path: string): string {
   return date;
 }
 
-export function parseDay(date: string, content: string): IrcDay {
+/** @param textBytesMax of a message, in UTF-8 */
+export function parseDay(date: string, content: string, textBytesMax = Number.POSITIVE_INFINITY): IrcDay {
   const lines: IrcLine[] = [];
+  const tooLong: IrcDay["tooLong"] = [];
   const rows = content.replace(/^\uFEFF/, "").split("\n");
   let skipped = 0;
   let minute = 0;
@@ -47,10 +51,12 @@ export function parseDay(date: string, content: string): IrcDay {
       continue;
     }
     minute = line.minute = unwrapped(line.minute, minute);
-    lines.push(line);
+    const bytes = Buffer.byteLength(line.text);
+    if (bytes > textBytesMax) tooLong.push({ number: line.number, bytes });
+    else lines.push(line);
   }
   const nicks = [...new Set(lines.map((line) => line.nick))];
-  return { date, lines: withAddressees(lines, new Set(nicks)), nicks, skipped };
+  return { date, lines: withAddressees(lines, new Set(nicks)), nicks, skipped, tooLong };
 }
 
 function parseLine(row: string, number: number): IrcLine | undefined {

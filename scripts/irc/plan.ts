@@ -24,7 +24,14 @@ export type Plan = {
   /** Messages that other people's devices get to see. */
   deliveries: number;
   skipped: number;
+  /** Messages that are not played because their text is too long. */
+  tooLong: number;
+  /** What whoever plays it should know before, a line each. */
+  warnings: string[];
 };
+
+/** Warnings of one kind and day; the others are counted. */
+const NAMED_MAX = 5;
 
 /** @throws when two files are of one day, or nothing is left to play. */
 export function planImport(days: IrcDay[]): Plan {
@@ -33,7 +40,8 @@ export function planImport(days: IrcDay[]): Plan {
   if (twice !== undefined) throw new Error(`two files are of ${twice.date}; give one file a day`);
   const ids = userIdsOf(sorted.flatMap((day) => day.nicks));
   const idOf = (nick: string): string => ids.get(nick) ?? nick;
-  const plan: Plan = { users: [], groups: [], lines: [], direct: 0, group: 0, deliveries: 0, skipped: 0 };
+  const counts = { direct: 0, group: 0, deliveries: 0, skipped: 0, tooLong: 0 };
+  const plan: Plan = { users: [], groups: [], lines: [], ...counts, warnings: [] };
   for (const [nick, id] of ids) plan.users.push({ id, nick });
   let minute = 0;
   for (const day of sorted) minute = addDay(plan, day, idOf, minute);
@@ -44,6 +52,8 @@ export function planImport(days: IrcDay[]): Plan {
 /** @returns the minute at which the next day begins. */
 function addDay(plan: Plan, day: IrcDay, idOf: (nick: string) => string, startMinute: number): number {
   plan.skipped += day.skipped;
+  plan.tooLong += day.tooLong.length;
+  plan.warnings.push(...warningsOf(day));
   const first = day.lines[0];
   const last = day.lines.at(-1);
   if (first === undefined || last === undefined) return startMinute;
@@ -70,4 +80,14 @@ function addDay(plan: Plan, day: IrcDay, idOf: (nick: string) => string, startMi
     plan.deliveries += line.addressee === undefined ? group.members.length - 1 : Number(to !== `@${from}`);
   }
   return startMinute + (last.minute - first.minute) + 1;
+}
+
+function warningsOf({ date, lines, skipped, tooLong }: IrcDay): string[] {
+  const warnings = tooLong
+    .slice(0, NAMED_MAX)
+    .map(({ number, bytes }) => `${date}, line ${number}: not played, its text has ${bytes} bytes`);
+  if (tooLong.length > NAMED_MAX) warnings.push(`${date}: not played, ${tooLong.length - NAMED_MAX} more such lines`);
+  if (lines.length === 0 && skipped > 0)
+    warnings.push(`${date}: none of its ${skipped} lines is like "[hh:mm] <nick> text"`);
+  return warnings;
 }

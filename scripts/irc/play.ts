@@ -38,12 +38,18 @@ export async function playLines(people: People, lines: PlannedLine[], options: P
         gate.leave();
       },
       (error: Error) =>
-        gate.fail(new Error(`${line.ref} from ${line.from} to ${line.to}: ${error.message}`, { cause: error })),
+        gate.fail(
+          new Error(`${line.ref} from ${line.from} to ${line.to}: ${error.message}${hintFor(error)}`, { cause: error }),
+        ),
     );
   }
   await gate.emptied();
   return ids;
 }
+
+/** The server's own limit may be lower than what the plan was made for. */
+const hintFor = (error: Error): string =>
+  (error as { code?: unknown }).code === "too_large" ? "; give --text-bytes-max what the server has" : "";
 
 /** Milliseconds from the start: the minutes of the log, and the lines of one minute spread evenly over it. */
 export function dueTimes(lines: Pick<PlannedLine, "minute">[]): number[] {

@@ -2,7 +2,7 @@
 import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { FiredServer } from "./fired-server.ts";
 import { IMPORT_PHASES, runImport, type ImportPhase, type ImportResult } from "./import.ts";
-import type { ImportOptions } from "./options.ts";
+import type { RunOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
 /** How the moments are spread: mostly while messages are on their way, sometimes before and after. */
@@ -16,7 +16,7 @@ const WEIGHTS: Record<ImportPhase, number> = {
   "check: devices": 8,
 };
 
-export type UnderFireOptions = Omit<ImportOptions, "url" | "files"> & {
+export type UnderFireOptions = Omit<RunOptions, "url"> & {
   kills: number;
   seed: number;
   withPasswords: boolean;
@@ -50,7 +50,7 @@ export async function importUnderFire(
       }
     };
     const result = await Promise.race([
-      runImport(plan, { ...options, files: [], url: server.url, apiKey }, output, { onProgress }),
+      runImport(plan, { ...options, url: server.url, apiKey }, output, { onProgress }),
       server.failed,
       interrupted,
     ]);

@@ -1,7 +1,10 @@
 import { afterEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { runImport, summaryOf } from "../../scripts/irc/import.ts";
 import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
-import { parseOptions, type ImportOptions } from "../../scripts/irc/options.ts";
+import { parseOptions, type RunOptions } from "../../scripts/irc/options.ts";
 import { parseDay } from "../../scripts/irc/parse.ts";
 import { planImport, type Plan } from "../../scripts/irc/plan.ts";
 import type { EntryFrame } from "../../src/protocol/frames.ts";
@@ -38,10 +41,9 @@ function scripted(lies: Lies = {}): ScriptedServer {
   return server;
 }
 
-function run(url: string, options: Partial<ImportOptions> = {}, plan: Plan = PLAN, output: ProgressOutput = QUIET) {
-  const all: ImportOptions = {
+function run(url: string, options: Partial<RunOptions> = {}, plan: Plan = PLAN, output: ProgressOutput = QUIET) {
+  const all: RunOptions = {
     ...{
-      files: [],
       url,
       apiKey: API_KEY,
       speed: "max",
@@ -232,6 +234,28 @@ test("the script says what to do about missing files, bad names and bad options,
   expect([none.status, none.errors]).toEqual([2, expect.stringContaining("no files: give the logs to play")]);
   const option = await runScript("--colour");
   expect([option.status, option.errors.split("\n").length]).toEqual([2, 2]);
+});
+
+test("a Latin-1 file is refused before anything is made; with --encoding and a long line it is played, and the counts say so", async () => {
+  const server = scripted();
+  const directory = mkdtempSync(join(tmpdir(), "import-irc-"));
+  try {
+    const file = join(directory, "2005-02-06.log");
+    const rows = ["[04:04] <Jos\xe9> hello", `[04:05] <Jos\xe8> ${"x".repeat(17_000)}`, "[04:06] <Jos\xe8> bye"];
+    writeFileSync(file, Buffer.from(`${rows.join("\n")}\n`, "latin1"));
+    const to = [file, "--url", server.url, "--api-key", API_KEY, "--settle", "1", "--verify"];
+    const refused = await runScript(...to);
+    expect([refused.status, refused.out]).toEqual([2, ""]);
+    expect(refused.errors).toContain(`${file}, line 1: this is not UTF-8; give --encoding latin1`);
+    expect(server.groups.size).toBe(0);
+    const played = await runScript(...to, "--encoding", "latin1");
+    expect(played.status).toBe(0);
+    expect(played.errors).toContain("import-irc: warning: 2005-02-06, line 2: not played, its text has 17000 bytes\n");
+    expect(played.errors).toContain("1 too long and not played");
+    expect(JSON.parse(played.out)).toMatchObject({ users: 2, group: 2, ...ZEROS, tooLongLines: 1, skippedLines: 0 });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test.each(["import-irc", "import-under-fire"])("%s --help fits a terminal and names what one types", async (name) => {
