@@ -29,6 +29,8 @@ const LEFT = 4;
 const POSTED = 5;
 const CHANGED = 6;
 const HEAD_BYTES = 6;
+/** Times are below it: the year 2527. */
+const TIME_END = 2 ** 44;
 
 export type SentEntry = { kind: "sent"; sentAt: number; text: string };
 export type TakenEntry = {
@@ -113,7 +115,9 @@ export function writeChanged(out: ByteWriter, at: number, json: string): void {
   out.utf8(json);
 }
 
+/** @throws RangeError for a time that the head cannot hold */
 function writeHead(out: ByteWriter, kind: number, at: number): void {
+  if (!(at >= 0 && at < TIME_END && Math.floor(at) === at)) throw new RangeError(`${at} is no time of an entry, in ms`);
   const { bytes, pos } = out;
   const high = Math.floor(at / 0x1_0000_0000);
   bytes[pos] = (kind << 4) | (high >>> 8);

@@ -49,15 +49,20 @@ export type CellField = number | string | Uint8Array;
 
 const isAbsent = (field: CellField): boolean => (typeof field === "number" ? field === 0 : field.length === 0);
 
-/** Numbers are whole, from 0, at most 53 bits. */
+/** Numbers are whole, from 0, at most 53 bits. @throws RangeError for others */
 export function encodeCell(...fields: CellField[]): Uint8Array {
   const kept = fields.slice(0, fields.findLastIndex((field) => !isAbsent(field)) + 1);
   const out = new ByteWriter(Buffer.allocUnsafe(kept.length * VARINT_BYTES_MAX));
   for (const field of kept) {
-    if (typeof field === "number") out.varint(field);
+    if (typeof field === "number") writeNumber(out, field);
     else writeBytes(out, typeof field === "string" ? Buffer.from(field, "utf8") : field);
   }
   return out.bytes.subarray(0, out.pos);
+}
+
+function writeNumber(out: ByteWriter, value: number): void {
+  out.reserve(VARINT_BYTES_MAX);
+  out.varint(value);
 }
 
 function writeBytes(out: ByteWriter, bytes: Uint8Array): void {

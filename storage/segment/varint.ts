@@ -35,8 +35,9 @@ export class VarWriter {
     this.bytes[this.pos++] = rest;
   }
 
-  /** Small numbers of either sign: 0, -1, 1, -2 … */
+  /** Small numbers of either sign: 0, -1, 1, -2 … @throws RangeError for a fraction, and beyond 52 bits */
   signed(value: number): void {
+    if (!Number.isSafeInteger(value)) throw new RangeError(`${value} does not fit a signed varint`);
     this.varint(value < 0 ? -2 * value - 1 : 2 * value);
   }
 
@@ -51,7 +52,9 @@ export class VarWriter {
     this.pos += this.bytes.write(text, this.pos, "latin1");
   }
 
+  /** @throws RangeError where `from` has not got them */
   copy(from: Uint8Array, start: number, end: number): void {
+    if (end > from.length) throw new RangeError(`bytes up to ${end} of ${from.length}`);
     this.reserve(end - start);
     this.pos += asBuffer(from).copy(this.bytes, this.pos, start, end);
   }

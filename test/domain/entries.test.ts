@@ -58,6 +58,13 @@ test("what was sent and taken is read back, at any time and of any length", () =
   }
 });
 
+test("a time that an entry cannot hold is refused", () => {
+  for (const at of [-1, 2 ** 44, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    expect(() => stored((out) => writeSent(out, at, "hello"))).toThrow(RangeError);
+    expect(() => stored((out) => writeChanged(out, at, "{}"))).toThrow(RangeError);
+  }
+});
+
 test("memberships are read back", () => {
   for (const change of ["joined", "left"] as const) {
     const entry = { kind: "membership", change, at: AT, groupSeq: seq(1000) } as const;

@@ -27,6 +27,20 @@ test("a number of every length is read back", () => {
   }
 });
 
+test("large numbers behind a long text find room", () => {
+  for (let length = 0; length < 300; length++) {
+    const text = "x".repeat(length);
+    const fields = new CellReader(encodeCell(text, 2 ** 53 - 1, 2 ** 52, text, 2 ** 53 - 1));
+    expect([fields.text(), fields.number(), fields.number(), fields.text(), fields.number()]).toEqual([
+      text,
+      2 ** 53 - 1,
+      2 ** 52,
+      text,
+      2 ** 53 - 1,
+    ]);
+  }
+});
+
 test("a field that an older cell has not got is 0 or empty", () => {
   const fields = new CellReader(encodeCell(7, "name"));
   expect([fields.number(), fields.text(), fields.number(), fields.text(), fields.bytes().length]).toEqual([
