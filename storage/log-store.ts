@@ -31,6 +31,8 @@ const FULL_FRAME_BYTES = 16 << 10;
 /** Flushed at once: as many shards as one sync serves well, and no more than keeps the worker busy for some tens of milliseconds. */
 const FLUSHED_SHARDS = 32;
 const FLUSHED_BYTES = 2 * MIB;
+/** A shard's memtable goes to the flush worker in one buffer, which cannot have more than 4 GiB. */
+const SHARD_BYTES_MAX = 256 * MIB;
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
 
@@ -59,7 +61,7 @@ export type LogStoreOptions = {
 };
 
 export type LogStoreHooks = {
-  /** Whoever was told of a record that is durable threw: a programmer's error, or damage that they met. Everybody else was told. */
+  /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
   onListenerError: (error: unknown) => void;
   checkpoint: Checkpoint;
   /** Just before each write to the log: the last chance to add records to it. */
@@ -143,7 +145,7 @@ export class LogStore {
     });
     this.#flusher = new Flusher(
       {
-        shardBytesMax: Math.max(this.#memtableBytesMax / 8, MIB),
+        shardBytesMax: Math.min(Math.max(this.#memtableBytesMax / 8, MIB), SHARD_BYTES_MAX),
         totalBytesMax: this.#memtableBytesMax,
         logFilesMax: Math.max(2, Math.ceil((options.walBytesMax ?? 512 * MIB) / fileBytesMax)),
         shardsAtOnce: FLUSHED_SHARDS,

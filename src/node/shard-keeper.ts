@@ -25,7 +25,7 @@ export class ShardKeeper {
   #host: ShardHost | undefined;
   /** What the last opening found, for the log. */
   opened: Record<string, number> = {};
-  readonly #handoffMarks = new HandoffMarks();
+  readonly #handoffMarks: HandoffMarks;
   readonly #cancels: (() => void)[] = [];
   #isClosed = false;
   #reopening: Promise<void> | undefined;
@@ -50,6 +50,7 @@ export class ShardKeeper {
     this.#ports = ports;
     this.#clock = ports.clock;
     this.#logger = ports.logger;
+    this.#handoffMarks = new HandoffMarks(ports.logger);
   }
 
   /** @throws AppError unavailable while they are not open */

@@ -19,8 +19,9 @@ import { cellNumber } from "../shard/cells.ts";
 import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
 import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
-import { CorruptionError } from "../../storage/errors.ts";
+import { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
+import { FlushError } from "../../storage/segment/errors.ts";
 import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
 
 export type UpkeepTimes = {
@@ -57,6 +58,10 @@ export type UpkeepParts = {
   keepDays: number | undefined;
   times?: Partial<UpkeepTimes>;
 };
+
+/** Damage, or a mistake of the program's, that one stream has: the others can be erased all the same. */
+const isOfOneStream = (error: unknown): boolean =>
+  !(error instanceof AppError || error instanceof FlushError || error instanceof LogFailedError);
 
 const isAddress = (stream: string): stream is Address => stream.startsWith("@") || stream.startsWith("#");
 
@@ -196,7 +201,7 @@ export class Upkeep {
       const tidy = (): Promise<void> => this.#workInFiles(() => host.store.eraseNow());
       await eraseRequested(host, user, { isStopped: this.#stopped, tidy });
     } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error;
+      if (!isOfOneStream(error)) throw error;
       this.#parts.logger.error("content of a user cannot be erased", { user, error });
       return false;
     }
@@ -272,7 +277,7 @@ export class Upkeep {
       if (kept.entries > 0 || this.#isLogRecovered) this.#hasErased = true;
       return kept;
     } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error;
+      if (!isOfOneStream(error)) throw error;
       this.#parts.logger.error("what is too old cannot be erased", { stream, error });
       return { entries: 0, oldestAt: undefined };
     }

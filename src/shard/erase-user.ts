@@ -184,10 +184,19 @@ class UserErasure {
   /** How many there were is counted in the same frame of the log: a crash leaves both or none. */
   async #erase(state: UserState | GroupState, { erasure }: Page): Promise<void> {
     const user = this.#host.users.get(this.#name)!;
+    const { log, handle } = user;
     const entries = entriesOf(user) + erasure.entries;
+    const savepoint = log.savepoint;
+    const counted = writeRecord(log, () => log.putNumbers(handle, "erasedEntries", entries));
+    let erased: Promise<void>;
+    try {
+      erased = eraseEntries(this.#host, state, erasure);
+    } catch (error) {
+      log.rollBack(savepoint);
+      throw error;
+    }
     this.#ranges += erasure.ranges.length;
-    const erased = eraseEntries(this.#host, state, erasure);
-    await Promise.all([erased, writeRecord(user.log, (log) => log.putNumbers(user.handle, "erasedEntries", entries))]);
+    await Promise.all([erased, counted]);
   }
 
   async #tidy(): Promise<void> {

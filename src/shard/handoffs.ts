@@ -5,6 +5,7 @@
  * who posted it. At start they are offered again, in order; who has taken them already ignores them. While all shards are on one node a handoff follows
  * the entry that caused it in the same log, so the mark may simply be the log's end whenever it is written.
  */
+import type { Logger } from "../base/logger.ts";
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, refOfPostedKey, type MembershipEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
@@ -37,16 +38,29 @@ export function offerAgain(host: Shards, log: ShardLog): number {
 /** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */
 export class HandoffMarks {
   readonly #written = new WeakMap<ShardLog, Offset>();
+  readonly #logger: Logger;
 
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** A shard whose mark cannot be written is offered more at the next start, and keeps no other from its mark. */
   write(logs: Iterable<ShardLog>): void {
     for (const log of logs) {
-      if (log.memtable.isEmpty || log.durableThrough === this.#written.get(log)) continue;
-      log.append({
-        encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough),
-        committed: () => void this.#written.set(log, log.durableThrough),
-        failed: () => {},
-      });
+      try {
+        if (!log.memtable.isEmpty && log.durableThrough !== this.#written.get(log)) this.#append(log);
+      } catch (error) {
+        this.#logger.error("a handoff mark could not be written", { shard: log.shard, error });
+      }
     }
+  }
+
+  #append(log: ShardLog): void {
+    log.append({
+      encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough),
+      committed: () => void this.#written.set(log, log.durableThrough),
+      failed: () => {},
+    });
   }
 }
 

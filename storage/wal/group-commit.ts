@@ -49,10 +49,10 @@ export type GroupCommitOptions = {
 
 export type GroupCommitHooks = {
   /** Just before a frame is closed: the last chance to add records to it. */
-  beforeWrite(): void;
+  beforeWrite: () => void;
   /** After the owners of a frame were told. */
-  afterCommit(): void;
-  /** Somebody who was told threw, or `beforeWrite` did. */
+  afterCommit: () => void;
+  /** Somebody who was told threw, or a hook did. */
   onListenerError(error: unknown): void;
 };
 
@@ -130,6 +130,7 @@ export class GroupCommit {
 
   /** Takes back what was pushed since: records that belong together are there together or not at all. */
   rollBack(savepoint: number): void {
+    if (this.#isRecordOpen) throw new Error("assertion failed: a record is being encoded, and others are taken back");
     const first = this.#gathering[savepoint];
     if (first === undefined) return;
     for (const commit of this.#gathering.splice(savepoint).reverse()) commit.withdrawn();
@@ -159,7 +160,7 @@ export class GroupCommit {
   readonly #writeNext = (): void => {
     this.#scheduled = false;
     this.#writing = true;
-    this.#beforeWrite();
+    this.#guarded(this.#hooks.beforeWrite);
     this.#isWanted = false;
     const owners = this.#gathering;
     if (owners.length === 0) {
@@ -177,10 +178,10 @@ export class GroupCommit {
     this.#files.append(bytes, pos, (error) => this.#written({ owners, bytes, fileNo: this.#files.fileNo, error }));
   };
 
-  /** What cannot be added keeps nothing else from being written. */
-  #beforeWrite(): void {
+  /** What goes wrong in a hook keeps nothing from being written, and nobody from being told. */
+  #guarded(hook: () => void): void {
     try {
-      this.#hooks.beforeWrite();
+      hook();
     } catch (error) {
       this.#hooks.onListenerError(error);
     }
@@ -216,7 +217,7 @@ export class GroupCommit {
       }
     }
     if (bytes.length <= KEPT_BYTES_MAX && this.#spares.length < SPARES_MAX) this.#spares.push(bytes);
-    this.#hooks.afterCommit();
+    this.#guarded(this.#hooks.afterCommit);
   }
 
   #takesEffect(owner: Commit, bytes: Buffer, fileNo: number): boolean {
@@ -247,7 +248,7 @@ export class GroupCommit {
       this.#writing = true;
       this.#files.mark(() => {
         this.#writing = false;
-        this.#hooks.afterCommit();
+        this.#guarded(this.#hooks.afterCommit);
         if (this.#isWanted) this.schedule();
         else this.#tellIdle();
       });

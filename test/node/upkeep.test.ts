@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
-import { userAddress, type DeviceId, type UserId } from "../../src/domain/address.ts";
+import { shardOf, userAddress, type DeviceId, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { ShardKeeper } from "../../src/node/shard-keeper.ts";
@@ -13,9 +13,11 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
+import { requestErasure } from "../../src/shard/erase-user.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { SqlDatabase } from "../../storage/sqlite.ts";
+import type { Seq } from "../../storage/types.ts";
 import { listSegments } from "../../storage/state/state-reader.ts";
 import { filesWith } from "../storage/segment/stored-bytes.ts";
 import { dataDirectory } from "../support/data-directory.ts";
@@ -107,3 +109,48 @@ test("what was too old and erased in the log alone before a crash is out of the 
     data.remove();
   }
 });
+
+test.each(["by request", "by age"])(
+  "a stream that cannot be erased %s keeps no other one from being erased",
+  async (how) => {
+    const data = await dataDirectory();
+    let nowMs = 1_763_740_800_000;
+    const clock = { ...systemClock, now: () => nowMs };
+    const logged: string[] = [];
+    const logger = createLogger("error", (line) => void logged.push(line), clock.now);
+    const ports = { clock, ids: new MessageIds(new Uint8Array(16)), limits: DEFAULT_LIMITS, logger };
+    const keeper = await ShardKeeper.open({ directory: data.path }, ports);
+    const host = keeper.host();
+    // Shards are gone through in their order.
+    const order = (user: UserId): number => shardOf(userAddress(user));
+    const users = (["ann", "ben"] as UserId[]).toSorted((a, b) => order(a) - order(b));
+    const payloads = (user: UserId): number[] =>
+      host
+        .log(userAddress(user))
+        .readForward(userAddress(user), 0 as Seq, 9)
+        .map(({ payload }) => payload.length);
+    try {
+      for (const user of users) {
+        const profile = encodeProfile(user, { createdAt: 1, displayName: "Someone" });
+        await createUserCells(() => host).create(user, [["profile", profile]]);
+        const input = { to: userAddress(user), text: "to be erased", ref: "a-1", retry: false };
+        await createMessaging(() => host).send({ user, device: "d" as DeviceId }, input);
+        if (how === "by request") await requestErasure(host, host.users.get(user)!);
+      }
+      if (how === "by age") nowMs += 10 * 86_400_000;
+      const [first, second] = users as [UserId, UserId];
+      (host.users.get(first)!.handle as { name: string }).name = "x".repeat(300);
+      const parts = { ...ports, host: keeper.host, isOpen: () => keeper.isOpen };
+      const upkeep = new Upkeep({ ...parts, keepDays: how === "by age" ? 1 : undefined, times: { firstMs: 1 } });
+      await until("it is erased", () => payloads(second)[0] === 0);
+      upkeep.stop();
+      await upkeep.quiet();
+      await upkeep.ended();
+      expect(payloads(first)[0]).toBeGreaterThan(0);
+      expect(logged.join()).toMatch(new RegExp(`cannot be erased.*"@?${first}"`));
+    } finally {
+      await keeper.close(0);
+      data.remove();
+    }
+  },
+);

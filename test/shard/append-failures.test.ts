@@ -12,9 +12,12 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
+import { eraseRequested, erasureStatus, requestErasure } from "../../src/shard/erase-user.ts";
 import type { GroupState } from "../../src/shard/group-state.ts";
+import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
@@ -23,6 +26,8 @@ const PEOPLE = ["ann", "ben", "cat"] as UserId[];
 const [ann, ben, cat] = PEOPLE as [UserId, UserId, UserId];
 const CLUB = "#club" as GroupAddress;
 const LONG = "x".repeat(300);
+
+const UNHEARD = { committed() {}, failed() {} };
 
 const clock = new HandClock();
 let data: DataDirectory;
@@ -186,6 +191,35 @@ test("a mark that was lost is covered by the next one, which is above what was s
   await host.store.idle();
   expect(conversation).toMatchObject({ delivered: 3, deliveredMark: 2 });
   expect(state(ben).markCount).toBe(2);
+});
+
+test("a shard whose handoff mark cannot be written keeps no other from its mark", async () => {
+  await send(ann, "@ben");
+  const { log } = state(ann);
+  const damaged = { memtable: { isEmpty: false }, durableThrough: 1, append: () => log.append({ ...UNHEARD, encode }) };
+  const encode = (): void => log.putCell(state(ann).handle, LONG, null);
+  new HandoffMarks(host.logger).write([damaged as unknown as ShardLog, log]);
+  await host.store.idle();
+  expect(logged.join()).toContain("a handoff mark could not be written");
+  expect(log.cell("$shard", "handedOffThrough")).toBeDefined();
+});
+
+test("erasing that cannot be encoded leaves neither a count of it nor a state that is never dropped", async () => {
+  await send(ann, "@ben", "to be erased");
+  await requestErasure(host, state(ann));
+  const ports = { isStopped: () => false, tidy: () => Promise.resolve() };
+  const erase = (): Promise<void> => eraseRequested(host, ann, ports);
+  const conversation = state(ben).conversation("@ann" as Address);
+  const { takenSeq } = conversation;
+  await broken(state(ben), async () => {
+    await expect(erase()).rejects.toThrow(RangeError);
+  });
+  expect([state(ann).pendingMarks, state(ben).pendingMarks]).toEqual([0, 0]);
+  expect(erasureStatus(state(ann))).toMatchObject({ state: "running", entries: 1 });
+  await erase();
+  await reopen();
+  expect(erasureStatus(state(ann))).toMatchObject({ state: "running", entries: 2 });
+  expect(state(ben).conversation("@ann" as Address)).toMatchObject({ takenSeq, goneSeq: 1, unread: 0 });
 });
 
 test("a stream whose derived cells cannot be written does not keep its shard from being flushed", async () => {

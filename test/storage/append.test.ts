@@ -232,6 +232,37 @@ test("what throws just before a write keeps nobody's record from being written",
   await store.close();
 });
 
+test("what throws when the log has failed keeps nobody from being told that it has", async () => {
+  const disk = new SimulatedDisk();
+  const errors: unknown[] = [];
+  const hooks = { onFailure: mistake, onListenerError: (error: unknown) => void errors.push(error) };
+  const store = await openStore(disk, {}, hooks);
+  const { log } = new Writer(store);
+  const failed: string[] = [];
+  const append = (name: string) => log.append({ encode() {}, committed() {}, failed: () => void failed.push(name) });
+  disk.fail("write", 1);
+  append("first");
+  await store.idle();
+  append("second");
+  await store.idle();
+  expect(failed).toEqual(["first", "second"]);
+  expect(errors).toEqual([MISTAKE]);
+  await store.close();
+});
+
+test("records are not taken back while one is being encoded", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const writer = new Writer(store);
+  const { savepoint } = writer.log;
+  writer.append();
+  expect(() => writer.append(() => writer.log.rollBack(savepoint))).toThrow("taken back");
+  writer.append();
+  const again = await reopened(disk, store);
+  expect(new Writer(again).texts()).toEqual(entries(2));
+  await again.close();
+});
+
 test("whatever encoders do, the store opens again with all that was acknowledged and nothing else", async () => {
   const step = fc.record({
     shard: fc.integer({ min: 0, max: 2 }),

@@ -81,7 +81,7 @@ function readsOf(log: ShardLog): unknown {
       const hit = key === "" ? undefined : log.findKey(stream, key);
       return hit === undefined ? undefined : { seq: hit.seq, value: text(hit.value) };
     }),
-    cells: [...log.cells(stream)].map(([key, value]) => [key, text(value)]).toSorted(),
+    cells: new Map([...log.cells(stream)].map(([key, value]) => [key, text(value)])),
     since: log.streamsSince(0 as Offset).length,
   }));
 }
