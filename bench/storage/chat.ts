@@ -1,9 +1,10 @@
 /** Direct messages between made-up people with the texts at hand, in the records the server writes: one for the sender, one for the receiver. */
 import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/domain/address.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
+import type { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle, type Outcome } from "../../storage/staged-record.ts";
+import { StreamHandle, type Outcome, type RecordSource } from "../../storage/staged-record.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 
@@ -70,25 +71,74 @@ export class Chat {
     this.#append(this.#people[from]!, this.#people[to]!, text, outcome);
   }
 
-  #append(sender: Person, receiver: Person, text: string, outcome: Outcome | undefined): void {
-    const { log } = sender;
+  #append(sender: Person, receiver: Person, text: string, outcome: Outcome = UNHEARD): void {
     const fromSeq = ++sender.seq as Seq;
-    const encode = (): void => {
-      log.beginEntry(sender.handle, receiver.address, `d7k2-${++sender.sent}`, fromSeq, payloadBytesMax(text));
-      writeSent(log.writer, this.#now, text);
-      log.endEntry();
-    };
-    log.append({ encode, ...UNHEARD });
-    this.#appendTaken(sender, receiver, fromSeq, text, outcome ?? UNHEARD);
+    sender.log.append(new Sent(sender, receiver.address, `d7k2-${++sender.sent}`, fromSeq, this.#now, text));
+    const seq = ++receiver.seq as Seq;
+    receiver.log.append(new Taken(receiver, sender, fromSeq, seq, this.#now, text, outcome));
+  }
+}
+
+class Sent implements RecordSource {
+  readonly #sender: Person;
+  readonly #to: UserAddress;
+  readonly #ref: string;
+  readonly #seq: Seq;
+  readonly #at: number;
+  readonly #text: string;
+
+  constructor(sender: Person, to: UserAddress, ref: string, seq: Seq, at: number, text: string) {
+    this.#sender = sender;
+    this.#to = to;
+    this.#ref = ref;
+    this.#seq = seq;
+    this.#at = at;
+    this.#text = text;
   }
 
-  #appendTaken(sender: Person, receiver: Person, fromSeq: Seq, text: string, outcome: Outcome): void {
-    const { log } = receiver;
-    const encode = (): void => {
-      log.beginEntry(receiver.handle, sender.address, "", ++receiver.seq as Seq, payloadBytesMax(text));
-      writeTaken(log.writer, this.#now, fromSeq, sender.handle.streamNo, receiver.seq, text);
-      log.endEntry();
-    };
-    log.append({ encode, committed: () => outcome.committed(), failed: (error) => outcome.failed(error) });
+  encode(): void {
+    const { log, handle } = this.#sender;
+    log.beginEntry(handle, this.#to, this.#ref, this.#seq, payloadBytesMax(this.#text));
+    writeSent(log.writer, this.#at, this.#text);
+    log.endEntry();
+  }
+
+  committed(): void {}
+
+  failed(): void {}
+}
+
+class Taken implements RecordSource {
+  readonly #receiver: Person;
+  readonly #sender: Person;
+  readonly #fromSeq: Seq;
+  readonly #seq: Seq;
+  readonly #at: number;
+  readonly #text: string;
+  readonly #outcome: Outcome;
+
+  constructor(receiver: Person, sender: Person, fromSeq: Seq, seq: Seq, at: number, text: string, outcome: Outcome) {
+    this.#receiver = receiver;
+    this.#sender = sender;
+    this.#fromSeq = fromSeq;
+    this.#seq = seq;
+    this.#at = at;
+    this.#text = text;
+    this.#outcome = outcome;
+  }
+
+  encode(): void {
+    const { log, handle } = this.#receiver;
+    log.beginEntry(handle, this.#sender.address, "", this.#seq, payloadBytesMax(this.#text));
+    writeTaken(log.writer, this.#at, this.#fromSeq, this.#sender.handle.streamNo, this.#seq, this.#text);
+    log.endEntry();
+  }
+
+  committed(): void {
+    this.#outcome.committed();
+  }
+
+  failed(error: LogFailedError): void {
+    this.#outcome.failed(error);
   }
 }

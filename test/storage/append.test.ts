@@ -1,12 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { openStore } from "./log-fixture.ts";
 import { randomFrom } from "../support/random.ts";
-import { seeded } from "../support/seed.ts";
 import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 
 const SHARD = 7 as ShardId;
@@ -261,39 +259,4 @@ test("records are not taken back while one is being encoded", async () => {
   const again = await reopened(disk, store);
   expect(new Writer(again).texts()).toEqual(entries(2));
   await again.close();
-});
-
-test("whatever encoders do, the store opens again with all that was acknowledged and nothing else", async () => {
-  const step = fc.record({
-    shard: fc.integer({ min: 0, max: 2 }),
-    fate: fc.constantFrom("before", "inside", "behind", "well", "well", "well", "rolled back"),
-    isTurnOver: fc.boolean(),
-  });
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-      const disk = new SimulatedDisk();
-      const store = await openStore(disk);
-      const writers = [0, 1, 2].map((shard) => new Writer(store, shard as ShardId));
-      const counts = [0, 0, 0];
-      for (const { shard, fate, isTurnOver } of steps) {
-        const writer = writers[shard]!;
-        if (fate === "well") {
-          writer.append();
-          counts[shard]!++;
-        } else if (fate === "rolled back") {
-          const { savepoint } = writer.log;
-          for (const each of writers) each.append();
-          writer.log.rollBack(savepoint);
-        } else expect(() => writer.append(mistake, fate)).toThrow(MISTAKE);
-        if (isTurnOver) await store.idle();
-      }
-      const again = await reopened(disk, store);
-      counts.forEach((count, shard) => {
-        expect(writers[shard]!.acked).toHaveLength(count);
-        expect(new Writer(again, shard as ShardId).texts()).toEqual(entries(count));
-      });
-      await again.close();
-    }),
-    seeded(100),
-  );
 });
