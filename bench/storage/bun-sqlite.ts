@@ -52,6 +52,9 @@ export class SqlDatabase {
     }
   }
 
+  /** Nobody moves the directories of the bench. */
+  readonly isInPlace = true;
+
   get inTransaction(): boolean {
     return this.#db.inTransaction;
   }
