@@ -10,7 +10,9 @@ import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import { ShardKeeper } from "../../src/node/shard-keeper.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { AccountService } from "../../src/service/accounts.ts";
+import { additionRates, GroupAdditions } from "../../src/service/group-additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
+import { KnownClients } from "../../src/service/known-clients.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
 import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../../src/service/passwords.ts";
 import { sendMessage } from "../../src/service/send-message.ts";
@@ -42,6 +44,7 @@ export class Filling {
       passwords: await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom),
       tokens: await Tokens.open(await loadOrCreateTokenKey(directory, systemRandom), clock),
       throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+      clients: new KnownClients(new Uint8Array(ID_KEY_BYTES)),
       clock,
       random: systemRandom,
     });
@@ -66,7 +69,8 @@ export class Filling {
   }
 
   async group(creator: UserId, id: string, members: UserId[]): Promise<Address> {
-    const groups = createGroups(this.#keeper.host, systemRandom);
+    const additions = new GroupAdditions(additionRates(members.length + 1, Number.MAX_SAFE_INTEGER), systemClock);
+    const groups = createGroups(this.#keeper.host, systemRandom, additions);
     await groups.create(actor(creator), { id: id as GroupId, name: id, members });
     return `#${id}` as Address;
   }

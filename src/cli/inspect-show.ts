@@ -10,6 +10,7 @@ import type { SqlValue } from "../../storage/sqlite.ts";
 import type { OperationVisitor } from "../../storage/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
+import { maskedCell, readableCell } from "./masked-cell.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { InspectOptions } from "./inspect-options.ts";
 import type { Io } from "./io.ts";
@@ -121,10 +122,11 @@ function collector(found: Operation[], buffer: Buffer, offset: Offset): Operatio
       const { text } = describeEntry(stream, { seq, offset, lane, key, payload });
       found.push({ op: "entry", stream, lane, key, seq, bytes, value: text ?? readable(payload) });
     },
-    cell: (stream, key, start, bytes) =>
-      void found.push(
-        start < 0 ? { op: "cell", stream, key, bytes } : { op: "cell", stream, key, bytes, value: at(start, bytes) },
-      ),
+    cell(stream, key, start, bytes) {
+      if (start < 0) return void found.push({ op: "cell", stream, key, bytes });
+      const value = readableCell(stream, key, buffer.subarray(start, start + bytes));
+      found.push({ op: "cell", stream, key, bytes, value });
+    },
     key: (stream, key, seq, start, bytes) =>
       void found.push({ op: "key", stream, key, seq, bytes, value: at(start, bytes) }),
     erase: (stream, lane, seq, toSeq) =>
@@ -224,7 +226,9 @@ export async function showStream(
     if (json) return jsonLines(io, [...entries.map((entry) => entryRow(stream, entry)), ...cellRows(stream, cells)]);
     io.stdout(`${stream} in shard ${shardName(shard)}: head ${headSeq}, ${counted(cells.size, "cell")}\n`);
     if (entries.length > 0) io.stdout(`\n${entriesTable(stream, entries)}`);
-    const shown = [...cells].slice(0, limit).map(([key, value]) => [oneLine(key), shortened(readable(value))]);
+    const shown = [...cells]
+      .slice(0, limit)
+      .map(([key, value]) => [oneLine(key), shortened(readableCell(stream, key, value))]);
     if (shown.length > 0) io.stdout(`\n${table([["CELL", "VALUE"], ...shown])}${more(shown.length, cells.size)}`);
   } finally {
     await view.close();
@@ -246,7 +250,7 @@ const entryRow = (stream: string, entry: StoredEntry): object => {
 };
 
 const cellRows = (stream: string, cells: Map<string, Uint8Array>): object[] =>
-  [...cells].map(([cell, value]) => ({ stream, cell, value: readable(value) }));
+  [...cells].map(([cell, value]) => ({ stream, cell, value: readableCell(stream, cell, value) }));
 
 function entriesTable(stream: string, entries: readonly StoredEntry[]): string {
   const rows = entries.map((entry) => {
@@ -288,7 +292,7 @@ export async function writeSql(
 ): Promise<void> {
   const view = ShardView.open(directory, shard);
   try {
-    const rows = await writePlainDatabase(view, out, describeEntry, (done, total) =>
+    const rows = await writePlainDatabase(view, out, { describe: describeEntry, cell: maskedCell }, (done, total) =>
       progress.set("messages", done, total),
     );
     progress.finish();

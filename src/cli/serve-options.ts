@@ -125,6 +125,13 @@ export const SERVE_OPTIONS = {
     min: 2,
     max: 100_000,
   }),
+  groupAddsMax: integer({
+    section: LIMITS,
+    summary: "times that somebody may put the same person into groups; one more an hour",
+    initial: 20,
+    min: 1,
+    max: 1_000_000,
+  }),
   groupReceiptsMembersMax: integer({
     section: LIMITS,
     summary: "members of a group that still gets receipts",
@@ -146,6 +153,27 @@ export const SERVE_OPTIONS = {
     initial: 1024,
     min: 64,
     max: 1_048_576,
+  }),
+  socketMemoryMb: integer({
+    section: CONNECTIONS,
+    summary: "MiB that may wait in all sockets together before those that hold most are closed",
+    initial: 256,
+    min: 1,
+    max: 1_048_576,
+  }),
+  connectionsMax: integer({
+    section: CONNECTIONS,
+    summary: "WebSockets that may be open",
+    initial: 50_000,
+    min: 1,
+    max: 10_000_000,
+  }),
+  addressConnectionsMax: integer({
+    section: CONNECTIONS,
+    summary: "WebSockets that may be open from one address; a proxy must say for whom it asks",
+    initial: 20_000,
+    min: 1,
+    max: 10_000_000,
   }),
   heartbeatMs: integer({
     section: CONNECTIONS,

@@ -8,6 +8,8 @@ import type { Logger } from "../base/logger.ts";
 import { randomName, systemRandom, type Random } from "../base/random.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Services } from "../service/types.ts";
+import { AnswersUnderWay } from "./answers-under-way.ts";
+import { BODY_TIMEOUT_MS } from "./body.ts";
 import { answer, type Call } from "./call.ts";
 import { accountCalls } from "./calls/accounts.ts";
 import { conversationCalls } from "./calls/conversations.ts";
@@ -30,6 +32,7 @@ export type HttpAppOptions = {
   version: string;
   log: Logger;
   random?: Random;
+  bodyTimeoutMs?: number;
 };
 
 export type HttpApp = { fetch(request: Request, env?: HttpEnv): Promise<Response> };
@@ -38,11 +41,27 @@ const REQUEST_ID_CHARACTERS = 12;
 const PREFLIGHT_MAX_AGE_S = 7200;
 const ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-export function createHttpApp({ services, limits, version, log, random = systemRandom }: HttpAppOptions): HttpApp {
+export function createHttpApp({
+  services,
+  limits,
+  version,
+  log,
+  random = systemRandom,
+  bodyTimeoutMs = BODY_TIMEOUT_MS,
+}: HttpAppOptions): HttpApp {
   const calls = callsOf(services, limits);
   const app = new OpenAPIHono<{ Bindings: HttpEnv }>({ getPath: (request) => pathOf(request.url) });
   const refuse = (error: unknown, request: Request, env: HttpEnv) => refusal(error, request, env, log, random);
-  const allowed = register(app, calls, { services, bodyBytesMax: limits.frameBytesMax }, version);
+  const allowed = register(
+    app,
+    calls,
+    {
+      services,
+      bodyBounds: { bytesMax: limits.frameBytesMax, timeoutMs: bodyTimeoutMs },
+      answers: new AnswersUnderWay(),
+    },
+    version,
+  );
   app.notFound((c) => refuse(notServed(c.req.raw), c.req.raw, c.env));
   app.onError((error, c) => refuse(error, c.req.raw, c.env));
   return {

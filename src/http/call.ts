@@ -5,9 +5,10 @@
 import type { z } from "@hono/zod-openapi";
 import type { ErrorCode } from "../protocol/codes.ts";
 import type { Actor, Services } from "../service/types.ts";
+import type { AnswersUnderWay } from "./answers-under-way.ts";
 import { apiKey, bearerToken } from "./authorization.ts";
 import { fairnessKey } from "./client-address.ts";
-import { readJsonBody } from "./body.ts";
+import { readJsonBody, type BodyBounds } from "./body.ts";
 import { refusalOf } from "./invalid.ts";
 import { BASE_HEADERS } from "./problem.ts";
 import { queryOf } from "./query.ts";
@@ -58,6 +59,8 @@ type CallSpec<A extends Auth, P extends z.ZodType, Q extends z.ZodType, B extend
   /** An empty body counts as `{}`. */
   isBodyOptional?: boolean;
   replies: R;
+  /** It waits for something to happen: bounded by connections (SESSIONS_PER_USER_MAX), not by calls under way. */
+  isWaiting?: boolean;
   /** Beyond those that follow from the rest: bad_request, unauthorized, too_large, unavailable, internal. */
   errors: ErrorCode[];
   handle: (
@@ -91,7 +94,7 @@ export function reply(status: number, body?: unknown): Reply {
   return { status, body };
 }
 
-export type Surroundings = { services: Services; bodyBytesMax: number };
+export type Surroundings = { services: Services; bodyBounds: BodyBounds; answers: AnswersUnderWay };
 
 /** Credentials first: a stranger learns nothing about what a valid request looks like, and sends no body that is read. */
 export async function answer(
@@ -99,20 +102,39 @@ export async function answer(
   request: Request,
   params: Record<string, string>,
   clientIp: string | undefined,
-  { services, bodyBytesMax }: Surroundings,
+  { services, bodyBounds, answers }: Surroundings,
 ): Promise<Response> {
   const who = await whoMakes(call.auth, request.headers, services);
+  const user = call.auth === "user" ? (who as Actor).user : undefined;
+  const work = () => made(call, who, request, params, clientIp, services, bodyBounds);
+  const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
+  if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
+  return new Response(answers.body(user, JSON.stringify(body)), {
+    status,
+    headers: { ...BASE_HEADERS, "content-type": "application/json" },
+  });
+}
+
+async function made(
+  call: Call,
+  who: Who[Auth],
+  request: Request,
+  params: Record<string, string>,
+  clientIp: string | undefined,
+  services: Services,
+  bodyBounds: BodyBounds,
+): Promise<Reply> {
   const input = {
     who,
     params: call.params && validated(call.params, params, "path"),
     query: call.query && validated(call.query, queryOf(request.url), "query"),
-    body: call.body && validated(call.body, await bodyOf(call, request, bodyBytesMax), "body"),
+    body: call.body && validated(call.body, await bodyOf(call, request, bodyBounds), "body"),
     client: fairnessKey(clientIp),
     signal: request.signal,
   };
   // A body can take its time: a device that was logged out meanwhile does nothing any more.
   if (call.body) await whoMakes(call.auth, request.headers, services);
-  return responseOf(await call.handle(input));
+  return call.handle(input);
 }
 
 async function whoMakes(auth: Auth, headers: Headers, services: Services): Promise<Who[Auth]> {
@@ -126,8 +148,8 @@ async function whoMakes(auth: Auth, headers: Headers, services: Services): Promi
   }
 }
 
-async function bodyOf(call: Call, request: Request, bodyBytesMax: number): Promise<unknown> {
-  const body = await readJsonBody(request, bodyBytesMax);
+async function bodyOf(call: Call, request: Request, bounds: BodyBounds): Promise<unknown> {
+  const body = await readJsonBody(request, bounds);
   return body === undefined && call.isBodyOptional ? {} : body;
 }
 
@@ -135,12 +157,4 @@ function validated(schema: z.ZodType, input: unknown, whole: string): unknown {
   const result = schema.safeParse(input);
   if (!result.success) throw refusalOf(result.error.issues, input, whole);
   return result.data;
-}
-
-function responseOf({ status, body }: Reply): Response {
-  if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: { ...BASE_HEADERS, "content-type": "application/json" },
-  });
 }

@@ -85,19 +85,24 @@ function problemsOf(call: Call): RouteConfig["responses"] {
     if (!codes.includes(code)) byStatus.set(status, [...codes, code]);
   };
   for (const code of codesOf(call)) add(ERROR_FACTS[code].status, code);
-  if (call.body !== undefined) add(415, "bad_request");
+  if (call.body !== undefined) {
+    add(408, "bad_request");
+    add(415, "bad_request");
+  }
   return Object.fromEntries(
     [...byStatus].sort(([a], [b]) => a - b).map(([status, codes]) => [status, problemDoc(status, codes)]),
   );
 }
 
+const BODY_PROBLEMS: Record<number, string> = {
+  408: "`bad_request`: the body took too long to arrive.",
+  415: "`bad_request`: another Content-Type than JSON in UTF-8.",
+};
+
 function problemDoc(status: number, codes: string[]) {
   const waits = codes.some((code) => ERROR_FACTS[code as ErrorCode].retryAfterMs !== undefined);
   return {
-    description:
-      status === 415
-        ? "`bad_request`: another Content-Type than JSON in UTF-8."
-        : codes.map((code) => `\`${code}\``).join(", "),
+    description: BODY_PROBLEMS[status] ?? codes.map((code) => `\`${code}\``).join(", "),
     content: { "application/problem+json": { schema: problem } },
     ...(waits && { headers: { "Retry-After": { schema: { type: "integer" as const }, description: "Seconds." } } }),
   };
@@ -109,6 +114,7 @@ function codesOf(call: Call): ErrorCode[] {
     ...(takesInput ? (["bad_request"] as const) : []),
     ...(call.auth === "none" ? [] : (["unauthorized"] as const)),
     ...(call.body === undefined ? [] : (["too_large"] as const)),
+    ...(call.auth === "user" ? (["rate_limited", "unavailable"] as const) : []),
     ...call.errors,
     "internal",
   ];

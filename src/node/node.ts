@@ -8,9 +8,10 @@ import { createLogger } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
+import { socketFrameRates, userFrameRates } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
-import { clientAddress } from "../http/client-address.ts";
+import { clientAddress, fairnessKey } from "../http/client-address.ts";
 import { problemResponse } from "../http/problem.ts";
 import { pathOf } from "../http/query.ts";
 import { CLOSE } from "../protocol/codes.ts";
@@ -18,8 +19,10 @@ import { AccountService } from "../service/accounts.ts";
 import { ApiKeyFile } from "../service/api-keys.ts";
 import { createDirectory } from "../service/directory.ts";
 import { createErasures } from "../service/erasures.ts";
+import { additionRates, GroupAdditions } from "../service/group-additions.ts";
 import { createGroups } from "../service/groups.ts";
 import { createHistory } from "../service/history.ts";
+import { KnownClients } from "../service/known-clients.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../service/login-throttle.ts";
 import { createMessaging } from "../service/messaging.ts";
 import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../service/passwords.ts";
@@ -28,9 +31,14 @@ import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
 import { createUserCells } from "../service/user-cells.ts";
 import { Refusals } from "../shard/refusals.ts";
+import { Admission } from "../socket/admission.ts";
+import { FrameTurns } from "../socket/frame-turns.ts";
 import { OutboxFlusher } from "../socket/outbox.ts";
+import { Penalties } from "../socket/penalties.ts";
 import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
+import { UserShares } from "../socket/user-shares.ts";
+import { WaitingBytes } from "../socket/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { ConnectionRoom } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
@@ -43,6 +51,14 @@ import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts"
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 
 const MIB = 1 << 20;
+/** WebSockets that have not said hello. */
+const STRANGERS_MAX = 2048;
+const ADDRESS_STRANGERS_MAX = 512;
+/** Connections of one address that are closed for misbehaving, before its next ones are refused. */
+const STRIKES = { perSecond: 0.5, burst: 20 };
+/** What may wait in all sockets of a user: so much, or so many full send queues. */
+const USER_WAITING_BYTES = 32 * MIB;
+const OUTBOXES_PER_USER = 16;
 const SYNC_TIMEOUT_S = 75;
 const IDLE_TIMEOUT_S = 30;
 const COME_BACK_MS = 1000;
@@ -76,7 +92,8 @@ export async function startNode(
     parts.held?.named,
   );
   const limits = limitsOf(options);
-  const ids = new MessageIds(await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random));
+  const idKey = await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random);
+  const ids = new MessageIds(idKey);
   const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
   const passwords = await Passwords.open(passwordOptions(options), random);
   const refusals = new Refusals({ clock, logger });
@@ -103,6 +120,7 @@ export async function startNode(
     passwords,
     tokens,
     throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+    clients: new KnownClients(idKey),
     clock,
     random,
     isRegistrationOpen: options.registration === "open",
@@ -121,7 +139,12 @@ export async function startNode(
     accounts,
     apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
     messaging: createMessaging(keeper.host),
-    groups: createGroups(keeper.host, random, (group) => upkeep.retentionChanged(group)),
+    groups: createGroups(
+      keeper.host,
+      random,
+      new GroupAdditions(additionRates(limits.groupMembersMax, options.groupAddsMax), clock),
+      (group) => upkeep.retentionChanged(group),
+    ),
     history: createHistory(keeper.host),
     sync: createSync(keeper.host),
     erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
@@ -138,10 +161,28 @@ export async function startNode(
     clock,
     logger,
     flusher: new OutboxFlusher(),
+    frameRates: socketFrameRates(limits),
+    shares: new UserShares(userFrameRates(limits), clock),
+    penalties: new Penalties(clock),
+    turns: new FrameTurns(clock),
+    waiting: new WaitingBytes({
+      perUserBytes: Math.max(USER_WAITING_BYTES, options.outboxKb * 1024 * OUTBOXES_PER_USER),
+      perNodeBytes: options.socketMemoryMb * MIB,
+    }),
     node,
     heartbeatMs,
     outboxBytesMax: options.outboxKb * 1024,
   };
+  const admission = new Admission(
+    {
+      total: options.connectionsMax,
+      perAddress: options.addressConnectionsMax,
+      beforeHello: STRANGERS_MAX,
+      beforeHelloPerAddress: ADDRESS_STRANGERS_MAX,
+      strikes: STRIKES,
+    },
+    clock,
+  );
   const server = Bun.serve<SocketData>({
     hostname: options.host,
     port: options.port,
@@ -157,7 +198,7 @@ export async function startNode(
     fetch(request, listener) {
       const pathname = pathOf(request.url);
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
-      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener, connections);
+      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener, connections, admission);
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
@@ -212,16 +253,40 @@ function passwordOptions(options: ServeOptions) {
   return { ...DEFAULT_PASSWORD_OPTIONS, memoryKiB: options.argon2MemoryKb, passes: options.argon2Passes };
 }
 
+const badUpgrade = (): AppError =>
+  new AppError("bad_request", "the WebSocket upgrade is not valid: one Host, Connection: Upgrade, Upgrade: websocket");
+
 const goingAway = (): AppError =>
   new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS });
 
-const isUpgrade = (request: Request): boolean => request.headers.get("upgrade")?.toLowerCase() === "websocket";
+const isUpgrade = ({ headers }: Request): boolean => headers.get("upgrade")?.toLowerCase() === "websocket";
 
-function upgrade(request: Request, server: Server<SocketData>, connections: Connections): Response | undefined {
+/** What the runtime upgrades all the same. Two hosts, which it joins by a comma: two readers of the request could take it for two different ones. */
+function isSoundUpgrade({ headers }: Request): boolean {
+  const connection = headers.get("connection")?.toLowerCase().split(",") ?? [];
+  const host = headers.get("host");
+  return connection.some((word) => word.trim() === "upgrade") && host !== null && !host.includes(",");
+}
+
+function upgrade(
+  request: Request,
+  server: Server<SocketData>,
+  connections: Connections,
+  admission: Admission,
+): Response | undefined {
+  if (!isSoundUpgrade(request)) return problemResponse(badUpgrade(), { connection: "close" });
   const refusal = connections.refusal();
   if (refusal !== undefined) return problemResponse(refusal);
-  const ended = connections.use(server.requestIP(request));
-  if (server.upgrade(request, { data: { session: undefined, ended } })) return undefined;
-  ended();
-  return problemResponse(new AppError("bad_request", "the WebSocket upgrade is not valid"));
+  try {
+    const peer = server.requestIP(request);
+    const admitted = admission.admit(fairnessKey(clientAddress(peer?.address, request.headers)));
+    const ended = connections.use(peer);
+    if (server.upgrade(request, { data: { session: undefined, admitted, ended } })) return undefined;
+    admitted.ended();
+    ended();
+    return problemResponse(badUpgrade());
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return problemResponse(error, { connection: "close" });
+  }
 }

@@ -5,6 +5,7 @@
  *     profile       createdAt | display name, empty when it is the user id
  *     password      argon2id string; absent for users who were made with an API key, who cannot log in by password
  *     device/<id>   createdAt | token id | login: a number above those of the devices that were there at the time
+ *     clients       addresses where the user logged in (known-clients.ts)
  *
  * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out is clearing a cell, a new
  * login of the same device ends the old token, and a restored backup brings back the tokens that were alive at the time.
@@ -16,6 +17,7 @@ import type { DeviceId, UserId } from "../domain/address.ts";
 import { DEVICES_MAX } from "../domain/limits.ts";
 import type { Credentials } from "../protocol/http-shapes.ts";
 import { type DeviceCell, encodeDevice, encodeProfile, readDevice } from "../shard/account-cells.ts";
+import { CLIENTS_CELL, type KnownClients } from "./known-clients.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import type { Passwords } from "./passwords.ts";
 import { TOKEN_ID_BYTES, type Tokens } from "./tokens.ts";
@@ -33,6 +35,7 @@ export type AccountServiceParts = {
   passwords: Passwords;
   tokens: Tokens;
   throttle: LoginThrottle;
+  clients: KnownClients;
   clock: Clock;
   random: Random;
   devicesMax?: number;
@@ -45,6 +48,7 @@ export class AccountService implements Accounts {
   readonly #passwords: Passwords;
   readonly #tokens: Tokens;
   readonly #throttle: LoginThrottle;
+  readonly #clients: KnownClients;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #devicesMax: number;
@@ -55,6 +59,7 @@ export class AccountService implements Accounts {
     this.#passwords = parts.passwords;
     this.#tokens = parts.tokens;
     this.#throttle = parts.throttle;
+    this.#clients = parts.clients;
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#devicesMax = parts.devicesMax ?? DEVICES_MAX;
@@ -75,23 +80,44 @@ export class AccountService implements Accounts {
     if (await this.#cells.load(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(1, input.device);
-    await this.#cells.create(user, [this.#newUserCell(input), ["password", encoder.encode(hash)], cell]);
+    const cells: Cell[] = [this.#newUserCell(input), ["password", encoder.encode(hash)], cell];
+    await this.#cells.create(user, [...cells, ...this.#clientCell(user, client)]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
   async login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials> {
     const { user, password, device, client } = input;
-    this.#throttle.check(user);
+    if (!(await this.#isRight(user, password, client)))
+      throw new AppError("bad_credentials", "user and password do not belong together");
+    return this.#openDevice(user, device, this.#clientCell(user, client));
+  }
+
+  async #isRight(user: UserId, password: string, client: string | undefined): Promise<boolean> {
     await this.#cells.load(user);
+    const attempt = this.#throttle.begin(user, this.#knownClient(user, client));
     const stored = this.#cells.cell(user, "password");
     const hash = stored === undefined ? undefined : decoder.decode(stored);
-    const isRight = await this.#passwords.verify(password, hash, client);
-    if (!isRight) {
-      this.#throttle.failed(user);
-      throw new AppError("bad_credentials", "user and password do not belong together");
+    let isRight: boolean;
+    try {
+      isRight = await this.#passwords.verify(password, hash, client);
+    } catch (error) {
+      attempt.withdrawn();
+      throw error;
     }
-    this.#throttle.succeeded(user);
-    return this.#openDevice(user, device);
+    if (isRight) attempt.succeeded();
+    else attempt.failed();
+    return isRight;
+  }
+
+  #knownClient(user: UserId, client: string | undefined): string | undefined {
+    if (client === undefined || client === "") return undefined;
+    return this.#clients.has(this.#cells.cell(user, CLIENTS_CELL), user, client) ? client : undefined;
+  }
+
+  #clientCell(user: UserId, client: string | undefined): Cell[] {
+    if (client === undefined || client === "") return [];
+    const cell = this.#clients.with(this.#cells.cell(user, CLIENTS_CELL), user, client);
+    return cell === undefined ? [] : [[CLIENTS_CELL, cell]];
   }
 
   async logout({ user, device }: Actor): Promise<void> {
@@ -141,13 +167,13 @@ export class AccountService implements Accounts {
   }
 
   /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
-  async #openDevice(user: UserId, name?: DeviceId): Promise<Credentials> {
+  async #openDevice(user: UserId, name?: DeviceId, more: Cell[] = []): Promise<Credentials> {
     const devices = this.#devices(user);
     const login = devices.reduce((newest, { cell }) => Math.max(newest, cell.login), 0) + 1;
     const { device, tokenId, cell } = this.#newDevice(login, name);
     const others = devices.filter((other) => other.device !== device);
     const evicted = evictedOf(others, this.#devicesMax - 1);
-    await this.#cells.write(user, [...evicted.map((old): [string, null] => [deviceKey(old), null]), cell]);
+    await this.#cells.write(user, [...evicted.map((old): [string, null] => [deviceKey(old), null]), cell, ...more]);
     const isReplaced = others.length < devices.length;
     for (const old of isReplaced ? [...evicted, device] : evicted) this.#cells.closeSessions(user, old);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };

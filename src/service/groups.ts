@@ -3,24 +3,31 @@ import { AppError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { randomName } from "../base/random.ts";
 import { groupAddress, nameOf, userAddress, type GroupAddress, type GroupId, type UserId } from "../domain/address.ts";
-import type { GroupChangeDetail } from "../domain/entries.ts";
+import { readGroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
 import type { GroupRole } from "../protocol/frames.ts";
 import type { Group } from "../protocol/http-shapes.ts";
 import { assertRoomForGroup, changeGroup, createGroup } from "../shard/group-changes.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
 import { actingUser } from "./acting-user.ts";
-import { memberGroup } from "./history.ts";
+import type { GroupAdditions } from "./group-additions.ts";
+import { memberGroup, unknownGroup, visibleGroup } from "./membership.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 import type { Actor, Groups } from "./types.ts";
 
 const EPOCH_CHARACTERS = 8;
 const GROUP_ID_CHARACTERS = 12;
 
-/** @param onRetention told when a group has set how long its messages are kept */
+/**
+ * @param additions how often somebody may put others into groups
+ * @param onRetention told when a group has set how long its messages are kept
+ */
 export function createGroups(
   host: () => ShardHost,
   random: Random,
+  additions: GroupAdditions,
   onRetention: (address: GroupAddress) => void = () => {},
 ): Groups {
   const creating = new Set<GroupAddress>();
@@ -32,7 +39,8 @@ export function createGroups(
     assertGroupSize(shards, members.length);
     shards.mustTakeWrites();
     takeSendTokens(shards, creator, 1 + members.length);
-    for (const user of members) assertRoomForGroup(existingUser(shards, user));
+    for (const user of members) assertRoomForGroup(existingUser(shards, user), user === actor.user);
+    additions.take(actor.user, members);
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
     if (creating.has(address) || shards.groups.get(address))
       throw new AppError("group_taken", `${address} is there already; choose another id`);
@@ -55,7 +63,7 @@ export function createGroups(
   return {
     create,
     async get(actor, address) {
-      return describeGroup(memberGroup(host(), actingUser(host(), actor), address));
+      return describeGroup(visibleGroup(host(), actingUser(host(), actor), address));
     },
     change: (actor, address, { name, keepDays }) =>
       inTurn(host(), actor, address, async (shards, group) => {
@@ -82,7 +90,11 @@ export function createGroups(
         (group) => 1 + group.members.size,
       ),
     putMember: (actor, address, user, role) =>
-      inTurn(host(), actor, address, (shards, group) => putMember(shards, group, actor.user, user, role)),
+      user === actor.user && !isMember(host(), address, user)
+        ? comeBack(host(), actor, address)
+        : inTurn(host(), actor, address, (shards, group) =>
+            putMember(shards, group, actor.user, user, role, additions),
+          ),
     removeMember: (actor, address, user) =>
       inTurn(host(), actor, address, (shards, group) => removeMember(shards, group, actor.user, user)),
   };
@@ -98,12 +110,16 @@ async function inTurn<T>(
   entriesCaused: (group: GroupState) => number = () => 2,
 ): Promise<T> {
   const user = actingUser(shards, actor);
-  const group = memberGroup(shards, user, address);
+  const group = visibleGroup(shards, user, address);
   takeSendTokens(shards, user, entriesCaused(group));
-  const turn = group.changing.then(() => {
+  return waitTurn(group, () => {
     shards.mustTakeWrites();
     return change(shards, memberGroup(shards, user, address));
   });
+}
+
+function waitTurn<T>(group: GroupState, change: () => Promise<T>): Promise<T> {
+  const turn = group.changing.then(change);
   group.changing = turn.then(
     () => {},
     () => {},
@@ -117,6 +133,7 @@ async function putMember(
   by: UserId,
   user: UserId,
   role: GroupRole,
+  additions: GroupAdditions,
 ): Promise<void> {
   assertAdmin(group, by);
   const member = group.members.get(user);
@@ -127,8 +144,50 @@ async function putMember(
     return changeGroup(shards, group, { change: "role", by, at, user, role });
   }
   assertGroupSize(shards, group.members.size + 1);
-  assertRoomForGroup(existingUser(shards, user));
+  const added = existingUser(shards, user);
+  if (hasLeft(group, added)) {
+    throw new AppError("forbidden", `${added.address} has left ${group.address}; only they can come back`);
+  }
+  assertRoomForGroup(added, false);
+  additions.take(by, [user]);
   await changeGroup(shards, group, { change: "joined", by, at, user, role });
+}
+
+const isMember = (shards: ShardHost, address: GroupAddress, user: UserId): boolean =>
+  shards.groups.get(address)?.members.has(user) === true;
+
+/** Whether the user went by their own doing, and was not removed by somebody else. What the timeline took last of the group says when. */
+function hasLeft(group: GroupState, user: UserState): boolean {
+  const leftAt = user.conversations.get(group.address)?.takenThrough ?? 0;
+  if (leftAt === 0 || user.membership(group.address) !== undefined) return false;
+  const [stored] = group.log.readForward(group.address, (leftAt - 1) as Seq, 1);
+  const entry = stored && readGroupEntry(stored);
+  return entry?.kind === "changed" && entry.detail.change === "left" && entry.detail.by === user.user;
+}
+
+/** Who has left may come back, as a member. Nobody else learns here whether there is such a group. */
+function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promise<void> {
+  const user = actingUser(shards, actor);
+  takeSendTokens(shards, user, 2);
+  const group = shards.groups.get(address);
+  if (group === undefined || group.isDissolved || !hasLeft(group, user)) {
+    memberGroup(shards, user, address);
+    throw unknownGroup(address);
+  }
+  return waitTurn(group, async () => {
+    shards.mustTakeWrites();
+    if (group.isDissolved || group.members.has(actor.user) || !hasLeft(group, user)) return;
+    assertGroupSize(shards, group.members.size + 1);
+    assertRoomForGroup(user, true);
+    const change = {
+      change: "joined",
+      by: actor.user,
+      at: shards.clock.now(),
+      user: actor.user,
+      role: "member",
+    } as const;
+    await changeGroup(shards, group, change);
+  });
 }
 
 async function removeMember(shards: ShardHost, group: GroupState, by: UserId, user: UserId): Promise<void> {

@@ -11,14 +11,18 @@ import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { actingUser } from "./acting-user.ts";
+import { AnswerSize } from "./answer-size.ts";
 import { displayName } from "./display-name.ts";
 import { groupEntryFrame, groupMessage, timelineFrame, timelineMessage } from "./entry-frames.ts";
+import { mustKnowUser, visibleGroup } from "./membership.ts";
 import type { History } from "./types.ts";
 
 /** Above it unread messages of a group are not counted one by one. */
 export const GROUP_UNREAD_MAX = 100;
 /** A long run of erased messages is read over so far. */
 const UNREAD_LOOKED_AT_MAX = 2000;
+/** Entries read at once: a page of the usual size, and one that tells whether there are more. */
+const CHUNK_ENTRIES = 31;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
 export function createHistory(host: () => ShardHost): History {
@@ -33,7 +37,8 @@ export function createHistory(host: () => ShardHost): History {
     async conversation(actor, address, messages) {
       const user = actingUser(host(), actor);
       const lane = laneOf(host(), user, address);
-      return describe(host(), user, user.conversations.get(address) ?? new ConversationState(address), lane, messages);
+      const conversation = user.conversations.get(address) ?? new ConversationState(address);
+      return describe(host(), user, conversation, lane, messages, new AnswerSize());
     },
     async entries(actor, { conversation, after, limit }) {
       return readEntries(host(), actingUser(host(), actor), conversation, after, limit);
@@ -50,10 +55,8 @@ type Lane = {
 
 /** @throws AppError unknown_address or not_a_member */
 function laneOf(host: ShardHost, user: UserState, address: Address): Lane {
-  if (isGroup(address)) return groupLane(host, user, memberGroup(host, user, address));
-  if (!user.conversations.has(address) && host.userAt(address) === undefined) {
-    throw new AppError("unknown_address", `${address}: there is no such user`);
-  }
+  if (isGroup(address)) return groupLane(host, user, visibleGroup(host, user, address));
+  mustKnowUser(host, user, address);
   const { log } = user;
   return {
     backward: (before, limit) => log.readLaneBackward(user.address, address, before, limit),
@@ -71,38 +74,56 @@ function groupLane(host: ShardHost, user: UserState, group: GroupState): Lane {
   };
 }
 
-/** @throws AppError unknown_address or not_a_member */
-export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
-  const group = host.groups.get(address);
-  if (group === undefined || group.isDissolved)
-    throw new AppError("unknown_address", `${address}: there is no such group`);
-  if (!group.members.has(user.user)) throw new AppError("not_a_member", `${address}: you are not in it`);
-  return group;
+/** Of entries in the order in which they count: as many as are wanted and fit. `through` is the last entry that was looked at. */
+type Gathered = { messages: WireMessage[]; through: Seq | undefined; isAll: boolean };
+
+/** Reads `chunk` by `chunk`, so that no more is read than about what the answer has. */
+function gather(
+  lane: Lane,
+  limit: number,
+  size: AnswerSize,
+  chunk: (from: Seq | undefined, limit: number) => StoredEntry[],
+): Gathered {
+  const gathered: Gathered = { messages: [], through: undefined, isAll: false };
+  for (let count = 0; ;) {
+    const wanted = Math.min(CHUNK_ENTRIES, limit - count + 1);
+    const found = chunk(gathered.through, wanted);
+    for (const stored of found) {
+      if (count === limit) return gathered;
+      const message = lane.message(stored);
+      if (message !== undefined && !size.has(message)) return gathered;
+      if (message !== undefined) gathered.messages.push(message);
+      gathered.through = stored.seq;
+      count++;
+    }
+    if (found.length < wanted) return { ...gathered, isAll: true };
+  }
 }
 
-function messagesOf(lane: Lane, stored: StoredEntry[]): WireMessage[] {
-  return stored.map((entry) => lane.message(entry)).filter((message) => message !== undefined);
-}
+const newest = (lane: Lane, before: Seq, limit: number, size: AnswerSize): Gathered => {
+  const gathered = gather(lane, limit, size, (from, count) => lane.backward(from ?? before, count).reverse());
+  gathered.messages.reverse();
+  return gathered;
+};
 
 function pageBackward(lane: Lane, before: number | undefined, limit: number): HistoryPage {
-  const found = lane.backward((before ?? END) as Seq, limit + 1);
-  const page = found.length > limit ? found.slice(1) : found;
-  const reply: HistoryPage = { messages: messagesOf(lane, page) };
-  const [first] = page;
-  const last = page[page.length - 1];
-  if (found.length > limit && first) reply.before = first.seq;
-  if (before !== undefined && last && lane.forward(last.seq, 1).length > 0) reply.after = last.seq;
+  const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, new AnswerSize());
+  const reply: HistoryPage = { messages };
+  const last = messages.at(-1);
+  if (!isAll && through !== undefined) reply.before = through;
+  if (before !== undefined && last && lane.forward(last.seq as Seq, 1).length > 0) reply.after = last.seq;
   return reply;
 }
 
 function pageForward(lane: Lane, after: number, limit: number): HistoryPage {
-  const found = lane.forward(after as Seq, limit + 1);
-  const page = found.slice(0, limit);
-  const reply: HistoryPage = { messages: messagesOf(lane, page) };
-  const [first] = page;
-  const last = page[page.length - 1];
-  if (first && lane.backward(first.seq, 1).length > 0) reply.before = first.seq;
-  if (found.length > limit && last) reply.after = last.seq;
+  const size = new AnswerSize();
+  const { messages, through, isAll } = gather(lane, limit, size, (from, count) =>
+    lane.forward(from ?? (after as Seq), count),
+  );
+  const reply: HistoryPage = { messages };
+  const [first] = messages;
+  if (first && lane.backward(first.seq as Seq, 1).length > 0) reply.before = first.seq;
+  if (!isAll && through !== undefined) reply.after = through;
   return reply;
 }
 
@@ -119,14 +140,19 @@ function listConversations(
     .map((conversation) => ({ conversation, at: lastAtOf(host, conversation) }))
     .sort(newestFirst)
     .filter((place) => from === undefined || newestFirst(from, { at: place.at, conversation: place.conversation }) < 0);
-  const page = places.slice(0, limit);
-  const reply: ConversationsPage = {
-    conversations: page.map(({ conversation }) =>
-      describe(host, user, conversation, laneOf(host, user, conversation.address), messages),
-    ),
-  };
-  const last = page[page.length - 1];
-  if (last && places.length > limit) reply.before = `${last.at}.${last.conversation.address}`;
+  const reply: ConversationsPage = { conversations: [] };
+  const size = new AnswerSize();
+  let last: (typeof places)[number] | undefined;
+  for (const place of places) {
+    if (reply.conversations.length === limit || size.isFull) break;
+    const { conversation } = place;
+    const described = describe(host, user, conversation, laneOf(host, user, conversation.address), messages, size);
+    // One that does not fit whole begins the next page.
+    if (size.isFull && reply.conversations.length > 0) break;
+    reply.conversations.push(described);
+    last = place;
+  }
+  if (last && places.length > reply.conversations.length) reply.before = `${last.at}.${last.conversation.address}`;
   return reply;
 }
 
@@ -157,9 +183,10 @@ function describe(
   conversation: ConversationState,
   lane: Lane,
   messages: number,
+  size: AnswerSize,
 ): Conversation {
   const { address, ownRead } = conversation;
-  const newest = messagesOf(lane, lane.backward(END, messages));
+  const shown = newest(lane, END, messages, size).messages;
   if (!isGroup(address)) {
     const { unread, lastSeq, seen, delivered } = conversation;
     return {
@@ -170,7 +197,7 @@ function describe(
       readThrough: seen,
       deliveredThrough: delivered,
       ownReadThrough: ownRead,
-      messages: newest,
+      messages: shown,
     };
   }
   const group = host.groups.get(address)!;
@@ -183,7 +210,7 @@ function describe(
     readThrough: others.seen,
     deliveredThrough: others.delivered,
     ownReadThrough: ownRead,
-    messages: newest,
+    messages: shown,
   };
 }
 
@@ -224,15 +251,25 @@ function readEntries(
   after: number,
   limit: number,
 ): EntriesPage {
-  const group = conversation === undefined ? undefined : memberGroup(host, user, conversation);
+  const group = conversation === undefined ? undefined : visibleGroup(host, user, conversation);
   const log = group?.log ?? user.log;
   const head = group?.headSeq ?? user.headSeq;
-  const stored = log
-    .readForward(conversation ?? userAddress(user.user), after as Seq, limit)
-    .filter((entry) => entry.seq <= head);
-  const frames: ServerFrame[] = stored.map((entry) =>
-    group ? groupEntryFrame(host, group, entry, user.user) : timelineFrame(host, user, entry),
-  );
-  const through = stored[stored.length - 1]?.seq ?? after;
-  return { frames, after: through, more: through < head };
+  const stream = conversation ?? userAddress(user.user);
+  const reply: EntriesPage = { frames: [], after, more: after < head };
+  const size = new AnswerSize();
+  while (reply.more && reply.frames.length < limit) {
+    const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
+    const found = log.readForward(stream, reply.after as Seq, wanted).filter((entry) => entry.seq <= head);
+    for (const stored of found) {
+      const frame: ServerFrame = group
+        ? groupEntryFrame(host, group, stored, user.user)
+        : timelineFrame(host, user, stored);
+      if (!size.has(frame)) return reply;
+      reply.frames.push(frame);
+      reply.after = stored.seq;
+    }
+    reply.more = reply.after < head;
+    if (found.length === 0) break;
+  }
+  return reply;
 }

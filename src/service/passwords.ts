@@ -3,6 +3,7 @@
  * memory, so a flood of logins must meet `unavailable` before it starves the messages. Clients take turns (fair-turns.ts): a flood from
  * one address meets it alone.
  */
+import { availableParallelism } from "node:os";
 import { AppError } from "../base/errors.ts";
 import { FairTurns } from "./fair-turns.ts";
 import type { Random } from "../base/random.ts";
@@ -16,11 +17,11 @@ export type PasswordOptions = {
   queueMax: number;
 };
 
-/** OWASP's first choice for argon2id; about 26 ms on one core of a small server. */
+/** OWASP's first choice for argon2id; about 26 ms on one core of a small server. One core is left for messages. */
 export const DEFAULT_PASSWORD_OPTIONS: PasswordOptions = {
   memoryKiB: 19_456,
   passes: 2,
-  concurrency: 2,
+  concurrency: Math.max(1, Math.min(2, availableParallelism() - 1)),
   queueMax: 128,
 };
 

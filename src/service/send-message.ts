@@ -6,6 +6,7 @@ import { postGroup } from "../shard/post-group.ts";
 import { answeredAsRepeat } from "../shard/repeats.ts";
 import { receiverOf, sendDirect } from "../shard/send-direct.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import { memberGroup, unknownGroup } from "./membership.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 import type { UserState } from "../shard/user-state.ts";
 
@@ -27,10 +28,8 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
 }
 
 function groupOf(host: ShardHost, sender: UserState, to: GroupAddress) {
-  const group = host.groups.get(to);
-  if (group === undefined || group.isDissolved || group.isEnding)
-    throw new AppError("unknown_address", `${to}: there is no such group`);
-  if (!group.members.has(sender.user) || group.leaving.has(sender.user))
-    throw new AppError("not_a_member", `${to}: you are not in it`);
+  const group = memberGroup(host, sender, to);
+  if (group.isEnding) throw unknownGroup(to);
+  if (group.leaving.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
   return group;
 }

@@ -3,7 +3,7 @@
  *
  *     user    profile         createdAt | display name, empty when it is the user id          set at creation: who has one is there
  *             epoch           the text, where history was rebuilt; the first one follows from the profile (account-cells.ts)
- *             password, device/…          owned by the account service
+ *             password, device/…, clients          owned by the account service
  *             received        seq                                          how far a device of the user has the timeline
  *             read/CONV       seq | incoming read                          the user's own read mark
  *             delivered/CONV  seq | mark                                   the other side's marks, in this user's numbering

@@ -120,13 +120,18 @@ function mustLoad(host: Shards, user: UserId): UserState {
   return state;
 }
 
-/** Memberships on their way count. @throws AppError quota_exceeded */
-export function assertRoomForGroup(user: UserState): void {
+/**
+ * Memberships on their way count. Only the user is told how many they are: it is nobody else's business.
+ * @param isOwnDoing whether the user asked for it
+ * @throws AppError quota_exceeded
+ */
+export function assertRoomForGroup(user: UserState, isOwnDoing: boolean): void {
   let groups = 0;
   for (const { address, joinedSeq, takenThrough, takenThroughPending } of user.conversations.values()) {
     if (isGroup(address) && (joinedSeq > 0 || takenThroughPending > takenThrough)) groups++;
   }
   if (groups < GROUPS_PER_USER_MAX) return;
+  if (!isOwnDoing) throw new AppError("quota_exceeded", `${user.address} cannot be put into more groups now`);
   throw new AppError(
     "quota_exceeded",
     `${user.address} is in ${groups} groups, the most is ${GROUPS_PER_USER_MAX}; leave one first`,

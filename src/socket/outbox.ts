@@ -26,16 +26,25 @@ export class Outbox {
   readonly #flusher: OutboxFlusher;
   readonly #bytesMax: number;
   readonly #onOverflow: () => void;
+  readonly #onQueued: () => void;
   #frames: string[] = [];
   /** The array of the flush before, to be filled next: most sockets flush one or two frames a turn, for ever. */
   #emptied: string[] = [];
   #isClosed = false;
 
-  constructor(socket: ServerWebSocket<unknown>, flusher: OutboxFlusher, bytesMax: number, onOverflow: () => void) {
+  /** @param onQueued told when the client has not read all of it: `queuedBytes` has risen */
+  constructor(
+    socket: ServerWebSocket<unknown>,
+    flusher: OutboxFlusher,
+    bytesMax: number,
+    onOverflow: () => void,
+    onQueued: () => void,
+  ) {
     this.#socket = socket;
     this.#flusher = flusher;
     this.#bytesMax = bytesMax;
     this.#onOverflow = onOverflow;
+    this.#onQueued = onQueued;
   }
 
   push(frame: string): void {
@@ -74,5 +83,6 @@ export class Outbox {
   #check(result: number): void {
     if (result > 0) return;
     if (result === 0 || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();
+    else this.#onQueued();
   }
 }

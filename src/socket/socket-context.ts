@@ -1,10 +1,15 @@
 /** What all sessions of a node share. */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
+import type { FrameRates } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Accounts } from "../service/types.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import type { FrameTurns } from "./frame-turns.ts";
 import type { OutboxFlusher } from "./outbox.ts";
+import type { Penalties } from "./penalties.ts";
+import type { UserShares } from "./user-shares.ts";
+import type { WaitingBytes } from "./waiting-bytes.ts";
 
 export type SocketContext = {
   host: () => ShardHost;
@@ -13,6 +18,11 @@ export type SocketContext = {
   clock: Clock;
   logger: Logger;
   flusher: OutboxFlusher;
+  frameRates: FrameRates;
+  shares: UserShares;
+  penalties: Penalties;
+  turns: FrameTurns;
+  waiting: WaitingBytes;
   node: string;
   heartbeatMs: number;
   /** Bound of one socket's send queue, bytes. */

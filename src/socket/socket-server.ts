@@ -1,16 +1,21 @@
 /** The WebSocket side of a node: what Bun calls. */
 import type { WebSocketHandler } from "bun";
+import type { AdmittedSocket } from "./admission.ts";
 import type { SocketContext } from "./socket-context.ts";
 import { SocketSession } from "./socket-session.ts";
 
 export type SocketData = {
   session: SocketSession | undefined;
+  admitted: AdmittedSocket;
   /** Called when it is closed. */
   ended: () => void;
 };
 
-/** Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. */
-const PAYLOAD_BYTES_MAX = 1 << 20;
+/**
+ * Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. It holds what has come of a frame,
+ * also of a stranger's, and its bound is the same for all sockets.
+ */
+const PAYLOAD_BYTES_MAX = 128 << 10;
 /** Bun's own bound, above ours: reaching it means frames were dropped. */
 const BACKPRESSURE_FACTOR = 2;
 
@@ -22,7 +27,7 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
     idleTimeout: Math.min(960, Math.ceil((context.heartbeatMs * 2.5) / 1000)),
     sendPings: true,
     open(socket) {
-      const session = new SocketSession(socket, context);
+      const session = new SocketSession(socket, context, socket.data.admitted);
       socket.data.session = session;
       open.add(session);
     },
@@ -33,8 +38,9 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
       socket.data.session!.drained();
     },
     close(socket) {
-      const { session, ended } = socket.data;
+      const { session, admitted, ended } = socket.data;
       ended();
+      admitted.ended();
       if (session === undefined) return;
       session.ended();
       open.delete(session);

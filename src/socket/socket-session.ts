@@ -9,6 +9,7 @@
  * - Nothing is sent before `welcome` but an error or `bye`.
  * - While it catches up, live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in which it has reached all heads.
  * - Sends that come before `live` wait in a bounded inbox, so that `sent` continues the stream like every other entry.
+ * - Frames are acted on in the order in which they came, at once or in turns (frame-turns.ts).
  */
 import type { ServerWebSocket } from "bun";
 import { AppError } from "../base/errors.ts";
@@ -38,27 +39,44 @@ import type { EntryPlace, Session } from "../shard/session.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
+import type { AdmittedSocket } from "./admission.ts";
 import { decodeFrame } from "./decode-frame.ts";
+import { FrameBudget } from "./frame-budget.ts";
+import type { TurnTaker } from "./frame-turns.ts";
 import { Outbox } from "./outbox.ts";
 import { RefusalCount } from "./refusal-count.ts";
 import type { SocketContext } from "./socket-context.ts";
+import type { UserShare } from "./user-shares.ts";
+import type { Holder } from "./waiting-bytes.ts";
 
 const INBOX_FRAMES_MAX = 256;
 const CATCH_UP_FRAMES = 256;
 const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
+/** A catch-up whose client reads nothing for so long ends. */
+const CATCH_UP_STALLED_MS = 30_000;
+/** How long a closed connection may take to go: one that is slow to read the reason, and one that goes on sending without measure. */
+const LINGER_MS = 5000;
+const FLOOD_LINGER_MS = 20;
 
 type State = "new" | "authenticating" | "catching-up" | "live" | "closed";
 
 const NO_USER = "" as UserId;
 const NO_DEVICE = "" as DeviceId;
 
-export class SocketSession implements Session, SendReply {
+const inboxFull = (bytesMax: number): AppError =>
+  new AppError("rate_limited", `${bytesMax} bytes of frames wait already; send again later`, {
+    retryAfterMs: OVERFLOW_RETRY_MS,
+  });
+
+export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   readonly #context: SocketContext;
   readonly #socket: ServerWebSocket<unknown>;
   readonly #outbox: Outbox;
   readonly #refusals: RefusalCount;
+  readonly #budget: FrameBudget;
+  readonly #connection: AdmittedSocket;
   readonly #cancelHelloTimeout: () => void;
   #state: State = "new";
   #host: ShardHost | undefined;
@@ -67,16 +85,36 @@ export class SocketSession implements Session, SendReply {
   /** A step of the catch-up is under way or waits for its turn. */
   #isReading = false;
   #inbox: ClientFrame[] = [];
+  /** Frames that came faster than their turn. */
+  #unacted: string[] = [];
+  /** Of the two, and of the first. */
+  #inboxBytes = 0;
+  #asideBytes = 0;
+  #isReleased = false;
+  #isEnded = false;
   #hasOverflowed = false;
+  #token = "";
+  #cancelStalled: (() => void) | undefined;
+  #cancelLinger: (() => void) | undefined;
   #sendsRefusedUntil = 0;
   user = NO_USER;
   device = NO_DEVICE;
+  share: UserShare | undefined;
+  heldBytes = 0;
 
-  constructor(socket: ServerWebSocket<unknown>, context: SocketContext) {
+  constructor(socket: ServerWebSocket<unknown>, context: SocketContext, connection: AdmittedSocket) {
     this.#socket = socket;
+    this.#connection = connection;
     this.#context = context;
-    this.#outbox = new Outbox(socket, context.flusher, context.outboxBytesMax, () => this.#tooSlow());
+    this.#outbox = new Outbox(
+      socket,
+      context.flusher,
+      context.outboxBytesMax,
+      () => this.#tooSlow(),
+      () => this.#account(),
+    );
     this.#refusals = new RefusalCount(context.clock);
+    this.#budget = new FrameBudget(context.frameRates, context.clock);
     this.#cancelHelloTimeout = context.clock.after(HELLO_TIMEOUT_MS, () => {
       if (this.#state === "new") this.close(CLOSE.protocolError, `no hello within ${HELLO_TIMEOUT_MS} ms`);
     });
@@ -86,37 +124,105 @@ export class SocketSession implements Session, SendReply {
 
   received(data: string | Buffer): void {
     if (this.#state === "closed") return;
+    const verdict = this.#budget.take(data.length);
     try {
-      this.#take(data);
+      if (verdict === "far-beyond") return this.#farBeyond();
+      if (typeof data !== "string")
+        return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
+      if (verdict === "short") return this.#refuseUnacted(data, this.#beyondBudget());
+      if (verdict === "act" && this.#unacted.length === 0) return this.#take(data);
+      this.#waitForTurn(data);
     } catch (error) {
       this.#failed(error);
     }
   }
 
-  /** What nobody foresaw, a damaged page among it, ends this connection: silence, or a hole, would be worse (G7). */
+  /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */
   #failed(error: unknown): void {
     this.#context.logger.error("a connection failed", { error, user: this.user, device: this.device });
     this.close(CLOSE.tryLater, "something unforeseen went wrong; the server's log has it", FAILED_RETRY_MS);
   }
 
-  #take(data: string | Buffer): void {
-    if (typeof data !== "string")
-      return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
+  #take(data: string): void {
     const decoded = decodeFrame(data, this.#context.limits);
     if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
     const { frame } = decoded;
     if (this.#state === "live") return this.#act(frame);
     if (this.#state === "new") return this.#firstFrame(frame);
     if (this.#state === "catching-up" && frame.t !== "send") return this.#act(frame);
-    this.#putAside(frame);
+    this.#putAside(frame, data.length);
+  }
+
+  #waitForTurn(data: string): void {
+    const { burst } = this.#context.frameRates.bytes;
+    if (this.#inboxBytes + data.length > burst) return this.#refuseUnacted(data, inboxFull(burst));
+    this.#inboxBytes += data.length;
+    if (this.#unacted.push(data) === 1) this.#context.turns.add(this);
+    this.#account();
+  }
+
+  /** @returns whether more wait */
+  actOnNext(): boolean {
+    const data = this.#unacted.shift();
+    if (data === undefined || this.#state === "closed") return false;
+    this.#inboxBytes -= data.length;
+    try {
+      this.#take(data);
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (this.#unacted.length > 0) return true;
+    this.#account();
+    return false;
+  }
+
+  /** A send behind it must not end up before it (G4). */
+  #refuseUnacted(data: string, error: AppError): void {
+    const decoded = decodeFrame(data, this.#context.limits);
+    if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
+    const { frame } = decoded;
+    if (frame.t !== "send") return this.#refuse(undefined, error);
+    this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + (error.retryAfterMs ?? OVERFLOW_RETRY_MS);
+    this.#refuse(frame.ref, error);
+  }
+
+  #farBeyond(): void {
+    this.#connection.misbehaved();
+    if (this.#token !== "") this.#context.penalties.add(this.#token);
+    this.close(CLOSE.tooManyRefused, "far more frames than the limit", undefined, FLOOD_LINGER_MS);
+  }
+
+  #beyondBudget(): AppError {
+    const { frames, bytes } = this.#context.frameRates;
+    const retryAfterMs = this.#budget.waitMs;
+    const detail = `more than ${frames.perSecond} frames or ${bytes.perSecond} bytes a second; go on in ${retryAfterMs} ms`;
+    return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
   drained(): void {
+    this.#account();
     if (this.#catchUp !== undefined) this.#continueCatchUp();
+  }
+
+  /** Tells the node how many bytes wait here. */
+  #account(): void {
+    if (this.#isReleased) return;
+    this.#context.waiting.set(this, this.#inboxBytes + this.#socket.getBufferedAmount());
+  }
+
+  /** The node has no room for what waits here. What a client has not read it could not be told either. */
+  release(): void {
+    this.#isReleased = true;
+    this.close(CLOSE.tooSlow, "too much waits for this client, or for the others of its user");
+    this.#socket.terminate();
   }
 
   /** The connection is gone. */
   ended(): void {
+    this.#isEnded = true;
+    this.#context.waiting.set(this, 0);
+    this.#cancelLinger?.();
+    if (this.share !== undefined) this.#context.shares.leave(this.share);
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#release();
@@ -135,7 +241,7 @@ export class SocketSession implements Session, SendReply {
     else if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
   }
 
-  close(code: CloseCode, reason: string, afterMs?: number): void {
+  close(code: CloseCode, reason: string, afterMs?: number, lingerMs = LINGER_MS): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     const bye: ByeFrame = afterMs === undefined ? { t: "bye", code, reason } : { t: "bye", code, reason, afterMs };
@@ -143,6 +249,10 @@ export class SocketSession implements Session, SendReply {
     this.#outbox.flush();
     this.#release();
     this.#socket.close(code, reason.slice(0, 120));
+    // Of one whose other end has gone the runtime has told by now.
+    if (this.#isEnded) return;
+    this.#account();
+    this.#cancelLinger = this.#context.clock.after(lingerMs, () => this.#socket.terminate());
   }
 
   // ---- SendReply
@@ -165,6 +275,10 @@ export class SocketSession implements Session, SendReply {
     if (frame.t !== "hello") return this.close(CLOSE.protocolError, "the first frame must be hello");
     this.#state = "authenticating";
     this.#cancelHelloTimeout();
+    const waitMs = this.#context.penalties.waitMs(frame.token);
+    if (waitMs > 0) this.#connection.misbehaved();
+    if (waitMs > 0) return this.close(CLOSE.tryLater, "this device said far more than it may", waitMs, FLOOD_LINGER_MS);
+    this.#token = frame.token;
     void this.#hello(frame);
   }
 
@@ -191,9 +305,18 @@ export class SocketSession implements Session, SendReply {
         10_000,
       );
     }
-    this.user = actor.user;
-    this.device = actor.device;
+    this.#identify(actor.user, actor.device);
     this.#begin(host, user, cursor);
+  }
+
+  #identify(user: UserId, device: DeviceId): void {
+    this.#context.waiting.set(this, 0);
+    this.user = user;
+    this.device = device;
+    this.#connection.saidHello();
+    this.share = this.#context.shares.join(user);
+    this.#budget.share(this.share.buckets);
+    this.#account();
   }
 
   #helloFailed(error: unknown): void {
@@ -249,7 +372,9 @@ export class SocketSession implements Session, SendReply {
     try {
       for (;;) {
         if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
-        if (this.#outbox.queuedBytes > pageBytes) return;
+        if (this.#outbox.queuedBytes > pageBytes) return this.#watchStalled();
+        this.#cancelStalled?.();
+        this.#cancelStalled = undefined;
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
         const isPresent = this.#catchUp.read(page);
         for (const frame of page.frames) this.#outbox.push(frame);
@@ -263,12 +388,19 @@ export class SocketSession implements Session, SendReply {
     }
   }
 
+  /** Pings keep a connection that reads nothing open; the page that waits in it would be held for ever. */
+  #watchStalled(): void {
+    this.#cancelStalled ??= this.#context.clock.after(CATCH_UP_STALLED_MS, () => this.#tooSlow());
+  }
+
   #goLive(isResume: boolean): void {
     this.#catchUp = undefined;
     this.#state = "live";
     if (isResume) this.#outbox.push(`{"t":"live"}`);
     const inbox = this.#inbox;
     this.#inbox = [];
+    this.#inboxBytes -= this.#asideBytes;
+    this.#asideBytes = 0;
     for (const frame of inbox) this.#act(frame);
     // What did not fit comes again; until then nothing behind it is taken, which would end up before it (G4).
     if (this.#hasOverflowed) this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
@@ -303,18 +435,15 @@ export class SocketSession implements Session, SendReply {
     }
   }
 
-  #putAside(frame: ClientFrame): void {
+  #putAside(frame: ClientFrame, bytes: number): void {
     if (this.#inbox.length < INBOX_FRAMES_MAX) {
       this.#inbox.push(frame);
-      return;
+      this.#asideBytes += bytes;
+      this.#inboxBytes += bytes;
+      return this.#account();
     }
-    const error = new AppError(
-      "rate_limited",
-      `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`,
-      {
-        retryAfterMs: OVERFLOW_RETRY_MS,
-      },
-    );
+    const detail = `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`;
+    const error = new AppError("rate_limited", detail, { retryAfterMs: OVERFLOW_RETRY_MS });
     this.#hasOverflowed = true;
     this.#refuse(frame.t === "send" ? frame.ref : undefined, error);
   }
@@ -340,7 +469,9 @@ export class SocketSession implements Session, SendReply {
     if (this.#state === "new") return this.close(CLOSE.protocolError, error.message);
     const { code, message: detail, retryAfterMs } = error;
     this.#outbox.push(JSON.stringify({ t: "error", ref, code, detail, retryAfterMs }));
-    if (this.#refusals.isTooMany(error)) this.close(CLOSE.tooManyRefused, "too many frames were refused");
+    if (!this.#refusals.isTooMany(error)) return;
+    this.#connection.misbehaved();
+    this.close(CLOSE.tooManyRefused, "too many frames were refused", undefined, FLOOD_LINGER_MS);
   }
 
   #tooSlow(): void {
@@ -349,9 +480,12 @@ export class SocketSession implements Session, SendReply {
 
   #release(): void {
     this.#cancelHelloTimeout();
+    this.#cancelStalled?.();
     this.#outbox.close();
     this.#catchUp = undefined;
     this.#inbox = [];
+    this.#unacted = [];
+    this.#inboxBytes = 0;
     this.#host?.detach(this);
   }
 }

@@ -34,13 +34,19 @@ export type Described = {
   text?: string | undefined;
 };
 
+/** What the store's user makes of entries, and of cells that are not for everybody's eyes. */
+export type PlainText = {
+  describe(stream: string, entry: StoredEntry): Described;
+  cell(stream: string, key: string, value: Uint8Array): Uint8Array;
+};
+
 const PAGE = 1000;
 
 /** @param out replaced if it is there. @returns rows of `message` */
 export async function writePlainDatabase(
   view: ShardView,
   out: string,
-  describe: (stream: string, entry: StoredEntry) => Described,
+  plain: PlainText,
   progress: (done: number, total: number) => void,
 ): Promise<number> {
   const fresh = `${out}.new`;
@@ -57,14 +63,17 @@ export async function writePlainDatabase(
       db.sql("INSERT INTO stream VALUES (?, ?)").run(name, headSeq);
       for (let after = 0 as Seq; ;) {
         const entries = view.forward(name, after, PAGE);
-        db.within("BEGIN IMMEDIATE", () => entries.forEach((entry) => insert(db, name, entry, describe(name, entry))));
+        db.within("BEGIN IMMEDIATE", () =>
+          entries.forEach((entry) => insert(db, name, entry, plain.describe(name, entry))),
+        );
         progress((done += entries.length), total);
         if (entries.length === 0) break;
         after = entries.at(-1)!.seq;
         await new Promise(setImmediate);
       }
       for (const [key, value] of view.cells(name)) {
-        db.sql("INSERT INTO cell VALUES (?, ?, ?, ?)").run(name, key, value, textOf(value) ?? null);
+        const shown = plain.cell(name, key, value);
+        db.sql("INSERT INTO cell VALUES (?, ?, ?, ?)").run(name, key, shown, textOf(shown) ?? null);
       }
     }
     db.close();

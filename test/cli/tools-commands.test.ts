@@ -186,6 +186,31 @@ describe("parley inspect", () => {
     expect(status).toBe(0);
   });
 
+  test("shows no password hash, whatever it shows", async () => {
+    const server = await TestProcess.start("--log-level", "error", "--argon2-memory-kb", "64");
+    try {
+      const credentials = { user: "dora", password: "correct horse" };
+      expect((await server.api.call("POST", "/v1/register", undefined, credentials)).status).toBe(201);
+      await server.stop();
+      const sql = join(server.dataDirectory, "plain.db");
+      const shard = String(shardOf("@dora" as Address));
+      const shown = [
+        await parley("inspect", "wal", "--data", server.dataDirectory, "--json"),
+        await parley("inspect", "stream", "@dora", "--data", server.dataDirectory),
+        await parley("inspect", "stream", "@dora", "--data", server.dataDirectory, "--json"),
+        await parley("inspect", "shard", shard, "--sql", sql, "--data", server.dataDirectory),
+      ].map(({ status, stdout }) => {
+        expect(status).toBe(0);
+        return stdout;
+      });
+      shown.push(fs.readFileSync(sql, "latin1"));
+      for (const text of shown) expect(text).not.toContain("argon2");
+      expect(shown[1]).toContain("(secret, not shown)");
+    } finally {
+      await server.remove();
+    }
+  });
+
   test("shows what is in the log alone, beside a running server", async () => {
     const server = await TestProcess.start("--log-level", "error");
     try {

@@ -6,7 +6,7 @@ import { rawRequest } from "./raw.ts";
 
 let server: HttpServer;
 beforeAll(async () => {
-  server = await startHttpServer({ limits: { frameBytesMax: 4096 } });
+  server = await startHttpServer({ limits: { frameBytesMax: 4096 }, bodyTimeoutMs: 500 });
 });
 afterEach(async () => {
   expect((await server.call("GET", "/healthz")).status).toBe(200);
@@ -24,6 +24,36 @@ const loginBody = (bytes: number) => {
 test("a body of a stated size above the limit is 413 too_large before it is read", async () => {
   const { status, body } = await rawRequest(server.port, [`${HEAD}Content-Length: 5000\r\n\r\n{`]);
   expect([status, codeOf(body)]).toEqual([413, "too_large"]);
+});
+
+test.each([
+  ["of a stated size", "Content-Length: 4000\r\n\r\n", "x"],
+  ["in chunks", "Transfer-Encoding: chunked\r\n\r\n", chunk("x")],
+])("a body %s that drips is closed after the usual timeout", async (_, rest, drip) => {
+  const startedAt = performance.now();
+  const closed = new Promise<string>((resolve) => {
+    const socket = connect(server.port, "127.0.0.1", () => socket.write(`${HEAD}${rest}`));
+    const dripping = setInterval(() => socket.write(drip), 20);
+    let answer = "";
+    socket.on("data", (data) => (answer += data.toString("latin1")));
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      clearInterval(dripping);
+      resolve(answer);
+    });
+  });
+  const answer = await closed;
+  // An answer to what was not read may be cut off by the close.
+  if (answer !== "") expect(answer).toStartWith("HTTP/1.1 408");
+  expect(performance.now() - startedAt).toBeGreaterThan(450);
+});
+
+test("a body that is no JSON is neither quoted back nor logged", async () => {
+  const secret = "hunter2secret";
+  const text = `{"user":"alice","password":${secret}}`;
+  const { status, body } = await rawRequest(server.port, [`${HEAD}Content-Length: ${text.length}\r\n\r\n${text}`]);
+  expect([status, codeOf(body)]).toEqual([400, "bad_request"]);
+  expect(body + server.log.join()).not.toContain("hunter2");
 });
 
 test("a chunked body is taken up to the limit and refused one byte beyond, while it is read", async () => {

@@ -11,6 +11,7 @@ import { createHttpApp } from "../../src/http/app.ts";
 import type { Limits } from "../../src/protocol/frames.ts";
 import { AccountService, type AccountServiceParts } from "../../src/service/accounts.ts";
 import { newApiKey } from "../../src/service/api-keys.ts";
+import { KnownClients } from "../../src/service/known-clients.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
 import { Passwords } from "../../src/service/passwords.ts";
 import { Tokens } from "../../src/service/tokens.ts";
@@ -27,9 +28,13 @@ type CallOptions = { token?: string; key?: string; body?: unknown; headers?: Rec
 // oxlint-disable-next-line typescript/no-explicit-any -- what came over the wire; each test says what it expects of it.
 export type Answer = { status: number; body: any; headers: Headers };
 
-export type HttpServerOptions = { limits?: Partial<Limits>; accounts?: Partial<AccountServiceParts> };
+export type HttpServerOptions = {
+  limits?: Partial<Limits>;
+  accounts?: Partial<AccountServiceParts>;
+  bodyTimeoutMs?: number;
+};
 
-export async function startHttpServer({ limits, accounts: parts }: HttpServerOptions = {}) {
+export async function startHttpServer({ limits, accounts: parts, bodyTimeoutMs }: HttpServerOptions = {}) {
   const clock = new HandClock();
   const cells = new CellsInMemory();
   const accounts = new AccountService({
@@ -39,6 +44,7 @@ export async function startHttpServer({ limits, accounts: parts }: HttpServerOpt
     passwords: await Passwords.open({ memoryKiB: 64, passes: 1, concurrency: 2, queueMax: 100 }, systemRandom),
     tokens: await Tokens.open(new Uint8Array(32).fill(7), clock),
     throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+    clients: new KnownClients(new Uint8Array(16)),
     ...parts,
   });
   const { key } = newApiKey("test", clock, systemRandom);
@@ -49,6 +55,7 @@ export async function startHttpServer({ limits, accounts: parts }: HttpServerOpt
     limits: { ...DEFAULT_LIMITS, ...limits },
     version: "1.2.3",
     log: createLogger("debug", (line) => log.push(line), Date.now),
+    ...(bodyTimeoutMs === undefined ? {} : { bodyTimeoutMs }),
   });
   const server = Bun.serve({
     port: 0,

@@ -206,7 +206,7 @@ test("the user asks for it by name; a repeated request and one for nothing are h
   expect((await node.api.get("/v1/me/erasure", ann.token)).body).toEqual({ state: "none" });
   await say(ann, "@ben", "hello");
   const other = await node.api.post("/v1/me/erasure", ann.token, { user: "ben" });
-  expect([other.status, other.body.code]).toEqual([400, "bad_request"]);
+  expect([other.status, other.body.code]).toEqual([403, "forbidden"]);
   const ask = () => node.api.post("/v1/me/erasure", ann.token, { user: "ann" });
   const answers = await Promise.all([ask(), ask(), ask()]);
   for (const { status, body } of answers) {

@@ -8,6 +8,7 @@ import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../../src/
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { ShardKeeper } from "../../src/node/shard-keeper.ts";
+import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
@@ -45,7 +46,11 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
       await createUserCells(() => first).create(user, [
         ["profile", encodeProfile(user, { createdAt: 1, displayName: user })],
       ]);
-    await createGroups(() => first, systemRandom).create(ann, { id: "club" as GroupId, name: "club", members: [] });
+    await createGroups(() => first, systemRandom, additionsForTests()).create(ann, {
+      id: "club" as GroupId,
+      name: "club",
+      members: [],
+    });
     await postHalf(first, "hello", "r-1");
     // As a crash leaves it: nothing is flushed.
     first.marks.stop();

@@ -3,6 +3,7 @@ import { AppError } from "../../src/base/errors.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import type { DeviceId, UserId } from "../../src/domain/address.ts";
 import { AccountService, type AccountServiceParts } from "../../src/service/accounts.ts";
+import { KnownClients } from "../../src/service/known-clients.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../../src/service/login-throttle.ts";
 import { Passwords, type PasswordHashing, type PasswordOptions } from "../../src/service/passwords.ts";
 import { TOKEN_ID_BYTES, Tokens } from "../../src/service/tokens.ts";
@@ -28,6 +29,7 @@ async function setUp(parts: Partial<AccountServiceParts> = {}) {
     passwords: await Passwords.open(CHEAP, systemRandom),
     tokens: await Tokens.open(new Uint8Array(32).fill(7), clock),
     throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
+    clients: new KnownClients(new Uint8Array(16)),
     ...parts,
   });
   return { accounts, cells, clock };
@@ -219,10 +221,42 @@ describe("wrong passwords", () => {
 
   test("are remembered for a bounded number of names, the newest", () => {
     const throttle = new LoginThrottle({ failuresMax: 1, windowMs: 60_000, usersMax: 3 }, new HandClock());
-    for (const user of ["u1", "u2", "u3", "u4"]) throttle.failed(user);
+    for (const user of ["u1", "u2", "u3", "u4"]) throttle.begin(user).failed();
     expect(throttle.size).toBe(3);
-    expect(() => throttle.check("u1")).not.toThrow();
-    expect(() => throttle.check("u4")).toThrow("wrong passwords");
+    expect(() => throttle.begin("u4")).toThrow("wrong passwords");
+    expect(() => throttle.begin("u1")).not.toThrow();
+  });
+
+  test("ten wrong ones are ten, also when 130 come at the same moment", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD });
+    const codes = (await Promise.all(Array.from({ length: 130 }, () => fail(accounts, alice)))).map(({ code }) => code);
+    expect(codes.filter((code) => code === "bad_credentials")).toHaveLength(10);
+    expect(codes.filter((code) => code === "rate_limited")).toHaveLength(120);
+  });
+
+  test("of a stranger do not keep the owner out who comes from where they were before, also after a restart", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD, client: "192.0.2.1" });
+    for (let i = 0; i < 10; i++)
+      await refusal(accounts.login({ user: alice, password: "guess", client: "203.0.113.9" }));
+    const elsewhere = accounts.login({ user: alice, password: PASSWORD, client: "198.51.100.4" });
+    expect((await refusal(elsewhere)).code).toBe("rate_limited");
+    expect((await accounts.login({ user: alice, password: PASSWORD, client: "192.0.2.1" })).user).toBe("alice");
+  });
+
+  test("from an address where the user was before are counted, too", async () => {
+    const { accounts } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD, client: "192.0.2.1" });
+    const guess = () => refusal(accounts.login({ user: alice, password: "guess", client: "192.0.2.1" }));
+    for (let i = 0; i < 10; i++) expect((await guess()).code).toBe("bad_credentials");
+    expect((await guess()).code).toBe("rate_limited");
+  });
+
+  test("that are not computed for want of room are none", async () => {
+    const throttle = new LoginThrottle({ failuresMax: 1, windowMs: 60_000, usersMax: 3 }, new HandClock());
+    for (let i = 0; i < 5; i++) throttle.begin("u1").withdrawn();
+    expect(throttle.size).toBe(0);
   });
 });
 

@@ -15,7 +15,7 @@ let id: string;
 let round = 0;
 
 beforeAll(async () => {
-  node = await startTestNode({ groupMembersMax: 5 }, { files: faults.files });
+  node = await startTestNode({ groupMembersMax: 5, groupAddsMax: 1000 }, { files: faults.files });
   [ann, ben, cat] = (await node.api.users("ann", "ben", "cat")) as [Credentials, Credentials, Credentials];
 });
 afterAll(() => node.stop());
@@ -101,9 +101,9 @@ describe("creating", () => {
 });
 
 describe("who is not in it", () => {
-  test("can neither read, write, change nor leave it, and a group that is not there says so", async () => {
+  test("and never was, can neither read, write, change nor leave it, and cannot tell it from one that is not there", async () => {
     const device = await node.connect(cat);
-    expect(await device.ask(`#${id}`, "hello")).toMatchObject({ t: "error", code: "not_a_member" });
+    expect(await device.ask(`#${id}`, "hello")).toMatchObject({ t: "error", code: "unknown_address" });
     expect(await device.ask("#never-was", "hello")).toMatchObject({ t: "error", code: "unknown_address" });
     const paths: [string, string, unknown?][] = [
       ["GET", `/v1/groups/${id}`],
@@ -118,17 +118,17 @@ describe("who is not in it", () => {
       ["POST", "/v1/messages", { to: `#${id}`, text: "x", ref: `x-${round}` }],
     ];
     for (const [method, path, body] of paths) {
-      expect([path, ...(await refused(node.api.call(method, path, cat.token, body)))]).toEqual([
-        path,
-        403,
-        "not_a_member",
-      ]);
+      const here = await node.api.call(method, path, cat.token, body);
+      expect([path, here.status, here.body.code]).toEqual([path, 404, "unknown_address"]);
       const nowhere = path.replace(id, "never-was");
       const elsewhere = method === "POST" ? { ...(body as object), to: "#never-was" } : body;
-      expect([nowhere, ...(await refused(node.api.call(method, nowhere, cat.token, elsewhere)))]).toEqual([
+      const there = await node.api.call(method, nowhere, cat.token, elsewhere);
+      const details = [here, there].map(({ body: { detail } }) => detail.replace(id, "").replace("never-was", ""));
+      expect([nowhere, there.status, there.body.code, details[1]]).toEqual([
         nowhere,
         404,
         "unknown_address",
+        details[0],
       ]);
     }
     for (const t of ["read", "received"] as const) {
@@ -272,11 +272,49 @@ describe("leaving", () => {
     const device = await node.connect(ann);
     await remove(ben, "ben");
     const missed = await device.say(`#${id}`, "while ben was out");
-    await put(ann, "ben");
+    expect((await put(ben, "ben")).status).toBe(204);
     const history = await node.api.history(ben, `#${id}`);
     expect(history.map(({ seq }) => seq)).toEqual([missed.seq]);
     const { body } = await node.api.get(`/v1/conversations/%23${id}`, ben.token);
     expect(body).toMatchObject({ unread: 0, lastSeq: missed.seq + 1 });
+  });
+});
+
+describe("against one's will", () => {
+  test("who has left is not added again; they can come back by themselves, as a member", async () => {
+    await put(ann, "ben", "admin");
+    await remove(ben, "ben");
+    expect(await refused(put(ann, "ben"))).toEqual([403, "forbidden"]);
+    expect((await put(ben, "ben", "admin")).status).toBe(204);
+    expect(await members(ann)).toEqual({ ann: "admin", ben: "member" });
+    expect((await put(ann, "ben", "admin")).status).toBe(204);
+  });
+
+  test("who was removed cannot come back by themselves, and can be added again", async () => {
+    await remove(ann, "ben");
+    expect(await refused(put(ben, "ben"))).toEqual([403, "not_a_member"]);
+    expect((await put(ann, "ben")).status).toBe(204);
+  });
+
+  test("that somebody has left is known after a restart, too", async () => {
+    await remove(ben, "ben");
+    await node.restart();
+    expect(await refused(put(ann, "ben"))).toEqual([403, "forbidden"]);
+    expect((await put(ben, "ben")).status).toBe(204);
+  });
+
+  test("the same person is put into groups a few times, and others still can be, by others too", async () => {
+    await node.restart({ groupAddsMax: 2 });
+    const add = (who: Credentials, group: string, members: string[]) =>
+      node.api.post("/v1/groups", who.token, { id: `${id}-${group}`, name: "trap", members });
+    expect((await add(ann, "one", ["ben"])).status).toBe(201);
+    expect((await add(ann, "two", ["ben"])).status).toBe(201);
+    const third = await add(ann, "three", ["ben"]);
+    expect([third.status, third.body.code]).toEqual([429, "rate_limited"]);
+    expect(third.body.retryAfterMs).toBeGreaterThan(1000);
+    expect((await add(ann, "four", ["cat"])).status).toBe(201);
+    expect((await add(cat, "five", ["ben"])).status).toBe(201);
+    await node.restart({ groupAddsMax: 1000 });
   });
 });
 

@@ -6,6 +6,7 @@ import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { changedJson, payloadBytesMax, writeChanged, writeSent, CHANGED_LANE } from "../../src/domain/entries.ts";
+import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
@@ -59,7 +60,7 @@ const send = (to: string, ref: string, retry = false) =>
 test.each(["@bob", "@alice", "#hikers"])(
   "an unmarked ref of the last minute is known after a restart, however old the conversation (%s)",
   async (to) => {
-    await createGroups(() => host, systemRandom).create(alice, {
+    await createGroups(() => host, systemRandom, additionsForTests()).create(alice, {
       id: "hikers" as GroupId,
       name: "hikers",
       members: ["bob" as UserId],

@@ -5,6 +5,7 @@ import { systemRandom } from "../../src/base/random.ts";
 import type { Address, GroupAddress, GroupId, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
+import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
@@ -58,7 +59,11 @@ const send = (from: UserId, to: string, text = "hello", ref = `k3-${++refs}`) =>
   createMessaging(() => host).send(actor(from), { to: to as Address, text, ref, retry: false });
 
 const makeGroup = (members: UserId[]) =>
-  createGroups(() => host, systemRandom).create(actor(ann), { id: "club" as GroupId, name: "Club", members });
+  createGroups(() => host, systemRandom, additionsForTests()).create(actor(ann), {
+    id: "club" as GroupId,
+    name: "Club",
+    members,
+  });
 
 async function seqs(user: UserId): Promise<number[]> {
   const { frames } = await createHistory(() => host).entries(actor(user), { after: 0, limit: 200 });
@@ -129,7 +134,7 @@ test("a group whose membership one of its members cannot get is not made, and no
 
 test("a change that cannot be handed over changes nothing", async () => {
   await makeGroup([ben]);
-  const groups = createGroups(() => host, systemRandom);
+  const groups = createGroups(() => host, systemRandom, additionsForTests());
   await broken(state(cat), async () => {
     await expect(groups.putMember(actor(ann), CLUB, cat, "member")).rejects.toThrow(RangeError);
   });

@@ -6,6 +6,7 @@ import { systemRandom } from "../../src/base/random.ts";
 import { userAddress, type Address, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
+import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
@@ -42,7 +43,7 @@ class World {
       await createUserCells(() => world.host).create(user, [["profile", profile]]);
     }
     const id = "hikers" as GroupId;
-    await createGroups(() => world.host, systemRandom).create(actor("ann" as UserId), {
+    await createGroups(() => world.host, systemRandom, additionsForTests()).create(actor("ann" as UserId), {
       id,
       name: "Hikers",
       members: PEOPLE,
@@ -84,7 +85,7 @@ class World {
 
   /** Cat leaves the group, or comes back. */
   async setMember(isIn: boolean): Promise<void> {
-    const groups = createGroups(() => this.host, systemRandom);
+    const groups = createGroups(() => this.host, systemRandom, additionsForTests());
     const [ann, , cat] = PEOPLE as [UserId, UserId, UserId];
     if (this.host.groups.get(HIKERS)!.members.has(cat) === isIn) return;
     if (isIn) await groups.putMember(actor(ann), HIKERS, cat, "member");

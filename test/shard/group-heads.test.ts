@@ -7,6 +7,7 @@ import { atOnce } from "../../src/base/steps.ts";
 import { groupAddress, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
+import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
@@ -61,7 +62,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
         const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
         await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
         for (const group of GROUPS)
-          await createGroups(() => host, systemRandom).create(ANN, {
+          await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {
             id: group.slice(1) as GroupId,
             name: group,
             members: [],
@@ -125,7 +126,11 @@ test("of a group that is not there no head is told, until it is made", async () 
     await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
     const heads = headsOf(host);
     expect(heads.of(GROUPS[0]!)).toBeUndefined();
-    await createGroups(() => host, systemRandom).create(ANN, { id: "hikers" as GroupId, name: "Hikers", members: [] });
+    await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {
+      id: "hikers" as GroupId,
+      name: "Hikers",
+      members: [],
+    });
     expect(heads.of(GROUPS[0]!)?.headSeq as number | undefined).toBe(1);
   } finally {
     await host.store.close();

@@ -343,3 +343,25 @@ describe("random frames", () => {
     expect(good.other.all("message")).toHaveLength(talked);
   });
 });
+
+describe("an upgrade", () => {
+  const lines = ["Upgrade: websocket", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"];
+  const statusOf = (more: string[]): Promise<string> =>
+    new Promise((resolve) => {
+      const head = ["GET /v1/ws HTTP/1.1", ...lines, ...more].join("\r\n");
+      const socket = connect(node.port, "127.0.0.1", () => socket.write(`${head}\r\n\r\n`));
+      socket.once("data", (data) => {
+        socket.destroy();
+        resolve(data.toString("latin1").split(" ")[1]!);
+      });
+    });
+
+  test.each([
+    ["without Connection", ["Host: a"], "400"],
+    ["with another Connection", ["Host: a", "Connection: keep-alive"], "400"],
+    ["with two Hosts", ["Host: a", "Host: b", "Connection: Upgrade"], "400"],
+    ["with all that it needs", ["Host: a", "Connection: keep-alive, Upgrade"], "101"],
+  ])("%s is answered with what it deserves", async (_, more, status) => {
+    expect(await statusOf(more)).toBe(status);
+  });
+});

@@ -27,9 +27,9 @@ function ownCalls(erasures: Erasures): Call[] {
       auth: "user",
       body: erasureRequest,
       replies: { 202: { description: "Noted durably; it goes on whatever happens.", schema: erasure } },
-      errors: ["rate_limited", "unavailable"],
+      errors: ["forbidden", "rate_limited", "unavailable"],
       handle: async ({ who, body }) => {
-        if (body.user !== who.user) throw new AppError("bad_request", `user: you are ${who.user}, not ${body.user}`);
+        if (body.user !== who.user) throw new AppError("forbidden", `user: you are ${who.user}, not ${body.user}`);
         return reply(202, await erasures.request(who.user, "user"));
       },
     }),

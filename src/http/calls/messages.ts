@@ -118,6 +118,7 @@ function syncCall(sync: Sync): Call {
       "The frames that a socket would have got after `cursor`: at once when there are any, else when one arrives, else none after `waitMs`. " +
       "A reply counts as received only when the next call carries its cursor.",
     auth: "user",
+    isWaiting: true,
     body: syncRequest,
     replies: { 200: { description: "Frames, and the cursor to call with next.", schema: syncReply } },
     errors: ["rate_limited", "unavailable"],

@@ -1,0 +1,81 @@
+/** `npm run flood`: two people talk while one account, or none, does its worst; a table of every flood, quiet and flooded. */
+import { parseArgs } from "node:util";
+import { helpText } from "../src/cli/help-text.ts";
+import { ProgressBar, stderrOutput } from "../src/cli/progress-bar.ts";
+import { FLOODS } from "./flood/floods.ts";
+import { P50_RATIO_MAX, P99_RATIO_MAX, runFlood, type FloodResult } from "./flood/run.ts";
+
+const help = (): string =>
+  helpText(
+    ["npm run flood -- [options] [WORDS …]"],
+    [
+      `Each flood has a server of its own. Two people exchange 50 messages a second, first in peace, then while the attacker floods. Their p50 is to stay within ${P50_RATIO_MAX} times and their p99 within ${P99_RATIO_MAX} times of the quiet run. WORDS choose the floods whose names contain one of them.`,
+      {
+        title: "Options",
+        rows: [
+          ["--seconds N", "of each run, quiet and flooded (default 20)"],
+          ["--json", "one line of JSON on stdout instead of the table"],
+          ["--list", "the names of the floods"],
+          ["--help", "this text"],
+        ],
+      },
+      "Exit status: 0 when every flood stayed within, 1 when one did not, 2 for a bad option.",
+    ],
+    process.stdout.columns,
+  );
+
+const isWithin = ({ p50Ratio, p99Ratio, flooded }: FloodResult): boolean =>
+  p50Ratio <= P50_RATIO_MAX && p99Ratio <= P99_RATIO_MAX && flooded.lost === 0;
+
+function tableOf(results: FloodResult[]): string {
+  const ms = (value: number): string => value.toFixed(1);
+  const head =
+    "| flood | p50 quiet, flooded (ms) | ratio | p99 quiet, flooded (ms) | ratio | memory before, peak (MiB) | the attacker got |";
+  const rows = results.map(
+    (result) =>
+      `| ${result.flood} | ${ms(result.quiet.p50Ms)}, ${ms(result.flooded.p50Ms)} | ${result.p50Ratio.toFixed(1)} | ${ms(result.quiet.p99Ms)}, ${ms(result.flooded.p99Ms)} | ${result.p99Ratio.toFixed(1)} | ${Math.round(result.memoryBeforeMb)}, ${Math.round(result.memoryPeakMb)} | ${result.attacker} |`,
+  );
+  return [head, "| --- | --- | --- | --- | --- | --- | --- |", ...rows, ""].join("\n");
+}
+
+async function main(words: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: words,
+    allowPositionals: true,
+    options: {
+      seconds: { type: "string", default: "20" },
+      json: { type: "boolean" },
+      list: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  if (values.help === true || values.list === true) {
+    process.stdout.write(values.list === true ? FLOODS.map(({ name }) => `${name}\n`).join("") : help());
+    return 0;
+  }
+  const seconds = Number(values.seconds);
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 600)
+    throw new TypeError(`--seconds: ${values.seconds}, expected a whole number from 1 to 600`);
+  const chosen = FLOODS.filter(
+    ({ name }) => positionals.length === 0 || positionals.some((word) => name.includes(word)),
+  );
+  if (chosen.length === 0) throw new TypeError(`no flood is called ${positionals.join(" ")}; see --list`);
+  const bar = new ProgressBar("floods", chosen.length, stderrOutput());
+  const results: FloodResult[] = [];
+  for (const flood of chosen) {
+    results.push(await runFlood(flood, seconds, (what) => bar.set(results.length, `${flood.name}: ${what}`)));
+    bar.set(results.length, flood.name);
+  }
+  bar.finish();
+  process.stdout.write(values.json === true ? `${JSON.stringify(results)}\n` : tableOf(results));
+  return results.every(isWithin) ? 0 : 1;
+}
+
+main(process.argv.slice(2)).then(
+  (status) => process.exit(status),
+  (error: Error) => {
+    const isUsage = error instanceof TypeError;
+    process.stderr.write(`flood: ${isUsage ? `${error.message}; see --help` : error.stack}\n`);
+    process.exit(isUsage ? 2 : 1);
+  },
+);

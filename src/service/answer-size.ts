@@ -1,0 +1,38 @@
+/** How large an answer becomes as JSON, while it is put together: pages end by bytes, whatever the count of what is in them. */
+import { ANSWER_BYTES_MAX } from "../domain/limits.ts";
+import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
+
+/** Names, numbers and brackets of one message, at most about. */
+const REST_BYTES = 400;
+/** A UTF-16 unit of a text as JSON, at most: `\u0001`. */
+const UNIT_BYTES_MAX = 6;
+/** Up to here a text is not worth measuring. */
+const SHORT_UNITS = 256;
+
+export class AnswerSize {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax = ANSWER_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get isFull(): boolean {
+    return this.#bytes >= this.#bytesMax;
+  }
+
+  /** Counts it if there is room for it; the first always has. @returns whether it belongs to the answer */
+  has(part: WireMessage | ServerFrame): boolean {
+    const bytes = "text" in part && part.text !== undefined ? REST_BYTES + textBytes(part.text) : restBytes(part);
+    const isFirst = this.#bytes === 0;
+    this.#bytes += bytes;
+    return isFirst || this.#bytes <= this.#bytesMax;
+  }
+}
+
+const textBytes = (text: string): number =>
+  text.length <= SHORT_UNITS ? text.length * UNIT_BYTES_MAX : Buffer.byteLength(JSON.stringify(text));
+
+/** The entry that began a large group names all its members. */
+const restBytes = (part: WireMessage | ServerFrame): number =>
+  "members" in part ? JSON.stringify(part).length : REST_BYTES;

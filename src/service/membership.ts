@@ -1,0 +1,40 @@
+/** Who may see what: conversations that a user has, groups that a user is in. What is not the user's is answered alike whether it exists or not. */
+import { AppError } from "../base/errors.ts";
+import type { Address, GroupAddress } from "../domain/address.ts";
+import type { GroupState } from "../shard/group-state.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import { takeSendTokens } from "./send-tokens.ts";
+
+/**
+ * The group, for a member. Only who has been in it is told that they are not in it any more; to everybody else a group of others is none.
+ * @throws AppError unknown_address or not_a_member
+ */
+export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
+  const group = host.groups.get(address);
+  if (group !== undefined && !group.isDissolved && group.members.has(user.user)) return group;
+  const wasMember = (user.conversations.get(address)?.takenThrough ?? 0) > 0;
+  if (wasMember && group !== undefined && !group.isDissolved)
+    throw new AppError("not_a_member", `${address}: you are not in it`);
+  throw unknownGroup(address);
+}
+
+/** The same for somebody who only looks: a look at what is not theirs costs as much as a message to it. */
+export function visibleGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
+  payForStrange(host, user, address);
+  return memberGroup(host, user, address);
+}
+
+/** @throws AppError unknown_address */
+export function mustKnowUser(host: ShardHost, user: UserState, address: Address): void {
+  payForStrange(host, user, address);
+  if (!user.conversations.has(address) && host.userAt(address) === undefined)
+    throw new AppError("unknown_address", `${address}: there is no such user`);
+}
+
+export const unknownGroup = (address: GroupAddress): AppError =>
+  new AppError("unknown_address", `${address}: there is no such group`);
+
+function payForStrange(host: ShardHost, user: UserState, address: Address): void {
+  if (address !== user.address && !user.conversations.has(address)) takeSendTokens(host, user, 1);
+}

@@ -1,0 +1,120 @@
+/**
+ * Who may open another WebSocket: bounds on how many are open, on how many have not said `hello`, and on addresses that misbehave again and again.
+ *
+ * Decided before the upgrade, so that whoever is refused costs one short answer. A connection counts until it is gone, also while it lingers after a
+ * close. An address is what src/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
+ */
+import { AppError } from "../base/errors.ts";
+import type { Clock } from "../base/clock.ts";
+import { TokenBucket, type Rate } from "../base/token-bucket.ts";
+
+export type AdmissionBounds = {
+  total: number;
+  perAddress: number;
+  beforeHello: number;
+  beforeHelloPerAddress: number;
+  /** Connections of one address that may be closed for misbehaving. */
+  strikes: Rate;
+};
+
+const RETRY_MS = 2000;
+
+type Address = { key: string; open: number; beforeHello: number; strikes: TokenBucket | undefined };
+
+export class Admission {
+  readonly #bounds: AdmissionBounds;
+  readonly #clock: Clock;
+  readonly #addresses = new Map<string, Address>();
+  #open = 0;
+  #beforeHello = 0;
+
+  constructor(bounds: AdmissionBounds, clock: Clock) {
+    this.#bounds = bounds;
+    this.#clock = clock;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  /** @throws AppError rate_limited or unavailable, with the time to come back */
+  admit(key: string): AdmittedSocket {
+    const address = this.#addresses.get(key) ?? { key, open: 0, beforeHello: 0, strikes: undefined };
+    this.#check(address);
+    this.#addresses.set(key, address);
+    return new AdmittedSocket(this, address);
+  }
+
+  #check({ open, beforeHello, strikes }: Address): void {
+    const bounds = this.#bounds;
+    if (this.#open >= bounds.total) throw full("unavailable", `${bounds.total} connections are open`);
+    if (open >= bounds.perAddress)
+      throw full("rate_limited", `${bounds.perAddress} connections of your address are open`);
+    if (this.#beforeHello >= bounds.beforeHello)
+      throw full("unavailable", `${bounds.beforeHello} connections have not said hello yet`);
+    if (beforeHello >= bounds.beforeHelloPerAddress)
+      throw full("rate_limited", `${bounds.beforeHelloPerAddress} connections of your address have not said hello yet`);
+    if (strikes !== undefined && strikes.spend(0, this.#clock.monotonicMs()) !== "within") {
+      const retryAfterMs = Math.max(RETRY_MS, strikes.waitMs);
+      const detail = "connections of your address were closed for misbehaving, again and again";
+      throw new AppError("rate_limited", detail, { retryAfterMs });
+    }
+  }
+
+  /** Called by `AdmittedSocket`. */
+  count(address: Address, open: number, beforeHello: number): void {
+    address.open += open;
+    address.beforeHello += beforeHello;
+    this.#open += open;
+    this.#beforeHello += beforeHello;
+    if (address.open === 0 && this.#isForgiven(address)) this.#addresses.delete(address.key);
+  }
+
+  strike(address: Address): void {
+    const now = this.#clock.monotonicMs();
+    address.strikes ??= new TokenBucket(this.#bounds.strikes, now);
+    address.strikes.spend(1, now);
+    const { burst, perSecond } = this.#bounds.strikes;
+    this.#clock.after((2 * burst * 1000) / perSecond, () => {
+      if (address.open === 0 && this.#isForgiven(address)) this.#addresses.delete(address.key);
+    });
+  }
+
+  #isForgiven({ strikes }: Address): boolean {
+    return strikes === undefined || strikes.isFull(this.#clock.monotonicMs());
+  }
+}
+
+/** One connection, from the upgrade to its end. */
+export class AdmittedSocket {
+  readonly #admission: Admission;
+  readonly #address: Address;
+  #isBeforeHello = true;
+
+  constructor(admission: Admission, address: Address) {
+    this.#admission = admission;
+    this.#address = address;
+    admission.count(address, 1, 1);
+  }
+
+  /** It has said who it is. */
+  saidHello(): void {
+    if (!this.#isBeforeHello) return;
+    this.#isBeforeHello = false;
+    this.#admission.count(this.#address, 0, -1);
+  }
+
+  /** It is closed for what it did. */
+  misbehaved(): void {
+    this.#admission.strike(this.#address);
+  }
+
+  ended(): void {
+    this.#admission.count(this.#address, -1, this.#isBeforeHello ? -1 : 0);
+    this.#isBeforeHello = false;
+  }
+}
+
+function full(code: "rate_limited" | "unavailable", what: string): AppError {
+  return new AppError(code, `${what}, that is the most; come back in ${RETRY_MS} ms`, { retryAfterMs: RETRY_MS });
+}
