@@ -187,11 +187,18 @@ export class Upkeep {
     for (const user of [...this.#erasing]) if (await this.#eraseUser(host, user)) users.push(user);
     await this.#sweep(host);
     if (this.#hasErased || host.store.pendingErasures().length > 0) await this.#emptyFiles(host);
-    for (const user of users) {
-      // Before it is durable: whoever asks again after that is not to be forgotten.
-      this.#erasing.delete(user);
+    for (const user of users) await this.#finish(host, user);
+  }
+
+  async #finish(host: ShardHost, user: UserId): Promise<void> {
+    // Before it is durable: whoever asks again after that is not to be forgotten.
+    this.#erasing.delete(user);
+    try {
       await finishErasure(host, user);
       this.#parts.logger.info("content of a user erased", { user });
+    } catch (error) {
+      if (!isOfOneStream(error)) throw error;
+      this.#parts.logger.error("content of a user is erased, which cannot be noted", { user, error });
     }
   }
 
