@@ -4,6 +4,7 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
+import { StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
@@ -26,6 +27,7 @@ export class ShardKeeper {
   /** What the last opening found, for the log. */
   opened: Record<string, number> = {};
   readonly #handoffMarks: HandoffMarks;
+  readonly #turns: StepTurns;
   readonly #cancels: (() => void)[] = [];
   #isClosed = false;
   #reopening: Promise<void> | undefined;
@@ -49,6 +51,7 @@ export class ShardKeeper {
     this.#storage = storage;
     this.#ports = ports;
     this.#clock = ports.clock;
+    this.#turns = new StepTurns(ports.clock);
     this.#logger = ports.logger;
     this.#handoffMarks = new HandoffMarks(ports.logger);
   }
@@ -105,7 +108,10 @@ export class ShardKeeper {
   }
 
   #markHandoffs(): void {
-    if (this.isOpen) this.#handoffMarks.write(this.#host!.store.opened());
+    const host = this.#host;
+    const isOver = (): boolean => this.#isClosed || this.#host !== host || !this.isOpen;
+    if (host === undefined) return;
+    void this.#turns.run(this.#handoffMarks.steps(host.store.opened(), isOver));
   }
 
   /** Until it is closed. */

@@ -6,6 +6,7 @@
  * the entry that caused it in the same log, so the mark may simply be the log's end whenever it is written.
  */
 import type { Logger } from "../base/logger.ts";
+import { atOnce, type Steps } from "../base/steps.ts";
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, refOfPostedKey, type MembershipEntry } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
@@ -39,28 +40,47 @@ export function offerAgain(host: Shards, log: ShardLog): number {
 export class HandoffMarks {
   readonly #written = new WeakMap<ShardLog, Offset>();
   readonly #logger: Logger;
+  /** Where the stream of a shard stands has to be looked up in its files: once. */
+  readonly #handles = new WeakMap<ShardLog, StreamHandle>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
   }
 
-  /** A shard whose mark cannot be written is offered more at the next start, and keeps no other from its mark. */
   write(logs: Iterable<ShardLog>): void {
+    atOnce(this.steps(logs, () => false));
+  }
+
+  /**
+   * The same with a step for each shard that changed: there may be a thousand. A shard whose mark cannot be written is offered more at the next
+   * start, and keeps no other from its mark.
+   * @param isOver whether no mark may be written any more
+   */
+  *steps(logs: Iterable<ShardLog>, isOver: () => boolean): Steps<void> {
     for (const log of logs) {
+      if (isOver()) return;
       try {
-        if (!log.memtable.isEmpty && log.durableThrough !== this.#written.get(log)) this.#append(log);
+        if (log.memtable.isEmpty || log.durableThrough === this.#written.get(log)) continue;
+        this.#append(log, this.#handleOf(log));
       } catch (error) {
         this.#logger.error("a handoff mark could not be written", { shard: log.shard, error });
       }
+      yield;
     }
   }
 
-  #append(log: ShardLog): void {
+  #append(log: ShardLog, handle: StreamHandle): void {
     log.append({
-      encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), MARK, log.durableThrough),
+      encode: () => log.putNumbers(handle, MARK, log.durableThrough),
       committed: () => void this.#written.set(log, log.durableThrough),
       failed: () => {},
     });
+  }
+
+  #handleOf(log: ShardLog): StreamHandle {
+    let handle = this.#handles.get(log);
+    if (handle === undefined) this.#handles.set(log, (handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM))));
+    return handle;
   }
 }
 

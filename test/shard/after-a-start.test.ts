@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import type { Seq } from "../../storage/types.ts";
+import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { HELD_MAX } from "../../src/shard/undelivered-queue.ts";
 import { RestartedShards } from "./restarted-shards.ts";
 
@@ -80,4 +81,39 @@ test("what was too much to hold is worked out from the log, and what comes later
   for (const count of [HELD_MAX + 2, HELD_MAX + 99, HELD_MAX + 101, HELD_MAX + 149, HELD_MAX + 150])
     expect(await received(count)).toBe(count);
   expect(asked("readLaneBackward")).toBe(0);
+});
+
+test("marks of handoffs are written a shard at a time, and where they stand is looked up once", async () => {
+  let marks = new HandoffMarks(shards.host.logger);
+  const write = async (): Promise<number> => {
+    let steps = 0;
+    for (const _ of marks.steps(shards.host.store.opened(), () => false)) {
+      steps++;
+      await shards.host.store.idle();
+    }
+    return steps;
+  };
+  await write();
+  await shards.restart();
+  marks = new HandoffMarks(shards.host.logger);
+  await say(ann, userAddress(ben), "k3-1");
+  await say(ann, CLUB, "k3-2");
+  shards.asked.clear();
+  // Those of Ann, of Ben and of the group.
+  expect([await write(), asked("head")]).toEqual([3, 3]);
+  expect(await write()).toBe(0);
+  await say(ann, userAddress(ben), "k3-3");
+  await shards.flush();
+  await say(ann, userAddress(ben), "k3-4");
+  shards.asked.clear();
+  expect([await write(), asked("head")]).toEqual([2, 0]);
+});
+
+test("no mark of a handoff is written any more once that is over", async () => {
+  await say(ann, userAddress(ben), "k3-1");
+  const written = () => shards.host.log(userAddress(ann)).durableThrough;
+  const before = written();
+  expect([...new HandoffMarks(shards.host.logger).steps(shards.host.store.opened(), () => true)]).toEqual([]);
+  await shards.host.store.idle();
+  expect(written()).toBe(before);
 });
