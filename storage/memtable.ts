@@ -8,12 +8,13 @@
  * entries that are forgotten.
  */
 import { RecordArena, type RecordVisitor } from "./arena.ts";
+import { highestCounter, type KeyPlaces, MemKeys } from "./mem-keys.ts";
 import { Operation } from "./operation.ts";
 import { recordOffset } from "./record.ts";
-import { counterBehind } from "./segment/key-shape.ts";
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
 
 const NOTHING = new Uint8Array(0);
+const NO_PLACES: readonly number[] = [];
 
 /** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
 export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
@@ -43,10 +44,8 @@ export class MemStream {
   #forgotten: Set<Seq> | undefined;
   /** Places of keys that were set without an entry. */
   #keysAlone: number[] | undefined;
-  /** Of as many keys and entries as were there when somebody last looked a key up. */
-  #keys: Map<string, KeyHit> | undefined;
-  #keysAloneThrough = 0;
-  #keysThrough = 0;
+  /** Made when somebody first looks a key up. */
+  #keys: MemKeys | undefined;
 
   constructor(table: Memtable, name: string, head: StreamHead) {
     this.table = table;
@@ -120,7 +119,7 @@ export class MemStream {
     for (let index = this.indexAfter((range.fromSeq - 1) as Seq); index < to; index++) {
       const { seq, lane, key } = this.entry(index);
       if (!isErased([range], lane, seq)) continue;
-      if (this.#keys?.get(key)?.seq === seq) this.#keys.delete(key);
+      this.#keys?.forget(key, seq);
       (this.#forgotten ??= new Set()).add(seq);
     }
   }
@@ -145,31 +144,16 @@ export class MemStream {
   }
 
   findKey(key: string): KeyHit | undefined {
-    const keys = (this.#keys ??= new Map<string, KeyHit>());
-    // Of a key that occurs twice the first is found, as in the segments.
-    const note = (found: string, hit: KeyHit): void => void (keys.has(found) || keys.set(found, hit));
-    for (; this.#keysAloneThrough < (this.#keysAlone?.length ?? 0); this.#keysAloneThrough++) {
-      const operation = this.table.operation(this.#keysAlone![this.#keysAloneThrough]!);
-      note(operation.key(), { seq: operation.seq, value: operation.value() });
-    }
-    for (; this.#keysThrough < this.#entries.length; this.#keysThrough++) {
-      const entry = this.entry(this.#keysThrough);
-      if (entry.key !== "") note(entry.key, { seq: entry.seq, value: null });
-    }
-    return keys.get(key);
+    return (this.#keys ??= new MemKeys(this.table)).find(key, this.#keyPlaces());
   }
 
   /** The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones count. */
   highestCounter(prefix: string): number {
-    const operation = new Operation();
-    let highest = -1;
-    for (const places of [this.#keysAlone ?? [], this.#entries]) {
-      for (const place of places) {
-        this.table.read(place, operation);
-        if (operation.keyBegins(prefix)) highest = Math.max(highest, counterBehind(prefix, operation.key()));
-      }
-    }
-    return highest;
+    return highestCounter(this.table, prefix, this.#keyPlaces());
+  }
+
+  #keyPlaces(): KeyPlaces {
+    return { alone: this.#keysAlone ?? NO_PLACES, entries: this.#entries, forgotten: this.#forgotten };
   }
 
   #seqAt(index: number): Seq {
@@ -228,6 +212,7 @@ export class Memtable {
     return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
   }
 
+  /** Reads what is at the place into `operation`. */
   read(place: number, operation: Operation): void {
     operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
   }

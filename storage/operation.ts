@@ -1,4 +1,5 @@
 /** One operation of a record, where it stands: found out without making strings, which most readers need few of. The bytes are drawn in record.ts. */
+import { DIGITS_MAX } from "./segment/key-shape.ts";
 import type { Seq } from "./types.ts";
 
 export const OP_ENTRY = 1;
@@ -8,6 +9,7 @@ export const OP_ERASE = 4;
 export const CLEARED = 0xffffffff;
 
 const NOTHING = Buffer.alloc(0);
+const ZERO = 48;
 
 /** Node's Buffer has this native call, its types do not; it costs a third of `toString`. */
 type NativeBuffer = Buffer & { latin1Slice(from: number, to: number): string };
@@ -119,8 +121,24 @@ export class Operation {
     return str8At(this.bytes, this.keyAt);
   }
 
-  keyBegins(prefix: string): boolean {
-    return this.bytes[this.keyAt]! >= prefix.length && isLatin1(this.bytes, this.keyAt + 1, prefix);
+  isKey(key: string): boolean {
+    return isStr8(this.bytes, this.keyAt, key);
+  }
+
+  /** The counter of a key that is the prefix and a plain number (segment/key-shape.ts); -1 for any other. */
+  counterBehind(prefix: string): number {
+    const { bytes, keyAt } = this;
+    const digits = bytes[keyAt]! - prefix.length;
+    if (digits < 1 || digits > DIGITS_MAX || !isLatin1(bytes, keyAt + 1, prefix)) return -1;
+    const at = keyAt + 1 + prefix.length;
+    if (digits > 1 && bytes[at] === ZERO) return -1;
+    let counter = 0;
+    for (let i = 0; i < digits; i++) {
+      const digit = bytes[at + i]! - ZERO;
+      if (digit < 0 || digit > 9) return -1;
+      counter = counter * 10 + digit;
+    }
+    return counter;
   }
 
   /** A view. */

@@ -6,7 +6,7 @@
 export type CountedKey = { prefix: string; counter: number };
 
 const PREFIX_LENGTH_MAX = 80;
-const DIGITS_MAX = 15;
+export const DIGITS_MAX = 15;
 export const COUNTER_MAX = 10 ** DIGITS_MAX - 1;
 
 /**

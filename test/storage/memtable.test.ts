@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { INDEXED_AT_ONCE } from "../../storage/mem-keys.ts";
 import { Memtable, MemStream } from "../../storage/memtable.ts";
 import {
   beginEntry,
@@ -168,4 +169,24 @@ test("a shard with little takes little room, one with much hardly more than its 
     expect(much.table.roomBytes).toBeLessThanOrEqual(Math.max(2048, much.table.bytes * 2.1));
   }
   expect(much.table.roomBytes - much.table.bytes).toBeLessThan((256 << 10) + much.table.bytes / 100);
+});
+
+test("keys are found, erased ones not, while the index of many is being made a part at a time", () => {
+  const fed = new Fed();
+  const count = 3 * INDEXED_AT_ONCE;
+  const nothing = Buffer.alloc(0);
+  for (let at = 0; at < count; at++) fed.entries(nothing);
+  for (let at = 0; at < count; at++) fed.key(`alone-${at}`, at + 1, nothing);
+  fed.stream.erase(undefined, 5 as Seq, 5 as Seq);
+  fed.stream.erase(undefined, (count - 5) as Seq, (count - 5) as Seq);
+  const seqOf = (key: string): number | undefined => fed.stream.findKey(key)?.seq;
+  // More than once: of the first look-ups each finds more of it indexed.
+  for (let round = 0; round < 3; round++) {
+    for (const seq of [1, 2, count - 6, count, 5, count - 5])
+      expect([seq, seqOf(`key-${seq}`)]).toEqual([seq, seq === 5 || seq === count - 5 ? undefined : seq]);
+    for (const seq of [1, count]) expect(seqOf(`alone-${seq - 1}`)).toBe(seq);
+    expect([seqOf("key-0"), seqOf(`alone-${count}`), seqOf("")]).toEqual([undefined, undefined, undefined]);
+  }
+  fed.stream.erase(undefined, 1 as Seq, 1 as Seq);
+  expect([seqOf("key-1"), seqOf("key-2")]).toEqual([undefined, 2]);
 });
