@@ -1,14 +1,17 @@
 /**
  * Which entry of a stream, or which key set alone, has a key: of one stream in one memtable.
  *
- * Keys are put into an index when somebody looks one up, so many at a time: a stream may have more than a hundred thousand in memory, right after a start above all. What
- * is not indexed yet is compared where it stands, which costs a tenth of indexing it.
+ * Keys are put into an index when somebody looks one up, so many at a time: a stream may have more than a hundred
+ * thousand in memory, right after a start above all. What is not indexed yet is compared where it stands, which costs a
+ * tenth of indexing it.
  */
 import type { Memtable } from "./memtable.ts";
 import { OP_ENTRY, Operation } from "./operation.ts";
 import type { KeyHit, Seq } from "./types.ts";
 
-/** Places of what has keys, in the order in which it came; both grow. `forgotten`: entries that are tombstones by now. */
+/**
+ * Places of what has keys, in the order in which it came; both grow. `forgotten`: entries that are tombstones by now.
+ */
 export type KeyPlaces = {
   alone: readonly number[];
   entries: readonly number[];
@@ -74,7 +77,10 @@ export class MemKeys {
   }
 }
 
-/** The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones count. */
+/**
+ * The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones
+ * count.
+ */
 export function highestCounter(table: Memtable, prefix: string, { alone, entries }: KeyPlaces): number {
   const operation = new Operation();
   let highest = -1;

@@ -147,7 +147,10 @@ export class MemStream {
     return (this.#keys ??= new MemKeys(this.table)).find(key, this.#keyPlaces());
   }
 
-  /** The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones count. */
+  /**
+   * The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones
+   * count.
+   */
   highestCounter(prefix: string): number {
     return highestCounter(this.table, prefix, this.#keyPlaces());
   }

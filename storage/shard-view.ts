@@ -85,8 +85,9 @@ export class ShardView {
   }
 
   /**
-   * The highest counter of the keys that are `prefix` and a plain number of at most 15 digits; -1 when there is none. Keys of erased entries may count. Undefined when
-   * only whole keys can be found, by `findKey`: some of those whose prefix ends in a letter.
+   * The highest counter of the keys that are `prefix` and a plain number of at most 15 digits; -1 when there is none.
+   * Keys of erased entries may count. Undefined when only whole keys can be found, by `findKey`: some of those whose
+   * prefix ends in a letter.
    */
   highestCounter(stream: string, prefix: string): number | undefined {
     let highest = this.#segments.highestCounter(this.shard, stream, prefix);

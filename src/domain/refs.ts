@@ -14,21 +14,26 @@ export function splitRef(ref: string): SplitRef {
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
-/** `isComplete`: nothing above `counterMax` was used with this prefix in the last minute, not even before this was held. */
+/**
+ * `isComplete`: nothing above `counterMax` was used with this prefix in the last minute, not even before this was held.
+ */
 type Seen = { prefix: string; counterMax: number; isComplete: boolean; at: number };
 
 /**
- * The refs of one user that were used lately, as far as "may this be a repeat?" needs them: for each prefix the highest counter. A counter above it is certainly new. Anything
- * else is to be looked up in the log.
+ * The refs of one user that were used lately, as far as "may this be a repeat?" needs them: for each prefix the highest
+ * counter. A counter above it is certainly new. Anything else is to be looked up in the log.
  *
- * What is not held was used longer ago than `RECENT_REF_MS`, or before this was made, or was forgotten for want of room; for the last two there is a moment from which on it no
- * longer matters (`holdsAll`). All times are of a clock that only rises: no calendar says how long ago a message was, neither here nor across a restart.
+ * What is not held was used longer ago than `RECENT_REF_MS`, or before this was made, or was forgotten for want of
+ * room; for the last two there is a moment from which on it no longer matters (`holdsAll`). All times are of a clock
+ * that only rises: no calendar says how long ago a message was, neither here nor across a restart.
  *
  * Never says "new" for a repeat of the last minute.
  */
 export class RecentRefs {
   readonly #seen = new Map<string, Seen>();
-  /** Most users send from one device at a time: its prefix is compared before anything is cut or looked up. Complete. */
+  /**
+   * Most users send from one device at a time: its prefix is compared before anything is cut or looked up. Complete.
+   */
   #last: Seen | undefined;
   #sweepAt: number;
   #holdsAllFrom: number;
@@ -48,7 +53,9 @@ export class RecentRefs {
     return nowMs >= this.#holdsAllFrom;
   }
 
-  /** True: it has to be looked up. False: it is new. Undefined: nothing is held that tells; it is new when all is held. */
+  /**
+   * True: it has to be looked up. False: it is new. Undefined: nothing is held that tells; it is new when all is held.
+   */
   mayRepeat(ref: string): boolean | undefined {
     const last = this.#last;
     if (last !== undefined) {
@@ -78,7 +85,10 @@ export class RecentRefs {
     if (nowMs > this.#sweepAt) this.#sweep(nowMs);
   }
 
-  /** The highest counter that was ever used with the prefix, -1 for none: from now on it is known which of its refs are new. */
+  /**
+   * The highest counter that was ever used with the prefix, -1 for none: from now on it is known which of its refs are
+   * new.
+   */
   noteHighest(prefix: string, counterMax: number, nowMs: number): void {
     this.#hold(prefix, counterMax, true, nowMs);
   }
@@ -132,5 +142,8 @@ export const PREFIXES_MAX = 1024;
 /** Under what the ref of an erased message is found: no ref begins so, since refs are printable. */
 export const erasedKey = (ref: string): string => `\u007f${ref}`;
 
-/** How long an unmarked ref is held against repeats, ms; the contract asks for a minute at least, by the clock of a client that is somewhere else. */
+/**
+ * How long an unmarked ref is held against repeats, ms; the contract asks for a minute at least, by the clock of a
+ * client that is somewhere else.
+ */
 export const RECENT_REF_MS = 120_000;

@@ -52,8 +52,8 @@ export class HandoffMarks {
   }
 
   /**
-   * The same with a step for each shard that changed: there may be a thousand. A shard whose mark cannot be written is offered more at the next
-   * start, and keeps no other from its mark.
+   * The same with a step for each shard that changed: there may be a thousand. A shard whose mark cannot be written is
+   * offered more at the next start, and keeps no other from its mark.
    * @param isOver whether no mark may be written any more
    */
   *steps(logs: Iterable<ShardLog>, isOver: () => boolean): Steps<void> {

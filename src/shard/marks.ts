@@ -133,7 +133,10 @@ export class Marks {
     }
   }
 
-  /** What came before a load, or when more waited than memory holds: conversation by conversation, however long the log is. */
+  /**
+   * What came before a load, or when more waited than memory holds: conversation by conversation, however long the log
+   * is.
+   */
   #deliverFromLog(user: UserState, seq: Seq): void {
     for (const conversation of user.conversations.values()) {
       if (isGroup(conversation.address) || conversation.takenSeq <= user.receivedPending) continue;

@@ -1,8 +1,9 @@
 /**
  * Exactly once (G2): finds the message that a ref already stands for.
  *
- * Certainly new refs are told by `RecentRefs` at the cost of one comparison, after one look-up for each prefix that a user comes back with. All others are looked up: among
- * the sends on their way, then in the log, whose segments hold the refs of all time.
+ * `RecentRefs` tells which refs are certainly new, at the cost of one comparison. After a load it needs one look-up for
+ * each prefix (`k3f9-` of `k3f9-18`). All other refs are looked up: among the sends on their way, then in the log,
+ * whose segments hold the refs of all time.
  */
 import { AppError } from "../base/errors.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
@@ -34,7 +35,10 @@ function unheldMayRepeat(sender: UserState, ref: string, nowMs: number): boolean
   return counter <= highest;
 }
 
-/** The highest counter with this prefix among all refs that the user ever used, -1 for none; undefined when the log knows whole refs alone. */
+/**
+ * The highest counter with this prefix among all refs that the user ever used, -1 for none; undefined when the log
+ * knows whole refs alone.
+ */
 function highestUsed({ log, address, erasedAt, pendingSends }: UserState, prefix: string): number | undefined {
   const stored = log.highestCounter(address, prefix);
   const erased = erasedAt === 0 ? -1 : log.highestCounter(address, erasedKey(prefix));

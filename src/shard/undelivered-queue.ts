@@ -1,6 +1,7 @@
 /**
- * Messages that reached a user's timeline and that no device has said `received` for yet, as far as memory holds them: all above `heldAbove`. The marks of
- * those below are worked out from the log (marks.ts), which costs reads: so whatever came before a load, or was too much to hold, leaves what comes later alone.
+ * Messages that reached a user's timeline and that no device has said `received` for yet, as far as memory holds them:
+ * all above `heldAbove`. The marks of those below are worked out from the log (marks.ts), which costs reads: so
+ * whatever came before a load, or was too much to hold, leaves what comes later alone.
  */
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";

@@ -17,7 +17,10 @@ import type { ShardId } from "../types.ts";
 import { type Fragment, readFragment, readFragmentHead, type StreamMark } from "./fragment.ts";
 import type { ItemSize } from "./piece.ts";
 
-/** Rows by number, with an index beside them: where SQLite looks for a row of a table WITHOUT ROWID it reads all of each row that it passes, blob included. */
+/**
+ * Rows by number, with an index beside them: where SQLite looks for a row of a table WITHOUT ROWID it reads all of each
+ * row that it passes, blob included.
+ */
 export const PAGE_SCHEMA = `
 CREATE TABLE page(shard INT, layer INT, first TEXT, through INT, codec INT, raw_bytes INT, data BLOB, crc INT, PRIMARY KEY(shard, layer, first));`;
 

@@ -73,8 +73,9 @@ export type SegmentStore = {
   readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[];
   findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined;
   /**
-   * The highest counter of the keys that are `prefix` and a plain number (segment/key-shape.ts); -1 when there is none. Keys of erased entries may count.
-   * Undefined when only whole keys can be found: those of a prefix that ends in a letter, once entries of the stream are placed.
+   * The highest counter of the keys that are `prefix` and a plain number (segment/key-shape.ts); -1 when there is none.
+   * Keys of erased entries may count. Undefined when only whole keys can be found: those of a prefix that ends in a
+   * letter, once entries of the stream are placed.
    */
   highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined;
   /** Streams of the shard with an entry whose offset is above `offset`, and the lowest such seq of each. */

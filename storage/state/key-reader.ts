@@ -67,7 +67,10 @@ function findCounted(state: SqlDatabase, streamNo: number, counted: CountedKey):
   return row && decoded(state, "key_page", () => findInLists(readLists(row.page), counted));
 }
 
-/** The highest counter of a prefix; -1 when the index has none. It is in the last page that does not begin above the prefix, if in any. */
+/**
+ * The highest counter of a prefix; -1 when the index has none. It is in the last page that does not begin above the
+ * prefix, if in any.
+ */
 export function highestCounter(state: SqlDatabase, streamNo: number, prefix: string): number {
   const row = findKeyPage(state, streamNo, { prefix, counter: COUNTER_MAX });
   return row === undefined ? -1 : decoded(state, "key_page", () => highestInLists(readLists(row.page), prefix));

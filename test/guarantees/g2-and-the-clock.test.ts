@@ -1,4 +1,7 @@
-/** Exactly once, whatever the calendar does: the minute in which an unmarked ref is held against repeats is one that passes, not one that a clock shows. */
+/**
+ * Exactly once, whatever the calendar does: the minute in which an unmarked ref is held against repeats is one that
+ * passes, not one that a clock shows.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { Device } from "../support/device.ts";

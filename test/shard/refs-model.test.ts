@@ -1,4 +1,7 @@
-/** Random histories of sends and repeats over clocks that are set, starts, crashes, flushes and users dropped from memory: each ref is one message (G2). */
+/**
+ * Random histories of sends and repeats over clocks that are set, starts, crashes, flushes and users dropped from
+ * memory: each ref is one message (G2).
+ */
 import { test } from "bun:test";
 import fc from "fast-check";
 import { randomFrom } from "../support/random.ts";

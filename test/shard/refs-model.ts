@@ -1,4 +1,7 @@
-/** What G2 says of every ref, and shards that are held against it: sends, repeats, clocks that are set, starts, crashes, users dropped from memory. */
+/**
+ * What G2 says of every ref, and shards that are held against it: sends, repeats, clocks that are set, starts, crashes,
+ * users dropped from memory.
+ */
 import { expect } from "bun:test";
 import { userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import type { Random } from "../support/random.ts";
@@ -35,7 +38,10 @@ export class RefsModel {
     else expect([sent?.id, sent?.seq as number, isDuplicate]).toEqual([first.id, first.seq, true]);
   }
 
-  /** Sends `ref`, then at once many refs with a prefix of their own each, which may be more than memory holds, then `ref` again. */
+  /**
+   * Sends `ref`, then at once many refs with a prefix of their own each, which may be more than memory holds, then
+   * `ref` again.
+   */
   async burst(from: UserId, to: Address, ref: string, count: number): Promise<void> {
     const first = this.#first.get(`${from} ${ref}`) ?? { to, text: "hello" };
     await this.send(from, first.to, ref, first.text, false);

@@ -1,4 +1,7 @@
-/** Shards over a simulated disk and segments in memory that can be stopped, killed and started again, with a clock of the test's own. Counts what segments are asked. */
+/**
+ * Shards over a simulated disk and segments in memory that can be stopped, killed and started again, with a clock of
+ * the test's own. Counts what segments are asked.
+ */
 import type { Clock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import type { GroupAddress, UserId } from "../../src/domain/address.ts";
