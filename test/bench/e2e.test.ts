@@ -74,7 +74,7 @@ function childrenOf(parent: number): number[] {
 test("a suite that is not there and a bad number are refused with status 2", async () => {
   expect(await bench("nothing")).toMatchObject({
     status: 2,
-    errors: "bench: suite: nothing is not one; there are e2e and storage; see --help\n",
+    errors: "bench: suite: nothing is not one; there are e2e, storage and stalls; see --help\n",
   });
   expect(await bench("e2e", "--pairs", "none")).toMatchObject({
     status: 2,
