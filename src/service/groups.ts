@@ -43,7 +43,7 @@ export function createGroups(
     additions.take(actor.user, members);
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
     if (creating.has(address) || shards.groups.get(address))
-      throw new AppError("group_taken", `${address} is there already; choose another id`);
+      throw new AppError("group_taken", `${address} is taken, by a group that is there or was; choose another id`);
     creating.add(address);
     try {
       const epoch = randomName(random, EPOCH_CHARACTERS);

@@ -7,16 +7,17 @@ import type { UserState } from "../shard/user-state.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 
 /**
- * The group, for a member. Only who has been in it is told that they are not in it any more; to everybody else a group of others is none.
+ * The group, for a member. Only who has been in it is told that they are not in it any more, or that it was dissolved; to everybody else a group of
+ * others is none. A dissolved group is no address any more, to anybody; its id stays taken, since timelines refer to it by that name.
  * @throws AppError unknown_address or not_a_member
  */
 export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
   const group = host.groups.get(address);
   if (group !== undefined && !group.isDissolved && group.members.has(user.user)) return group;
   const wasMember = (user.conversations.get(address)?.takenThrough ?? 0) > 0;
-  if (wasMember && group !== undefined && !group.isDissolved)
-    throw new AppError("not_a_member", `${address}: you are not in it`);
-  throw unknownGroup(address);
+  if (!wasMember || group === undefined) throw unknownGroup(address);
+  if (group.isDissolved) throw new AppError("unknown_address", `${address}: it was dissolved`);
+  throw new AppError("not_a_member", `${address}: you are not in it`);
 }
 
 /** The same for somebody who only looks: a look at what is not theirs costs as much as a message to it. */

@@ -190,7 +190,7 @@ export function eraseEntries(
     },
     committed() {
       state.pendingMarks--;
-      state.erasedAt = at;
+      state.erased(at);
       for (const { conversation, seq, incoming } of erasure.gone) {
         conversation.goneSeq = seq;
         conversation.goneIncoming = incoming;

@@ -33,6 +33,8 @@ export class GroupState {
   keepDays = 0;
   /** When something of the log was erased last; 0: never. */
   erasedAt = 0;
+  /** Erasures in its log since it was loaded. */
+  erasures = 0;
   /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
   isEnding = false;
   /** Members whose `left` is numbered and not yet durable: what they say now would stand behind it. */
@@ -89,6 +91,12 @@ export class GroupState {
     this.isDirty = true;
     if (entry.kind === "posted") this.lastAt = entry.sentAt;
     else if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
+  }
+
+  /** Entries of its log were erased. @param at Unix ms */
+  erased(at: number): void {
+    this.erasedAt = at;
+    this.erasures++;
   }
 
   marksOf(user: UserId): MemberMarks {

@@ -241,15 +241,17 @@ export class MemberMark implements MarkRecord {
 
   failed(): void {}
 
+  /** Those who are in the group: whoever has left sees nothing of it any more. */
   #tellAuthors(kind: ReceiptKind, after: Seq, through: Seq): void {
     const group = this.#group;
     const reader = this.#user.user;
+    if (!group.members.has(reader)) return;
     const newest = new Map<UserId, Seq>();
     const from = Math.max(after, through - AUTHORS_TOLD_MAX) as Seq;
     for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, through - from)) {
       if (stored.seq > through) break;
       const author = authorOf(stored);
-      if (author !== undefined && author !== reader) newest.set(author, stored.seq);
+      if (author !== undefined && author !== reader && group.members.has(author)) newest.set(author, stored.seq);
     }
     for (const [author, seq] of newest) {
       const frame = receiptFrame(kind, group.address, reader, seq);

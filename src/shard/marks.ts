@@ -51,12 +51,16 @@ export class Marks {
     this.#writeLazily();
   }
 
-  /** A device has a group's log up to `seq`. */
+  /** A device has the log of a group up to `seq`. @throws AppError not_a_member or bad_request */
+  receivedIn(user: UserState, address: GroupAddress, seq: Seq): void {
+    this.receivedGroup(user, this.#memberGroup(user, address), seq);
+  }
+
+  /** The same of a group that the user is in. Said again it counts, too: the group may have been too large for marks before. */
   receivedGroup(user: UserState, group: GroupState, seq: Seq): void {
     if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
     const conversation = user.conversation(group.address);
-    if (seq <= conversation.got) return;
-    conversation.got = seq;
+    if (seq > conversation.got) conversation.got = seq;
     this.#memberMark(user, group, "delivered", seq);
   }
 
@@ -164,14 +168,18 @@ export class Marks {
   }
 
   #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
-    const group = this.#host.groups.get(address);
-    const conversation = user.membership(address);
-    if (group === undefined || conversation === undefined)
-      throw new AppError("not_a_member", `${address}: you are not in it`);
+    const group = this.#memberGroup(user, address);
     if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
-    if (seq <= conversation.ownReadPending) return;
-    this.#noteRead(user, conversation, seq, 0);
+    const conversation = user.conversation(address);
+    if (seq > conversation.ownReadPending) this.#noteRead(user, conversation, seq, 0);
     this.#memberMark(user, group, "read", seq);
+  }
+
+  /** Who is not in a group is told no more than that, whether it is there or not. @throws AppError not_a_member */
+  #memberGroup({ user }: UserState, address: GroupAddress): GroupState {
+    const group = this.#host.groups.get(address);
+    if (group?.members.has(user) === true) return group;
+    throw new AppError("not_a_member", `${address}: you are not in it`);
   }
 
   #noteRead(user: UserState, conversation: ConversationState, through: Seq, incomingRead: number): void {
@@ -208,7 +216,7 @@ function newestTaken(
   after: Seq,
 ): { fromSeq: Seq; ordinal: number } | undefined {
   const { takenSeq, takenThrough, incoming, address, goneSeq } = conversation;
-  if (takenSeq <= after) return undefined;
+  if (takenSeq <= after || takenSeq <= goneSeq) return undefined;
   if (takenSeq <= through) return { fromSeq: takenThrough, ordinal: incoming };
   for (let before = (through + 1) as Seq; ;) {
     const page = user.log.readLaneBackward(user.address, address, before, PAGE);

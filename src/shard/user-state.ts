@@ -131,6 +131,11 @@ export class UserState {
     this.touch(conversation);
   }
 
+  /** Entries of the timeline were erased. @param at Unix ms */
+  erased(at: number): void {
+    this.erasedAt = at;
+  }
+
   foldTaken(conversation: ConversationState, seq: Seq, fromSeq: Seq, ordinal: number): void {
     conversation.incoming = ordinal;
     conversation.takenThrough = fromSeq;

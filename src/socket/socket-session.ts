@@ -499,7 +499,5 @@ function markFrame(host: ShardHost, user: UserState, frame: ReceivedFrame | Read
   const address = frame.conversation as Address | undefined;
   if (frame.t === "read") return host.marks.read(user, address!, seq);
   if (address === undefined || !isGroup(address)) return host.marks.received(user, seq);
-  const group = user.membership(address) && host.groups.get(address);
-  if (group === undefined) throw new AppError("not_a_member", `${address}: you are not in it`);
-  host.marks.receivedGroup(user, group, seq);
+  host.marks.receivedIn(user, address, seq);
 }

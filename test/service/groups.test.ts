@@ -328,13 +328,33 @@ describe("dissolving", () => {
       expect(await device.take("membership")).toMatchObject({ conversation: `#${id}`, change: "left", groupSeq: 3 });
       expect(await device.ask(`#${id}`, "anybody?")).toMatchObject({ t: "error", code: "unknown_address" });
     }
-    for (const answer of [call("GET", ann), put(ann, "cat"), remove(ann, "ann"), call("DELETE", ann)]) {
-      expect(await refused(answer)).toEqual([404, "unknown_address"]);
-    }
-    expect(await refused(node.api.post("/v1/groups", ann.token, { id, name: "again", members: [] }))).toEqual([
-      409,
-      "group_taken",
-    ]);
+    const expectDissolved = async (): Promise<void> => {
+      const asked = (who: Credentials): ReturnType<typeof call>[] => [
+        call("GET", who),
+        call("PATCH", who, "", { name: "again" }),
+        put(who, "cat"),
+        remove(who, "ann"),
+        call("DELETE", who),
+        node.api.get(`/v1/conversations/%23${id}`, who.token),
+        node.api.get(`/v1/conversations/%23${id}/messages`, who.token),
+        node.api.get(`/v1/entries?conversation=%23${id}`, who.token),
+        node.api.post("/v1/messages", who.token, { to: `#${id}`, text: "x", ref: `gone-${round}` }),
+      ];
+      for (const [who, detail] of [
+        [ann, `#${id}: it was dissolved`],
+        [ben, `#${id}: it was dissolved`],
+        [cat, `#${id}: there is no such group`],
+      ] as const) {
+        for (const { status, body } of await Promise.all(asked(who)))
+          expect([who.user, status, body.code, body.detail]).toEqual([who.user, 404, "unknown_address", detail]);
+        const { status, body } = await node.api.post("/v1/groups", who.token, { id, name: "again", members: [] });
+        expect([status, body.code]).toEqual([409, "group_taken"]);
+        expect(body.detail).toBe(`#${id} is taken, by a group that is there or was; choose another id`);
+      }
+    };
+    await expectDissolved();
+    await node.restart();
+    await expectDissolved();
   });
 
   test("is the last entry: what is sent while it is on its way is refused", async () => {
