@@ -5,7 +5,8 @@
  * before the user's own `received`: were the first lost in a crash, the second is lost too, and the device, coming back with its cursor, says it again.
  */
 import { AppError } from "../base/errors.ts";
-import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import type { Steps } from "../base/steps.ts";
+import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
 import { readTimelineEntry } from "../domain/entries.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -13,9 +14,15 @@ import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
 import { MemberMark, PeerMark, ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
 import type { Shards } from "./shards.ts";
+import { newestTaken as newestOf } from "./undelivered-queue.ts";
 import type { UserState } from "./user-state.ts";
 
 const PAGE = 30;
+/** Entries of a timeline that are read in one step. */
+const WALK_PAGE = 64;
+
+/** A user whose devices have more than memory holds the messages of: worked out up to `through`, which may rise meanwhile. */
+type Walk = { through: Seq };
 const LAZY_MS = 1000;
 
 export class Marks {
@@ -25,6 +32,7 @@ export class Marks {
   #reads = new Map<ConversationState, ReadMark>();
   /** How far devices have got: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
   #received: ReceivedMark[] = [];
+  readonly #walks = new Map<UserState, Walk>();
   #isLazyDue = false;
   #isStopped = false;
   #cancelLazy: (() => void) | undefined;
@@ -37,9 +45,73 @@ export class Marks {
   received(user: UserState, seq: Seq): void {
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
     if (seq <= user.receivedPending) return;
-    const { heldAbove } = user.undelivered;
-    if (user.receivedPending < heldAbove) this.#deliverFromLog(user, Math.min(seq, heldAbove) as Seq);
-    this.#deliverHeld(user, seq);
+    const walk = this.#walks.get(user);
+    if (walk !== undefined) walk.through = Math.max(walk.through, seq) as Seq;
+    else if (user.receivedPending < user.undelivered.heldAbove) this.#beginWalk(user, seq);
+    else this.#deliverHeld(user, seq);
+  }
+
+  /** What memory does not hold is worked out from the log, in steps: it costs what it covers, and nobody waits for it. */
+  #beginWalk(user: UserState, through: Seq): void {
+    const walk: Walk = { through };
+    this.#walks.set(user, walk);
+    // Not dropped from memory before it is done.
+    user.pendingMarks++;
+    this.#host.turns
+      .run(this.#walk(user, walk))
+      .catch((error: unknown) => this.#host.logger.error("receipts could not be worked out", { error }))
+      .finally(() => {
+        this.#walks.delete(user);
+        user.pendingMarks--;
+      });
+  }
+
+  *#walk(user: UserState, walk: Walk): Steps<void> {
+    for (;;) {
+      const end = Math.min(walk.through, user.undelivered.heldAbove) as Seq;
+      if (user.receivedPending >= end) break;
+      if (this.#isStopped) return;
+      const { through } = walk;
+      const isAll = through - user.receivedPending > WALK_PAGE && through >= newestOf(user.conversations.values());
+      yield* isAll ? this.#deliverAll(user, through) : this.#deliverPage(user, end);
+      yield;
+    }
+    this.#walks.delete(user);
+    this.#deliverHeld(user, walk.through);
+  }
+
+  /** Everything there is up to `end`: the conversations know their newest message, so nothing is read. */
+  *#deliverAll(user: UserState, end: Seq): Steps<void> {
+    const newest = [...user.conversations.values()]
+      .filter(({ address, takenSeq }) => !isGroup(address) && takenSeq > user.receivedPending)
+      .map(({ address, takenThrough }): [Address, Seq] => [address, takenThrough]);
+    yield* this.#tellPeers(user, newest);
+    this.#noteReceived(user, end);
+  }
+
+  /** A page of the timeline; of each conversation the newest message in it counts. */
+  *#deliverPage(user: UserState, end: Seq): Steps<void> {
+    const count = Math.min(WALK_PAGE, end - user.receivedPending);
+    const page = user.log.readForward(user.address, user.receivedPending, count);
+    const newest = new Map<Address, Seq>();
+    for (const stored of page) {
+      const entry = readTimelineEntry(stored);
+      if (entry.kind === "taken") newest.set(stored.lane as Address, entry.fromSeq);
+    }
+    yield* this.#tellPeers(user, newest);
+    this.#noteReceived(user, page.at(-1)?.seq ?? end);
+  }
+
+  *#tellPeers(user: UserState, newest: Iterable<[Address, Seq]>): Steps<void> {
+    for (const [address, fromSeq] of newest) {
+      yield* this.#host.users.steps(nameOf(address) as UserId);
+      this.#tellPeer(user, address, "delivered", fromSeq);
+      yield;
+    }
+  }
+
+  #noteReceived(user: UserState, seq: Seq): void {
+    if (seq <= user.receivedPending) return;
     if (!user.isReceivedPending) this.#receivedLater(user);
     user.receivedPending = seq;
   }
@@ -132,20 +204,8 @@ export class Marks {
   #deliverHeld(user: UserState, seq: Seq): void {
     for (;;) {
       const next = user.undelivered.shiftThrough(seq);
-      if (next === undefined) return;
+      if (next === undefined) return this.#noteReceived(user, seq);
       this.#tellPeer(user, next.conversation.address, "delivered", next.fromSeq);
-    }
-  }
-
-  /**
-   * What came before a load, or when more waited than memory holds: conversation by conversation, however long the log
-   * is.
-   */
-  #deliverFromLog(user: UserState, seq: Seq): void {
-    for (const conversation of user.conversations.values()) {
-      if (isGroup(conversation.address) || conversation.takenSeq <= user.receivedPending) continue;
-      const taken = newestTaken(user, conversation, seq, user.receivedPending);
-      if (taken) this.#tellPeer(user, conversation.address, "delivered", taken.fromSeq);
     }
   }
 
