@@ -111,6 +111,13 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 10_000_000,
   }),
+  readRate: integer({
+    section: LIMITS,
+    summary: "messages a second that a user may read back for long; ten times as many at once",
+    initial: 20_000,
+    min: 100,
+    max: 100_000_000,
+  }),
   textBytesMax: integer({
     section: LIMITS,
     summary: "bytes of a message's text",

@@ -31,6 +31,10 @@ export const DEFAULT_LIMITS: Limits = {
   resumeEntriesMax: 10_000,
 };
 
+/** Entries of the log that one user may have read. */
+export const readRate = (perSecond: number): Rate => ({ perSecond, burst: READ_BURST_SECONDS * perSecond });
+const READ_BURST_SECONDS = 10;
+
 /** Frames of a socket, or of all sockets of a user, and the bytes of them. */
 export type FrameRates = { frames: Rate; bytes: Rate };
 

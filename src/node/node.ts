@@ -8,7 +8,7 @@ import { createLogger } from "../base/logger.ts";
 import { systemRandom } from "../base/random.ts";
 import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
-import { socketFrameRates, userFrameRates } from "../domain/limits.ts";
+import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
 import { clientAddress, fairnessKey } from "../http/client-address.ts";
@@ -26,6 +26,7 @@ import { KnownClients } from "../service/known-clients.ts";
 import { DEFAULT_LOGIN_THROTTLE, LoginThrottle } from "../service/login-throttle.ts";
 import { createMessaging } from "../service/messaging.ts";
 import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../service/passwords.ts";
+import { ReadBudget } from "../service/read-budget.ts";
 import { createSync } from "../service/sync.ts";
 import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
@@ -145,7 +146,7 @@ export async function startNode(
       new GroupAdditions(additionRates(limits.groupMembersMax, options.groupAddsMax), clock),
       (group) => upkeep.retentionChanged(group),
     ),
-    history: createHistory(keeper.host),
+    history: createHistory(keeper.host, new ReadBudget(readRate(options.readRate), clock)),
     sync: createSync(keeper.host),
     erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),

@@ -1,4 +1,7 @@
-/** How large an answer becomes as JSON, while it is put together: pages end by bytes, whatever the count of what is in them. */
+/**
+ * What an answer costs while it is put together: how large it becomes as JSON, since pages end by bytes, whatever the count of what is in them; and how many
+ * entries were looked at for it (read-budget.ts).
+ */
 import { ANSWER_BYTES_MAX } from "../domain/limits.ts";
 import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
 
@@ -12,6 +15,8 @@ const SHORT_UNITS = 256;
 export class AnswerSize {
   readonly #bytesMax: number;
   #bytes = 0;
+  /** Entries that were looked at, whatever became of them. */
+  looked = 0;
 
   constructor(bytesMax = ANSWER_BYTES_MAX) {
     this.#bytesMax = bytesMax;

@@ -6,7 +6,7 @@ import type { Conversation, ConversationsPage } from "../protocol/http-shapes.ts
 import type { ConversationState } from "../shard/conversation-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
-import { AnswerSize } from "./answer-size.ts";
+import type { AnswerSize } from "./answer-size.ts";
 import { describeConversation } from "./conversation.ts";
 import type { GroupUnread } from "./group-unread.ts";
 
@@ -17,16 +17,17 @@ export function* listConversations(
   unread: GroupUnread,
   user: UserState,
   { limit, messages, before }: Question,
+  size: AnswerSize,
 ): Steps<ConversationsPage> {
   const from = before === undefined ? undefined : parsePlace(before);
   for (const { address } of user.conversations.values()) if (isGroup(address)) yield* host.groups.steps(address);
+  size.looked += user.conversations.size;
   const places = [...user.conversations.values()]
     .filter((conversation) => isListed(host, user, conversation))
     .map((conversation) => ({ conversation, at: lastAtOf(host, conversation) }))
     .sort(newestFirst)
     .filter((place) => from === undefined || newestFirst(from, { at: place.at, conversation: place.conversation }) < 0);
   const reply: ConversationsPage = { conversations: [] };
-  const size = new AnswerSize();
   let isWhole = true;
   let last: (typeof places)[number] | undefined;
   for (const place of places) {

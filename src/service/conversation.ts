@@ -57,7 +57,7 @@ function* describeGroup(
   const asked = visibleGroup(host, user, address);
   const { joinedSeq, ownRead } = user.conversation(address);
   const read = Math.max(ownRead, joinedSeq) as Seq;
-  const count = yield* unread.count(asked, user.user, read);
+  const count = yield* unread.count(asked, user.user, read, size);
   // Between two steps the user may have left it.
   const group = memberGroup(host, user, address);
   const lane = groupLane(host, user, group);

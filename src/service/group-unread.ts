@@ -24,13 +24,18 @@ type Pass = { from: Seq; through: Seq; others: Seq[]; erasures: number };
 export class GroupUnread {
   readonly #passes = new WeakMap<GroupState, Map<UserId, Pass>>();
 
-  /** @param read how far `member` has read, or where they joined behind that. @returns `GROUP_UNREAD_MAX` where there are as many or more */
-  *count(group: GroupState, member: UserId, read: Seq): Steps<number> {
+  /**
+   * @param cost counts the entries that are looked at
+   * @param read how far `member` has read, or where they joined behind that
+   * @returns `GROUP_UNREAD_MAX` where there are as many or more
+   */
+  *count(group: GroupState, member: UserId, read: Seq, cost: { looked: number }): Steps<number> {
     const { log, address } = group;
     const from = Math.max(read, keptThrough(log, address)) as Seq;
     const pass = this.#resumed(group, member, from);
     for (let pages = 1; pass.others.length < GROUP_UNREAD_MAX; pages++) {
       const page = log.readLaneForward(address, POSTED_LANE, pass.through, PAGE);
+      cost.looked += page.length;
       for (const stored of page) {
         if (pass.others.length === GROUP_UNREAD_MAX) break;
         const author = authorOf(stored);

@@ -13,32 +13,47 @@ import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
 import { GroupUnread } from "./group-unread.ts";
 import { CHUNK_ENTRIES, END, gather, laneOf, newest, type Lane } from "./lanes.ts";
 import { visibleGroup } from "./membership.ts";
-import type { History } from "./types.ts";
+import type { ReadBudget } from "./read-budget.ts";
+import type { Actor, History } from "./types.ts";
 
-export function createHistory(host: () => ShardHost): History {
+export function createHistory(host: () => ShardHost, budget: ReadBudget): History {
   const unread = new GroupUnread();
+
+  /** What a call looked at is paid when it has been answered, or refused. */
+  async function paid<T>(
+    actor: Actor,
+    read: (shards: ShardHost, user: UserState, cost: AnswerSize) => Promise<T> | T,
+  ): Promise<T> {
+    const shards = host();
+    const user = actingUser(shards, actor);
+    budget.check(actor.user);
+    const cost = new AnswerSize();
+    try {
+      return await read(shards, user, cost);
+    } finally {
+      budget.spend(actor.user, cost.looked);
+    }
+  }
+
   return {
-    async page(actor, address, { before, after, limit }) {
-      const lane = laneOf(host(), actingUser(host(), actor), address);
-      return after === undefined ? pageBackward(lane, before, limit) : pageForward(lane, after, limit);
-    },
-    async conversations(actor, question) {
-      const shards = host();
-      return shards.turns.run(listConversations(shards, unread, actingUser(shards, actor), question));
-    },
-    async conversation(actor, address, messages) {
-      const shards = host();
-      const user = actingUser(shards, actor);
-      return shards.turns.run(describeConversation(shards, unread, user, address, messages, new AnswerSize()));
-    },
-    async entries(actor, { conversation, after, limit }) {
-      return readEntries(host(), actingUser(host(), actor), conversation, after, limit);
-    },
+    page: (actor, address, { before, after, limit }) =>
+      paid(actor, (shards, user, cost) => {
+        const lane = laneOf(shards, user, address);
+        return after === undefined ? pageBackward(lane, before, limit, cost) : pageForward(lane, after, limit, cost);
+      }),
+    conversations: (actor, question) =>
+      paid(actor, (shards, user, cost) => shards.turns.run(listConversations(shards, unread, user, question, cost))),
+    conversation: (actor, address, messages) =>
+      paid(actor, (shards, user, cost) =>
+        shards.turns.run(describeConversation(shards, unread, user, address, messages, cost)),
+      ),
+    entries: (actor, { conversation, after, limit }) =>
+      paid(actor, (shards, user, cost) => readEntries(shards, user, conversation, after, limit, cost)),
   };
 }
 
-function pageBackward(lane: Lane, before: number | undefined, limit: number): HistoryPage {
-  const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, new AnswerSize());
+function pageBackward(lane: Lane, before: number | undefined, limit: number, size: AnswerSize): HistoryPage {
+  const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, size);
   const reply: HistoryPage = { messages };
   const last = messages.at(-1);
   if (!isAll && through !== undefined) reply.before = through;
@@ -46,8 +61,7 @@ function pageBackward(lane: Lane, before: number | undefined, limit: number): Hi
   return reply;
 }
 
-function pageForward(lane: Lane, after: number, limit: number): HistoryPage {
-  const size = new AnswerSize();
+function pageForward(lane: Lane, after: number, limit: number, size: AnswerSize): HistoryPage {
   const { messages, through, isAll } = gather(lane, limit, size, (from, count) =>
     lane.forward(from ?? (after as Seq), count),
   );
@@ -64,16 +78,17 @@ function readEntries(
   conversation: GroupAddress | undefined,
   after: number,
   limit: number,
+  size: AnswerSize,
 ): EntriesPage {
   const group = conversation === undefined ? undefined : visibleGroup(host, user, conversation);
   const log = group?.log ?? user.log;
   const head = group?.headSeq ?? user.headSeq;
   const stream = conversation ?? userAddress(user.user);
   const reply: EntriesPage = { frames: [], after, more: after < head };
-  const size = new AnswerSize();
   while (reply.more && reply.frames.length < limit) {
     const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
     const found = log.readForward(stream, reply.after as Seq, wanted).filter((entry) => entry.seq <= head);
+    size.looked += found.length;
     for (const stored of found) {
       const frame: ServerFrame = group
         ? groupEntryFrame(host, group, stored, user.user)

@@ -56,6 +56,7 @@ export function gather(
   for (let count = 0; ;) {
     const wanted = Math.min(CHUNK_ENTRIES, limit - count + 1);
     const found = chunk(gathered.through, wanted);
+    size.looked += found.length;
     for (const stored of found) {
       if (count === limit) return gathered;
       const message = lane.message(stored);

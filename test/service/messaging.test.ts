@@ -8,6 +8,7 @@ import { MessageIds } from "../../src/domain/message-id.ts";
 import { changedJson, payloadBytesMax, writeChanged, writeSent, CHANGED_LANE } from "../../src/domain/entries.ts";
 import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
+import { readsForTests } from "../support/reads.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
@@ -133,7 +134,8 @@ async function offerAll(): Promise<void> {
 }
 
 const bob = { user: "bob", device: "phone" } as Actor;
-const bobsEntries = async () => (await createHistory(() => host).entries(bob, { after: 0, limit: 100 })).frames;
+const bobsEntries = async () =>
+  (await createHistory(() => host, readsForTests()).entries(bob, { after: 0, limit: 100 })).frames;
 
 test("a message that a crash cut off from its receiver is handed over at the next start, once, and before later ones", async () => {
   await send("@bob", "r-1");

@@ -7,6 +7,7 @@ import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { additionsForTests } from "../support/additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
+import { readsForTests } from "../support/reads.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
@@ -66,7 +67,7 @@ const makeGroup = (members: UserId[]) =>
   });
 
 async function seqs(user: UserId): Promise<number[]> {
-  const { frames } = await createHistory(() => host).entries(actor(user), { after: 0, limit: 200 });
+  const { frames } = await createHistory(() => host, readsForTests()).entries(actor(user), { after: 0, limit: 200 });
   return frames.map((frame) => ("seq" in frame ? (frame.seq ?? 0) : 0));
 }
 

@@ -7,6 +7,7 @@ import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { ServerFrame } from "../../src/protocol/frames.ts";
 import { CatchUp, CatchUpPage } from "../../src/service/catch-up.ts";
+import { readsForTests } from "../support/reads.ts";
 import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
@@ -237,7 +238,7 @@ export class ErasureModel {
   }
 
   async #expectConversation(user: UserId, address: Address): Promise<void> {
-    const history = createHistory(() => this.host);
+    const history = createHistory(() => this.host, readsForTests());
     const actor = { user, device: DEVICE };
     const list = address === GROUP ? this.posted.slice(1) : this.timelines.get(user)!;
     const lane = list.filter(({ conversation }) => conversation === address);
