@@ -1,9 +1,13 @@
-/** What the e2e suite says: figures of each round, their medians, and the two ratios of the design's budget. */
+/** What the e2e suite says: the figures of each round, their medians and ranges, the ratios of Parley to the floor, and a restart. */
 import type { LoadFigures } from "./load.ts";
 import type { Machine } from "./machine.ts";
+import { median, rangeOf, round3, type Range } from "./ranges.ts";
 
 export type SidePair<T> = { floor: T; parley: T };
-export type ClosedRound = SidePair<LoadFigures> & { throughputRatio: number; cpuRatio: number };
+/** `isFlushed`: Parley wrote what its memory held into its files during its part of the round. That costs CPU. */
+export type ClosedRound = SidePair<LoadFigures> & { throughputRatio: number; cpuRatio: number; isFlushed: boolean };
+/** Rates right before and right after a restart of Parley. `ratio` is after over before. */
+export type Restart = { before: LoadFigures; after: LoadFigures; ratio: number; secondsAway: number };
 
 export type E2eParameters = {
   pairs: number;
@@ -12,6 +16,7 @@ export type E2eParameters = {
   windowPerUser: number;
   rounds: number;
   openRounds: number;
+  restarts: number;
   warmUpMs: number;
   measureMs: number;
   texts: "corpus" | "made-up";
@@ -22,36 +27,46 @@ export type E2eParameters = {
   serveArguments: string[];
 };
 
+type SideRanges = { deliveredPerSecond: Range; serverCpuMicros: Range };
+
 export type E2eResult = {
   suite: "e2e";
   at: string;
   commit: string;
   machine: Machine;
   parameters: E2eParameters;
+  /** Medians over the closed rounds, of Parley's figure over the floor's in the same round. */
   throughputRatio: number;
   cpuRatio: number;
+  /** Parley's CPU a message in its dearest closed round, over that in its cheapest. */
+  worstOverBest: number;
+  /** Median over the restarts, of the rate right after over the rate right before. */
+  restartedRatio: number;
+  /** Of the closed rounds and of the restarts. */
+  ranges: SidePair<SideRanges> & { throughputRatio: Range; cpuRatio: Range; restartedRatio: Range };
+  /** Parley's CPU a message with flushes and without, closed rounds; undefined where there was no such round. */
+  flushes: { rounds: number; serverCpuMicros?: Range; otherServerCpuMicros?: Range };
   medians: SidePair<LoadFigures>;
   open: { ratePerSecond: number; medians: SidePair<LoadFigures>; rounds: SidePair<LoadFigures>[] };
   rounds: ClosedRound[];
+  restarts: Restart[];
   delivered: number;
   lost: 0;
   seconds: number;
 };
 
-export function closedRound(floor: LoadFigures, parley: LoadFigures): ClosedRound {
+export function closedRound(floor: LoadFigures, parley: LoadFigures, isFlushed: boolean): ClosedRound {
   return {
     floor,
     parley,
     throughputRatio: round3(parley.deliveredPerSecond / floor.deliveredPerSecond),
     cpuRatio: round3(parley.serverCpuMicros / floor.serverCpuMicros),
+    isFlushed,
   };
 }
 
-export function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+export function restartOf(before: LoadFigures, after: LoadFigures, secondsAway: number): Restart {
+  return { before, after, ratio: round3(after.deliveredPerSecond / before.deliveredPerSecond), secondsAway };
 }
 
 /** The median of each figure by itself. */
@@ -71,31 +86,46 @@ export function medianSides(rounds: SidePair<LoadFigures>[]): SidePair<LoadFigur
   };
 }
 
-export function round3(value: number): number {
-  return Math.round(value * 1000) / 1000;
+/** What follows from the rounds and the restarts. */
+export function derived(
+  rounds: ClosedRound[],
+  restarts: Restart[],
+): Pick<
+  E2eResult,
+  "throughputRatio" | "cpuRatio" | "worstOverBest" | "restartedRatio" | "ranges" | "flushes" | "medians"
+> {
+  const ranges = {
+    throughputRatio: rangeOf(rounds.map((round) => round.throughputRatio)),
+    cpuRatio: rangeOf(rounds.map((round) => round.cpuRatio)),
+    restartedRatio: rangeOf(restarts.map(({ ratio }) => ratio)),
+    floor: sideRanges(rounds.map(({ floor }) => floor)),
+    parley: sideRanges(rounds.map(({ parley }) => parley)),
+  };
+  return {
+    throughputRatio: ranges.throughputRatio.median,
+    cpuRatio: ranges.cpuRatio.median,
+    worstOverBest: round3(ranges.parley.serverCpuMicros.max / ranges.parley.serverCpuMicros.min),
+    restartedRatio: ranges.restartedRatio.median,
+    ranges,
+    flushes: flushes(rounds),
+    medians: medianSides(rounds),
+  };
 }
 
-export function formatTable(result: E2eResult): string {
-  const { parameters: p, machine: m, medians, open } = result;
-  const row = (name: string, floor: string, parley: string, ratio: string) =>
-    `  ${name.padEnd(34)}${floor.padStart(12)}${parley.padStart(12)}${ratio.padStart(9)}`;
-  const figure = (name: string, key: keyof LoadFigures, digits: number, ratio = "", sides = medians) =>
-    row(name, sides.floor[key].toFixed(digits), sides.parley[key].toFixed(digits), ratio);
-  return [
-    `e2e at ${result.commit}: ${m.cores} × ${m.cpu}, kernel ${m.kernel}, bun ${m.bun}`,
-    `${p.sockets} sockets, ${p.windowPerUser} undelivered each, ${p.texts} texts of ${p.textMeanBytes} bytes, ${p.rounds} rounds of ${p.measureMs / 1000} s each side` +
-      (p.serveArguments.length > 0 ? `; served with ${p.serveArguments.join(" ")}` : ""),
-    row("", "floor", "parley", "ratio"),
-    figure("delivered messages a second", "deliveredPerSecond", 0, result.throughputRatio.toFixed(2)),
-    figure("server CPU a message, µs", "serverCpuMicros", 1, result.cpuRatio.toFixed(2)),
-    figure("load CPU a message, µs", "loadCpuMicros", 1),
-    figure("send to receipt p50, ms", "p50Ms", 2),
-    figure("send to receipt p99, ms", "p99Ms", 2),
-    `  open loop at ${open.ratePerSecond} messages a second, latency from the intended send time`,
-    figure("p50, ms", "p50Ms", 2, "", open.medians),
-    figure("p99, ms", "p99Ms", 2, "", open.medians),
-    figure("p99.9, ms", "p999Ms", 2, "", open.medians),
-    figure("server CPU a message, µs", "serverCpuMicros", 1, "", open.medians),
-    `  ${result.delivered} messages delivered, none lost, in ${result.seconds.toFixed(0)} s`,
-  ].join("\n");
+function sideRanges(figures: LoadFigures[]): SideRanges {
+  return {
+    deliveredPerSecond: rangeOf(figures.map(({ deliveredPerSecond }) => deliveredPerSecond)),
+    serverCpuMicros: rangeOf(figures.map(({ serverCpuMicros }) => serverCpuMicros)),
+  };
+}
+
+function flushes(rounds: ClosedRound[]): E2eResult["flushes"] {
+  const cpu = (isFlushed: boolean) =>
+    rounds.filter((round) => round.isFlushed === isFlushed).map(({ parley }) => parley.serverCpuMicros);
+  const [flushed, others] = [cpu(true), cpu(false)];
+  return {
+    rounds: flushed.length,
+    ...(flushed.length > 0 && { serverCpuMicros: rangeOf(flushed) }),
+    ...(others.length > 0 && { otherServerCpuMicros: rangeOf(others) }),
+  };
 }

@@ -1,22 +1,27 @@
 /**
  * Parley and the floor side by side in one run: the same load on each in turn, round after round, so that what the machine does besides
- * falls on both. The ratios are medians of the ratios of neighbouring rounds. A message that gets lost fails the run.
+ * falls on both. The ratios are those of neighbouring rounds, as median and range. Then Parley alone is restarted. A message that gets lost
+ * fails the run.
  */
 import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import {
   closedRound,
-  median,
+  derived,
   medianSides,
-  round3,
   type ClosedRound,
   type E2eParameters,
   type E2eResult,
+  type Restart,
   type SidePair,
 } from "./e2e-result.ts";
+import { newestWriteMs } from "./flush-mark.ts";
 import { startLoad, type LoadProcess } from "./load-process.ts";
-import type { LoadFigures, LoadPair } from "./load.ts";
+import type { LoadFigures } from "./load.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
 import { startFloorProcess, startParleyProcess, type ParleyProcess } from "./server-process.ts";
+import { floorPairs, provisionPairs } from "./provision.ts";
+import { round3 } from "./ranges.ts";
+import { measureRestarts } from "./restart.ts";
 import { loadTexts, type Texts } from "./texts.ts";
 
 export type E2eOptions = Omit<E2eParameters, "texts" | "textMeanBytes" | "sockets"> & { corpus: string | undefined };
@@ -24,8 +29,9 @@ export type E2eOptions = Omit<E2eParameters, "texts" | "textMeanBytes" | "socket
 export const FULL: Omit<E2eOptions, "corpus"> = {
   pairs: 250,
   windowPerUser: 2,
-  rounds: 5,
+  rounds: 10,
   openRounds: 3,
+  restarts: 3,
   warmUpMs: 1000,
   measureMs: 3000,
   openShare: 0.5,
@@ -37,12 +43,12 @@ export const SMALL: Omit<E2eOptions, "corpus"> = {
   pairs: 8,
   rounds: 2,
   openRounds: 1,
+  restarts: 1,
   warmUpMs: 50,
   measureMs: 150,
 };
 
 const LINES_MAX = 20_000;
-const PROVISIONING_MAX = 16;
 
 /** Ends what it started also when `interrupted` rejects. */
 export async function runE2e(
@@ -85,29 +91,35 @@ async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): 
     floor: await kept(startLoad("floor", floor, floorPairs(options.pairs), texts.lines)),
     parley: await kept(startLoad("parley", parley, pairs, texts.lines)),
   };
-  const closed = await closedRounds(loads, options, progress);
+  const closed = await closedRounds(loads, parley, options, progress);
   const open = await openRounds(loads, options, closed, progress);
+  const restarts = await measureRestarts(parley, loads.parley, options, progress);
   progress.finish();
-  return summary(options, texts, closed, open, (performance.now() - began) / 1000);
+  return summary(options, texts, { closed, open, restarts }, (performance.now() - began) / 1000);
 }
 
+/** The sides take turns in going first. */
 async function closedRounds(
   loads: SidePair<LoadProcess>,
+  { dataDirectory }: ParleyProcess,
   options: E2eOptions,
   progress: ProgressBar,
 ): Promise<ClosedRound[]> {
-  progress.phase("closed loop", options.rounds * 2);
+  progress.phase("closed loop", options.rounds);
   const rounds: ClosedRound[] = [];
+  const floor = () => loads.floor.closed(options);
+  const parley = async () => {
+    const before = newestWriteMs(dataDirectory);
+    const figures = await loads.parley.closed(options);
+    return { figures, isFlushed: newestWriteMs(dataDirectory) > before };
+  };
   for (let at = 0; at < options.rounds; at++) {
-    const floor = await loads.floor.closed(options);
-    progress.set(at * 2 + 1);
-    const parley = await loads.parley.closed(options);
-    const round = closedRound(floor, parley);
+    const early = at % 2 === 0 ? await floor() : undefined;
+    const { figures, isFlushed } = await parley();
+    const round = closedRound(early ?? (await floor()), figures, isFlushed);
     rounds.push(round);
-    progress.set(
-      at * 2 + 2,
-      `throughput ${round.throughputRatio.toFixed(2)}, CPU ${round.cpuRatio.toFixed(2)} of the floor`,
-    );
+    const ratios = `throughput ${round.throughputRatio.toFixed(2)}, CPU ${round.cpuRatio.toFixed(2)} of the floor`;
+    progress.set(at + 1, ratios);
   }
   return rounds;
 }
@@ -135,66 +147,26 @@ async function openRounds(
   return { ratePerSecond, rounds };
 }
 
-function summary(options: E2eOptions, texts: Texts, closed: ClosedRound[], open: OpenPart, seconds: number): E2eResult {
+type Parts = { closed: ClosedRound[]; open: OpenPart; restarts: Restart[] };
+
+function summary(options: E2eOptions, texts: Texts, { closed, open, restarts }: Parts, seconds: number): E2eResult {
   const { corpus: _, ...parameters } = options;
+  const all = [
+    ...[...closed, ...open.rounds].flatMap(({ floor, parley }) => [floor, parley]),
+    ...restarts.flatMap(({ before, after }) => [before, after]),
+  ];
   return {
     suite: "e2e",
     at: new Date().toISOString(),
     commit: describeCommit(),
     machine: describeMachine(),
     parameters: { ...parameters, sockets: options.pairs * 2, texts: texts.source, textMeanBytes: texts.meanBytes },
-    throughputRatio: round3(median(closed.map((round) => round.throughputRatio))),
-    cpuRatio: round3(median(closed.map((round) => round.cpuRatio))),
-    medians: medianSides(closed),
+    ...derived(closed, restarts),
     open: { ratePerSecond: open.ratePerSecond, medians: medianSides(open.rounds), rounds: open.rounds },
     rounds: closed,
-    delivered: [...closed, ...open.rounds].reduce(
-      (sum, round) => sum + round.floor.delivered + round.parley.delivered,
-      0,
-    ),
+    restarts,
+    delivered: all.reduce((sum, { delivered }) => sum + delivered, 0),
     lost: 0,
     seconds: round3(seconds),
   };
-}
-
-/** The floor believes whoever says a name. */
-function floorPairs(count: number): LoadPair[] {
-  return Array.from({ length: count }, (_, at) => ({
-    first: { user: `a${at}`, token: `a${at}` },
-    second: { user: `b${at}`, token: `b${at}` },
-  }));
-}
-
-/** Users by an API key, so that no password is hashed. */
-async function provisionPairs(parley: ParleyProcess, count: number, progress: ProgressBar): Promise<LoadPair[]> {
-  progress.phase("users", count * 2);
-  const names = floorPairs(count).flatMap((pair) => [pair.first.user, pair.second.user]);
-  const tokens = new Map<string, string>();
-  const waiting = names.values();
-  const worker = async () => {
-    for (const user of waiting) {
-      tokens.set(user, await provisionUser(parley, user));
-      progress.advance();
-    }
-  };
-  await Promise.all(Array.from({ length: PROVISIONING_MAX }, worker));
-  const login = (user: string) => ({ user, token: tokens.get(user) ?? "" });
-  return floorPairs(count).map((pair) => ({ first: login(pair.first.user), second: login(pair.second.user) }));
-}
-
-async function provisionUser(parley: ParleyProcess, user: string): Promise<string> {
-  await post(parley, "/v1/users", { user });
-  const { token } = (await post(parley, `/v1/users/${user}/token`, {})) as { token: string };
-  return token;
-}
-
-async function post(parley: ParleyProcess, path: string, body: object): Promise<unknown> {
-  const response = await fetch(new URL(path, parley.url), {
-    method: "POST",
-    headers: { "content-type": "application/json", "x-api-key": parley.apiKey },
-    body: JSON.stringify(body),
-    signal: AbortSignal.timeout(20_000),
-  });
-  if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${(await response.text()).slice(0, 300)}`);
-  return response.json();
 }

@@ -1,6 +1,6 @@
 /** The load seen from the suite: a process that answers one command at a time. */
 import { join } from "node:path";
-import type { LoadCommand, LoadFigures, LoadPair, LoadReply } from "./load.ts";
+import type { LoadCommand, LoadFigures, LoadPair, LoadReply, LoadTarget } from "./load.ts";
 import { withTimeout, type ServerProcess } from "./server-process.ts";
 
 /** What a phase may take beyond its own time: connecting, draining. */
@@ -9,6 +9,10 @@ const SLACK_MS = 30_000;
 export type LoadProcess = {
   closed(options: { windowPerUser: number; warmUpMs: number; measureMs: number }): Promise<LoadFigures>;
   open(options: { ratePerSecond: number; warmUpMs: number; measureMs: number }): Promise<LoadFigures>;
+  /** All users close their sockets. */
+  leave(): Promise<void>;
+  /** And connect again, and go on where they were. */
+  returnTo(server: ServerProcess): Promise<void>;
   end(): Promise<void>;
 };
 
@@ -44,17 +48,7 @@ export async function startLoad(
     await child.exited;
   };
   try {
-    await ask(
-      {
-        do: "connect",
-        hostname: server.url.hostname,
-        port: Number(server.url.port),
-        serverPid: server.pid,
-        pairs,
-        lines,
-      },
-      0,
-    );
+    await ask({ do: "connect", ...targetOf(server), pairs, lines }, 0);
   } catch (error) {
     await end();
     throw error;
@@ -62,6 +56,14 @@ export async function startLoad(
   return {
     closed: (options) => figures({ do: "closed", ...options }),
     open: (options) => figures({ do: "open", ...options }),
+    leave: async () => void (await ask({ do: "leave" }, 0)),
+    returnTo: async (restarted) => void (await ask({ do: "return", ...targetOf(restarted) }, 0)),
     end,
   };
 }
+
+const targetOf = ({ url, pid }: ServerProcess): LoadTarget => ({
+  hostname: url.hostname,
+  port: Number(url.port),
+  serverPid: pid,
+});

@@ -31,7 +31,7 @@ export class LoadUser implements FrameHandler {
   sent = 0;
   delivered = 0;
   received = 0;
-  private readonly socket: WebSocketClient;
+  private socket!: WebSocketClient;
   private readonly startedAt = new Float64Array(UNDELIVERED_MAX);
   private readonly ackedSeq = new Float64Array(UNDELIVERED_MAX);
   private readonly ackedSend = new Int32Array(UNDELIVERED_MAX);
@@ -46,15 +46,12 @@ export class LoadUser implements FrameHandler {
     private readonly firstText: number,
     private readonly texts: SharedTexts,
     private readonly sink: LoadSink,
-    hostname: string,
-    port: number,
-  ) {
-    this.socket = new WebSocketClient(hostname, port, this);
-  }
+  ) {}
 
-  /** Resolves with `welcome`. */
-  async connect(): Promise<void> {
+  /** Resolves with `welcome`. After `close` it may be called again: refs, seqs and counts go on. */
+  async connect(hostname: string, port: number): Promise<void> {
     const welcome = new Promise<void>((resolve) => (this.welcomed = resolve));
+    this.socket = new WebSocketClient(hostname, port, this);
     await this.socket.connect();
     await welcome;
   }

@@ -8,8 +8,11 @@ import { LoadUser, shareTexts, type LoadSink } from "./load-user.ts";
 import { processCpuMs } from "./process-cpu.ts";
 
 export type LoadPair = { first: { user: string; token: string }; second: { user: string; token: string } };
+export type LoadTarget = { hostname: string; port: number; serverPid: number };
 export type LoadCommand =
-  | { do: "connect"; hostname: string; port: number; serverPid: number; pairs: LoadPair[]; lines: string[] }
+  | ({ do: "connect"; pairs: LoadPair[]; lines: string[] } & LoadTarget)
+  | { do: "leave" }
+  | ({ do: "return" } & LoadTarget)
   | { do: "closed"; windowPerUser: number; warmUpMs: number; measureMs: number }
   | { do: "open"; ratePerSecond: number; warmUpMs: number; measureMs: number }
   | { do: "end" };
@@ -20,6 +23,9 @@ export type LoadFigures = {
   deliveredPerSecond: number;
   serverCpuMicros: number;
   loadCpuMicros: number;
+  /** CPU time over time: how many cores were busy with it. */
+  serverCores: number;
+  loadCores: number;
   p50Ms: number;
   p99Ms: number;
   p999Ms: number;
@@ -39,15 +45,14 @@ export class Load implements LoadSink {
   private readonly latency = new Histogram();
   private failure: string | undefined;
   private delivered = 0;
-  private phase: "idle" | "closed" | "open" | "draining" = "idle";
+  private phase: "away" | "idle" | "closed" | "open" | "draining" = "away";
   /** Latencies count for messages that started in between. */
   private measureFrom = 0;
   private measureTo = 0;
 
-  constructor(
-    private readonly serverPid: number,
-    private readonly drainMs = DRAIN_MS,
-  ) {}
+  private serverPid = 0;
+
+  constructor(private readonly drainMs = DRAIN_MS) {}
 
   now(): number {
     return performance.now();
@@ -64,18 +69,25 @@ export class Load implements LoadSink {
     if (this.phase === "closed") user.send(now);
   }
 
-  async connect(hostname: string, port: number, pairs: LoadPair[], lines: string[]): Promise<void> {
+  async connect(target: LoadTarget, pairs: LoadPair[], lines: string[]): Promise<void> {
     const texts = shareTexts(lines);
     for (const [at, pair] of pairs.entries()) {
-      const first = new LoadUser(pair.first.user, pair.first.token, at * 31, texts, this, hostname, port);
-      const second = new LoadUser(pair.second.user, pair.second.token, at * 31 + 17, texts, this, hostname, port);
+      const first = new LoadUser(pair.first.user, pair.first.token, at * 31, texts, this);
+      const second = new LoadUser(pair.second.user, pair.second.token, at * 31 + 17, texts, this);
       first.peer = second;
       second.peer = first;
       this.users.push(first, second);
     }
+    await this.goTo(target);
+  }
+
+  /** All users connect, for the first time or again after `end`. */
+  async goTo({ hostname, port, serverPid }: LoadTarget): Promise<void> {
+    this.serverPid = serverPid;
     for (let at = 0; at < this.users.length; at += CONNECTING_MAX) {
-      await Promise.all(this.users.slice(at, at + CONNECTING_MAX).map((user) => user.connect()));
+      await Promise.all(this.users.slice(at, at + CONNECTING_MAX).map((user) => user.connect(hostname, port)));
     }
+    this.phase = "idle";
   }
 
   async closedLoop(windowPerUser: number, warmUpMs: number, measureMs: number): Promise<LoadFigures> {
@@ -115,6 +127,7 @@ export class Load implements LoadSink {
   }
 
   end(): void {
+    this.phase = "away";
     for (const user of this.users) user.close();
   }
 
@@ -173,12 +186,16 @@ export class Load implements LoadSink {
   private figures(before: Mark, after: Mark): LoadFigures {
     const delivered = after.delivered - before.delivered;
     const seconds = (after.at - before.at) / 1000;
+    const serverCpuMs = after.serverCpuMs - before.serverCpuMs;
+    const loadCpuMs = after.loadCpuMs - before.loadCpuMs;
     return {
       delivered,
       seconds: round(seconds, 3),
       deliveredPerSecond: Math.round(delivered / seconds),
-      serverCpuMicros: round(((after.serverCpuMs - before.serverCpuMs) * 1000) / delivered, 2),
-      loadCpuMicros: round(((after.loadCpuMs - before.loadCpuMs) * 1000) / delivered, 2),
+      serverCpuMicros: round((serverCpuMs * 1000) / delivered, 2),
+      loadCpuMicros: round((loadCpuMs * 1000) / delivered, 2),
+      serverCores: round(serverCpuMs / 1000 / seconds, 3),
+      loadCores: round(loadCpuMs / 1000 / seconds, 3),
       p50Ms: round(this.latency.percentile(50), 3),
       p99Ms: round(this.latency.percentile(99), 3),
       p999Ms: round(this.latency.percentile(99.9), 3),
@@ -194,14 +211,19 @@ async function answer(
   command: LoadCommand,
 ): Promise<{ load: Load | undefined; reply?: LoadReply }> {
   if (command.do === "connect") {
-    const connected = new Load(command.serverPid);
-    await connected.connect(command.hostname, command.port, command.pairs, command.lines);
+    const connected = new Load();
+    await connected.connect(command, command.pairs, command.lines);
     setInterval(() => connected.keepAlive(), KEEP_ALIVE_MS);
     return { load: connected, reply: { is: "ready" } };
   }
   if (load === undefined || command.do === "end") {
     load?.end();
     process.exit(0);
+  }
+  if (command.do === "leave" || command.do === "return") {
+    if (command.do === "leave") load.end();
+    else await load.goTo(command);
+    return { load, reply: { is: "ready" } };
   }
   const { warmUpMs, measureMs } = command;
   const figures =

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { interruption } from "../scripts/interruption.ts";
 import { helpText, type Row } from "../src/cli/help-text.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
-import { formatTable } from "./e2e-result.ts";
+import { formatTable } from "./e2e-table.ts";
 import { FULL, runE2e, SMALL, type E2eOptions } from "./e2e.ts";
 import { htmlReport, plainPage } from "./report.ts";
 import { storageOptions } from "./storage-options.ts";
@@ -38,6 +38,7 @@ const E2E_OPTIONS: Row[] = [
   ["--pairs N", `pairs of users who talk to each other (default ${FULL.pairs})`],
   ["--window N", `undelivered messages that each user keeps in the closed loop (default ${FULL.windowPerUser})`],
   ["--rounds N", `closed-loop rounds on each side (default ${FULL.rounds}); the open loop runs ${FULL.openRounds}`],
+  ["--restarts N", `restarts of Parley, each with the rate before and after it (default ${FULL.restarts})`],
   ["--seconds N", `measured seconds of each round (default ${FULL.measureMs / 1000})`],
   [
     "--open-share X",
@@ -69,6 +70,7 @@ async function main(words: string[]): Promise<number> {
       pairs: { type: "string" },
       window: { type: "string" },
       rounds: { type: "string" },
+      restarts: { type: "string" },
       seconds: { type: "string" },
       "open-share": { type: "string" },
       serve: { type: "string" },
@@ -106,6 +108,7 @@ async function e2e(values: Values): Promise<Report> {
     pairs: positive("pairs", values["pairs"], base.pairs),
     windowPerUser: positive("window", values["window"], base.windowPerUser),
     rounds: positive("rounds", values["rounds"], base.rounds),
+    restarts: positive("restarts", values["restarts"], base.restarts),
     measureMs: positive("seconds", values["seconds"], base.measureMs / 1000) * 1000,
     openShare: positive("open-share", values["open-share"], base.openShare),
     serveArguments: [...base.serveArguments, ...serve],

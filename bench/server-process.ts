@@ -7,14 +7,18 @@ import type { Subprocess } from "bun";
 const START_MS = 20_000;
 const END_MS = 20_000;
 const ROOT = join(import.meta.dir, "..");
+const MAIN = join(ROOT, "src/main.ts");
 
-export type ServerProcess = { pid: number; url: URL; end(): Promise<void> };
+/** Without this machine's options for Parley: what is measured is what the output says. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
+
+export type ServerProcess = { readonly pid: number; readonly url: URL; end(): Promise<void> };
 
 type Piped = Subprocess<"ignore", "pipe", "pipe">;
 
 /** Starts `command` and waits for its line `… listening on URL`. */
 export async function startServer(name: string, command: string[]): Promise<ServerProcess> {
-  const child = Bun.spawn(command, { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn(command, { cwd: ROOT, env: ENV, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const errors = tailOf(child.stderr);
   try {
     const url = await withTimeout(
@@ -34,29 +38,50 @@ export function startFloorProcess(): Promise<ServerProcess> {
   return startServer("floor", [process.execPath, join(ROOT, "bench/floor-server.ts")]);
 }
 
-export type ParleyProcess = ServerProcess & { apiKey: string };
+/** `pid` and `url` change when it is started again. */
+export type ParleyProcess = ServerProcess & {
+  apiKey: string;
+  dataDirectory: string;
+  /** Ends it with SIGTERM and starts it again on the same data. @returns for how many seconds nobody was served */
+  restart(): Promise<number>;
+};
 
 /** A server on an empty data directory under the system's temporary folder, removed when it ends. */
 export async function startParleyProcess(serveArguments: string[]): Promise<ParleyProcess> {
   const data = mkdtempSync(join(tmpdir(), "parley-bench-"));
+  const fixed = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data];
+  const start = () => startServer("parley", [process.execPath, MAIN, ...fixed, ...serveArguments]);
   const remove = () => rmSync(data, { recursive: true, force: true });
+  let server: ServerProcess;
+  /** Who ends it meanwhile waits for it: the server that it starts must be ended, too. */
+  let restarting: Promise<void> = Promise.resolve();
+  const again = async (): Promise<void> => {
+    await server.end();
+    server = await start();
+  };
   try {
     const apiKey = await createApiKey(data);
-    const main = join(ROOT, "src/main.ts");
-    const command = [
-      process.execPath,
-      main,
-      "serve",
-      "--host",
-      "127.0.0.1",
-      "--port",
-      "0",
-      "--data",
-      data,
-      ...serveArguments,
-    ];
-    const server = await startServer("parley", command);
-    return { ...server, apiKey, end: () => server.end().finally(remove) };
+    server = await start();
+    return {
+      apiKey,
+      dataDirectory: data,
+      get pid() {
+        return server.pid;
+      },
+      get url() {
+        return server.url;
+      },
+      async restart() {
+        const from = performance.now();
+        restarting = again();
+        await restarting;
+        return (performance.now() - from) / 1000;
+      },
+      async end() {
+        await restarting.catch(() => {});
+        await server.end().finally(remove);
+      },
+    };
   } catch (error) {
     remove();
     throw error;
@@ -65,15 +90,8 @@ export async function startParleyProcess(serveArguments: string[]): Promise<Parl
 
 /** `parley keys create` prints the key as the only word of a line, or as the last one. */
 export async function createApiKey(data: string): Promise<string> {
-  const child = Bun.spawn(
-    [process.execPath, join(ROOT, "src/main.ts"), "keys", "create", "--data", data, "--name", "bench"],
-    {
-      cwd: ROOT,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    },
-  );
+  const command = [process.execPath, MAIN, "keys", "create", "--data", data, "--name", "bench"];
+  const child = Bun.spawn(command, { cwd: ROOT, env: ENV, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const work = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   const [out, errors, status] = await withTimeout(work, START_MS, "parley keys create: took too long").finally(() =>
     child.kill(),

@@ -1,5 +1,5 @@
 /** What the storage suite says: figures of every part and round, the aims beside what was measured, and a table to read. */
-import { median } from "./e2e-result.ts";
+import { median } from "./ranges.ts";
 import type { Machine } from "./machine.ts";
 import type { StorageParameters } from "./storage-options.ts";
 import type { AppendBatch, AppendSide } from "./storage/append.ts";

@@ -16,10 +16,15 @@ test("the small e2e bench measures both servers, loses nothing, and prints one l
     expect(result.rounds.length).toBe(2);
     expect(result.throughputRatio).toBeGreaterThan(0);
     expect(result.cpuRatio).toBeGreaterThan(0);
+    expect(result.worstOverBest).toBeGreaterThanOrEqual(1);
+    expect(result.ranges.throughputRatio.median).toBe(result.throughputRatio);
+    expect(result.restarts.length).toBe(1);
+    expect(result.restartedRatio).toBeGreaterThan(0);
     expect(result.medians.parley.p99Ms).toBeGreaterThanOrEqual(result.medians.parley.p50Ms);
     expect(result.delivered).toBeGreaterThan(100);
     expect(result.lost).toBe(0);
     expect(errors).toContain("server CPU a message");
+    expect(errors).toContain("rate after a restart over the rate before it");
     const html = readFileSync(report, "utf8");
     expect(html).toContain("<svg");
     // Self-contained: opens without a network.

@@ -1,0 +1,14 @@
+/** Whether a server has flushed meanwhile, seen from outside: it has written to the files of its shards. */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+/** When a file under `shards/` of that data directory was last written, ms; 0 when there is none. */
+export function newestWriteMs(dataDirectory: string): number {
+  let newest = 0;
+  for (const name of readdirSync(join(dataDirectory, "shards"), { recursive: true, encoding: "utf8" })) {
+    // A file may go between the listing and the look.
+    const found = statSync(join(dataDirectory, "shards", name), { throwIfNoEntry: false });
+    if (found?.isFile() === true) newest = Math.max(newest, found.mtimeMs);
+  }
+  return newest;
+}
