@@ -55,7 +55,7 @@ const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
 /** A catch-up whose client reads nothing for so long ends. */
-const CATCH_UP_STALLED_MS = 30_000;
+export const CATCH_UP_STALLED_MS = 30_000;
 /** How long a closed connection may take to go: one that is slow to read the reason, and one that goes on sending without measure. */
 const LINGER_MS = 5000;
 const FLOOD_LINGER_MS = 20;

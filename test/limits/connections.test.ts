@@ -1,0 +1,108 @@
+/** How many connections there may be, and of whom. */
+import { describe, expect, test } from "bun:test";
+import { Device } from "../support/device.ts";
+import { Admission, type AdmissionBounds } from "../../src/socket/admission.ts";
+import { HandClock } from "../service/hand-clock.ts";
+import { startTestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
+
+const BOUNDS: AdmissionBounds = {
+  total: 10,
+  perAddress: 5,
+  beforeHello: 8,
+  beforeHelloPerAddress: 3,
+  strikes: { perSecond: 0.5, burst: 2 },
+};
+
+const setUp = (bounds: Partial<AdmissionBounds>) => {
+  const clock = new HandClock();
+  const admission = new Admission(
+    { ...BOUNDS, total: 1000, perAddress: 1000, beforeHello: 1000, beforeHelloPerAddress: 1000, ...bounds },
+    clock,
+  );
+  return { admission, clock, admit: (address: string) => admission.admit(address) };
+};
+
+describe("connections:", () => {
+  test("in total", () => {
+    const { admit } = setUp({ total: 3 });
+    const open = ["a", "b", "c"].map(admit);
+    for (const one of open) one.saidHello();
+    expect(() => admit("d")).toThrow(expect.objectContaining({ code: "unavailable" }));
+    open[0]!.ended();
+    admit("d");
+  });
+
+  test("of one address, and others are not counted with it", () => {
+    const { admit } = setUp({ perAddress: 2 });
+    const [one] = [admit("a"), admit("a")];
+    expect(() => admit("a")).toThrow(expect.objectContaining({ code: "rate_limited" }));
+    admit("b");
+    one.ended();
+    admit("a");
+  });
+
+  test("that have not said hello", () => {
+    const { admit } = setUp({ beforeHello: 2 });
+    const [one] = [admit("a"), admit("b")];
+    expect(() => admit("c")).toThrow(expect.objectContaining({ code: "unavailable" }));
+    one.saidHello();
+    admit("c");
+  });
+
+  test("of one address that have not said hello", () => {
+    const { admit } = setUp({ beforeHelloPerAddress: 2 });
+    const [one] = [admit("a"), admit("a")];
+    expect(() => admit("a")).toThrow(expect.objectContaining({ code: "rate_limited" }));
+    admit("b");
+    one.ended();
+    admit("a");
+  });
+
+  test("an address whose connections are closed for misbehaving waits, and is forgiven", () => {
+    const { admit, clock } = setUp({});
+    for (let n = 0; n < 3; n++) {
+      const one = admit("a");
+      one.misbehaved();
+      one.ended();
+    }
+    expect(() => admit("a")).toThrow(expect.objectContaining({ code: "rate_limited" }));
+    admit("b");
+    clock.advance(2001);
+    admit("a");
+  });
+
+  test("what has ended is counted once, whatever is said of it", () => {
+    const { admit, admission } = setUp({});
+    const one = admit("a");
+    one.saidHello();
+    one.saidHello();
+    one.ended();
+    expect(admission.open).toBe(0);
+  });
+});
+
+test("connections: beyond the limit the upgrade is answered 503, and when one has gone there is room", async () => {
+  const node = await startTestNode({ connectionsMax: 2 });
+  try {
+    const upgrade = {
+      upgrade: "websocket",
+      connection: "upgrade",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    };
+    const devices = [await Device.open(node.url), await Device.open(node.url)];
+    const refused = await fetch(`${node.url}/v1/ws`, { headers: upgrade });
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([503, "unavailable"]);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    await devices[0]!.close();
+    await until("there is room", async () => {
+      const device = await Device.open(node.url).catch(() => undefined);
+      device?.terminate();
+      return device !== undefined;
+    });
+    devices[1]!.terminate();
+  } finally {
+    await node.stop();
+  }
+});

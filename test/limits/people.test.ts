@@ -1,0 +1,77 @@
+/** What one person can ask of the server about others, and do to them. */
+import { availableParallelism } from "node:os";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { GroupAddress } from "../../src/domain/address.ts";
+import { GROUPS_PER_USER_MAX } from "../../src/domain/limits.ts";
+import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { DEFAULT_PASSWORD_OPTIONS } from "../../src/service/passwords.ts";
+import { assertRoomForGroup } from "../../src/shard/group-changes.ts";
+import { ConversationState } from "../../src/shard/conversation-state.ts";
+import type { UserState } from "../../src/shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
+import { startTestNode, type TestNode } from "../support/test-node.ts";
+
+let node: TestNode;
+let ann: Credentials;
+let ben: Credentials;
+const BURST = 20;
+
+beforeAll(async () => {
+  node = await startTestNode({ sendRate: 1, sendBurst: BURST });
+  [ann, ben] = (await node.api.users("ann", "ben")) as [Credentials, Credentials];
+  await node.api.group(ben, "theirs", []);
+});
+afterAll(() => node.stop());
+
+test.each([
+  ["a history", (name: string) => `/v1/conversations/%40${name}/messages`],
+  ["a conversation", (name: string) => `/v1/conversations/%40${name}`],
+  ["a group", (name: string) => `/v1/groups/${name}`],
+  ["a group's history", (name: string) => `/v1/conversations/%23${name}/messages`],
+  ["a group's entries", (name: string) => `/v1/entries?conversation=%23${name}`],
+])("asking for what one has no conversation with costs as much as sending to it: %s", async (_, path) => {
+  const [who] = await node.api.users(`guesser-${Bun.hash.crc32(path("x"))}`);
+  const statuses: number[] = [];
+  for (let n = 0; n < BURST + 10; n++) statuses.push((await node.api.get(path(`guess-${n}`), who!.token)).status);
+  expect(statuses.filter((status) => status === 404).length).toBeLessThanOrEqual(BURST + 3);
+  expect(statuses.at(-1)).toBe(429);
+  const sent = await node.api.post("/v1/messages", who!.token, { to: "@ben", text: "hi", ref: "r" });
+  expect(sent.status).toBe(429);
+});
+
+test("a foreign group and one that is not there are answered alike, word for word", async () => {
+  const ask = async (group: string) => {
+    const { status, body } = await node.api.get(`/v1/conversations/%23${group}`, ann.token);
+    return [status, body.code, body.detail.replace(group, "")];
+  };
+  expect(await ask("theirs")).toEqual(await ask("nobodys"));
+});
+
+describe("groups that one is put into", () => {
+  const full = (): UserState => {
+    const conversations = Array.from({ length: GROUPS_PER_USER_MAX }, (_, n) => {
+      const conversation = new ConversationState(`#g${n}` as GroupAddress);
+      conversation.joinedSeq = 1 as Seq;
+      return [conversation.address, conversation] as const;
+    });
+    return { address: "@victim", conversations: new Map(conversations) } as unknown as UserState;
+  };
+
+  test("more than the limit are refused, and the refusal tells a stranger no number", () => {
+    expect(() => assertRoomForGroup(full(), true)).toThrow(`in ${GROUPS_PER_USER_MAX} groups`);
+    let detail = "";
+    try {
+      assertRoomForGroup(full(), false);
+    } catch (error) {
+      detail = (error as Error).message;
+    }
+    expect(detail).toContain("@victim");
+    expect(detail).not.toMatch(/\d/);
+  });
+});
+
+test("passwords leave a core for messages", () => {
+  const { concurrency } = DEFAULT_PASSWORD_OPTIONS;
+  expect(concurrency).toBeGreaterThanOrEqual(1);
+  expect(concurrency).toBeLessThanOrEqual(Math.max(1, availableParallelism() - 1));
+});
