@@ -20,6 +20,7 @@ import { ShardHost } from "../../src/shard/shard-host.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory } from "../support/data-directory.ts";
+import { seeded } from "../support/seed.ts";
 
 const ANN = { user: "ann", device: "phone" } as Actor;
 const LIMITS = { ...DEFAULT_LIMITS, sendsBurst: 100_000 };
@@ -101,7 +102,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
         data.remove();
       }
     }),
-    { numRuns: 10, interruptAfterTimeLimit: 10_000, examples: [[[[], POSTED_AND_FLUSHED, []]]] },
+    { ...seeded(10), interruptAfterTimeLimit: 10_000, examples: [[[[], POSTED_AND_FLUSHED, []]]] },
   );
 }, 30_000);
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { str8At, u32At, u48At } from "../../storage/operation.ts";
 import { ByteWriter } from "../../storage/record.ts";
 import { VarReader, VarWriter } from "../../storage/segment/varint.ts";
+import { seeded } from "../support/seed.ts";
 
 type Writer = { pos: number; bytes: Buffer };
 type Field = { max: number; write(value: number): Writer; read(bytes: Buffer): number };
@@ -62,7 +63,7 @@ describe("a number comes back as it was written, or is refused", () => {
         if (fits) expect(read(write(value).bytes)).toBe(value === 0 ? 0 : value);
         else expect(() => write(value)).toThrow(RangeError);
       }),
-      { numRuns: 2000 },
+      seeded(2000),
     );
   });
 });
@@ -75,7 +76,7 @@ test("a signed number of a segment comes back as it was written, or is refused",
       if (fits) expect(varReader(write().bytes).signed()).toBe(value === 0 ? 0 : value);
       else if (!Number.isInteger(value) || Math.abs(value) > 2 ** 53) expect(write).toThrow(RangeError);
     }),
-    { numRuns: 2000 },
+    seeded(2000),
   );
 });
 
@@ -98,6 +99,7 @@ describe("a name comes back as it was written, or is refused and moves nothing",
           expect(out.pos).toBe(0);
         }
       }),
+      seeded(100),
     );
   });
 
@@ -114,6 +116,7 @@ describe("a name comes back as it was written, or is refused and moves nothing",
           expect(out.pos).toBe(0);
         }
       }),
+      seeded(100),
     );
   });
 });
