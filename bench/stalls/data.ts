@@ -7,7 +7,6 @@ import { systemRandom } from "../../src/base/random.ts";
 import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
-import { ShardKeeper } from "../../src/node/shard-keeper.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { AccountService } from "../../src/service/accounts.ts";
 import { additionRates, GroupAdditions } from "../../src/service/group-additions.ts";
@@ -19,6 +18,8 @@ import { sendMessage } from "../../src/service/send-message.ts";
 import { loadOrCreateTokenKey, Tokens } from "../../src/service/tokens.ts";
 import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
+import { HandoffMarks } from "../../src/shard/handoffs.ts";
+import { ShardHost } from "../../src/shard/shard-host.ts";
 import { openSegmentStore } from "../../storage/segment/segment-store.ts";
 
 /** Where the data is when the server starts: in the log alone, in `recent.db`, or in files of each shard. */
@@ -28,7 +29,7 @@ const LIMITS = { ...DEFAULT_LIMITS, groupMembersMax: 100_000, sendsBurst: 10_000
 const AT_ONCE = 500;
 
 export class Filling {
-  readonly #keeper: ShardKeeper;
+  readonly #host: ShardHost;
   readonly #accounts: AccountService;
   readonly #place: Place;
   #refs = 0;
@@ -38,9 +39,12 @@ export class Filling {
     const ids = new MessageIds(await loadOrCreateKey(join(directory, "id.key"), ID_KEY_BYTES, systemRandom));
     const logger = createLogger("error", (line) => void process.stderr.write(line), clock.now);
     const segments = place === "own" ? { segments: openSegmentStore({ dir: directory, recentBytesMax: 0 }) } : {};
-    const keeper = await ShardKeeper.open({ directory, ...segments }, { clock, ids, limits: LIMITS, logger });
+    const fail = (error: Error): never => {
+      throw error;
+    };
+    const host = await ShardHost.open({ directory, ...segments }, { clock, ids, limits: LIMITS, logger }, fail);
     const accounts = new AccountService({
-      cells: createUserCells(keeper.host),
+      cells: createUserCells(() => host),
       passwords: await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom),
       tokens: await Tokens.open(await loadOrCreateTokenKey(directory, systemRandom), clock),
       throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
@@ -48,11 +52,11 @@ export class Filling {
       clock,
       random: systemRandom,
     });
-    return new Filling(keeper, accounts, place);
+    return new Filling(host, accounts, place);
   }
 
-  private constructor(keeper: ShardKeeper, accounts: AccountService, place: Place) {
-    this.#keeper = keeper;
+  private constructor(host: ShardHost, accounts: AccountService, place: Place) {
+    this.#host = host;
     this.#accounts = accounts;
     this.#place = place;
   }
@@ -70,13 +74,13 @@ export class Filling {
 
   async group(creator: UserId, id: string, members: UserId[]): Promise<Address> {
     const additions = new GroupAdditions(additionRates(members.length + 1, Number.MAX_SAFE_INTEGER), systemClock);
-    const groups = createGroups(this.#keeper.host, systemRandom, additions);
+    const groups = createGroups(() => this.#host, systemRandom, additions);
     await groups.create(actor(creator), { id: id as GroupId, name: id, members });
     return `#${id}` as Address;
   }
 
   send(from: UserId, to: Address, text: string): Promise<void> {
-    const host = this.#keeper.host();
+    const host = this.#host;
     return new Promise((resolve, reject) => {
       const request = { ref: `f-${++this.#refs}`, to, text, retry: false };
       const reply = { session: undefined, sent: () => resolve(), refused: (_: string, error: Error) => reject(error) };
@@ -86,8 +90,13 @@ export class Filling {
 
   /** The data is where it was asked to be. */
   async close(): Promise<void> {
-    if (this.#place === "log") await this.#keeper.host().store.close();
-    else await this.#keeper.close(Number.POSITIVE_INFINITY);
+    const { store, marks } = this.#host;
+    // Otherwise the server would load everybody to offer it again.
+    if (this.#place !== "log") new HandoffMarks(this.#host.logger).write(store.opened());
+    await store.idle();
+    if (this.#place !== "log") await store.flushAll(() => false);
+    marks.stop();
+    await store.close();
   }
 }
 

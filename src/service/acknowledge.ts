@@ -6,7 +6,7 @@ import { cellNumber } from "../shard/cells.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
-import { isLoaded } from "./loaded-user.ts";
+import { isLoaded } from "./loading.ts";
 
 /** Positions that are not ours are the catch-up's business. Those in groups are taken in steps, since their groups may have to be loaded: marks only rise, so any time will do. */
 export function acknowledge(host: ShardHost, user: UserState, cursor: Cursor): void {

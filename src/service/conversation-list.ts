@@ -10,6 +10,9 @@ import type { AnswerSize } from "./answer-size.ts";
 import { describeConversation } from "./conversation.ts";
 import type { GroupUnread } from "./group-unread.ts";
 
+/** Conversations that are looked at in one step. */
+const LOOKS_PER_STEP = 200;
+
 type Question = { limit: number; messages: number; before?: string };
 
 export function* listConversations(
@@ -20,16 +23,13 @@ export function* listConversations(
   size: AnswerSize,
 ): Steps<ConversationsPage> {
   const from = before === undefined ? undefined : parsePlace(before);
-  for (const { address } of user.conversations.values()) if (isGroup(address)) yield* host.groups.steps(address);
   size.looked += user.conversations.size;
-  const places = [...user.conversations.values()]
-    .filter((conversation) => isListed(host, user, conversation))
-    .map((conversation) => ({ conversation, at: lastAtOf(host, conversation) }))
-    .sort(newestFirst)
-    .filter((place) => from === undefined || newestFirst(from, { at: place.at, conversation: place.conversation }) < 0);
+  const newest = new NewestPlaces(limit + 1);
+  yield* newest.look(host, user, from);
+  const places = newest.taken();
   const reply: ConversationsPage = { conversations: [] };
   let isWhole = true;
-  let last: (typeof places)[number] | undefined;
+  let last: ListedPlace | undefined;
   for (const place of places) {
     isWhole = reply.conversations.length < limit && !size.isFull;
     if (!isWhole) break;
@@ -40,7 +40,7 @@ export function* listConversations(
     if (described !== undefined) reply.conversations.push(described);
     last = place;
   }
-  if (last && !isWhole) reply.before = `${last.at}.${last.conversation.address}`;
+  if (last && !(isWhole && newest.isAll)) reply.before = `${last.at}.${last.conversation.address}`;
   return reply;
 }
 
@@ -67,6 +67,41 @@ type Place = { at: number; conversation: { address: string } };
 const newestFirst = (a: Place, b: Place): number =>
   b.at - a.at ||
   (a.conversation.address < b.conversation.address ? -1 : a.conversation.address > b.conversation.address ? 1 : 0);
+
+type ListedPlace = { at: number; conversation: ConversationState };
+
+/** The newest places of a list, at most so many: there may be very many conversations, and groups that are not loaded, so they are looked at in steps. */
+class NewestPlaces {
+  readonly #countMax: number;
+  #places: ListedPlace[] = [];
+  /** Whether there are no others. */
+  isAll = true;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  /** Looks at all behind `from`. */
+  *look(host: ShardHost, user: UserState, from: Place | undefined): Steps<void> {
+    let looked = 0;
+    for (const conversation of user.conversations.values()) {
+      if (isGroup(conversation.address)) yield* host.groups.steps(conversation.address);
+      if (++looked % LOOKS_PER_STEP === 0) yield;
+      if (!isListed(host, user, conversation)) continue;
+      const place = { conversation, at: lastAtOf(host, conversation) };
+      if (from !== undefined && newestFirst(from, place) >= 0) continue;
+      this.#places.push(place);
+      if (this.#places.length >= 2 * this.#countMax + LOOKS_PER_STEP) this.taken();
+    }
+  }
+
+  /** Newest first. */
+  taken(): ListedPlace[] {
+    this.#places.sort(newestFirst);
+    if (this.#places.length > this.#countMax) this.isAll = false;
+    return (this.#places = this.#places.slice(0, this.#countMax));
+  }
+}
 
 function parsePlace(before: string): Place {
   const dot = before.indexOf(".");

@@ -26,7 +26,7 @@ export function* describeConversation(
   size: AnswerSize,
 ): Steps<Conversation> {
   if (isGroup(address)) return yield* describeGroup(host, unread, user, address, messages, size);
-  const lane = laneOf(host, user, address);
+  const lane = yield* laneOf(host, user, address);
   const {
     unread: count,
     lastSeq,
@@ -54,7 +54,7 @@ function* describeGroup(
   messages: number,
   size: AnswerSize,
 ): Steps<Conversation> {
-  const asked = visibleGroup(host, user, address);
+  const asked = yield* visibleGroup(host, user, address);
   const { joinedSeq, ownRead } = user.conversation(address);
   const read = Math.max(ownRead, joinedSeq) as Seq;
   const count = yield* unread.count(asked, user.user, read, size);

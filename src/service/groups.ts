@@ -1,5 +1,6 @@
 /** Groups: who may change what. The changes themselves are src/shard/group-changes.ts. */
 import { AppError } from "../base/errors.ts";
+import type { Steps } from "../base/steps.ts";
 import type { Random } from "../base/random.ts";
 import { randomName } from "../base/random.ts";
 import { groupAddress, nameOf, userAddress, type GroupAddress, type GroupId, type UserId } from "../domain/address.ts";
@@ -13,6 +14,7 @@ import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 import { actingUser } from "./acting-user.ts";
 import type { GroupAdditions } from "./group-additions.ts";
+import { loadUsers } from "./loading.ts";
 import { memberGroup, unknownGroup, visibleGroup } from "./membership.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 import type { Actor, Groups } from "./types.ts";
@@ -39,13 +41,13 @@ export function createGroups(
     assertGroupSize(shards, members.length);
     shards.mustTakeWrites();
     takeSendTokens(shards, creator, 1 + members.length);
-    for (const user of members) assertRoomForGroup(existingUser(shards, user), user === actor.user);
-    additions.take(actor.user, members);
     const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
-    if (creating.has(address) || shards.groups.get(address))
-      throw new AppError("group_taken", `${address} is taken, by a group that is there or was; choose another id`);
-    creating.add(address);
+    await shards.turns.run(begin(shards, address, members));
     try {
+      // Loading may have taken long.
+      shards.mustTakeWrites();
+      for (const user of members) assertRoomForGroup(existingUser(shards, user), user === actor.user);
+      additions.take(actor.user, members);
       const epoch = randomName(random, EPOCH_CHARACTERS);
       const detail: GroupChangeDetail = {
         change: "created",
@@ -60,10 +62,20 @@ export function createGroups(
     }
   }
 
+  /** In the step in which it ends nobody else begins the group, and all members are loaded. */
+  function* begin(shards: ShardHost, address: GroupAddress, members: UserId[]): Steps<void> {
+    yield* loadUsers(shards, members);
+    const known = yield* shards.groups.steps(address);
+    if (creating.has(address) || known !== undefined)
+      throw new AppError("group_taken", `${address} is taken, by a group that is there or was; choose another id`);
+    creating.add(address);
+  }
+
   return {
     create,
     async get(actor, address) {
-      return describeGroup(visibleGroup(host(), actingUser(host(), actor), address));
+      const shards = host();
+      return describeGroup(await shards.turns.run(visibleGroup(shards, actingUser(shards, actor), address)));
     },
     change: (actor, address, { name, keepDays }) =>
       inTurn(host(), actor, address, async (shards, group) => {
@@ -85,6 +97,7 @@ export function createGroups(
         async (shards, group) => {
           assertAdmin(group, actor.user);
           const members = [...group.members.keys()];
+          await loadMembers(shards, members);
           await changeGroup(shards, group, { change: "dissolved", by: actor.user, at: shards.clock.now(), members });
         },
         (group) => 1 + group.members.size,
@@ -110,7 +123,7 @@ async function inTurn<T>(
   entriesCaused: (group: GroupState) => number = () => 2,
 ): Promise<T> {
   const user = actingUser(shards, actor);
-  const group = visibleGroup(shards, user, address);
+  const group = await shards.turns.run(visibleGroup(shards, user, address));
   takeSendTokens(shards, user, entriesCaused(group));
   return waitTurn(group, () => {
     shards.mustTakeWrites();
@@ -120,11 +133,16 @@ async function inTurn<T>(
 
 function waitTurn<T>(group: GroupState, change: () => Promise<T>): Promise<T> {
   const turn = group.changing.then(change);
-  group.changing = turn.then(
-    () => {},
-    () => {},
-  );
+  group.changesWaiting++;
+  const ended = (): void => void group.changesWaiting--;
+  group.changing = turn.then(ended, ended);
   return turn;
+}
+
+/** Whoever is put in or taken out gets an entry of their own. */
+async function loadMembers(shards: ShardHost, members: readonly UserId[]): Promise<void> {
+  await shards.turns.run(loadUsers(shards, members));
+  shards.mustTakeWrites();
 }
 
 async function putMember(
@@ -144,6 +162,7 @@ async function putMember(
     return changeGroup(shards, group, { change: "role", by, at, user, role });
   }
   assertGroupSize(shards, group.members.size + 1);
+  await loadMembers(shards, [user]);
   const added = existingUser(shards, user);
   if (hasLeft(group, added)) {
     throw new AppError("forbidden", `${added.address} has left ${group.address}; only they can come back`);
@@ -193,6 +212,7 @@ function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promi
 async function removeMember(shards: ShardHost, group: GroupState, by: UserId, user: UserId): Promise<void> {
   if (by !== user) assertAdmin(group, by);
   if (!group.members.has(user)) throw new AppError("not_found", `${userAddress(user)} is not in ${group.address}`);
+  await loadMembers(shards, [user]);
   const at = shards.clock.now();
   const heir = heirOf(group, user);
   if (heir) await changeGroup(shards, group, { change: "role", by, at, user: heir, role: "admin" });

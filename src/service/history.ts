@@ -1,7 +1,7 @@
 /** Reading back: pages of a conversation, the list of conversations, entries that a gap left out. Durable state only. */
-import { userAddress, type GroupAddress } from "../domain/address.ts";
 import type { ServerFrame } from "../protocol/frames.ts";
 import type { EntriesPage, HistoryPage } from "../protocol/http-shapes.ts";
+import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -37,8 +37,8 @@ export function createHistory(host: () => ShardHost, budget: ReadBudget): Histor
 
   return {
     page: (actor, address, { before, after, limit }) =>
-      paid(actor, (shards, user, cost) => {
-        const lane = laneOf(shards, user, address);
+      paid(actor, async (shards, user, cost) => {
+        const lane = await shards.turns.run(laneOf(shards, user, address));
         return after === undefined ? pageBackward(lane, before, limit, cost) : pageForward(lane, after, limit, cost);
       }),
     conversations: (actor, question) =>
@@ -48,7 +48,10 @@ export function createHistory(host: () => ShardHost, budget: ReadBudget): Histor
         shards.turns.run(describeConversation(shards, unread, user, address, messages, cost)),
       ),
     entries: (actor, { conversation, after, limit }) =>
-      paid(actor, (shards, user, cost) => readEntries(shards, user, conversation, after, limit, cost)),
+      paid(actor, async (shards, user, cost) => {
+        const group = conversation && (await shards.turns.run(visibleGroup(shards, user, conversation)));
+        return readEntries(shards, user, group, after, limit, cost);
+      }),
   };
 }
 
@@ -75,15 +78,14 @@ function pageForward(lane: Lane, after: number, limit: number, size: AnswerSize)
 function readEntries(
   host: ShardHost,
   user: UserState,
-  conversation: GroupAddress | undefined,
+  group: GroupState | undefined,
   after: number,
   limit: number,
   size: AnswerSize,
 ): EntriesPage {
-  const group = conversation === undefined ? undefined : visibleGroup(host, user, conversation);
   const log = group?.log ?? user.log;
   const head = group?.headSeq ?? user.headSeq;
-  const stream = conversation ?? userAddress(user.user);
+  const stream = group?.address ?? user.address;
   const reply: EntriesPage = { frames: [], after, more: after < head };
   while (reply.more && reply.frames.length < limit) {
     const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);

@@ -1,4 +1,5 @@
 /** One conversation as a run of messages that can be read from both ends, in the timeline or in the log of a group. Durable state only. */
+import type { Steps } from "../base/steps.ts";
 import { isGroup, type Address } from "../domain/address.ts";
 import { POSTED_LANE } from "../domain/entries.ts";
 import type { WireMessage } from "../protocol/frames.ts";
@@ -22,9 +23,9 @@ export type Lane = {
 };
 
 /** @throws AppError unknown_address or not_a_member */
-export function laneOf(host: ShardHost, user: UserState, address: Address): Lane {
-  if (isGroup(address)) return groupLane(host, user, visibleGroup(host, user, address));
-  mustKnowUser(host, user, address);
+export function* laneOf(host: ShardHost, user: UserState, address: Address): Steps<Lane> {
+  if (isGroup(address)) return groupLane(host, user, yield* visibleGroup(host, user, address));
+  yield* mustKnowUser(host, user, address);
   const { log } = user;
   return {
     backward: (before, limit) => log.readLaneBackward(user.address, address, before, limit),

@@ -1,6 +1,7 @@
 /** Who may see what: conversations that a user has, groups that a user is in. What is not the user's is answered alike whether it exists or not. */
 import { AppError } from "../base/errors.ts";
-import type { Address, GroupAddress } from "../domain/address.ts";
+import type { Steps } from "../base/steps.ts";
+import { nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
@@ -21,16 +22,18 @@ export function memberGroup(host: ShardHost, user: UserState, address: GroupAddr
 }
 
 /** The same for somebody who only looks: a look at what is not theirs costs as much as a message to it. */
-export function visibleGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
+export function* visibleGroup(host: ShardHost, user: UserState, address: GroupAddress): Steps<GroupState> {
   payForStrange(host, user, address);
+  yield* host.groups.steps(address);
   return memberGroup(host, user, address);
 }
 
 /** @throws AppError unknown_address */
-export function mustKnowUser(host: ShardHost, user: UserState, address: Address): void {
+export function* mustKnowUser(host: ShardHost, user: UserState, address: UserAddress): Steps<void> {
   payForStrange(host, user, address);
-  if (!user.conversations.has(address) && host.userAt(address) === undefined)
-    throw new AppError("unknown_address", `${address}: there is no such user`);
+  if (user.conversations.has(address)) return;
+  const known = yield* host.users.steps(nameOf(address) as UserId);
+  if (known === undefined) throw new AppError("unknown_address", `${address}: there is no such user`);
 }
 
 export const unknownGroup = (address: GroupAddress): AppError =>

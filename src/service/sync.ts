@@ -10,7 +10,7 @@ import type { UserState } from "../shard/user-state.ts";
 import { acknowledge } from "./acknowledge.ts";
 import { actingUser } from "./acting-user.ts";
 import { CatchUp, CatchUpPage } from "./catch-up.ts";
-import { isLoaded, userWithGroupHeads } from "./loaded-user.ts";
+import { isLoaded, userWithGroupHeads } from "./loading.ts";
 import type { Actor, Sync } from "./types.ts";
 
 export function createSync(host: () => ShardHost): Sync {

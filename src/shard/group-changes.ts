@@ -196,6 +196,7 @@ class MembershipTake implements RecordSource {
 
   committed(): void {
     this.user.fold(this.#seq, this.#group, this.#entry);
+    if (this.user.sessions.size === 0) return;
     const frame = JSON.stringify(membershipFrame(this.#seq, this.#group, this.#entry, this.#epoch));
     for (const session of this.user.sessions) session.entry("timeline", this.#seq, frame);
   }

@@ -43,6 +43,8 @@ export class GroupState {
   nextSeq: Seq;
   /** Changes of membership that are numbered and not yet durable: the next change waits for them. */
   changing: Promise<void> = Promise.resolve();
+  /** While there are some the group stays in memory: they wait for each other there. */
+  changesWaiting = 0;
   pendingMarks = 0;
   isDirty = false;
   /** Members changed since derived cells were last taken. */

@@ -106,7 +106,8 @@ export class ShardHost implements Shards {
     );
     this.groups = new StateTable(
       (group: GroupAddress) => GroupState.load(group, this.log(group)),
-      (group) => group.nextSeq === group.headSeq + 1 && group.pendingMarks === 0 && !group.isDirty,
+      (group) =>
+        group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty,
       GROUPS_LOADED_MAX,
     );
     this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));

@@ -36,8 +36,9 @@ export class StateTable<Name, State> {
     return this.#states.get(name) ?? atOnce(this.steps(name));
   }
 
-  /** As `get`, in steps. */
+  /** As `get`, in steps. Each load begins one, so that loading many after each other is many steps. */
   *steps(name: Name): Steps<State | undefined> {
+    if (!this.#states.has(name)) yield;
     for (;;) {
       const loaded = this.#states.get(name);
       if (loaded !== undefined) return loaded;

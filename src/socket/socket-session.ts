@@ -31,7 +31,7 @@ import type {
 } from "../protocol/frames.ts";
 import { acknowledge } from "../service/acknowledge.ts";
 import { CatchUp, CatchUpPage } from "../service/catch-up.ts";
-import { userWithGroupHeads } from "../service/loaded-user.ts";
+import { userWithGroupHeads } from "../service/loading.ts";
 import { sendMessage } from "../service/send-message.ts";
 import type { Actor } from "../service/types.ts";
 import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";

@@ -1,6 +1,7 @@
-/** Users who come back, loaded in steps. */
+/** States brought to memory in steps, for what then uses them in one turn of the event loop. */
 import type { Steps } from "../base/steps.ts";
-import type { UserId } from "../domain/address.ts";
+import { AppError } from "../base/errors.ts";
+import { shardOf, userAddress, type UserId } from "../domain/address.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 
@@ -14,5 +15,14 @@ export function* userWithGroupHeads(host: ShardHost, name: UserId): Steps<UserSt
     if (user === undefined) return undefined;
     yield* host.groupHeads.read(user);
     if (isLoaded(host, user)) return user;
+  }
+}
+
+/** All of them, shard by shard, since a shard's files are opened once then. @throws AppError unknown_address */
+export function* loadUsers(host: ShardHost, names: readonly UserId[]): Steps<void> {
+  const byShard = names.map((name) => ({ name, shard: shardOf(userAddress(name)) })).sort((a, b) => a.shard - b.shard);
+  for (const { name } of byShard) {
+    const user = yield* host.users.steps(name);
+    if (user === undefined) throw new AppError("unknown_address", `${userAddress(name)}: there is no such user`);
   }
 }
