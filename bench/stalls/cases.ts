@@ -36,7 +36,7 @@ export const CASES: readonly Case[] = [
     name: "long poll of a user in many groups",
     async prepare(data, id, sizes) {
       const who = await manyGroups(data, id, sizes);
-      return (url) => call(url, who, "POST", "/v1/sync", { cursor: FROM_THE_BEGINNING, waitMs: 0 });
+      return async (url) => void (await call(url, who, "POST", "/v1/sync", { cursor: FROM_THE_BEGINNING, waitMs: 0 }));
     },
   },
   {
@@ -55,14 +55,17 @@ export const CASES: readonly Case[] = [
     name: "list of conversations of a user in many groups",
     async prepare(data, id, sizes) {
       const who = await manyGroups(data, id, sizes);
-      return (url) => call(url, who, "GET", "/v1/conversations?limit=5");
+      return async (url) => void (await call(url, who, "GET", "/v1/conversations?limit=5"));
     },
   },
   {
-    name: "request to erase of a user in many groups",
+    name: "all that a user in many groups has written is erased",
     async prepare(data, id, sizes) {
       const who = await manyGroups(data, id, sizes);
-      return (url) => call(url, who, "POST", "/v1/me/erasure", { user: who.user });
+      return async (url) => {
+        await call(url, who, "POST", "/v1/me/erasure", { user: who.user });
+        while ((await call(url, who, "GET", "/v1/me/erasure")).state !== "done") await Bun.sleep(20);
+      };
     },
   },
   {
@@ -98,7 +101,8 @@ export const CASES: readonly Case[] = [
     async prepare(data, id, { members }) {
       const users = await data.users(id, members);
       const who = await data.token(users[0]!);
-      return (url) => call(url, who, "POST", "/v1/groups", { id: `${id}-new`, name: id, members: users.slice(1) });
+      return async (url) =>
+        void (await call(url, who, "POST", "/v1/groups", { id: `${id}-new`, name: id, members: users.slice(1) }));
     },
   },
   {
@@ -107,7 +111,7 @@ export const CASES: readonly Case[] = [
       const users = await data.users(id, members);
       await data.group(users[0]!, id, users);
       const who = await data.token(users[0]!);
-      return (url) => call(url, who, "DELETE", `/v1/groups/${id}`);
+      return async (url) => void (await call(url, who, "DELETE", `/v1/groups/${id}`));
     },
   },
   {
@@ -151,7 +155,7 @@ export const CASES: readonly Case[] = [
     name: "list of very many conversations",
     async prepare(data, id, sizes) {
       const { who } = await manyConversations(data, id, sizes);
-      return (url) => call(url, who, "GET", "/v1/conversations?limit=5");
+      return async (url) => void (await call(url, who, "GET", "/v1/conversations?limit=5"));
     },
   },
 ];
@@ -162,6 +166,7 @@ async function manyGroups(data: Filling, id: string, { groups }: Sizes) {
   const ids = Array.from({ length: groups }, (_, n) => `${id}-${n}`);
   await inBatches(ids, (group) => data.group(user, group, others));
   await inBatches(ids, (group) => data.send(others[0], `#${group}` as Address, "the train leaves at nine"));
+  await inBatches(ids, (group) => data.send(user, `#${group}` as Address, "no, at ten"));
   return data.token(user);
 }
 

@@ -55,11 +55,19 @@ export class Visitor {
   }
 }
 
-export async function call(url: string, { token }: Credentials, method: string, path: string, body?: unknown) {
+/** @returns what the server says, {} when that is nothing */
+export async function call(
+  url: string,
+  { token }: Credentials,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Record<string, unknown>> {
   const headers = { authorization: `Bearer ${token}`, connection: "close" };
   const request: RequestInit = { method, headers };
   if (body !== undefined) request.body = JSON.stringify(body);
   const response = await fetch(url + path, request);
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 200)}`);
+  return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
 }

@@ -4,6 +4,7 @@ import { userAddress, type UserId } from "../domain/address.ts";
 import { erasureStatus, requestErasure } from "../shard/erase-user.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
+import { userWithGroupHeads } from "./loading.ts";
 import type { Erasures } from "./types.ts";
 
 /** @param onRequest told when a request is durable */
@@ -25,6 +26,7 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
   return {
     async request(name, by) {
       const shards = host();
+      await shards.turns.run(userWithGroupHeads(shards, name, true));
       const user = existing(shards, name);
       if (by === "user") mustHaveRested(shards, user);
       // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
@@ -33,7 +35,9 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
       return erasureStatus(existing(host(), name));
     },
     async status(name) {
-      return erasureStatus(existing(host(), name));
+      const shards = host();
+      await shards.turns.run(shards.users.steps(name));
+      return erasureStatus(existing(shards, name));
     },
   };
 }

@@ -8,12 +8,15 @@ import type { UserState } from "../shard/user-state.ts";
 /** Whether this is still the user's state. It may be dropped between two turns of the event loop while nobody is connected, and another one loaded. */
 export const isLoaded = (host: ShardHost, user: UserState): boolean => host.users.peek(user.user) === user;
 
-/** The user, and the heads of the groups that the user is in: in the step in which this ends, asking for those reads little or nothing. Undefined when there is no such user. */
-export function* userWithGroupHeads(host: ShardHost, name: UserId): Steps<UserState | undefined> {
+/**
+ * The user, and the heads of the groups that the user is in: in the step in which this ends, asking for those reads little or nothing. Undefined when there is no such user.
+ * @param formerToo the heads of groups that the user was in as well
+ */
+export function* userWithGroupHeads(host: ShardHost, name: UserId, formerToo = false): Steps<UserState | undefined> {
   for (;;) {
     const user = yield* host.users.steps(name);
     if (user === undefined) return undefined;
-    yield* host.groupHeads.read(user);
+    yield* host.groupHeads.read(user, formerToo);
     if (isLoaded(host, user)) return user;
   }
 }

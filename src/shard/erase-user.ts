@@ -13,6 +13,7 @@
 import { AppError } from "../base/errors.ts";
 import {
   isGroup,
+  nameOf,
   userAddress,
   type Address,
   type GroupAddress,
@@ -59,14 +60,14 @@ export function erasureStatus(user: UserState): ErasureStatus {
     : { state: "done", requestedAt, finishedAt, entries };
 }
 
-/** Notes the request. One that is under way is left as it is. Resolves when it is durable. */
+/** Notes the request. One that is under way is left as it is. Resolves when it is durable. Cheap when the heads of the user's groups, former ones too, have been read. */
 export async function requestErasure(host: Shards, user: UserState): Promise<void> {
   if (erasureStatus(user).state === "running") return;
   const groups: Request["groups"] = {};
   for (const address of user.conversations.keys()) {
-    const group = isGroup(address) ? host.groups.get(address) : undefined;
-    // What is on its way to the log is before the request, too.
-    if (group !== undefined) groups[address] = group.nextSeq - 1;
+    const head = isGroup(address) ? host.groupHeads.of(address) : undefined;
+    // What is on its way to the log is before the request, too; to a group that is not loaded nothing is.
+    if (head !== undefined) groups[address] = (host.groups.peek(head.address)?.nextSeq ?? head.headSeq + 1) - 1;
   }
   const request: Request = { requestedAt: host.clock.now(), through: user.nextSeq - 1, groups };
   await writeRecord(user.log, (log) => {
@@ -151,8 +152,8 @@ class UserErasure {
   #posted(address: GroupAddress): Promise<void> {
     const through = this.#request.groups[address] ?? 0;
     return this.#pass(address, (after) => {
-      const state = this.#host.groups.get(address);
-      if (state === undefined || after >= through) return undefined;
+      const state = after < through ? this.#host.groups.get(address) : undefined;
+      if (state === undefined) return undefined;
       const isOwn = ({ author }: { author: UserId }) => (author === this.#name ? "erase" : "keep");
       return { state, page: gatherPosted(state, after, through as Seq, isOwn) };
     });
@@ -164,6 +165,7 @@ class UserErasure {
     look: (after: Seq) => { state: UserState | GroupState; page: Page } | undefined,
   ): Promise<void> {
     const log = this.#host.log(address);
+    await this.#load(address);
     for (let after = 0 as Seq; ;) {
       if (this.#ports.isStopped()) throw new AppError("unavailable", "erasing was stopped; it goes on later");
       if (log.isFlushing) {
@@ -171,7 +173,7 @@ class UserErasure {
         continue;
       }
       const found = look(after);
-      if (found === undefined) return;
+      if (found === undefined) return nextTurn();
       const { state, page } = found;
       after = page.through;
       if (!page.erasure.isEmpty) await this.#erase(state, page);
@@ -179,6 +181,12 @@ class UserErasure {
       if (page.isLast) return;
       if (this.#ranges > RANGES_MAX) await this.#tidy();
     }
+  }
+
+  async #load(address: Address): Promise<void> {
+    const { turns, groups, users } = this.#host;
+    if (isGroup(address)) await turns.run(groups.steps(address));
+    else await turns.run(users.steps(nameOf(address) as UserId));
   }
 
   /** How many there were is counted in the same frame of the log: a crash leaves both or none. */

@@ -45,11 +45,11 @@ export class GroupHeads {
     return known?.update() === true ? known : this.#read(address);
   }
 
-  /** After it, and in the same turn, `of` reads nothing from files for the groups that the user is in, or little. */
-  *read({ conversations }: UserState): Steps<void> {
+  /** After it, and in the same turn, `of` reads nothing from files for the groups that the user is in, or little. @param formerToo those that they were in as well */
+  *read({ conversations }: UserState, formerToo = false): Steps<void> {
     let looked = 0;
     for (const { address, joinedSeq } of conversations.values()) {
-      const isRead = joinedSeq > 0 && isGroup(address) && this.#mustRead(address);
+      const isRead = (joinedSeq > 0 || formerToo) && isGroup(address) && this.#mustRead(address);
       if (isRead) this.#read(address);
       if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
     }
