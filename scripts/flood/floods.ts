@@ -13,6 +13,8 @@ export type Attack = (world: FloodWorld, stopped: Promise<void>) => Promise<stri
 export type Flood = { name: string; prepare?: (world: FloodWorld) => Promise<void>; attack: Attack };
 
 const NOBODY = 5000;
+const TRIES_MAX = 200;
+const PAUSE_MS = 250;
 
 const helloOf = ({ token }: Person, cursor?: object): string => JSON.stringify({ t: "hello", token, cursor });
 
@@ -82,9 +84,15 @@ async function inBatches(count: number, batch: number, work: (n: number) => Prom
     await Promise.all(Array.from({ length: Math.min(batch, count - from) }, (_, n) => work(from + n)));
 }
 
-async function mustBeOk(answer: Promise<Response>, what: string): Promise<void> {
-  const { ok, status } = await answer;
-  if (!ok) throw new Error(`${what}: ${status}`);
+/** What is prepared keeps to the limits: it waits when it is told to. */
+async function mustBeOk(call: () => Promise<Response>, what: string): Promise<void> {
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const answer = await call();
+    if (answer.ok) return;
+    if (answer.status !== 429) throw new Error(`${what}: ${answer.status} ${await answer.text()}`);
+    await Bun.sleep(PAUSE_MS);
+  }
+  throw new Error(`${what}: refused ${TRIES_MAX} times`);
 }
 
 /** Messages of many people that the attacker's devices have not received. */
@@ -95,7 +103,8 @@ async function manySenders(world: FloodWorld): Promise<void> {
   for (let round = 0; round < 5; round++) {
     await inBatches(senders.length, 50, (n) =>
       mustBeOk(
-        callAs(url, senders[n]!, "POST", "/v1/messages", { to: `@${attacker.user}`, text: "hi", ref: `r${round}` }),
+        () =>
+          callAs(url, senders[n]!, "POST", "/v1/messages", { to: `@${attacker.user}`, text: "hi", ref: `r${round}` }),
         "a message to the attacker",
       ),
     );
@@ -106,7 +115,7 @@ async function ownHistory({ url, attacker }: FloodWorld): Promise<void> {
   const text = "x".repeat(16_000);
   await inBatches(500, 25, (n) =>
     mustBeOk(
-      callAs(url, attacker, "POST", "/v1/messages", { to: `@${attacker.user}`, text, ref: `notes-${n}` }),
+      () => callAs(url, attacker, "POST", "/v1/messages", { to: `@${attacker.user}`, text, ref: `notes-${n}` }),
       "a note",
     ),
   );
@@ -115,13 +124,12 @@ async function ownHistory({ url, attacker }: FloodWorld): Promise<void> {
 /** Groups full of characters that JSON writes with six. */
 async function fatGroups({ url, attacker }: FloodWorld): Promise<void> {
   const text = "\u0001".repeat(10_900);
-  const pause = (): Promise<void> => Bun.sleep(250);
   for (let group = 0; group < 40; group++) {
     const id = `fat-${group}`;
-    await mustBeOk(callAs(url, attacker, "POST", "/v1/groups", { id, name: id, members: [] }), "a group");
+    await mustBeOk(() => callAs(url, attacker, "POST", "/v1/groups", { id, name: id, members: [] }), "a group");
     for (let n = 0; n < 15; n++) {
       const body = { to: `#${id}`, text, ref: `${id}-${n}` };
-      while (!(await callAs(url, attacker, "POST", "/v1/messages", body)).ok) await pause();
+      await mustBeOk(() => callAs(url, attacker, "POST", "/v1/messages", body), "a fat message");
     }
   }
 }
