@@ -1,15 +1,32 @@
 /** What can be wrong with a data directory. Each names the file and the place, and none is guessed over. */
 
+import type { ShardId } from "./types.ts";
+
 /** Bytes that were once written whole and no longer are what they were. */
 export class CorruptionError extends Error {
   readonly file: string;
   readonly place: string;
+  /** Whose data it is, where that is known. */
+  shard: ShardId | undefined = undefined;
 
   constructor(file: string, place: string, what: string) {
     super(`${file}: ${what} at ${place}`);
     this.name = "CorruptionError";
     this.file = file;
     this.place = place;
+  }
+}
+
+/**
+ * A shard whose data is damaged is closed: nothing is read from it or written to it before it was repaired. The others
+ * are not concerned.
+ */
+export class DamagedShardError extends CorruptionError {
+  constructor(shard: ShardId, what: string) {
+    super(`shard ${shard}`, "what is stored of it", `damaged (${what})`);
+    this.name = "DamagedShardError";
+    this.shard = shard;
+    this.message = `shard ${shard} is damaged: ${what}`;
   }
 }
 

@@ -37,6 +37,8 @@ export type FlusherPorts = {
   trimBelow: (fileNo: number) => void;
   /** A flush failed; it is tried again after `retryMs`. */
   onFailure: (error: unknown) => void;
+  /** A flush met damage of its shard. @returns whether the shard is closed now; otherwise the flush is tried again */
+  onDamage: (log: ShardLog, error: unknown) => boolean;
 };
 
 type PendingFlush = { log: ShardLog; frozen: Memtable; checkpoint: Uint8Array<ArrayBuffer> };
@@ -56,6 +58,8 @@ export class Flusher {
   #drainTo: number | undefined;
   #retries: PendingFlush[] = [];
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The log is needed from this file on, as of the last flush. It can begin before: files may not go yet. */
+  #neededFrom = 0;
   #isClosed = false;
   /** Why the last flush failed; undefined when it did not. */
   #failure: unknown;
@@ -82,10 +86,24 @@ export class Flusher {
 
   /** A record found in the log at start: counted, but nothing is flushed before all are there. */
   recovered(log: ShardLog, recordBytes: number): void {
+    if (log.isClosed) return;
     this.#totalBytes += recordBytes;
     if (log.isDirty) return;
     log.isDirty = true;
     this.#dirty.add(log);
+  }
+
+  /** Its shard is closed: what it has is not flushed any more, and keeps no log file. What is being flushed goes on. */
+  forget(log: ShardLog): void {
+    this.#large.delete(log);
+    if (!this.#dirty.delete(log)) return;
+    this.#totalBytes -= log.memtable.bytes;
+    const isOther = (flush: PendingFlush): boolean => {
+      if (flush.log !== log) return true;
+      this.#totalBytes -= flush.frozen.bytes;
+      return false;
+    };
+    this.#retries = this.#retries.filter(isOther);
   }
 
   /** Starts what the limits ask for. Cheap: called after every commit. */
@@ -96,7 +114,7 @@ export class Flusher {
     }
     const isOver =
       this.#totalBytes > this.#limits.totalBytesMax ||
-      this.#ports.newestFileNo() - this.#ports.oldestFileNo() >= this.#limits.logFilesMax;
+      this.#ports.newestFileNo() - Math.max(this.#ports.oldestFileNo(), this.#neededFrom) >= this.#limits.logFilesMax;
     if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
     if (this.#drainTo === undefined) return;
     if (!isOver && this.#totalBytes <= this.#drainTo) {
@@ -146,9 +164,11 @@ export class Flusher {
   }
 
   #start(log: ShardLog): void {
-    if (this.#isClosed || log.isFlushing || this.#retryTimer !== undefined) return;
+    if (this.#isClosed || log.isClosed || log.isFlushing || this.#retryTimer !== undefined) return;
     try {
       const checkpoint = this.#ports.checkpoint(log);
+      // It was found damaged just now.
+      if (log.isClosed) return;
       this.#run({ log, frozen: log.freeze(), checkpoint });
     } catch (error) {
       this.#failed(error);
@@ -175,6 +195,10 @@ export class Flusher {
         await this.#ports.segments.flush(flushJob(flush));
       }
     } catch (error) {
+      if (log.isClosed || this.#ports.onDamage(log, error)) {
+        this.#totalBytes -= frozen.bytes;
+        return;
+      }
       this.#retries.push(flush);
       this.#failed(error);
       return;
@@ -182,7 +206,7 @@ export class Flusher {
     this.#failure = undefined;
     log.flushed();
     this.#totalBytes -= frozen.bytes;
-    if (log.memtable.isEmpty) {
+    if (!log.isClosed && log.memtable.isEmpty) {
       log.isDirty = false;
       this.#dirty.delete(log);
     }
@@ -214,7 +238,8 @@ export class Flusher {
   }
 
   #trim(): void {
-    this.#ports.trimBelow(this.oldestFileNo);
+    this.#neededFrom = this.oldestFileNo;
+    this.#ports.trimBelow(this.#neededFrom);
   }
 }
 

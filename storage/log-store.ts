@@ -9,6 +9,8 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { DamageControl, type DamagePolicy, type LogFileRange } from "./damage-control.ts";
+import { DamagedShards, type Damage } from "./damaged-shards.ts";
 import type { LogFailedError } from "./errors.ts";
 import { Flusher, type Checkpoint } from "./flusher.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
@@ -33,6 +35,8 @@ const FLUSHED_SHARDS = 32;
 const FLUSHED_BYTES = 2 * MIB;
 /** A shard's memtable goes to the flush worker in one buffer, which cannot have more than 4 GiB. */
 const SHARD_BYTES_MAX = 256 * MIB;
+/** Code of a `FlushError`: what was erased may be in damaged parts of the log that wait for `parley repair`. */
+export const KEPT_FOR_DAMAGED = "kept_for_damaged";
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
 
@@ -58,6 +62,8 @@ export type LogStoreOptions = {
   fullFrameBytes?: number;
   /** In place of SQLite and its worker, for tests of the log alone. */
   segments?: SegmentStore;
+  /** What damage of a shard does. Default "refuse". */
+  damage?: DamagePolicy;
 };
 
 export type LogStoreHooks = {
@@ -69,6 +75,8 @@ export type LogStoreHooks = {
   onFlushFailure: (error: unknown) => void;
   /** A write to the log failed: told once, after every waiting owner was. */
   onFailure: (error: LogFailedError) => void;
+  /** These shards were found damaged, and are closed. At the opening it is called once, for all that are. */
+  onDamage?: (damages: readonly Damage[]) => void;
 };
 
 export class LogStore {
@@ -86,6 +94,8 @@ export class LogStore {
   readonly #onFailure: LogStoreHooks["onFailure"];
   /** @throws DirectoryLostError when the directory is not this store's any more */
   readonly #mustOwn: () => void;
+  readonly #damaged: DamagedShards;
+  readonly #damage: DamageControl;
   #oldestFileNo = 1;
   #isFailureTold = false;
   #recovery: Recovery | undefined;
@@ -105,6 +115,7 @@ export class LogStore {
       });
     const store = new LogStore(options, hooks, segments);
     try {
+      store.#damaged.load();
       store.#recover();
       if (held !== undefined && existsSync(join(directory, "shards"))) held.keep("shards");
     } catch (error) {
@@ -120,18 +131,29 @@ export class LogStore {
    */
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
-    const store = new LogStore(this.#options, hooks, this.#segments);
+    // What was found damaged since the opening must not keep the rest closed.
+    const damage = this.#damage.closes ? "close" : "refuse";
+    const store = new LogStore({ ...this.#options, damage }, hooks, this.#segments, this.#damaged);
     store.#recover(this.#wal.unacked);
     return store;
   }
 
-  private constructor(options: LogStoreOptions, hooks: LogStoreHooks, segments: SegmentStore) {
+  private constructor(options: LogStoreOptions, hooks: LogStoreHooks, segments: SegmentStore, damaged?: DamagedShards) {
     this.#options = options;
     const fileBytesMax = options.walFileBytes ?? 32 * MIB;
     this.#memtableBytesMax = options.memtableBytesMax ?? 128 * MIB;
     this.#mustOwn = () => options.held?.check();
     this.#files = guardedFiles(options.files ?? realFileSystem, this.#mustOwn);
     this.#directory = join(options.directory, "wal");
+    this.#damaged = damaged ?? new DamagedShards(options.directory, this.#files);
+    this.#damage = new DamageControl({
+      policy: options.damage ?? "refuse",
+      damaged: this.#damaged,
+      logFilesOf: (shard) => this.#logFilesOf(this.#shards.get(shard)),
+      onClose: (shard) => this.#closeShard(shard),
+      onDamage: hooks.onDamage ?? ((): void => {}),
+      onUnsaved: hooks.onFlushFailure,
+    });
     this.#segments = segments;
     this.#walFileBytes = fileBytesMax;
     this.#onFlushFailure = hooks.onFlushFailure;
@@ -159,6 +181,7 @@ export class LogStore {
         oldestFileNo: () => this.#oldestFileNo,
         trimBelow: (fileNo) => this.#trimBelow(fileNo),
         onFailure: hooks.onFlushFailure,
+        onDamage: ({ shard }, error) => this.#damage.closeIfDamaged(shard, error),
       },
     );
     const commitHooks = {
@@ -211,16 +234,27 @@ export class LogStore {
     return this.#wal.failed ?? (this.#wal.isShort ? this.#wal.notPrepared : this.#flusher.failure);
   }
 
-  /** The one `ShardLog` of a shard. */
+  /** The one `ShardLog` of a shard. @throws DamagedShardError when it is closed */
   shard(id: ShardId): ShardLog {
-    let log = this.#shards.get(id);
-    if (log === undefined) {
-      log = new ShardLog(id, this.#segments.extent(id), this.#commit, this.#segments, (changed, bytes) =>
-        this.#flusher.applied(changed, bytes),
-      );
-      this.#shards.set(id, log);
-    }
+    return this.#shards.get(id) ?? this.#openShard(id);
+  }
+
+  #openShard(id: ShardId): ShardLog {
+    if (this.#damaged.has(id)) throw this.#damaged.error(id);
+    const log = new ShardLog(id, this.#segments.extent(id), this.#commit, this.#segments, (changed, bytes) =>
+      this.#flusher.applied(changed, bytes),
+    );
+    this.#shards.set(id, log);
     return log;
+  }
+
+  /** Shards that are closed since their data is damaged. */
+  get damaged(): Damage[] {
+    return this.#damaged.list();
+  }
+
+  isDamaged(id: ShardId): boolean {
+    return this.#damaged.has(id);
   }
 
   /** Shards that were used since the start, those with records in the log among them. */
@@ -257,19 +291,38 @@ export class LogStore {
     if (this.#oldestFileNo < fileNo) {
       throw new FlushError("log files with erased entries could not be flushed and removed now; erase again", "EBUSY");
     }
-    for (const shard of this.#segments.pendingErasures()) {
-      await this.#segments.erase(shard, [], (done, total) => onProgress?.(shard, done, total));
+    for (const shard of this.pendingErasures()) {
+      await this.#inFiles(shard, () => {
+        return this.#segments.erase(shard, [], (done, total) => onProgress?.(shard, done, total));
+      });
+    }
+    if (this.#damaged.hasParts) {
+      const what = 'damaged parts of the log are kept, erased entries among them perhaps; run "parley repair"';
+      throw new FlushError(what, KEPT_FOR_DAMAGED);
     }
   }
 
   /** Shards with erased entries that are still in segment files, as far as flushes have brought the erasures there. `eraseNow` finishes them. */
   pendingErasures(): ShardId[] {
-    return this.#segments.pendingErasures();
+    return this.#segments.pendingErasures().filter((shard) => !this.#damaged.has(shard));
   }
 
-  /** Packs what flushes left behind tighter, into fewer files. Nothing that is read changes; flushes go on. @throws FlushError */
+  /**
+   * Packs what flushes left behind tighter, into fewer files. Nothing that is read changes; flushes go on.
+   * @throws FlushError, DamagedShardError
+   */
   compact(shard: ShardId, options?: CompactOptions): Promise<CompactReport> {
-    return this.#segments.compact(shard, options);
+    return this.#inFiles(shard, () => this.#segments.compact(shard, options));
+  }
+
+  async #inFiles<T>(shard: ShardId, work: () => Promise<T>): Promise<T> {
+    if (this.#damaged.has(shard)) throw this.#damaged.error(shard);
+    try {
+      return await work();
+    } catch (error) {
+      if (this.#damage.closeIfDamaged(shard, error)) throw this.#damaged.error(shard);
+      throw error;
+    }
   }
 
   /**
@@ -335,33 +388,82 @@ export class LogStore {
 
   #recover(unacked?: WalPlace): void {
     this.#mustOwn();
-    const isNew = !this.#files.list(this.#directory).some((name) => walFileNo(name) !== undefined);
-    if (!isNew) this.#segments.begin(false);
-    const found = recoverLog({
+    const numbers = this.#logFileNumbers();
+    const isNew = numbers.length === 0;
+    this.#damage.begin();
+    if (!isNew) this.#segments.begin(false, this.#damage.met);
+    const recovery = recoverLog({
       directory: this.#directory,
       files: this.#files,
-      shard: (id) => this.shard(id),
+      shard: (id) => this.#openIfWhole(id),
       recovered: (log, bytes) => this.#flusher.recovered(log, bytes),
       unacked,
+      onDamage: this.#damage.closes ? this.#damage.met : undefined,
     });
-    this.#recovery = found;
-    this.#oldestFileNo = found.oldestFileNo;
+    this.#recovery = recovery;
+    this.#oldestFileNo = recovery.oldestFileNo;
+    this.#damage.recovered();
     try {
-      if (isNew) this.#segments.begin(true);
-      this.#wal.open(found.newestFileNo + 1, found.chain);
+      if (isNew) this.#segments.begin(true, this.#damage.met);
+      this.#wal.open(recovery.newestFileNo + 1, recovery.chain ?? 0);
     } catch (error) {
       if (!isDiskFull(error)) throw error;
-      this.#wal.refuse(found.newestFileNo, error);
+      this.#wal.refuse(recovery.newestFileNo, error);
       this.#isFailureTold = true;
     }
+    this.#damage.opened();
+  }
+
+  #logFileNumbers(): number[] {
+    const numbers = this.#files.list(this.#directory).map(walFileNo);
+    return numbers.filter((number) => number !== undefined).toSorted((a, b) => a - b);
+  }
+
+  // ---- damage
+
+  #openIfWhole(shard: ShardId): ShardLog | undefined {
+    try {
+      return this.shard(shard);
+    } catch (error) {
+      if (this.#damaged.has(shard)) return undefined;
+      throw error;
+    }
+  }
+
+  #closeShard(shard: ShardId): void {
+    const log = this.#shards.get(shard);
+    if (log === undefined) return;
+    this.#shards.delete(shard);
+    log.close(this.#damaged.error(shard));
+    this.#flusher.forget(log);
+  }
+
+  /** What is on its way to the log can get into one of the next two files. */
+  #logFilesOf(log: ShardLog | undefined): LogFileRange {
+    const { fileNo } = this.#wal;
+    if (fileNo === 0) {
+      const numbers = this.#logFileNumbers();
+      return { firstFileNo: numbers[0] ?? 0, lastFileNo: numbers.at(-1) ?? 0 };
+    }
+    const firstFileNo = log?.oldestFileNo ?? (log?.isAppending === true ? fileNo : 0);
+    return { firstFileNo, lastFileNo: firstFileNo === 0 ? 0 : fileNo + 2 };
   }
 
   /** Oldest first and each durably gone before the next: a crash must not leave a gap. What cannot be removed now is tried again at the next trim. */
   #trimBelow(fileNo: number): void {
     while (this.#oldestFileNo < fileNo) {
-      if (!this.#tryRemove(join(this.#directory, walFileName(this.#oldestFileNo)))) return;
+      if (!this.#letGo(this.#oldestFileNo)) return;
       this.#oldestFileNo++;
     }
+  }
+
+  #letGo(fileNo: number): boolean {
+    try {
+      this.#damaged.takeAside(this.#directory, fileNo);
+    } catch (error) {
+      return this.#notRemoved(error);
+    }
+    return this.#tryRemove(join(this.#directory, walFileName(fileNo)));
   }
 
   #tryRemove(path: string): boolean {

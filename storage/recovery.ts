@@ -8,18 +8,26 @@
  * - a last file whose head is not whole: removed, its number is free again;
  * - a prepared file that was never used: removed;
  * - records that a flush already brought to segments: skipped by offset;
- * - a missing offset, a missing file, or a bad checksum that is no torn tail: `CorruptionError`, with file and place. Nothing is guessed.
+ * - a missing offset, a missing file, or a bad checksum that is no torn tail: `CorruptionError`, with file and place.
+ *   Nothing is guessed. With `onDamage` the shards that it concerns are left out, and the others are recovered.
+ *
+ * Which shards a gap in the log concerns: offsets of a shard are dense, so one that goes on behind the gap where it
+ * stood before has lost nothing, nor has one whose files have what comes next. One that lacks offsets has. Of all
+ * others, those that wrote nothing behind the gap, nobody knows: they may have written in it, so they are left out,
+ * too.
  *
  * All of it can be done again: a crash in the middle leaves nothing new.
  */
 import { join } from "node:path";
 import { CorruptionError } from "./errors.ts";
-import { recordEnd, recordOffset, recordShard } from "./record.ts";
+import { RECORD_HEADER_BYTES, recordEnd, recordOffset, recordShard } from "./record.ts";
 import { RecoveredStreams } from "./recovered-streams.ts";
+import type { OnDamage } from "./segment/types.ts";
 import type { ShardLog } from "./shard-log.ts";
-import type { ShardId } from "./types.ts";
+import { SHARD_COUNT, type ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
-import { scanWalFile, walFileName, walFileNo, type WalFileScan } from "./wal/frame.ts";
+import { walFileName, walFileNo } from "./wal/frame.ts";
+import { type LogGap, scanWalFile, type WalFileScan } from "./wal/scan.ts";
 import { PREPARED_NAME, type WalPlace } from "./wal/wal-files.ts";
 
 export type Recovery = {
@@ -29,20 +37,26 @@ export type Recovery = {
   /** Records that were applied: those above their shard's `flushedThrough`. */
   records: number;
   /** Goes on in the head of the next file. */
-  chain: number;
+  chain: number | undefined;
   /** Whether the log ended in a mark: it was closed, or had rested. */
   isMarked: boolean;
   /** Bytes cut from the end of the last file. */
   tornBytes: number;
+  /** Damaged parts that were passed over. */
+  gaps: number;
 };
 
 type RecoveryPorts = {
   directory: string;
   files: FileSystem;
-  shard: (id: ShardId) => ShardLog;
+  shard: (id: ShardId) => ShardLog | undefined;
   recovered: (log: ShardLog, recordBytes: number) => void;
   /** Where a write failed before, when the process has lived on. */
   unacked: WalPlace | undefined;
+  /**
+   * Told of each shard that is damaged, once; undefined: damage is thrown. `shard` says undefined for it from then on.
+   */
+  onDamage: OnDamage | undefined;
 };
 
 export function recoverLog(ports: RecoveryPorts): Recovery {
@@ -60,14 +74,15 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
     chain: 0,
     isMarked: true,
     tornBytes: 0,
+    gaps: 0,
   };
   const records = new RecordReader(ports, recovery);
-  numbers.forEach((number, index) => {
-    if (number !== recovery.oldestFileNo + index) {
-      throw new CorruptionError(directory, walFileName(recovery.oldestFileNo + index), "a log file is missing");
-    }
+  let before = recovery.oldestFileNo - 1;
+  for (const number of numbers) {
+    if (number !== before + 1) records.missing(directory, before + 1);
     recoverFile(ports, number, number === newestFileNo, recovery, records);
-  });
+    before = number;
+  }
   records.end();
   return recovery;
 }
@@ -83,8 +98,12 @@ function recoverFile(
   const bytes = records.readFile(path);
   // Of what stood before the oldest file nothing is known, once files were trimmed.
   const chain = fileNo > recovery.oldestFileNo ? recovery.chain : fileNo === 1 ? 0 : undefined;
-  const scan = scanWalFile(path, bytes, { fileNo, isLast, chain }, (from, to) =>
-    records.read(path, fileNo, bytes, from, to),
+  const scan = scanWalFile(
+    path,
+    bytes,
+    { fileNo, isLast, chain },
+    (from, to) => records.read(path, fileNo, bytes, from, to),
+    (gap) => records.gap(gap),
   );
   recovery.bytes += scan.wholeBytes;
   if (isLast && scan.torn) recovery.tornBytes = bytes.length - scan.wholeBytes;
@@ -124,7 +143,11 @@ function mendEnd(ports: RecoveryPorts, path: string, bytes: Buffer, fileNo: numb
 class RecordReader {
   readonly #ports: RecoveryPorts;
   readonly #recovery: Recovery;
-  readonly #logs: (ShardLog | undefined)[] = [];
+  /** Null for a shard that is damaged. */
+  readonly #logs: (ShardLog | null | undefined)[] = [];
+  readonly #gaps: CorruptionError[] = [];
+  /** In how many of the gaps each shard has lost nothing for certain. */
+  readonly #passed = new Uint32Array(SHARD_COUNT);
 
   /** Each file is read to where the one before was: fresh memory for each costs as much as reading it. */
   #room: Buffer | undefined;
@@ -140,10 +163,23 @@ class RecordReader {
     return bytes;
   }
 
-  /** After the last file: lets them take effect. */
+  missing(directory: string, fileNo: number): void {
+    this.gap({ error: new CorruptionError(directory, walFileName(fileNo), "a log file is missing"), isEmpty: false });
+    this.#recovery.chain = undefined;
+  }
+
+  /** @throws its error where damage is not passed over */
+  gap({ error, isEmpty }: Pick<LogGap, "error" | "isEmpty">): void {
+    if (this.#ports.onDamage === undefined) throw error;
+    this.#recovery.gaps++;
+    if (!isEmpty) this.#gaps.push(error);
+  }
+
+  /** After the last file: lets the records take effect. */
   end(): void {
+    if (this.#gaps.length > 0) this.#leaveOutUnknown();
     const streams = new RecoveredStreams();
-    for (const log of this.#logs) log?.recovered(streams);
+    for (const log of this.#logs) if (log) this.#apply(log, streams);
   }
 
   /** Those in `bytes[from, to)` of the file. */
@@ -151,18 +187,47 @@ class RecordReader {
     for (let at = from; at < to;) {
       const end = recordEnd(bytes, at);
       const shard = recordShard(bytes, at);
-      const log = (this.#logs[shard] ??= this.#ports.shard(shard));
-      const offset = recordOffset(bytes, at);
-      const before = log.durableThrough;
-      if (!log.recover(offset, bytes, at, end, fileNo)) {
-        const lacks = `shard ${shard} goes on with offset ${offset}, but ${before + 1} is missing`;
-        throw new CorruptionError(path, `byte ${at}`, lacks);
-      }
-      if (log.durableThrough > before) {
-        this.#recovery.records++;
-        this.#ports.recovered(log, end - at);
-      }
+      if (end > to || end < at + RECORD_HEADER_BYTES || shard >= SHARD_COUNT)
+        return this.gap({ error: new CorruptionError(path, `byte ${at}`, "a record is not whole"), isEmpty: false });
+      const log = (this.#logs[shard] ??= this.#ports.shard(shard) ?? null);
+      if (log !== null) this.#take(log, path, fileNo, bytes, at, end);
       at = end;
     }
+  }
+
+  #take(log: ShardLog, path: string, fileNo: number, bytes: Buffer, at: number, end: number): void {
+    const offset = recordOffset(bytes, at);
+    const before = log.durableThrough;
+    if (!log.recover(offset, bytes, at, end, fileNo)) {
+      const lacks = `shard ${log.shard} goes on with offset ${offset}, but ${before + 1} is missing`;
+      return this.#leaveOut(log.shard, new CorruptionError(path, `byte ${at}`, lacks));
+    }
+    this.#passed[log.shard] = this.#gaps.length;
+    if (log.durableThrough === before) return;
+    this.#recovery.records++;
+    this.#ports.recovered(log, end - at);
+  }
+
+  #apply(log: ShardLog, streams: RecoveredStreams): void {
+    try {
+      log.recovered(streams);
+    } catch (error) {
+      if (this.#ports.onDamage === undefined) throw error;
+      const what = `records that cannot be read (${error instanceof Error ? error.message : String(error)})`;
+      this.#leaveOut(log.shard, new CorruptionError(this.#ports.directory, `records of shard ${log.shard}`, what));
+    }
+  }
+
+  #leaveOutUnknown(): void {
+    for (const [shard, passed] of this.#passed.entries()) {
+      const gap = this.#gaps[passed];
+      if (gap !== undefined && this.#logs[shard] !== null) this.#leaveOut(shard as ShardId, gap);
+    }
+  }
+
+  #leaveOut(shard: ShardId, error: CorruptionError): void {
+    if (this.#ports.onDamage === undefined) throw error;
+    this.#logs[shard] = null;
+    this.#ports.onDamage(shard, error);
   }
 }

@@ -8,6 +8,7 @@
  *
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
+import type { DamagedShardError } from "./errors.ts";
 import { Memtable, MemStream } from "./memtable.ts";
 import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "./operation.ts";
 import {
@@ -37,6 +38,8 @@ export class ShardLog extends ShardView {
   readonly #onApplied: (log: ShardLog, recordBytes: number) => void;
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
+  /** Its shard is damaged: nothing is appended any more. What was appended before still takes effect. */
+  #closedBy: DamagedShardError | undefined;
   #streamCount: number;
   #flushes = 0;
   #nextOffset: Offset;
@@ -70,13 +73,28 @@ export class ShardLog extends ShardView {
     return this.#durableThrough;
   }
 
+  get isClosed(): boolean {
+    return this.#closedBy !== undefined;
+  }
+
+  /** Whether records of it are on their way to the log. */
+  get isAppending(): boolean {
+    return this.#nextOffset - 1 > this.#durableThrough;
+  }
+
+  close(error: DamagedShardError): void {
+    this.#closedBy ??= error;
+  }
+
   // ---- append
 
   /**
    * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. It takes effect, and `source` is told, when it is durable.
-   * @throws what `encode` throws, and RangeError for what a field of the record cannot hold; then nothing was appended
+   * @throws what `encode` throws, RangeError for what a field of the record cannot hold, DamagedShardError for a shard
+   * that is closed; then nothing was appended
    */
   append(source: RecordSource): void {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
     const { out } = this.#commit;
     const start = this.#commit.open();
     const offset = this.#nextOffset;

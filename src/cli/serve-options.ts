@@ -1,7 +1,7 @@
 /** Every option of `parley serve`. The table is the truth: flags, variables, checks and help all come from it. */
 import { DEFAULT_LIMITS, KEEP_DAYS_MAX } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
-import { integer, oneOf, text, type OptionSpec, type OptionValues } from "./options.ts";
+import { flag, integer, oneOf, text, type OptionSpec, type OptionValues } from "./options.ts";
 
 const LISTENING = "Listening";
 const STORAGE = "Storage";
@@ -65,6 +65,10 @@ export const SERVE_OPTIONS = {
     max: 65_536,
   }),
 
+  strict: flag({
+    section: STORAGE,
+    summary: "do not start when any data is damaged; without it the rest is served",
+  }),
   keepDays: {
     ...integer({
       section: STORAGE,
@@ -110,13 +114,6 @@ export const SERVE_OPTIONS = {
     initial: DEFAULT_LIMITS.sendsBurst,
     min: 1,
     max: 10_000_000,
-  }),
-  callRate: integer({
-    section: LIMITS,
-    summary: "calls a second over HTTP with one token, or without any; an address may make 4 times as many",
-    initial: 500,
-    min: 1,
-    max: 100_000_000,
   }),
   readRate: integer({
     section: LIMITS,

@@ -61,7 +61,7 @@ export function fatalFrom(
   if (error instanceof FatalError) return error;
   if (error instanceof FormatError) return new FatalError("formatTooNew", named(error.message), { cause: error });
   if (error instanceof CorruptionError) {
-    const hint = "restore this file from a backup; nothing was changed";
+    const hint = 'run "parley repair", or restore the directory from a backup; nothing was changed';
     return new FatalError("corrupt", named(error.message), { hint, cause: error });
   }
   if (error instanceof DirectoryLostError) {

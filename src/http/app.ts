@@ -7,6 +7,7 @@ import { AppError, ERROR_FACTS } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { randomName, systemRandom, type Random } from "../base/random.ts";
 import type { Limits } from "../protocol/frames.ts";
+import { refusalOf } from "../service/refusal-of.ts";
 import type { Services } from "../service/types.ts";
 import { AnswersUnderWay } from "./answers-under-way.ts";
 import { BODY_TIMEOUT_MS } from "./body.ts";
@@ -163,14 +164,11 @@ function notServed(request: Request): AppError {
 /** The one place where a refused request is logged. What nobody foresaw is told to the log alone, under an id that the client gets. */
 function refusal(error: unknown, request: Request, env: HttpEnv, log: Logger, random: Random): Response {
   const about = { method: request.method, path: shown(pathOf(request.url)), ...env };
-  if (error instanceof AppError) {
-    log[ERROR_FACTS[error.code].logLevel]("request refused", {
-      ...about,
-      code: error.code,
-      status: error.status,
-      detail: error.message,
-    });
-    return problemResponse(error);
+  const refused = refusalOf(error);
+  if (refused !== undefined) {
+    const { code, status, message: detail } = refused;
+    log[ERROR_FACTS[code].logLevel]("request refused", { ...about, code, status, detail });
+    return problemResponse(refused);
   }
   const requestId = randomName(random, REQUEST_ID_CHARACTERS);
   log.error("request failed", { ...about, requestId, error });

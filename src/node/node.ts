@@ -11,7 +11,6 @@ import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
-import { callRateBounds, CallRates } from "../http/call-rates.ts";
 import { clientAddress, fairnessKey } from "../http/client-address.ts";
 import { problemResponse } from "../http/problem.ts";
 import { pathOf } from "../http/query.ts";
@@ -112,6 +111,7 @@ export async function startNode(
       readHandlesMax: budget.readHandles,
       writersMax: budget.writers,
       files: fileSystemOf(reserve.calls),
+      damage: options.strict ? "refuse to open" : "close",
       ...parts,
     },
     { clock, ids, limits, logger, refusals },
@@ -151,7 +151,10 @@ export async function startNode(
     sync: createSync(keeper.host),
     erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
-    health: { notReadyReason: () => refusals.notReadyReason() },
+    health: {
+      notReadyReason: () => refusals.notReadyReason(),
+      damagedShards: () => keeper.damagedShards,
+    },
   };
   const app = createHttpApp({ services, limits, version, log: logger, random });
   const sockets = new Set<SocketSession>();
@@ -175,7 +178,6 @@ export async function startNode(
     heartbeatMs,
     outboxBytesMax: options.outboxKb * 1024,
   };
-  const callRates = new CallRates(callRateBounds(options.callRate), clock);
   const admission = new Admission(
     {
       total: options.connectionsMax,
@@ -205,10 +207,6 @@ export async function startNode(
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
-      const refusal = HEALTH_PATHS.has(pathname)
-        ? undefined
-        : callRates.refusal(fairnessKey(clientIp), request.headers);
-      if (refusal !== undefined) return problemResponse(refusal);
       const answer = app.fetch(request, clientIp === undefined ? {} : { clientIp });
       return Promise.resolve(answer).finally(connections.use(peer));
     },

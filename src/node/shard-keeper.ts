@@ -10,7 +10,9 @@ import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
 import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
+import { DamagedShardError } from "../../storage/errors.ts";
 import type { LogStoreOptions } from "../../storage/log-store.ts";
+import type { ShardLog } from "../../storage/shard-log.ts";
 
 const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
@@ -67,6 +69,11 @@ export class ShardKeeper {
     return this.#host !== undefined && this.#host.store.failed === undefined;
   }
 
+  /** How many shards are closed since their data is damaged. */
+  get damagedShards(): number {
+    return this.#host?.store.damaged.length ?? 0;
+  }
+
   /** For the log lines and `/readyz`: why writes are refused. */
   readonly refusalSource: RefusalSource = {
     state: () => this.#host?.refusal,
@@ -96,15 +103,26 @@ export class ShardKeeper {
     const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
     let handoffs = 0;
     if (host.store.failed === undefined) {
-      for (const log of host.store.opened()) handoffs += offerAgain(host, log);
+      for (const log of host.store.opened()) handoffs += this.#offerAgain(host, log);
       await host.store.idle();
     }
+    if (failed === undefined && this.#storage.damage === "refuse to open") await mustBeWhole(host);
     const { bytes, records, tornBytes } = host.store.recovery;
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
     this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
     // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
+  }
+
+  #offerAgain(host: ShardHost, log: ShardLog): number {
+    try {
+      return offerAgain(host, log);
+    } catch (error) {
+      // It is closed now, and the others go on.
+      if (host.store.isDamaged(log.shard)) return 0;
+      throw error;
+    }
   }
 
   #markHandoffs(): void {
@@ -165,4 +183,13 @@ export class ShardKeeper {
   #sendAway(host: ShardHost, words: string): void {
     for (const session of [...host.sessions()]) session.close(CLOSE.tryLater, words, COME_BACK_MS);
   }
+}
+
+/** @throws DamagedShardError, when the store is closed */
+async function mustBeWhole({ store, marks }: ShardHost): Promise<void> {
+  const [damage] = store.damaged;
+  if (damage === undefined) return;
+  marks.stop();
+  await store.close();
+  throw new DamagedShardError(damage.shard, damage.what);
 }

@@ -16,11 +16,12 @@ import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import { isGroup, shardOf, type Address, type UserId } from "../domain/address.ts";
 import { cellNumber } from "../shard/cells.ts";
+import { isDamage, unlessDamaged } from "../shard/damage.ts";
 import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
 import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
-import type { LogStore } from "../../storage/log-store.ts";
+import { KEPT_FOR_DAMAGED, type LogStore } from "../../storage/log-store.ts";
 import { FlushError } from "../../storage/segment/errors.ts";
 import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
 
@@ -61,7 +62,7 @@ export type UpkeepParts = {
 
 /** Damage, or a mistake of the program's, that one stream has: the others can be erased all the same. */
 const isOfOneStream = (error: unknown): boolean =>
-  !(error instanceof AppError || error instanceof FlushError || error instanceof LogFailedError);
+  isDamage(error) || !(error instanceof AppError || error instanceof FlushError || error instanceof LogFailedError);
 
 const isAddress = (stream: string): stream is Address => stream.startsWith("@") || stream.startsWith("#");
 
@@ -186,7 +187,8 @@ export class Upkeep {
     const users: UserId[] = [];
     for (const user of [...this.#erasing]) if (await this.#eraseUser(host, user)) users.push(user);
     await this.#sweep(host);
-    if (this.#hasErased || host.store.pendingErasures().length > 0) await this.#emptyFiles(host);
+    const isDue = this.#hasErased || host.store.pendingErasures().length > 0;
+    if (isDue && !(await this.#emptyFiles(host))) return;
     for (const user of users) await this.#finish(host, user);
   }
 
@@ -205,7 +207,7 @@ export class Upkeep {
   /** @returns whether nobody is shown any of it any more */
   async #eraseUser(host: ShardHost, user: UserId): Promise<boolean> {
     try {
-      const tidy = (): Promise<void> => this.#workInFiles(() => host.store.eraseNow());
+      const tidy = async (): Promise<void> => void (await this.#eraseNow(host, () => {}));
       await eraseRequested(host, user, { isStopped: this.#stopped, tidy });
     } catch (error) {
       if (!isOfOneStream(error)) throw error;
@@ -220,20 +222,34 @@ export class Upkeep {
     return true;
   }
 
-  async #emptyFiles(host: ShardHost): Promise<void> {
+  /** @returns whether no file has them any more */
+  async #emptyFiles(host: ShardHost): Promise<boolean> {
     const startedAt = this.#parts.clock.monotonicMs();
     const shards = new Set<ShardId>();
-    await this.#workInFiles(() => host.store.eraseNow((shard) => shards.add(shard)));
+    if (!(await this.#eraseNow(host, (shard) => shards.add(shard)))) return false;
     this.#hasErased = false;
     const ms = Math.round(this.#parts.clock.monotonicMs() - startedAt);
     this.#parts.logger.info("erased entries are out of the files", { shards: shards.size, ms });
+    return true;
+  }
+
+  /** @returns false when log files with erased entries have to be kept, for shards that are damaged */
+  async #eraseNow(host: ShardHost, onShard: (shard: ShardId) => void): Promise<boolean> {
+    try {
+      await this.#workInFiles(() => host.store.eraseNow(onShard));
+      return true;
+    } catch (error) {
+      if (!(error instanceof FlushError) || error.code !== KEPT_FOR_DAMAGED) throw error;
+      this.#parts.logger.warn("erased entries stay in files", { error });
+      return false;
+    }
   }
 
   /** Once for each host, and after every failure: some may have been cut short. */
   async #lookForRequests(host: ShardHost): Promise<void> {
     if (this.#lookedThrough === host) return;
     for (const shard of SHARDS) {
-      for (const user of beingErased(host.store.shard(shard))) this.#erasing.add(user);
+      for (const user of unlessDamaged(() => beingErased(host.store.shard(shard))) ?? []) this.#erasing.add(user);
       await this.#nextTurn();
     }
     this.#isLogRecovered = host.store.recovery.records > 0;
@@ -265,8 +281,9 @@ export class Upkeep {
     let entries = 0;
     // Whoever writes a first message later does so after now.
     let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : tooOldAt(clock.now(), keepDays);
-    for (const stream of host.store.shard(shard).streams()) {
-      const days = isAddress(stream) ? this.#daysOf(host, stream) : undefined;
+    for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
+      if (host.store.isDamaged(shard)) break;
+      const days = isAddress(stream) ? unlessDamaged(() => this.#daysOf(host, stream)) : undefined;
       if (days === undefined) continue;
       const kept = await this.#eraseOld(host, stream as Address, days);
       entries += kept.entries;
@@ -323,12 +340,17 @@ export class Upkeep {
     sum: { shards: number; bytesBefore: number; bytesAfter: number },
   ): Promise<void> {
     const { clock } = this.#parts;
-    const { durableThrough } = store.shard(shard);
+    if (store.isDamaged(shard)) return;
+    const durableThrough = unlessDamaged(() => store.shard(shard).durableThrough) ?? 0;
     if (durableThrough === 0 || this.#compactedAt.get(shard) === durableThrough) return;
     while (store.pressure > PRESSURE_MAX && !this.#isWoken) await this.#rest(REST_MS_MAX);
     if (this.#isWoken) return;
     const startedAt = clock.monotonicMs();
-    const { filesBefore, filesAfter, bytesBefore, bytesAfter } = await this.#workInFiles(() => store.compact(shard));
+    const report = await this.#workInFiles(() => store.compact(shard)).catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+    });
+    if (report === undefined) return;
+    const { filesBefore, filesAfter, bytesBefore, bytesAfter } = report;
     this.#compactedAt.set(shard, durableThrough);
     if (filesBefore !== filesAfter || bytesBefore !== bytesAfter) {
       sum.shards++;

@@ -25,7 +25,7 @@ function* acknowledgeGroups(host: ShardHost, user: UserState, positions: [string
   for (const [name, position] of positions) {
     yield;
     const address = name as GroupAddress;
-    if (isNoted(host, user, address, position)) continue;
+    if (host.groupHeads.of(address) === undefined || isNoted(host, user, address, position)) continue;
     const group = yield* host.groups.steps(address);
     // Nobody is connected any more; the device says it again when it comes back.
     if (!isLoaded(host, user)) return;

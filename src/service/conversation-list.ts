@@ -4,6 +4,7 @@ import type { Steps } from "../base/steps.ts";
 import { isGroup } from "../domain/address.ts";
 import type { Conversation, ConversationsPage } from "../protocol/http-shapes.ts";
 import type { ConversationState } from "../shard/conversation-state.ts";
+import { stepsUnlessDamaged, unlessDamaged } from "../shard/damage.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { AnswerSize } from "./answer-size.ts";
@@ -85,7 +86,7 @@ class NewestPlaces {
   *look(host: ShardHost, user: UserState, from: Place | undefined): Steps<void> {
     let looked = 0;
     for (const conversation of user.conversations.values()) {
-      if (isGroup(conversation.address)) yield* host.groups.steps(conversation.address);
+      if (isGroup(conversation.address)) yield* stepsUnlessDamaged(host.groups.steps(conversation.address));
       if (++looked % LOOKS_PER_STEP === 0) yield;
       if (!isListed(host, user, conversation)) continue;
       const place = { conversation, at: lastAtOf(host, conversation) };
@@ -112,7 +113,8 @@ function parsePlace(before: string): Place {
 
 function isListed(host: ShardHost, user: UserState, { address, joinedSeq, lastSeq }: ConversationState): boolean {
   if (!isGroup(address)) return lastSeq > 0;
-  return joinedSeq > 0 && host.groups.get(address)?.members.has(user.user) === true;
+  // One whose data is damaged cannot be shown, and keeps no other from being shown.
+  return joinedSeq > 0 && unlessDamaged(() => host.groups.get(address))?.members.has(user.user) === true;
 }
 
 const lastAtOf = (host: ShardHost, { address, lastAt }: ConversationState): number =>

@@ -3,7 +3,15 @@ import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
 import type { Random } from "../base/random.ts";
 import { randomName } from "../base/random.ts";
-import { groupAddress, nameOf, userAddress, type GroupAddress, type GroupId, type UserId } from "../domain/address.ts";
+import {
+  groupAddress,
+  nameOf,
+  shardOf,
+  userAddress,
+  type GroupAddress,
+  type GroupId,
+  type UserId,
+} from "../domain/address.ts";
 import { readGroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
 import type { GroupRole } from "../protocol/frames.ts";
 import type { Group } from "../protocol/http-shapes.ts";
@@ -20,6 +28,7 @@ import { takeSendTokens } from "./send-tokens.ts";
 import type { Actor, Groups } from "./types.ts";
 
 const EPOCH_CHARACTERS = 8;
+const DRAWS_MAX = 1000;
 const GROUP_ID_CHARACTERS = 12;
 
 /**
@@ -34,6 +43,14 @@ export function createGroups(
 ): Groups {
   const creating = new Set<GroupAddress>();
 
+  /** Of a shard that is whole, if there is one. */
+  function drawAddress(shards: ShardHost): GroupAddress {
+    for (let tries = 1; ; tries++) {
+      const address = groupAddress(randomName(random, GROUP_ID_CHARACTERS) as GroupId);
+      if (tries === DRAWS_MAX || !shards.store.isDamaged(shardOf(address))) return address;
+    }
+  }
+
   async function create(actor: Actor, input: { id?: GroupId; name: string; members: UserId[] }): Promise<Group> {
     const shards = host();
     const creator = actingUser(shards, actor);
@@ -41,7 +58,7 @@ export function createGroups(
     assertGroupSize(shards, members.length);
     shards.mustTakeWrites();
     takeSendTokens(shards, creator, 1 + members.length);
-    const address = groupAddress(input.id ?? (randomName(random, GROUP_ID_CHARACTERS) as GroupId));
+    const address = input.id === undefined ? drawAddress(shards) : groupAddress(input.id);
     await shards.turns.run(begin(shards, address, members));
     try {
       // Loading may have taken long.

@@ -7,6 +7,7 @@ import { answeredAsRepeat } from "../shard/repeats.ts";
 import { receiverOf, sendDirect } from "../shard/send-direct.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { memberGroup, unknownGroup } from "./membership.ts";
+import { refusalOf } from "./refusal-of.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 import type { UserState } from "../shard/user-state.ts";
 
@@ -22,8 +23,9 @@ export function sendMessage(host: ShardHost, sender: UserState, request: SendReq
     else sendDirect(host, sender, receiverOf(host, sender, request.to), request, reply);
     sender.recentRefs.note(request.ref, nowMs);
   } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    reply.refused(request.ref, error);
+    const refusal = refusalOf(error);
+    if (refusal === undefined) throw error;
+    reply.refused(request.ref, refusal);
   }
 }
 

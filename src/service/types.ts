@@ -96,6 +96,8 @@ export type Erasures = {
 export type Health = {
   /** Undefined when ready; otherwise why not. */
   notReadyReason(): string | undefined;
+  /** Shards that are unavailable since their data is damaged; the others are served. */
+  damagedShards(): number;
 };
 
 /** What the HTTP edge is given. */

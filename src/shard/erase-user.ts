@@ -26,6 +26,7 @@ import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
+import { isDamage } from "./damage.ts";
 import { eraseEntries, flushed, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
 import type { GroupState } from "./group-state.ts";
 import type { Shards } from "./shards.ts";
@@ -65,7 +66,10 @@ export async function requestErasure(host: Shards, user: UserState): Promise<voi
   if (erasureStatus(user).state === "running") return;
   const groups: Request["groups"] = {};
   for (const address of user.conversations.keys()) {
-    const head = isGroup(address) ? host.groupHeads.of(address) : undefined;
+    if (!isGroup(address)) continue;
+    // Refused where its data is damaged: nobody knows then how far the request goes.
+    host.log(address);
+    const head = host.groupHeads.of(address);
     // What is on its way to the log is before the request, too; to a group that is not loaded nothing is.
     if (head !== undefined) groups[address] = (host.groups.peek(head.address)?.nextSeq ?? head.headSeq + 1) - 1;
   }
@@ -115,13 +119,21 @@ class UserErasure {
     this.#ports = ports;
   }
 
+  /** @throws at its end, when something could not be reached since it is damaged: all else is erased by then */
   async run(conversations: Address[]): Promise<void> {
     await this.#own();
+    let damage: Error | undefined;
     for (const address of conversations) {
       if (address === this.#address) continue;
-      if (isGroup(address)) await this.#posted(address);
-      else await this.#taken(address);
+      try {
+        if (isGroup(address)) await this.#posted(address);
+        else await this.#taken(address);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        damage = error as Error;
+      }
     }
+    if (damage !== undefined) throw damage;
   }
 
   /** Both ways: what others sent stays with them. */

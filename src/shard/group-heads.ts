@@ -9,6 +9,7 @@ import { isGroup, type GroupAddress } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { cellNumber, cellText } from "./cells.ts";
+import { unlessDamaged } from "./damage.ts";
 import type { GroupState } from "./group-state.ts";
 import type { StateTable } from "./state-table.ts";
 import type { UserState } from "./user-state.ts";
@@ -37,7 +38,7 @@ export class GroupHeads {
     this.#logOf = logOf;
   }
 
-  /** The head, for this turn of the event loop; undefined when there is no such group. */
+  /** The head, for this turn of the event loop; undefined when there is no such group, or its data is damaged. */
   of(address: GroupAddress): GroupHead | undefined {
     const group = this.#groups.peek(address);
     if (group !== undefined) return group;
@@ -59,7 +60,14 @@ export class GroupHeads {
     return this.#groups.peek(address) === undefined && this.#known.get(address)?.update() !== true;
   }
 
+  /**
+   * Of a group whose data is damaged nothing is known, as of one that is not there: its members get everything else.
+   */
   #read(address: GroupAddress): KnownHead | undefined {
+    return unlessDamaged(() => this.#readFrom(address));
+  }
+
+  #readFrom(address: GroupAddress): KnownHead | undefined {
     const log = this.#logOf(address);
     const { flushes } = log;
     const found = log.snapshot(address);
@@ -101,6 +109,7 @@ class KnownHead implements GroupHead {
 
   /** @returns whether it is right now; if not it has to be read */
   update(): boolean {
+    if (this.log.isClosed) return false;
     const { flushes } = this.log;
     const head = this.log.headInMemory(this.address);
     if (head === undefined) return this.#flushes === flushes;

@@ -14,6 +14,7 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
+import { unlessDamaged } from "./damage.ts";
 import type { GroupState } from "./group-state.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
 import { noteMissingRef } from "./post-group.ts";
@@ -23,7 +24,11 @@ import type { Shards } from "./shards.ts";
 const MARK = "handedOffThrough";
 const PAGE = 1000;
 
-/** Offers again what stands above the mark. Before anything new of the shard is handed over. @returns how many were offered */
+/**
+ * Offers again what stands above the mark. Before anything new of the shard is handed over. Whoever lives in a damaged
+ * shard is left out: what was handed over to them stands in the same frame of the log, which is kept.
+ * @returns how many were offered
+ */
 export function offerAgain(host: Shards, log: ShardLog): number {
   const mark = cellNumber(log.cell(SHARD_STREAM, MARK)) as Offset;
   let offered = 0;
@@ -101,7 +106,7 @@ function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: S
     const to = stored.lane as Address;
     // What was erased is handed over no more; whether it was, the receiver's cells know.
     if (entry.kind !== "sent" || to === sender) continue;
-    const receiver = host.userAt(to);
+    const receiver = unlessDamaged(() => host.userAt(to));
     if (receiver === undefined) continue;
     const id = host.ids.encode(log.shard, streamNo, stored.seq);
     const { sentAt, text } = entry;
@@ -126,7 +131,7 @@ function offerFromGroup(host: Shards, log: ShardLog, address: GroupAddress, from
     const entry = readGroupEntry(stored);
     if (entry.kind === "erased" || group === undefined) continue;
     if (entry.kind === "posted") {
-      const author = host.users.get(entry.author);
+      const author = unlessDamaged(() => host.users.get(entry.author));
       if (author !== undefined && noteMissingRef(author, address, refOfPostedKey(stored.key), stored.seq)) offered++;
       continue;
     }
@@ -140,6 +145,6 @@ function offerFromGroup(host: Shards, log: ShardLog, address: GroupAddress, from
 }
 
 function offer(host: Shards, user: UserId, { address, epoch }: GroupState, entry: MembershipEntry): void {
-  const state = host.users.get(user);
+  const state = unlessDamaged(() => host.users.get(user));
   if (state !== undefined) takeMembership(state, address, entry, epoch);
 }

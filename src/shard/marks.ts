@@ -10,6 +10,7 @@ import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from ".
 import { readTimelineEntry } from "../domain/entries.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
+import { isDamage, unlessDamaged } from "./damage.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
 import { MemberMark, PeerMark, ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
@@ -197,6 +198,8 @@ export class Marks {
       mark.log.append(mark);
     } catch (error) {
       mark.dropped();
+      // Its shard was closed meanwhile, which the log says already.
+      if (isDamage(error)) return;
       this.#host.logger.error("a mark could not be written", { error });
     }
   }
@@ -211,7 +214,8 @@ export class Marks {
 
   /** `seq` is in the peer's numbering: the mark belongs to the peer. */
   #tellPeer(user: UserState, address: Address, kind: ReceiptKind, seq: Seq): void {
-    const peer = this.#host.userAt(address);
+    // One whose data is damaged hears nothing. Marks are cumulative, so the next one says this, too.
+    const peer = unlessDamaged(() => this.#host.userAt(address));
     if (peer === undefined) return;
     const conversation = peer.conversation(user.address);
     if (seq <= (kind === "delivered" ? conversation.deliveredPending : conversation.seenPending)) return;

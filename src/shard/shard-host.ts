@@ -6,7 +6,7 @@
  * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
  */
 import type { Clock } from "../base/clock.ts";
-import { StepTurns } from "../base/steps.ts";
+import { StepTurns, type Steps } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -20,11 +20,15 @@ import {
   type UserId,
 } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
+import { CLOSE } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
+import type { Damage } from "../../storage/damaged-shards.ts";
+import { CorruptionError } from "../../storage/errors.ts";
 import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupHeads } from "./group-heads.ts";
+import { damagedError, DamageLog } from "./damage.ts";
 import { GroupState } from "./group-state.ts";
 import { isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
@@ -61,6 +65,7 @@ export class ShardHost implements Shards {
   readonly groupHeads: GroupHeads;
   readonly turns: StepTurns;
   #store: LogStore | undefined;
+  readonly #damageLog: DamageLog;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
 
   /**
@@ -81,6 +86,7 @@ export class ShardHost implements Shards {
       onFlushFailure: (error) => host.#flushFailed(error),
       onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
       onFailure,
+      onDamage: (damages) => host.#closeShards(damages),
     };
     host.#store = failed === undefined ? await LogStore.open(storage, hooks) : await failed.store.reopen(hooks);
     return host;
@@ -92,10 +98,14 @@ export class ShardHost implements Shards {
     this.limits = limits;
     this.logger = logger;
     this.refusals = refusals ?? new Refusals({ clock, logger });
+    this.#damageLog = new DamageLog(clock, logger);
     this.turns = new StepTurns(clock);
     this.marks = new Marks(this);
     this.users = new StateTable(
-      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), clock.monotonicMs()),
+      (user: UserId) => {
+        const address = userAddress(user);
+        return this.#loading(address, () => UserState.load(user, address, this.log(address), clock.monotonicMs()));
+      },
       (user) =>
         user.sessions.size === 0 &&
         user.nextSeq === user.headSeq + 1 &&
@@ -105,7 +115,7 @@ export class ShardHost implements Shards {
       usersLoadedMax,
     );
     this.groups = new StateTable(
-      (group: GroupAddress) => GroupState.load(group, this.log(group)),
+      (group: GroupAddress) => this.#loading(group, () => GroupState.load(group, this.log(group))),
       (group) =>
         group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty,
       GROUPS_LOADED_MAX,
@@ -130,9 +140,28 @@ export class ShardHost implements Shards {
     if (refusal !== undefined) throw this.refusals.error(refusal);
   }
 
-  /** The log of the shard that an address lives in. */
+  /** The log of the shard that an address lives in. @throws AppError unavailable when that shard is damaged */
   log(address: Address): ShardLog {
-    return this.store.shard(shardOf(address));
+    const shard = shardOf(address);
+    try {
+      return this.store.shard(shard);
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  *#loading<State>(address: Address, load: () => Steps<State>): Steps<State> {
+    try {
+      return yield* load();
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  #damagedOr(error: unknown, address: Address): unknown {
+    if (!(error instanceof CorruptionError)) return error;
+    this.#damageLog.asked(shardOf(address));
+    return damagedError(error, address);
   }
 
   /** The user behind `@name`. */
@@ -155,6 +184,24 @@ export class ShardHost implements Shards {
   /** Every session of every user. */
   *sessions(): Iterable<Session> {
     for (const user of this.users.loaded()) yield* user.sessions;
+  }
+
+  /** What is loaded of them is dropped, and whoever is connected there is sent away. */
+  #closeShards(damages: readonly Damage[]): void {
+    this.#damageLog.found(damages);
+    const closed = new Set(damages.map(({ shard }) => shard));
+    const users = this.users.forget(
+      ({ log }) => closed.has(log.shard),
+      (user) => closed.has(shardOf(userAddress(user))),
+    );
+    this.groups.forget(
+      ({ log }) => closed.has(log.shard),
+      (group) => closed.has(shardOf(group)),
+    );
+    for (const { sessions, address } of users) {
+      const { message, retryAfterMs } = damagedError(undefined, address);
+      for (const session of [...sessions]) session.close(CLOSE.tryLater, message, retryAfterMs);
+    }
   }
 
   /** Tried every second, while a disk is full perhaps for hours: the program's log must not fill it, too. */

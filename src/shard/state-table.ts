@@ -53,6 +53,14 @@ export class StateTable<Name, State> {
     return this.#states.get(name);
   }
 
+  /** Drops states and loads, in use or not. For names that nobody may go on with. @returns the states */
+  forget(isGone: (state: State) => boolean, isNameGone: (name: Name) => boolean): State[] {
+    const gone = [...this.#states].filter(([, state]) => isGone(state));
+    for (const [name] of gone) this.#states.delete(name);
+    for (const name of [...this.#loads.keys()]) if (isNameGone(name)) this.#loads.delete(name);
+    return gone.map(([, state]) => state);
+  }
+
   loaded(): Iterable<State> {
     return this.#states.values();
   }

@@ -32,6 +32,7 @@ import type {
 import { acknowledge } from "../service/acknowledge.ts";
 import { CatchUp, CatchUpPage } from "../service/catch-up.ts";
 import { userWithGroupHeads } from "../service/loading.ts";
+import { refusalOf } from "../service/refusal-of.ts";
 import { sendMessage } from "../service/send-message.ts";
 import type { Actor } from "../service/types.ts";
 import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";
@@ -54,6 +55,7 @@ const CATCH_UP_FRAMES = 256;
 const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
+const HELLO_RETRY_MS = 1000;
 /** A catch-up whose client reads nothing for so long ends. */
 export const CATCH_UP_STALLED_MS = 30_000;
 /** How long a closed connection may take to go: one that is slow to read the reason, and one that goes on sending without measure. */
@@ -139,6 +141,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */
   #failed(error: unknown): void {
+    const refusal = refusalOf(error);
+    if (refusal !== undefined) return this.close(CLOSE.tryLater, refusal.message, FAILED_RETRY_MS);
     this.#context.logger.error("a connection failed", { error, user: this.user, device: this.device });
     this.close(CLOSE.tryLater, "something unforeseen went wrong; the server's log has it", FAILED_RETRY_MS);
   }
@@ -320,9 +324,11 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #helloFailed(error: unknown): void {
-    if (error instanceof AppError && error.code === "unauthorized") return this.close(CLOSE.badToken, error.message);
-    if (!(error instanceof AppError)) this.#context.logger.error("hello failed", { error });
-    this.close(CLOSE.tryLater, "the server cannot take you now", 1000);
+    const refusal = refusalOf(error);
+    if (refusal?.code === "unauthorized") return this.close(CLOSE.badToken, refusal.message);
+    if (refusal === undefined) this.#context.logger.error("hello failed", { error });
+    const reason = refusal?.message ?? "the server cannot take you now";
+    this.close(CLOSE.tryLater, reason, refusal?.retryAfterMs ?? HELLO_RETRY_MS);
   }
 
   #begin(host: ShardHost, user: UserState, cursor: Cursor | undefined): void {
@@ -430,8 +436,9 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     try {
       markFrame(this.#host!, this.#userState!, frame);
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.#refuse(undefined, error);
+      const refusal = refusalOf(error);
+      if (refusal === undefined) throw error;
+      this.#refuse(undefined, refusal);
     }
   }
 

@@ -13,7 +13,7 @@ import type { BlockCache } from "../segment/block-cache.ts";
 import type { FileFormat } from "../segment/database-file.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { checkedRow, checkedRows, rowCrc } from "../state/row-crc.ts";
-import type { ShardId } from "../types.ts";
+import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { LayerSource, PAGE_SCHEMA, readStack } from "./page-table.ts";
 
 export const RECENT_FORMAT: FileFormat = {
@@ -43,6 +43,30 @@ export function findRecentShard(recent: SqlDatabase, shard: ShardId): RecentShar
 
 export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
   return checkedRows(recent, "shard", recent.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>());
+}
+
+/** Shards whose row is not what was written. Of a row whose number was hit, the shard that it fits is meant. */
+export function damagedRecentShards(recent: SqlDatabase): { shard: ShardId; error: CorruptionError }[] {
+  return recent
+    .sql("SELECT * FROM shard")
+    .all<RecentShardRow>()
+    .flatMap((row) => {
+      try {
+        checkedRow(recent, "shard", row);
+        return [];
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        return { shard: shardThatFits(row) ?? (row.shard as ShardId), error };
+      }
+    });
+}
+
+function shardThatFits(row: RecentShardRow): ShardId | undefined {
+  const { flushed_through, term, streams, own_through, layers, crc } = row;
+  for (let shard = 0; shard < SHARD_COUNT; shard++) {
+    if (rowCrc("shard", [shard, flushed_through, term, streams, own_through, layers]) === crc) return shard as ShardId;
+  }
+  return undefined;
 }
 
 export function writeRecentShard(recent: SqlDatabase, row: Omit<RecentShardRow, "crc">): void {

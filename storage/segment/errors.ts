@@ -21,6 +21,16 @@ export class FlushError extends Error {
 
 const CORRUPT = /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/;
 
+/** Whether a flush, an erasure or a compaction failed since what is stored of its shard is damaged. */
+export function isOfDamage(error: unknown): boolean {
+  if (error instanceof CorruptionError) return true;
+  const code = errorCode(error) ?? "";
+  return code === CorruptionError.name || CORRUPT.test(code);
+}
+
+/** Of a `FlushError`: the file of all shards is damaged, and nothing can be flushed. */
+export const RECENT_DAMAGED = "recent_damaged";
+
 /** An error of SQLite about `file`, as corruption where it is that; any other error as it is. */
 export function corruptionOr(error: unknown, file: string): unknown {
   const code = errorCode(error);

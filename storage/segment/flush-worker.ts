@@ -3,7 +3,7 @@
  * happen in the pauses. A compiled binary needs this file as an entrypoint of its own beside the program's.
  */
 import type { ShardId } from "../types.ts";
-import { errorCode, FlushError, systemCode } from "./errors.ts";
+import { errorCode, FlushError, isOfDamage, RECENT_DAMAGED, systemCode } from "./errors.ts";
 import type { FlushReply, FlushRequest, WorkerOptions } from "./flush-protocol.ts";
 import { checkIdentity } from "../vfs/held-directory.ts";
 import { removeMarker } from "./database-file.ts";
@@ -65,8 +65,10 @@ class FlushServer {
       this.#mustOwn();
       replies = this.#flushes.together(() => jobs.map((request) => this.#flushOne(request)));
     } catch (error) {
-      // None of them is there for certain; who asks for the shard's extent is told.
-      replies = jobs.map(({ id, job }) => ({ kind: "failed", id, ...describe(error), job }));
+      // None of them is there for certain; who asks for the shard's extent is told. Damage to the file of all shards is
+      // not that of one of them.
+      const code = isOfDamage(error) ? RECENT_DAMAGED : describe(error).code;
+      replies = jobs.map(({ id, job }) => ({ kind: "failed", id, message: describe(error).message, code, job }));
     }
     for (const reply of replies)
       this.#reply(reply, reply.kind === "failed" && reply.job !== undefined ? buffersOf(reply.job) : []);

@@ -10,7 +10,14 @@
  */
 import { CorruptionError } from "../errors.ts";
 import { LayerSource, readStack } from "../recent/page-table.ts";
-import { checkOwn, findRecentShard, RECENT_FORMAT, type RecentShardRow, recentSource } from "../recent/recent-file.ts";
+import {
+  checkOwn,
+  damagedRecentShards,
+  findRecentShard,
+  RECENT_FORMAT,
+  type RecentShardRow,
+  recentSource,
+} from "../recent/recent-file.ts";
 import { Streams, type StreamView } from "../recent/stream-view.ts";
 import type { SqlDatabase } from "../sqlite.ts";
 import { type ShardRow, STATE_FORMAT } from "../state/state-file.ts";
@@ -33,6 +40,7 @@ import type {
   CompactReport,
   EraseRange,
   FlushJob,
+  OnDamage,
   Progress,
   SegmentStore,
   ShardExtent,
@@ -99,6 +107,7 @@ class SqliteSegmentStore implements SegmentStore {
   /** The view that `within` has open. */
   #open: { shard: ShardId; view: ShardFilesView } | undefined;
   #isClosed = false;
+  #onDamage: OnDamage = () => {};
 
   constructor(options: SegmentStoreOptions) {
     this.#dir = options.dir;
@@ -114,12 +123,26 @@ class SqliteSegmentStore implements SegmentStore {
     this.#writing = new FlushClient(start, workerOptions(options), release);
   }
 
-  begin(isNew: boolean): void {
+  begin(isNew: boolean, onDamage: OnDamage = () => {}): void {
+    this.#onDamage = onDamage;
     const path = recentPath(this.#dir);
-    if (existsSync(path)) return;
+    if (existsSync(path)) return isNew ? undefined : this.#checkRecent(path);
     if (!isNew) throw new CorruptionError(path, "this name", `${RECENT_FORMAT.name} is missing, the log is there`);
     createDirectory(shardsDirectory(this.#dir));
     createDatabaseFile(path, emptyDatabase(RECENT_FORMAT, "wal"));
+  }
+
+  /**
+   * A row that is not what it was would otherwise be met when somebody asks for its shard; one whose number is hit,
+   * never.
+   */
+  #checkRecent(path: string): void {
+    try {
+      const db = this.#openRecent()!;
+      for (const { shard, error } of db.within("BEGIN", () => damagedRecentShards(db))) this.#onDamage(shard, error);
+    } catch (error) {
+      throw corruptionOr(error, path);
+    }
   }
 
   extent(shard: ShardId): ShardExtent {
@@ -288,8 +311,16 @@ class SqliteSegmentStore implements SegmentStore {
       };
       return db === undefined ? inState(undefined) : db.within("BEGIN", () => inState(findRecentShard(db, shard)));
     } catch (error) {
-      throw corruptionOr(error, file);
+      throw this.#noted(shard, corruptionOr(error, file));
     }
+  }
+
+  /** Damage is told once, of whichever shard it was met in. */
+  #noted(shard: ShardId, error: unknown): unknown {
+    if (!(error instanceof CorruptionError) || error.shard !== undefined) return error;
+    error.shard = shard;
+    this.#onDamage(shard, error);
+    return error;
   }
 
   #viewOf(

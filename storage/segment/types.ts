@@ -1,4 +1,5 @@
 /** What the segment side of the log store promises to the store above it: flushed entries, cells and keys of each shard, in SQLite. */
+import type { CorruptionError } from "../errors.ts";
 import type {
   EraseRange,
   KeyHit,
@@ -42,14 +43,19 @@ export type CompactOptions = {
 /** Segment files before and after; bytes of those and of layers. */
 export type CompactReport = { filesBefore: number; filesAfter: number; bytesBefore: number; bytesAfter: number };
 
+export type OnDamage = (shard: ShardId, error: CorruptionError) => void;
+
 /** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */
 export type SegmentStore = {
   /**
    * Before anything is asked, and before the log's first file is made.
-   * @param isNew whether there is no log yet: then `recent.db` is made, else it must be there
-   * @throws CorruptionError
+   * @param isNew whether there is no log yet: then `recent.db` is made, else it must be there, and what it says of each
+   * shard is looked at
+   * @param onDamage told of whatever damage is met from now on, of which shard it is; what it throws is thrown to
+   * whoever asked
+   * @throws CorruptionError when `recent.db` itself, which is all shards', cannot be read
    */
-  begin(isNew: boolean): void;
+  begin(isNew: boolean, onDamage?: OnDamage): void;
   extent(shard: ShardId): ShardExtent;
   /**
    * All that `ask` reads, of this shard alone, is of one moment: its files are opened and looked at once and not for each question. `ask` returns in the same turn of the

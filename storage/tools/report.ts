@@ -3,13 +3,17 @@
 /** What kind of wrong it is decides what to do about it. */
 export type FindingKind = keyof typeof ADVICE;
 
+const RESTORE = 'run "parley repair", which saves what is whole; or restore the directory from a backup';
+
 const ADVICE = {
   /** Bytes are not those that were written. */
-  changed: "restore this file from a backup, or the shard from an export",
-  damaged: "restore this file from a backup, or the shard from an export",
-  missing: "restore this file from a backup, or the shard from an export",
+  changed: RESTORE,
+  damaged: RESTORE,
+  missing: RESTORE,
   /** Files that are whole and do not belong together. */
   disagrees: "these files are not of the same moment: restore the whole directory from one backup",
+  /** A server found the shard damaged, and serves the others. */
+  closed: 'the server keeps this shard closed until it is repaired: run "parley repair"',
   newer: "look with the newer parley that wrote it; if none did, the file is damaged: restore it from a backup",
   unknown: "the server does not know this file: move it out of the data directory",
 } as const;

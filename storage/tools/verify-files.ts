@@ -13,6 +13,8 @@ const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journ
 const RECENT_FILE = /^shards\/recent\.db(-wal|-shm|-journal|\.new)?$/;
 /** Says that the shard has something to erase from its files; empty. */
 const ERASING = /^shards\/erasing-(\d{3})$/;
+/** What damaged shards have (storage/damaged-shards.ts). */
+const DAMAGED = /^damaged\/(shards|\d{10}\.wal|\d{10}-\d+\.part)(\.new)?$/;
 /** `import-shard` makes a shard here before it takes its place. */
 const UNFINISHED_IMPORT = /^shards\/\d{3}\.import\//;
 
@@ -27,7 +29,7 @@ export const isRecentFile = (path: string): boolean => RECENT_FILE.test(path);
 function isStoreFile(path: string): boolean {
   if (path.startsWith("wal/")) return path === `wal/${PREPARED_NAME}` || walFileNo(path.slice(4)) !== undefined;
   if (isRecentFile(path) || isManifestName(path)) return true;
-  return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path);
+  return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path) || DAMAGED.test(path);
 }
 
 /** Files in the directory itself that belong to the server, beside those of the store. */
@@ -79,7 +81,9 @@ export async function verifyFiles(
 function isKnown({ path, kind }: FoundFile, companions: Companions): boolean {
   if (kind === "other") return false;
   if (kind === "directory")
-    return path === "wal" || path === "shards" || path === "lost+found" || /^shards\/\d{3}$/.test(path);
+    return (
+      path === "wal" || path === "shards" || path === "lost+found" || path === "damaged" || /^shards\/\d{3}$/.test(path)
+    );
   const names = [...companions.constant, ...companions.changing];
   return isStoreFile(path) || names.includes(path) || names.includes(path.replace(/\.(new|lock)$/, ""));
 }

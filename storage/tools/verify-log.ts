@@ -7,7 +7,7 @@ import { checkLog, type LogCheck, type LogShard } from "../wal/check-log.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
 /** Seqs of a stream in the log: the first and the last; dense between them. */
-export type LogSeqs = { firstSeq: Seq; lastSeq: Seq };
+export type LogSeqs = { firstSeq: Seq; lastSeq: Seq; gaps: number };
 export type VerifiedLog = {
   shards: Map<ShardId, LogShard>;
   streams: Map<ShardId, Map<string, LogSeqs>>;
@@ -25,8 +25,8 @@ export function verifyLog(
   const inDirectory = (file: string): string => relative(directory, file);
   const files = readable(findings, inDirectory);
   try {
-    const check = checkLog(join(directory, "wal"), files, progress, (shard, stream, seq, { file, place }) => {
-      const before = noteEntry(log.streams, shard, stream, seq);
+    const check = checkLog(join(directory, "wal"), files, progress, (shard, stream, seq, { file, place, gaps }) => {
+      const before = noteEntry(log.streams, shard, stream, seq, gaps);
       if (before === undefined) return;
       const what = `shard ${shard}, stream ${stream}: seq ${seq} follows ${before}`;
       findings.add("damaged", inDirectory(file), place, what);
@@ -69,17 +69,24 @@ function readable(findings: Findings, inDirectory: (file: string) => string): Fi
 }
 
 /** @returns the seq before, when the new one does not follow it */
-function noteEntry(streams: VerifiedLog["streams"], shard: ShardId, stream: string, seq: Seq): Seq | undefined {
+function noteEntry(
+  streams: VerifiedLog["streams"],
+  shard: ShardId,
+  stream: string,
+  seq: Seq,
+  gaps: number,
+): Seq | undefined {
   let ofShard = streams.get(shard);
   if (ofShard === undefined) streams.set(shard, (ofShard = new Map()));
   const known = ofShard.get(stream);
   if (known === undefined) {
-    ofShard.set(stream, { firstSeq: seq, lastSeq: seq });
+    ofShard.set(stream, { firstSeq: seq, lastSeq: seq, gaps });
     return undefined;
   }
-  const before = known.lastSeq;
+  const { lastSeq: before, gaps: gapsBefore } = known;
   known.lastSeq = seq;
-  return seq === before + 1 ? undefined : before;
+  known.gaps = gaps;
+  return seq === before + 1 || gaps > gapsBefore ? undefined : before;
 }
 
 /** The log goes on where the shard's files end, or before. */

@@ -12,12 +12,15 @@
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
+import { DAMAGED_DIRECTORY, DAMAGED_LIST, readDamage } from "../damaged-shards.ts";
+import { CorruptionError, FormatError } from "../errors.ts";
 import { recentPath, shardDirectory } from "../segment/paths.ts";
 import type { ShardId } from "../types.ts";
 import { listFiles, type FoundFile } from "./inventory.ts";
 import { logFiles } from "./log-reader.ts";
 import { emptyReport, Findings, type VerifyReport } from "./report.ts";
 import { isRecentFile, shardOfPath, verifyFiles, type Companions } from "./verify-files.ts";
+import { messageOf } from "./verify-database.ts";
 import { verifyLog, verifyLogOfShard, type VerifiedLog } from "./verify-log.ts";
 import { verifyRecent, type VerifiedRecent } from "./verify-recent.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
@@ -63,6 +66,7 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
 
   const isPart = (path: string): boolean => shardOfPath(path) !== undefined || isRecentFile(path);
   const progress = counter("shards", bytesOf(isPart));
+  const closed = verifyClosed(directory, options.shard, findings);
   const isThere = existsSync(recentPath(directory));
   // Files of the log go when all in them is flushed, and the first flush makes `recent.db`.
   const isDue = (logFiles(directory)[0] ?? 1) > 1;
@@ -70,7 +74,7 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   try {
     // A file that a crash kept from getting its name is none: its shard may have no other.
     const named = files.filter(({ path }) => !path.endsWith(".new"));
-    await verifyShards(directory, options.shard, { files: named, log, recent, findings, report, progress });
+    await verifyShards(directory, options.shard, { files: named, log, recent, closed, findings, report, progress });
   } finally {
     recent.close();
   }
@@ -79,24 +83,43 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   return report;
 }
 
+/** Shards that a server found damaged: it serves the others. */
+function verifyClosed(directory: string, only: ShardId | undefined, findings: Findings): Set<ShardId> {
+  const closed = new Set<ShardId>();
+  const file = `${DAMAGED_DIRECTORY}/${DAMAGED_LIST}`;
+  try {
+    for (const { shard, what } of readDamage(directory)) {
+      closed.add(shard);
+      if (only === undefined || shard === only) findings.add("closed", file, `shard ${shard}`, what);
+    }
+  } catch (error) {
+    if (error instanceof FormatError) findings.add("newer", file, "line 1", error.message);
+    else if (error instanceof CorruptionError) findings.add("damaged", file, error.place, messageOf(error, error.file));
+    else throw error;
+  }
+  return closed;
+}
+
 type ShardsCheck = {
   files: readonly FoundFile[];
   log: VerifiedLog | undefined;
   recent: VerifiedRecent;
+  /** What the log had of them may have been taken aside. */
+  closed: ReadonlySet<ShardId>;
   findings: Findings;
   report: VerifyReport;
   progress: (bytes: number) => void;
 };
 
 async function verifyShards(directory: string, only: ShardId | undefined, check: ShardsCheck): Promise<void> {
-  const { files, log, recent, findings, report, progress } = check;
+  const { files, log, recent, closed, findings, report, progress } = check;
   const named = files.map(({ path }) => shardOfPath(path)).filter((shard) => shard !== undefined);
   const shards = new Set([...named, ...recent.parts.keys(), ...(log?.shards.keys() ?? [])]);
   for (const shard of [...shards].toSorted((a, b) => a - b)) {
     if (only !== undefined && shard !== only) continue;
     const at = shardDirectory(directory, shard);
     const name = relative(directory, at);
-    const isKnown = !recent.isUnknown(shard);
+    const isKnown = !recent.isUnknown(shard) && !closed.has(shard);
     const inLog = log?.isWhole && isKnown ? log.streams.get(shard) : undefined;
     const found = verifyShardFiles({
       at,

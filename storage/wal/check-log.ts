@@ -4,11 +4,11 @@
  * It is stricter than recovery where recovery loses nothing by going on: a bit that flipped in room that holds no frame is found, too.
  */
 import { join } from "node:path";
-import { CorruptionError } from "../errors.ts";
 import { decodeOperations, readRecordHead } from "../record.ts";
-import type { Offset, Seq, ShardId, Term } from "../types.ts";
+import { type Offset, type Seq, SHARD_COUNT, type ShardId, type Term } from "../types.ts";
 import type { FileSystem } from "../vfs/file-system.ts";
-import { isWrittenThrough, scanWalFile, walFileName, walFileNo } from "./frame.ts";
+import { isWrittenThrough, walFileName, walFileNo } from "./frame.ts";
+import { scanWalFile } from "./scan.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
 
 /** `isWrittenThrough`: no sector of it is missing. A crash seldom leaves that, damage at rest always does; which of them it was nothing can prove. */
@@ -26,13 +26,18 @@ export type LogCheck = {
   shards: Map<ShardId, LogShard>;
   /** The log ends in a mark: it was closed, or had rested. */
   isMarked: boolean;
+  /** Damaged parts that were passed over; each is among the faults. */
+  gaps: number;
   /** A torn tail, as a crash leaves it: the next start cuts it. */
   torn: TornTail | undefined;
   faults: LogFault[];
 };
 
 /** Hears of each entry that the log holds, in the order of the log. */
-export type EntryVisitor = (shard: ShardId, stream: string, seq: Seq, place: { file: string; place: string }) => void;
+export type EntryVisitor = (shard: ShardId, stream: string, seq: Seq, place: EntryPlace) => void;
+
+/** `gaps`: damaged parts of the log before it. What does not follow over one of them was lost there. */
+export type EntryPlace = { file: string; place: string; gaps: number };
 
 /** @throws FormatError when the log is of a newer version */
 export function checkLog(
@@ -47,6 +52,7 @@ export function checkLog(
     records: 0,
     shards: new Map(),
     isMarked: false,
+    gaps: 0,
     torn: undefined,
     faults: [],
   };
@@ -64,6 +70,7 @@ export function checkLog(
         place: "this name",
         what: "a log file is missing",
       });
+      check.gaps++;
       chain = undefined;
     }
     chain = checkFile(directory, files, { fileNo, isLast: fileNo === numbers.at(-1), chain }, check, progress, visit);
@@ -88,18 +95,20 @@ function checkFile(
   const bytes = files.read(file);
   check.files++;
   check.bytes += bytes.length;
-  try {
-    const scan = scanWalFile(file, bytes, place, (from, to) => checkFrame(file, bytes, from, to, check, visit));
-    check.isMarked = scan.isMarked;
-    if (scan.torn) noteTail(file, bytes, scan.wholeBytes, place.fileNo, check);
-    return scan.chain;
-  } catch (error) {
-    if (!(error instanceof CorruptionError)) throw error;
-    check.faults.push({ file: error.file, place: error.place, what: error.message });
-    return undefined;
-  } finally {
-    progress(bytes.length);
-  }
+  const scan = scanWalFile(
+    file,
+    bytes,
+    place,
+    (from, to) => checkFrame(file, bytes, from, to, check, visit),
+    ({ error, isEmpty }) => {
+      if (!isEmpty) check.gaps++;
+      check.faults.push({ file: error.file, place: error.place, what: error.message });
+    },
+  );
+  check.isMarked = scan.isMarked;
+  if (scan.torn) noteTail(file, bytes, scan.wholeBytes, place.fileNo, check);
+  progress(bytes.length);
+  return scan.chain;
 }
 
 /** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose head was not written yet. */
@@ -123,6 +132,11 @@ function checkFrame(file: string, bytes: Buffer, from: number, to: number, check
   for (let at = from; at < to;) {
     const { shard, term, offset, opsAt, end } = readRecordHead(bytes, at);
     const place = `byte ${at}`;
+    if (end > to || end < opsAt || shard >= SHARD_COUNT) {
+      check.gaps++;
+      check.faults.push({ file, place, what: "a record is not whole" });
+      return;
+    }
     check.records++;
     const known = check.shards.get(shard);
     if (known === undefined) check.shards.set(shard, { firstOffset: offset, lastOffset: offset, term });
@@ -141,7 +155,7 @@ function checkFrame(file: string, bytes: Buffer, from: number, to: number, check
     }
     try {
       decodeOperations(bytes, opsAt, end, {
-        entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place }),
+        entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place, gaps: check.gaps }),
         cell() {},
         key() {},
         erase() {},

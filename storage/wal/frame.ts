@@ -13,7 +13,6 @@
  * Integers little-endian. Checksums are CRC-32 (IEEE). The magic holds bytes that no UTF-8 text has: nobody can send a frame in a message.
  * What can be told apart, and what cannot: storage/wal/README.md.
  */
-import { CorruptionError, FormatError } from "../errors.ts";
 
 export const WAL_VERSION = 1;
 export const FILE_HEAD_BYTES = 24;
@@ -42,6 +41,16 @@ export function fileHead(fileNo: number, chain: number): Buffer {
   return head;
 }
 
+/** What the file says of itself; undefined when its head is not whole. */
+export function readFileHead(bytes: Buffer): { version: number; fileNo: number; chain: number } | undefined {
+  if (bytes.length < FILE_HEAD_BYTES || bytes.readUInt32LE(HEAD_CRC_AT) !== headCrc(bytes, 0)) return undefined;
+  if (!bytes.subarray(0, FILE_MAGIC.length).equals(FILE_MAGIC)) return undefined;
+  return { version: bytes.readUInt32LE(8), fileNo: bytes.readUInt32LE(12), chain: bytes.readUInt32LE(16) };
+}
+
+/** The chain that the frame at `at` goes on with: that of what stood before it. */
+export const chainOf = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at + 12);
+
 /** The chain that goes on behind the head, of a file or a frame, at `at`. */
 export const chainAfter = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at + HEAD_CRC_AT);
 
@@ -60,10 +69,10 @@ const bodyCrc = (bytes: Buffer, at: number, end: number): number =>
   Bun.hash.crc32(bytes.subarray(at + FRAME_HEAD_BYTES, end));
 
 /** Where a frame stands in the log. `chain` undefined: any. */
-type Place = { fileNo: number; chain: number | undefined };
+export type FramePlace = { fileNo: number; chain: number | undefined };
 
 /** End of the frame whose head at `at` is whole, undefined when the head is not, or the frame ends behind the file. */
-function endByHead(bytes: Buffer, at: number, { fileNo, chain }: Place): number | undefined {
+export function endByHead(bytes: Buffer, at: number, { fileNo, chain }: FramePlace): number | undefined {
   if (at + FRAME_HEAD_BYTES > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
   if (bytes.readUInt32LE(at + HEAD_CRC_AT) !== headCrc(bytes, at)) return undefined;
   if (bytes.readUInt32LE(at + 8) !== fileNo || (chain !== undefined && bytes.readUInt32LE(at + 12) !== chain))
@@ -74,22 +83,22 @@ function endByHead(bytes: Buffer, at: number, { fileNo, chain }: Place): number 
 }
 
 /** End of the whole, checked frame at `at`, or undefined. */
-function frameEnd(bytes: Buffer, at: number, place: Place): number | undefined {
+export function frameEnd(bytes: Buffer, at: number, place: FramePlace): number | undefined {
   const end = endByHead(bytes, at, place);
   return end !== undefined && bytes.readUInt32LE(at + 16) === bodyCrc(bytes, at, end) ? end : undefined;
 }
 
-function isZero(bytes: Buffer, from: number, to = bytes.length): boolean {
+export function isZero(bytes: Buffer, from: number, to = bytes.length): boolean {
   for (let at = from; at < to; at++) if (bytes[at] !== 0) return false;
   return true;
 }
 
-/** Whether a whole frame stands anywhere from `from` on. */
-function isFrameAfter(bytes: Buffer, from: number, fileNo: number): boolean {
+/** Where the next whole frame begins from `from` on, whatever stands before it; undefined when there is none. */
+export function nextFrame(bytes: Buffer, from: number, fileNo: number): number | undefined {
   for (let at = bytes.indexOf(FRAME_MAGIC_BYTES, from); at >= 0; at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)) {
-    if (frameEnd(bytes, at, { fileNo, chain: undefined }) !== undefined) return true;
+    if (frameEnd(bytes, at, { fileNo, chain: undefined }) !== undefined) return at;
   }
-  return false;
+  return undefined;
 }
 
 /** What a disk writes as a whole: a write that was cut short lacks whole ones of these. */
@@ -115,103 +124,4 @@ export function isWrittenThrough(bytes: Buffer, at: number, fileNo: number): boo
   if (!hasHead) return hasEachSector(bytes, at, at + FRAME_HEAD_BYTES);
   const end = endByHead(bytes, at, { fileNo, chain: undefined });
   return end !== undefined && hasEachSector(bytes, at, end);
-}
-
-export type WalFilePlace = {
-  fileNo: number;
-  /** Only the last file of the log may end in a torn tail. */
-  isLast: boolean;
-  /** Chain behind the file before; undefined for the oldest that is left, of which nobody knows. */
-  chain: number | undefined;
-};
-
-export type WalFileScan = {
-  /** Bytes of head and whole frames. 0 when not even the head is whole: the file was never used. */
-  wholeBytes: number;
-  /** Whether something that is not zeros follows them: a torn tail. */
-  torn: boolean;
-  /** Frames with records. */
-  frames: number;
-  /** Where the last whole frame begins, a mark included; undefined when there is none. */
-  lastFrameAt: number | undefined;
-  /** The last whole frame is a mark: the one before it is known to have been durable. */
-  isMarked: boolean;
-  /** For the head of the file that follows. */
-  chain: number;
-};
-
-/**
- * Walks the frames of one file, calling `frame` with each body's bounds.
- * @throws CorruptionError for anything that fails its check and is no torn tail; FormatError for a newer version.
- */
-export function scanWalFile(
-  file: string,
-  bytes: Buffer,
-  place: WalFilePlace,
-  frame: (from: number, to: number) => void,
-): WalFileScan {
-  const { fileNo, isLast } = place;
-  const scan: WalFileScan = {
-    wholeBytes: 0,
-    torn: true,
-    frames: 0,
-    lastFrameAt: undefined,
-    isMarked: false,
-    chain: place.chain ?? 0,
-  };
-  if (!checkFileHead(file, bytes, place)) return scan;
-  scan.chain = chainAfter(bytes, 0);
-  let at = FILE_HEAD_BYTES;
-  for (
-    let end = frameEnd(bytes, at, { fileNo, chain: scan.chain });
-    end !== undefined;
-    end = frameEnd(bytes, at, { fileNo, chain: scan.chain })
-  ) {
-    scan.isMarked = end === at + FRAME_HEAD_BYTES;
-    if (!scan.isMarked) {
-      frame(at + FRAME_HEAD_BYTES, end);
-      scan.frames++;
-    }
-    scan.lastFrameAt = at;
-    scan.chain = chainAfter(bytes, at);
-    at = end;
-  }
-  scan.wholeBytes = at;
-  scan.torn = !isZero(bytes, at);
-  if (scan.torn) refuseDamage(file, bytes, at, fileNo, isLast, scan.chain);
-  return scan;
-}
-
-/** @throws CorruptionError when what stands at `at` was durable once, which whatever is whole behind it proves. Likelihood decides nothing here. */
-function refuseDamage(file: string, bytes: Buffer, at: number, fileNo: number, isLast: boolean, chain: number): void {
-  const place = `byte ${at}`;
-  if (!isLast) throw new CorruptionError(file, place, "a frame fails its checksum in a file that is not the last");
-  const end = endByHead(bytes, at, { fileNo, chain });
-  const isFollowed =
-    end === undefined
-      ? isFrameAfter(bytes, at + 1, fileNo)
-      : endByHead(bytes, end, { fileNo, chain: chainAfter(bytes, at) }) !== undefined;
-  if (isFollowed) throw new CorruptionError(file, place, "a frame fails its checksum and whole frames follow");
-}
-
-/** False for a last file whose head was not yet written whole, or is not what it was: as long as no whole frame follows, it holds nothing. */
-function checkFileHead(file: string, bytes: Buffer, { fileNo, isLast, chain }: WalFilePlace): boolean {
-  const head = bytes.subarray(0, FILE_HEAD_BYTES);
-  const isWhole = head.length === FILE_HEAD_BYTES && head.readUInt32LE(HEAD_CRC_AT) === headCrc(head, 0);
-  if (!isWhole || !head.subarray(0, 8).equals(FILE_MAGIC)) {
-    if (isLast && !isFrameAfter(bytes, 0, fileNo)) return false;
-    throw new CorruptionError(file, "byte 0", "the file head fails its checksum");
-  }
-  const version = head.readUInt32LE(8);
-  if (version > WAL_VERSION) throw new FormatError(file, version, WAL_VERSION);
-  if (head.readUInt32LE(12) !== fileNo)
-    throw new CorruptionError(file, "byte 12", `the file says it is number ${head.readUInt32LE(12)}`);
-  if (chain !== undefined && head.readUInt32LE(16) !== chain) {
-    throw new CorruptionError(
-      file,
-      "byte 16",
-      "the file does not continue the one before it, whose end is missing or changed",
-    );
-  }
-  return true;
 }

@@ -5,7 +5,7 @@ import { EXIT_MEANING, EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { commandHelp } from "../../src/cli/help.ts";
 import type { Io } from "../../src/cli/io.ts";
 import { keysCommand } from "../../src/cli/keys-command.ts";
-import { flagOf, variableOf } from "../../src/cli/options.ts";
+import { flagOf, variableOf, type OptionSpec } from "../../src/cli/options.ts";
 import { serveCommand } from "../../src/cli/serve.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 
@@ -45,12 +45,10 @@ describe("help", () => {
       const { status, stdout, stderr } = await parley(...line.split(" "));
       expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
       const words = stdout.split(/\s+/).map((word) => word.replace(/,$/, ""));
-      for (const [key, { initial }] of Object.entries(SERVE_OPTIONS)) {
+      for (const [key, spec] of Object.entries<OptionSpec<string | number | boolean | undefined>>(SERVE_OPTIONS)) {
         expect(words).toContain(flagOf(key));
-        expect(words).toContain(variableOf(key));
-        expect(stdout).toContain(
-          `${variableOf(key)}, ${initial === undefined ? "no default" : `default ${initial}`}\n`,
-        );
+        const otherwise = spec.initial === undefined ? "no default" : `default ${String(spec.initial)}`;
+        expect(stdout).toContain(`${variableOf(key)}${spec.isFlag === true ? "=true" : `, ${otherwise}`}\n`);
       }
     },
   );
@@ -105,7 +103,7 @@ describe("help", () => {
       .split("\n")
       .filter((line) => line.startsWith("  --"));
     expect(options.length).toBe(Object.keys(SERVE_OPTIONS).length);
-    expect(new Set(options.map((line) => line.search(/(?<=^ +\S+ \S+ +)\S/))).size).toBe(1);
+    expect(new Set(options.map((line) => line.search(/(?<=^ +--\S+(?: \S+)? {2,})\S/))).size).toBe(1);
   });
 });
 

@@ -40,13 +40,13 @@ describe("every option of serve", () => {
   test.each(Object.keys(SERVE_OPTIONS))("%s takes its default from its flag and from its variable", (key) => {
     const { initial } = SERVE_OPTIONS[key as keyof typeof SERVE_OPTIONS];
     const value = initial ?? (key === "keepDays" ? 30 : "https://chat.example");
-    expect(parse([flagOf(key), String(value)])).toHaveProperty(key, value);
+    expect(parse([`${flagOf(key)}=${String(value)}`])).toHaveProperty(key, value);
     expect(parse([], { [variableOf(key)]: String(value) })).toHaveProperty(key, value);
   });
 
   test.each(Object.keys(SERVE_OPTIONS))("%s refuses nonsense, naming where it stands", (key) => {
     const nonsense = "\0 no such value";
-    expect(refusal([flagOf(key), nonsense])).toStartWith(`${flagOf(key)}: `);
+    expect(refusal([`${flagOf(key)}=${nonsense}`])).toStartWith(`${flagOf(key)}: `);
     expect(refusal([], { [variableOf(key)]: nonsense })).toStartWith(`${variableOf(key)}: `);
   });
 

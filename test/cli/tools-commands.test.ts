@@ -80,7 +80,7 @@ describe("parley verify", () => {
     expect(status).toBe(15);
     expect(stdout).toMatch(/: \d+ things? (is|are) wrong\n/);
     expect(stdout).toContain(`\n${file}\n  `);
-    expect(stdout).toContain("→ restore this file from a backup");
+    expect(stdout).toContain('→ run "parley repair"');
     const report = JSON.parse((await parley("verify", "--data", copy, "--json")).stdout);
     expect(report.findings[0]).toMatchObject({ kind: "changed", file });
   });

@@ -159,7 +159,8 @@ describe("after a kill", () => {
       const bytes = fs.readFileSync(join(copy, path));
       bytes[at]! ^= 4;
       fs.writeFileSync(join(copy, path), bytes);
-      expect((await verify(copy)).findings.map((finding) => finding.file)).toEqual([path]);
+      const { findings } = await verify(copy);
+      expect(new Set(findings.map((finding) => finding.file))).toEqual(new Set([path]));
       bytes[at]! ^= 4;
       fs.writeFileSync(join(copy, path), bytes);
     }

@@ -112,7 +112,7 @@ export function scriptedServices(accounts: AccountService, apiKeys: ApiKeys): { 
       status: (user) => answers("erasure", { state: "none" } as const)(undefined, user),
     },
     directory: { route: () => ({ shard: 7, node: "n1", url: "http://n1" }) },
-    health: { notReadyReason: () => script.notReady },
+    health: { damagedShards: () => 0, notReadyReason: () => script.notReady },
   };
   return { services, script };
 }

@@ -1,7 +1,14 @@
 /** The segment side in memory, as `storage/segment/types.ts` promises it: for tests of the log that need thousands of recoveries. */
 import { decodeOperations, readRecordHead, type OperationVisitor } from "../../storage/record.ts";
 import { counterBehind, isCountedPrefix } from "../../storage/segment/key-shape.ts";
-import type { CompactReport, EraseRange, FlushJob, SegmentStore, ShardExtent } from "../../storage/segment/types.ts";
+import type {
+  CompactReport,
+  EraseRange,
+  FlushJob,
+  OnDamage,
+  SegmentStore,
+  ShardExtent,
+} from "../../storage/segment/types.ts";
 import type {
   KeyHit,
   Offset,
@@ -33,7 +40,10 @@ export class MemorySegments implements SegmentStore {
     return segments;
   }
 
-  begin = (): void => {};
+  /** Whom it tells of damage. */
+  onDamage: OnDamage = () => {};
+
+  begin = (_isNew: boolean, onDamage?: OnDamage): void => void (this.onDamage = onDamage ?? this.onDamage);
   within = <T>(_shard: ShardId, ask: () => T): T => ask();
   snapshot(shard: ShardId, name: string): StreamSnapshot | undefined {
     const stream = this.#stream(shard, name);

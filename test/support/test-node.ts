@@ -16,7 +16,7 @@ export type TestNode = {
   /** A connected device, `welcome` taken. */
   connect: (who: Credentials, cursor?: DeviceCursor) => Promise<Device>;
   /** Drains it and starts it on the same data. */
-  restart: (changes?: Partial<ServeOptions>) => Promise<void>;
+  restart: (changes?: Partial<ServeOptions>, between?: () => void) => Promise<void>;
   stop: () => Promise<void>;
 };
 
@@ -43,8 +43,9 @@ export async function startTestNode(options: Partial<ServeOptions> = {}, parts: 
       devices.add(device);
       return device;
     },
-    async restart(changes = {}) {
+    async restart(changes = {}, between = () => {}) {
       await drain();
+      between();
       node = await startNode({ ...all, ...changes }, parts);
       api.url = node.url;
     },

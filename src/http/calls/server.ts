@@ -49,12 +49,19 @@ export function serverCalls(directory: Directory, health: Health): Call[] {
       tag,
       summary: "Whether the server takes work",
       auth: "none",
-      replies: { 200: { description: "It does.", schema: status("ready") } },
+      replies: {
+        200: {
+          description:
+            "It does. `damagedShards` is there when some users and groups are unavailable since their data is damaged.",
+          schema: status("ready").extend({ damagedShards: z.number().int().positive().optional() }),
+        },
+      },
       errors: ["unavailable"],
       handle: () => {
         const reason = health.notReadyReason();
         if (reason !== undefined) throw new AppError("unavailable", `not ready: ${reason}`);
-        return reply(200, { status: "ready" });
+        const damagedShards = health.damagedShards();
+        return reply(200, damagedShards === 0 ? { status: "ready" } : { status: "ready", damagedShards });
       },
     }),
   ];

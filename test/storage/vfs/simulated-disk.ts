@@ -187,7 +187,10 @@ export class SimulatedDisk {
   #fileSystem(): FileSystem {
     return {
       makeDirectory: () => {},
-      list: (path) => this.paths().map((name) => name.slice(path.length + 1)),
+      list: (path) => {
+        const below = this.paths().filter((name) => name.startsWith(`${path}/`));
+        return [...new Set(below.map((name) => name.slice(path.length + 1).split("/")[0]!))];
+      },
       read: (path) => {
         this.#now("read", () => {});
         return this.bytes(path);

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test";
 import { CorruptionError } from "../../../storage/errors.ts";
 import { checkLog } from "../../../storage/wal/check-log.ts";
-import { chainAfter, fileHead, FRAME_HEAD_BYTES, scanWalFile, sealFrame } from "../../../storage/wal/frame.ts";
+import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../storage/wal/frame.ts";
+import { scanWalFile } from "../../../storage/wal/scan.ts";
 import { LogHistory } from "../log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
 import { randomFrom } from "../../support/random.ts";
@@ -281,6 +282,22 @@ test("a file whose end became zeros is told by the head of the next", async () =
   for (let end = at; bytes.readUInt32LE(end) !== 0; end += FRAME_HEAD_BYTES + bytes.readUInt32LE(end + 4)) at = end;
   disk.overwrite(path, bytes.fill(0, at));
   expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toMatchObject({ file: logFiles(disk)[2] });
+});
+
+test("two damaged frames in a row are told by the whole one behind them", async () => {
+  const disk = new SimulatedDisk();
+  await write(disk, { isClosed: false });
+  const path = logFiles(disk).at(-1)!;
+  const bytes = disk.bytes(path);
+  const second = 24 + FRAME_HEAD_BYTES + bytes.readUInt32LE(24 + 4);
+  expect(second).toBeLessThan(lastFrameOf(bytes));
+  bytes[24 + FRAME_HEAD_BYTES + 3]! ^= 1;
+  bytes.fill(0xaa, second, second + 8);
+  disk.overwrite(path, bytes);
+  expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toMatchObject({
+    file: path,
+    place: "byte 24",
+  });
 });
 
 test("a missing file is told by its name, wherever it is missing", async () => {
