@@ -28,6 +28,14 @@ export class TokenBucket {
     return "far-beyond";
   }
 
+  /** Spends only what there is: many share the bucket, and one who asks too much makes no debt for the others. @returns whether there was enough */
+  take(count: number, nowMs: number): boolean {
+    this.spend(0, nowMs);
+    if (this.#left < count) return false;
+    this.#left -= count;
+    return true;
+  }
+
   /** Whether nothing that was spent is still missing. */
   isFull(nowMs: number): boolean {
     this.spend(0, nowMs);

@@ -115,6 +115,13 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 10_000_000,
   }),
+  callRate: integer({
+    section: LIMITS,
+    summary: "calls a second over HTTP with one token, or without any; an address may make 4 times as many",
+    initial: 500,
+    min: 1,
+    max: 100_000_000,
+  }),
   readRate: integer({
     section: LIMITS,
     summary: "messages a second that a user may read back for long; ten times as many at once",

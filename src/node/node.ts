@@ -11,6 +11,7 @@ import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
+import { callRateBounds, CallRates } from "../http/call-rates.ts";
 import { clientAddress, fairnessKey } from "../http/client-address.ts";
 import { problemResponse } from "../http/problem.ts";
 import { pathOf } from "../http/query.ts";
@@ -178,6 +179,7 @@ export async function startNode(
     heartbeatMs,
     outboxBytesMax: options.outboxKb * 1024,
   };
+  const callRates = new CallRates(callRateBounds(options.callRate), clock);
   const admission = new Admission(
     {
       total: options.connectionsMax,
@@ -207,6 +209,10 @@ export async function startNode(
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
+      const refusal = HEALTH_PATHS.has(pathname)
+        ? undefined
+        : callRates.refusal(fairnessKey(clientIp), request.headers);
+      if (refusal !== undefined) return problemResponse(refusal);
       const answer = app.fetch(request, clientIp === undefined ? {} : { clientIp });
       return Promise.resolve(answer).finally(connections.use(peer));
     },

@@ -9,6 +9,8 @@ import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
 const REST_BYTES = 400;
 /** A UTF-16 unit of a text as JSON, at most: `\u0001`. */
 const UNIT_BYTES_MAX = 6;
+/** Bytes of an answer that cost about as much as an entry that is looked at. */
+const ENTRY_BYTES = 512;
 /** Up to here a text is not worth measuring. */
 const SHORT_UNITS = 256;
 
@@ -20,6 +22,11 @@ export class AnswerSize {
 
   constructor(bytesMax = ANSWER_BYTES_MAX) {
     this.#bytesMax = bytesMax;
+  }
+
+  /** In entries: a large text costs as much as several. */
+  get work(): number {
+    return this.looked + this.#bytes / ENTRY_BYTES;
   }
 
   get isFull(): boolean {

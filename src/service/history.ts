@@ -31,7 +31,7 @@ export function createHistory(host: () => ShardHost, budget: ReadBudget): Histor
     try {
       return await read(shards, user, cost);
     } finally {
-      budget.spend(actor.user, cost.looked);
+      budget.spend(actor.user, cost.work);
     }
   }
 

@@ -21,7 +21,7 @@ const tests = await Promise.all(
 );
 
 /** A describe stands before the name: `frames: …`. */
-const nameOf = (cell: string): string => cell.replaceAll("`", "").replace(/^(frames|memory|connections): /, "");
+const nameOf = (cell: string): string => cell.replaceAll("`", "").replace(/^(frames|memory|connections|calls): /, "");
 
 test("there are limits in it", () => expect(rows.length).toBeGreaterThan(35));
 
