@@ -24,6 +24,7 @@ import { isShardStream } from "../../src/shard/cells.ts";
 import { GroupHeads } from "../../src/shard/group-heads.ts";
 import { GroupState } from "../../src/shard/group-state.ts";
 import { Marks } from "../../src/shard/marks.ts";
+import { Ranks } from "../../src/shard/ranks.ts";
 import type { Shards } from "../../src/shard/shards.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 import { UserState } from "../../src/shard/user-state.ts";
@@ -69,6 +70,7 @@ export class CorpusShards implements Shards {
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
+  readonly ranks = new Ranks(() => this.store.shard(0 as ShardId));
   readonly turns = new StepTurns(this.clock);
   readonly #shardCount: number;
   #store: LogStore | undefined;

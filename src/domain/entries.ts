@@ -9,6 +9,7 @@
  *     changed     head | JSON                                                    group, lane ""
  *     nothing                                                                 any, after an erasure: who and when are gone as well
  *     head        u4 kind, 1 to 6 as above | u44 time, ms                        big-endian
+ *                 u4 kind + 8              | u44 time, ms | rank - time × 256    zigzag varint, where it is not 0
  *
  * Numbers are varints, text is UTF-8 to the end. A message to oneself is one `sent` entry whose lane is one's own address. What the lane or the key says is not
  * said again; nor is the epoch of a group, which whoever shows a membership asks the group for. The head is big-endian so that the bytes that neighbours
@@ -18,6 +19,7 @@ import type { ByteWriter } from "../../storage/record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import type { GroupChange, GroupRole } from "../protocol/frames.ts";
 import type { UserId } from "./address.ts";
+import { rankOfTime } from "./rank.ts";
 
 export const POSTED_LANE = "m";
 export const CHANGED_LANE = "";
@@ -28,14 +30,18 @@ const JOINED = 3;
 const LEFT = 4;
 const POSTED = 5;
 const CHANGED = 6;
+/** Added to the kind of an entry whose rank the time does not say. */
+const RANKED = 8;
 const HEAD_BYTES = 6;
 /** Times are below it: the year 2527. */
 const TIME_END = 2 ** 44;
 
-export type SentEntry = { kind: "sent"; sentAt: number; text: string };
+/** `rank`: the order among entries of several logs (rank.ts). */
+export type SentEntry = { kind: "sent"; sentAt: number; rank: number; text: string };
 export type TakenEntry = {
   kind: "taken";
   sentAt: number;
+  rank: number;
   fromSeq: Seq;
   fromStreamNo: number;
   /** How many messages of this sender the receiver has got, this one included: unread ones are counted by subtraction. */
@@ -48,7 +54,7 @@ export type MembershipEntry = {
   at: number;
   groupSeq: Seq;
 };
-export type PostedEntry = { kind: "posted"; sentAt: number; author: UserId; text: string };
+export type PostedEntry = { kind: "posted"; sentAt: number; rank: number; author: UserId; text: string };
 export type GroupChangeDetail = {
   change: GroupChange;
   by: UserId;
@@ -59,7 +65,7 @@ export type GroupChangeDetail = {
   members?: UserId[];
   keepDays?: number | null;
 };
-export type ChangedEntry = { kind: "changed"; detail: GroupChangeDetail };
+export type ChangedEntry = { kind: "changed"; rank: number; detail: GroupChangeDetail };
 
 /** A tombstone: of what was erased, the place is left. */
 export type ErasedEntry = { kind: "erased" };
@@ -76,8 +82,8 @@ export const postedKey = (author: UserId, ref: string): string => `${author}/${r
 export const refOfPostedKey = (key: string): string => key.slice(key.indexOf("/") + 1);
 const authorOfPostedKey = (key: string): UserId => key.slice(0, key.indexOf("/")) as UserId;
 
-export function writeSent(out: ByteWriter, sentAt: number, text: string): void {
-  writeHead(out, SENT, sentAt);
+export function writeSent(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): void {
+  writeHead(out, SENT, sentAt, rank);
   out.utf8(text);
 }
 
@@ -88,8 +94,9 @@ export function writeTaken(
   fromStreamNo: number,
   ordinal: number,
   text: string,
+  rank = rankOfTime(sentAt),
 ): void {
-  writeHead(out, TAKEN, sentAt);
+  writeHead(out, TAKEN, sentAt, rank);
   out.varint(fromStreamNo);
   out.varint(fromSeq);
   out.varint(ordinal);
@@ -97,52 +104,62 @@ export function writeTaken(
 }
 
 export function writeMembership(out: ByteWriter, { change, at, groupSeq }: MembershipEntry): void {
-  writeHead(out, change === "joined" ? JOINED : LEFT, at);
+  writeHead(out, change === "joined" ? JOINED : LEFT, at, rankOfTime(at));
   out.varint(groupSeq);
 }
 
 /** The author is in the key. */
-export function writePosted(out: ByteWriter, sentAt: number, text: string): void {
-  writeHead(out, POSTED, sentAt);
+export function writePosted(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): void {
+  writeHead(out, POSTED, sentAt, rank);
   out.utf8(text);
 }
 
 /** JSON of a change without its time; the caller reserves `payloadBytesMax` of it. */
 export const changedJson = (detail: GroupChangeDetail): string => JSON.stringify({ ...detail, at: undefined });
 
-export function writeChanged(out: ByteWriter, at: number, json: string): void {
-  writeHead(out, CHANGED, at);
+export function writeChanged(out: ByteWriter, at: number, json: string, rank = rankOfTime(at)): void {
+  writeHead(out, CHANGED, at, rank);
   out.utf8(json);
 }
 
 /** @throws RangeError for a time that the head cannot hold */
-function writeHead(out: ByteWriter, kind: number, at: number): void {
+function writeHead(out: ByteWriter, kind: number, at: number, rank: number): void {
   if (!(at >= 0 && at < TIME_END && Math.floor(at) === at)) throw new RangeError(`${at} is no time of an entry, in ms`);
   const { bytes, pos } = out;
   const high = Math.floor(at / 0x1_0000_0000);
-  bytes[pos] = (kind << 4) | (high >>> 8);
+  const ahead = rank - rankOfTime(at);
+  bytes[pos] = ((ahead === 0 ? kind : kind + RANKED) << 4) | (high >>> 8);
   bytes[pos + 1] = high;
   bytes[pos + 2] = at >>> 24;
   bytes[pos + 3] = at >>> 16;
   bytes[pos + 4] = at >>> 8;
   bytes[pos + 5] = at;
   out.pos = pos + HEAD_BYTES;
+  if (ahead !== 0) out.varint(ahead > 0 ? ahead * 2 : -ahead * 2 - 1);
 }
 
 const asBuffer = (payload: Uint8Array): Buffer =>
   Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 
-const kindOf = (payload: Uint8Array): number | undefined => (payload.length === 0 ? undefined : payload[0]! >>> 4);
+const kindOf = (payload: Uint8Array): number | undefined =>
+  payload.length === 0 ? undefined : (payload[0]! >>> 4) & 7;
 
-const timeOf = (bytes: Buffer): number => (bytes[0]! & 15) * 0x100_0000_0000 + bytes.readUIntBE(1, 5);
-
-/** Reads what stands behind a head. */
-class BodyReader {
+/** Reads an entry that says something, from its head on. */
+class EntryReader {
+  readonly kind: number;
+  readonly at: number;
+  readonly rank: number;
   readonly #bytes: Buffer;
   #pos = HEAD_BYTES;
 
-  constructor(bytes: Buffer) {
+  /** @throws RangeError where the payload ends inside of its head */
+  constructor(payload: Uint8Array) {
+    const bytes = asBuffer(payload);
     this.#bytes = bytes;
+    const first = bytes[0]!;
+    this.kind = (first >>> 4) & 7;
+    this.at = (first & 15) * 0x100_0000_0000 + bytes.readUIntBE(1, 5);
+    this.rank = rankOfTime(this.at) + (first >>> 4 < RANKED ? 0 : this.#signed());
   }
 
   /** @throws RangeError where the payload ends inside of it. */
@@ -159,27 +176,31 @@ class BodyReader {
   text(): string {
     return this.#bytes.toString("utf8", this.#pos);
   }
+
+  #signed(): number {
+    const value = this.varint();
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
 }
 
 /** @throws RangeError for a payload that is none of a timeline: written by a newer version. */
 export function readTimelineEntry({ payload, seq }: StoredEntry): TimelineEntry {
   if (payload.length === 0) return ERASED;
-  const bytes = asBuffer(payload);
-  const kind = kindOf(bytes);
+  const body = new EntryReader(payload);
+  const { kind, at, rank } = body;
   switch (kind) {
     case SENT:
-      return { kind: "sent", sentAt: timeOf(bytes), text: bytes.toString("utf8", HEAD_BYTES) };
+      return { kind: "sent", sentAt: at, rank, text: body.text() };
     case TAKEN: {
-      const body = new BodyReader(bytes);
       const fromStreamNo = body.varint();
       const fromSeq = body.varint() as Seq;
       const ordinal = body.varint();
-      return { kind: "taken", sentAt: timeOf(bytes), fromSeq, fromStreamNo, ordinal, text: body.text() };
+      return { kind: "taken", sentAt: at, rank, fromSeq, fromStreamNo, ordinal, text: body.text() };
     }
     case JOINED:
     case LEFT: {
-      const groupSeq = new BodyReader(bytes).varint() as Seq;
-      return { kind: "membership", change: kind === JOINED ? "joined" : "left", at: timeOf(bytes), groupSeq };
+      const groupSeq = body.varint() as Seq;
+      return { kind: "membership", change: kind === JOINED ? "joined" : "left", at, groupSeq };
     }
     default:
       throw new RangeError(`timeline entry ${seq} is of unknown kind ${kind}`);
@@ -189,15 +210,12 @@ export function readTimelineEntry({ payload, seq }: StoredEntry): TimelineEntry 
 /** @throws RangeError for a payload that is none of a group's log: written by a newer version. */
 export function readGroupEntry({ payload, key, seq }: StoredEntry): GroupEntry {
   if (payload.length === 0) return ERASED;
-  const bytes = asBuffer(payload);
-  const kind = kindOf(bytes);
-  if (kind === POSTED) {
-    const text = bytes.toString("utf8", HEAD_BYTES);
-    return { kind: "posted", sentAt: timeOf(bytes), author: authorOfPostedKey(key), text };
-  }
+  const body = new EntryReader(payload);
+  const { kind, at, rank } = body;
+  if (kind === POSTED) return { kind: "posted", sentAt: at, rank, author: authorOfPostedKey(key), text: body.text() };
   if (kind === CHANGED) {
-    const detail = JSON.parse(bytes.toString("utf8", HEAD_BYTES)) as Omit<GroupChangeDetail, "at">;
-    return { kind: "changed", detail: { ...detail, at: timeOf(bytes) } };
+    const detail = JSON.parse(body.text()) as Omit<GroupChangeDetail, "at">;
+    return { kind: "changed", rank, detail: { ...detail, at } };
   }
   throw new RangeError(`group entry ${seq} is of unknown kind ${kind}`);
 }

@@ -91,6 +91,7 @@ export class ShardKeeper {
     if (this.isOpen) {
       host.marks.hurry();
       this.#handoffMarks.write(host.store.opened());
+      host.ranks.settle();
     }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
     host.marks.stop();

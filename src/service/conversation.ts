@@ -1,6 +1,7 @@
 /**
- * One conversation as a client sees it. Its numbers are worked out anew each time from what is durable at that moment, so whatever changed under them (who is in the group, how large
- * it is, what was erased) is in them: src/shard/README.md has the table.
+ * One conversation as a client sees it. Its numbers are worked out each time from what is durable at that moment, so
+ * whatever changed under them (who is in the group, how large it is, what was erased) is in them: src/shard/README.md
+ * has the table.
  */
 import type { Steps } from "../base/steps.ts";
 import { isGroup, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
@@ -74,7 +75,7 @@ function* describeGroup(
   };
 }
 
-/** How far the one who is farthest is: of those who are in the group now, and in a group that is small enough for marks now. */
+/** How far the farthest of the other members is. 0 in a group that is too large for marks now. */
 function othersMarks({ members, marks }: GroupState, self: UserId, membersMax: number) {
   const others = { seen: 0, delivered: 0 };
   if (members.size > membersMax) return others;

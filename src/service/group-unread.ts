@@ -1,8 +1,9 @@
 /**
- * How many messages of others in a group a member has not read: counted in the log, since a group has many readers and each has written some of it.
+ * How many messages of others in a group a member has not read: counted in the log, since a group has many readers and
+ * each has written some of it.
  *
- * What was looked at is not looked at again: a member who wrote thousands of messages, and has read none of them, costs one pass. Of what was counted only
- * the far passes are kept.
+ * Nothing is looked at twice: to a member who wrote thousands of messages, and has read none of them, the first count
+ * costs a pass over them, and the next begins where it ended. Short passes are not kept.
  */
 import type { Steps } from "../base/steps.ts";
 import type { UserId } from "../domain/address.ts";
@@ -18,7 +19,10 @@ const PAGES_PER_STEP = 2;
 /** Passes over fewer entries are not kept. */
 const KEPT_FROM = 500;
 
-/** `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: of the group, as they were. */
+/**
+ * `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: how many the group
+ * had seen.
+ */
 type Pass = { from: Seq; through: Seq; others: Seq[]; erasures: number };
 
 export class GroupUnread {
@@ -26,7 +30,7 @@ export class GroupUnread {
 
   /**
    * @param cost counts the entries that are looked at
-   * @param read how far `member` has read, or where they joined behind that
+   * @param read how far `member` has read, or where they joined, if that is later
    * @returns `GROUP_UNREAD_MAX` where there are as many or more
    */
   *count(group: GroupState, member: UserId, read: Seq, cost: { looked: number }): Steps<number> {

@@ -1,4 +1,7 @@
-/** One conversation as a run of messages that can be read from both ends, in the timeline or in the log of a group. Durable state only. */
+/**
+ * One conversation as a run of messages that can be read from both ends, in the timeline or in the log of a group.
+ * Durable state only.
+ */
 import type { Steps } from "../base/steps.ts";
 import { isGroup, type Address } from "../domain/address.ts";
 import { POSTED_LANE } from "../domain/entries.ts";
@@ -43,7 +46,10 @@ export function groupLane(host: ShardHost, user: UserState, group: GroupState): 
   };
 }
 
-/** Of entries in the order in which they count: as many as are wanted and fit. `through` is the last entry that was looked at. */
+/**
+ * Of entries in the order in which they count: as many as are wanted and fit. `through` is the last entry that was
+ * looked at.
+ */
 type Gathered = { messages: WireMessage[]; through: Seq | undefined; isAll: boolean };
 
 /** Reads `chunk` by `chunk`, so that no more is read than about what the answer has. */

@@ -13,17 +13,18 @@
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far
- *             conv/@USER      derived: lastSeq | lastAt | takenThrough | incoming | lastSeq - takenSeq, when there is incoming
- *             conv/#GROUP     derived: lastSeq | joinedSeq; for whoever has left: lastSeq | 0 | takenThrough | lastAt
+ *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count
+ *             conv/#GROUP     derived: lastSeq | joinedSeq; for whoever has left: lastSeq | 0 | takenThrough
  *             head            derived: seq up to which the derived cells count | mark counter
  *     group   epoch           the text, set at creation
  *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only
  *             erased, kept    as of a user
  *             keepDays        days that messages are kept, absent or 0: as the server has it
- *             head            derived: seq | createdAt | lastAt | name | dissolved
+ *             head            derived: seq | createdAt | rank, ms | name | dissolved | rank, count
  *             member/USER     derived: joined seq | role (1 admin)
  *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
  *             erasing/USER      a user's content is being erased
+ *             ranks             of one shard: no entry of any shard has a higher rank (ranks.ts)
  *
  *     cell    field…          those at the end that are 0 or empty are left out
  *     field   varint | varint length, UTF-8 or bytes

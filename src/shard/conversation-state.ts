@@ -3,6 +3,7 @@
  * Seqs are of the owner's timeline unless said otherwise. The fold of entries and mark cells; nothing here is durable by itself.
  */
 import { isGroup, type Address } from "../domain/address.ts";
+import { partsOfRank, rankOfTime } from "../domain/rank.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CellReader, encodeCell } from "./cells.ts";
 
@@ -18,8 +19,8 @@ export const isConversationCell = (kind: string): kind is ConversationCell =>
 export class ConversationState {
   readonly address: Address;
   lastSeq = ZERO;
-  /** Time of the last entry, for sorting lists; 0 in a group that the user is in, which knows better. */
-  lastAt = 0;
+  /** Rank of the last message, for the order of lists. Of a group the group knows it. */
+  lastRank = 0;
   /** Messages from the other side, ever. */
   incoming = 0;
   /** Highest seq of the source's stream that was taken (G8). In the source's numbering. */
@@ -71,10 +72,11 @@ export class ConversationState {
   }
 
   derivedCell(): Uint8Array {
-    const { lastSeq, lastAt, incoming, takenThrough, takenSeq, joinedSeq } = this;
+    const { lastSeq, lastRank, incoming, takenThrough, takenSeq, joinedSeq } = this;
     if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq);
-    if (isGroup(this.address)) return encodeCell(lastSeq, 0, takenThrough, lastAt);
-    return encodeCell(lastSeq, lastAt, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq);
+    if (isGroup(this.address)) return encodeCell(lastSeq, 0, takenThrough);
+    const { ms, count } = partsOfRank(lastRank);
+    return encodeCell(lastSeq, ms, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq, count);
   }
 
   /** Takes a cell of which this is the conversation. @returns the mark counter that stands in it, otherwise 0 */
@@ -106,12 +108,13 @@ export class ConversationState {
     if (isGroup(this.address)) {
       this.joinedSeq = fields.number() as Seq;
       this.takenThrough = (fields.number() || this.joinedSeq) as Seq;
-      this.lastAt = fields.number();
     } else {
-      this.lastAt = fields.number();
+      this.lastRank = rankOfTime(fields.number());
       this.takenThrough = fields.number() as Seq;
       this.incoming = this.incomingPending = fields.number();
-      this.takenSeq = (this.incoming === 0 ? 0 : this.lastSeq - fields.number()) as Seq;
+      const behind = fields.number();
+      this.takenSeq = (this.incoming === 0 ? 0 : this.lastSeq - behind) as Seq;
+      this.lastRank += fields.number();
     }
     this.takenThroughPending = this.takenThrough;
   }

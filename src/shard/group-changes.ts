@@ -56,6 +56,7 @@ export async function createGroup(
   const handle = new StreamHandle(address, undefined);
   const json = changedJson(detail);
   const members = (detail.members ?? []).map((user) => mustLoad(host, user));
+  const rank = host.ranks.group(detail.at);
   let created: GroupState | undefined;
   const savepoint = log.savepoint;
   const written = writeRecord(
@@ -63,7 +64,7 @@ export async function createGroup(
     () => {
       log.putCell(handle, "epoch", Buffer.from(epoch, "latin1"));
       log.beginEntry(handle, CHANGED_LANE, "", FIRST, payloadBytesMax(json));
-      writeChanged(log.writer, detail.at, json);
+      writeChanged(log.writer, detail.at, json, rank);
       log.endEntry();
     },
     () => {
@@ -84,12 +85,13 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
   const json = changedJson(detail);
   const joined = joinedBy(detail).map((user) => mustLoad(host, user));
   const left = leftBy(detail).map((user) => mustLoad(host, user));
+  const rank = host.ranks.group(detail.at);
   const savepoint = log.savepoint;
   const written = writeRecord(
     log,
     () => {
       log.beginEntry(group.handle, CHANGED_LANE, "", seq, payloadBytesMax(json));
-      writeChanged(log.writer, detail.at, json);
+      writeChanged(log.writer, detail.at, json, rank);
       log.endEntry();
       // Beside the entry, for whoever asks without loading the group.
       if (detail.change === "retention") log.putNumbers(group.handle, "keepDays", detail.keepDays ?? 0);
@@ -98,7 +100,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       const frame = JSON.stringify(groupFrame(address, seq, detail));
       // Those who go hear of it as well, and those who come hear it first.
       for (const user of left) for (const session of user.sessions) session.entry(address, seq, frame);
-      group.fold(seq, { kind: "changed", detail });
+      group.fold(seq, { kind: "changed", rank, detail });
       for (const { user } of left) group.leaving.delete(user);
       fanOut(host, group, seq, frame);
     },

@@ -6,6 +6,7 @@
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import { readGroupEntry, type GroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
+import { partsOfRank, rankOfTime } from "../domain/rank.ts";
 import type { GroupRole } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -27,7 +28,8 @@ export class GroupState {
   readonly marks = new Map<UserId, MemberMarks>();
   name = "";
   createdAt = 0;
-  lastAt = 0;
+  /** Rank of the newest entry. */
+  lastRank = 0;
   isDissolved = false;
   /** Messages are kept for so many days; 0: as the server has it. */
   keepDays = 0;
@@ -75,9 +77,10 @@ export class GroupState {
     this.handle = new StreamHandle(address, snapshot.head);
     this.headSeq = this.#cellsThrough = derivedThrough;
     this.createdAt = head.number();
-    this.lastAt = head.number();
+    this.lastRank = rankOfTime(head.number());
     this.name = head.text();
     this.isDissolved = head.number() === 1;
+    this.lastRank += head.number();
     this.keepDays = cellNumber(snapshot.cell("keepDays"));
     this.erasedAt = cellNumber(snapshot.cell("erased"));
     this.nextSeq = 0 as Seq;
@@ -91,8 +94,9 @@ export class GroupState {
   fold(seq: Seq, entry: GroupEntry): void {
     this.headSeq = seq;
     this.isDirty = true;
-    if (entry.kind === "posted") this.lastAt = entry.sentAt;
-    else if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
+    if (entry.kind === "erased") return;
+    this.lastRank = Math.max(this.lastRank, entry.rank);
+    if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
   }
 
   /** Entries of its log were erased. @param at Unix ms */
@@ -119,9 +123,10 @@ export class GroupState {
 
   /** Derived cells of what changed since a flush last took them; null clears. */
   derivedCells(): [string, Uint8Array | null][] {
-    const { headSeq, createdAt, lastAt, isDissolved, name } = this;
+    const { headSeq, createdAt, lastRank, isDissolved, name } = this;
+    const { ms, count } = partsOfRank(lastRank);
     const cells: [string, Uint8Array | null][] = [
-      ["head", encodeCell(headSeq, createdAt, lastAt, name, isDissolved ? 1 : 0)],
+      ["head", encodeCell(headSeq, createdAt, ms, name, isDissolved ? 1 : 0, count)],
     ];
     for (const user of this.#dirtyMembers) {
       const member = this.members.get(user);
@@ -138,7 +143,6 @@ export class GroupState {
   }
 
   #foldChange(seq: Seq, detail: GroupChangeDetail): void {
-    this.lastAt = detail.at;
     switch (detail.change) {
       case "created":
         this.createdAt = detail.at;

@@ -112,7 +112,7 @@ function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: S
     const { sentAt, text } = entry;
     take(
       receiver,
-      { id, sentAt, text, textJson: jsonString(text) },
+      { id, sentAt, rank: host.ranks.direct(host.clock.now()), text, textJson: jsonString(text) },
       sender,
       nameOf(sender) as UserId,
       stored.seq,

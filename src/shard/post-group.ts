@@ -80,6 +80,7 @@ class GroupPost implements RecordSource, PendingSend {
   readonly text: string;
   readonly seq: Seq;
   readonly sentAt: number;
+  readonly rank: number;
   repeats: SendReply[] | undefined = undefined;
   id = "";
 
@@ -93,19 +94,20 @@ class GroupPost implements RecordSource, PendingSend {
     this.text = request.text;
     this.seq = seq;
     this.sentAt = host.clock.now();
+    this.rank = host.ranks.group(this.sentAt);
   }
 
   encode(): void {
     const { group, author, seq, text } = this;
     const { log } = group;
     log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, this.ref), seq, payloadBytesMax(text));
-    writePosted(log.writer, this.sentAt, text);
+    writePosted(log.writer, this.sentAt, text, this.rank);
     log.endEntry();
   }
 
   committed(): void {
-    const { group, author, seq, sentAt, text } = this;
-    group.fold(seq, { kind: "posted", sentAt, author: author.user, text });
+    const { group, author, seq, sentAt, rank, text } = this;
+    group.fold(seq, { kind: "posted", sentAt, rank, author: author.user, text });
     this.id = this.host.ids.encode(group.log.shard, group.handle.streamNo, seq);
     const textJson = jsonString(text);
     const frame = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt);

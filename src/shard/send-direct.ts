@@ -26,8 +26,9 @@ export function sendDirect(
   reply: SendReply,
 ): void {
   const sentAt = host.clock.now();
+  const rank = host.ranks.direct(sentAt);
   const { log, nextSeq: seq } = sender;
-  const send = new DirectSend(host, sender, request, reply, seq, sentAt);
+  const send = new DirectSend(host, sender, request, reply, seq, sentAt, rank);
   const savepoint = log.savepoint;
   log.append(send);
   try {
@@ -48,13 +49,22 @@ class DirectSend implements RecordSource, PendingSend {
   readonly text: string;
   readonly seq: Seq;
   readonly sentAt: number;
+  readonly rank: number;
   repeats: SendReply[] | undefined = undefined;
   id = "";
   readonly #ids: IdBatch;
   readonly #idAt: number;
   #textJson: string | undefined;
 
-  constructor(host: Shards, sender: UserState, request: SendRequest, reply: SendReply, seq: Seq, sentAt: number) {
+  constructor(
+    host: Shards,
+    sender: UserState,
+    request: SendRequest,
+    reply: SendReply,
+    seq: Seq,
+    sentAt: number,
+    rank: number,
+  ) {
     this.sender = sender;
     this.reply = reply;
     this.ref = request.ref;
@@ -62,6 +72,7 @@ class DirectSend implements RecordSource, PendingSend {
     this.text = request.text;
     this.seq = seq;
     this.sentAt = sentAt;
+    this.rank = rank;
     this.#ids = host.ids.gathering;
     this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
   }
@@ -74,7 +85,7 @@ class DirectSend implements RecordSource, PendingSend {
     const { sender, to, ref, seq, text } = this;
     const { log } = sender;
     log.beginEntry(sender.handle, to, ref, seq, payloadBytesMax(text));
-    writeSent(log.writer, this.sentAt, text);
+    writeSent(log.writer, this.sentAt, text, this.rank);
     log.endEntry();
   }
 
@@ -83,7 +94,7 @@ class DirectSend implements RecordSource, PendingSend {
     const conversation = sender.conversation(to);
     sender.headSeq = seq;
     conversation.lastSeq = seq;
-    conversation.lastAt = this.sentAt;
+    conversation.lastRank = sender.lastRank = this.rank;
     sender.touch(conversation);
     this.id = this.#ids.id(this.#idAt);
     settle(sender, this, this.reply, this);
@@ -114,6 +125,7 @@ class DirectSend implements RecordSource, PendingSend {
 export type Handoff = {
   readonly id: string;
   readonly sentAt: number;
+  readonly rank: number;
   readonly text: string;
   readonly textJson: string;
 };
@@ -171,7 +183,8 @@ class DirectTake implements RecordSource {
     const { receiver, handoff } = this;
     const { log } = receiver;
     log.beginEntry(receiver.handle, this.conversation.address, "", this.seq, payloadBytesMax(handoff.text));
-    writeTaken(log.writer, handoff.sentAt, this.fromSeq, this.fromStreamNo, this.ordinal, handoff.text);
+    const { sentAt, rank, text } = handoff;
+    writeTaken(log.writer, sentAt, this.fromSeq, this.fromStreamNo, this.ordinal, text, rank);
     log.endEntry();
   }
 
@@ -179,7 +192,7 @@ class DirectTake implements RecordSource {
     const { receiver, conversation, handoff, seq, fromSeq } = this;
     receiver.headSeq = seq;
     conversation.lastSeq = seq;
-    conversation.lastAt = handoff.sentAt;
+    conversation.lastRank = receiver.lastRank = handoff.rank;
     receiver.foldTaken(conversation, seq, fromSeq, this.ordinal);
     receiver.touch(conversation);
     receiver.undelivered.push({ seq, conversation, fromSeq });

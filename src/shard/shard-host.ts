@@ -32,6 +32,7 @@ import { damagedError, DamageLog } from "./damage.ts";
 import { GroupState } from "./group-state.ts";
 import { isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
+import { Ranks, RANKS_SHARD } from "./ranks.ts";
 import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import type { Shards } from "./shards.ts";
@@ -63,6 +64,7 @@ export class ShardHost implements Shards {
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
+  readonly ranks: Ranks;
   readonly turns: StepTurns;
   #store: LogStore | undefined;
   readonly #damageLog: DamageLog;
@@ -89,6 +91,7 @@ export class ShardHost implements Shards {
       onDamage: (damages) => host.#closeShards(damages),
     };
     host.#store = failed === undefined ? await LogStore.open(storage, hooks) : await failed.store.reopen(hooks);
+    host.#beginRanks();
     return host;
   }
 
@@ -120,6 +123,7 @@ export class ShardHost implements Shards {
         group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty,
       GROUPS_LOADED_MAX,
     );
+    this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
     this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
   }
 
@@ -150,9 +154,15 @@ export class ShardHost implements Shards {
     }
   }
 
-  *#loading<State>(address: Address, load: () => Steps<State>): Steps<State> {
+  *#loading<State extends { readonly lastRank: number }>(
+    address: Address,
+    load: () => Steps<State | undefined>,
+  ): Steps<State | undefined> {
     try {
-      return yield* load();
+      const state = yield* load();
+      // Its shard may have come from another node, or from a backup, with ranks above those of this node.
+      if (state !== undefined) this.ranks.observe(state.lastRank);
+      return state;
     } catch (error) {
       throw this.#damagedOr(error, address);
     }
@@ -201,6 +211,15 @@ export class ShardHost implements Shards {
     for (const { sessions, address } of users) {
       const { message, retryAfterMs } = damagedError(undefined, address);
       for (const session of [...sessions]) session.close(CLOSE.tryLater, message, retryAfterMs);
+    }
+  }
+
+  /** Where that shard is damaged the order goes on from the clock, and from what is loaded. */
+  #beginRanks(): void {
+    try {
+      this.ranks.begin();
+    } catch (error) {
+      this.logger.error("the order of conversations goes on from the clock", { error });
     }
   }
 

@@ -9,6 +9,7 @@ import type { Address, GroupAddress, UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
+import type { Ranks } from "./ranks.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import type { GroupState } from "./group-state.ts";
 import type { StateTable } from "./state-table.ts";
@@ -22,6 +23,7 @@ export type Shards = {
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
+  readonly ranks: Ranks;
   /** Where work that reads much is done in steps. */
   readonly turns: StepTurns;
   /** The log of the shard that an address lives in. */

@@ -38,6 +38,8 @@ export class UserState {
   undelivered = new UndeliveredQueue(0 as Seq);
   headSeq: Seq;
   nextSeq: Seq;
+  /** Rank of the newest direct message. */
+  lastRank = 0;
   /** How far a device of the user has the timeline. */
   received: Seq;
   receivedPending: Seq;
@@ -93,6 +95,7 @@ export class UserState {
     this.received = this.receivedPending = cellNumber(own.get("received")) as Seq;
     this.erasedAt = cellNumber(own.get("erased"));
     this.nextSeq = 0 as Seq;
+    for (const { lastRank } of conversations.values()) if (lastRank > this.lastRank) this.lastRank = lastRank;
     this.recentRefs = new RecentRefs(nowMs);
   }
 
@@ -120,12 +123,13 @@ export class UserState {
     if (entry.kind === "erased") return this.touch(conversation);
     if (entry.kind === "membership") {
       const isIn = entry.change === "joined";
-      conversation.lastAt = isIn ? 0 : entry.at;
       conversation.takenThrough = entry.groupSeq;
       conversation.joinedSeq = (isIn ? entry.groupSeq : 0) as Seq;
       conversation.postedRefValue = undefined;
     } else {
-      conversation.lastAt = entry.sentAt;
+      // Entries of a version that knew no ranks have the times of a clock, which may have gone back.
+      this.lastRank = Math.max(this.lastRank, entry.rank);
+      conversation.lastRank = this.lastRank;
       if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq, entry.ordinal);
     }
     this.touch(conversation);

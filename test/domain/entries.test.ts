@@ -14,6 +14,7 @@ import {
   writeTaken,
   type GroupChangeDetail,
 } from "../../src/domain/entries.ts";
+import { rankOfTime } from "../../src/domain/rank.ts";
 import { ByteWriter } from "../../storage/record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 
@@ -47,13 +48,38 @@ test.each([
 
 test("what was sent and taken is read back, at any time and of any length", () => {
   for (const at of [0, 1, AT, 2 ** 40 - 1, 2 ** 40, 2 ** 44 - 1]) {
+    const rank = rankOfTime(at);
     for (const text of ["", "hello", "🎈é\n".repeat(40)]) {
-      expect(readTimelineEntry(stored((out) => writeSent(out, at, text)))).toEqual({ kind: "sent", sentAt: at, text });
+      const sent = stored((out) => writeSent(out, at, text));
+      expect(readTimelineEntry(sent)).toEqual({ kind: "sent", sentAt: at, rank, text });
       for (const number of [1, 127, 128, 2 ** 31, 2 ** 48 - 1]) {
         const taken = stored((out) => writeTaken(out, at, seq(number), 5, number, text));
         const numbers = { fromSeq: seq(number), fromStreamNo: 5, ordinal: number };
-        expect(readTimelineEntry(taken)).toEqual({ kind: "taken", sentAt: at, ...numbers, text });
+        expect(readTimelineEntry(taken)).toEqual({ kind: "taken", sentAt: at, rank, ...numbers, text });
       }
+    }
+  }
+});
+
+test("a rank that the time says takes no room, every other one is read back, however far the clock is off", () => {
+  const END = 2 ** 44 - 1;
+  const plain = stored((out) => writeSent(out, AT, "hi")).payload;
+  expect(stored((out) => writeSent(out, AT, "hi", rankOfTime(AT))).payload).toEqual(plain);
+  for (const ahead of [1, -1, 63, -64])
+    expect(stored((out) => writeSent(out, AT, "hi", rankOfTime(AT) + ahead)).payload).toHaveLength(plain.length + 1);
+  const times = [0, 1, AT, END];
+  for (const at of times) {
+    for (const rank of times.flatMap((time) => [rankOfTime(time), rankOfTime(time) + 255, rankOfTime(time) + 1])) {
+      const sent = stored((out) => writeSent(out, at, "hi", rank));
+      expect(readTimelineEntry(sent)).toEqual({ kind: "sent", sentAt: at, rank, text: "hi" });
+      const taken = stored((out) => writeTaken(out, at, seq(3), 5, 2, "hi", rank));
+      expect(readTimelineEntry(taken)).toMatchObject({ sentAt: at, rank, fromSeq: 3, ordinal: 2, text: "hi" });
+      const posted = stored((out) => writePosted(out, at, "hi", rank), postedKey(ann, "r-1"));
+      expect(readGroupEntry(posted)).toEqual({ kind: "posted", sentAt: at, rank, author: ann, text: "hi" });
+      expect(authorOf(posted)).toBe(ann);
+      const detail: GroupChangeDetail = { change: "left", by: ann, at, user: ann };
+      const changed = stored((out) => writeChanged(out, at, changedJson(detail), rank));
+      expect(readGroupEntry(changed)).toEqual({ kind: "changed", rank, detail });
     }
   }
 });
@@ -74,14 +100,20 @@ test("memberships are read back", () => {
 
 test("the author of a post is the one in its key, whatever the ref looks like", () => {
   const post = stored((out) => writePosted(out, AT, "hello"), postedKey(ann, "a/b/7"));
-  expect(readGroupEntry(post)).toEqual({ kind: "posted", sentAt: AT, author: ann, text: "hello" });
+  expect(readGroupEntry(post)).toEqual({
+    kind: "posted",
+    sentAt: AT,
+    rank: rankOfTime(AT),
+    author: ann,
+    text: "hello",
+  });
   expect(authorOf(post)).toBe(ann);
 });
 
 test("a change of a group is read back with its time, and has no author", () => {
   const detail: GroupChangeDetail = { change: "created", by: ann, at: AT, name: "hikers", members: [ann] };
   const changed = stored((out) => writeChanged(out, detail.at, changedJson(detail)));
-  expect(readGroupEntry(changed)).toEqual({ kind: "changed", detail });
+  expect(readGroupEntry(changed)).toEqual({ kind: "changed", rank: rankOfTime(AT), detail });
   expect(authorOf(changed)).toBeUndefined();
 });
 

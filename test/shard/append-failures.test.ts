@@ -231,15 +231,15 @@ test("erasing that cannot be encoded leaves neither a count of it nor a state th
 test("a stream whose derived cells cannot be written does not keep its shard from being flushed", async () => {
   for (let n = 0; n < CELLS_LAG_MAX; n++) await send(ann, "@ben");
   const conversation = state(ann).conversation("@ben" as Address);
-  const { lastAt } = conversation;
-  conversation.lastAt = -1;
+  const { lastRank } = conversation;
+  conversation.lastRank = -1;
   await host.store.flushAll(() => false);
   expect(logged.join()).toContain("derived cells could not be written");
   expect(state(ann).log.memtable.isEmpty).toBe(true);
-  conversation.lastAt = lastAt;
+  conversation.lastRank = lastRank;
   await send(ann, "@ben");
   await host.store.flushAll(() => false);
   await reopen();
-  expect(state(ann).conversation("@ben" as Address)).toMatchObject({ lastSeq: CELLS_LAG_MAX + 1, lastAt });
+  expect(state(ann).conversation("@ben" as Address)).toMatchObject({ lastSeq: CELLS_LAG_MAX + 1, lastRank });
   expect(await seqs(ann)).toHaveLength(CELLS_LAG_MAX + 1);
 });

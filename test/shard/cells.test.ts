@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { rankOfTime } from "../../src/domain/rank.ts";
 import type { UserAddress, UserId } from "../../src/domain/address.ts";
 import { encodeDevice, encodeProfile, epochOf, readDevice, readProfile } from "../../src/shard/account-cells.ts";
 import { cellNumber, CellReader, encodeCell } from "../../src/shard/cells.ts";
@@ -81,27 +82,40 @@ test("the first epoch follows from whose history it is and when it began, for ev
 });
 
 type Derived = Partial<
-  Pick<ConversationState, "lastSeq" | "lastAt" | "incoming" | "takenThrough" | "takenSeq" | "joinedSeq">
+  Pick<ConversationState, "lastSeq" | "lastRank" | "incoming" | "takenThrough" | "takenSeq" | "joinedSeq">
 >;
 
 const seq = (value: number): Seq => value as Seq;
 
 test.each<[string, string, Derived, number]>([
-  ["sent to alone", "@bob", { lastSeq: seq(9), lastAt: 1_763_740_800_000 }, 7],
+  ["sent to alone", "@bob", { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000) }, 7],
   [
     "answered last",
     "@bob",
-    { lastSeq: seq(300), lastAt: 1_763_740_800_000, incoming: 2, takenThrough: seq(40), takenSeq: seq(290) },
+    {
+      lastSeq: seq(300),
+      lastRank: rankOfTime(1_763_740_800_000),
+      incoming: 2,
+      takenThrough: seq(40),
+      takenSeq: seq(290),
+    },
     11,
   ],
   [
     "taken last",
     "@bob",
-    { lastSeq: seq(300), lastAt: 1_763_740_800_000, incoming: 2, takenThrough: seq(40), takenSeq: seq(300) },
+    {
+      lastSeq: seq(300),
+      lastRank: rankOfTime(1_763_740_800_000),
+      incoming: 2,
+      takenThrough: seq(40),
+      takenSeq: seq(300),
+    },
     10,
   ],
+  ["of a rank that no time says", "@bob", { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000) + 200 }, 12],
   ["a group that the user is in", "#hikers", { lastSeq: seq(3), takenThrough: seq(1), joinedSeq: seq(1) }, 2],
-  ["a group that was left", "#hikers", { lastSeq: seq(3), takenThrough: seq(200), lastAt: 1_763_740_800_000 }, 10],
+  ["a group that was left", "#hikers", { lastSeq: seq(3), takenThrough: seq(200) }, 4],
 ])("the derived cell of a conversation is read back: %s", (_what, address, derived, bytes) => {
   const conversation = Object.assign(new ConversationState(address as UserAddress), derived);
   const cell = conversation.derivedCell();

@@ -30,6 +30,7 @@ class World {
   readonly data: DataDirectory;
   host!: ShardHost;
   #refs = 0;
+  #said = 0;
 
   private constructor(data: DataDirectory) {
     this.data = data;
@@ -73,7 +74,7 @@ class World {
   }
 
   async say(from: UserId, to: Address, ref = `r-${++this.#refs}`, retry = false) {
-    this.clock.advance(1000);
+    if (++this.#said % 3 === 0) this.clock.advance(1000);
     return createMessaging(() => this.host).send(actor(from), { to, text: "hello", ref, retry });
   }
 
@@ -101,8 +102,8 @@ class World {
         .map((state) => ({ ...state, isDirty: false, isMarkPending: false, postedRefValue: undefined }));
       return { name, epoch, headSeq, nextSeq, received, markCount, kept };
     });
-    const { epoch, name, createdAt, lastAt, isDissolved, headSeq, nextSeq, members } = this.host.groups.get(HIKERS)!;
-    return { users, epoch, name, createdAt, lastAt, isDissolved, headSeq, nextSeq, members: new Map(members) };
+    const { epoch, name, createdAt, lastRank, isDissolved, headSeq, nextSeq, members } = this.host.groups.get(HIKERS)!;
+    return { users, epoch, name, createdAt, lastRank, isDissolved, headSeq, nextSeq, members: new Map(members) };
   }
 
   async derivedCells(stream: Address): Promise<string[]> {
@@ -113,7 +114,9 @@ class World {
 }
 
 type Step =
-  { kind: "say"; from: number; to: number; times: number } | { kind: "in" | "out" | "flush" | "reopen" | "erase" };
+  | { kind: "say"; from: number; to: number; times: number }
+  | { kind: "set clock"; days: number }
+  | { kind: "in" | "out" | "flush" | "reopen" | "erase" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -126,6 +129,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.constantFrom<Step>({ kind: "flush" }, { kind: "reopen" }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("set clock" as const), days: fc.integer({ min: -9, max: 9 }) }),
+  },
   { weight: 2, arbitrary: fc.constantFrom<Step>({ kind: "in" }, { kind: "out" }, { kind: "erase" }) },
 );
 
@@ -138,6 +145,9 @@ async function take(world: World, step: Step): Promise<void> {
       await Promise.all(Array.from({ length: step.times }, () => world.say(from, to)));
       return;
     }
+    case "set clock":
+      world.clock.wallAheadMs = step.days * 86_400_000;
+      return;
     case "in":
     case "out":
       return world.setMember(step.kind === "in");
@@ -181,6 +191,25 @@ test("derived cells are written when entries enough have come, and with those th
   expect(await world.derivedCells(ann)).toEqual(["conv/#hikers", "conv/@ben", "conv/@cat", "head"]);
   await world.reopen();
   expect(world.host.users.get("ann" as UserId)!.headSeq as number).toBe(CELLS_LAG_MAX);
+  await world.close();
+});
+
+test("derived cells tell the rank of the newest entry, also one that no time says", async () => {
+  const world = await World.open();
+  const [ann] = PEOPLE as [UserId];
+  const ranks = () => [
+    world.host.groups.get(HIKERS)!.lastRank,
+    world.host.users.get(ann)!.conversation("@ben" as Address).lastRank,
+  ];
+  world.clock.wallAheadMs = -86_400_000;
+  for (let i = 0; i < CELLS_LAG_MAX; i++) await world.say(ann, HIKERS);
+  for (let i = 0; i < CELLS_LAG_MAX; i++) await world.say(ann, "@ben" as Address);
+  await world.flush();
+  const before = ranks();
+  expect(before.map((rank) => rank % 256 > 0 && rank > world.clock.now() * 256)).toEqual([true, true]);
+  await world.reopen();
+  expect(await world.derivedCells(HIKERS)).toContain("head");
+  expect(ranks()).toEqual(before);
   await world.close();
 });
 

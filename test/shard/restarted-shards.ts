@@ -7,6 +7,7 @@ import { createLogger } from "../../src/base/logger.ts";
 import type { GroupAddress, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
+import type { Limits } from "../../src/protocol/frames.ts";
 import { sendMessage } from "../../src/service/send-message.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
@@ -36,10 +37,12 @@ export class RestartedShards {
   #disk = new SimulatedDisk();
   #segments = new MemorySegments();
   readonly #usersLoadedMax: number;
+  readonly #limits: Partial<Limits>;
   readonly #ids = new MessageIds(new Uint8Array(16));
 
-  constructor(usersLoadedMax = 1000) {
+  constructor(usersLoadedMax = 1000, limits: Partial<Limits> = {}) {
     this.#usersLoadedMax = usersLoadedMax;
+    this.#limits = limits;
   }
 
   /** Users, a group of them, and others who are not in it. */
@@ -115,7 +118,7 @@ export class RestartedShards {
       markAfterMs: 0,
     };
     const logger = createLogger("error", fail, () => 0);
-    const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000 };
+    const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };
     const ports = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
     this.host = await ShardHost.open(storage, ports, fail);
     for (const log of this.host.store.opened()) offerAgain(this.host, log);

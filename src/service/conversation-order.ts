@@ -1,0 +1,81 @@
+/**
+ * In which order conversations stand in the list: by their newest entries, the latest first.
+ *
+ * Direct conversations are ordered by the seqs of their newest messages, which stand in one timeline. Ranks
+ * (src/shard/ranks.ts) say where groups, each with a log of its own, stand between them.
+ *
+ * A list is of one moment, and so are its pages: `AsOf` is the newest entry that counts (conversation-places.ts).
+ */
+import { AppError } from "../base/errors.ts";
+import type { Steps } from "../base/steps.ts";
+import { isGroup, type Address } from "../domain/address.ts";
+import type { ConversationState } from "../shard/conversation-state.ts";
+import { stepsUnlessDamaged, unlessDamaged } from "../shard/damage.ts";
+import type { GroupState } from "../shard/group-state.ts";
+import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserState } from "../shard/user-state.ts";
+import type { Seq } from "../../storage/types.ts";
+
+/** `seq`: of the newest message, in the timeline; 0 for a group. */
+export type Place = { address: Address; rank: number; seq: Seq };
+
+/** The newest entry that counts: by its seq in the timeline, and by its rank in groups. */
+export type AsOf = { head: Seq; rank: number };
+
+/** From where a page goes on. */
+export type Cursor = { asOf: AsOf; after: Place };
+
+/** Conversations that are looked at in one step. */
+export const LOOKS_PER_STEP = 200;
+
+/** A total order: no two places are equal. */
+export function newestFirst(a: Place, b: Place): number {
+  if (a.rank !== b.rank) return b.rank - a.rank;
+  // Of two equal ranks that of a direct message is the later one.
+  if (isGroup(a.address) !== isGroup(b.address)) return isGroup(a.address) ? 1 : -1;
+  if (a.seq !== b.seq) return b.seq - a.seq;
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
+}
+
+/**
+ * Loads the user's groups, and says what is the newest of all that the list would show now. What is durable becomes so
+ * in the order of ranks, so everything below that rank is there already.
+ */
+export function* asOfNow(host: ShardHost, user: UserState): Steps<AsOf> {
+  const groups: GroupState[] = [];
+  let looked = 0;
+  for (const conversation of user.conversations.values()) {
+    const { address } = conversation;
+    if (++looked % LOOKS_PER_STEP === 0) yield;
+    if (!isGroup(address)) continue;
+    const group = yield* stepsUnlessDamaged(host.groups.steps(address));
+    if (group !== undefined && isListed(host, user, conversation)) groups.push(group);
+  }
+  // As they are in this turn: one that was idle may have been loaded anew.
+  const ranks = groups.map((group) => (host.groups.peek(group.address) ?? group).lastRank);
+  return { head: user.headSeq, rank: Math.max(user.lastRank, ...ranks) };
+}
+
+/** Whether it belongs to the list now. One whose data is damaged cannot be shown, and keeps no other from being shown. */
+export function isListed(
+  host: ShardHost,
+  user: UserState,
+  { address, joinedSeq, lastSeq }: Pick<ConversationState, "address" | "joinedSeq" | "lastSeq">,
+): boolean {
+  if (!isGroup(address)) return lastSeq > 0;
+  return joinedSeq > 0 && unlessDamaged(() => host.groups.get(address))?.members.has(user.user) === true;
+}
+
+export const cursorText = ({ asOf, after }: Cursor): string =>
+  `${asOf.head}.${asOf.rank}.${after.rank}.${after.seq}.${after.address}`;
+
+/** @throws AppError bad_request for what no page has given */
+export function parseCursor(text: string): Cursor {
+  const [, head, top, rank, seq, address] =
+    /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.([@#].+)$/.exec(text) ?? [];
+  if (address === undefined) throw new AppError("bad_request", "before: take it from the page before");
+  return {
+    asOf: { head: Number(head) as Seq, rank: Number(top) },
+    after: { address: address as Address, rank: Number(rank), seq: Number(seq) as Seq },
+  };
+}
