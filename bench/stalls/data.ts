@@ -4,6 +4,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { loadOrCreateKey } from "../../src/base/key-file.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import { atOnce } from "../../src/base/steps.ts";
 import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
@@ -84,7 +85,8 @@ export class Filling {
     return new Promise((resolve, reject) => {
       const request = { ref: `f-${++this.#refs}`, to, text, retry: false };
       const reply = { session: undefined, sent: () => resolve(), refused: (_: string, error: Error) => reject(error) };
-      sendMessage(host, host.users.get(from)!, request, reply);
+      const rest = sendMessage(host, host.users.get(from)!, request, reply);
+      if (rest !== undefined) atOnce(rest);
     });
   }
 

@@ -35,19 +35,22 @@ export class StepTurns {
     }) as Promise<Result>;
   }
 
+  /** At least one step in each turn, however slow the machine is. */
   #work(): void {
-    this.#endAt ??= this.#beginTurn();
+    if (this.#endAt !== undefined && this.#clock.monotonicMs() >= this.#endAt) return;
+    const endAt = (this.#endAt ??= this.#beginTurn());
     this.#isWorking = true;
-    for (let now = this.#clock.monotonicMs(); now < this.#endAt; now = this.#clock.monotonicMs()) {
+    do {
       const task = this.#waiting.shift();
       if (task === undefined) break;
-      if (!this.#slice(task, Math.min(now + SLICE_MS, this.#endAt))) this.#waiting.push(task);
-    }
+      if (!this.#slice(task, endAt)) this.#waiting.push(task);
+    } while (this.#clock.monotonicMs() < endAt);
     this.#isWorking = false;
   }
 
   /** @returns whether it is done */
-  #slice({ steps, resolve, reject }: Task, endAt: number): boolean {
+  #slice({ steps, resolve, reject }: Task, turnEndsAt: number): boolean {
+    const endAt = Math.min(this.#clock.monotonicMs() + SLICE_MS, turnEndsAt);
     try {
       do {
         const { done, value } = steps.next();

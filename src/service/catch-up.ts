@@ -26,7 +26,8 @@ export class CatchUpPage {
   readonly #charactersMax: number;
   readonly #clock: Clock;
   #characters = 0;
-  #stepEndsAt = 0;
+  /** Undefined before anything was read in it. */
+  #stepEndsAt: number | undefined;
 
   /** At most about `framesMax` frames, and a frame more than `charactersMax`. */
   constructor(framesMax: number, charactersMax: number, clock: Clock) {
@@ -45,12 +46,14 @@ export class CatchUpPage {
   }
 
   beginStep(): void {
-    this.#stepEndsAt = this.#clock.monotonicMs() + STEP_MS;
+    this.#stepEndsAt = undefined;
   }
 
-  /** Nothing more goes into it in this step. */
-  get isStepOver(): boolean {
-    return this.isFull || this.#clock.monotonicMs() >= this.#stepEndsAt;
+  /** Asked before each read and behind each frame: whether nothing more goes into it in this step. Something always does. */
+  isStepOver(): boolean {
+    const now = this.#clock.monotonicMs();
+    this.#stepEndsAt ??= now + STEP_MS;
+    return this.isFull || now >= this.#stepEndsAt;
   }
 
   push(frame: string): void {
@@ -145,14 +148,14 @@ export class CatchUp {
     const user = this.#user;
     this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
     while (this.#timeline < user.headSeq) {
-      if (page.isStepOver) return false;
+      if (page.isStepOver()) return false;
       const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
       if (entries.length === 0) throw hole(user.address, this.#timeline);
       for (const stored of entries) {
         if (stored.seq > user.headSeq) break;
         page.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
         this.#timeline = stored.seq;
-        if (page.isStepOver) break;
+        if (page.isStepOver()) break;
       }
     }
     return true;
@@ -165,7 +168,7 @@ export class CatchUp {
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
     while (position.seq < group.headSeq) {
-      if (page.isStepOver) return false;
+      if (page.isStepOver()) return false;
       this.#readEntries(page, group, position);
     }
     return true;
@@ -178,7 +181,7 @@ export class CatchUp {
       if (stored.seq > group.headSeq) return;
       page.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
       position.seq = stored.seq;
-      if (page.isStepOver) return;
+      if (page.isStepOver()) return;
     }
   }
 
@@ -203,7 +206,7 @@ export class CatchUp {
   #readMarks(page: CatchUpPage): boolean {
     const user = this.#user;
     while (this.#marks < user.markCount) {
-      if (page.isStepOver) return false;
+      if (page.isStepOver()) return false;
       if (this.#missed.length === 0) this.#missed = missedReceipts(user, this.#marks);
       const next = this.#missed.pop();
       if (next !== undefined)

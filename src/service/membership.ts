@@ -13,7 +13,11 @@ import { takeSendTokens } from "./send-tokens.ts";
  * @throws AppError unknown_address or not_a_member
  */
 export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
-  const group = host.groups.get(address);
+  return mustBeIn(host.groups.get(address), user, address);
+}
+
+/** The same of a group that was looked up, which may not be there. */
+export function mustBeIn(group: GroupState | undefined, user: UserState, address: GroupAddress): GroupState {
   if (group !== undefined && !group.isDissolved && group.members.has(user.user)) return group;
   const wasMember = (user.conversations.get(address)?.takenThrough ?? 0) > 0;
   if (!wasMember || group === undefined) throw unknownGroup(address);

@@ -19,7 +19,8 @@ export function createMessaging(host: () => ShardHost): Messaging {
         sent: (sent, duplicate) => resolve({ message: wireMessage(actor, sent), duplicate }),
         refused: (_ref, error) => reject(error),
       };
-      sendMessage(shards, sender, input, reply);
+      const rest = sendMessage(shards, sender, input, reply);
+      if (rest !== undefined) await shards.turns.run(rest);
       return promise;
     },
   };

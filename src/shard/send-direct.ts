@@ -4,8 +4,7 @@
  * Both records ride the same frame of the log when both shards are here, the sender's first: the receiver's is never there alone, and it is there
  * whenever the sender's is. Everything is shown only after the frame is durable (G1, G5, G8).
  */
-import { AppError } from "../base/errors.ts";
-import { isGroup, type Address, type UserAddress, type UserId } from "../domain/address.ts";
+import type { Address, UserAddress, UserId } from "../domain/address.ts";
 import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
@@ -204,11 +203,4 @@ class DirectTake implements RecordSource {
   failed(): void {
     // The sender is told; the state that counted this entry is dropped with the failed log.
   }
-}
-
-/** @throws AppError unknown_address */
-export function receiverOf(host: Shards, sender: UserState, to: Address): UserState {
-  const receiver = to === sender.address ? sender : isGroup(to) ? undefined : host.userAt(to);
-  if (receiver === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
-  return receiver;
 }

@@ -9,13 +9,14 @@
  * - Nothing is sent before `welcome` but an error or `bye`.
  * - While it catches up, live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in which it has reached all heads.
  * - Sends that come before `live` wait in a bounded inbox, so that `sent` continues the stream like every other entry.
- * - Frames are acted on in the order in which they came, at once or in turns (frame-turns.ts).
+ * - Frames are acted on in the order in which they came, at once or in turns (frame-turns.ts). One that needs a user or group who has to be loaded first waits for that, and those behind
+ *   it wait, too (G4).
  */
 import type { ServerWebSocket } from "bun";
 import { AppError } from "../base/errors.ts";
 import { unreachable } from "../base/assert.ts";
 import type { Steps } from "../base/steps.ts";
-import { isGroup, type Address, type DeviceId, type UserId } from "../domain/address.ts";
+import { isGroup, nameOf, type Address, type DeviceId, type UserId } from "../domain/address.ts";
 import { SESSIONS_PER_USER_MAX } from "../domain/limits.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import { jsonString, sentFrame } from "../protocol/encode.ts";
@@ -87,9 +88,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   /** A step of the catch-up is under way or waits for its turn. */
   #isReading = false;
   #inbox: ClientFrame[] = [];
-  /** Frames that came faster than their turn. */
+  /** A frame waits for what is being loaded. */
+  #isHeld = false;
+  /** Frames that came before `live`, and wait behind it. */
+  #held: ClientFrame[] = [];
+  /** Frames that came faster than their turn, or while one was held. */
   #unacted: string[] = [];
-  /** Of the two, and of the first. */
+  #isInTurns = false;
+  /** Of all three, and of the first two. */
   #inboxBytes = 0;
   #asideBytes = 0;
   #isReleased = false;
@@ -132,7 +138,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       if (typeof data !== "string")
         return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
       if (verdict === "short") return this.#refuseUnacted(data, this.#beyondBudget());
-      if (verdict === "act" && this.#unacted.length === 0) return this.#take(data);
+      if (verdict === "act" && this.#unacted.length === 0 && !this.#isHeld) return this.#take(data);
       this.#waitForTurn(data);
     } catch (error) {
       this.#failed(error);
@@ -161,23 +167,34 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     const { burst } = this.#context.frameRates.bytes;
     if (this.#inboxBytes + data.length > burst) return this.#refuseUnacted(data, inboxFull(burst));
     this.#inboxBytes += data.length;
-    if (this.#unacted.push(data) === 1) this.#context.turns.add(this);
+    this.#unacted.push(data);
+    this.#joinTurns();
     this.#account();
+  }
+
+  #joinTurns(): void {
+    if (this.#isInTurns || this.#isHeld || this.#unacted.length === 0) return;
+    this.#isInTurns = true;
+    this.#context.turns.add(this);
   }
 
   /** @returns whether more wait */
   actOnNext(): boolean {
+    if (!this.#isHeld) this.#takeUnacted();
+    this.#isInTurns = this.#unacted.length > 0 && !this.#isHeld;
+    return this.#isInTurns;
+  }
+
+  #takeUnacted(): void {
     const data = this.#unacted.shift();
-    if (data === undefined || this.#state === "closed") return false;
+    if (data === undefined || this.#state === "closed") return;
     this.#inboxBytes -= data.length;
     try {
       this.#take(data);
     } catch (error) {
       this.#failed(error);
     }
-    if (this.#unacted.length > 0) return true;
-    this.#account();
-    return false;
+    if (this.#unacted.length === 0) this.#account();
   }
 
   /** A send behind it must not end up before it (G4). */
@@ -403,16 +420,37 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#catchUp = undefined;
     this.#state = "live";
     if (isResume) this.#outbox.push(`{"t":"live"}`);
-    const inbox = this.#inbox;
+    this.#held = this.#inbox;
     this.#inbox = [];
-    this.#inboxBytes -= this.#asideBytes;
-    this.#asideBytes = 0;
-    for (const frame of inbox) this.#act(frame);
-    // What did not fit comes again; until then nothing behind it is taken, which would end up before it (G4).
-    if (this.#hasOverflowed) this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
+    this.#actOnHeld();
   }
 
   // ---- acting
+
+  /** Does these steps; what came behind the frame that needs them waits (G4). */
+  #hold(steps: Steps<void>): void {
+    this.#isHeld = true;
+    const goOn = (): void => {
+      this.#isHeld = false;
+      this.#actOnHeld();
+    };
+    this.#host!.turns.run(steps)
+      .then(goOn)
+      .catch((error: unknown) => this.#failed(error));
+  }
+
+  #actOnHeld(): void {
+    while (!this.#isHeld && this.#held.length > 0) this.#act(this.#held.shift()!);
+    if (this.#isHeld) return;
+    this.#inboxBytes -= this.#asideBytes;
+    this.#asideBytes = 0;
+    // What did not fit before `live` comes again; until then nothing behind it is taken, which would end up before it (G4).
+    if (this.#hasOverflowed && this.#state === "live") {
+      this.#hasOverflowed = false;
+      this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
+    }
+    this.#joinTurns();
+  }
 
   #act(frame: ClientFrame): void {
     switch (frame.t) {
@@ -433,6 +471,17 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #mark(frame: ReceivedFrame | ReadFrame): void {
+    const load = whatMarkNeeds(this.#host!, this.#userState!, frame);
+    if (load === undefined) return this.#markNow(frame);
+    this.#hold(this.#markLater(load, frame));
+  }
+
+  *#markLater(load: Steps<unknown>, frame: ReceivedFrame | ReadFrame): Steps<void> {
+    yield* load;
+    if (this.#state !== "closed") this.#markNow(frame);
+  }
+
+  #markNow(frame: ReceivedFrame | ReadFrame): void {
     try {
       markFrame(this.#host!, this.#userState!, frame);
     } catch (error) {
@@ -468,7 +517,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       }
       this.#sendsRefusedUntil = 0;
     }
-    sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
+    const rest = sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
+    if (rest !== undefined) this.#hold(rest);
   }
 
   #refuse(ref: string | undefined, error: AppError): void {
@@ -491,14 +541,29 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#outbox.close();
     this.#catchUp = undefined;
     this.#inbox = [];
+    this.#held = [];
     this.#unacted = [];
     this.#inboxBytes = 0;
+    this.#asideBytes = 0;
     this.#host?.detach(this);
   }
 }
 
 function requestOf({ ref, to, text, retry }: SendFrame): SendRequest {
   return { ref, to: to as Address, text, retry: retry === true };
+}
+
+/** The state that a mark changes beside the user's own, when it has to be loaded. What the user has no conversation with is refused without. */
+function whatMarkNeeds(
+  { users, groups }: ShardHost,
+  { conversations }: UserState,
+  { t, conversation }: ReceivedFrame | ReadFrame,
+): Steps<unknown> | undefined {
+  const address = conversation as Address | undefined;
+  if (address === undefined || !conversations.has(address)) return undefined;
+  if (isGroup(address)) return groups.peek(address) === undefined ? groups.steps(address) : undefined;
+  const peer = nameOf(address) as UserId;
+  return t === "read" && users.peek(peer) === undefined ? users.steps(peer) : undefined;
 }
 
 function markFrame(host: ShardHost, user: UserState, frame: ReceivedFrame | ReadFrame): void {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { Clock } from "../../src/base/clock.ts";
 import { StepTurns, type Steps } from "../../src/base/steps.ts";
 import { HandClock } from "../service/hand-clock.ts";
 
@@ -37,6 +38,16 @@ test("a turn of the event loop does a few milliseconds of steps, and the next go
   // 3 ms a turn, twice where one began in the middle of the loop's round.
   expect(most).toBeLessThanOrEqual(12);
   expect(most).toBeGreaterThan(1);
+  expect(await result).toBe("a");
+});
+
+test("work goes on however slow the machine is: a step in each turn", async () => {
+  const clock = new HandClock();
+  // Whoever looks at it finds it far ahead.
+  const slow: Clock = { ...clock, now: () => 0, after: () => () => {}, monotonicMs: () => (clock.nowMs += 50) };
+  const done: string[] = [];
+  const result = new StepTurns(slow).run(work(clock, "a", 5, 0, done));
+  expect(done.length).toBe(1);
   expect(await result).toBe("a");
 });
 

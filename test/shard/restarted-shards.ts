@@ -2,6 +2,7 @@
  * Shards over a simulated disk and segments in memory that can be stopped, killed and started again, with a clock of
  * the test's own. Counts what segments are asked.
  */
+import { atOnce } from "../../src/base/steps.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import type { GroupAddress, UserId } from "../../src/domain/address.ts";
@@ -60,11 +61,12 @@ export class RestartedShards {
   /** As a socket sends: answered when it is durable. */
   send(from: UserId, request: SendRequest): Promise<Answer> {
     return new Promise((resolve) => {
-      sendMessage(this.host, this.host.users.get(from)!, request, {
+      const rest = sendMessage(this.host, this.host.users.get(from)!, request, {
         session: undefined,
         sent: (sent, isDuplicate) => resolve({ sent, isDuplicate }),
         refused: (_ref, { code }) => resolve({ code }),
       });
+      if (rest !== undefined) atOnce(rest);
     });
   }
 
