@@ -442,14 +442,17 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #actOnHeld(): void {
     while (!this.#isHeld && this.#held.length > 0) this.#act(this.#held.shift()!);
     if (this.#isHeld) return;
+    if (this.#state === "live") this.#inboxActed();
+    this.#joinTurns();
+  }
+
+  #inboxActed(): void {
     this.#inboxBytes -= this.#asideBytes;
     this.#asideBytes = 0;
+    if (!this.#hasOverflowed) return;
     // What did not fit before `live` comes again; until then nothing behind it is taken, which would end up before it (G4).
-    if (this.#hasOverflowed && this.#state === "live") {
-      this.#hasOverflowed = false;
-      this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
-    }
-    this.#joinTurns();
+    this.#hasOverflowed = false;
+    this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
   }
 
   #act(frame: ClientFrame): void {
