@@ -5,6 +5,8 @@ import { slowFirst } from "./slow-first.ts";
 import { runTestFile, type Counts } from "./test-file.ts";
 
 const JOBS_MAX = 4;
+/** One more than there are cores: many tests wait for processes, timers and the disk. */
+const JOBS = Math.min(JOBS_MAX, availableParallelism() + 1);
 
 type Result = Counts & { output: string; ms: number; isKilled: boolean };
 type Item = { name: string; run: () => Promise<Result> };
@@ -63,7 +65,7 @@ async function inParallel(items: Item[], work: (item: Item) => Promise<void>): P
   const worker = async () => {
     for (const item of queue) await work(item);
   };
-  await Promise.all(Array.from({ length: Math.min(JOBS_MAX, availableParallelism()) }, worker));
+  await Promise.all(Array.from({ length: JOBS }, worker));
 }
 
 function reportOf(name: string, result: Result): string {
