@@ -35,7 +35,7 @@ import { createUserCells } from "../service/user-cells.ts";
 import { Refusals } from "../shard/refusals.ts";
 import { Admission } from "../socket/admission.ts";
 import { FrameTurns } from "../socket/frame-turns.ts";
-import { OutboxFlusher } from "../socket/outbox.ts";
+import { OutboxFlusher } from "../socket/outbox-flusher.ts";
 import { Penalties } from "../socket/penalties.ts";
 import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
@@ -166,7 +166,7 @@ export async function startNode(
     limits,
     clock,
     logger,
-    flusher: new OutboxFlusher(),
+    flusher: new OutboxFlusher(clock),
     frameRates: socketFrameRates(limits),
     shares: new UserShares(userFrameRates(limits), clock),
     penalties: new Penalties(clock),

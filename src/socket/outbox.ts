@@ -5,21 +5,7 @@
  * that the runtime drops ends the session too.
  */
 import type { ServerWebSocket } from "bun";
-
-/** Sends what gathered in many outboxes once the current turn has done its work. One per node. */
-export class OutboxFlusher {
-  #waiting: Outbox[] = [];
-
-  add(outbox: Outbox): void {
-    if (this.#waiting.push(outbox) === 1) queueMicrotask(this.#flush);
-  }
-
-  readonly #flush = (): void => {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const outbox of waiting) outbox.flush();
-  };
-}
+import type { OutboxFlusher } from "./outbox-flusher.ts";
 
 export class Outbox {
   readonly #socket: ServerWebSocket<unknown>;

@@ -6,7 +6,7 @@ import type { Limits } from "../protocol/frames.ts";
 import type { Accounts } from "../service/types.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { FrameTurns } from "./frame-turns.ts";
-import type { OutboxFlusher } from "./outbox.ts";
+import type { OutboxFlusher } from "./outbox-flusher.ts";
 import type { Penalties } from "./penalties.ts";
 import type { UserShares } from "./user-shares.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
