@@ -9,7 +9,7 @@
  */
 import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { highestCounter, type KeyPlaces, MemKeys } from "./mem-keys.ts";
-import { Operation } from "./operation.ts";
+import { isInLane, Operation } from "./operation.ts";
 import { recordOffset } from "./record.ts";
 import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
 
@@ -88,7 +88,7 @@ export class MemStream {
   }
 
   isInLane(index: number, lane: string): boolean {
-    return this.table.operation(this.#entries[index]!).isInLane(lane);
+    return this.table.isInLane(this.#entries[index]!, lane);
   }
 
   /** Seq of the first entry that came with a record above `offset`. */
@@ -213,6 +213,11 @@ export class Memtable {
   /** Kind of the operation at the place. */
   kindOf(place: number): number {
     return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
+  }
+
+  /** Of the entry at the place. A page of a lane passes over all between its entries, so nothing else is read of those. */
+  isInLane(place: number, lane: string): boolean {
+    return isInLane(this.#records.chunkOf(place), this.#records.operationAt(place), lane);
   }
 
   /** Reads what is at the place into `operation`. */

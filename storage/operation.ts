@@ -35,6 +35,11 @@ function isLatin1(bytes: Uint8Array, at: number, text: string): boolean {
   return true;
 }
 
+/** Whether the entry whose operation begins at `at` is of that lane. */
+export function isInLane(bytes: Buffer, at: number, lane: string): boolean {
+  return isStr8(bytes, at + 2 + bytes[at + 1]!, lane);
+}
+
 /** Read again and again: `read` forgets what was there before. Positions point into `bytes`. */
 export class Operation {
   bytes: Buffer = NOTHING;
@@ -111,10 +116,6 @@ export class Operation {
   /** Of an erasure: undefined for all lanes. */
   laneOrAll(): string | undefined {
     return this.laneAt < 0 ? undefined : this.lane();
-  }
-
-  isInLane(lane: string): boolean {
-    return isStr8(this.bytes, this.laneAt, lane);
   }
 
   key(): string {

@@ -2,7 +2,7 @@
 import { userAddress as addressOf, type Address, type UserId } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { inBatches, type Filling } from "./data.ts";
-import { call, FROM_THE_BEGINNING, Visitor } from "./visitor.ts";
+import { call, keyed, FROM_THE_BEGINNING, Visitor } from "./visitor.ts";
 
 export type Sizes = { groups: number; members: number; peers: number; hellos: number; conversations: number };
 
@@ -149,6 +149,13 @@ export const CASES: readonly Case[] = [
         await visitor.take("sent");
         visitor.leave();
       };
+    },
+  },
+  {
+    name: "login of a user with very many conversations",
+    async prepare(data, id, sizes) {
+      const { who } = await manyConversations(data, id, sizes);
+      return async (url) => void (await keyed(url, data.apiKey, "POST", `/v1/users/${who.user}/token`, {}));
     },
   },
   {

@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { AccountService } from "../../src/service/accounts.ts";
+import { API_KEYS_FILE, newApiKey } from "../../src/service/api-keys.ts";
 import { additionRates, GroupAdditions } from "../../src/service/group-additions.ts";
 import { createGroups } from "../../src/service/groups.ts";
 import { KnownClients } from "../../src/service/known-clients.ts";
@@ -30,6 +31,7 @@ const LIMITS = { ...DEFAULT_LIMITS, groupMembersMax: 100_000, sendsBurst: 10_000
 const AT_ONCE = 500;
 
 export class Filling {
+  readonly apiKey: string;
   readonly #host: ShardHost;
   readonly #accounts: AccountService;
   readonly #place: Place;
@@ -53,10 +55,13 @@ export class Filling {
       clock,
       random: systemRandom,
     });
-    return new Filling(host, accounts, place);
+    const { record, key } = newApiKey("bench", clock, systemRandom);
+    await Bun.write(join(directory, API_KEYS_FILE), JSON.stringify([record]));
+    return new Filling(host, accounts, place, key);
   }
 
-  private constructor(host: ShardHost, accounts: AccountService, place: Place) {
+  private constructor(host: ShardHost, accounts: AccountService, place: Place, apiKey: string) {
+    this.apiKey = apiKey;
     this.#host = host;
     this.#accounts = accounts;
     this.#place = place;

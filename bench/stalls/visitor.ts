@@ -55,19 +55,21 @@ export class Visitor {
   }
 }
 
+type Answer = Record<string, unknown>;
+
 /** @returns what the server says, {} when that is nothing */
-export async function call(
-  url: string,
-  { token }: Credentials,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Record<string, unknown>> {
-  const headers = { authorization: `Bearer ${token}`, connection: "close" };
-  const request: RequestInit = { method, headers };
+export const call = (url: string, { token }: Credentials, method: string, path: string, body?: unknown) =>
+  ask(url + path, method, { authorization: `Bearer ${token}` }, body);
+
+/** As the operator. */
+export const keyed = (url: string, apiKey: string, method: string, path: string, body?: unknown) =>
+  ask(url + path, method, { "x-api-key": apiKey }, body);
+
+async function ask(url: string, method: string, headers: Record<string, string>, body: unknown): Promise<Answer> {
+  const request: RequestInit = { method, headers: { ...headers, connection: "close" } };
   if (body !== undefined) request.body = JSON.stringify(body);
-  const response = await fetch(url + path, request);
+  const response = await fetch(url, request);
   const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 200)}`);
-  return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text.slice(0, 200)}`);
+  return text === "" ? {} : (JSON.parse(text) as Answer);
 }

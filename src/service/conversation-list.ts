@@ -36,6 +36,7 @@ export function* listConversations(
     if (!isWhole) break;
     if (described !== undefined) reply.conversations.push(described);
     last = place;
+    yield;
   }
   if (last && !(isWhole && newest.isAll)) reply.before = cursorText({ asOf, after: last });
   return reply;

@@ -24,8 +24,10 @@ export function createUserCells(host: () => ShardHost): UserCells {
     },
     cell: (user, key) => host().log(userAddress(user)).cell(userAddress(user), key),
     cellsWithPrefix(user, prefix) {
-      const cells = host().log(userAddress(user)).cells(userAddress(user));
-      return new Map([...cells].filter(([key]) => key.startsWith(prefix)));
+      const found = new Map<string, Uint8Array>();
+      const all = host().log(userAddress(user)).snapshot(userAddress(user))?.cells() ?? [];
+      for (const [key, value] of all) if (key.startsWith(prefix)) found.set(key, value);
+      return found;
     },
     async create(user, cells) {
       const shards = host();
