@@ -47,14 +47,24 @@ export class LogFailedError extends Error {
 }
 
 /**
- * The directory is not where it was, is not the one it was, or somebody else writes to it. Nothing more may be written, and nothing is wrong with what was.
+ * The directory is not where it was, or is not the one it was. Nothing more may be written, and nothing is wrong with what was.
  * `code` is the system's word for a file that is not behind its name any more.
  */
 export class DirectoryLostError extends Error {
-  readonly code = "ESTALE";
+  readonly code: string = "ESTALE";
 
   constructor(what: string) {
     super(what);
     this.name = "DirectoryLostError";
+  }
+}
+
+/** Somebody else writes to the directory at the same time: the locks did not keep them apart. What was written may be lost or mixed. */
+export class OtherWriterError extends DirectoryLostError {
+  override readonly code = "EOTHERWRITER";
+
+  constructor(what: string) {
+    super(what);
+    this.name = "OtherWriterError";
   }
 }

@@ -7,12 +7,14 @@
  * was committed can still be read; the caller closes it and opens it anew from what is on disk. A store whose log cannot get a file because the disk
  * is full opens read only, too. `hasRoom` tells when another try is worth it.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DamageControl, type DamagePolicy, type LogFileRange } from "./damage-control.ts";
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
 import type { LogFailedError } from "./errors.ts";
 import { Flusher, type Checkpoint } from "./flusher.ts";
+import { Ownership } from "./ownership.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
 import { FlushError } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
@@ -39,6 +41,7 @@ const SHARD_BYTES_MAX = 256 * MIB;
 export const KEPT_FOR_DAMAGED = "kept_for_damaged";
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
+const OPENING_ID_BYTES = 8;
 
 export type LogStoreOptions = {
   /** Data directory; the log goes to `wal/`, segments to `shards/`. */
@@ -66,6 +69,9 @@ export type LogStoreOptions = {
   damage?: DamagePolicy;
 };
 
+/** `openingId` is of this store and those that follow it. */
+type StoreOptions = LogStoreOptions & { openingId: string };
+
 export type LogStoreHooks = {
   /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
   onListenerError: (error: unknown) => void;
@@ -80,7 +86,7 @@ export type LogStoreHooks = {
 };
 
 export class LogStore {
-  readonly #options: LogStoreOptions;
+  readonly #options: StoreOptions;
   readonly #directory: string;
   readonly #files: FileSystem;
   readonly #segments: SegmentStore;
@@ -92,10 +98,9 @@ export class LogStore {
   readonly #walFileBytes: number;
   readonly #onFlushFailure: (error: unknown) => void;
   readonly #onFailure: LogStoreHooks["onFailure"];
-  /** @throws DirectoryLostError when the directory is not this store's any more */
-  readonly #mustOwn: () => void;
   readonly #damaged: DamagedShards;
   readonly #damage: DamageControl;
+  readonly #ownership: Ownership;
   #oldestFileNo = 1;
   #isFailureTold = false;
   #recovery: Recovery | undefined;
@@ -113,7 +118,8 @@ export class LogStore {
         ...(readHandlesMax === undefined ? {} : { readHandlesMax }),
         ...(writersMax === undefined ? {} : { writersMax }),
       });
-    const store = new LogStore(options, hooks, segments);
+    const openingId = randomBytes(OPENING_ID_BYTES).toString("hex");
+    const store = new LogStore({ ...options, openingId }, hooks, segments);
     try {
       store.#damaged.load();
       store.#recover();
@@ -138,13 +144,16 @@ export class LogStore {
     return store;
   }
 
-  private constructor(options: LogStoreOptions, hooks: LogStoreHooks, segments: SegmentStore, damaged?: DamagedShards) {
+  private constructor(options: StoreOptions, hooks: LogStoreHooks, segments: SegmentStore, damaged?: DamagedShards) {
     this.#options = options;
     const fileBytesMax = options.walFileBytes ?? 32 * MIB;
     this.#memtableBytesMax = options.memtableBytesMax ?? 128 * MIB;
-    this.#mustOwn = () => options.held?.check();
-    this.#files = guardedFiles(options.files ?? realFileSystem, this.#mustOwn);
+    const files = options.files ?? realFileSystem;
+    const { held, openingId } = options;
     this.#directory = join(options.directory, "wal");
+    this.#ownership = new Ownership({ directory: this.#directory, files, held, openingId });
+    const mustOwn = (): void => this.#ownership.check();
+    this.#files = guardedFiles(files, mustOwn);
     this.#damaged = damaged ?? new DamagedShards(options.directory, this.#files);
     this.#damage = new DamageControl({
       policy: options.damage ?? "refuse",
@@ -163,6 +172,7 @@ export class LogStore {
       directory: this.#directory,
       files: this.#files,
       fileBytesMax,
+      onBegin: (fileNo) => this.#ownership.noteWritten(fileNo),
       onRoom: () => this.#commit.schedule(),
     });
     this.#flusher = new Flusher(
@@ -175,7 +185,7 @@ export class LogStore {
       },
       {
         segments,
-        mustOwn: this.#mustOwn,
+        mustOwn,
         checkpoint: hooks.checkpoint,
         newestFileNo: () => this.#wal.fileNo,
         oldestFileNo: () => this.#oldestFileNo,
@@ -332,7 +342,7 @@ export class LogStore {
   checkDirectory(): void {
     if (this.#wal.failed !== undefined) return;
     try {
-      this.#mustOwn();
+      this.#ownership.check();
     } catch (error) {
       this.#wal.fail(error);
       void this.idle().then(() => this.#tellFailure());
@@ -341,7 +351,7 @@ export class LogStore {
 
   get #isOwned(): boolean {
     try {
-      this.#mustOwn();
+      this.#ownership.check();
       return true;
     } catch {
       return false;
@@ -357,6 +367,7 @@ export class LogStore {
   /** Waits for what is being written, flushes nothing more, closes every file. */
   async close(): Promise<void> {
     await this.#stop();
+    if (this.#isOwned) this.#ownership.end();
     await this.#segments.close();
   }
 
@@ -387,7 +398,7 @@ export class LogStore {
   }
 
   #recover(unacked?: WalPlace): void {
-    this.#mustOwn();
+    const noRoom = this.#beginOpening();
     const numbers = this.#logFileNumbers();
     const isNew = numbers.length === 0;
     this.#damage.begin();
@@ -401,9 +412,11 @@ export class LogStore {
       onDamage: this.#damage.closes ? this.#damage.met : undefined,
     });
     this.#recovery = recovery;
+    if (recovery.chain !== undefined) this.#ownership.noteRead(recovery.newestFileNo, recovery.chain);
     this.#oldestFileNo = recovery.oldestFileNo;
     this.#damage.recovered();
     try {
+      if (noRoom !== undefined) throw noRoom;
       if (isNew) this.#segments.begin(true, this.#damage.met);
       this.#wal.open(recovery.newestFileNo + 1, recovery.chain ?? 0);
     } catch (error) {
@@ -449,8 +462,21 @@ export class LogStore {
     return { firstFileNo, lastFileNo: firstFileNo === 0 ? 0 : fileNo + 2 };
   }
 
+  /** @returns the error of a full disk: the log can be read all the same */
+  #beginOpening(): Error | undefined {
+    try {
+      this.#ownership.begin();
+      return undefined;
+    } catch (error) {
+      if (isDiskFull(error)) return error as Error;
+      throw error;
+    }
+  }
+
   /** Oldest first and each durably gone before the next: a crash must not leave a gap. What cannot be removed now is tried again at the next trim. */
   #trimBelow(fileNo: number): void {
+    if (this.#oldestFileNo >= fileNo || !this.#isOwned) return;
+    this.#ownership.trimmedBelow(fileNo);
     while (this.#oldestFileNo < fileNo) {
       if (!this.#letGo(this.#oldestFileNo)) return;
       this.#oldestFileNo++;

@@ -7,6 +7,8 @@
 export type Shortage =
   /** The directory of the log is not where it was. */
   | "directory lost"
+  /** Another program writes to it, too. */
+  | "other writer"
   | "disk full"
   /** The process, or the machine, may open no more files. */
   | "no descriptors"
@@ -23,6 +25,7 @@ const BY_ERRNO: Partial<Record<string, Shortage>> = {
   ENOENT: "directory lost",
   ENOTDIR: "directory lost",
   ESTALE: "directory lost",
+  EOTHERWRITER: "other writer",
   ENOSPC: "disk full",
   EDQUOT: "disk full",
   EMFILE: "no descriptors",

@@ -14,7 +14,7 @@ import { dlopen, FFIType, read } from "bun:ffi";
 import * as fs from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { DirectoryLostError } from "../../storage/errors.ts";
+import { DirectoryLostError, OtherWriterError } from "../../storage/errors.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import { errnoOf } from "./startup-errors.ts";
@@ -71,7 +71,7 @@ export class DirectoryLock {
 
   /**
    * Makes LOCK again when it was removed. When that cannot be done now (no descriptors, a full disk) the next call does it.
-   * @throws DirectoryLostError when somebody else has taken it meanwhile, or when it was the only lock
+   * @throws OtherWriterError when somebody else has taken it meanwhile; DirectoryLostError when it was the only lock
    */
   check(): void {
     const before = this.#file;
@@ -84,7 +84,7 @@ export class DirectoryLock {
     } catch {
       isTaken = true;
     }
-    if (!isTaken) throw new DirectoryLostError(`${this.#name} was removed, and an older parley has taken it`);
+    if (!isTaken) throw new OtherWriterError(`${this.#name} was removed, and an older parley has taken it`);
     if (this.#file !== before) fs.closeSync(before);
   }
 

@@ -1,5 +1,5 @@
 /** Turns what the system and the storage refuse into the lines and exit statuses of `FatalError`. */
-import { CorruptionError, DirectoryLostError, FormatError } from "../../storage/errors.ts";
+import { CorruptionError, DirectoryLostError, FormatError, OtherWriterError } from "../../storage/errors.ts";
 import { FatalError } from "./fatal-error.ts";
 
 /** The system's name for what went wrong, such as ENOSPC, wherever in the chain of causes it is. */
@@ -63,6 +63,10 @@ export function fatalFrom(
   if (error instanceof CorruptionError) {
     const hint = 'run "parley repair", or restore the directory from a backup; nothing was changed';
     return new FatalError("corrupt", named(error.message), { hint, cause: error });
+  }
+  if (error instanceof OtherWriterError) {
+    const hint = "stop the other server, then see what parley verify says";
+    return new FatalError("dataLocked", named(error.message), { hint, cause: error });
   }
   if (error instanceof DirectoryLostError) {
     const hint = "it must stay where it is while it is in use; start again";

@@ -36,6 +36,7 @@ export const REFUSALS: Record<RefusalState, Facts> = {
     retryAfterMs: 30_000,
     level: "error",
   },
+  "other writer": { words: "another server writes to the data directory", retryAfterMs: 30_000, level: "error" },
   "disk full": { words: "the disk is full", retryAfterMs: 2000, level: "error" },
   "no descriptors": {
     words: "the server may open no more files",

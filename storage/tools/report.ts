@@ -14,6 +14,9 @@ const ADVICE = {
   disagrees: "these files are not of the same moment: restore the whole directory from one backup",
   /** A server found the shard damaged, and serves the others. */
   closed: 'the server keeps this shard closed until it is repaired: run "parley repair"',
+  /** Two servers at the same time. */
+  writers:
+    "what one of them acknowledged may be missing: restore the whole directory from a backup made before; to go on with what is there, remove wal/openings",
   newer: "look with the newer parley that wrote it; if none did, the file is damaged: restore it from a backup",
   unknown: "the server does not know this file: move it out of the data directory",
 } as const;

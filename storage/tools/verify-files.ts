@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
 import { walFileNo } from "../wal/frame.ts";
+import { FRESH_OPENINGS_NAME, OPENINGS_NAME } from "../wal/openings.ts";
 import { PREPARED_NAME } from "../wal/wal-files.ts";
 import { fileCrc, type FoundFile } from "./inventory.ts";
 import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } from "./manifest.ts";
@@ -11,6 +12,8 @@ import type { Findings, VerifyReport } from "./report.ts";
 const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journal|\.new)?$/;
 /** The newest entries of all shards. */
 const RECENT_FILE = /^shards\/recent\.db(-wal|-shm|-journal|\.new)?$/;
+/** Beside log files. */
+const LOG_NAMES = new Set([PREPARED_NAME, OPENINGS_NAME, FRESH_OPENINGS_NAME]);
 /** Says that the shard has something to erase from its files; empty. */
 const ERASING = /^shards\/erasing-(\d{3})$/;
 /** What damaged shards have (storage/damaged-shards.ts). */
@@ -27,7 +30,7 @@ export const isRecentFile = (path: string): boolean => RECENT_FILE.test(path);
 
 /** What the store itself makes. The rest the caller names: what else its server keeps in the directory. */
 function isStoreFile(path: string): boolean {
-  if (path.startsWith("wal/")) return path === `wal/${PREPARED_NAME}` || walFileNo(path.slice(4)) !== undefined;
+  if (path.startsWith("wal/")) return LOG_NAMES.has(path.slice(4)) || walFileNo(path.slice(4)) !== undefined;
   if (isRecentFile(path) || isManifestName(path)) return true;
   return SHARD_FILE.test(path) || ERASING.test(path) || UNFINISHED_IMPORT.test(path) || DAMAGED.test(path);
 }

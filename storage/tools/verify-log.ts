@@ -13,6 +13,8 @@ export type VerifiedLog = {
   streams: Map<ShardId, Map<string, LogSeqs>>;
   /** False when the log has faults: what it holds is then known in part only. */
   isWhole: boolean;
+  /** Numbers of files that do not go on where the one before ends. */
+  broken: readonly number[];
 };
 
 export function verifyLog(
@@ -21,7 +23,7 @@ export function verifyLog(
   report: VerifyReport,
   progress: (bytes: number) => void,
 ): VerifiedLog {
-  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: false };
+  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: false, broken: [] };
   const inDirectory = (file: string): string => relative(directory, file);
   const files = readable(findings, inDirectory);
   try {
@@ -32,7 +34,7 @@ export function verifyLog(
       findings.add("damaged", inDirectory(file), place, what);
     });
     tell(check, inDirectory, findings, report);
-    return { ...log, shards: check.shards, isWhole: check.faults.length === 0 };
+    return { ...log, shards: check.shards, isWhole: check.faults.length === 0, broken: check.broken };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     const [file = "wal", what] = error.message.split(/: (.*)/s);

@@ -7,6 +7,9 @@ import * as fs from "node:fs";
 export type FileHandle = number & { readonly __file: unique symbol };
 type Done = (error: Error | null) => void;
 
+/** What tells whether a file is still the one that it was (`id`), and as it was. */
+export type FileLook = { id: string; size: number; changedNs: bigint };
+
 export type FileSystem = {
   makeDirectory(path: string): void;
   list(path: string): string[];
@@ -20,6 +23,10 @@ export type FileSystem = {
   close(file: FileHandle): void;
   rename(from: string, to: string): void;
   remove(path: string): void;
+  /** Adds to the end of a file, which is made when it is missing, wherever the end is by then. Not durable. */
+  append(path: string, bytes: Buffer): void;
+  /** Undefined when it is not there. Takes no descriptor. */
+  look(path: string): FileLook | undefined;
   /** Makes everything that was written to a file durable, unless a write of it was said to have failed: that one has to be repeated. */
   syncFile(path: string): void;
   /** Cuts a file and makes the cut durable. */
@@ -97,6 +104,19 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     close: (file) => system.closeSync(file),
     rename: (from, to) => system.renameSync(from, to),
     remove: (path) => system.unlinkSync(path),
+    append(path, bytes) {
+      const file = system.openSync(path, "a", 0o600);
+      try {
+        const written = system.writeSync(file, bytes);
+        if (written !== bytes.length) throw new Error(`added ${written} of ${bytes.length} bytes to ${path}`);
+      } finally {
+        system.closeSync(file);
+      }
+    },
+    look(path) {
+      const stat = system.statSync(path, { bigint: true, throwIfNoEntry: false });
+      return stat && { id: `${stat.dev}:${stat.ino}`, size: Number(stat.size), changedNs: stat.mtimeNs };
+    },
     truncate: (path, length) => synced(path, "r+", (file) => system.ftruncateSync(file, length)),
     syncFile: (path) => synced(path, "r", () => {}),
     syncDirectory: (path) => synced(path, "r", () => {}),

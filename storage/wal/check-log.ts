@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { decodeOperations, readRecordHead } from "../record.ts";
 import { type Offset, type Seq, SHARD_COUNT, type ShardId, type Term } from "../types.ts";
 import type { FileSystem } from "../vfs/file-system.ts";
-import { isWrittenThrough, walFileName, walFileNo } from "./frame.ts";
+import { CHAIN_PLACE, isWrittenThrough, walFileName, walFileNo } from "./frame.ts";
 import { scanWalFile } from "./scan.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
 
@@ -31,6 +31,8 @@ export type LogCheck = {
   /** A torn tail, as a crash leaves it: the next start cuts it. */
   torn: TornTail | undefined;
   faults: LogFault[];
+  /** Numbers of files that do not go on where the one before ends. */
+  broken: number[];
 };
 
 /** Hears of each entry that the log holds, in the order of the log. */
@@ -55,6 +57,7 @@ export function checkLog(
     gaps: 0,
     torn: undefined,
     faults: [],
+    broken: [],
   };
   const names = files.list(directory);
   const numbers = names
@@ -103,6 +106,7 @@ function checkFile(
     ({ error, isEmpty }) => {
       if (!isEmpty) check.gaps++;
       check.faults.push({ file: error.file, place: error.place, what: error.message });
+      if (error.place === CHAIN_PLACE) check.broken.push(place.fileNo);
     },
   );
   check.isMarked = scan.isMarked;

@@ -18,6 +18,9 @@ export const WAL_VERSION = 1;
 export const FILE_HEAD_BYTES = 24;
 export const FRAME_HEAD_BYTES = 24;
 const HEAD_CRC_AT = 20;
+/** Where a file head says what it goes on from. */
+const CHAIN_AT = 16;
+export const CHAIN_PLACE = `byte ${CHAIN_AT}`;
 const FILE_MAGIC = Buffer.from("PARLEYWL", "latin1");
 const FRAME_MAGIC_BYTES = Buffer.from([0xff, 0x50, 0x46, 0xfe]);
 const FRAME_MAGIC = FRAME_MAGIC_BYTES.readUInt32LE(0);
@@ -53,6 +56,9 @@ export const chainOf = (bytes: Buffer, at: number): number => bytes.readUInt32LE
 
 /** The chain that goes on behind the head, of a file or a frame, at `at`. */
 export const chainAfter = (bytes: Buffer, at: number): number => bytes.readUInt32LE(at + HEAD_CRC_AT);
+
+/** What the file whose bytes these are goes on from. */
+export const fileChain = (bytes: Buffer): number => bytes.readUInt32LE(CHAIN_AT);
 
 /** Fills in the head of the frame that is `bytes[0, length)`, head included. */
 export function sealFrame(bytes: Buffer, length: number, fileNo: number, chain: number): void {

@@ -10,6 +10,7 @@
  */
 import { CorruptionError, FormatError } from "../errors.ts";
 import {
+  CHAIN_PLACE,
   chainAfter,
   chainOf,
   endByHead,
@@ -181,7 +182,7 @@ function passHead(
   }
   scan.chain = chainAfter(bytes, 0);
   if (chain !== undefined && head.chain !== chain)
-    tell(0, "byte 16", "the file does not continue the one before it, whose end is missing or changed");
+    tell(0, CHAIN_PLACE, "the file does not continue the one before it, whose end is missing or changed");
   return FILE_HEAD_BYTES;
 }
 

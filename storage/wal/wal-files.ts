@@ -13,7 +13,7 @@
  * `isShort` says early that new work should be refused; preparing is tried again every second.
  */
 import { join } from "node:path";
-import { LogFailedError } from "../errors.ts";
+import { LogFailedError, OtherWriterError } from "../errors.ts";
 import type { FileHandle, FileSystem } from "../vfs/file-system.ts";
 import { chainAfter, FILE_HEAD_BYTES, fileHead, FRAME_HEAD_BYTES, sealFrame, walFileName } from "./frame.ts";
 
@@ -26,6 +26,8 @@ export type WalFilesOptions = {
   files: FileSystem;
   /** Size at which a file is left for the next, bytes. */
   fileBytesMax: number;
+  /** A file was begun: frames go there from now on. */
+  onBegin?: (fileNo: number) => void;
   /** Called when there is room again after `isShort`. */
   onRoom?: () => void;
 };
@@ -229,6 +231,7 @@ export class WalFiles {
     this.#position = FILE_HEAD_BYTES;
     this.#isMarked = true;
     this.#isPrepared = isPrepared;
+    this.#options.onBegin?.(fileNo);
   }
 
   #create(fileNo: number): FileHandle {
@@ -239,6 +242,8 @@ export class WalFiles {
   #adopt(fileNo: number): FileHandle {
     const { files, directory } = this.#options;
     const path = join(directory, walFileName(fileNo));
+    // A rename would replace it.
+    if (files.look(path) !== undefined) throw new OtherWriterError(`${path} is there already`);
     files.rename(join(directory, PREPARED_NAME), path);
     return this.#writeHead(fileNo, files.openDurable(path, false));
   }

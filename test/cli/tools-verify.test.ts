@@ -149,10 +149,12 @@ describe("after a kill", () => {
   test("a flipped bit in a key, or in a frame of the log that another follows, is found, whenever the file was last written", async () => {
     const copy = copyOf(made.killed);
     const log = plainFiles(copy)
-      .filter((path) => path.startsWith("wal/"))
+      .filter((path) => path.endsWith(".wal"))
       .at(-1)!;
     for (const [path, at] of [
       [log, 30],
+      ["wal/openings", 25],
+      ["wal/openings", 60],
       ["id.key", 3],
       ["token.key", 31],
     ] as const) {

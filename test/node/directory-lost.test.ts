@@ -93,6 +93,10 @@ function replace(directory: string): void {
   fs.cpSync(elsewhere(), directory, { recursive: true });
 }
 
+function empty(directory: string): void {
+  for (const name of fs.readdirSync(directory)) fs.rmSync(join(directory, name));
+}
+
 function remake(directory: string): void {
   fs.rmSync(directory, { recursive: true });
   fs.mkdirSync(directory);
@@ -108,6 +112,7 @@ describe("work is refused in true words, and what was acked is read,", () => {
     ["when a copy takes the place of shards/", () => replace(join(path, "shards"))],
     ["when the directory is removed", () => fs.rmSync(path, { recursive: true })],
     ["when wal/ is removed", () => fs.rmSync(join(path, "wal"), { recursive: true })],
+    ["when the files in wal/ are removed", () => empty(join(path, "wal"))],
     ["when shards/ is removed", () => fs.rmSync(join(path, "shards"), { recursive: true })],
     ["when it is removed and another is made", () => remake(path)],
   ])("%s", async (_, happens) => {

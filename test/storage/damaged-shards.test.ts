@@ -21,7 +21,8 @@ import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 const FIRST = `${WAL_DIRECTORY}/0000000001.wal`;
 const LIST = "/data/damaged/shards";
 const isPresent = (disk: SimulatedDisk, path: string): boolean => disk.paths().includes(path);
-const logFiles = (disk: SimulatedDisk): string[] => disk.paths().filter((path) => path.startsWith(`${WAL_DIRECTORY}/`));
+const logFiles = (disk: SimulatedDisk): string[] =>
+  disk.paths().filter((path) => path.startsWith(`${WAL_DIRECTORY}/`) && path.endsWith(".wal"));
 
 type Told = { store: LogStore; damages: Damage[][]; shards: () => number[] };
 

@@ -12,10 +12,14 @@ import type { Random } from "../../support/random.ts";
 
 export const SECTOR_BYTES = 512;
 export type CallKind =
-  "open" | "write" | "rename" | "remove" | "truncate" | "syncFile" | "syncDirectory" | "fillZeros" | "read";
+  "open" | "write" | "append" | "rename" | "remove" | "truncate" | "syncFile" | "syncDirectory" | "fillZeros" | "read";
 export type CrashKind = "kill" | "power";
 
+let inodesMade = 0;
+
 class Inode {
+  readonly id = String(++inodesMade);
+  changes = 0n;
   /** What programs see. */
   seen = Buffer.alloc(0);
   /** What is on the disk. */
@@ -173,6 +177,7 @@ export class SimulatedDisk {
       this.#underWay.splice(this.#underWay.indexOf(write), 1);
       if (does !== "nothing") {
         inode.seen = put(inode.seen, write.bytes, position);
+        inode.changes++;
         const to = position + write.bytes.length;
         if (error !== undefined) inode.lost.push({ from: position, to });
         else {
@@ -219,6 +224,21 @@ export class SimulatedDisk {
         if (failed !== null) throw failed as Error;
       },
       close: (file) => void this.#open.delete(file),
+      append: (path, bytes) => {
+        const { error, does } = this.#call("append");
+        this.onCall?.("append");
+        if (!this.#names.has(path) && does !== "nothing") this.#change({ add: { path, inode: new Inode() } });
+        if (does !== "nothing") {
+          const inode = this.#inode(path);
+          inode.seen = Buffer.concat([inode.seen, does === "part" ? bytes.subarray(0, bytes.length >> 1) : bytes]);
+          inode.changes++;
+        }
+        if (error) throw error;
+      },
+      look: (path) => {
+        const inode = this.#names.get(path);
+        return inode && { id: inode.id, size: inode.seen.length, changedNs: inode.changes };
+      },
       rename: (from, to) =>
         this.#now("rename", () => this.#change({ remove: from, add: { path: to, inode: this.#inode(from) } })),
       remove: (path) =>
