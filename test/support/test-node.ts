@@ -5,6 +5,7 @@ import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
+import { UNHURRIED } from "./test-process.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 
@@ -20,7 +21,7 @@ export type TestNode = {
   stop: () => Promise<void>;
 };
 
-const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error"];
+const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error", ...UNHURRIED];
 
 export async function startTestNode(options: Partial<ServeOptions> = {}, parts: NodeParts = {}): Promise<TestNode> {
   const data = await dataDirectory();

@@ -8,6 +8,8 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 
 const MAIN = join(import.meta.dir, "../../src/main.ts");
 const READY = /parley listening on (http:\/\/\S+)\n/;
+/** A test asks faster than people do. Tests of limits set their own. */
+export const UNHURRIED = ["--call-rate", "1000000", "--read-rate", "1000000"];
 const START_WAIT_MS = 60_000;
 
 export class TestProcess {
@@ -62,7 +64,8 @@ export class TestProcess {
   }
 
   async start(): Promise<void> {
-    const fixed = ["--port", "0", "--data", this.#data.path, "--argon2-memory-kb", "8", "--argon2-passes", "1"];
+    const cheap = ["--argon2-memory-kb", "8", "--argon2-passes", "1", ...UNHURRIED];
+    const fixed = ["--port", "0", "--data", this.#data.path, ...cheap];
     const child = Bun.spawn([...this.#command, "serve", ...fixed, ...this.#args], {
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_"))),
       stdin: "ignore",
