@@ -1,7 +1,8 @@
 /** What is checked besides the tests. Each check is counted as one test. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { importViolations } from "./import-rules.ts";
+import { clockViolations } from "./clock-rules.ts";
+import { importViolations, type SourceFile } from "./import-rules.ts";
 import { runProgram, type Outcome } from "./program.ts";
 
 export type Check = { name: string; run: () => Promise<Outcome> };
@@ -16,7 +17,8 @@ export function checksOf(root: string): Check[] {
       name: "lint",
       run: () => bun(["node_modules/oxlint/bin/oxlint", "--type-aware", "--format=unix"], lintEnv(root)),
     },
-    { name: "imports", run: () => imports(root) },
+    { name: "imports", run: () => told(async () => importViolations(await sourceFiles(root))) },
+    { name: "clocks", run: () => told(async () => clockViolations(await timedFiles(root))) },
   ];
 }
 
@@ -27,15 +29,23 @@ function lintEnv(root: string): Record<string, string> {
   return existsSync(file) ? { OXLINT_TSGOLINT_PATH: file } : {};
 }
 
-async function imports(root: string): Promise<Outcome> {
+async function told(find: () => Promise<string[]>): Promise<Outcome> {
   const startedAt = performance.now();
-  const violations = importViolations(await sourceFiles(root));
+  const violations = await find();
   const output = violations.map((line) => `${line}\n`).join("");
   const ms = performance.now() - startedAt;
   return { status: violations.length === 0 ? 0 : 1, output, stderr: "", ms, isKilled: false };
 }
 
-export async function sourceFiles(root: string): Promise<{ path: string; text: string }[]> {
-  const paths = [...new Bun.Glob("{src,storage}/**/*.{ts,tsx}").scanSync(root)].toSorted();
+export const sourceFiles = (root: string): Promise<SourceFile[]> => read(root, "{src,storage}/**/*.{ts,tsx}");
+
+/** What may know of the clock. The rules themselves name everything that they forbid. */
+export async function timedFiles(root: string): Promise<SourceFile[]> {
+  const files = await read(root, "{src,storage,scripts}/**/*.{ts,tsx,mjs}");
+  return files.filter(({ path }) => path !== "scripts/testing/clock-rules.ts");
+}
+
+async function read(root: string, glob: string): Promise<SourceFile[]> {
+  const paths = [...new Bun.Glob(glob).scanSync(root)].toSorted();
   return await Promise.all(paths.map(async (path) => ({ path, text: await Bun.file(join(root, path)).text() })));
 }

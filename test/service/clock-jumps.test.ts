@@ -3,10 +3,10 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { userAddress, type Address, type UserId } from "../../src/domain/address.ts";
 import { randomFrom } from "../support/random.ts";
+import { SEED, seeded } from "../support/seed.ts";
 import { ADDRESSES, CLUB, CREW, GROUPS, PEOPLE, Talk } from "./talk.ts";
 
 const YEAR_MS = 365 * 86_400_000;
-const RUNS = Number(process.env["RUNS"] ?? 25);
 const [ANN, BEN, CAT, DAN] = PEOPLE as [UserId, UserId, UserId, UserId];
 const [TO_BEN, TO_CAT] = [userAddress(BEN), userAddress(CAT)];
 
@@ -104,7 +104,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 /** What is done, and the order of conversations that must come of it. */
 class Happened {
   readonly talk = new Talk();
-  readonly #random = randomFrom(1);
+  readonly #random = randomFrom(SEED);
   /** When something happened last in each conversation of each user. */
   readonly #last = new Map<string, number>();
   #count = 0;
@@ -210,5 +210,5 @@ test("with a clock that jumps by years everybody is shown the order, numbers and
     expect(await jumping.shown()).toEqual(await steady.shown());
     await Promise.all([steady.talk.shards.close(), jumping.talk.shards.close()]);
   });
-  await fc.assert(property, { numRuns: RUNS });
+  await fc.assert(property, seeded(25));
 }, 120_000);

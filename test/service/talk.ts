@@ -31,6 +31,7 @@ const DEVICES_MAX = 3;
 
 export class Talk {
   readonly shards: RestartedShards;
+  readonly #history = createHistory(() => this.host, readsForTests());
   #refs = 0;
   #accounts!: AccountService;
 
@@ -120,11 +121,10 @@ export class Talk {
 
   /** All of the list, in pages of so many. `between` happens after each page but the last. */
   async list(user: UserId, limit = 200, between: () => Promise<void> = async () => {}): Promise<Conversation[]> {
-    const history = createHistory(() => this.host, readsForTests());
     const found: Conversation[] = [];
     for (let before: string | undefined; ;) {
       const question = { limit, messages: 1, ...(before === undefined ? {} : { before }) };
-      const page = await history.conversations({ user, device: "d" as DeviceId }, question);
+      const page = await this.#history.conversations({ user, device: "d" as DeviceId }, question);
       found.push(...page.conversations);
       ({ before } = page);
       if (before === undefined) return found;

@@ -6,10 +6,10 @@ import { rankOfTime } from "../../src/domain/rank.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
 import { CorruptionError } from "../../storage/errors.ts";
 import { randomFrom } from "../support/random.ts";
+import { SEED, seeded } from "../support/seed.ts";
 import { RestartedShards } from "./restarted-shards.ts";
 
 const YEAR_MS = 365 * 86_400_000;
-const RUNS = Number(process.env["RUNS"] ?? 30);
 
 let shards: RestartedShards;
 beforeEach(async () => {
@@ -26,7 +26,7 @@ const step = fc.oneof(
 
 test("every rank is above those before it, that of a direct message at least as high, over starts and crashes", async () => {
   const began = shards.wallMs;
-  const random = randomFrom(1);
+  const random = randomFrom(SEED);
   const property = fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
     let last = shards.host.ranks.group(shards.wallMs);
     const next = (kind: "direct" | "group"): void => {
@@ -46,7 +46,7 @@ test("every rank is above those before it, that of a direct message at least as 
       }
     }
   });
-  await fc.assert(property, { numRuns: RUNS });
+  await fc.assert(property, seeded(30));
 }, 60_000);
 
 test("a rank is what the clock shows, unless one before it was as high", async () => {

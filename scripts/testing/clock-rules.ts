@@ -1,0 +1,108 @@
+/**
+ * Who may ask the clock on the wall, and who may compare the times that it gave, as a list with a reason for each. A
+ * machine's clock is set, ahead and back, by years; so durations come from the monotonic clock, and orders from seqs,
+ * ranks or counters. Retention means the calendar, and times are shown to people: for that the list is.
+ *
+ * A line that asks, or compares, and is not in the list is refused. So is an entry that fits no line any more.
+ */
+
+import type { SourceFile } from "./import-rules.ts";
+
+type Allowed = {
+  path: string;
+  /** What the line has in it. */
+  code: string;
+  why: string;
+};
+
+const SHOWN = "shown to people";
+const RETENTION = "retention means the calendar";
+const UNCHANGED = "whether a file is the same, not which one is newer";
+
+export const ALLOWED: readonly Allowed[] = [
+  { path: "src/base/clock.ts", code: "Date.now()", why: "the clock itself" },
+  { path: "src/base/logger.ts", code: "new Date(now())", why: SHOWN },
+  { path: "src/cli/describe-entry.ts", code: "new Date(unixMs)", why: SHOWN },
+  { path: "src/cli/keys.ts", code: "const revokedAt = surroundings.clock.now()", why: SHOWN },
+  { path: "src/cli/keys.ts", code: "new Date(unixMs)", why: SHOWN },
+  { path: "src/cli/open-shards.ts", code: "clock.now,", why: "the times of log lines" },
+  { path: "src/domain/refs.ts", code: "nowMs - seen.at", why: "both are monotonic" },
+  { path: "src/node/node.ts", code: "clock.now,", why: "the times of log lines" },
+  { path: "src/node/upkeep.ts", code: "<= this.#parts.clock.now()", why: RETENTION },
+  { path: "src/node/upkeep.ts", code: "const now = this.#parts.clock.now()", why: RETENTION },
+  { path: "src/node/upkeep.ts", code: "tooOldAt(", why: RETENTION },
+  { path: "src/node/upkeep.ts", code: "keptFrom(this.#parts.clock.now(), days)", why: RETENTION },
+  { path: "src/service/accounts.ts", code: "createdAt: this.#clock.now()", why: SHOWN },
+  {
+    path: "src/service/accounts.ts",
+    code: "a.cell.createdAt - b.cell.createdAt",
+    why: "cells that have no login number",
+  },
+  { path: "src/service/api-keys.ts", code: "createdAt: clock.now()", why: SHOWN },
+  { path: "src/service/api-keys.ts", code: "mtimeNs", why: UNCHANGED },
+  { path: "src/service/groups.ts", code: "at: shards.clock.now()", why: SHOWN },
+  { path: "src/service/groups.ts", code: "const at = shards.clock.now()", why: SHOWN },
+  { path: "src/service/tokens.ts", code: ".setIssuedAt(", why: "tokens mean the calendar, where they expire" },
+  { path: "src/service/tokens.ts", code: "currentDate:", why: "tokens mean the calendar, where they expire" },
+  { path: "src/shard/erase-user.ts", code: "requestedAt: host.clock.now()", why: SHOWN },
+  { path: "src/shard/erase-user.ts", code: "finishedAt: request.finishedAt ?? host.clock.now()", why: SHOWN },
+  { path: "src/shard/erasure.ts", code: "const at = host.clock.now()", why: SHOWN },
+  { path: "src/shard/handoffs.ts", code: "host.ranks.direct(host.clock.now())", why: "ranks never follow it back" },
+  { path: "src/shard/keep.ts", code: "oldestAt >= from", why: RETENTION },
+  { path: "src/shard/keep.ts", code: "sentAt < from", why: RETENTION },
+  {
+    path: "src/shard/post-group.ts",
+    code: "this.sentAt = host.clock.now()",
+    why: `${SHOWN}; ranks never follow it back`,
+  },
+  {
+    path: "src/shard/send-direct.ts",
+    code: "const sentAt = host.clock.now()",
+    why: `${SHOWN}; ranks never follow it back`,
+  },
+  { path: "storage/tools/inventory.ts", code: "mtimeNs", why: UNCHANGED },
+  { path: "storage/tools/manifest.ts", code: "mtimeNs", why: UNCHANGED },
+  { path: "storage/tools/verify-files.ts", code: "mtimeNs", why: UNCHANGED },
+];
+
+const COMMENT = /^[ \t]*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
+/** Asks for the time of day, or for that of a file. */
+const ASKS = /(?<!performance)\.now\b|\bDate\b|\b[mc]time|\bbirthtime/;
+const TIME = "(?:sentAt|createdAt|requestedAt|finishedAt|erasedAt|deletedAt|editedAt|revokedAt|issuedAt|oldestAt)";
+/** Compares such times, reckons with them, or sorts by them. */
+const COMPARES = new RegExp(
+  [
+    `\\b${TIME}\\b\\)?\\s*(?:[<>]=?|[-+])\\s`,
+    `\\s(?:[<>]=?|[-+])\\s[\\w.#!?(]*\\b${TIME}\\b`,
+    `\\.at\\s*(?:[<>]|-\\s)|(?:[<>]|\\s-)\\s*\\w+\\.at\\b`,
+    `\\b(?:min|max|toSorted|sort)\\([^)]*\\b${TIME}\\b`,
+  ].join("|"),
+);
+
+/** One line for each use that is not allowed, and for each allowed one that is not there. */
+export function clockViolations(files: readonly SourceFile[], allowed: readonly Allowed[] = ALLOWED): string[] {
+  const used = new Set<Allowed>();
+  const refused = files.flatMap(({ path, text }) =>
+    usesOf(text).flatMap(({ line, code }) => {
+      const rule = allowed.find((one) => one.path === path && code.includes(one.code));
+      if (rule === undefined) return [`${path}:${line}: ${problemOf(code)}: ${code}`];
+      used.add(rule);
+      return [];
+    }),
+  );
+  const unused = allowed.filter((one) => !used.has(one) && files.some(({ path }) => path === one.path));
+  return [...refused, ...unused.map(({ path, code }) => `${path}: clock-rules.ts allows ${code}, which is not there`)];
+}
+
+function usesOf(source: string): { line: number; code: string }[] {
+  const text = source.replaceAll(COMMENT, (comment) => comment.replaceAll(/[^\n]/g, " "));
+  return text
+    .split("\n")
+    .map((code, index) => ({ line: index + 1, code: code.trim() }))
+    .filter(({ code }) => ASKS.test(code) || COMPARES.test(code));
+}
+
+const problemOf = (code: string): string =>
+  ASKS.test(code)
+    ? "asks the clock on the wall; durations are monotonicMs(), and an order is not a time (scripts/testing/clock-rules.ts)"
+    : "compares times that a clock gave, which may have jumped (scripts/testing/clock-rules.ts)";
