@@ -3,6 +3,7 @@ import type { Steps } from "../base/steps.ts";
 import type { GroupAddress } from "../domain/address.ts";
 import type { Cursor, StreamPosition } from "../protocol/frames.ts";
 import { cellNumber } from "../shard/cells.ts";
+import { stepsUnlessDamaged } from "../shard/damage.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -26,7 +27,7 @@ function* acknowledgeGroups(host: ShardHost, user: UserState, positions: [string
     yield;
     const address = name as GroupAddress;
     if (host.groupHeads.of(address) === undefined || isNoted(host, user, address, position)) continue;
-    const group = yield* host.groups.steps(address);
+    const group = yield* stepsUnlessDamaged(host.groups.steps(address));
     // Nobody is connected any more; the device says it again when it comes back.
     if (!isLoaded(host, user)) return;
     if (group === undefined || user.membership(address) === undefined) continue;

@@ -10,7 +10,7 @@ import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from ".
 import { readTimelineEntry } from "../domain/entries.ts";
 import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
-import { isDamage, unlessDamaged } from "./damage.ts";
+import { isDamage, stepsUnlessDamaged, unlessDamaged } from "./damage.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { GroupState } from "./group-state.ts";
 import { MemberMark, PeerMark, ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
@@ -105,7 +105,7 @@ export class Marks {
 
   *#tellPeers(user: UserState, newest: Iterable<[Address, Seq]>): Steps<void> {
     for (const [address, fromSeq] of newest) {
-      yield* this.#host.users.steps(nameOf(address) as UserId);
+      yield* stepsUnlessDamaged(this.#host.users.steps(nameOf(address) as UserId));
       this.#tellPeer(user, address, "delivered", fromSeq);
       yield;
     }

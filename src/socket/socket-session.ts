@@ -16,7 +16,7 @@ import type { ServerWebSocket } from "bun";
 import { AppError } from "../base/errors.ts";
 import { unreachable } from "../base/assert.ts";
 import type { Steps } from "../base/steps.ts";
-import { isGroup, nameOf, type Address, type DeviceId, type UserId } from "../domain/address.ts";
+import { isGroup, type Address, type DeviceId, type UserId } from "../domain/address.ts";
 import { SESSIONS_PER_USER_MAX } from "../domain/limits.ts";
 import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import { jsonString, sentFrame } from "../protocol/encode.ts";
@@ -33,6 +33,7 @@ import type {
 import { acknowledge } from "../service/acknowledge.ts";
 import { CatchUp, CatchUpPage } from "../service/catch-up.ts";
 import { userWithGroupHeads } from "../service/loading.ts";
+import { actOnMark, whatMarkNeeds } from "../service/mark-frames.ts";
 import { refusalOf } from "../service/refusal-of.ts";
 import { sendMessage } from "../service/send-message.ts";
 import type { Actor } from "../service/types.ts";
@@ -40,7 +41,6 @@ import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";
 import type { EntryPlace, Session } from "../shard/session.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
-import type { Seq } from "../../storage/types.ts";
 import type { AdmittedSocket } from "./admission.ts";
 import { decodeFrame } from "./decode-frame.ts";
 import { FrameBudget } from "./frame-budget.ts";
@@ -486,7 +486,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   #markNow(frame: ReceivedFrame | ReadFrame): void {
     try {
-      markFrame(this.#host!, this.#userState!, frame);
+      actOnMark(this.#host!, this.#userState!, frame);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === undefined) throw error;
@@ -554,25 +554,4 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
 function requestOf({ ref, to, text, retry }: SendFrame): SendRequest {
   return { ref, to: to as Address, text, retry: retry === true };
-}
-
-/** The state that a mark changes beside the user's own, when it has to be loaded. What the user has no conversation with is refused without. */
-function whatMarkNeeds(
-  { users, groups }: ShardHost,
-  { conversations }: UserState,
-  { t, conversation }: ReceivedFrame | ReadFrame,
-): Steps<unknown> | undefined {
-  const address = conversation as Address | undefined;
-  if (address === undefined || !conversations.has(address)) return undefined;
-  if (isGroup(address)) return groups.peek(address) === undefined ? groups.steps(address) : undefined;
-  const peer = nameOf(address) as UserId;
-  return t === "read" && users.peek(peer) === undefined ? users.steps(peer) : undefined;
-}
-
-function markFrame(host: ShardHost, user: UserState, frame: ReceivedFrame | ReadFrame): void {
-  const seq = frame.seq as Seq;
-  const address = frame.conversation as Address | undefined;
-  if (frame.t === "read") return host.marks.read(user, address!, seq);
-  if (address === undefined || !isGroup(address)) return host.marks.received(user, seq);
-  host.marks.receivedIn(user, address, seq);
 }
