@@ -16,6 +16,7 @@ import { until } from "../support/wait.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "./log-fixture.ts";
 import { MemorySegments } from "./memory-segments.ts";
+import { randomFrom } from "../support/random.ts";
 import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 
 const FIRST = `${WAL_DIRECTORY}/0000000001.wal`;
@@ -134,7 +135,7 @@ describe("a damaged frame in the middle of the log", () => {
     const disk = new SimulatedDisk();
     await write(disk, [1, 3, 3, 3]);
     const segments = new MemorySegments();
-    const store = await openStore(disk.afterCrash("kill", Math.random), { segments });
+    const store = await openStore(disk.afterCrash("kill", randomFrom(1)), { segments });
     await store.flushAll(() => false);
     await store.close();
     damageFrame(disk, 2);
@@ -163,7 +164,7 @@ test("a log file that is missing, or ends in zeros, closes the shards that may h
   await write(disk, [1, 2, 1, 2, 1, 2, 3, 1], { walFileBytes: 200 });
   const files = logFiles(disk);
   expect(files.length).toBeGreaterThan(4);
-  const without2 = disk.afterCrash("kill", Math.random);
+  const without2 = disk.afterCrash("kill", randomFrom(1));
   without2.files.remove(files[1]!);
   const missing = await openClosing(without2);
   expect(missing.shards()).toContain(2);

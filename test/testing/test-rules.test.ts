@@ -22,3 +22,16 @@ test("no test listens on a port of its choice: two runs on one machine would mee
   // Where options are parsed nobody listens.
   expect(filesWith(/port: [1-9]\d*\b|"--port", "[1-9]/)).toEqual(["test/cli/options.test.ts"]);
 });
+
+test("no test sleeps until something has surely happened, or surely has not: it waits for it, or owns the clock", () => {
+  const longSleeps = /(?:Bun\.)?sleep\((?!(?:0|1|5)\))/;
+  expect(filesWith(longSleeps)).toEqual([
+    // Looks again after a moment, until a condition holds.
+    "test/cli/processes.ts",
+    // A server whose drain takes as long as the test says.
+    "test/cli/programs/serve-little.ts",
+    // Waits as long as the server has said.
+    "test/socket/session.test.ts",
+    "test/support/wait.ts",
+  ]);
+});

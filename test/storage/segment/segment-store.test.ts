@@ -9,6 +9,7 @@ import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { chat, type ModelEntry, type ModelStream, type Op, ShardHistory } from "./history.ts";
 import { seeded } from "../../support/seed.ts";
+import { WAIT_MS } from "../../support/wait.ts";
 
 let dir: string;
 let open: SegmentStore[];
@@ -302,7 +303,7 @@ test("what is read inside one view is of one moment, whatever the worker commits
   store.within(SHARD, () => {
     expect(read()).toEqual(before);
     flushed = store.flush(history.job([]));
-    const giveUpAt = performance.now() + 10_000;
+    const giveUpAt = performance.now() + WAIT_MS;
     while (other.extent(SHARD).flushedThrough < 4) expect(performance.now()).toBeLessThan(giveUpAt);
     expect(read()).toEqual(before);
   });
