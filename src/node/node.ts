@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Server } from "bun";
 import { systemClock, type Clock } from "../base/clock.ts";
+import { StepTurns } from "../base/steps.ts";
 import { AppError } from "../base/errors.ts";
 import { loadOrCreateKey } from "../base/key-file.ts";
 import { createLogger } from "../base/logger.ts";
@@ -33,6 +34,7 @@ import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
 import { createUserCells } from "../service/user-cells.ts";
 import { Refusals } from "../shard/refusals.ts";
+import { closeAll } from "../shard/session.ts";
 import { Admission } from "../socket/admission.ts";
 import { FrameTurns } from "../socket/frame-turns.ts";
 import { OutboxFlusher } from "../socket/outbox-flusher.ts";
@@ -237,14 +239,14 @@ export async function startNode(
       await room?.stop();
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
+      const turns = new StepTurns(clock);
       // Whatever becomes of the log meanwhile: this is the host whose senders are told.
       const host = keeper.isOpen ? keeper.host() : undefined;
       if (host !== undefined) {
         await host.store.idle();
-        for (const session of [...host.sessions()])
-          session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+        await turns.run(closeAll(host.sessions(), CLOSE.goingAway, "the server is going away", COME_BACK_MS));
       }
-      for (const session of sockets) session.close(CLOSE.goingAway, "the server is going away", COME_BACK_MS);
+      await turns.run(closeAll(sockets, CLOSE.goingAway, "the server is going away", COME_BACK_MS));
       const patience = Promise.withResolvers<void>();
       const cancelPatience = clock.after(COME_BACK_MS, patience.resolve);
       await Promise.race([server.stop(), patience.promise]);

@@ -9,6 +9,7 @@ import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
 import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
+import { closeAll } from "../shard/session.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import { DamagedShardError } from "../../storage/errors.ts";
 import type { LogStoreOptions } from "../../storage/log-store.ts";
@@ -182,7 +183,9 @@ export class ShardKeeper {
 
   /** What their sessions know is of the failed log. */
   #sendAway(host: ShardHost, words: string): void {
-    for (const session of [...host.sessions()]) session.close(CLOSE.tryLater, words, COME_BACK_MS);
+    host.turns.run(closeAll(host.sessions(), CLOSE.tryLater, words, COME_BACK_MS)).catch((error: unknown) => {
+      this.#logger.error("a connection could not be closed", { error });
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 /** A device that is connected, as its user's home sees it. The socket or the waiting poll behind it may be on another node. */
+import type { Steps } from "../base/steps.ts";
 import type { DeviceId, GroupAddress, UserId } from "../domain/address.ts";
 import type { CloseCode } from "../protocol/codes.ts";
 
@@ -15,3 +16,11 @@ export type Session = {
   /** `afterMs`: when to come back, for codes that ask for it. */
   close(code: CloseCode, reason: string, afterMs?: number): void;
 };
+
+/** Closes one after the other: each is a goodbye and a write to the kernel, and there may be very many. */
+export function* closeAll(sessions: Iterable<Session>, code: CloseCode, reason: string, afterMs: number): Steps<void> {
+  for (const session of [...sessions]) {
+    session.close(code, reason, afterMs);
+    yield;
+  }
+}
