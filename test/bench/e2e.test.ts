@@ -29,6 +29,7 @@ test("the small e2e bench measures both servers, loses nothing, and prints one l
     expect(html).toContain("<svg");
     // Self-contained: opens without a network.
     expect(html).not.toMatch(/(src|href)=|@import|url\(/);
+    expect(html).not.toMatch(/undefined|NaN/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

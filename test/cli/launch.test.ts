@@ -75,7 +75,7 @@ function pathWithBunAlone(): string {
   if (!existsSync(folder)) {
     mkdirSync(folder);
     symlinkSync(BUN, join(folder, "bun"));
-    symlinkSync("/bin/sh", join(folder, "sh"));
+    symlinkSync(Bun.which("sh")!, join(folder, "sh"));
   }
   return folder;
 }
