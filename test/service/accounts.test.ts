@@ -204,6 +204,19 @@ describe("wrong passwords", () => {
     expect((await accounts.login({ user: alice, password: PASSWORD })).user).toBe("alice");
   });
 
+  test("are counted for a minute that passes, whatever the clock on the wall shows", async () => {
+    const { accounts, clock } = await setUp();
+    await accounts.register({ user: alice, password: PASSWORD });
+    for (let i = 0; i < 10; i++) await fail(accounts, alice);
+    for (const aheadMs of [YEAR_MS, -YEAR_MS, 0]) {
+      clock.wallAheadMs = aheadMs;
+      const refused = await refusal(accounts.login({ user: alice, password: PASSWORD }));
+      expect([refused.code, refused.retryAfterMs]).toEqual(["rate_limited", 60_000]);
+    }
+    clock.advance(60_000);
+    expect((await accounts.login({ user: alice, password: PASSWORD })).user).toBe("alice");
+  });
+
   test("are forgiven by a right one, and concern one user", async () => {
     const { accounts } = await setUp();
     await accounts.register({ user: alice, password: PASSWORD });
@@ -279,6 +292,21 @@ describe("authenticate", () => {
     await accounts.logout(actor);
     expect((await refusal(accounts.authenticate(token))).code).toBe("unauthorized");
     expect(cells.closed).toEqual(["alice/phone"]);
+  });
+
+  test("takes a token, whatever clock it was made and is read by", async () => {
+    const key = new Uint8Array(32).fill(7);
+    const clock = new HandClock();
+    const claims = { user: alice, device: phone, tokenId: "aaaaaaaa" };
+    for (const madeAt of [0, YEAR_MS, -50 * YEAR_MS, 400 * YEAR_MS]) {
+      clock.wallAheadMs = madeAt;
+      const token = await (await Tokens.open(key, clock)).issue(claims);
+      for (const readAt of [0, -YEAR_MS, YEAR_MS]) {
+        clock.wallAheadMs = readAt;
+        // One that has not seen the token before.
+        expect(await (await Tokens.open(key, clock)).verify(token)).toEqual(claims);
+      }
+    }
   });
 
   test("remembers a bounded number of checked signatures, the most recently used", async () => {
