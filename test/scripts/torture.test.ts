@@ -28,7 +28,9 @@ test(`after each of ${ROUNDS} kills with -9, all that was acknowledged is in the
   expect(result.verified).toBe(ROUNDS + 1);
 }, 200_000);
 
-async function write(hasWritten = () => readdirSync(join(directory, "wal")).length > 1): Promise<Inspection> {
+async function write(
+  hasWritten = () => readdirSync(join(directory, "wal")).filter((name) => name.endsWith(".wal")).length > 1,
+): Promise<Inspection> {
   const child = Bun.spawn([process.execPath, join(ROOT, "scripts/torture/writer.ts"), directory, "1", "1"], {
     stdout: "pipe",
     stderr: "ignore",
