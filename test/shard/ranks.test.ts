@@ -25,26 +25,28 @@ const step = fc.oneof(
 );
 
 test("every rank is above those before it, that of a direct message at least as high, over starts and crashes", async () => {
-  const began = shards.wallMs;
   const random = randomFrom(SEED);
   const property = fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
-    let last = shards.host.ranks.group(shards.wallMs);
+    const own = new RestartedShards();
+    await own.begin(["ann" as UserId], "#club" as GroupAddress);
+    const began = own.wallMs;
+    let last = own.host.ranks.group(own.wallMs);
     const next = (kind: "direct" | "group"): void => {
-      const rank = shards.host.ranks[kind](shards.wallMs);
+      const rank = own.host.ranks[kind](own.wallMs);
       expect(rank).toBeGreaterThanOrEqual(kind === "group" ? last + 1 : last);
       last = rank;
     };
     for (const one of steps) {
-      if (one.kind === "set clock") shards.wallMs = began + one.years * YEAR_MS;
+      if (one.kind === "set clock") own.wallMs = began + one.years * YEAR_MS;
       else if (one.kind === "direct" || one.kind === "group") for (let n = 0; n < one.times; n++) next(one.kind);
       else {
-        // What stands behind the newest rank in the log may be lost; what is durable is not.
-        await shards.host.store.idle();
-        if (one.kind === "stop") shards.host.ranks.settle();
-        await (one.kind === "crash" ? shards.crash(random) : shards.restart());
+        await own.host.store.idle();
+        if (one.kind === "stop") own.host.ranks.settle();
+        await (one.kind === "crash" ? own.crash(random) : own.restart());
         next("direct");
       }
     }
+    await own.close();
   });
   await fc.assert(property, seeded(30));
 }, 60_000);
