@@ -17,7 +17,7 @@ import { BytesProgress, parseShard } from "./tool-options.ts";
 export function inspectCommand(): Command {
   const command: Command = {
     name: "inspect",
-    usage: "inspect [wal|shard N|stream ADDRESS|message ID]",
+    usage: "inspect [wal|shard N|stream ADDRESS|user NAME|message ID]",
     summary: "show what stands in a data directory, also beside a running server",
     options: INSPECT_OPTIONS,
     run: async (args, io) => {
@@ -42,6 +42,7 @@ async function inspect(words: readonly string[], given: OptionValues<typeof INSP
     await dispatch(words, options, io, show);
     return EXIT_STATUS.ok;
   } catch (error) {
+    if (error instanceof AppError) throw new FatalError("usage", error.message);
     throw fatalFrom(error, { host: "", port: 0, data: directory }) ?? error;
   }
 }
@@ -68,7 +69,8 @@ async function dispatch(
   }
   if (what === "stream") return show.showStream(placeOf(needed("an address"), options), options, io);
   if (what === "message") return show.showMessage(needed("an id"), join(directory, "id.key"), options, io);
-  const expected = "expected wal, shard, stream or message";
+  if (what === "user") return (await import("./inspect-user.ts")).showUser(needed("a name"), options, io);
+  const expected = "expected wal, shard, stream, user or message";
   throw new FatalError("usage", `${JSON.stringify([what, word].filter(Boolean).join(" ").slice(0, 64))}: ${expected}`);
 }
 

@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { runCommandLine } from "../../src/cli/commands.ts";
 import { holdDataDirectory, takeDataDirectory } from "../../src/cli/data-directory.ts";
+import { eraseUserCommand } from "../../src/cli/erase-user.ts";
 import { exportShardCommand } from "../../src/cli/export-shard.ts";
 import { importShardCommand } from "../../src/cli/import-shard.ts";
 import { inspectCommand } from "../../src/cli/inspect.ts";
@@ -37,7 +38,7 @@ async function parley(...argv: string[]): Promise<{ status: number; stdout: stri
   };
   const status = await runCommandLine(
     argv,
-    [verifyCommand(), inspectCommand(), exportShardCommand(), importShardCommand(), keysCommand()],
+    [verifyCommand(), inspectCommand(), eraseUserCommand(), exportShardCommand(), importShardCommand(), keysCommand()],
     { version: "0", io },
   );
   return { status, stdout, stderr };
@@ -240,6 +241,50 @@ describe("parley inspect", () => {
     }
   });
 
+  test("tells what a user stores to the byte: in the log, in files, after an erasure, and nothing of the receiver's copy", async () => {
+    const server = await TestProcess.start("--log-level", "error");
+    const stored = async (user: string) => (await lines("inspect", "user", user, "--data", server.dataDirectory))[0];
+    const none = { messages: 0, textBytes: 0 };
+    try {
+      const [ann, bob] = await server.api.users("ann", "bob");
+      await server.api.group(ann!, "team", ["bob"]);
+      const device = await server.connect(ann!);
+      for (const [to, text] of [
+        ["@bob", "Ωmega ✓"],
+        ["@ann", "a note"],
+        ["#team", "für alle"],
+      ])
+        await device.say(to!, text!);
+      await device.close();
+      const other = await server.connect(bob!);
+      await other.say("#team", "bob's own");
+      await other.close();
+      const ofAnn = {
+        user: "ann",
+        messages: 3,
+        textBytes: 25,
+        direct: { messages: 2, textBytes: 16 },
+        posts: { messages: 1, textBytes: 9 },
+      };
+      const posts = { messages: 1, textBytes: 9 };
+      const ofBob = { user: "bob", messages: 1, textBytes: 9, direct: none, posts };
+      expect(await stored("ann")).toEqual(ofAnn);
+      await server.stop();
+      expect([await stored("@ann"), await stored("bob")]).toEqual([ofAnn, ofBob]);
+      expect((await parley("erase-user", "--user", "ann", "--yes", "--data", server.dataDirectory)).status).toBe(0);
+      expect(await stored("ann")).toEqual({ user: "ann", ...none, direct: none, posts: none });
+      expect(await stored("bob")).toEqual(ofBob);
+    } finally {
+      await server.remove();
+    }
+  });
+
+  test("has no numbers for a user that is not there", async () => {
+    const { status, stderr } = await parley("inspect", "user", "nobody", "--data", made.path);
+    expect(status).toBe(1);
+    expect(stderr).toContain("there is no user @nobody");
+  });
+
   test("writes a shard to a plain SQLite file, messages as rows", async () => {
     const out = join(place.path, "ann.db");
     expect((await parley("inspect", "shard", String(ANN), "--sql", out, "--data", made.killed)).status).toBe(0);
@@ -263,7 +308,9 @@ describe("parley inspect", () => {
     [["stream", "nobody"], "a stream that is no address needs --shard"],
     [["shard", "1000"], '"1000" is no shard'],
     [["message", "xyz"], "is no message id of this server"],
-    [["everything"], "expected wal, shard, stream or message"],
+    [["everything"], "expected wal, shard, stream, user or message"],
+    [["user"], "user needs a name"],
+    [["user", "No Name"], "is not 1 to 32 of"],
     [["shard", "1", "2"], "too many words"],
   ])("%j is one clear line and status 2", async (words, line) => {
     const { status, stderr } = await parley("inspect", ...words, "--data", made.path);
