@@ -21,6 +21,7 @@ import { openSegmentStore } from "./segment/segment-store.ts";
 import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
 import { ShardLog } from "./shard-log.ts";
 import { shortageOf, type Shortage } from "./shortage.ts";
+import { atOnce, overTurns, type Steps } from "./steps.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
@@ -122,7 +123,7 @@ export class LogStore {
     const store = new LogStore({ ...options, openingId }, hooks, segments);
     try {
       store.#damaged.load();
-      store.#recover();
+      atOnce(store.#recover());
       if (held !== undefined && existsSync(join(directory, "shards"))) held.keep("shards");
     } catch (error) {
       await segments.close();
@@ -140,7 +141,8 @@ export class LogStore {
     // What was found damaged since the opening must not keep the rest closed.
     const damage = this.#damage.closes ? "close" : "refuse";
     const store = new LogStore({ ...this.#options, damage }, hooks, this.#segments, this.#damaged);
-    store.#recover(this.#wal.unacked);
+    // Whoever reads this one goes on meanwhile.
+    await overTurns(store.#recover(this.#wal.unacked));
     return store;
   }
 
@@ -397,13 +399,13 @@ export class LogStore {
     });
   }
 
-  #recover(unacked?: WalPlace): void {
+  *#recover(unacked?: WalPlace): Steps<void> {
     const noRoom = this.#beginOpening();
     const numbers = this.#logFileNumbers();
     const isNew = numbers.length === 0;
     this.#damage.begin();
     if (!isNew) this.#segments.begin(false, this.#damage.met);
-    const recovery = recoverLog({
+    const recovery = yield* recoverLog({
       directory: this.#directory,
       files: this.#files,
       shard: (id) => this.#openIfWhole(id),

@@ -24,10 +24,11 @@ import { RECORD_HEADER_BYTES, recordEnd, recordOffset, recordShard } from "./rec
 import { RecoveredStreams } from "./recovered-streams.ts";
 import type { OnDamage } from "./segment/types.ts";
 import type { ShardLog } from "./shard-log.ts";
+import type { Steps } from "./steps.ts";
 import { SHARD_COUNT, type ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import { walFileName, walFileNo } from "./wal/frame.ts";
-import { type LogGap, scanWalFile, type WalFileScan } from "./wal/scan.ts";
+import { type LogGap, scanWalFileSteps, type WalFileScan } from "./wal/scan.ts";
 import { PREPARED_NAME, type WalPlace } from "./wal/wal-files.ts";
 
 export type Recovery = {
@@ -59,7 +60,8 @@ type RecoveryPorts = {
   onDamage: OnDamage | undefined;
 };
 
-export function recoverLog(ports: RecoveryPorts): Recovery {
+/** In steps, for a store that is opened anew while the one before it is read. */
+export function* recoverLog(ports: RecoveryPorts): Steps<Recovery> {
   const { directory, files } = ports;
   const names = files.list(directory);
   if (names.includes(PREPARED_NAME)) files.remove(join(directory, PREPARED_NAME));
@@ -80,25 +82,26 @@ export function recoverLog(ports: RecoveryPorts): Recovery {
   let before = recovery.oldestFileNo - 1;
   for (const number of numbers) {
     if (number !== before + 1) records.missing(directory, before + 1);
-    recoverFile(ports, number, number === newestFileNo, recovery, records);
+    yield* recoverFile(ports, number, number === newestFileNo, recovery, records);
     before = number;
   }
-  records.end();
+  yield* records.end();
   return recovery;
 }
 
-function recoverFile(
+function* recoverFile(
   ports: RecoveryPorts,
   fileNo: number,
   isLast: boolean,
   recovery: Recovery,
   records: RecordReader,
-): void {
+): Steps<void> {
   const path = join(ports.directory, walFileName(fileNo));
   const bytes = records.readFile(path);
+  yield;
   // Of what stood before the oldest file nothing is known, once files were trimmed.
   const chain = fileNo > recovery.oldestFileNo ? recovery.chain : fileNo === 1 ? 0 : undefined;
-  const scan = scanWalFile(
+  const scan = yield* scanWalFileSteps(
     path,
     bytes,
     { fileNo, isLast, chain },
@@ -176,10 +179,13 @@ class RecordReader {
   }
 
   /** After the last file: lets the records take effect. */
-  end(): void {
+  *end(): Steps<void> {
     if (this.#gaps.length > 0) this.#leaveOutUnknown();
     const streams = new RecoveredStreams();
-    for (const log of this.#logs) if (log) this.#apply(log, streams);
+    for (const log of this.#logs) {
+      if (log) this.#apply(log, streams);
+      yield;
+    }
   }
 
   /** Those in `bytes[from, to)` of the file. */

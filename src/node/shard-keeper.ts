@@ -4,7 +4,7 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
-import { StepTurns } from "../base/steps.ts";
+import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
@@ -105,7 +105,9 @@ export class ShardKeeper {
     const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
     let handoffs = 0;
     if (host.store.failed === undefined) {
-      for (const log of host.store.opened()) handoffs += this.#offerAgain(host, log);
+      const offering = this.#offerAll(host);
+      // At the start nobody waits for anything else.
+      handoffs = failed === undefined ? atOnce(offering) : await this.#turns.run(offering);
       await host.store.idle();
     }
     if (failed === undefined && this.#storage.damage === "refuse to open") await mustBeWhole(host);
@@ -115,6 +117,15 @@ export class ShardKeeper {
     this.#host = host;
     // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
+  }
+
+  *#offerAll(host: ShardHost): Steps<number> {
+    let handoffs = 0;
+    for (const log of host.store.opened()) {
+      handoffs += this.#offerAgain(host, log);
+      yield;
+    }
+    return handoffs;
   }
 
   #offerAgain(host: ShardHost, log: ShardLog): number {

@@ -9,6 +9,7 @@
  * What can be told apart, and what cannot: storage/wal/README.md.
  */
 import { CorruptionError, FormatError } from "../errors.ts";
+import { atOnce, type Steps } from "../steps.ts";
 import {
   CHAIN_PLACE,
   chainAfter,
@@ -64,18 +65,32 @@ const refuse = ({ error }: LogGap): void => {
   throw error;
 };
 
-/**
- * Calls `frame` with the bounds of each body, and `gap` with each gap, in the order of the file.
- * @param gap by default it throws the gap's CorruptionError
- * @throws FormatError for a newer version
- */
+/** Bytes that are walked in one step: some hundred microseconds. */
+const STEP_BYTES = 256 << 10;
+
+/** As `scanWalFileSteps`, at once. */
 export function scanWalFile(
   file: string,
   bytes: Buffer,
   place: WalFilePlace,
   frame: (from: number, to: number) => void,
-  gap: (gap: LogGap) => void = refuse,
+  gap?: (gap: LogGap) => void,
 ): WalFileScan {
+  return atOnce(scanWalFileSteps(file, bytes, place, frame, gap));
+}
+
+/**
+ * Calls `frame` with the bounds of each body, and `gap` with each gap, in the order of the file.
+ * @param gap by default it throws the gap's CorruptionError
+ * @throws FormatError for a newer version
+ */
+export function* scanWalFileSteps(
+  file: string,
+  bytes: Buffer,
+  place: WalFilePlace,
+  frame: (from: number, to: number) => void,
+  gap: (gap: LogGap) => void = refuse,
+): Steps<WalFileScan> {
   const scan: WalFileScan = {
     wholeBytes: 0,
     torn: true,
@@ -87,15 +102,24 @@ export function scanWalFile(
   const framesAt = passHead(file, bytes, place, scan, gap);
   if (framesAt === undefined) return scan;
   scan.wholeBytes = framesAt;
-  do walkFrames(bytes, place.fileNo, scan, frame);
+  do yield* walkFrames(bytes, place.fileNo, scan, frame);
   while (passGap(file, bytes, place, scan, gap));
   return scan;
 }
 
 /** Up to the first that is not whole. */
-function walkFrames(bytes: Buffer, fileNo: number, scan: WalFileScan, frame: (from: number, to: number) => void): void {
-  for (;;) {
+function* walkFrames(
+  bytes: Buffer,
+  fileNo: number,
+  scan: WalFileScan,
+  frame: (from: number, to: number) => void,
+): Steps<void> {
+  for (let stepEndsAt = scan.wholeBytes + STEP_BYTES; ;) {
     const at = scan.wholeBytes;
+    if (at >= stepEndsAt) {
+      yield;
+      stepEndsAt = at + STEP_BYTES;
+    }
     const end = frameEnd(bytes, at, { fileNo, chain: scan.chain });
     if (end === undefined) return;
     scan.isMarked = end === at + FRAME_HEAD_BYTES;

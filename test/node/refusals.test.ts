@@ -72,7 +72,9 @@ test.each(CASES)(
     await until("it is ready", isReady);
     expect((await send("taken", bob)).status).toBe(201);
     const told = lines.filter((line) => line["state"] !== undefined);
-    expect(told.map(({ message }) => message)).toEqual(["writes are refused"]);
+    // On a busy machine the end may have been told by now as well.
+    const whole = ["writes are refused", "writes are taken again"];
+    expect(told.map(({ message }) => message)).toEqual(whole.slice(0, Math.max(1, told.length)));
     const [began] = told;
     expect(began).toMatchObject({ state, why: words, level: "error" });
     expect(String(began!["error"])).toContain(code);
