@@ -16,7 +16,7 @@ import { SqlDatabase } from "../../storage/sqlite.ts";
 import { listFiles } from "../../storage/tools/inventory.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { temporaryDirectory } from "./processes.ts";
-import { copyDirectory, makeData, type MadeData } from "./tools-data.ts";
+import { copyDirectory, makeData, textOf, type MadeData } from "./tools-data.ts";
 
 /** All of it in `recent.db`; with files of its own. */
 const ANN = shardOf("@ann" as Address);
@@ -276,6 +276,21 @@ describe("parley inspect", () => {
       expect(await stored("bob")).toEqual(ofBob);
     } finally {
       await server.remove();
+    }
+  });
+
+  test.each([
+    ["ann", 700],
+    ["bob", 20],
+  ])("counts all that %s wrote in %i rounds, after a clean stop and after a kill", async (user, rounds) => {
+    // Every other message goes to the group (tools-data.ts).
+    const said = (rest: number) => {
+      const texts = Array.from({ length: rounds / 2 }, (_, at) => textOf(2 * at + rest));
+      return { messages: texts.length, textBytes: Buffer.byteLength(texts.join("")) };
+    };
+    for (const data of [copyOf(made.path, "clean"), copyOf(made.killed, "killed")]) {
+      const [stored] = await lines("inspect", "user", user, "--data", data);
+      expect(stored).toMatchObject({ messages: rounds, direct: said(0), posts: said(1) });
     }
   });
 

@@ -43,12 +43,15 @@ export async function makeData(): Promise<MadeData> {
   return { path: `${place.path}/clean`, killed: `${place.path}/killed`, remove: place.remove };
 }
 
+/** What is said in a round. */
+export const textOf = (round: number): string => `${TEXTS[round % TEXTS.length]} ${round}`;
+
 async function talk(server: TestProcess, who: { token: string; user: string }, rounds: number): Promise<void> {
   const device = await server.connect(who);
   const refs: string[] = [];
   for (let round = 0; round < rounds; round++) {
     const to = ["@ann", "@bob", "#team"].filter((address) => address !== `@${who.user}`)[round % 2]!;
-    refs.push(device.post(to, `${TEXTS[round % TEXTS.length]} ${round}`));
+    refs.push(device.post(to, textOf(round)));
   }
   for (const ref of refs) await device.answerTo(ref);
   await device.close();
