@@ -168,7 +168,7 @@ export async function startNode(
     limits,
     clock,
     logger,
-    flusher: new OutboxFlusher(clock),
+    flusher: new OutboxFlusher(clock, (error) => logger.error("a socket could not be written to", { error })),
     frameRates: socketFrameRates(limits),
     shares: new UserShares(userFrameRates(limits), clock),
     penalties: new Penalties(clock),

@@ -16,8 +16,11 @@ export class OutboxFlusher {
   /** Those before it have left. */
   #from = 0;
 
-  constructor(clock: Clock) {
+  readonly #onError: (error: unknown) => void;
+
+  constructor(clock: Clock, onError: (error: unknown) => void) {
     this.#clock = clock;
+    this.#onError = onError;
   }
 
   add(outbox: { flush(): void }): void {
@@ -33,9 +36,18 @@ export class OutboxFlusher {
         endAt ??= now + TURN_MS;
         if (now >= endAt) return void setImmediate(this.#flush);
       }
-      waiting[this.#from++]!.flush();
+      this.#flushOne(waiting[this.#from++]!);
     }
     waiting.length = 0;
     this.#from = 0;
   };
+
+  /** One whose socket throws must not keep the others, and all that come later, from leaving. */
+  #flushOne(outbox: { flush(): void }): void {
+    try {
+      outbox.flush();
+    } catch (error) {
+      this.#onError(error);
+    }
+  }
 }

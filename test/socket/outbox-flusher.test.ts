@@ -8,7 +8,8 @@ const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve)
 /** Outboxes whose writes take a time each. */
 function outboxes(count: number, ms: number) {
   const clock = new HandClock();
-  const flusher = new OutboxFlusher(clock);
+  const errors: unknown[] = [];
+  const flusher = new OutboxFlusher(clock, (error) => errors.push(error));
   const left: number[] = [];
   const make = (n: number) => ({
     flush() {
@@ -16,7 +17,7 @@ function outboxes(count: number, ms: number) {
       left.push(n);
     },
   });
-  return { flusher, left, make, all: Array.from({ length: count }, (_, n) => make(n)) };
+  return { flusher, errors, left, make, all: Array.from({ length: count }, (_, n) => make(n)) };
 }
 
 test("what gathered in a turn leaves at its end, in the order in which it came", async () => {
@@ -50,4 +51,19 @@ test("an outbox that sends from within a flush leaves behind the others", async 
   for (const outbox of all) flusher.add(outbox);
   await microtask();
   expect(left).toEqual([0, 1, 7]);
+});
+
+test("one that cannot be written to keeps neither the others nor those that come later from leaving", async () => {
+  const { flusher, errors, left, make, all } = outboxes(2, 0);
+  flusher.add({
+    flush() {
+      throw new Error("broken");
+    },
+  });
+  for (const outbox of all) flusher.add(outbox);
+  await microtask();
+  flusher.add(make(7));
+  await microtask();
+  expect(left).toEqual([0, 1, 7]);
+  expect(errors).toEqual([new Error("broken")]);
 });
