@@ -20,6 +20,8 @@ export type LogFileRange = Pick<Damage, "firstFileNo" | "lastFileNo">;
 export type DamagePorts = {
   policy: DamagePolicy;
   damaged: DamagedShards;
+  /** @throws DirectoryLostError when the directory is not the store's any more: what is missing there is not damaged */
+  mustOwn: () => void;
   /** Log files that may have records of the shard which its own files do not have. */
   logFilesOf: (shard: ShardId) => LogFileRange;
   /** The shard is on the list; nothing of it is to be written any more. */
@@ -64,16 +66,26 @@ export class DamageControl {
     if (this.#ports.damaged.size > 0) this.#ports.onDamage(this.#ports.damaged.list());
   }
 
-  /** Somebody met damage of a shard. @throws it, where that is what damage does */
+  /** Somebody met damage of a shard. @throws it, where that is what damage does; DirectoryLostError when it is none */
   readonly met: OnDamage = (shard, error) => {
+    this.#ports.mustOwn();
     if (!this.#closes) throw error;
     this.#close(shard, error);
   };
 
   /** After a flush, an erasure or a compaction that failed. @returns whether the shard is closed now */
   closeIfDamaged(shard: ShardId, error: unknown): boolean {
-    if (this.#closes && isOfDamage(error)) this.#close(shard, error);
+    if (this.#closes && isOfDamage(error) && this.#isOwned) this.#close(shard, error);
     return this.#ports.damaged.has(shard);
+  }
+
+  get #isOwned(): boolean {
+    try {
+      this.#ports.mustOwn();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #close(shard: ShardId, error: unknown): void {

@@ -160,6 +160,7 @@ export class LogStore {
     this.#damage = new DamageControl({
       policy: options.damage ?? "refuse",
       damaged: this.#damaged,
+      mustOwn,
       logFilesOf: (shard) => this.#logFilesOf(this.#shards.get(shard)),
       onClose: (shard) => this.#closeShard(shard),
       onDamage: hooks.onDamage ?? ((): void => {}),

@@ -16,7 +16,8 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import type { Shortage } from "../../storage/shortage.ts";
+import { DirectoryLostError } from "../../storage/errors.ts";
+import { shortageOf, type Shortage } from "../../storage/shortage.ts";
 
 export type RefusalState = "draining" | Shortage;
 
@@ -60,6 +61,13 @@ const OVER_AFTER_MS = 2000;
 
 /** From when a state was first seen until the log says that it is over. */
 type Episode = { beganAt: number; seenAt: number; saidAt: number; refused: number; cause: unknown };
+
+/** The answer to a command that has found the data directory gone, while it read perhaps; undefined for other errors. */
+export function lostError(error: unknown): AppError | undefined {
+  if (!(error instanceof DirectoryLostError)) return undefined;
+  const { words, retryAfterMs } = REFUSALS[shortageOf(error) ?? "directory lost"];
+  return new AppError("unavailable", `${words}; try again in ${retryAfterMs} ms`, { retryAfterMs, cause: error });
+}
 
 export type RefusalSource = {
   /** What is refused now, and undefined while writes are taken. */

@@ -14,6 +14,7 @@ export function guardedFiles(files: FileSystem, mustOwn: () => void): FileSystem
   };
   return {
     ...files,
+    makeDirectory: owned(files.makeDirectory),
     openDurable: owned(files.openDurable),
     rename: owned(files.rename),
     remove: owned(files.remove),

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { leaveAtRest, takeDataDirectory, type DataDirectory } from "../../src/cli/data-directory.ts";
 import { parseOptions } from "../../src/cli/options.ts";
 import type { RunningNode } from "../../src/cli/serve.ts";
@@ -147,6 +147,13 @@ test("a link is one name of its directory: work goes on while it means the same,
   fs.symlinkSync(path, link);
   await expectRefused();
   expect(fs.readdirSync(path)).toEqual([]);
+});
+
+test("a relative name is the directory that it meant when the server was started", async () => {
+  await restart(relative(process.cwd(), path));
+  expect((await say("by the relative name")).status).toBe(201);
+  fs.renameSync(join(root, "parent"), elsewhere());
+  await expectRefused();
 });
 
 test("nothing is put into a directory that takes the place of its own, by no message, no flush and no stop", async () => {

@@ -1,10 +1,12 @@
 /** A data directory that is moved away under a server that works, and another server in its place. */
 import { expect, test } from "bun:test";
-import { cpSync, readdirSync, renameSync } from "node:fs";
+import { cpSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
+import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { COMPANIONS } from "../../src/cli/tool-options.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
+import { BUN, MAIN, run } from "../cli/processes.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { until } from "../support/wait.ts";
@@ -56,7 +58,7 @@ async function expectFound(server: TestProcess, { acked }: Traffic, alice: Crede
 
 const logFiles = (directory: string): number => readdirSync(join(directory, "wal")).length;
 
-test("mv DIR DIR.old and a second server on DIR: the first stops taking messages, no file of it is in the other's directory, and all acked is found", async () => {
+test("rm DIR/LOCK lets no second server in; mv DIR DIR.old does, on DIR: the first stops taking messages, no file of it is in the other's directory, and all acked is found", async () => {
   const data = await dataDirectory();
   const moved: DataDirectory = { ...data, path: `${data.path}.old` };
   const first = await TestProcess.startOn(data, PROGRAM, ...ARGS);
@@ -65,6 +67,10 @@ test("mv DIR DIR.old and a second server on DIR: the first stops taking messages
     const [alice] = (await first.api.users("alice", "bob")) as [Credentials];
     const before = send(first, alice, "first");
     await until("there are several log files and a flush", () => before.acked.size > 200 && logFiles(data.path) > 3);
+
+    rmSync(join(data.path, "LOCK"));
+    const refused = await run([BUN, MAIN, "serve", "--port", "0", "--data", data.path]);
+    expect([refused.status, refused.stderr]).toEqual([EXIT_STATUS.dataLocked, expect.stringContaining("is in use by")]);
 
     renameSync(data.path, moved.path);
     cpSync(join(moved.path, "api-keys.json"), join(data.path, "api-keys.json"));

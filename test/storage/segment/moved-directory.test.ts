@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DirectoryLostError } from "../../../storage/errors.ts";
+import { LogStore, type LogStoreOptions } from "../../../storage/log-store.ts";
 import type { FlushError } from "../../../storage/segment/errors.ts";
 import { recentPath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
@@ -12,6 +14,8 @@ import { RECENT_FORMAT } from "../../../storage/recent/recent-file.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { HeldDirectory } from "../../../storage/vfs/held-directory.ts";
+import { entry, QUIET } from "../log-fixture.ts";
+import { LogHistory } from "../log-history.ts";
 import { chat, ShardHistory } from "./history.ts";
 
 const SHARD = 7 as ShardId;
@@ -111,6 +115,31 @@ test("a file whose directory was moved does not leave WAL mode, which would remo
     db.close();
   }
   expect(fs.readFileSync(`${recentPath(path)}-wal`, "utf8")).toBe("somebody else's");
+});
+
+test("a shard whose files cannot be found since their directory was moved is not taken for a damaged one", async () => {
+  const options = (): LogStoreOptions => ({
+    directory: held.at,
+    held,
+    damage: "close",
+    segments: openSegmentStore({ dir: held.at, held, runEntriesMin: 1, recentItemsMax: 0, recentBytesMax: 0 }),
+  });
+  const history = new LogHistory();
+  const first = await LogStore.open(options(), QUIET);
+  history.append(first, [entry("in files of its own")]);
+  // Nothing of it is left in the log, so that the next opening does not look for it.
+  await first.eraseNow();
+  await first.close();
+  const store = await LogStore.open(options(), QUIET);
+  try {
+    fs.renameSync(join(path, "shards"), moved());
+    expect(() => store.shard(SHARD)).toThrow(DirectoryLostError);
+    expect(store.damaged).toEqual([]);
+    fs.renameSync(moved(), join(path, "shards"));
+    history.expectIn(store);
+  } finally {
+    await store.close();
+  }
 });
 
 test("names in messages are those that people know", () => {
