@@ -33,6 +33,20 @@ export const CASES: readonly Case[] = [
     },
   },
   {
+    name: "resume of a user who has got all in many groups",
+    async prepare(data, id, sizes) {
+      const who = await manyGroups(data, id, sizes);
+      const cursor = data.cursorOf(who.user as UserId);
+      return async (url) => {
+        const visitor = await Visitor.hello(url, who, cursor);
+        await visitor.answered();
+        // What the cursor says of groups is noted behind the hello.
+        await Bun.sleep(300);
+        visitor.leave();
+      };
+    },
+  },
+  {
     name: "long poll of a user in many groups",
     async prepare(data, id, sizes) {
       const who = await manyGroups(data, id, sizes);

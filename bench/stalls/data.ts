@@ -5,9 +5,10 @@ import { loadOrCreateKey } from "../../src/base/key-file.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { atOnce } from "../../src/base/steps.ts";
-import type { Address, GroupId, UserId } from "../../src/domain/address.ts";
+import { isGroup, type Address, type GroupId, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
+import type { Cursor } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { AccountService } from "../../src/service/accounts.ts";
 import { API_KEYS_FILE, newApiKey } from "../../src/service/api-keys.ts";
@@ -76,6 +77,17 @@ export class Filling {
 
   token(user: UserId): Promise<Credentials> {
     return this.#accounts.createToken({ user });
+  }
+
+  /** Of a device that has everything. */
+  cursorOf(user: UserId): Cursor {
+    const state = this.#host.users.get(user)!;
+    const groups: Cursor["groups"] = {};
+    for (const { address, joinedSeq } of state.conversations.values()) {
+      const group = joinedSeq > 0 && isGroup(address) ? this.#host.groups.get(address) : undefined;
+      if (group !== undefined) groups[address] = { epoch: group.epoch, seq: group.headSeq };
+    }
+    return { epoch: state.epoch, timeline: state.headSeq, groups, marks: state.markCount };
   }
 
   async group(creator: UserId, id: string, members: UserId[]): Promise<Address> {

@@ -245,7 +245,8 @@ export class MemberMark implements MarkRecord {
   #tellAuthors(kind: ReceiptKind, after: Seq, through: Seq): void {
     const group = this.#group;
     const reader = this.#user.user;
-    if (!group.members.has(reader)) return;
+    // Most marks come while nobody else is there, and nothing has to be read then.
+    if (!group.members.has(reader) || !this.#isAnybodyElseThere()) return;
     const newest = new Map<UserId, Seq>();
     const from = Math.max(after, through - AUTHORS_TOLD_MAX) as Seq;
     for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, through - from)) {
@@ -257,5 +258,11 @@ export class MemberMark implements MarkRecord {
       const frame = receiptFrame(kind, group.address, reader, seq);
       for (const session of this.#host.users.peek(author)?.sessions ?? []) session.notice(frame);
     }
+  }
+
+  #isAnybodyElseThere(): boolean {
+    for (const member of this.#group.members.keys())
+      if (member !== this.#user.user && (this.#host.users.peek(member)?.sessions.size ?? 0) > 0) return true;
+    return false;
   }
 }
