@@ -10,6 +10,7 @@ import { inspectCommand } from "./cli/inspect.ts";
 import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { processSignals } from "./cli/process-signals.ts";
+import { repairCommand } from "./cli/repair.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { verifyCommand } from "./cli/verify.ts";
 import { version } from "../package.json" with { type: "json" };
@@ -34,6 +35,7 @@ const commands: [Command, ...Command[]] = [
   }),
   keysCommand(),
   verifyCommand(),
+  repairCommand(),
   inspectCommand(),
   exportShardCommand(),
   importShardCommand(),

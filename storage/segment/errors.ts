@@ -20,13 +20,18 @@ export class FlushError extends Error {
 }
 
 const CORRUPT = /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/;
+/** What SQLite says of our own questions when a table is not what it was made as. */
+const OTHER_SCHEMA = /^(no such (table|column)|table \w+ has (no column|\d+ columns))|malformed/;
 
 /** Whether a flush, an erasure or a compaction failed since what is stored of its shard is damaged. */
 export function isOfDamage(error: unknown): boolean {
   if (error instanceof CorruptionError) return true;
   const code = errorCode(error) ?? "";
-  return code === CorruptionError.name || CORRUPT.test(code);
+  return code === CorruptionError.name || isCorrupt(code, error);
 }
+
+const isCorrupt = (code: string, error: unknown): boolean =>
+  CORRUPT.test(code) || (code === "SQLITE_ERROR" && OTHER_SCHEMA.test((error as Error).message));
 
 /** Of a `FlushError`: the file of all shards is damaged, and nothing can be flushed. */
 export const RECENT_DAMAGED = "recent_damaged";
@@ -34,7 +39,7 @@ export const RECENT_DAMAGED = "recent_damaged";
 /** An error of SQLite about `file`, as corruption where it is that; any other error as it is. */
 export function corruptionOr(error: unknown, file: string): unknown {
   const code = errorCode(error);
-  if (code === undefined || !CORRUPT.test(code)) return error;
+  if (code === undefined || !isCorrupt(code, error)) return error;
   return new CorruptionError(file, "an unknown page", `${code}: ${(error as Error).message}`);
 }
 

@@ -6,7 +6,7 @@
  * and whoever opens the file for writing removes them first.
  */
 import { CorruptionError } from "../errors.ts";
-import { type SqlDatabase } from "../sqlite.ts";
+import type { SqlDatabase, SqlValue } from "../sqlite.ts";
 import type { ShardId } from "../types.ts";
 import { type Packed, unpack } from "./codec.ts";
 import { type FileFormat } from "./database-file.ts";
@@ -63,6 +63,15 @@ export function readBlock(db: SqlDatabase, place: BlockPlace): Buffer {
   const raw = unpack(codec, data);
   if (raw.length === rawBytes) return raw;
   throw new CorruptionError(db.file, blockAt(place.block), `${raw.length} bytes instead of ${rawBytes}`);
+}
+
+/** The block that a row of table `block` holds, unpacked, for who has found the row by itself; undefined when it is not what was written there. */
+export function wholeBlock(place: BlockPlace, [, codec, rawBytes, crc, data]: readonly SqlValue[]): Buffer | undefined {
+  if (typeof codec !== "number" || typeof rawBytes !== "number" || !(data instanceof Uint8Array)) return undefined;
+  const bytes = asBuffer(data);
+  if (checksum(place, codec, rawBytes, bytes) !== crc) return undefined;
+  const raw = unpack(codec, bytes);
+  return raw.length === rawBytes ? raw : undefined;
 }
 
 /** A block as a place in its file, for people. */

@@ -28,7 +28,11 @@ export type SqliteWal = {
   faults: { at: number; what: string }[];
 };
 
-export function readSqliteWal(bytes: Buffer): SqliteWal {
+/**
+ * @param options `isWhole` false: for who salvages. Frames behind one that fails count as well when they are whole by the
+ * sums before them, and so do those of a committed transaction that lacks others; what pages say is checked elsewhere
+ */
+export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): SqliteWal {
   const wal: SqliteWal = { pageBytes: 0, pages: new Map(), databasePages: undefined, wholeBytes: 0, faults: [] };
   if (bytes.length === 0) return wal;
   const order = headOrder(bytes, wal);
@@ -40,7 +44,11 @@ export function readSqliteWal(bytes: Buffer): SqliteWal {
   let at = HEAD_BYTES;
   for (; at + frameBytes <= bytes.length; at += frameBytes) {
     const stored = sumsAt(bytes, at + 16);
-    if (!hasSalts(bytes, at) || !isEqual(stored, frameSums(bytes, at, wal.pageBytes, sums, order))) break;
+    if (!hasSalts(bytes, at) || !isEqual(stored, frameSums(bytes, at, wal.pageBytes, sums, order))) {
+      if (isWhole) break;
+      sums = stored;
+      continue;
+    }
     open.set(bytes.readUInt32BE(at), bytes.subarray(at + FRAME_HEAD_BYTES, at + frameBytes));
     sums = stored;
     const databasePages = bytes.readUInt32BE(at + 4);
@@ -50,7 +58,7 @@ export function readSqliteWal(bytes: Buffer): SqliteWal {
     wal.databasePages = databasePages;
     wal.wholeBytes = at + frameBytes;
   }
-  if (at + frameBytes <= bytes.length) judge(bytes, at, sums, order, wal);
+  if (isWhole && at + frameBytes <= bytes.length) judge(bytes, at, sums, order, wal);
   return wal;
 }
 

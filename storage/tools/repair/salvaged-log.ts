@@ -1,0 +1,170 @@
+/**
+ * What the log has of damaged shards: in `wal/`, and in what was taken aside for them (`damaged/`). Records behind a
+ * damaged part count as well: each frame has its own checksum.
+ */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { DAMAGED_DIRECTORY } from "../../damaged-shards.ts";
+import { decodeOperations, readRecordHead, RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
+import { SHARD_COUNT, type ShardId } from "../../types.ts";
+import { walFileName, walFileNo } from "../../wal/frame.ts";
+import { scanWalFile } from "../../wal/scan.ts";
+import type { ShardContents } from "./shard-contents.ts";
+
+/** A damaged part of the log, or a file of it that is missing. `from` is where it stands in its file. */
+export type LogPart = { file: string; fileNo: number; from: number; bytes: Buffer; what: string };
+
+/** Where a record was found. What was taken aside has lost its place in its file. */
+type Place = { fileNo: number; byte: number | undefined };
+
+export class SalvagedLog {
+  /** By offset. */
+  readonly #records = new Map<ShardId, Map<number, Buffer>>();
+  /** Of the newest record of each shard. */
+  readonly #newest = new Map<ShardId, Place>();
+  readonly parts: LogPart[] = [];
+  /** Shards with records, wanted or not. */
+  readonly seen = new Set<ShardId>();
+
+  /** @param isWanted shards whose records are kept in memory */
+  static read(root: string, isWanted: (shard: ShardId) => boolean): SalvagedLog {
+    const log = new SalvagedLog();
+    for (const folder of [DAMAGED_DIRECTORY, "wal"]) log.#readFolder(root, folder, isWanted);
+    return log;
+  }
+
+  /**
+   * Adds what the log knows of the shard. Cells of records that are in the shard's files already go beneath what those say.
+   * @param flushedThrough of the files; 0 where nobody knows
+   */
+  addTo(contents: ShardContents, flushedThrough: number, when: "below" | "above"): void {
+    const records = [...(this.#records.get(contents.shard) ?? [])].toSorted(([a], [b]) => a - b);
+    for (const [offset, record] of records) {
+      if (offset <= flushedThrough === (when === "below")) addRecord(contents, record, offset);
+    }
+  }
+
+  /**
+   * What the log lacks of the shard behind `flushedThrough`: ranges of offsets. `isOpen`: records may be lost behind the
+   * newest that is there, since the shard wrote nothing behind a damaged part.
+   */
+  lacks(shard: ShardId, flushedThrough: number): { ranges: string[]; isOpen: boolean } {
+    const offsets = [...(this.#records.get(shard)?.keys() ?? [])].toSorted((a, b) => a - b);
+    const ranges: string[] = [];
+    let next = flushedThrough + 1;
+    for (const offset of offsets) {
+      if (offset > next) ranges.push(next === offset - 1 ? `${next}` : `${next} to ${offset - 1}`);
+      next = Math.max(next, offset + 1);
+    }
+    return { ranges, isOpen: this.parts.some((part) => !this.#isBehind(shard, part)) };
+  }
+
+  has(shard: ShardId, offset: number): boolean {
+    return this.#records.get(shard)?.has(offset) === true;
+  }
+
+  #isBehind(shard: ShardId, { fileNo, from }: LogPart): boolean {
+    const newest = this.#newest.get(shard);
+    if (newest === undefined || newest.fileNo < fileNo) return false;
+    return newest.fileNo > fileNo || (newest.byte !== undefined && newest.byte > from);
+  }
+
+  /** What was erased by a record that the log still has is erased wherever it was found. */
+  eraseIn(contents: ShardContents): void {
+    for (const [offset, record] of this.#records.get(contents.shard) ?? []) {
+      visit(record, {
+        erase: (stream, lane, from, to) => contents.stream(stream).erase(from, to, lane, offset),
+      });
+    }
+  }
+
+  #readFolder(root: string, folder: string, isWanted: (shard: ShardId) => boolean): void {
+    const directory = join(root, folder);
+    const names = fs.existsSync(directory) ? fs.readdirSync(directory).toSorted() : [];
+    const numbers = names.map(walFileNo).filter((number) => number !== undefined);
+    let chain: number | undefined;
+    for (const fileNo of numbers) {
+      const name = walFileName(fileNo);
+      if (folder === "wal") this.#noteMissing(numbers, fileNo);
+      const bytes = fs.readFileSync(join(directory, name));
+      // What was taken aside has chains of its own.
+      const place = { fileNo, isLast: fileNo === numbers.at(-1), chain: folder === "wal" ? chain : undefined };
+      const scan = scanWalFile(
+        `${folder}/${name}`,
+        bytes,
+        place,
+        (from, to) => this.#readFrame(fileNo, folder === "wal", bytes, from, to, isWanted),
+        ({ file, from, to, error, isEmpty }) => {
+          const part = Buffer.from(bytes.subarray(from, to));
+          if (!isEmpty) this.parts.push({ file, fileNo, from, bytes: part, what: error.message });
+        },
+      );
+      chain = scan.chain;
+    }
+    for (const name of names) {
+      const [, file, from] = /^(\d{10})-(\d+)\.part$/.exec(name) ?? [];
+      if (file === undefined) continue;
+      const bytes = fs.readFileSync(join(directory, name));
+      const place = { file: `wal/${file}.wal`, fileNo: Number(file), from: Number(from) };
+      this.parts.push({ ...place, bytes, what: `kept as ${folder}/${name}` });
+    }
+  }
+
+  #noteMissing(numbers: readonly number[], fileNo: number): void {
+    if (fileNo === numbers[0] || numbers.includes(fileNo - 1)) return;
+    const file = `wal/${walFileName(fileNo - 1)}`;
+    this.parts.push({ file, fileNo: fileNo - 1, from: 0, bytes: Buffer.alloc(0), what: "a log file is missing" });
+  }
+
+  #readFrame(
+    fileNo: number,
+    isInPlace: boolean,
+    bytes: Buffer,
+    from: number,
+    to: number,
+    isWanted: (shard: ShardId) => boolean,
+  ): void {
+    for (let at = from; at < to;) {
+      const end = recordEnd(bytes, at);
+      const shard = recordShard(bytes, at);
+      if (end > to || end < at + RECORD_HEADER_BYTES || shard >= SHARD_COUNT) return;
+      this.seen.add(shard);
+      if (isWanted(shard)) this.#keep(shard, bytes.subarray(at, end), { fileNo, byte: isInPlace ? at : undefined });
+      at = end;
+    }
+  }
+
+  #keep(shard: ShardId, record: Buffer, place: Place): void {
+    let ofShard = this.#records.get(shard);
+    if (ofShard === undefined) this.#records.set(shard, (ofShard = new Map()));
+    const { offset } = readRecordHead(record, 0);
+    if (!ofShard.has(offset)) ofShard.set(offset, Buffer.from(record));
+    this.#newest.set(shard, place);
+  }
+}
+
+function addRecord(contents: ShardContents, record: Buffer, offset: number): void {
+  contents.reached(offset);
+  contents.term = Math.max(contents.term, readRecordHead(record, 0).term);
+  const slice = (start: number, length: number): Uint8Array => record.subarray(start, start + length);
+  visit(record, {
+    entry: (stream, lane, key, seq, start, length) =>
+      contents.stream(stream).put(seq, { offset, lane, key, payload: slice(start, length) }),
+    cell: (stream, key, start, length) =>
+      void contents.stream(stream).cells.set(key, start < 0 ? null : slice(start, length)),
+    key: (stream, key, seq, start, length) =>
+      contents.stream(stream).putKey(key, { seq, value: slice(start, length), offset }),
+  });
+}
+
+type Visitor = Parameters<typeof decodeOperations>[3];
+const NOBODY: Visitor = { entry() {}, cell() {}, key() {}, erase() {} };
+
+/** What cannot be decoded ends it: the bytes are what was written, and what was written is no record. */
+function visit(record: Buffer, visitor: Partial<Visitor>): void {
+  try {
+    decodeOperations(record, RECORD_HEADER_BYTES, record.length, { ...NOBODY, ...visitor });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+}

@@ -1,0 +1,85 @@
+/** What `repair` makes of damage: a directory that is whole again, and has all that was not lost. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { listFiles } from "../../../storage/tools/inventory.ts";
+import { repairStore, type RepairOfStore } from "../../../storage/tools/repair/repair.ts";
+import { verifyDirectory } from "../../../storage/tools/verify.ts";
+import type { LogHistory } from "../log-history.ts";
+import { randomFrom } from "../../support/random.ts";
+import { SEED } from "../../support/seed.ts";
+import { damageFile, expectTold, openAt, writeData } from "./damaged-data.ts";
+
+let place: string;
+let source: string;
+let history: LogHistory;
+beforeAll(async () => {
+  place = fs.mkdtempSync(join(tmpdir(), "parley-repair-"));
+  source = join(place, "written");
+  history = await writeData(source, randomFrom(1));
+});
+afterAll(() => fs.rmSync(place, { recursive: true, force: true }));
+
+const damaged = (): string => join(place, "damaged");
+const copy = (): string => join(place, "copy");
+afterEach(() => {
+  for (const path of [damaged(), copy()]) fs.rmSync(path, { recursive: true, force: true });
+});
+
+const files = (at: string): string[] =>
+  listFiles(at)
+    .filter(({ kind }) => kind === "file")
+    .map(({ path }) => path);
+const lastLog = (): string =>
+  files(source)
+    .filter((path) => path.endsWith(".wal"))
+    .at(-1)!;
+
+/** Repairs a copy of what was damaged, and expects it to be whole, and all that was not lost to be in it. */
+async function repair(): Promise<RepairOfStore> {
+  fs.cpSync(damaged(), copy(), { recursive: true, preserveTimestamps: true });
+  const options = { laneOfLost: () => "@lost", keyOfLost: (_: string, key: string) => `lost ${key}` };
+  const repaired = await repairStore(damaged(), copy(), options);
+  const report = await verifyDirectory(copy(), { companions: { constant: [], changing: [] } });
+  expect(report.findings).toEqual([]);
+  const store = await openAt(copy());
+  try {
+    expectTold(store, history, repaired);
+  } finally {
+    await store.close();
+  }
+  return repaired;
+}
+
+async function repairAfter(damage: (at: string) => void): Promise<RepairOfStore> {
+  fs.cpSync(source, damaged(), { recursive: true, preserveTimestamps: true });
+  damage(damaged());
+  return repair();
+}
+
+test("a directory in which nothing is damaged loses nothing", async () => {
+  expect(await repairAfter(() => {})).toMatchObject({ shards: [], left: [] });
+});
+
+describe("damage anywhere", () => {
+  const runs = Number(process.env["RUNS"] ?? 30);
+  const random = randomFrom(SEED);
+  for (let run = 0; run < runs; run++) {
+    test(`(${run}) what is lost is told, and what is not is there`, async () => {
+      const done: string[] = [];
+      try {
+        await repairAfter((at) => {
+          const paths = files(at);
+          for (let n = 0; n < 1 + Math.floor(random() * 2); n++) {
+            const path = paths[Math.floor(random() * paths.length)]!;
+            if (fs.existsSync(join(at, path)))
+              done.push(`${path}: ${damageFile(join(at, path), random, path === lastLog())}`);
+          }
+        });
+      } catch (error) {
+        throw new Error(`after ${done.join("; ")}: ${(error as Error).message}`, { cause: error });
+      }
+    });
+  }
+});
