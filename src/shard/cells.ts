@@ -41,7 +41,7 @@ import { ByteWriter } from "../../storage/record.ts";
 export const SHARD_STREAM = "$shard";
 export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
 
-/** Loading a stream folds fewer entries than this, a page of history. */
+/** Loading a stream folds fewer entries than this, a page of history; after a crash perhaps as many again, that were flushed before anybody loaded it. */
 export const CELLS_LAG_MAX = 32;
 
 const VARINT_BYTES_MAX = 8;

@@ -30,7 +30,7 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupHeads } from "./group-heads.ts";
 import { damagedError, DamageLog } from "./damage.ts";
 import { GroupState } from "./group-state.ts";
-import { isShardStream } from "./cells.ts";
+import { CELLS_LAG_MAX, isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
 import { Ranks, RANKS_SHARD } from "./ranks.ts";
 import { Refusals, type RefusalState } from "./refusals.ts";
@@ -236,7 +236,10 @@ export class ShardHost implements Shards {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {
       if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
-      this.#writeCells(out, stream.name as Address);
+      const address = stream.name as Address;
+      // Nobody has loaded it since the log was read back: a later load folds these few as well, and loading hundreds now would stop the event loop.
+      if (stream.entryCount < CELLS_LAG_MAX && !this.#isLoaded(address)) continue;
+      this.#writeCells(out, address);
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
   }
@@ -250,6 +253,11 @@ export class ShardHost implements Shards {
       out.pos = pos;
       this.logger.error("derived cells could not be written", { address, error });
     }
+  }
+
+  #isLoaded(address: Address): boolean {
+    if (isGroup(address)) return this.groups.peek(address) !== undefined;
+    return this.users.peek(nameOf(address) as UserId) !== undefined;
   }
 
   #stateOf(address: Address): UserState | GroupState | undefined {
