@@ -83,3 +83,5 @@ export function atOnce<Result>(steps: Steps<Result>): Result {
     if (done === true) return value;
   }
 }
+
+export const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

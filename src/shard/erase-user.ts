@@ -11,9 +11,9 @@
  * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
  */
 import { AppError } from "../base/errors.ts";
+import { nextTurn } from "../base/steps.ts";
 import {
   isGroup,
-  nameOf,
   userAddress,
   type Address,
   type GroupAddress,
@@ -29,6 +29,7 @@ import { writeRecord } from "./durable.ts";
 import { isDamage } from "./damage.ts";
 import { eraseEntries, flushed, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
 import type { GroupState } from "./group-state.ts";
+import { loadState } from "./load-state.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -177,7 +178,7 @@ class UserErasure {
     look: (after: Seq) => { state: UserState | GroupState; page: Page } | undefined,
   ): Promise<void> {
     const log = this.#host.log(address);
-    await this.#load(address);
+    await loadState(this.#host, address);
     for (let after = 0 as Seq; ;) {
       if (this.#ports.isStopped()) throw new AppError("unavailable", "erasing was stopped; it goes on later");
       if (log.isFlushing) {
@@ -193,12 +194,6 @@ class UserErasure {
       if (page.isLast) return;
       if (this.#ranges > RANGES_MAX) await this.#tidy();
     }
-  }
-
-  async #load(address: Address): Promise<void> {
-    const { turns, groups, users } = this.#host;
-    if (isGroup(address)) await turns.run(groups.steps(address));
-    else await turns.run(users.steps(nameOf(address) as UserId));
   }
 
   /** How many there were is counted in the same frame of the log: a crash leaves both or none. */
@@ -224,8 +219,6 @@ class UserErasure {
     this.#ranges = 0;
   }
 }
-
-const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 const shardHandle = (log: ShardLog): StreamHandle => new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
 

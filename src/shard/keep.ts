@@ -5,6 +5,7 @@
  * `kept`) and not searched by halving, since what goes has to be looked at anyway: refs of it are kept, memberships in it stay. Where the clock of the server
  * once went back, messages behind a younger one wait for that one.
  */
+import { nextTurn } from "../base/steps.ts";
 import { isGroup, type Address } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, POSTED_LANE } from "../domain/entries.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
@@ -14,6 +15,7 @@ import { CellReader, cellNumber } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
 import { ERASE_PAGE, eraseEntries, flushed, gatherDirect, gatherPosted, type Page, type Verdict } from "./erasure.ts";
 import { GroupState } from "./group-state.ts";
+import { loadState } from "./load-state.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -50,6 +52,7 @@ export async function eraseBefore(
   if (oldestAt !== undefined && oldestAt >= from) return { entries: 0, oldestAt };
   const kept: Kept = { entries: 0, oldestAt: undefined };
   let written = noted;
+  await loadState(host, address);
   for (let through = noted; ;) {
     if (log.isFlushing) {
       await flushed(host, log, isStopped);
@@ -60,7 +63,7 @@ export async function eraseBefore(
     if (!page.erasure.isEmpty) {
       await erasePage(host, address, page, kept);
       written = through;
-    }
+    } else await nextTurn();
     if (page.isLast || isStopped()) {
       if (through - written >= ERASE_PAGE) await note(host, address, through, kept);
       return kept;
