@@ -21,35 +21,45 @@ export const CASES: readonly Case[] = [
   {
     name: "hello of a user in many groups",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who } = await manyGroups(data, id, sizes);
       return async (url) => (await Visitor.hello(url, who)).leave();
     },
   },
   {
     name: "catch-up of a user in many groups",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who } = await manyGroups(data, id, sizes);
+      return async (url) => (await Visitor.hello(url, who, FROM_THE_BEGINNING)).leave();
+    },
+  },
+  {
+    name: "catch-up of a user with many conversations",
+    async prepare(data, id, { peers }) {
+      const [user, ...others] = (await data.users(id, 4 * peers + 1)) as [UserId, ...UserId[]];
+      for (let n = 0; n < 2; n++) await inBatches(others, (other) => data.send(other, addressOf(user), "good morning"));
+      const who = await data.token(user);
       return async (url) => (await Visitor.hello(url, who, FROM_THE_BEGINNING)).leave();
     },
   },
   {
     name: "resume of a user who has got all in many groups",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who, author } = await manyGroups(data, id, sizes);
       const cursor = data.cursorOf(who.user as UserId);
-      return async (url) => {
-        const visitor = await Visitor.hello(url, who, cursor);
-        await visitor.answered();
-        // What the cursor says of groups is noted behind the hello.
-        await Bun.sleep(300);
-        visitor.leave();
+      return async (url, measure) => {
+        const other = await Visitor.hello(url, author);
+        await measure(async () => {
+          (await Visitor.hello(url, who, cursor)).leave();
+          await other.take("receipt", sizes.groups);
+        });
+        other.leave();
       };
     },
   },
   {
     name: "long poll of a user in many groups",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who } = await manyGroups(data, id, sizes);
       return async (url) => void (await call(url, who, "POST", "/v1/sync", { cursor: FROM_THE_BEGINNING, waitMs: 0 }));
     },
   },
@@ -68,14 +78,14 @@ export const CASES: readonly Case[] = [
   {
     name: "list of conversations of a user in many groups",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who } = await manyGroups(data, id, sizes);
       return async (url) => void (await call(url, who, "GET", "/v1/conversations?limit=5"));
     },
   },
   {
     name: "all that a user in many groups has written is erased",
     async prepare(data, id, sizes) {
-      const who = await manyGroups(data, id, sizes);
+      const { who } = await manyGroups(data, id, sizes);
       return async (url) => {
         await call(url, who, "POST", "/v1/me/erasure", { user: who.user });
         while ((await call(url, who, "GET", "/v1/me/erasure")).state !== "done") await Bun.sleep(20);
@@ -188,7 +198,7 @@ async function manyGroups(data: Filling, id: string, { groups }: Sizes) {
   await inBatches(ids, (group) => data.group(user, group, others));
   await inBatches(ids, (group) => data.send(others[0], `#${group}` as Address, "the train leaves at nine"));
   await inBatches(ids, (group) => data.send(user, `#${group}` as Address, "no, at ten"));
-  return data.token(user);
+  return { who: await data.token(user), author: await data.token(others[0]) };
 }
 
 /** A user who has talked with very many, both ways. */
