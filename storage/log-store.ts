@@ -26,7 +26,7 @@ import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
 import type { HeldDirectory } from "./vfs/held-directory.ts";
-import { walFileName, walFileNo } from "./wal/frame.ts";
+import { FILE_HEAD_BYTES, walFileName, walFileNo } from "./wal/frame.ts";
 import { GroupCommit } from "./wal/group-commit.ts";
 import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files.ts";
 
@@ -401,9 +401,10 @@ export class LogStore {
   }
 
   *#recover(unacked?: WalPlace): Steps<void> {
-    const noRoom = this.#beginOpening();
     const numbers = this.#logFileNumbers();
-    const isNew = numbers.length === 0;
+    if (numbers.length === 0) this.#segments.mustBeUnused();
+    const noRoom = this.#beginOpening();
+    const isNew = this.#isNew(numbers);
     this.#damage.begin();
     if (!isNew) this.#segments.begin(false, this.#damage.met);
     const recovery = yield* recoverLog({
@@ -420,14 +421,22 @@ export class LogStore {
     this.#damage.recovered();
     try {
       if (noRoom !== undefined) throw noRoom;
-      if (isNew) this.#segments.begin(true, this.#damage.met);
       this.#wal.open(recovery.newestFileNo + 1, recovery.chain ?? 0);
+      if (isNew) this.#segments.begin(true, this.#damage.met);
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       this.#wal.refuse(recovery.newestFileNo, error);
       this.#isFailureTold = true;
     }
     this.#damage.opened();
+  }
+
+  /** Nothing was ever written to it; a crash at the first opening leaves its first file without a frame. */
+  #isNew(numbers: number[]): boolean {
+    if (numbers.length === 0) return true;
+    if (numbers.length > 1 || numbers[0] !== 1) return false;
+    const look = this.#files.look(join(this.#directory, walFileName(1)));
+    return look !== undefined && look.size <= FILE_HEAD_BYTES;
   }
 
   #logFileNumbers(): number[] {

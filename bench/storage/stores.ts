@@ -56,6 +56,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
   const extents = new Map(reach.extents);
   const heads = new Map(reach.heads);
   return {
+    mustBeUnused: () => {},
     begin: () => {},
     within: (_shard, ask) => ask(),
     snapshot: (_shard, stream) => {

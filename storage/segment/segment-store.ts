@@ -34,6 +34,7 @@ import type { WorkerOptions } from "./flush-protocol.ts";
 import { HandlePool, openForReading } from "./handle-pool.ts";
 import { erasingPath, erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./paths.ts";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { ShardReader } from "./shard-reader.ts";
 import type {
   CompactOptions,
@@ -45,6 +46,8 @@ import type {
   SegmentStore,
   ShardExtent,
 } from "./types.ts";
+
+export const LOG_MISSING = "the log is missing, recent.db is there";
 
 export type SegmentStoreOptions = {
   /** The data directory; `shards` is made in it by the first flush. */
@@ -121,6 +124,11 @@ class SqliteSegmentStore implements SegmentStore {
       for (const file of files) this.#blocks.release(shard, file);
     };
     this.#writing = new FlushClient(start, workerOptions(options), release);
+  }
+
+  mustBeUnused(): void {
+    if (!existsSync(recentPath(this.#dir))) return;
+    throw new CorruptionError(join(this.#dir, "wal"), "this name", LOG_MISSING);
   }
 
   begin(isNew: boolean, onDamage: OnDamage = () => {}): void {

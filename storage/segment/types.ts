@@ -47,10 +47,12 @@ export type OnDamage = (shard: ShardId, error: CorruptionError) => void;
 
 /** Reads see everything flushed before the call and nothing half-flushed. All reads are synchronous and open files at need (bounded). */
 export type SegmentStore = {
+  /** Where there is no log. @throws CorruptionError when there was one: `recent.db` is made behind the log's first file */
+  mustBeUnused(): void;
   /**
-   * Before anything is asked, and before the log's first file is made.
-   * @param isNew whether there is no log yet: then `recent.db` is made, else it must be there, and what it says of each
-   * shard is looked at
+   * Before anything is asked.
+   * @param isNew whether nothing was ever written to the log: then `recent.db` is made, behind the log's first file, else
+   * it must be there, and what it says of each shard is looked at
    * @param onDamage told of whatever damage is met from now on, of which shard it is; what it throws is thrown to
    * whoever asked
    * @throws CorruptionError when `recent.db` itself, which is all shards', cannot be read

@@ -14,6 +14,7 @@ import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { DAMAGED_DIRECTORY, DAMAGED_LIST, readDamage } from "../damaged-shards.ts";
 import { CorruptionError, FormatError } from "../errors.ts";
+import { LOG_MISSING } from "../segment/segment-store.ts";
 import { recentPath, shardDirectory } from "../segment/paths.ts";
 import type { ShardId } from "../types.ts";
 import { listFiles, type FoundFile } from "./inventory.ts";
@@ -73,6 +74,8 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   const isThere = existsSync(recentPath(directory));
   // Files of the log go when all in them is flushed, and the first flush makes `recent.db`.
   const isDue = (logFiles(directory)[0] ?? 1) > 1;
+  // The log's first file is made before `recent.db`, and there is always one.
+  if (isThere && logFiles(directory).length === 0) findings.add("missing", "wal", "this name", LOG_MISSING);
   const recent = verifyRecent(directory, { findings, progress }, isThere, isDue);
   try {
     // A file that a crash kept from getting its name is none: its shard may have no other.

@@ -10,6 +10,8 @@ import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 import { startNode } from "../../src/node/node.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { REFUSALS } from "../../src/shard/refusals.ts";
+import { COMPANIONS } from "../../src/cli/tool-options.ts";
+import { verifyDirectory } from "../../storage/tools/verify.ts";
 import { listFiles } from "../../storage/tools/inventory.ts";
 import { Api } from "../support/api.ts";
 import { dataDirectory } from "../support/data-directory.ts";
@@ -154,6 +156,20 @@ test("a relative name is the directory that it meant when the server was started
   expect((await say("by the relative name")).status).toBe(201);
   fs.renameSync(join(root, "parent"), elsewhere());
   await expectRefused();
+});
+
+test.each([
+  ["nothing was flushed yet", false],
+  ["all was flushed", true],
+])("wal/ that is gone is told at the next start, when %s, and nothing is served in its place", async (_, isFlushed) => {
+  if (isFlushed) await restart();
+  const copy = join(root, "copy");
+  fs.cpSync(path, copy, { recursive: true });
+  fs.rmSync(join(copy, "wal"), { recursive: true });
+  await stop();
+  await expect(start(copy)).rejects.toThrow("the log is missing, recent.db is there");
+  const { findings } = await verifyDirectory(copy, { companions: COMPANIONS });
+  expect(findings.map(({ file, what }) => `${file}: ${what}`)).toContain("wal: the log is missing, recent.db is there");
 });
 
 test("nothing is put into a directory that takes the place of its own, by no message, no flush and no stop", async () => {

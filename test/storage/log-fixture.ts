@@ -1,5 +1,8 @@
 /** A store over a simulated disk and segments in memory, small enough that files rotate and are trimmed. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import { fileHead, walFileName } from "../../storage/wal/frame.ts";
 import type { RecordOfShard } from "./log-history.ts";
 import { MemorySegments } from "./memory-segments.ts";
 import type { SimulatedDisk } from "./vfs/simulated-disk.ts";
@@ -27,6 +30,12 @@ export function openStore(
     { directory: "/data", files: disk.files, ...limits, ...options, segments },
     { ...QUIET, ...hooks },
   );
+}
+
+/** The log of a directory in which only segments are written: begun, and empty. */
+export function beginLog(directory: string): void {
+  mkdirSync(join(directory, "wal"));
+  writeFileSync(join(directory, "wal", walFileName(1)), fileHead(1, 0));
 }
 
 /** One record with one entry. */

@@ -43,6 +43,7 @@ export class MemorySegments implements SegmentStore {
   /** Whom it tells of damage. */
   onDamage: OnDamage = () => {};
 
+  mustBeUnused = (): void => {};
   begin = (_isNew: boolean, onDamage?: OnDamage): void => void (this.onDamage = onDamage ?? this.onDamage);
   within = <T>(_shard: ShardId, ask: () => T): T => ask();
   snapshot(shard: ShardId, name: string): StreamSnapshot | undefined {

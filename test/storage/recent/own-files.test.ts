@@ -9,7 +9,8 @@ import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import { LogStore } from "../../../storage/log-store.ts";
-import { QUIET } from "../log-fixture.ts";
+import { entry, QUIET } from "../log-fixture.ts";
+import { LogHistory } from "../log-history.ts";
 import { chat, ShardHistory } from "../segment/history.ts";
 
 const SHARD = 42 as ShardId;
@@ -88,6 +89,7 @@ test("own files that are newer than recent.db, as a crash leaves them, are taken
 
 test("a log without the file of recent entries is not taken for a store in which shards are empty", async () => {
   const store = await LogStore.open({ directory: dir }, QUIET);
+  new LogHistory().append(store, [entry("one")]);
   await store.close();
   fs.rmSync(recentPath(dir));
   await expect(LogStore.open({ directory: dir }, QUIET)).rejects.toThrow(CorruptionError);

@@ -14,6 +14,7 @@ import { listFiles } from "../../../storage/tools/inventory.ts";
 import type { Finding, VerifyReport } from "../../../storage/tools/report.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { ShardId } from "../../../storage/types.ts";
+import { beginLog } from "../log-fixture.ts";
 import { ShardHistory } from "../segment/history.ts";
 import { ChangedRows } from "./changed-rows.ts";
 import { allReads } from "./shard-reads.ts";
@@ -27,6 +28,7 @@ beforeEach(() => {
   place = fs.mkdtempSync(join(tmpdir(), "parley-verify-"));
   directory = join(place, "data");
   fs.mkdirSync(directory);
+  beginLog(directory);
 });
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
 
@@ -226,6 +228,7 @@ describe("rows that are whole but tell another story are found:", () => {
   const template = async (name: keyof typeof templates, fill: (at: string) => Promise<unknown>): Promise<void> => {
     templates[name] = join(kept, name);
     fs.mkdirSync(templates[name]);
+    beginLog(templates[name]);
     await fill(templates[name]);
     expect(await findingsOf(templates[name])).toEqual([]);
   };
