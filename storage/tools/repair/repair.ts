@@ -18,7 +18,7 @@ import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../
 import { openSegmentStore } from "../../segment/segment-store.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
-import { walFileNo } from "../../wal/frame.ts";
+import { fileHead, walFileName, walFileNo } from "../../wal/frame.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
 import { verifyShardFiles } from "../verify-shard.ts";
@@ -263,6 +263,8 @@ class StoreRepair {
     if (left.length === 0) fs.rmSync(join(this.#target, DAMAGED_DIRECTORY), { recursive: true, force: true });
     else this.#keepFor(left, before, wal, numbers);
     for (const name of fs.readdirSync(wal)) fs.rmSync(join(wal, name), { force: true });
+    // An empty one: a directory without a log is one whose log is gone.
+    fs.writeFileSync(join(wal, walFileName(1)), fileHead(1, 0), { mode: 0o600 });
   }
 
   #keepFor(left: readonly ShardId[], before: Map<ShardId, Damage>, wal: string, numbers: readonly number[]): void {
