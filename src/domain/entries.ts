@@ -3,7 +3,7 @@
  *
  *     sent        head | text                                                    timeline, lane = other side, key = ref
  *     taken       head | sender's stream | sender's seq | ordinal | text         timeline, lane = sender
- *     joined      head | group seq                                               timeline, lane = group
+ *     joined      head | group seq | 1 if somebody else put the user in          timeline, lane = group
  *     left        head | group seq                                               timeline, lane = group
  *     posted      head | text                                                    group, lane "m", key = author/ref
  *     changed     head | JSON                                                    group, lane ""
@@ -14,6 +14,8 @@
  * Numbers are varints, text is UTF-8 to the end. A message to oneself is one `sent` entry whose lane is one's own address. What the lane or the key says is not
  * said again; nor is the epoch of a group, which whoever shows a membership asks the group for. The head is big-endian so that the bytes that neighbours
  * have in common stand together, which is 1.3 % of what zstd makes of real talk.
+ *
+ * Older `joined` entries end behind the group seq: they count as asked for. Older versions do not read what stands there.
  */
 import type { ByteWriter } from "../../storage/record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
@@ -53,6 +55,8 @@ export type MembershipEntry = {
   change: "joined" | "left";
   at: number;
   groupSeq: Seq;
+  /** Of `joined`: somebody else put the user in. Absent: no. */
+  isUnasked?: boolean;
 };
 export type PostedEntry = { kind: "posted"; sentAt: number; rank: number; author: UserId; text: string };
 export type GroupChangeDetail = {
@@ -103,9 +107,10 @@ export function writeTaken(
   out.utf8(text);
 }
 
-export function writeMembership(out: ByteWriter, { change, at, groupSeq }: MembershipEntry): void {
+export function writeMembership(out: ByteWriter, { change, at, groupSeq, isUnasked }: MembershipEntry): void {
   writeHead(out, change === "joined" ? JOINED : LEFT, at, rankOfTime(at));
   out.varint(groupSeq);
+  if (isUnasked) out.varint(1);
 }
 
 /** The author is in the key. */
@@ -173,6 +178,10 @@ class EntryReader {
     }
   }
 
+  get isAtEnd(): boolean {
+    return this.#pos >= this.#bytes.length;
+  }
+
   text(): string {
     return this.#bytes.toString("utf8", this.#pos);
   }
@@ -200,7 +209,9 @@ export function readTimelineEntry({ payload, seq }: StoredEntry): TimelineEntry 
     case JOINED:
     case LEFT: {
       const groupSeq = body.varint() as Seq;
-      return { kind: "membership", change: kind === JOINED ? "joined" : "left", at, groupSeq };
+      if (kind === LEFT) return { kind: "membership", change: "left", at, groupSeq };
+      const isUnasked = !body.isAtEnd && body.varint() === 1;
+      return { kind: "membership", change: "joined", at, groupSeq, isUnasked };
     }
     default:
       throw new RangeError(`timeline entry ${seq} is of unknown kind ${kind}`);

@@ -9,8 +9,10 @@ export const PASSWORD_BYTES_MAX = 1024;
 export const DEVICES_MAX = 64;
 /** Sockets and waiting polls of one user. */
 export const SESSIONS_PER_USER_MAX = 128;
-/** A cursor names each of them, and must fit a frame. */
+/** Groups that a user made, came back to or posted in. A cursor names each group, and must fit a frame with those below. */
 export const GROUPS_PER_USER_MAX = 500;
+/** Groups that others put a user into, apart from those above. */
+export const UNASKED_GROUPS_PER_USER_MAX = 200;
 /** A hundred years. */
 export const KEEP_DAYS_MAX = 36_500;
 export const HISTORY_PAGE_MAX = 200;

@@ -15,7 +15,8 @@ import {
 import { readGroupEntry, type GroupChangeDetail } from "../domain/entries.ts";
 import type { GroupRole } from "../protocol/frames.ts";
 import type { Group } from "../protocol/http-shapes.ts";
-import { assertRoomForGroup, changeGroup, createGroup } from "../shard/group-changes.ts";
+import { changeGroup, createGroup } from "../shard/group-changes.ts";
+import { assertRoomForGroup } from "../shard/group-quota.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";

@@ -20,7 +20,7 @@ export const TOKEN_ID_BYTES = 5;
 
 const KEY_BYTES = 32;
 const KEY_FILE = "token.key";
-const TOKEN_CHARACTERS_MAX = 1024;
+export const TOKEN_CHARACTERS_MAX = 1024;
 /** About 0.5 KB each: what a node with that many devices calling would otherwise spend 50 µs of crypto on, each time. */
 const VERIFIED_MAX = 20_000;
 

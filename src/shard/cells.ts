@@ -8,13 +8,15 @@
  *             read/CONV       seq | incoming read                          the user's own read mark
  *             delivered/CONV  seq | mark                                   the other side's marks, in this user's numbering
  *             seen/CONV       seq | mark
+ *             asked/#GROUP    group seq of the membership that the user made their own by posting
  *             erased          when something of the stream was erased last
  *             kept            retention: seq up to which all that may go has gone | time of the first message after it (keep.ts)
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far
  *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count
- *             conv/#GROUP     derived: lastSeq | joinedSeq; for whoever has left: lastSeq | 0 | takenThrough
+ *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in
+ *                             derived, for whoever has left: lastSeq | 0 | takenThrough
  *             head            derived: seq up to which the derived cells count | mark counter
  *     group   epoch           the text, set at creation
  *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only

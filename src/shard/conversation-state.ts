@@ -10,7 +10,7 @@ import { CellReader, encodeCell } from "./cells.ts";
 const ZERO = 0 as Seq;
 
 /** What stands before the conversation in the keys of its cells (cells.ts). */
-const CELL_KINDS = ["conv", "read", "gone", "delivered", "seen"] as const;
+const CELL_KINDS = ["conv", "read", "asked", "gone", "delivered", "seen"] as const;
 export type ConversationCell = (typeof CELL_KINDS)[number];
 
 export const isConversationCell = (kind: string): kind is ConversationCell =>
@@ -32,6 +32,10 @@ export class ConversationState {
   goneSeq = ZERO;
   /** Groups: seq of the group's log at which the user joined; 0 when not a member. In the group's numbering. */
   joinedSeq = ZERO;
+  /** Groups: somebody else put the user in. Set when the membership is numbered: its place is taken from then on. */
+  isPutIn = false;
+  /** Groups: the membership that the user made their own by posting, as its seq of the group's log. */
+  askedSeq = ZERO;
 
   /** How far the owner has read (a group: in the group's numbering), and how many incoming messages that covers. */
   ownRead = ZERO;
@@ -71,9 +75,14 @@ export class ConversationState {
     return this.incoming - Math.max(this.incomingRead, this.goneIncoming);
   }
 
+  /** Groups: a membership, durable or on its way, that the user neither asked for nor made their own. */
+  get isUnasked(): boolean {
+    return this.isPutIn && this.askedSeq < this.takenThroughPending;
+  }
+
   derivedCell(): Uint8Array {
-    const { lastSeq, lastRank, incoming, takenThrough, takenSeq, joinedSeq } = this;
-    if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq);
+    const { lastSeq, lastRank, incoming, takenThrough, takenSeq, joinedSeq, isPutIn } = this;
+    if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq, 0, isPutIn ? 1 : 0);
     if (isGroup(this.address)) return encodeCell(lastSeq, 0, takenThrough);
     const { ms, count } = partsOfRank(lastRank);
     return encodeCell(lastSeq, ms, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq, count);
@@ -89,6 +98,9 @@ export class ConversationState {
       case "read":
         this.ownRead = this.ownReadPending = fields.number() as Seq;
         this.incomingRead = this.incomingReadPending = fields.number();
+        return 0;
+      case "asked":
+        this.askedSeq = fields.number() as Seq;
         return 0;
       case "gone":
         this.goneSeq = fields.number() as Seq;
@@ -108,6 +120,7 @@ export class ConversationState {
     if (isGroup(this.address)) {
       this.joinedSeq = fields.number() as Seq;
       this.takenThrough = (fields.number() || this.joinedSeq) as Seq;
+      this.isPutIn = this.joinedSeq > 0 && fields.number() === 1;
     } else {
       this.lastRank = rankOfTime(fields.number());
       this.takenThrough = fields.number() as Seq;

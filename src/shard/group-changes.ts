@@ -4,7 +4,7 @@
  * Changes of one group run one after the other: each is checked against what the one before left.
  */
 import { AppError } from "../base/errors.ts";
-import { isGroup, userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
+import { userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
 import {
   CHANGED_LANE,
   changedJson,
@@ -14,7 +14,6 @@ import {
   type GroupChangeDetail,
   type MembershipEntry,
 } from "../domain/entries.ts";
-import { GROUPS_PER_USER_MAX } from "../domain/limits.ts";
 import type { GroupFrame, MembershipFrame } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle, type RecordSource } from "../../storage/staged-record.ts";
@@ -72,8 +71,7 @@ export async function createGroup(
       fanOut(host, created, FIRST, JSON.stringify(groupFrame(address, FIRST, detail)));
     },
   );
-  const entry = { kind: "membership", change: "joined", at: detail.at, groupSeq: FIRST } as const;
-  handOver(log, savepoint, membershipsOf(members, address, entry, epoch));
+  handOver(log, savepoint, membershipsOf(members, "joined", address, FIRST, detail, epoch));
   await written;
   return created!;
 }
@@ -105,10 +103,9 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       fanOut(host, group, seq, frame);
     },
   );
-  const entry = { kind: "membership", at: detail.at, groupSeq: seq } as const;
   handOver(log, savepoint, [
-    ...membershipsOf(joined, address, { ...entry, change: "joined" }, group.epoch),
-    ...membershipsOf(left, address, { ...entry, change: "left" }, group.epoch),
+    ...membershipsOf(joined, "joined", address, seq, detail, group.epoch),
+    ...membershipsOf(left, "left", address, seq, detail, group.epoch),
   ]);
   group.nextSeq = (seq + 1) as Seq;
   group.isEnding = detail.change === "dissolved";
@@ -122,39 +119,34 @@ function mustLoad(host: Shards, user: UserId): UserState {
   return state;
 }
 
-/**
- * Memberships on their way count. Only the user is told how many they are: it is nobody else's business.
- * @param isOwnDoing whether the user asked for it
- * @throws AppError quota_exceeded
- */
-export function assertRoomForGroup(user: UserState, isOwnDoing: boolean): void {
-  let groups = 0;
-  for (const { address, joinedSeq, takenThrough, takenThroughPending } of user.conversations.values()) {
-    if (isGroup(address) && (joinedSeq > 0 || takenThroughPending > takenThrough)) groups++;
-  }
-  if (groups < GROUPS_PER_USER_MAX) return;
-  if (!isOwnDoing) throw new AppError("quota_exceeded", `${user.address} cannot be put into more groups now`);
-  throw new AppError(
-    "quota_exceeded",
-    `${user.address} is in ${groups} groups, the most is ${GROUPS_PER_USER_MAX}; leave one first`,
-  );
-}
-
-/** Into the user's timeline, unless it is there already (G8). `epoch` is the group's. */
-export function takeMembership(user: UserState, group: GroupAddress, entry: MembershipEntry, epoch: string): void {
-  handOver(user.log, user.log.savepoint, membershipsOf([user], group, entry, epoch));
+/** Into the user's timeline, unless it is there already (G8). `seq` and `detail` are of the group's entry that says so, `epoch` is the group's. */
+export function takeMembership(
+  user: UserState,
+  change: MembershipEntry["change"],
+  group: GroupAddress,
+  seq: Seq,
+  detail: GroupChangeDetail,
+  epoch: string,
+): void {
+  handOver(user.log, user.log.savepoint, membershipsOf([user], change, group, seq, detail, epoch));
 }
 
 /** Of those who have not taken it. */
 function membershipsOf(
   users: readonly UserState[],
+  change: MembershipEntry["change"],
   group: GroupAddress,
-  entry: MembershipEntry,
+  groupSeq: Seq,
+  { by, at }: GroupChangeDetail,
   epoch: string,
 ): MembershipTake[] {
   return users
-    .filter((user) => entry.groupSeq > user.conversation(group).takenThroughPending)
-    .map((user) => new MembershipTake(user, group, entry, epoch));
+    .filter((user) => groupSeq > user.conversation(group).takenThroughPending)
+    .map((user) => {
+      const isUnasked = change === "joined" && by !== user.user;
+      const entry = { kind: "membership", change, at, groupSeq, isUnasked } as const;
+      return new MembershipTake(user, group, entry, epoch);
+    });
 }
 
 /** Appends all of them, or takes back whatever was appended since `savepoint`. */
@@ -193,7 +185,9 @@ class MembershipTake implements RecordSource {
 
   appended(): void {
     this.user.nextSeq = (this.#seq + 1) as Seq;
-    this.user.conversation(this.#group).takenThroughPending = this.#entry.groupSeq;
+    const conversation = this.user.conversation(this.#group);
+    conversation.takenThroughPending = this.#entry.groupSeq;
+    if (this.#entry.change === "joined") conversation.isPutIn = this.#entry.isUnasked === true;
   }
 
   committed(): void {

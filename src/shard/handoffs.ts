@@ -8,7 +8,13 @@
 import type { Logger } from "../base/logger.ts";
 import { atOnce, type Steps } from "../base/steps.ts";
 import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import { readGroupEntry, readTimelineEntry, refOfPostedKey, type MembershipEntry } from "../domain/entries.ts";
+import {
+  readGroupEntry,
+  readTimelineEntry,
+  refOfPostedKey,
+  type GroupChangeDetail,
+  type MembershipEntry,
+} from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -136,15 +142,21 @@ function offerFromGroup(host: Shards, log: ShardLog, address: GroupAddress, from
       continue;
     }
     const { detail } = entry;
-    const membership = { kind: "membership", at: detail.at, groupSeq: stored.seq } as const;
-    for (const user of joinedBy(detail)) offer(host, user, group, { ...membership, change: "joined" });
-    for (const user of leftBy(detail)) offer(host, user, group, { ...membership, change: "left" });
+    for (const user of joinedBy(detail)) offer(host, user, "joined", group, stored.seq, detail);
+    for (const user of leftBy(detail)) offer(host, user, "left", group, stored.seq, detail);
     offered++;
   }
   return offered;
 }
 
-function offer(host: Shards, user: UserId, { address, epoch }: GroupState, entry: MembershipEntry): void {
+function offer(
+  host: Shards,
+  user: UserId,
+  change: MembershipEntry["change"],
+  { address, epoch }: GroupState,
+  seq: Seq,
+  detail: GroupChangeDetail,
+): void {
   const state = unlessDamaged(() => host.users.get(user));
-  if (state !== undefined) takeMembership(state, address, entry, epoch);
+  if (state !== undefined) takeMembership(state, change, address, seq, detail, epoch);
 }

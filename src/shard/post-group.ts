@@ -9,6 +9,8 @@ import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CellReader, encodeCell } from "./cells.ts";
+import type { ConversationState } from "./conversation-state.ts";
+import { hasRoomForOwnGroup } from "./group-quota.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
 import { refuseAll, settle, unknownFate } from "./settle-send.ts";
@@ -39,14 +41,18 @@ export function postGroup(
 
 /** After a crash, which may have left the group's record alone. @returns whether it was missing */
 export function noteMissingRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): boolean {
-  const { log, address, handle } = author;
+  const { log, address } = author;
   if (log.findKey(address, ref) !== undefined) return false;
   log.append({
-    encode: () => log.putKey(handle, ref, seq, postedRefValue(author, group)),
+    encode: () => writePostedRef(author, group, ref, seq),
     committed: () => {},
     failed: () => {},
   });
   return true;
+}
+
+function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): void {
+  author.log.putKey(author.handle, ref, seq, postedRefValue(author, group));
 }
 
 /**
@@ -58,7 +64,19 @@ export function noteMissingRef(author: UserState, group: GroupAddress, ref: stri
 function postedRefValue(author: UserState, group: GroupAddress): Uint8Array {
   const joined = author.membership(group);
   if (joined === undefined) return encodeCell(0, group);
-  return (joined.postedRefValue ??= encodeCell(joined.lastSeq));
+  return (joined.postedRefValue ??= firstPost(author, joined));
+}
+
+/**
+ * Once a membership and load, so that no other post pays for it. Whoever posts makes the membership their own, where there is room: in the same record.
+ * Should that fail, the place is counted as their own until the user is loaded again.
+ */
+function firstPost(author: UserState, joined: ConversationState): Uint8Array {
+  if (joined.isUnasked && hasRoomForOwnGroup(author)) {
+    author.log.putNumbers(author.handle, `asked/${joined.address}`, joined.joinedSeq);
+    joined.askedSeq = joined.joinedSeq;
+  }
+  return encodeCell(joined.lastSeq);
 }
 
 /** The group that a ref of the author was posted to; `value` is what stands with the ref. */
@@ -131,7 +149,7 @@ class RefNoted implements RecordSource {
 
   encode(): void {
     const { author, ref, seq, to } = this.post;
-    author.log.putKey(author.handle, ref, seq, postedRefValue(author, to));
+    writePostedRef(author, to, ref, seq);
   }
 
   committed(): void {

@@ -125,6 +125,7 @@ export class UserState {
       const isIn = entry.change === "joined";
       conversation.takenThrough = entry.groupSeq;
       conversation.joinedSeq = (isIn ? entry.groupSeq : 0) as Seq;
+      conversation.isPutIn = isIn && entry.isUnasked === true;
       conversation.postedRefValue = undefined;
     } else {
       // Entries of a version that knew no ranks have the times of a clock, which may have gone back.

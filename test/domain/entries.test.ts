@@ -37,6 +37,13 @@ test.each([
     "319aa724d47b01",
   ],
   [
+    "joined, unasked",
+    stored((out) =>
+      writeMembership(out, { kind: "membership", change: "joined", at: AT, groupSeq: seq(1), isUnasked: true }),
+    ),
+    "319aa724d47b0101",
+  ],
+  [
     "left",
     stored((out) => writeMembership(out, { kind: "membership", change: "left", at: AT, groupSeq: seq(129) })),
     "419aa724d47b8101",
@@ -92,10 +99,22 @@ test("a time that an entry cannot hold is refused", () => {
 });
 
 test("memberships are read back", () => {
-  for (const change of ["joined", "left"] as const) {
-    const entry = { kind: "membership", change, at: AT, groupSeq: seq(1000) } as const;
+  for (const membership of [
+    { change: "joined", isUnasked: false },
+    { change: "joined", isUnasked: true },
+    { change: "left" },
+  ] as const) {
+    const entry = { kind: "membership", at: AT, groupSeq: seq(1000), ...membership } as const;
     expect(readTimelineEntry(stored((out) => writeMembership(out, entry)))).toEqual(entry);
   }
+});
+
+test("a membership of an earlier version, which does not say who wanted it, counts as asked for", () => {
+  const payload = Buffer.from("319aa724d47b01", "hex");
+  expect(readTimelineEntry({ seq: seq(1), offset: 1 as Offset, lane: "#club", key: "", payload })).toMatchObject({
+    change: "joined",
+    isUnasked: false,
+  });
 });
 
 test("the author of a post is the one in its key, whatever the ref looks like", () => {

@@ -2,10 +2,11 @@
 import { availableParallelism } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { GroupAddress } from "../../src/domain/address.ts";
-import { GROUPS_PER_USER_MAX } from "../../src/domain/limits.ts";
+import { DEFAULT_LIMITS, GROUPS_PER_USER_MAX, UNASKED_GROUPS_PER_USER_MAX } from "../../src/domain/limits.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { DEFAULT_PASSWORD_OPTIONS } from "../../src/service/passwords.ts";
-import { assertRoomForGroup } from "../../src/shard/group-changes.ts";
+import { TOKEN_CHARACTERS_MAX } from "../../src/service/tokens.ts";
+import { assertRoomForGroup } from "../../src/shard/group-quota.ts";
 import { ConversationState } from "../../src/shard/conversation-state.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -48,25 +49,50 @@ test("a foreign group and one that is not there are answered alike, word for wor
 });
 
 describe("groups that one is put into", () => {
-  const full = (): UserState => {
-    const conversations = Array.from({ length: GROUPS_PER_USER_MAX }, (_, n) => {
+  const inGroups = (own: number, unasked: number): UserState => {
+    const conversations = Array.from({ length: own + unasked }, (_, n) => {
       const conversation = new ConversationState(`#g${n}` as GroupAddress);
-      conversation.joinedSeq = 1 as Seq;
+      conversation.joinedSeq = conversation.takenThrough = conversation.takenThroughPending = 1 as Seq;
+      conversation.isPutIn = n >= own;
       return [conversation.address, conversation] as const;
     });
     return { address: "@victim", conversations: new Map(conversations) } as unknown as UserState;
   };
 
   test("more than the limit are refused, and the refusal tells a stranger no number", () => {
-    expect(() => assertRoomForGroup(full(), true)).toThrow(`in ${GROUPS_PER_USER_MAX} groups`);
+    const full = inGroups(GROUPS_PER_USER_MAX, UNASKED_GROUPS_PER_USER_MAX);
+    expect(() => assertRoomForGroup(full, true)).toThrow(`in ${GROUPS_PER_USER_MAX} groups`);
     let detail = "";
     try {
-      assertRoomForGroup(full(), false);
+      assertRoomForGroup(full, false);
     } catch (error) {
       detail = (error as Error).message;
     }
     expect(detail).toContain("@victim");
     expect(detail).not.toMatch(/\d/);
+  });
+
+  test("do not use up one's own places, nor one's own groups those", () => {
+    expect(() =>
+      assertRoomForGroup(inGroups(GROUPS_PER_USER_MAX - 1, UNASKED_GROUPS_PER_USER_MAX), true),
+    ).not.toThrow();
+    expect(() =>
+      assertRoomForGroup(inGroups(GROUPS_PER_USER_MAX, UNASKED_GROUPS_PER_USER_MAX - 1), false),
+    ).not.toThrow();
+  });
+
+  test("fit a cursor in one frame together with one's own, the longest names and numbers included", () => {
+    const count = GROUPS_PER_USER_MAX + UNASKED_GROUPS_PER_USER_MAX;
+    const position = { epoch: "e".repeat(8), seq: Number.MAX_SAFE_INTEGER };
+    const names = Array.from({ length: count }, (_, n) => `#${String(n).padStart(32, "g")}`);
+    const cursor = {
+      epoch: position.epoch,
+      timeline: position.seq,
+      groups: Object.fromEntries(names.map((name) => [name, position])),
+      marks: position.seq,
+    };
+    const hello = JSON.stringify({ t: "hello", token: "t".repeat(TOKEN_CHARACTERS_MAX), cursor });
+    expect(Buffer.byteLength(hello)).toBeLessThanOrEqual(DEFAULT_LIMITS.frameBytesMax);
   });
 });
 
