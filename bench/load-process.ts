@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { LoadCommand, LoadFigures, LoadPair, LoadReply, LoadTarget } from "./load.ts";
 import { withTimeout, type ServerProcess } from "./server-process.ts";
 
-/** What a phase may take beyond its own time: connecting, draining. */
-const SLACK_MS = 30_000;
+/** What a phase may take beyond its own time: connecting, waiting for enough to measure by, draining. */
+const SLACK_MS = 45_000;
 
 export type LoadProcess = {
   closed(options: { windowPerUser: number; warmUpMs: number; measureMs: number }): Promise<LoadFigures>;

@@ -35,6 +35,8 @@ export type LoadReply = { is: "ready" } | { is: "figures"; figures: LoadFigures 
 
 /** How long after the last send its receipt may take before it counts as lost. */
 const DRAIN_MS = 15_000;
+/** How much longer a measurement may take when its time was too short to deliver one message: no figure is a division by zero. */
+const LONGER_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
 
@@ -139,9 +141,20 @@ export class Load implements LoadSink {
     this.measureFrom = before.at;
     this.measureTo = Number.POSITIVE_INFINITY;
     await this.wait(measureMs);
+    const until = this.now() + LONGER_MS;
+    while (!this.hasFigures(before)) {
+      if (this.now() > until) throw new Error(`nothing was delivered in ${(measureMs + LONGER_MS) / 1000} s`);
+      await this.wait(10);
+    }
     const after = this.mark();
     this.measureTo = after.at;
     return [before, after];
+  }
+
+  /** Of what started since `before` at least one message has been delivered, and the server has used CPU. */
+  private hasFigures(before: Mark): boolean {
+    const isDelivered = this.delivered > before.delivered && this.latency.count > 0;
+    return isDelivered && processCpuMs(this.serverPid) > before.serverCpuMs;
   }
 
   private mark(): Mark {

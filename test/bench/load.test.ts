@@ -68,6 +68,25 @@ test("closed and open loop deliver every message, whatever its text, and agree o
   expect(open.delivered).toBeLessThanOrEqual(1 + ((performance.now() - beganAt) / 1000) * 500);
 });
 
+test("a server that is slower than a round is measured by a longer round", async () => {
+  // The receipts of the messages wait in the proxy until the round's own time is over.
+  const held: (() => void)[] = [];
+  let isHeld = true;
+  const port = startProxy(floorPort(), (frame, send) => {
+    if (isHeld && frame.startsWith('{"t":"receipt"')) held.push(() => send(frame));
+    else send(frame);
+  });
+  const load = await connectedLoad(port, 1);
+  setTimeout(() => {
+    isHeld = false;
+    for (const release of held) release();
+  }, 200);
+  const figures = await load.openLoop(100, 0, 30);
+  expect(figures.delivered).toBeGreaterThan(0);
+  expect(figures.seconds).toBeGreaterThan(0.1);
+  expect(Object.values(figures).filter((figure) => !Number.isFinite(figure))).toEqual([]);
+});
+
 test("receipts that come one for many confirm all of them", async () => {
   const waiting = new Map<(frame: string) => void, string>();
   let receipts = 0;
