@@ -1,7 +1,7 @@
 /** Runs checks and test files, says what failed, and ends with the line of counts. */
 import { availableParallelism } from "node:os";
 import { checksOf, type Check } from "./checks.ts";
-import { slowFirst } from "./slow-first.ts";
+import { ALONE, slowFirst } from "./slow-first.ts";
 import { runTestFile, type Counts } from "./test-file.ts";
 
 const JOBS_MAX = 4;
@@ -29,12 +29,11 @@ export async function run(
     for (const key of ["passed", "failed", "skipped"] as const) total[key] += result[key];
     print(reportOf(item.name, result));
   };
-  // One after the other: each of them uses every core.
+  const fileItem = (file: string): Item => ({ name: file, run: () => runTestFile(root, file, what.fileTimeoutMs) });
+  // One after the other: each of them uses every core, or measures one.
   for (const check of what.checks ? checksOf(root) : []) await report(checkItem(check));
-  await inParallel(
-    slowFirst(files).map((file) => ({ name: file, run: () => runTestFile(root, file, what.fileTimeoutMs) })),
-    report,
-  );
+  for (const file of files.filter((name) => ALONE.includes(name))) await report(fileItem(file));
+  await inParallel(slowFirst(files.filter((name) => !ALONE.includes(name))).map(fileItem), report);
   if (files.length === 0) print(`no test file matches ${what.paths.join(" ")}\n`);
   const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
   print(`${total.passed} passed, ${total.failed} failed${skipped}\n`);

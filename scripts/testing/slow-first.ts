@@ -1,5 +1,5 @@
 /**
- * Which test files start first. The slowest go first, so that near the end no core waits for one long file.
+ * Which test files run with nothing beside them, and which of the others start first. The slowest go first, so that near the end no core waits for one long file.
  *
  * The table is a hint and not a rule: a file that is not in it starts after those that are, by its name. Update it from the seconds
  * that the runner prints, when a file of more than about three seconds is missing here.
@@ -36,6 +36,9 @@ export const SLOWEST: readonly string[] = [
   "test/guarantees/g2-and-the-clock.test.ts",
   "test/shard/refs-model.test.ts",
 ];
+
+/** Test files that measure how long the event loop stands still: what runs beside them would be measured too. */
+export const ALONE: readonly string[] = ["test/bench/stalls.test.ts"];
 
 export function slowFirst(files: readonly string[]): string[] {
   const rank = (file: string): number => {
