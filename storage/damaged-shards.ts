@@ -24,8 +24,8 @@ import { join } from "node:path";
 import { CorruptionError, DamagedShardError, FormatError } from "./errors.ts";
 import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
-import { filterWalFile } from "./wal/filtered.ts";
-import { walFileName } from "./wal/frame.ts";
+import { filterWalFile } from "./log/local/filtered.ts";
+import { walFileName } from "./log/local/frame.ts";
 
 export const DAMAGED_DIRECTORY = "damaged";
 export const DAMAGED_LIST = "shards";

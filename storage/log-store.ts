@@ -14,7 +14,7 @@ import { DamageControl, type DamagePolicy, type LogFileRange } from "./damage-co
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
 import type { LogFailedError } from "./errors.ts";
 import { Flusher, type Checkpoint } from "./flusher.ts";
-import { Ownership } from "./ownership.ts";
+import { Ownership } from "./log/local/ownership.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
 import { FlushError } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
@@ -26,9 +26,9 @@ import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
 import type { HeldDirectory } from "./vfs/held-directory.ts";
-import { FILE_HEAD_BYTES, walFileName, walFileNo } from "./wal/frame.ts";
-import { GroupCommit } from "./wal/group-commit.ts";
-import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal/wal-files.ts";
+import { FILE_HEAD_BYTES, walFileName, walFileNo } from "./log/local/frame.ts";
+import { GroupCommit } from "./log/local/group-commit.ts";
+import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./log/local/wal-files.ts";
 
 const MIB = 1 << 20;
 const BACKLOG_BYTES_MAX = 16 * MIB;

@@ -27,9 +27,9 @@ import type { ShardLog } from "./shard-log.ts";
 import type { Steps } from "./steps.ts";
 import { SHARD_COUNT, type ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
-import { walFileName, walFileNo } from "./wal/frame.ts";
-import { type LogGap, scanWalFileSteps, type WalFileScan } from "./wal/scan.ts";
-import { PREPARED_NAME, type WalPlace } from "./wal/wal-files.ts";
+import { walFileName, walFileNo } from "./log/local/frame.ts";
+import { type LogGap, scanWalFileSteps, type WalFileScan } from "./log/local/scan.ts";
+import { PREPARED_NAME, type WalPlace } from "./log/local/wal-files.ts";
 
 export type Recovery = {
   oldestFileNo: number;

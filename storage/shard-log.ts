@@ -28,7 +28,7 @@ import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import { ShardView } from "./shard-view.ts";
 import { StagedRecord, type RecordSource, type StreamHandle } from "./staged-record.ts";
 import type { Offset, Seq, ShardId, StreamHead, Term } from "./types.ts";
-import type { GroupCommit } from "./wal/group-commit.ts";
+import type { GroupCommit } from "./log/local/group-commit.ts";
 
 const NO_SEQ = 0 as Seq;
 

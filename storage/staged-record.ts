@@ -2,7 +2,7 @@
 import type { LogFailedError } from "./errors.ts";
 import type { MemStream } from "./memtable.ts";
 import type { Offset, Seq, StreamHead } from "./types.ts";
-import type { Commit } from "./wal/group-commit.ts";
+import type { Commit } from "./log/local/group-commit.ts";
 
 /** Told when a record has taken effect, or that its fate is unknown until the log is recovered. */
 export type Outcome = {

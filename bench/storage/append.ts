@@ -8,7 +8,7 @@ import { closeSync, constants, existsSync, fdatasyncSync, openSync, rmSync, writ
 import { join } from "node:path";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { realFileSystem } from "../../storage/vfs/file-system.ts";
-import { walFileName } from "../../storage/wal/frame.ts";
+import { walFileName } from "../../storage/log/local/frame.ts";
 import { loadTexts } from "../texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import { bytesWritten, cpuMicros, round4 } from "./measure.ts";

@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
-import { walFileNo } from "../wal/frame.ts";
-import { FRESH_OPENINGS_NAME, OPENINGS_NAME } from "../wal/openings.ts";
-import { PREPARED_NAME } from "../wal/wal-files.ts";
+import { walFileNo } from "../log/local/frame.ts";
+import { FRESH_OPENINGS_NAME, OPENINGS_NAME } from "../log/local/openings.ts";
+import { PREPARED_NAME } from "../log/local/wal-files.ts";
 import { fileCrc, type FoundFile } from "./inventory.ts";
 import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest, type Manifest } from "./manifest.ts";
 import type { Findings, VerifyReport } from "./report.ts";

@@ -1,9 +1,9 @@
-/** The write-ahead log: its own checks (storage/wal/check-log.ts), and the seqs of each stream in it. */
+/** The write-ahead log: its own checks (storage/log/local/check-log.ts), and the seqs of each stream in it. */
 import { join, relative } from "node:path";
 import { FormatError } from "../errors.ts";
 import type { Seq, ShardId } from "../types.ts";
 import { realFileSystem, type FileSystem } from "../vfs/file-system.ts";
-import { checkLog, type LogCheck, type LogShard } from "../wal/check-log.ts";
+import { checkLog, type LogCheck, type LogShard } from "../log/local/check-log.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
 /** Seqs of a stream in the log: the first and the last; dense between them. */

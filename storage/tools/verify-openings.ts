@@ -1,12 +1,12 @@
 /**
- * Whether two servers have written to the log at the same time, as far as they have left traces (storage/wal/openings.ts): an opening that goes on after a later
+ * Whether two servers have written to the log at the same time, as far as they have left traces (storage/log/local/openings.ts): an opening that goes on after a later
  * one has begun, or that has found the other one; and a log that does not go on where the first file of an opening says that it does.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
-import { chainAfter, fileChain, walFileName } from "../wal/frame.ts";
-import { OPENINGS_NAME, readOpenings, type OpeningLine } from "../wal/openings.ts";
+import { chainAfter, fileChain, walFileName } from "../log/local/frame.ts";
+import { OPENINGS_NAME, readOpenings, type OpeningLine } from "../log/local/openings.ts";
 import { readLog } from "./log-reader.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 

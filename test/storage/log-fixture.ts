@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
-import { fileHead, walFileName } from "../../storage/wal/frame.ts";
+import { fileHead, walFileName } from "../../storage/log/local/frame.ts";
 import type { RecordOfShard } from "./log-history.ts";
 import { MemorySegments } from "./memory-segments.ts";
 import type { SimulatedDisk } from "./vfs/simulated-disk.ts";

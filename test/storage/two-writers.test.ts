@@ -8,8 +8,8 @@ import { StreamHandle } from "../../storage/staged-record.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
-import { walFileName } from "../../storage/wal/frame.ts";
-import { OPENINGS_NAME } from "../../storage/wal/openings.ts";
+import { walFileName } from "../../storage/log/local/frame.ts";
+import { OPENINGS_NAME } from "../../storage/log/local/openings.ts";
 import { QUIET } from "./log-fixture.ts";
 
 let directory: string;

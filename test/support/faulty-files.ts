@@ -1,6 +1,6 @@
 /** The file system under the log, as a test wants it: writes held back, or failing. */
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
-import { FRAME_HEAD_BYTES } from "../../storage/wal/frame.ts";
+import { FRAME_HEAD_BYTES } from "../../storage/log/local/frame.ts";
 import { until } from "./wait.ts";
 
 export class FaultyFiles {

@@ -18,7 +18,7 @@ import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../
 import { openSegmentStore } from "../../segment/segment-store.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
-import { fileHead, walFileName, walFileNo } from "../../wal/frame.ts";
+import { fileHead, walFileName, walFileNo } from "../../log/local/frame.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
 import { verifyShardFiles } from "../verify-shard.ts";

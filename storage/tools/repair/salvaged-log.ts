@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { DAMAGED_DIRECTORY } from "../../damaged-shards.ts";
 import { decodeOperations, readRecordHead, RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
-import { walFileName, walFileNo } from "../../wal/frame.ts";
-import { scanWalFile } from "../../wal/scan.ts";
+import { walFileName, walFileNo } from "../../log/local/frame.ts";
+import { scanWalFile } from "../../log/local/scan.ts";
 import type { ShardContents } from "./shard-contents.ts";
 
 /** A damaged part of the log, or a file of it that is missing. `from` is where it stands in its file. */

@@ -6,10 +6,10 @@
  * whole frame: it is of this file, by its number and checksums, so it is what was written. What fails at the end of the
  * last file and is followed by nothing is a torn tail, and no gap.
  *
- * What can be told apart, and what cannot: storage/wal/README.md.
+ * What can be told apart, and what cannot: storage/log/local/README.md.
  */
-import { CorruptionError, FormatError } from "../errors.ts";
-import { atOnce, type Steps } from "../steps.ts";
+import { CorruptionError, FormatError } from "../../errors.ts";
+import { atOnce, type Steps } from "../../steps.ts";
 import {
   CHAIN_PLACE,
   chainAfter,

@@ -3,19 +3,19 @@
  * then besides; costs a few `stat` calls.
  *
  *   - the directory is where it was (vfs/held-directory.ts), when the caller holds it;
- *   - nobody else has opened the log since (wal/openings.ts);
+ *   - nobody else has opened the log since (log/local/openings.ts);
  *   - the log file that is written is the one behind its name;
  *   - the newest file that was read when the log was opened is as it was then: nobody who had it open goes on with it.
  *
  * The last two need nothing of the other writer, and so find one of any version.
  */
 import { join } from "node:path";
-import { CorruptionError, DirectoryLostError, OtherWriterError } from "./errors.ts";
-import type { FileLook, FileSystem } from "./vfs/file-system.ts";
-import type { HeldDirectory } from "./vfs/held-directory.ts";
-import { walFileName } from "./wal/frame.ts";
-import { Openings } from "./wal/openings.ts";
-import { scanWalFile } from "./wal/scan.ts";
+import { CorruptionError, DirectoryLostError, OtherWriterError } from "../../errors.ts";
+import type { FileLook, FileSystem } from "../../vfs/file-system.ts";
+import type { HeldDirectory } from "../../vfs/held-directory.ts";
+import { walFileName } from "./frame.ts";
+import { Openings } from "./openings.ts";
+import { scanWalFile } from "./scan.ts";
 
 export type OwnershipOptions = {
   /** `wal` of the data directory. */

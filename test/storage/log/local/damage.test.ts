@@ -1,13 +1,13 @@
 /** What a log says when its bytes are not what they were: which damage is told, and where a torn tail ends. */
 import { expect, test } from "bun:test";
-import { CorruptionError } from "../../../storage/errors.ts";
-import { checkLog } from "../../../storage/wal/check-log.ts";
-import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../storage/wal/frame.ts";
-import { scanWalFile } from "../../../storage/wal/scan.ts";
-import { LogHistory } from "../log-history.ts";
-import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
-import { randomFrom } from "../../support/random.ts";
-import { SimulatedDisk } from "../vfs/simulated-disk.ts";
+import { CorruptionError } from "../../../../storage/errors.ts";
+import { checkLog } from "../../../../storage/log/local/check-log.ts";
+import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
+import { scanWalFile } from "../../../../storage/log/local/scan.ts";
+import { LogHistory } from "../../log-history.ts";
+import { entry, openStore, WAL_DIRECTORY } from "../../log-fixture.ts";
+import { randomFrom } from "../../../support/random.ts";
+import { SimulatedDisk } from "../../vfs/simulated-disk.ts";
 
 const FIRST = `${WAL_DIRECTORY}/0000000001.wal`;
 

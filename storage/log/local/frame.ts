@@ -11,7 +11,7 @@
  * was durable, since one write is under way at a time, and what it was. A mark says the same when no frame follows.
  *
  * Integers little-endian. Checksums are CRC-32 (IEEE). The magic holds bytes that no UTF-8 text has: nobody can send a frame in a message.
- * What can be told apart, and what cannot: storage/wal/README.md.
+ * What can be told apart, and what cannot: storage/log/local/README.md.
  */
 
 export const WAL_VERSION = 1;

@@ -13,8 +13,8 @@
  * `isShort` says early that new work should be refused; preparing is tried again every second.
  */
 import { join } from "node:path";
-import { LogFailedError, OtherWriterError } from "../errors.ts";
-import type { FileHandle, FileSystem } from "../vfs/file-system.ts";
+import { LogFailedError, OtherWriterError } from "../../errors.ts";
+import type { FileHandle, FileSystem } from "../../vfs/file-system.ts";
 import { chainAfter, FILE_HEAD_BYTES, fileHead, FRAME_HEAD_BYTES, sealFrame, walFileName } from "./frame.ts";
 
 export const PREPARED_NAME = "prepared.next";

@@ -12,8 +12,8 @@
  *
  * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
  */
-import { ByteWriter } from "../record.ts";
-import type { LogFailedError } from "../errors.ts";
+import { ByteWriter } from "../../record.ts";
+import type { LogFailedError } from "../../errors.ts";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 import type { WalFiles } from "./wal-files.ts";
 

@@ -16,8 +16,8 @@
  * or zeros; such lines are passed over. Before the file gets too large its older half goes, by a rename. A log without the file is of an older version.
  */
 import { join } from "node:path";
-import { FormatError, OtherWriterError } from "../errors.ts";
-import type { FileSystem } from "../vfs/file-system.ts";
+import { FormatError, OtherWriterError } from "../../errors.ts";
+import type { FileSystem } from "../../vfs/file-system.ts";
 
 export const OPENINGS_NAME = "openings";
 export const FRESH_OPENINGS_NAME = "openings.new";
