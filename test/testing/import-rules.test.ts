@@ -13,7 +13,7 @@ test("every import of src and storage goes in a direction that the design allows
 
 describe("what the design forbids is found, with its line:", () => {
   test.each([
-    ["storage knows nothing of chat", "storage/log/local/a.ts", 'import { x } from "../../src/domain/a.ts";'],
+    ["storage knows nothing of chat", "storage/log/local/a.ts", 'import { x } from "../../../src/domain/a.ts";'],
     ["the SDK imports the protocol alone", "src/client/a.ts", 'import { x } from "../base/clock.ts";'],
     ["the protocol imports nothing", "src/protocol/a.ts", 'import { x } from "../domain/address.ts";'],
     ["sockets do not reach below the service", "src/socket/a.ts", 'import { x } from "../shard/host.ts";'],
