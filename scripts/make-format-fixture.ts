@@ -11,7 +11,9 @@
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { LogStore, type LogStoreHooks } from "../storage/log-store.ts";
+import type { LogStore } from "../storage/log-store.ts";
+import { openLogStore } from "../storage/open-store.ts";
+import type { LogStoreHooks } from "../storage/store-options.ts";
 import { CODEC_LZ4 } from "../storage/segment/codec.ts";
 import { openSegmentStore } from "../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../storage/segment/types.ts";
@@ -60,7 +62,7 @@ class Maker {
       walFileBytes: 4096,
       memtableBytesMax: 1 << 30,
     };
-    this.#store = await LogStore.open({ ...options, walBytesMax: 1 << 30 }, HOOKS);
+    this.#store = await openLogStore({ ...options, walBytesMax: 1 << 30 }, HOOKS);
   }
 
   async close(): Promise<void> {

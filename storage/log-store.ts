@@ -10,22 +10,22 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DamageControl, type DamagePolicy, type LogFileRange } from "./damage-control.ts";
+import { DamageControl, type LogFileRange } from "./damage-control.ts";
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
 import type { LogFailedError } from "./errors.ts";
-import { Flusher, type Checkpoint } from "./flusher.ts";
+import { Flusher } from "./flusher.ts";
 import { Ownership } from "./log/local/ownership.ts";
 import { recoverLog, type Recovery } from "./recovery.ts";
-import { FlushError } from "./segment/errors.ts";
+import { FlushError, KEPT_FOR_DAMAGED } from "./segment/errors.ts";
 import { openSegmentStore } from "./segment/segment-store.ts";
 import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
 import { ShardLog } from "./shard-log.ts";
 import { shortageOf, type Shortage } from "./shortage.ts";
+import type { LogStoreHooks, LogStoreOptions, StoreOptions } from "./store-options.ts";
 import { atOnce, overTurns, type Steps } from "./steps.ts";
 import type { ShardId } from "./types.ts";
 import { realFileSystem, type FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
-import type { HeldDirectory } from "./vfs/held-directory.ts";
 import { FILE_HEAD_BYTES, walFileName, walFileNo } from "./log/local/frame.ts";
 import { GroupCommit } from "./log/local/group-commit.ts";
 import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./log/local/wal-files.ts";
@@ -38,53 +38,9 @@ const FLUSHED_SHARDS = 32;
 const FLUSHED_BYTES = 2 * MIB;
 /** A shard's memtable goes to the flush worker in one buffer, which cannot have more than 4 GiB. */
 const SHARD_BYTES_MAX = 256 * MIB;
-/** Code of a `FlushError`: what was erased may be in damaged parts of the log that wait for `parley repair`. */
-export const KEPT_FOR_DAMAGED = "kept_for_damaged";
 /** Zeros that must fit before a failed store is opened again. */
 const PROBE_BYTES = MIB;
 const OPENING_ID_BYTES = 8;
-
-export type LogStoreOptions = {
-  /** Data directory; the log goes to `wal/`, segments to `shards/`. */
-  directory: string;
-  /** The same, held by the caller; `directory` is its `at`. Nothing is made in it, or renamed, when it is not where it was. */
-  held?: HeldDirectory | undefined;
-  files?: FileSystem;
-  /** Size of one log file, bytes. Default 32 MiB. */
-  walFileBytes?: number;
-  /** Log kept before shards are flushed because of it, bytes. Default 512 MiB. */
-  walBytesMax?: number;
-  /** Memtables of all shards together before flushing starts, bytes. Default 128 MiB. */
-  memtableBytesMax?: number;
-  segmentBytesMax?: number;
-  /** As in `SegmentStoreOptions`: files open for reading, shards open for writing. */
-  readHandlesMax?: number;
-  writersMax?: number;
-  /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
-  markAfterMs?: number;
-  /** Records of so many bytes are written to the log as soon as the write before has returned. Default 16 KiB. */
-  fullFrameBytes?: number;
-  /** In place of SQLite and its worker, for tests of the log alone. */
-  segments?: SegmentStore;
-  /** What damage of a shard does. Default "refuse". */
-  damage?: DamagePolicy;
-};
-
-/** `openingId` is of this store and those that follow it. */
-type StoreOptions = LogStoreOptions & { openingId: string };
-
-export type LogStoreHooks = {
-  /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
-  onListenerError: (error: unknown) => void;
-  checkpoint: Checkpoint;
-  /** Just before each write to the log: the last chance to add records to it. */
-  beforeWrite: () => void;
-  onFlushFailure: (error: unknown) => void;
-  /** A write to the log failed: told once, after every waiting owner was. */
-  onFailure: (error: LogFailedError) => void;
-  /** These shards were found damaged, and are closed. At the opening it is called once, for all that are. */
-  onDamage?: (damages: readonly Damage[]) => void;
-};
 
 export class LogStore {
   readonly #options: StoreOptions;

@@ -1,6 +1,8 @@
 /** Log stores as the parts need them: with the real disk, without syncs, with a log that is never trimmed, with nothing behind the memtables. */
 import * as fs from "node:fs";
-import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../storage/segment/types.ts";
 import type { Offset, ShardId, StreamHead, Term } from "../../storage/types.ts";
@@ -19,7 +21,7 @@ export function openLog(options: LogStoreOptions, hooks: Partial<LogStoreHooks> 
   const fail = (error: unknown): never => {
     throw new Error("the log store failed under the bench", { cause: error });
   };
-  return LogStore.open(options, {
+  return openLogStore(options, {
     checkpoint: () => noCheckpoint,
     beforeWrite: () => {},
     onFlushFailure: fail,

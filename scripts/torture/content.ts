@@ -2,7 +2,7 @@
  * What each record of a torture holds: a pure function of seed, shard and offset, so that whoever checks needs no list of what was written. Only which batch
  * a record came with is not known beforehand, and stands in its payload.
  */
-import type { LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStoreOptions } from "../../storage/store-options.ts";
 
 export const SHARDS = [0, 1, 7, 500, 999];
 export const STREAMS = ["@alice", "@bob", "#hikers"];

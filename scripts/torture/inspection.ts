@@ -1,5 +1,5 @@
 /** What must hold after a kill: all acknowledged is there, nothing in part, nothing else, and every read agrees with what was written. */
-import { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
@@ -28,7 +28,7 @@ export class Inspection {
   }
 
   async look(directory: string, isWhole: boolean): Promise<{ tornBytes: number }> {
-    const store = await LogStore.open(
+    const store = await openLogStore(
       { directory, ...LIMITS },
       {
         checkpoint: () => new Uint8Array(0),

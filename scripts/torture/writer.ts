@@ -3,7 +3,8 @@
  * `shard offset`. A line stands in the pipe before the store goes on, so none that was acknowledged goes unsaid.
  */
 import { writeSync } from "node:fs";
-import { LogStore } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
@@ -72,7 +73,7 @@ function compact(shard: number): void {
   });
 }
 
-const store = await LogStore.open(
+const store = await openLogStore(
   { directory: directory!, ...LIMITS },
   {
     checkpoint: () => new Uint8Array(0),

@@ -12,7 +12,7 @@ import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
 import { closeAll } from "../shard/session.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import { DamagedShardError } from "../../storage/errors.ts";
-import type { LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStoreOptions } from "../../storage/store-options.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 
 const REOPEN_MS = 1000;

@@ -21,8 +21,8 @@ import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../sh
 import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
-import { KEPT_FOR_DAMAGED, type LogStore } from "../../storage/log-store.ts";
-import { FlushError } from "../../storage/segment/errors.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { FlushError, KEPT_FOR_DAMAGED } from "../../storage/segment/errors.ts";
 import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
 
 export type UpkeepTimes = {

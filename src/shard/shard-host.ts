@@ -24,7 +24,9 @@ import { CLOSE } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Damage } from "../../storage/damaged-shards.ts";
 import { CorruptionError } from "../../storage/errors.ts";
-import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import { ByteWriter, writeCell } from "../../storage/record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { GroupHeads } from "./group-heads.ts";
@@ -90,7 +92,7 @@ export class ShardHost implements Shards {
       onFailure,
       onDamage: (damages) => host.#closeShards(damages),
     };
-    host.#store = failed === undefined ? await LogStore.open(storage, hooks) : await failed.store.reopen(hooks);
+    host.#store = failed === undefined ? await openLogStore(storage, hooks) : await failed.store.reopen(hooks);
     host.#beginRanks();
     return host;
   }

@@ -19,6 +19,9 @@ export class FlushError extends Error {
   }
 }
 
+/** Code of a `FlushError`: what was erased may be in damaged parts of the log that wait for `parley repair`. */
+export const KEPT_FOR_DAMAGED = "kept_for_damaged";
+
 const CORRUPT = /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/;
 /** What SQLite says of our own questions when a table is not what it was made as. */
 const OTHER_SCHEMA = /^(no such (table|column)|table \w+ has (no column|\d+ columns))|malformed/;

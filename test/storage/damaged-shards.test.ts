@@ -4,7 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { CorruptionError, DamagedShardError } from "../../storage/errors.ts";
-import type { LogStore, LogStoreHooks, LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import type { Damage } from "../../storage/damaged-shards.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import { FlushError } from "../../storage/segment/errors.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import { openSegmentStore } from "../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../storage/segment/types.ts";
 import { smallDisk, type SmallDisk } from "../support/small-disk.ts";
@@ -46,7 +46,7 @@ test("flushes that fail because the disk is full lose nothing, are repeated, and
     walBytesMax: 32 << 20,
     markAfterMs: 0,
   };
-  const store = await LogStore.open(
+  const store = await openLogStore(
     { ...options, ...(disk.segments && { segments: disk.segments }) },
     {
       ...QUIET,
@@ -75,7 +75,7 @@ test("flushes that fail because the disk is full lose nothing, are repeated, and
     // One that has failed waits for its next try.
     await until("all is flushed", () => store.flushAll(() => false).then(() => logFiles() === 1));
     await store.close();
-    const again = await LogStore.open(options, QUIET);
+    const again = await openLogStore(options, QUIET);
     history.expectIn(again);
     await again.close();
   } finally {

@@ -2,7 +2,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreOptions } from "../../storage/store-options.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
@@ -30,7 +32,7 @@ afterEach(async () => {
 
 function open(options: Partial<LogStoreOptions> = {}): Promise<LogStore> {
   const hooks = { checkpoint: () => new Uint8Array(0), beforeWrite: () => {}, onListenerError: fail };
-  return LogStore.open(
+  return openLogStore(
     { directory: dir, walFileBytes: 1 << 20, ...options },
     { ...hooks, onFlushFailure: fail, onFailure: fail },
   );

@@ -1,7 +1,9 @@
 /** Random histories, a crash in every call to the file system, recovery, and everything that must hold afterwards. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { LogStore, type LogStoreHooks } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreHooks } from "../../storage/store-options.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { programs, type Step } from "./log-programs.ts";
@@ -25,7 +27,7 @@ const hooks: LogStoreHooks = {
 /** 1: every frame is written before the owners of the one before are told. */
 function open(disk: SimulatedDisk, segments: MemorySegments, fullFrameBytes = 1): Promise<LogStore> {
   const limits = { fullFrameBytes, walFileBytes: 4000, walBytesMax: 16_000, memtableBytesMax: 3000, markAfterMs: 0 };
-  return LogStore.open({ directory: "/data", files: disk.files, segments, ...limits }, hooks);
+  return openLogStore({ directory: "/data", files: disk.files, segments, ...limits }, hooks);
 }
 
 /** What a crash at one moment would find. */

@@ -1,7 +1,9 @@
 /** A store over a simulated disk and segments in memory, small enough that files rotate and are trimmed. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LogStore, type LogStoreHooks, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import { fileHead, walFileName } from "../../storage/log/local/frame.ts";
 import type { RecordOfShard } from "./log-history.ts";
 import { MemorySegments } from "./memory-segments.ts";
@@ -26,7 +28,7 @@ export function openStore(
 ): Promise<LogStore> {
   const limits = { walFileBytes: 4000, walBytesMax: 1 << 20, memtableBytesMax: 1 << 20, markAfterMs: 0 };
   const segments = options.segments ?? new MemorySegments();
-  return LogStore.open(
+  return openLogStore(
     { directory: "/data", files: disk.files, ...limits, ...options, segments },
     { ...QUIET, ...hooks },
   );

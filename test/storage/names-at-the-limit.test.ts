@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogStore } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../storage/segment/segment-store.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -41,7 +42,7 @@ afterEach(() => rmSync(place, { recursive: true, force: true }));
 
 function open(directory: string, options: Partial<SegmentStoreOptions>): Promise<LogStore> {
   const segments = openSegmentStore({ dir: directory, segmentBytesMax: 3000, blockBytesMax: 4096, ...options });
-  return LogStore.open({ directory, segments }, QUIET);
+  return openLogStore({ directory, segments }, QUIET);
 }
 
 /** Each stream has each lane, each key once, and each payload. */

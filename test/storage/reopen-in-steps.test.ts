@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import type { ShardId } from "../../storage/types.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
@@ -36,7 +36,7 @@ test("while a log is opened anew the event loop turns many times, and what was c
     },
   };
   const options = { directory, files, segments: new MemorySegments(), ...limits };
-  const failed = await LogStore.open(options, QUIET);
+  const failed = await openLogStore(options, QUIET);
   const history = new LogHistory();
   for (let n = 0; n < RECORDS; n += BATCH) {
     history.append(

@@ -3,7 +3,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogStore, type LogStoreOptions } from "../../storage/log-store.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreOptions } from "../../storage/store-options.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
@@ -25,7 +27,7 @@ afterEach(async () => {
 });
 
 async function start(options: Partial<LogStoreOptions> = {}, hooks: Partial<typeof QUIET> = {}): Promise<LogStore> {
-  const store = await LogStore.open(
+  const store = await openLogStore(
     { directory, walFileBytes: 4000, markAfterMs: 0, ...options },
     { ...QUIET, ...hooks },
   );

@@ -13,7 +13,8 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../../errors.ts";
 import { DAMAGED_DIRECTORY, DamagedShards, type Damage, readDamage } from "../../damaged-shards.ts";
-import { LogStore } from "../../log-store.ts";
+import type { LogStore } from "../../log-store.ts";
+import { openLogStore } from "../../open-store.ts";
 import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../segment/paths.ts";
 import { openSegmentStore } from "../../segment/segment-store.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
@@ -128,7 +129,7 @@ class StoreRepair {
     };
     let store: LogStore;
     try {
-      store = await LogStore.open({ directory: this.#target, damage: "close" }, hooks);
+      store = await openLogStore({ directory: this.#target, damage: "close" }, hooks);
     } catch (error) {
       if (error instanceof CorruptionError) return false;
       throw error;

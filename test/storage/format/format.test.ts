@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FixtureContent, FixtureStream } from "../../../scripts/format-fixture/model.ts";
 import { FormatError } from "../../../storage/errors.ts";
-import { LogStore, type LogStoreHooks } from "../../../storage/log-store.ts";
+import type { LogStore } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
+import type { LogStoreHooks } from "../../../storage/store-options.ts";
 import { recentPath, segmentPath, statePath } from "../../../storage/segment/paths.ts";
 import type { ShardLog } from "../../../storage/shard-log.ts";
 import { StreamHandle } from "../../../storage/staged-record.ts";
@@ -48,7 +50,7 @@ async function start(): Promise<LogStore> {
     onFlushFailure: fail,
     onFailure: fail,
   };
-  const store = await LogStore.open({ directory: dir }, hooks);
+  const store = await openLogStore({ directory: dir }, hooks);
   open.push(store);
   return store;
 }

@@ -8,7 +8,7 @@ import { recentPath, shardDirectory, statePath } from "../../../storage/segment/
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
 import type { ShardId } from "../../../storage/types.ts";
-import { LogStore } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
 import { entry, QUIET } from "../log-fixture.ts";
 import { LogHistory } from "../log-history.ts";
 import { chat, ShardHistory } from "../segment/history.ts";
@@ -88,9 +88,9 @@ test("own files that are newer than recent.db, as a crash leaves them, are taken
 });
 
 test("a log without the file of recent entries is not taken for a store in which shards are empty", async () => {
-  const store = await LogStore.open({ directory: dir }, QUIET);
+  const store = await openLogStore({ directory: dir }, QUIET);
   new LogHistory().append(store, [entry("one")]);
   await store.close();
   fs.rmSync(recentPath(dir));
-  await expect(LogStore.open({ directory: dir }, QUIET)).rejects.toThrow(CorruptionError);
+  await expect(openLogStore({ directory: dir }, QUIET)).rejects.toThrow(CorruptionError);
 });

@@ -4,7 +4,8 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DirectoryLostError } from "../../../storage/errors.ts";
-import { LogStore, type LogStoreOptions } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
+import type { LogStoreOptions } from "../../../storage/store-options.ts";
 import type { FlushError } from "../../../storage/segment/errors.ts";
 import { recentPath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
@@ -125,12 +126,12 @@ test("a shard whose files cannot be found since their directory was moved is not
     segments: openSegmentStore({ dir: held.at, held, runEntriesMin: 1, recentItemsMax: 0, recentBytesMax: 0 }),
   });
   const history = new LogHistory();
-  const first = await LogStore.open(options(), QUIET);
+  const first = await openLogStore(options(), QUIET);
   history.append(first, [entry("in files of its own")]);
   // Nothing of it is left in the log, so that the next opening does not look for it.
   await first.eraseNow();
   await first.close();
-  const store = await LogStore.open(options(), QUIET);
+  const store = await openLogStore(options(), QUIET);
   try {
     fs.renameSync(join(path, "shards"), moved());
     expect(() => store.shard(SHARD)).toThrow(DirectoryLostError);

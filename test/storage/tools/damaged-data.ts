@@ -2,7 +2,8 @@
 import { expect } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { LogStore } from "../../../storage/log-store.ts";
+import type { LogStore } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
 import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
 import type { RepairedShard, RepairOfStore } from "../../../storage/tools/repair/repair.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
@@ -18,7 +19,7 @@ export const RARE = 500;
 export const FRESH = 900;
 
 export const openAt = (directory: string): Promise<LogStore> =>
-  LogStore.open(
+  openLogStore(
     {
       directory,
       walFileBytes: 8 << 10,

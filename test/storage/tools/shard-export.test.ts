@@ -3,7 +3,8 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
-import { LogStore, type LogStoreHooks } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
+import type { LogStoreHooks } from "../../../storage/store-options.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { ShardLog } from "../../../storage/shard-log.ts";
 import { StreamHandle } from "../../../storage/staged-record.ts";
@@ -240,7 +241,7 @@ describe("importing", () => {
     expect(listFiles(from)).toEqual(light);
 
     const logged = join(place, "logged");
-    const store = await LogStore.open({ directory: logged }, HOOKS);
+    const store = await openLogStore({ directory: logged }, HOOKS);
     await write(store.shard(SHARD), (log) => log.putCell(new StreamHandle("@user1", undefined), "a", Buffer.from("b")));
     await store.close();
     await expect(importShard(logged, file)).rejects.toThrow("the log has records of it");
@@ -256,7 +257,7 @@ describe("importing", () => {
     const head = history.streams.get("@user1")!.headSeq;
     for (let round = 1; round <= 4; round++) {
       const segments = openSegmentStore({ dir: to, ...options });
-      const store = await LogStore.open({ directory: to, segments }, HOOKS);
+      const store = await openLogStore({ directory: to, segments }, HOOKS);
       const log = store.shard(SHARD);
       expect(log.durableThrough as number).toBe(history.offset + round - 1);
       await write(log, () => {

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDatabaseFile, emptyDatabase } from "../../../storage/segment/database-file.ts";
-import { LogStore } from "../../../storage/log-store.ts";
+import { openLogStore } from "../../../storage/open-store.ts";
 import { recentPath, statePath } from "../../../storage/segment/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../../storage/segment/types.ts";
@@ -379,7 +379,7 @@ describe("a damaged recent.db", () => {
       throw error;
     };
     const hooks = { beforeWrite() {}, onFlushFailure: fail, onFailure: fail, onListenerError: fail };
-    const store = await LogStore.open(
+    const store = await openLogStore(
       { directory, walFileBytes: 4096 },
       { ...hooks, checkpoint: () => new Uint8Array(0) },
     );

@@ -1,0 +1,50 @@
+/** What a store is opened with, and whom it tells. */
+import type { DamagePolicy } from "./damage-control.ts";
+import type { Damage } from "./damaged-shards.ts";
+import type { LogFailedError } from "./errors.ts";
+import type { Checkpoint } from "./flusher.ts";
+import type { SegmentStore } from "./segment/types.ts";
+import type { FileSystem } from "./vfs/file-system.ts";
+import type { HeldDirectory } from "./vfs/held-directory.ts";
+
+export type LogStoreOptions = {
+  /** Data directory; the log goes to `wal/`, segments to `shards/`. */
+  directory: string;
+  /** The same, held by the caller; `directory` is its `at`. Nothing is made in it, or renamed, when it is not where it was. */
+  held?: HeldDirectory | undefined;
+  files?: FileSystem;
+  /** Size of one log file, bytes. Default 32 MiB. */
+  walFileBytes?: number;
+  /** Log kept before shards are flushed because of it, bytes. Default 512 MiB. */
+  walBytesMax?: number;
+  /** Memtables of all shards together before flushing starts, bytes. Default 128 MiB. */
+  memtableBytesMax?: number;
+  segmentBytesMax?: number;
+  /** As in `SegmentStoreOptions`: files open for reading, shards open for writing. */
+  readHandlesMax?: number;
+  writersMax?: number;
+  /** A log that rests this long gets a mark, milliseconds; 0: only when it is closed. Default 1000. */
+  markAfterMs?: number;
+  /** Records of so many bytes are written to the log as soon as the write before has returned. Default 16 KiB. */
+  fullFrameBytes?: number;
+  /** In place of SQLite and its worker, for tests of the log alone. */
+  segments?: SegmentStore;
+  /** What damage of a shard does. Default "refuse". */
+  damage?: DamagePolicy;
+};
+
+/** `openingId` is of this store and those that follow it. */
+export type StoreOptions = LogStoreOptions & { openingId: string };
+
+export type LogStoreHooks = {
+  /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
+  onListenerError: (error: unknown) => void;
+  checkpoint: Checkpoint;
+  /** Just before each write to the log: the last chance to add records to it. */
+  beforeWrite: () => void;
+  onFlushFailure: (error: unknown) => void;
+  /** A write to the log failed: told once, after every waiting owner was. */
+  onFailure: (error: LogFailedError) => void;
+  /** These shards were found damaged, and are closed. At the opening it is called once, for all that are. */
+  onDamage?: (damages: readonly Damage[]) => void;
+};
