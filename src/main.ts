@@ -13,13 +13,14 @@ import { processSignals } from "./cli/process-signals.ts";
 import { repairCommand } from "./cli/repair.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { verifyCommand } from "./cli/verify.ts";
+import { writeWhole } from "./cli/write-whole.ts";
 import { version } from "../package.json" with { type: "json" };
 
 /** Where the runtime puts the files of a compiled program. */
 const isCompiled = /^(\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/.test(import.meta.path);
 
 const io: Io = {
-  stdout: (text) => void process.stdout.write(text),
+  stdout: (text) => writeWhole(process.stdout.fd, text),
   stderr: (text) => void process.stderr.write(text),
   env: process.env,
   columns: process.stdout.columns,
