@@ -11,6 +11,7 @@ import type { Io } from "./cli/io.ts";
 import { keysCommand } from "./cli/keys-command.ts";
 import { processSignals } from "./cli/process-signals.ts";
 import { repairCommand } from "./cli/repair.ts";
+import { resetPasswordCommand } from "./cli/reset-password.ts";
 import { serveCommand } from "./cli/serve.ts";
 import { verifyCommand } from "./cli/verify.ts";
 import { writeWhole } from "./cli/write-whole.ts";
@@ -42,6 +43,7 @@ const commands: [Command, ...Command[]] = [
   importShardCommand(),
   compactCommand(),
   eraseUserCommand(),
+  resetPasswordCommand(),
 ];
 
 try {

@@ -16,7 +16,15 @@ import { randomName, type Random } from "../base/random.ts";
 import type { DeviceId, UserId } from "../domain/address.ts";
 import { DEVICES_MAX } from "../domain/limits.ts";
 import type { Credentials } from "../protocol/http-shapes.ts";
-import { type DeviceCell, encodeDevice, encodeProfile, readDevice } from "../shard/account-cells.ts";
+import {
+  DEVICE_PREFIX,
+  type DeviceCell,
+  encodeDevice,
+  encodeProfile,
+  PASSWORD,
+  PASSWORD_LOST,
+  readDevice,
+} from "../shard/account-cells.ts";
 import { CLIENTS_CELL, type KnownClients } from "./known-clients.ts";
 import type { LoginThrottle } from "./login-throttle.ts";
 import type { Passwords } from "./passwords.ts";
@@ -24,8 +32,6 @@ import { TOKEN_ID_BYTES, type Tokens } from "./tokens.ts";
 import type { Accounts, Actor, UserCells } from "./types.ts";
 
 type Cell = [key: string, value: Uint8Array];
-
-const DEVICE_PREFIX = "device/";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -80,22 +86,31 @@ export class AccountService implements Accounts {
     if (await this.#cells.load(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(1, input.device);
-    const cells: Cell[] = [this.#newUserCell(input), ["password", encoder.encode(hash)], cell];
+    const cells: Cell[] = [this.#newUserCell(input), [PASSWORD, encoder.encode(hash)], cell];
     await this.#cells.create(user, [...cells, ...this.#clientCell(user, client)]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
   async login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials> {
     const { user, password, device, client } = input;
-    if (!(await this.#isRight(user, password, client)))
-      throw new AppError("bad_credentials", "user and password do not belong together");
+    if (!(await this.#isRight(user, password, client))) throw this.#wrong(user);
     return this.#openDevice(user, device, this.#clientCell(user, client));
+  }
+
+  /** Nobody is left to guess at a password that is gone. That the name is taken, a registration tells as well. */
+  #wrong(user: UserId): AppError {
+    const isLost =
+      this.#cells.cell(user, PASSWORD_LOST) !== undefined && this.#cells.cell(user, PASSWORD) === undefined;
+    const detail = isLost
+      ? `@${user} has no password since the data of this server was repaired; ask its operator for a new one`
+      : "user and password do not belong together";
+    return new AppError("bad_credentials", detail);
   }
 
   async #isRight(user: UserId, password: string, client: string | undefined): Promise<boolean> {
     await this.#cells.load(user);
     const attempt = this.#throttle.begin(user, this.#knownClient(user, client));
-    const stored = this.#cells.cell(user, "password");
+    const stored = this.#cells.cell(user, PASSWORD);
     const hash = stored === undefined ? undefined : decoder.decode(stored);
     let isRight: boolean;
     try {

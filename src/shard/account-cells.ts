@@ -5,6 +5,11 @@ import { cellText, CellReader, encodeCell } from "./cells.ts";
 
 const EPOCH_CHARACTERS = 8;
 
+/** Says when a repair found the account without a password. Cleared with the next password. */
+export const PASSWORD_LOST = "passwordLost";
+export const PASSWORD = "password";
+export const DEVICE_PREFIX = "device/";
+
 /** `createdAt` is Unix ms. */
 export type Profile = { createdAt: number; displayName: string };
 
