@@ -1,12 +1,48 @@
 /** What `parley repair` had to leave out, for a person to read: where it was, what can be said of it, its bytes as text and hexadecimal. */
+import type { MendKind, MendNote } from "../shard/mend/notes.ts";
 import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
+import { formatCount } from "./tool-options.ts";
 
 /** Of one damaged part; all of it is in the directory as it was before. */
 const BYTES_SHOWN_MAX = 64 << 10;
 const LINE_BYTES = 32;
 
-export function repairReport(source: string, { shards, left, parts, broken }: RepairOfStore): string {
+const HEADINGS: Record<MendKind, string> = {
+  reserved: "names that stay taken although what made them is lost",
+  password: 'accounts without a password: "parley reset-password" gives a new one, an API key gets a token',
+  devices: "accounts that were logged out everywhere: everybody logs in anew",
+  raised: "histories whose end is lost",
+  membership: "groups and members that did not agree, and do now",
+  erased: "what had been erased and came back, and is erased again",
+  unknown: "what could not be mended",
+};
+
+/** One line for each kind, with how many there are. */
+export function mendLines(notes: readonly MendNote[]): string[] {
+  const byKind = Map.groupBy(notes, ({ kind }) => kind);
+  return (Object.keys(HEADINGS) as MendKind[]).flatMap((kind) => {
+    const count = byKind.get(kind)?.length ?? 0;
+    return count === 0 ? [] : [`${HEADINGS[kind]}: ${formatCount(count)}`];
+  });
+}
+
+function* mendParts(notes: readonly MendNote[]): Iterable<string> {
+  for (const kind of Object.keys(HEADINGS) as MendKind[]) {
+    const found = notes.filter((note) => note.kind === kind);
+    if (found.length === 0) continue;
+    yield HEADINGS[kind];
+    for (const { shard, stream, what } of found)
+      yield oneLine(`  ${stream || (shard === undefined ? "all" : `shard ${shard}`)}  ${what}`);
+    yield "";
+  }
+}
+
+export function repairReport(
+  source: string,
+  { shards, left, parts, broken }: RepairOfStore,
+  notes: readonly MendNote[],
+): string {
   const lines = [
     `parley repair of ${source}`,
     "What is listed here is not in the repaired directory. It may hold parts of messages: keep it private, and remove it when it is read.",
@@ -20,6 +56,7 @@ export function repairReport(source: string, { shards, left, parts, broken }: Re
         lines.push(`  lost     ${stream} entries ${from} to ${to}${lane === undefined ? "" : `, of ${lane}`}`);
     lines.push("");
   }
+  lines.push(...mendParts(notes));
   for (const { shard, what } of left) lines.push(`shard ${shard} was left as it is: ${oneLine(what)}`, "");
   for (const { file, from, bytes, what } of parts) {
     lines.push(`${file}, ${bytes.length} bytes at byte ${from}: ${oneLine(what)}`, ...dump(bytes), "");

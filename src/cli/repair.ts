@@ -8,6 +8,7 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from
 import { basename, dirname, join, resolve } from "node:path";
 import { erasedKey } from "../domain/refs.ts";
 import { randomName, systemRandom } from "../base/random.ts";
+import type { MendNote } from "../shard/mend/notes.ts";
 import type { LostEntries, RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { isHelp, type Command } from "./command.ts";
 import { takeDataDirectory } from "./data-directory.ts";
@@ -15,7 +16,7 @@ import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { flag, parseOptions, text, type OptionValues } from "./options.ts";
-import { repairReport } from "./repair-report.ts";
+import { mendLines, repairReport } from "./repair-report.ts";
 import { fatalFrom } from "./startup-errors.ts";
 import { BytesProgress, counted, DATA, JSON_LINES, parseShard } from "./tool-options.ts";
 
@@ -77,13 +78,15 @@ async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
     rmSync(unfinished, { recursive: true, force: true });
     copy(source, unfinished);
     const repaired = await saved(source, unfinished, shard, io);
+    const { mendRepaired } = await import("./repair-mend.ts");
+    const notes = await mendRepaired(unfinished, repaired, io);
     const reportAt = join(unfinished, "..", `${basename(target)}.${REPORT_NAME}`);
-    writeFileSync(reportAt, repairReport(source, repaired), { mode: 0o600 });
+    writeFileSync(reportAt, repairReport(source, repaired, notes), { mode: 0o600 });
     const kept = options.inPlace ? swap(source, unfinished) : (renameSync(unfinished, target), undefined);
     io.stdout(
       options.json
-        ? jsonOf(repaired, { reportAt, target: options.inPlace ? source : target, kept })
-        : told(repaired, { reportAt, target: options.inPlace ? source : target, kept }),
+        ? jsonOf(repaired, notes, { reportAt, target: options.inPlace ? source : target, kept })
+        : told(repaired, notes, { reportAt, target: options.inPlace ? source : target, kept }),
     );
     return EXIT_STATUS.ok;
   } catch (error) {
@@ -145,14 +148,14 @@ function swap(source: string, repaired: string): string {
 
 type Where = { reportAt: string; target: string; kept: string | undefined };
 
-const jsonOf = ({ shards, left }: RepairOfStore, where: Where): string =>
-  `${JSON.stringify({ ...where, shards, left })}\n`;
+const jsonOf = ({ shards, left }: RepairOfStore, notes: MendNote[], where: Where): string =>
+  `${JSON.stringify({ ...where, shards, left, notes })}\n`;
 
-function told({ shards, left }: RepairOfStore, { reportAt, target, kept }: Where): string {
+function told({ shards, left }: RepairOfStore, notes: MendNote[], { reportAt, target, kept }: Where): string {
   const lines = shards.map(shardLine);
   if (shards.length === 0) lines.push("no shard was damaged");
   for (const { shard, what } of left) lines.push(`shard ${shard} stays closed: ${what}`);
-  lines.push(`repaired: ${target}`, `what was left out, to read: ${reportAt}`);
+  lines.push(...mendLines(notes), `repaired: ${target}`, `what was left out, to read: ${reportAt}`);
   if (kept !== undefined) lines.push(`as it was before: ${kept}; remove it when you need it no more`);
   lines.push(`next: parley verify --data ${target}`);
   return `${lines.join("\n")}\n`;

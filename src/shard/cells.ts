@@ -4,6 +4,7 @@
  *     user    profile         createdAt | display name, empty when it is the user id          set at creation: who has one is there
  *             epoch           the text, where history was rebuilt; the first one follows from the profile (account-cells.ts)
  *             password, device/…, clients          owned by the account service
+ *             passwordLost    when a repair found the account without a password (mend/accounts.ts)
  *             received        seq                                          how far a device of the user has the timeline
  *             read/CONV       seq | incoming read                          the user's own read mark
  *             delivered/CONV  seq | mark                                   the other side's marks, in this user's numbering
@@ -41,7 +42,8 @@ import { ByteWriter } from "../../storage/record.ts";
 
 /** Cells of the shard itself stand in a stream of this name; no address begins with `$`. */
 export const SHARD_STREAM = "$shard";
-export const isShardStream = (stream: string): boolean => stream === SHARD_STREAM;
+/** Not of a user or group: the shard's own cells, or `$lost-N`, where a repair keeps a stream whose name is lost. */
+export const isShardStream = (stream: string): boolean => stream.startsWith("$");
 
 /** Loading a stream folds fewer entries than this, a page of history; after a crash perhaps as many again, that were flushed before anybody loaded it. */
 export const CELLS_LAG_MAX = 32;

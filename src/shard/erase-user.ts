@@ -20,6 +20,7 @@ import {
   type UserAddress,
   type UserId,
 } from "../domain/address.ts";
+import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -45,6 +46,7 @@ export type ErasePorts = {
 };
 
 const RANGES_MAX = 4000;
+const LOOK_PAGE = 1000;
 
 /** Users of a shard whose content is being erased. */
 export const beingErased = (log: ShardLog): UserId[] =>
@@ -80,6 +82,47 @@ export async function requestErasure(host: Shards, user: UserState): Promise<voi
     log.putNumbers(user.handle, "erasedEntries", 0);
     log.putNumbers(shardHandle(log), MARKER + user.user, request.requestedAt);
   });
+}
+
+/**
+ * After a repair, which may have brought back what was erased: the request is open again, and means what it meant. How
+ * far it went in a group is forgotten when it is finished, so there the times of messages tell.
+ * @param isMeant groups in which something may have come back
+ */
+export async function reopenErasure(
+  host: Shards,
+  user: UserState,
+  isMeant: (group: GroupAddress) => boolean,
+): Promise<void> {
+  const { finishedAt: _, ...request } = requestOf(user)!;
+  const groups = { ...request.groups };
+  for (const address of user.conversations.keys()) {
+    if (!isGroup(address) || !isMeant(address)) continue;
+    groups[address] = Math.max(groups[address] ?? 0, lastPostBefore(host, user.user, address, request));
+  }
+  await writeRecord(user.log, (log) => {
+    log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify({ ...request, groups })));
+    log.putNumbers(shardHandle(log), MARKER + user.user, request.requestedAt);
+  });
+}
+
+function lastPostBefore(
+  host: Shards,
+  author: UserId,
+  address: GroupAddress,
+  { requestedAt: at }: Pick<Request, "requestedAt">,
+): number {
+  const log = host.log(address);
+  let last = 0;
+  for (let after = 0 as Seq; ;) {
+    const page = log.readLaneForward(address, POSTED_LANE, after, LOOK_PAGE);
+    for (const stored of page) {
+      const entry = readGroupEntry(stored);
+      if (entry.kind === "posted" && entry.author === author && entry.sentAt <= at) last = stored.seq;
+    }
+    if (page.length < LOOK_PAGE) return last;
+    after = page.at(-1)!.seq;
+  }
 }
 
 /** Makes tombstones of all that the request means. @throws AppError unavailable as `eraseEntries` does, and when it was stopped */

@@ -21,6 +21,7 @@ import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";
+import { writeRecord } from "./durable.ts";
 import type { GroupState } from "./group-state.ts";
 import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
 import { noteMissingRef } from "./post-group.ts";
@@ -45,6 +46,13 @@ export function offerAgain(host: Shards, log: ShardLog): number {
       : offerSends(host, log, stream as UserAddress, fromSeq);
   }
   return offered;
+}
+
+/** After a repair the log may end before the mark: what comes next would count as handed over. */
+export async function mendMark(log: ShardLog): Promise<void> {
+  if (cellNumber(log.cell(SHARD_STREAM, MARK)) <= log.durableThrough) return;
+  const handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
+  await writeRecord(log, () => log.putNumbers(handle, MARK, log.durableThrough));
 }
 
 /** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */

@@ -1,0 +1,50 @@
+/** The part of `parley repair` that knows what streams mean: opens the repaired copy as a server would, and serves nobody. */
+import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
+import { loadOrCreateKey } from "../base/key-file.ts";
+import { createLogger } from "../base/logger.ts";
+import { systemRandom } from "../base/random.ts";
+import { DEFAULT_LIMITS } from "../domain/limits.ts";
+import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
+import { mend } from "../shard/mend/mend.ts";
+import type { MendNote } from "../shard/mend/notes.ts";
+import { ShardHost } from "../shard/shard-host.ts";
+import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
+import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
+import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
+import type { Io } from "./io.ts";
+
+/** @param directory the repaired copy. @returns what a person should know of accounts and groups */
+export async function mendRepaired(directory: string, { shards, left }: RepairOfStore, io: Io): Promise<MendNote[]> {
+  if (shards.length === 0) return [];
+  // Shards that stay closed are in the report, and need no lines here.
+  const say = left.length > 0 ? (): void => {} : io.stderr;
+  const data = takeDataDirectory(directory);
+  try {
+    const notes = await withHost(data.held, say, (host) => mend(host, shards, systemRandom));
+    await leaveAtRest(data, io.stderr);
+    return notes;
+  } finally {
+    data.release();
+  }
+}
+
+/** Without the keeper, which would offer again what was handed over before anything is mended. */
+async function withHost<T>(held: HeldDirectory, say: Io["stderr"], work: (host: ShardHost) => Promise<T>): Promise<T> {
+  const clock = systemClock;
+  const logger = createLogger("error", say, clock.now, held.named);
+  const ids = new MessageIds(await loadOrCreateKey(join(held.at, "id.key"), ID_KEY_BYTES, systemRandom));
+  let failure: Error | undefined;
+  const ports = { clock, ids, limits: DEFAULT_LIMITS, logger };
+  const host = await ShardHost.open({ directory: held.at, held, damage: "close" }, ports, (error) => (failure = error));
+  try {
+    const result = await work(host);
+    host.ranks.settle();
+    await host.store.flushAll(() => false);
+    if (failure !== undefined) throw failure;
+    return result;
+  } finally {
+    host.marks.stop();
+    await host.store.close();
+  }
+}

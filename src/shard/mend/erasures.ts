@@ -1,0 +1,120 @@
+/**
+ * Erases again what had been erased and came back with older records. Three things prove that an entry had been erased:
+ *
+ *     kept          of its stream: retention was through with everything up to that seq
+ *     gone/CONV     the other side's messages up to that seq were erased
+ *     a ref         of a sent message, kept under the key that erased ones have
+ *
+ * And whoever once asked for an erasure gets it again, as far as their content may be in shards that lost something.
+ */
+import { isGroup, shardOf, type Address, type UserId } from "../../domain/address.ts";
+import { readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
+import { erasedKey } from "../../domain/refs.ts";
+import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
+import { eraseRequested, finishErasure, reopenErasure } from "../erase-user.ts";
+import { ERASE_PAGE, Erasure, eraseEntries, flushed } from "../erasure.ts";
+import { GroupState } from "../group-state.ts";
+import { keptThrough } from "../keep.ts";
+import type { ShardHost } from "../shard-host.ts";
+import type { UserState } from "../user-state.ts";
+import { isDamage } from "../damage.ts";
+import type { Losses } from "./losses.ts";
+import type { MendNote } from "./notes.ts";
+
+const isStopped = (): boolean => false;
+
+export class ErasureMender {
+  readonly #host: ShardHost;
+  readonly #losses: Losses;
+  readonly notes: MendNote[] = [];
+  #hasErased = false;
+
+  constructor(host: ShardHost, losses: Losses) {
+    this.#host = host;
+    this.#losses = losses;
+  }
+
+  /** @param streams users and groups of shards in which something may have come back. @param erasers once asked for an erasure */
+  async run(streams: readonly Address[], erasers: readonly UserId[]): Promise<void> {
+    for (const address of streams) await this.#eraseProven(address);
+    const again: UserId[] = [];
+    for (const user of erasers) if (await this.#eraseUser(user)) again.push(user);
+    if (this.#hasErased || again.length > 0) await this.#host.store.eraseNow().catch(unlessKept);
+    for (const user of again) await finishErasure(this.#host, user);
+  }
+
+  async #eraseProven(address: Address): Promise<void> {
+    const { store } = this.#host;
+    const log = store.shard(shardOf(address));
+    let entries = 0;
+    for (let after = 0 as Seq; ;) {
+      await flushed(this.#host, log, isStopped);
+      const state = isGroup(address) ? this.#host.groups.get(address) : this.#host.userAt(address);
+      if (state === undefined) return;
+      const page = log.readForward(address, after, ERASE_PAGE);
+      const erasure = provenIn(state, page);
+      if (!erasure.isEmpty) await eraseEntries(this.#host, state, erasure);
+      entries += erasure.entries;
+      if (page.length < ERASE_PAGE) break;
+      after = page.at(-1)!.seq;
+    }
+    if (entries === 0) return;
+    this.#hasErased = true;
+    this.#note(log.shard, address, `${entries} of its entries had been erased and came back; they are erased again`);
+  }
+
+  /** @returns whether something of theirs may be where something came back */
+  async #eraseUser(name: UserId): Promise<boolean> {
+    const user = this.#host.users.get(name);
+    if (user === undefined) return false;
+    const isMeant = (address: Address): boolean => this.#losses.mayShowErased(shardOf(address));
+    if (![user.address, ...user.conversations.keys()].some(isMeant)) return false;
+    try {
+      await reopenErasure(this.#host, user, isMeant);
+      const tidy = (): Promise<void> => this.#host.store.eraseNow().catch(unlessKept);
+      await eraseRequested(this.#host, name, { isStopped, tidy });
+    } catch (error) {
+      // It stays open: the server goes on with it when the other shards are repaired.
+      if (!isDamage(error)) throw error;
+      return false;
+    }
+    this.#note(user.log.shard, user.address, "had asked for an erasure; it was done once more");
+    return true;
+  }
+
+  #note(shard: ShardId, stream: Address, what: string): void {
+    this.notes.push({ shard, stream, kind: "erased", what });
+  }
+}
+
+/** Damaged parts of the log are kept, for shards that stay closed: the next repair is rid of them. */
+function unlessKept(error: unknown): void {
+  if ((error as { code?: string }).code !== "kept_for_damaged") throw error;
+}
+
+/** Entries of a page that had been erased. */
+function provenIn(state: UserState | GroupState, page: readonly StoredEntry[]): Erasure {
+  const erasure = new Erasure();
+  const kept = keptThrough(state.log, state.address);
+  for (const stored of page) {
+    if (stored.payload.length === 0) continue;
+    if (state instanceof GroupState) {
+      if (stored.seq <= kept && readGroupEntry(stored).kind === "posted") erasure.add(stored.seq, stored.lane, false);
+    } else addProven(erasure, state, stored, kept);
+  }
+  return erasure;
+}
+
+function addProven(erasure: Erasure, user: UserState, stored: StoredEntry, kept: Seq): void {
+  const { seq, lane, key } = stored;
+  const entry = readTimelineEntry(stored);
+  if (entry.kind === "sent") {
+    const isErased = seq <= kept || user.log.findKey(user.address, erasedKey(key)) !== undefined;
+    if (isErased) erasure.add(seq, lane, false, key);
+  } else if (entry.kind === "taken") {
+    const conversation = user.conversation(lane as Address);
+    if (seq > kept && seq > conversation.goneSeq) return;
+    erasure.add(seq, lane, false);
+    erasure.take(conversation, seq, entry);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Makes a directory that was repaired safe to serve. The repair of the store saves records and knows nothing of what
+ * they mean; here what was lost is made up for, in ordinary records:
+ *
+ *     survey         what the streams of all shards know of those that may have lost something     survey.ts
+ *     streams        names stay taken, devices are logged out, positions begin behind the old ones  streams.ts
+ *     users          cells that are derived from entries                                            refold.ts
+ *     memberships    a group and its members say the same                                           memberships.ts
+ *     erasures       what had been erased and came back goes again                                  erasures.ts
+ *
+ * Before anything is offered again (handoffs.ts) and before anybody is served: the caller opens the host for this alone.
+ * Killed at any moment it leaves a copy that nobody serves; the repair begins anew from the source.
+ */
+import { nextTurn } from "../../base/steps.ts";
+import type { Random } from "../../base/random.ts";
+import { isGroup, shardOf, type Address } from "../../domain/address.ts";
+import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
+import type { ShardLog } from "../../../storage/shard-log.ts";
+import { unlessDamaged } from "../damage.ts";
+import { mendMark } from "../handoffs.ts";
+import type { ShardHost } from "../shard-host.ts";
+import { ErasureMender } from "./erasures.ts";
+import { Losses, type ShardLoss } from "./losses.ts";
+import { MembershipMender } from "./memberships.ts";
+import type { MendNote } from "./notes.ts";
+import { refoldUser } from "./refold.ts";
+import { LOST_PREFIX, StreamMender } from "./streams.ts";
+import { isAddress, Survey, type Known } from "./survey.ts";
+
+const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
+
+/** @param lost what the repair says of the shards that it repaired. @returns what was found, by shard */
+export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: Random): Promise<MendNote[]> {
+  const losses = new Losses(lost);
+  const at = host.clock.now();
+  const survey = new Survey(host, losses);
+  await host.turns.run(survey.look(SHARDS));
+  const notes: MendNote[] = [];
+  forget(host);
+  const knownOf = Map.groupBy(survey.known, ([address]) => shardOf(address));
+  const logs = openLogs(host, losses);
+  for (const log of logs) {
+    const streams = new StreamMender(log, losses, random, at);
+    await streams.run(new Map<Address, Known>(knownOf.get(log.shard) ?? []));
+    await mendMark(log);
+    notes.push(...streams.notes);
+  }
+  // What was loaded while they were written numbers what stands there already.
+  forget(host);
+  for (const address of addressesIn(logs)) await refold(host, losses, address);
+  forget(host);
+  const memberships = new MembershipMender(host, losses, at);
+  await memberships.run(survey);
+  const erasures = new ErasureMender(host, losses);
+  await erasures.run(addressesIn(logs.filter(({ shard }) => losses.mayShowErased(shard))), survey.erasers);
+  notes.push(...memberships.notes, ...erasures.notes, ...unknownOf(logs, losses));
+  return notes.toSorted((a, b) => (a.shard ?? SHARD_COUNT) - (b.shard ?? SHARD_COUNT));
+}
+
+function forget(host: ShardHost): void {
+  const all = (): boolean => true;
+  host.users.forget(all, all);
+  host.groups.forget(all, all);
+}
+
+function openLogs({ store }: ShardHost, losses: Losses): ShardLog[] {
+  return SHARDS.filter((shard) => losses.isDoubtful(shard)).flatMap((shard) => {
+    const log = unlessDamaged(() => store.shard(shard));
+    return log === undefined ? [] : [log];
+  });
+}
+
+const addressesIn = (logs: readonly ShardLog[]): Address[] =>
+  logs.flatMap((log) => [...log.streams()].filter(isAddress));
+
+async function refold(host: ShardHost, losses: Losses, address: Address): Promise<void> {
+  if (isGroup(address) || !losses.isHurt(address)) return;
+  const user = host.userAt(address);
+  if (user !== undefined) await refoldUser(user);
+  await nextTurn();
+}
+
+/** What nobody can mend, in words. */
+function* unknownOf(logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
+  for (const log of logs) {
+    const unnamed = [...log.streams()].filter((name) => name.startsWith(LOST_PREFIX)).length;
+    const what = `${unnamed} streams have lost their names; their entries are kept as ${LOST_PREFIX}N, and shown to nobody`;
+    if (unnamed > 0) yield { shard: log.shard, stream: "", kind: "unknown", what };
+  }
+  if (!logs.some(({ shard }) => losses.lacksNewest(shard))) return;
+  for (const what of NEVER_KNOWN) yield { shard: undefined, stream: "", kind: "unknown", what };
+}
+
+const NEVER_KNOWN = [
+  "a name that is lost, and that no other shard mentions, is not reserved: a stranger can register it",
+  "a password that was changed last may be the one of before",
+  "a role in a group that was changed last may be the one of before",
+  "an erasure that was asked for last may be forgotten: ask for it once more",
+];
