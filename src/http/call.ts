@@ -109,7 +109,9 @@ export async function answer(
   const work = () => made(call, who, request, params, clientIp, services, bodyBounds);
   const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
   if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
-  return new Response(answers.body(user, JSON.stringify(body)), {
+  // Nobody would read what counts as waiting to be read.
+  const shown = request.method === "HEAD" ? null : answers.body(user, JSON.stringify(body));
+  return new Response(shown, {
     status,
     headers: { ...BASE_HEADERS, "content-type": "application/json" },
   });

@@ -82,6 +82,16 @@ describe("ends at about 1 MiB, and the way on from there misses and doubles noth
   });
 });
 
+test("answers of which only the head was asked for hold nothing: more of them than may wait refuse nobody", async () => {
+  const path = "/v1/conversations/%40ben/messages?limit=200";
+  const headers = { authorization: `Bearer ${ann.token}` };
+  for (let n = 0; n < 10; n++) {
+    const head = await fetch(node.url + path, { method: "HEAD", headers });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+  }
+  expect((await get(path)).messages.length).toBeGreaterThan(10);
+});
+
 describe("calls under way", () => {
   const user = "ann" as UserId;
 
