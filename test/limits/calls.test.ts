@@ -1,5 +1,6 @@
 /** Calls over HTTP have a rate before anything is looked up for them. */
 import { describe, expect, test } from "bun:test";
+import { heapStats } from "bun:jsc";
 import { callRateBounds, CallRates } from "../../src/http/call-rates.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { startTestNode } from "../support/test-node.ts";
@@ -7,6 +8,12 @@ import { startTestNode } from "../support/test-node.ts";
 const withToken = (token: string): Headers => new Headers({ authorization: `Bearer ${token}` });
 const STRANGER = new Headers();
 const KEY = new Headers({ "x-api-key": "pk_x" });
+
+function heapBytes(): number {
+  Bun.gc(true);
+  const { heapSize, extraMemorySize } = heapStats();
+  return heapSize + extraMemorySize;
+}
 
 function setUp() {
   const clock = new HandClock();
@@ -40,6 +47,17 @@ describe("calls:", () => {
     let all = 0;
     for (let n = 0; n < 10; n++) all += taken(40, "1.2.3.4", withToken(`t${n}`));
     expect(all).toBe(160);
+  });
+
+  test("of a token that is as long as a header can be nothing that long is kept", () => {
+    const { clock, rates } = setUp();
+    const before = heapBytes();
+    for (let n = 0; n < 3000; n++, clock.advance(1000)) {
+      const token = Buffer.alloc(16_000, `${n} `).toString("latin1");
+      expect(rates.refusal("1.2.3.4", withToken(token))).toBeUndefined();
+    }
+    expect(heapBytes() - before).toBeLessThan(10 << 20);
+    expect(rates.refusal("1.2.3.4", withToken("a"))).toBeUndefined();
   });
 
   test("beyond the rate are answered 429 with the time to wait, and the health calls always are", async () => {
