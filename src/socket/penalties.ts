@@ -3,6 +3,8 @@ import type { Clock } from "../base/clock.ts";
 
 const PENALTY_MS = 10_000;
 const TOKENS_MAX = 10_000;
+/** Longer than any that this server gives: nothing is looked up for it anyway. */
+const TOKEN_CHARACTERS_MAX = 1024;
 
 export class Penalties {
   readonly #clock: Clock;
@@ -13,13 +15,23 @@ export class Penalties {
     this.#clock = clock;
   }
 
+  get size(): number {
+    return this.#until.size;
+  }
+
   add(token: string): void {
+    if (token.length > TOKEN_CHARACTERS_MAX) return;
+    const now = this.#clock.monotonicMs();
     this.#until.delete(token);
-    this.#until.set(token, this.#clock.monotonicMs() + PENALTY_MS);
-    if (this.#until.size <= TOKENS_MAX) return;
-    for (const oldest of this.#until.keys()) {
+    this.#until.set(token, now + PENALTY_MS);
+    this.#forget(now);
+  }
+
+  /** Those that are over, and the oldest where there are too many. */
+  #forget(now: number): void {
+    for (const [oldest, until] of this.#until) {
+      if (until > now && this.#until.size <= TOKENS_MAX) return;
       this.#until.delete(oldest);
-      return;
     }
   }
 
