@@ -447,8 +447,11 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #inboxActed(): void {
-    this.#inboxBytes -= this.#asideBytes;
-    this.#asideBytes = 0;
+    if (this.#asideBytes > 0) {
+      this.#inboxBytes -= this.#asideBytes;
+      this.#asideBytes = 0;
+      this.#account();
+    }
     if (!this.#hasOverflowed) return;
     // What did not fit before `live` comes again; until then nothing behind it is taken, which would end up before it (G4).
     this.#hasOverflowed = false;

@@ -6,7 +6,7 @@ import { FrameBuckets } from "../../src/socket/frame-budget.ts";
 import { CATCH_UP_STALLED_MS } from "../../src/socket/socket-session.ts";
 import { UserShare } from "../../src/socket/user-shares.ts";
 import { WaitingBytes, type Holder } from "../../src/socket/waiting-bytes.ts";
-import { FROM_THE_BEGINNING } from "../support/device.ts";
+import { Device, FROM_THE_BEGINNING } from "../support/device.ts";
 import { SlowReader } from "../support/slow-reader.ts";
 import { startTestNode } from "../support/test-node.ts";
 import { within } from "../support/wait.ts";
@@ -59,6 +59,30 @@ describe("memory:", () => {
     expect(closed.isReleased).toBe(true);
     waiting.set(closed, 0);
     expect(ann.waitingBytes).toBe(20);
+  });
+
+  test("frames that waited for live and were acted on wait no more", async () => {
+    // Each look takes 5 ms, so that every step of a hello has a turn of the event loop for itself, and the frames behind it come before its end.
+    let looks = 0;
+    const clock: Clock = { ...systemClock, monotonicMs: () => performance.now() + 5 * ++looks };
+    const node = await startTestNode({ socketMemoryMb: 1, sendBurst: 1_000_000 }, { clock });
+    const devices: Device[] = [];
+    try {
+      const users = await node.api.users("ann", "ben", "cem", "dan");
+      for (const who of users) for (let n = 0; n < 12; n++) await node.api.group(who, `${who.user}-${n}`, []);
+      await node.restart();
+      for (const who of users) {
+        const device = await Device.open(node.url);
+        devices.push(device);
+        device.send({ t: "hello", token: who.token });
+        const refs = Array.from({ length: 40 }, () => device.post(`@${who.user}`, "x".repeat(16_000)));
+        for (const ref of refs) await device.answerTo(ref);
+      }
+      for (const device of devices) expect((await device.untaken()).map(({ t }) => t)).not.toContain("bye");
+    } finally {
+      for (const device of devices) device.terminate();
+      await node.stop();
+    }
   });
 
   test("a catch-up that nobody reads ends", async () => {
