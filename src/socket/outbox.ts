@@ -61,7 +61,11 @@ export class Outbox {
 
   #sendAll(frames: string[]): void {
     let worst = 1;
-    for (const frame of frames) worst = Math.min(worst, this.#socket.sendText(frame));
+    for (const frame of frames) {
+      worst = Math.min(worst, this.#socket.sendText(frame));
+      // Nothing goes out behind one that was dropped: the client would take the hole for a whole stream.
+      if (worst === 0) break;
+    }
     this.#check(worst);
   }
 
