@@ -33,6 +33,8 @@ const PART = ".part";
 const VERSION = 1;
 const HEAD = "parley damaged ";
 const LINE = /^(\d{1,3}) (\d+) (\d+) (.+)$/;
+/** What `.` does not match. */
+const LINE_ENDS = /\s*[\n\r\u2028\u2029]\s*/g;
 const END = /^end (\d+) ([0-9a-f]{8})$/;
 
 /** `firstFileNo` to `lastFileNo`: log files that are kept for the shard, both 0 for none. */
@@ -40,7 +42,7 @@ export type Damage = { shard: ShardId; what: string; firstFileNo: number; lastFi
 
 export class DamagedShards {
   readonly #root: string;
-  readonly #files: FileSystem;
+  #files: FileSystem;
   readonly #byShard = new Map<ShardId, Damage>();
   #isSaved = true;
   #hasDirectory = false;
@@ -49,6 +51,11 @@ export class DamagedShards {
   /** @param root the data directory */
   constructor(root: string, files: FileSystem) {
     this.#root = root;
+    this.#files = files;
+  }
+
+  /** Another store goes on with the list, and writes it by its own right. */
+  handTo(files: FileSystem): void {
     this.#files = files;
   }
 
@@ -90,8 +97,8 @@ export class DamagedShards {
 
   /** `save` makes it durable. */
   add(damage: Damage): void {
-    const what = damage.what.replaceAll(/\s*\n\s*/g, " ").replaceAll(`${this.#root}/`, "");
-    this.#byShard.set(damage.shard, { ...damage, what });
+    const what = damage.what.replaceAll(LINE_ENDS, " ").replaceAll(`${this.#root}/`, "");
+    this.#byShard.set(damage.shard, { ...damage, what: what === "" ? "damaged" : what });
     this.#isSaved = false;
   }
 

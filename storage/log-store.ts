@@ -82,6 +82,7 @@ export class LogStore {
       atOnce(store.#recover());
       if (held !== undefined && existsSync(join(directory, "shards"))) held.keep("shards");
     } catch (error) {
+      await store.#giveUp();
       await segments.close();
       throw error;
     }
@@ -98,7 +99,12 @@ export class LogStore {
     const damage = this.#damage.closes ? "close" : "refuse";
     const store = new LogStore({ ...this.#options, damage }, hooks, this.#segments, this.#damaged);
     // Whoever reads this one goes on meanwhile.
-    await overTurns(store.#recover(this.#wal.unacked));
+    try {
+      await overTurns(store.#recover(this.#wal.unacked));
+    } catch (error) {
+      await store.#giveUp();
+      throw error;
+    }
     return store;
   }
 
@@ -113,6 +119,8 @@ export class LogStore {
     const mustOwn = (): void => this.#ownership.check();
     this.#files = guardedFiles(files, mustOwn);
     this.#damaged = damaged ?? new DamagedShards(options.directory, this.#files);
+    // Files that the one before wrote may go now, and with them what it knows its directory by.
+    damaged?.handTo(this.#files);
     this.#damage = new DamageControl({
       policy: options.damage ?? "refuse",
       damaged: this.#damaged,
@@ -325,9 +333,17 @@ export class LogStore {
 
   /** Waits for what is being written, flushes nothing more, closes every file. */
   async close(): Promise<void> {
-    await this.#stop();
-    if (this.#isOwned) this.#ownership.end();
-    await this.#segments.close();
+    try {
+      await this.#stop();
+      this.#ownership.end();
+    } finally {
+      await this.#segments.close();
+    }
+  }
+
+  /** It could not be opened: a log file that was begun is closed. Why is told already. */
+  async #giveUp(): Promise<void> {
+    await this.#stop().catch(() => {});
   }
 
   /** Nothing is written by it any more; it can still be read. */
@@ -367,6 +383,7 @@ export class LogStore {
       directory: this.#directory,
       files: this.#files,
       shard: (id) => this.#openIfWhole(id),
+      mustBeUnused: () => this.#segments.mustBeUnused(),
       recovered: (log, bytes) => this.#flusher.recovered(log, bytes),
       unacked,
       onDamage: this.#damage.closes ? this.#damage.met : undefined,
@@ -387,12 +404,13 @@ export class LogStore {
     this.#damage.opened();
   }
 
-  /** Nothing was ever written to it; a crash at the first opening leaves its first file without a frame. */
+  /** Nothing was ever written to it; each first opening that was cut short leaves a file without a frame. */
   #isNew(numbers: number[]): boolean {
-    if (numbers.length === 0) return true;
-    if (numbers.length > 1 || numbers[0] !== 1) return false;
-    const look = this.#files.look(join(this.#directory, walFileName(1)));
-    return look !== undefined && look.size <= FILE_HEAD_BYTES;
+    if (numbers.length > 0 && numbers[0] !== 1) return false;
+    return numbers.every((fileNo) => {
+      const look = this.#files.look(join(this.#directory, walFileName(fileNo)));
+      return look !== undefined && look.size <= FILE_HEAD_BYTES;
+    });
   }
 
   #logFileNumbers(): number[] {

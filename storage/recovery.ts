@@ -51,6 +51,8 @@ type RecoveryPorts = {
   directory: string;
   files: FileSystem;
   shard: (id: ShardId) => ShardLog | undefined;
+  /** Asked where the log was never begun. @throws CorruptionError when what is made behind its first file is there */
+  mustBeUnused: () => void;
   recovered: (log: ShardLog, recordBytes: number) => void;
   /** Where a write failed before, when the process has lived on. */
   unacked: WalPlace | undefined;
@@ -117,7 +119,13 @@ function* recoverFile(
 }
 
 /** Its head was not written whole: it holds nothing. */
-function dropUnbegun({ files, directory }: RecoveryPorts, path: string, fileNo: number, recovery: Recovery): void {
+function dropUnbegun(
+  { files, directory, mustBeUnused }: RecoveryPorts,
+  path: string,
+  fileNo: number,
+  recovery: Recovery,
+): void {
+  if (fileNo === 1) mustBeUnused();
   files.remove(path);
   // Else it could come back behind a new file of its number's predecessor.
   files.syncDirectory(directory);

@@ -4,6 +4,7 @@ import { FormatError } from "../errors.ts";
 import type { Seq, ShardId } from "../types.ts";
 import { realFileSystem, type FileSystem } from "../vfs/file-system.ts";
 import { checkLog, type LogCheck, type LogShard } from "../log/local/check-log.ts";
+import { walFileName } from "../log/local/frame.ts";
 import type { Findings, VerifyReport } from "./report.ts";
 
 /** Seqs of a stream in the log: the first and the last; dense between them. */
@@ -15,6 +16,8 @@ export type VerifiedLog = {
   isWhole: boolean;
   /** Numbers of files that do not go on where the one before ends. */
   broken: readonly number[];
+  /** All of it is one file, the first, without its head. */
+  isUnbegun: boolean;
 };
 
 export function verifyLog(
@@ -23,7 +26,7 @@ export function verifyLog(
   report: VerifyReport,
   progress: (bytes: number) => void,
 ): VerifiedLog {
-  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: false, broken: [] };
+  const log: VerifiedLog = { shards: new Map(), streams: new Map(), isWhole: false, broken: [], isUnbegun: false };
   const inDirectory = (file: string): string => relative(directory, file);
   const files = readable(findings, inDirectory);
   try {
@@ -34,7 +37,8 @@ export function verifyLog(
       findings.add("damaged", inDirectory(file), place, what);
     });
     tell(check, inDirectory, findings, report);
-    return { ...log, shards: check.shards, isWhole: check.faults.length === 0, broken: check.broken };
+    const isUnbegun = check.files === 1 && check.torn?.at === 0 && check.torn.file.endsWith(walFileName(1));
+    return { ...log, shards: check.shards, isWhole: check.faults.length === 0, broken: check.broken, isUnbegun };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     const [file = "wal", what] = error.message.split(/: (.*)/s);

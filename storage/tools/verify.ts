@@ -75,7 +75,8 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   // Files of the log go when all in them is flushed, and the first flush makes `recent.db`.
   const isDue = (logFiles(directory)[0] ?? 1) > 1;
   // The log's first file is made before `recent.db`, and there is always one.
-  if (isThere && logFiles(directory).length === 0) findings.add("missing", "wal", "this name", LOG_MISSING);
+  if (isThere && (logFiles(directory).length === 0 || log?.isUnbegun === true))
+    findings.add("missing", "wal", "this name", LOG_MISSING);
   const recent = verifyRecent(directory, { findings, progress }, isThere, isDue);
   try {
     // A file that a crash kept from getting its name is none: its shard may have no other.

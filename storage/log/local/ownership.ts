@@ -65,10 +65,16 @@ export class Ownership {
     if (this.#read !== undefined && this.#read.fileNo < fileNo) this.#read = undefined;
   }
 
-  /** Every file is closed. */
+  /** Every file is closed; the last one is gone when nothing was written to it. Whose directory it is no more says nothing. */
   end(): void {
+    try {
+      if (this.#written !== undefined && this.#options.files.look(this.#path(this.#written.fileNo)) === undefined)
+        this.#written = undefined;
+      this.check();
+    } catch {
+      return;
+    }
     this.#openings.end();
-    this.#written = undefined;
   }
 
   /** @throws DirectoryLostError, OtherWriterError */

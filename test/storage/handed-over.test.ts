@@ -1,0 +1,43 @@
+/** What a store that follows a failed one shares with it goes on to work once nothing of the failed one is left. */
+import { expect, test } from "bun:test";
+import { CorruptionError } from "../../storage/errors.ts";
+import type { ShardId } from "../../storage/types.ts";
+import { LogHistory } from "./log-history.ts";
+import { entry, openStore, QUIET, WAL_DIRECTORY } from "./log-fixture.ts";
+import { MemorySegments } from "./memory-segments.ts";
+import { SimulatedDisk } from "./vfs/simulated-disk.ts";
+
+test("a shard found damaged after the log was opened anew is noted, and the log is let go, also when the failed log is gone", async () => {
+  const disk = new SimulatedDisk();
+  const segments = new MemorySegments();
+  const failures: unknown[] = [];
+  const hooks = { ...QUIET, onFlushFailure: (error: unknown) => void failures.push(error) };
+  const store = await openStore(disk, { damage: "close", segments, walFileBytes: 300 }, hooks);
+  const history = new LogHistory();
+  history.append(store, [entry("one"), entry("two", 8)]);
+  await store.idle();
+  disk.fail("write", 1);
+  history.append(store, [entry("never written", 8)]);
+  await store.idle();
+  const next = await store.reopen(hooks);
+  history.reopened(next);
+  const append = async (text: string, shard: number): Promise<void> => {
+    history.append(next, [entry(text, shard)]);
+    await next.idle();
+  };
+  const flushOthers = async (): Promise<void> => {
+    for (let n = 0; n < 6; n++) await append(`more ${n}`, 8);
+    await next.flushAll(() => false);
+  };
+  await flushOthers();
+  expect(disk.paths()).not.toContain(`${WAL_DIRECTORY}/0000000001.wal`);
+  await append("in the log", 7);
+  segments.onDamage(7 as ShardId, new CorruptionError("/data/shards/007/state.db", "table page", "changed"));
+  expect(failures).toEqual([]);
+  expect(disk.paths()).toContain("/data/damaged/shards");
+  const oldest = disk.paths().find((path) => path.endsWith(".wal"));
+  await flushOthers();
+  expect(failures).toEqual([]);
+  expect(disk.paths()).not.toContain(oldest!);
+  await next.close();
+});
