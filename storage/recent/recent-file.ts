@@ -45,7 +45,10 @@ export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
   return checkedRows(recent, "shard", recent.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>());
 }
 
-/** Shards whose row is not what was written. Of a row whose number was hit, the shard that it fits is meant. */
+/**
+ * Shards whose row is not what was written. Of a row whose number was hit, the shard that it fits is meant.
+ * @throws CorruptionError for a row that fits none and has the number of none: any shard may lack it
+ */
 export function damagedRecentShards(recent: SqlDatabase): { shard: ShardId; error: CorruptionError }[] {
   return recent
     .sql("SELECT * FROM shard")
@@ -56,7 +59,9 @@ export function damagedRecentShards(recent: SqlDatabase): { shard: ShardId; erro
         return [];
       } catch (error) {
         if (!(error instanceof CorruptionError)) throw error;
-        return { shard: shardThatFits(row) ?? (row.shard as ShardId), error };
+        const shard = shardThatFits(row) ?? row.shard;
+        if (shard < 0 || shard >= SHARD_COUNT) throw error;
+        return { shard: shard as ShardId, error };
       }
     });
 }

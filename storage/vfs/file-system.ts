@@ -107,8 +107,12 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     append(path, bytes) {
       const file = system.openSync(path, "a", 0o600);
       try {
-        const written = system.writeSync(file, bytes);
-        if (written !== bytes.length) throw new Error(`added ${written} of ${bytes.length} bytes to ${path}`);
+        // What is asked for once more says why it was cut short.
+        for (let at = 0; at < bytes.length;) {
+          const written = system.writeSync(file, bytes, at);
+          if (written === 0) throw new Error(`added ${at} of ${bytes.length} bytes to ${path}`);
+          at += written;
+        }
       } finally {
         system.closeSync(file);
       }

@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { CorruptionError, DamagedShardError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
-import type { Damage } from "../../storage/damaged-shards.ts";
+import { DamagedShards, type Damage } from "../../storage/damaged-shards.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import { FlushError } from "../../storage/segment/errors.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
@@ -223,6 +223,22 @@ test("a list of damaged shards that is not what was written is refused", async (
   disk.overwrite(LIST, whole);
   expect((await openClosing(disk)).shards()).toEqual(without(1));
 });
+
+test.each(["one\rline", "one\u2028line", "one\nline", ""])(
+  "a list that was told %j of a shard can be read again",
+  async (what) => {
+    const disk = new SimulatedDisk();
+    disk.files.makeDirectory("/data");
+    const list = new DamagedShards("/data", disk.files);
+    list.add({ shard: 7 as ShardId, what, firstFileNo: 1, lastFileNo: 2 });
+    list.save();
+    const read = new DamagedShards("/data", disk.files);
+    read.load();
+    expect(read.list()).toEqual([
+      { shard: 7 as ShardId, what: what === "" ? "damaged" : "one line", firstFileNo: 1, lastFileNo: 2 },
+    ]);
+  },
+);
 
 describe("damage that is met while the store is open", () => {
   const met = (segments: MemorySegments, shard: number): void =>

@@ -130,3 +130,17 @@ test.each([
     }
   },
 );
+
+test.each([70_000, -3])(
+  "a row of a shard that cannot be told any more, now number %d, is damage of recent.db and of no shard",
+  async (number) => {
+    within(recentPath(dir), (db) =>
+      db.sql("UPDATE shard SET shard = ?, term = term + 8 WHERE shard = ?").run(number, LIGHT),
+    );
+    const store = openSegmentStore({ dir });
+    const told: ShardId[] = [];
+    expect(() => store.begin(false, (shard) => void told.push(shard))).toThrow(CorruptionError);
+    expect(told).toEqual([]);
+    await store.close();
+  },
+);

@@ -85,3 +85,18 @@ test("a file is read to the room that is given when it fits, whatever was there,
   expect(files.read(path, small).equals(BYTES)).toBe(true);
   expect(small.every((byte) => byte === 0xee)).toBe(true);
 });
+
+test("an addition that is cut short is continued, and says what the system says when it cannot be", () => {
+  let fails = false;
+  let calls = 0;
+  const writeSync = (file: number, bytes: Buffer, at = 0): number => {
+    if (fails && calls++ > 0) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+    return fs.writeSync(file, bytes, at, Math.min(7, bytes.length - at));
+  };
+  const files = fileSystemOf({ ...fs, writeSync } as unknown as SystemCalls);
+  files.append(path, BYTES);
+  expect(files.read(path).equals(BYTES)).toBe(true);
+  fails = true;
+  expect(() => files.append(path, BYTES)).toThrow("ENOSPC");
+  expect(files.read(path).length).toBe(BYTES.length + 7);
+});
