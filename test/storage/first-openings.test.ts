@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";
 import { OPENINGS_NAME } from "../../storage/log/local/openings.ts";
-import { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
 import { LOG_MISSING, openSegmentStore } from "../../storage/segment/segment-store.ts";
 import type { SegmentStore } from "../../storage/segment/types.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
@@ -35,11 +35,11 @@ function withoutRoom(): SegmentStore {
 
 test("a directory that was begun on a full disk again and again is opened once there is room", async () => {
   for (let n = 0; n < 3; n++) {
-    const store = await LogStore.open({ directory, segments: withoutRoom() }, QUIET);
+    const store = await openLogStore({ directory, segments: withoutRoom() }, QUIET);
     expect(store.failed).toBeDefined();
     await store.close();
   }
-  const store = await LogStore.open({ directory }, QUIET);
+  const store = await openLogStore({ directory }, QUIET);
   expect(store.failed).toBeUndefined();
   await store.close();
 });
@@ -49,12 +49,12 @@ test.each([
   ["is cut in its head", 20],
   ["is all zeros", 5000],
 ])("a log whose only file %s is told as missing, and the file is left as it is", async (_, bytes) => {
-  const store = await LogStore.open({ directory }, QUIET);
+  const store = await openLogStore({ directory }, QUIET);
   new LogHistory().append(store, [entry("acknowledged")]);
   await store.close();
   fs.writeFileSync(firstLog(), Buffer.alloc(bytes));
   for (let n = 0; n < 2; n++)
-    expect(await LogStore.open({ directory }, QUIET).catch((error: unknown) => error)).toBeInstanceOf(CorruptionError);
+    expect(await openLogStore({ directory }, QUIET).catch((error: unknown) => error)).toBeInstanceOf(CorruptionError);
   expect(fs.statSync(firstLog()).size).toBe(bytes);
   const { findings } = await verifyDirectory(directory, { companions: { constant: [], changing: [] } });
   expect(findings.map(({ what }) => what)).toContain(LOG_MISSING);
@@ -83,7 +83,7 @@ test("a log whose last mark cannot be written is closed all the same, and the se
       realFileSystem.writeNow(...given);
     },
   };
-  const store = await LogStore.open({ directory, segments, files, markAfterMs: 0 }, QUIET);
+  const store = await openLogStore({ directory, segments, files, markAfterMs: 0 }, QUIET);
   new LogHistory().append(store, [entry("one")]);
   await store.idle();
   isFailing = true;
@@ -92,7 +92,7 @@ test("a log whose last mark cannot be written is closed all the same, and the se
 });
 
 test("who closes a store in which nothing was written says so", async () => {
-  for (let n = 0; n < 2; n++) await (await LogStore.open({ directory }, QUIET)).close();
+  for (let n = 0; n < 2; n++) await (await openLogStore({ directory }, QUIET)).close();
   const text = fs.readFileSync(join(directory, "wal", OPENINGS_NAME), "latin1");
   expect(text.match(/^end/gm)).toHaveLength(2);
 });
