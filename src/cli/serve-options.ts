@@ -10,6 +10,8 @@ const LIMITS = "Limits";
 const CONNECTIONS = "Connections";
 const NODE = "Node";
 
+const MIB = 1 << 20;
+
 export const SERVE_OPTIONS = {
   host: text({
     section: LISTENING,
@@ -115,6 +117,16 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 10_000_000,
   }),
+  userMb: {
+    ...integer({
+      section: LIMITS,
+      summary: "MiB of text that a user may have written and not erased; without it there is no bound",
+      initial: 0,
+      min: 1,
+      max: 1_048_576,
+    }),
+    initial: undefined,
+  } as OptionSpec<number | undefined>,
   callRate: integer({
     section: LIMITS,
     summary: "calls a second over HTTP with one token, or without any; an address may make 4 times as many",
@@ -237,6 +249,7 @@ export function limitsOf(options: ServeOptions): Limits {
     sendsBurst: options.sendBurst,
     resumeEntriesMax: options.resumeEntriesMax,
     ...(options.keepDays === undefined ? {} : { keepDays: options.keepDays }),
+    ...(options.userMb === undefined ? {} : { storedBytesMax: options.userMb * MIB }),
   };
 }
 

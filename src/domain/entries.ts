@@ -86,9 +86,12 @@ export const postedKey = (author: UserId, ref: string): string => `${author}/${r
 export const refOfPostedKey = (key: string): string => key.slice(key.indexOf("/") + 1);
 const authorOfPostedKey = (key: string): UserId => key.slice(0, key.indexOf("/")) as UserId;
 
-export function writeSent(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): void {
+/** @returns bytes of the text */
+export function writeSent(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): number {
   writeHead(out, SENT, sentAt, rank);
+  const { pos } = out;
   out.utf8(text);
+  return out.pos - pos;
 }
 
 export function writeTaken(
@@ -113,10 +116,12 @@ export function writeMembership(out: ByteWriter, { change, at, groupSeq, isUnask
   if (isUnasked) out.varint(1);
 }
 
-/** The author is in the key. */
-export function writePosted(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): void {
+/** The author is in the key. @returns bytes of the text */
+export function writePosted(out: ByteWriter, sentAt: number, text: string, rank = rankOfTime(sentAt)): number {
   writeHead(out, POSTED, sentAt, rank);
+  const { pos } = out;
   out.utf8(text);
+  return out.pos - pos;
 }
 
 /** JSON of a change without its time; the caller reserves `payloadBytesMax` of it. */

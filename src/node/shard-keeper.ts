@@ -89,6 +89,7 @@ export class ShardKeeper {
     const host = this.#host;
     if (host === undefined) return;
     const end = this.#clock.monotonicMs() + flushMs;
+    host.storedCounts.stop();
     if (this.isOpen) {
       host.marks.hurry();
       this.#handoffMarks.write(host.store.opened());

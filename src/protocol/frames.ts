@@ -52,6 +52,8 @@ export type Limits = {
   resumeEntriesMax: number;
   /** Days that messages are kept on this server; absent: for ever. */
   keepDays?: number;
+  /** Bytes of text that a user may have written and not erased; absent: no bound. */
+  storedBytesMax?: number;
 };
 
 // ---- client to server

@@ -13,6 +13,7 @@ import { isLoaded } from "./loading.ts";
 import { mustBeIn, unknownGroup } from "./membership.ts";
 import { refusalOf } from "./refusal-of.ts";
 import { takeSendTokens } from "./send-tokens.ts";
+import { mustHaveRoom } from "./stored-quota.ts";
 
 /**
  * Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`.
@@ -29,6 +30,8 @@ export function sendMessage(
     if (answeredAsRepeat(host, sender, request, reply)) return undefined;
     // Before the receiver is looked for: who asks which addresses there are pays as if they were written to.
     const nowMs = takeSendTokens(host, sender, 1);
+    const { storedBytesMax } = host.limits;
+    if (storedBytesMax !== undefined) mustHaveRoom(host, sender, storedBytesMax, nowMs);
     const receiver = loadedReceiver(host, sender, request.to);
     if (receiver === undefined) return sendLater(host, sender, request, reply);
     number(host, sender, receiver, request, reply, nowMs);

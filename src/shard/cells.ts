@@ -18,13 +18,14 @@
  *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count
  *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in
  *                             derived, for whoever has left: lastSeq | 0 | takenThrough
- *             head            derived: seq up to which the derived cells count | mark counter
+ *             head            derived: seq up to which the derived cells count | mark counter | bytes of text sent + 1, or 0: not counted
  *     group   epoch           the text, set at creation
  *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only
  *             erased, kept    as of a user
  *             keepDays        days that messages are kept, absent or 0: as the server has it
- *             head            derived: seq | createdAt | rank, ms | name | dissolved | rank, count
+ *             head            derived: seq | createdAt | rank, ms | name | dissolved | rank, count | 1: `wrote` counts
  *             member/USER     derived: joined seq | role (1 admin)
+ *             wrote/USER      derived, where somebody has asked for it: bytes of text posted | seq of the newest that is counted
  *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
  *             erasing/USER      a user's content is being erased
  *             ranks             of one shard: no entry of any shard has a higher rank (ranks.ts)

@@ -15,7 +15,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
-import type { Address } from "../domain/address.ts";
+import { isGroup, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
 import { erasedKey } from "../domain/refs.ts";
 import {
   POSTED_LANE,
@@ -42,13 +42,18 @@ const FLUSH_WAIT_MS = 60_000;
 type Range = { lane: string | undefined; from: Seq; to: Seq };
 type Gone = { conversation: ConversationState; seq: Seq; incoming: number };
 
+/** Bytes of text that go: of what the owner of the timeline sent, or of each author in a group. */
+export type ErasedBytes = { readonly sentBytes: number; readonly postedBytes: ReadonlyMap<UserId, number> };
+
 /** What goes with the entries of one page. */
-export class Erasure {
+export class Erasure implements ErasedBytes {
   readonly #ranges: Range[] = [];
   readonly #refs: { ref: string; seq: Seq }[] = [];
   readonly #gone = new Map<ConversationState, Gone>();
   /** Messages in it that said something. */
   entries = 0;
+  sentBytes = 0;
+  readonly postedBytes = new Map<UserId, number>();
 
   get isEmpty(): boolean {
     return this.entries === 0;
@@ -77,6 +82,16 @@ export class Erasure {
     if (isNext && last !== undefined) last.to = seq;
     else this.#ranges.push({ lane, from: seq, to: seq });
     if (ref !== "") this.#refs.push({ ref, seq });
+  }
+
+  /** The message was sent by the owner of the timeline. */
+  sent({ text }: SentEntry): void {
+    this.sentBytes += Buffer.byteLength(text);
+  }
+
+  /** The message was posted in a group. */
+  posted({ author, text }: PostedEntry): void {
+    this.postedBytes.set(author, (this.postedBytes.get(author) ?? 0) + Buffer.byteLength(text));
   }
 
   /** The message was the other side's. */
@@ -116,7 +131,8 @@ export function gatherDirect(
     const verdict = judge(entry);
     if (verdict !== "erase") return verdict;
     erasure.add(stored.seq, lane, isNext, entry.kind === "sent" ? stored.key : "");
-    if (entry.kind === "taken") erasure.take(user.conversation(stored.lane as Address), stored.seq, entry);
+    if (entry.kind === "sent") erasure.sent(entry);
+    else erasure.take(user.conversation(stored.lane as Address), stored.seq, entry);
     return verdict;
   });
 }
@@ -128,7 +144,9 @@ export function gatherPosted(group: GroupState, after: Seq, end: Seq, judge: (me
     const entry = readGroupEntry(stored);
     if (entry.kind !== "posted") return "keep";
     const verdict = judge(entry);
-    if (verdict === "erase") erasure.add(stored.seq, POSTED_LANE, isNext);
+    if (verdict !== "erase") return verdict;
+    erasure.add(stored.seq, POSTED_LANE, isNext);
+    erasure.posted(entry);
     return verdict;
   });
 }
@@ -178,11 +196,13 @@ export function eraseEntries(
   assert(!log.isFlushing, `${state.address} is not being flushed`);
   const at = host.clock.now();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let writeAgain = (): void => {};
   log.append({
     encode() {
       for (const { lane, from, to } of erasure.ranges) log.erase(handle, lane, from, to);
       for (const { ref, seq } of erasure.refs) log.putKey(handle, erasedKey(ref), seq, NOTHING);
-      for (const [key, value] of state.derivedCells()) log.putCell(handle, key, value);
+      for (const [key, value] of state.derivedCells(erasure)) log.putCell(handle, key, value);
+      writeAgain = state.writesAgain();
       for (const { conversation, seq, incoming } of erasure.gone)
         log.putNumbers(handle, `gone/${conversation.address}`, seq, incoming);
       log.putNumbers(handle, "erased", at);
@@ -190,7 +210,9 @@ export function eraseEntries(
     },
     committed() {
       state.pendingMarks--;
-      state.erased(at);
+      state.erased(at, erasure);
+      writeAgain();
+      if (isGroup(state.address)) tellAuthors(host, state.address, erasure);
       for (const { conversation, seq, incoming } of erasure.gone) {
         conversation.goneSeq = seq;
         conversation.goneIncoming = incoming;
@@ -202,4 +224,9 @@ export function eraseEntries(
   // Not dropped from memory before it knows.
   state.pendingMarks++;
   return promise;
+}
+
+/** Those that are not loaded add up their posts when they are. */
+function tellAuthors(host: Shards, group: GroupAddress, { postedBytes }: ErasedBytes): void {
+  for (const [author, bytes] of postedBytes) host.users.peek(author)?.postChanged(group, -bytes);
 }

@@ -11,7 +11,9 @@ import type { GroupRole } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
+import { AuthorBytes } from "./author-bytes.ts";
 import { cellNumber, CELLS_LAG_MAX, CellReader, cellText, encodeCell } from "./cells.ts";
+import type { ErasedBytes } from "./erasure.ts";
 import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
 
 export type Member = { role: GroupRole; joinedSeq: Seq };
@@ -26,6 +28,7 @@ export class GroupState {
   readonly epoch: string;
   readonly members = new Map<UserId, Member>();
   readonly marks = new Map<UserId, MemberMarks>();
+  readonly authorBytes: AuthorBytes;
   name = "";
   createdAt = 0;
   /** Rank of the newest entry. */
@@ -50,7 +53,7 @@ export class GroupState {
   pendingMarks = 0;
   isDirty = false;
   /** Members changed since derived cells were last taken. */
-  readonly #dirtyMembers = new Set<UserId>();
+  #dirtyMembers = new Set<UserId>();
   #cellsThrough: Seq;
 
   /** Loads a group that exists, or undefined. */
@@ -81,6 +84,7 @@ export class GroupState {
     this.name = head.text();
     this.isDissolved = head.number() === 1;
     this.lastRank += head.number();
+    this.authorBytes = new AuthorBytes(head.number() === 1);
     this.keepDays = cellNumber(snapshot.cell("keepDays"));
     this.erasedAt = cellNumber(snapshot.cell("erased"));
     this.nextSeq = 0 as Seq;
@@ -97,12 +101,14 @@ export class GroupState {
     if (entry.kind === "erased") return;
     this.lastRank = Math.max(this.lastRank, entry.rank);
     if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
+    else this.authorBytes.posted(seq, entry.author, entry.text);
   }
 
   /** Entries of its log were erased. @param at Unix ms */
-  erased(at: number): void {
+  erased(at: number, { postedBytes }: ErasedBytes): void {
     this.erasedAt = at;
     this.erasures++;
+    this.authorBytes.erased(postedBytes);
   }
 
   marksOf(user: UserId): MemberMarks {
@@ -121,12 +127,14 @@ export class GroupState {
     this.isDirty = false;
   }
 
-  /** Derived cells of what changed since a flush last took them; null clears. */
-  derivedCells(): [string, Uint8Array | null][] {
-    const { headSeq, createdAt, lastRank, isDissolved, name } = this;
+  /** Derived cells of what changed since a flush last took them, less what is about to be erased; null clears. */
+  derivedCells(erased?: ErasedBytes): [string, Uint8Array | null][] {
+    const { headSeq, createdAt, lastRank, isDissolved, name, authorBytes } = this;
+    const isCounted = authorBytes.isCounted ? 1 : 0;
     const { ms, count } = partsOfRank(lastRank);
     const cells: [string, Uint8Array | null][] = [
-      ["head", encodeCell(headSeq, createdAt, ms, name, isDissolved ? 1 : 0, count)],
+      ["head", encodeCell(headSeq, createdAt, ms, name, isDissolved ? 1 : 0, count, isCounted)],
+      ...authorBytes.derivedCells(erased?.postedBytes),
     ];
     for (const user of this.#dirtyMembers) {
       const member = this.members.get(user);
@@ -135,11 +143,28 @@ export class GroupState {
     return cells;
   }
 
+  /**
+   * For a record that carries the derived cells: to be called while it is encoded; what it returns, when the record is
+   * durable. A flush between the two has cells of a later head, which those of the record now stand in front of: they
+   * have to go with a later flush again.
+   */
+  writesAgain(): () => void {
+    const members = this.#dirtyMembers;
+    const authors = this.authorBytes.dirty;
+    return () => {
+      if (members === this.#dirtyMembers) return;
+      this.isDirty = true;
+      for (const user of members) this.#dirtyMembers.add(user);
+      this.authorBytes.markDirty(authors);
+    };
+  }
+
   /** All of them, or none counts as written. */
   #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
     for (const [key, value] of this.derivedCells()) write(key, value);
     this.#cellsThrough = this.headSeq;
-    this.#dirtyMembers.clear();
+    this.#dirtyMembers = new Set();
+    this.authorBytes.cellsTaken();
   }
 
   #foldChange(seq: Seq, detail: GroupChangeDetail): void {
@@ -186,6 +211,8 @@ export class GroupState {
         this.members.set(user, { role: fields.number() === 1 ? "admin" : "member", joinedSeq });
         return;
       }
+      case "wrote":
+        return this.authorBytes.load(user, cell);
       case "delivered": {
         const marks = this.marksOf(user);
         marks.delivered = marks.deliveredPending = cellNumber(cell) as Seq;

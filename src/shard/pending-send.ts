@@ -32,6 +32,8 @@ export type PendingSend = {
   readonly ref: string;
   readonly to: Address;
   readonly text: string;
+  /** In UTF-8. */
+  readonly textBytes: number;
   /** Repeats of the ref that came while it was on its way. */
   repeats: SendReply[] | undefined;
 };

@@ -37,6 +37,7 @@ export function postGroup(
   }
   group.nextSeq = (seq + 1) as Seq;
   author.pendingSends.push(post);
+  author.bytesOnTheWay += post.textBytes;
 }
 
 /** After a crash, which may have left the group's record alone. @returns whether it was missing */
@@ -99,6 +100,7 @@ class GroupPost implements RecordSource, PendingSend {
   readonly seq: Seq;
   readonly sentAt: number;
   readonly rank: number;
+  textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
   id = "";
 
@@ -119,13 +121,14 @@ class GroupPost implements RecordSource, PendingSend {
     const { group, author, seq, text } = this;
     const { log } = group;
     log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, this.ref), seq, payloadBytesMax(text));
-    writePosted(log.writer, this.sentAt, text, this.rank);
+    this.textBytes = writePosted(log.writer, this.sentAt, text, this.rank);
     log.endEntry();
   }
 
   committed(): void {
     const { group, author, seq, sentAt, rank, text } = this;
     group.fold(seq, { kind: "posted", sentAt, rank, author: author.user, text });
+    author.postChanged(group.address, this.textBytes);
     this.id = this.host.ids.encode(group.log.shard, group.handle.streamNo, seq);
     const textJson = jsonString(text);
     const frame = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt);

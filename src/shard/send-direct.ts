@@ -38,6 +38,7 @@ export function sendDirect(
   }
   sender.nextSeq = (seq + 1) as Seq;
   sender.pendingSends.push(send);
+  sender.bytesOnTheWay += send.textBytes;
 }
 
 class DirectSend implements RecordSource, PendingSend {
@@ -49,6 +50,7 @@ class DirectSend implements RecordSource, PendingSend {
   readonly seq: Seq;
   readonly sentAt: number;
   readonly rank: number;
+  textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
   id = "";
   readonly #ids: IdBatch;
@@ -84,7 +86,7 @@ class DirectSend implements RecordSource, PendingSend {
     const { sender, to, ref, seq, text } = this;
     const { log } = sender;
     log.beginEntry(sender.handle, to, ref, seq, payloadBytesMax(text));
-    writeSent(log.writer, this.sentAt, text, this.rank);
+    this.textBytes = writeSent(log.writer, this.sentAt, text, this.rank);
     log.endEntry();
   }
 
@@ -94,6 +96,7 @@ class DirectSend implements RecordSource, PendingSend {
     sender.headSeq = seq;
     conversation.lastSeq = seq;
     conversation.lastRank = sender.lastRank = this.rank;
+    sender.sentBytes += this.textBytes;
     sender.touch(conversation);
     this.id = this.#ids.id(this.#idAt);
     settle(sender, this, this.reply, this);

@@ -8,6 +8,7 @@ export function settle(sender: UserState, send: PendingSend, reply: SendReply, s
   const { pendingSends } = sender;
   if (pendingSends[0] === send) pendingSends.shift();
   else pendingSends.splice(pendingSends.indexOf(send), 1);
+  sender.bytesOnTheWay -= send.textBytes;
   reply.sent(sent, false);
   if (send.repeats !== undefined) for (const repeat of send.repeats) repeat.sent(sent, true);
 }

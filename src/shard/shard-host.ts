@@ -39,6 +39,7 @@ import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import type { Shards } from "./shards.ts";
 import { StateTable } from "./state-table.ts";
+import { StoredCounts } from "./stored-counts.ts";
 import { UserState } from "./user-state.ts";
 
 export type ShardHostPorts = {
@@ -68,6 +69,7 @@ export class ShardHost implements Shards {
   readonly groupHeads: GroupHeads;
   readonly ranks: Ranks;
   readonly turns: StepTurns;
+  readonly storedCounts: StoredCounts;
   #store: LogStore | undefined;
   readonly #damageLog: DamageLog;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
@@ -83,6 +85,7 @@ export class ShardHost implements Shards {
     failed?: ShardHost,
   ): Promise<ShardHost> {
     failed?.marks.stop();
+    failed?.storedCounts.stop();
     const host = new ShardHost(ports);
     const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
@@ -106,6 +109,7 @@ export class ShardHost implements Shards {
     this.#damageLog = new DamageLog(clock, logger);
     this.turns = new StepTurns(clock);
     this.marks = new Marks(this);
+    this.storedCounts = new StoredCounts(this);
     this.users = new StateTable(
       (user: UserId) => {
         const address = userAddress(user);

@@ -39,7 +39,7 @@ describe("where a value comes from", () => {
 describe("every option of serve", () => {
   test.each(Object.keys(SERVE_OPTIONS))("%s takes its default from its flag and from its variable", (key) => {
     const { initial } = SERVE_OPTIONS[key as keyof typeof SERVE_OPTIONS];
-    const value = initial ?? (key === "keepDays" ? 30 : "https://chat.example");
+    const value = initial ?? (key === "keepDays" || key === "userMb" ? 30 : "https://chat.example");
     expect(parse([`${flagOf(key)}=${String(value)}`])).toHaveProperty(key, value);
     expect(parse([], { [variableOf(key)]: String(value) })).toHaveProperty(key, value);
   });

@@ -32,6 +32,8 @@ export class RestartedShards {
   wallMs = 1_763_740_800_000;
   /** What has passed, ms; nobody but the test knows it across restarts. */
   passedMs = 0;
+  /** Read at each start; undefined: as the store has it. */
+  memtableBytesMax: number | undefined;
   /** Questions to segments by name, since the last `asked.clear()`. */
   readonly asked = new Map<string, number>();
   #startedAtMs = 0;
@@ -98,6 +100,7 @@ export class RestartedShards {
 
   async #close(host: ShardHost): Promise<void> {
     host.marks.stop();
+    host.storedCounts.stop();
     await host.store.close();
   }
 
@@ -118,6 +121,7 @@ export class RestartedShards {
       segments: counting(this.#segments, this.asked),
       walFileBytes: 1 << 18,
       markAfterMs: 0,
+      ...(this.memtableBytesMax === undefined ? {} : { memtableBytesMax: this.memtableBytesMax }),
     };
     const logger = createLogger("error", fail, () => 0);
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };

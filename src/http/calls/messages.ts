@@ -42,7 +42,7 @@ function sendCall(messaging: Messaging, limits: Limits): Call {
       200: { description: "The ref was sent before: that message, with `duplicate`.", schema: sentMessage },
       201: { description: "Sent.", schema: sentMessage },
     },
-    errors: ["unknown_address", "not_a_member", "ref_conflict", "rate_limited", "unavailable"],
+    errors: ["unknown_address", "not_a_member", "ref_conflict", "quota_exceeded", "rate_limited", "unavailable"],
     handle: async ({ who, body }) => {
       // HTTP calls count as marked (G2): the caller cannot know whether an earlier one got through.
       const { message, duplicate } = await messaging.send(who, { ...body, retry: true });

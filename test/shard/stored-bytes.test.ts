@@ -1,0 +1,306 @@
+/** What a user stores is what the logs have of it, whatever has happened, and is counted anew only where nobody has counted. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { userAddress, type UserId } from "../../src/domain/address.ts";
+import { atOnce, nextTurn, type Steps } from "../../src/base/steps.ts";
+import { CELLS_LAG_MAX, encodeCell } from "../../src/shard/cells.ts";
+import { writeRecord } from "../../src/shard/durable.ts";
+import { eraseEntries, gatherPosted } from "../../src/shard/erasure.ts";
+import { addUp } from "../../src/shard/stored-counts.ts";
+import type { Seq } from "../../storage/types.ts";
+import { ADDRESSES, CLUB, CREW, GROUPS, PEOPLE } from "../service/talk.ts";
+import { randomFrom } from "../support/random.ts";
+import { SEED, seeded } from "../support/seed.ts";
+import { ErasureModel, GROUP, USERS } from "./erasure-model.ts";
+import { WrittenBytes } from "./written-bytes.ts";
+
+const [ANN, BEN, CAT, DAN] = PEOPLE as [UserId, UserId, UserId, UserId];
+
+const person = fc.constantFrom(...PEOPLE);
+const lengths = fc.oneof(
+  fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }),
+  fc.array(fc.nat(9), { minLength: 20, maxLength: 60 }),
+);
+const step = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("write" as const),
+      from: person,
+      to: fc.constantFrom(...ADDRESSES),
+      lengths,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("membership" as const),
+      group: fc.constantFrom(...GROUPS),
+      who: person,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("erase" as const), who: person }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("keep" as const), seconds: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("count" as const), who: person }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "quota on or off" as const }) },
+  { weight: 4, arbitrary: fc.constantFrom(...(["flush", "restart", "crash"] as const).map((kind) => ({ kind }))) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+async function take(written: WrittenBytes, one: Step): Promise<void> {
+  const { talk, limits } = written;
+  switch (one.kind) {
+    case "write":
+      if (written.mayWrite(one.from, one.to)) await written.write(one.from, one.to, written.texts(one.lengths));
+      return;
+    case "membership": {
+      const change = talk.group(one.group).members.has(one.who) ? "left" : "joined";
+      return talk.change(one.group, { change, user: one.who });
+    }
+    case "erase":
+      return written.erase(one.who);
+    case "keep":
+      return written.keep(one.seconds);
+    case "count":
+      // Not waited for: what comes next happens while it is counted.
+      return written.host.storedCounts.begin(written.user(one.who));
+    case "quota on or off":
+      if (limits.storedBytesMax === undefined) limits.storedBytesMax = Number.MAX_SAFE_INTEGER;
+      else delete limits.storedBytesMax;
+      return talk.shards.crash(randomFrom(SEED));
+    case "flush":
+      return talk.shards.flush();
+    case "restart":
+      return talk.shards.restart();
+    case "crash":
+      return talk.shards.crash(randomFrom(SEED));
+  }
+}
+
+test("whatever was written, erased, kept, flushed and crashed, what a user stores is what the logs have of it", async () => {
+  const property = fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
+    const written = new WrittenBytes({ storedBytesMax: Number.MAX_SAFE_INTEGER });
+    await written.begin();
+    for (const [at, one] of steps.entries()) {
+      await take(written, one);
+      if (at % 8 === 7) await written.expectAll();
+    }
+    await written.expectAll();
+    await written.talk.shards.crash(randomFrom(SEED));
+    await written.expectAll();
+    await written.talk.shards.restart();
+    await written.expectAll();
+    await written.talk.shards.close();
+  });
+  await fc.assert(property, seeded(40));
+}, 120_000);
+
+let written: WrittenBytes;
+beforeEach(async () => {
+  written = new WrittenBytes();
+  await written.begin();
+});
+afterEach(() => written.talk.shards.close());
+
+const hellos = (count: number): string[] => Array.from({ length: count }, () => "hello");
+
+test("what others write to a user counts as theirs", async () => {
+  await written.write(ANN, userAddress(BEN), hellos(3));
+  await written.write(ANN, CLUB, hellos(2));
+  expect([await written.counted(ANN), await written.counted(BEN), await written.counted(CAT)]).toEqual([25, 0, 0]);
+});
+
+test("what is on its way to the log counts before it is durable", async () => {
+  await written.counted(ANN);
+  const answers = Promise.all([
+    written.write(ANN, userAddress(BEN), hellos(3)),
+    written.write(ANN, CLUB, hellos(2)),
+    written.write(ANN, userAddress(ANN), hellos(1)),
+  ]);
+  expect([written.user(ANN).sentBytes, written.user(ANN).storedBytes]).toEqual([0, 30]);
+  await answers;
+  await written.host.store.idle();
+  expect([written.user(ANN).bytesOnTheWay, written.user(ANN).storedBytes]).toEqual([0, 30]);
+});
+
+test("a group that was counted once is not counted again after a crash, nor after a flush and a start", async () => {
+  await written.write(ANN, CLUB, hellos(2));
+  await written.counted(BEN);
+  await written.talk.shards.crash(randomFrom(1));
+  expect(written.talk.group(CLUB).authorBytes.isCounted).toBe(true);
+  await written.write(ANN, CLUB, hellos(CELLS_LAG_MAX));
+  await written.talk.shards.restart();
+  expect(written.talk.group(CLUB).authorBytes.isCounted).toBe(true);
+  expect(written.talk.group(CLUB).authorBytes.of(ANN)).toBe((2 + CELLS_LAG_MAX) * 5);
+});
+
+test("a group is not counted, and gets no cells for it, before somebody asks", async () => {
+  await written.write(ANN, CLUB, hellos(2 * CELLS_LAG_MAX));
+  await written.talk.shards.restart();
+  expect(written.talk.group(CLUB).authorBytes.isCounted).toBe(false);
+  expect([...written.host.log(CLUB).cells(CLUB).keys()].filter((key) => key.startsWith("wrote/"))).toEqual([]);
+});
+
+test("a timeline of a version that did not count is counted once, and goes on from there", async () => {
+  await written.write(ANN, userAddress(BEN), hellos(2 * CELLS_LAG_MAX));
+  await written.asBefore(ANN);
+  expect(written.user(ANN).storedBytes).toBeUndefined();
+  expect(await written.counted(ANN)).toBe(2 * CELLS_LAG_MAX * 5);
+  await written.write(ANN, userAddress(BEN), hellos(1));
+  await written.talk.shards.crash(randomFrom(1));
+  expect(written.user(ANN).sentBytes).toBe((2 * CELLS_LAG_MAX + 1) * 5);
+});
+
+test("a group that was written to by a version that does not count is counted anew, and who is not in it any more has nothing", async () => {
+  await written.write(ANN, CLUB, hellos(CELLS_LAG_MAX));
+  await written.write(BEN, CLUB, hellos(2));
+  expect(await written.counted(BEN)).toBe(10);
+  await written.talk.shards.restart();
+  const group = written.talk.group(CLUB);
+  const head = group.derivedCells()[0]![1]!;
+  // Its last field is the one that says so.
+  await writeRecord(group.log, () => {
+    group.log.putCell(group.handle, "head", head.subarray(0, -1));
+    group.log.putCell(group.handle, "wrote/nobody", encodeCell(7, 1));
+  });
+  await written.talk.shards.restart();
+  expect(written.talk.group(CLUB).authorBytes.isCounted).toBe(false);
+  expect(await written.counted(BEN)).toBe(10);
+  await written.talk.shards.restart();
+  const counted = [...written.host.log(CLUB).cells(CLUB).keys()].filter((key) => key.startsWith("wrote/")).toSorted();
+  expect(counted).toEqual(["wrote/ann", "wrote/ben"]);
+});
+
+test("messages are taken and answered while a long history is counted, and count as well", async () => {
+  for (let n = 0; n < 20; n++) await written.write(BEN, CLUB, hellos(200));
+  await written.write(ANN, CLUB, hellos(1));
+  const { monotonicMs } = written.host.clock;
+  // Each look at the clock is a millisecond later: a step takes at least one.
+  let looks = 0;
+  Object.assign(written.host.clock, { monotonicMs: () => monotonicMs() + ++looks });
+  written.host.storedCounts.begin(written.user(ANN));
+  let answered = 0;
+  for (let turn = 0; turn < 4; turn++) {
+    await nextTurn();
+    expect(written.user(ANN).isPostedCounted).toBe(false);
+    void written.write(ANN, CLUB, ["during"]).then(() => answered++);
+  }
+  await written.host.storedCounts.idle();
+  await written.host.store.idle();
+  expect(answered).toBe(4);
+  expect(written.user(ANN).storedBytes).toBe(written.inLogs(ANN));
+  expect(written.inLogs(ANN)).toBe(5 + 4 * 6);
+});
+
+test.each<[string, () => Promise<unknown>]>([
+  ["a crash", () => written.talk.shards.crash(randomFrom(1))],
+  ["further flushes", () => written.write(CAT, CLUB, hellos(CELLS_LAG_MAX)).then(() => written.talk.shards.restart())],
+])("a flush between an erasure's record and its being durable leaves the count true after %s", async (_, next) => {
+  const { shards } = written.talk;
+  await shards.restart();
+  await written.write(ANN, CLUB, hellos(CELLS_LAG_MAX));
+  await written.counted(ANN);
+  shards.memtableBytesMax = 20_000;
+  await shards.restart();
+  await written.write(BEN, CLUB, hellos(1));
+  const group = written.talk.group(CLUB);
+  const posts = written.write(
+    BEN,
+    CLUB,
+    Array.from({ length: CELLS_LAG_MAX }, () => "x".repeat(1000)),
+  );
+  const { flushes } = group.log;
+  const others = written.write(DAN, CLUB, hellos(1));
+  await nextTurn();
+  const { erasure } = gatherPosted(group, 0 as Seq, 5 as Seq, () => "erase");
+  const erased = eraseEntries(written.host, group, erasure);
+  // The frame with the posts is being written, and the erasure is in the next one.
+  expect(group.headSeq).toBeLessThan(group.nextSeq - 1);
+  await Promise.all([posts, others]);
+  const hasBegunFlush = group.log.isFlushing || group.log.flushes > flushes;
+  expect([group.headSeq === group.nextSeq - 1, hasBegunFlush, group.erasures]).toEqual([true, true, 0]);
+  await erased;
+  await written.flushed();
+  await next();
+  expect([await written.counted(BEN), await written.counted(DAN)]).toEqual([5 + CELLS_LAG_MAX * 1000, 5]);
+  await written.expectAll();
+});
+
+/** Does the steps of a count up to the first after which `isThere`. */
+function countUntil(name: UserId, isThere: () => boolean): Steps<void> {
+  const steps = addUp(written.host, written.user(name));
+  while (!isThere()) expect(steps.next().done).toBe(false);
+  return steps;
+}
+
+/** Each look costs a step, so that it is known how far the count is. */
+const afterSteps = (count: number) => () => count-- === 0;
+
+describe("while a history is counted", () => {
+  const LONG = 900;
+
+  test("what is erased in it does not count: posts", async () => {
+    await written.write(ANN, CLUB, hellos(LONG));
+    const steps = countUntil(ANN, afterSteps(3));
+    await written.erase(ANN);
+    await written.write(ANN, CLUB, hellos(2));
+    atOnce(steps);
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
+  });
+
+  test("what is erased in it does not count: direct messages", async () => {
+    await written.write(ANN, userAddress(BEN), hellos(LONG));
+    await written.asBefore(ANN);
+    const steps = countUntil(ANN, afterSteps(3));
+    await written.erase(ANN);
+    await written.write(ANN, userAddress(BEN), hellos(2));
+    atOnce(steps);
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
+  });
+
+  test("what is posted in a group that is counted already changes the sum", async () => {
+    await written.write(ANN, CLUB, hellos(3));
+    await written.write(BEN, CREW, hellos(LONG));
+    const steps = countUntil(ANN, () => written.user(ANN).addingUp?.has(CLUB) === true);
+    await written.write(ANN, CLUB, hellos(2));
+    atOnce(steps);
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([25, 25]);
+  });
+
+  test("an erasure that is on its way when the count ends is counted once, and so after a crash", async () => {
+    await written.write(ANN, CLUB, hellos(LONG));
+    const group = written.talk.group(CLUB);
+    const { erasure } = gatherPosted(group, 0 as Seq, 6 as Seq, () => "erase");
+    const erased = eraseEntries(written.host, group, erasure);
+    atOnce(addUp(written.host, written.user(ANN)));
+    await erased;
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([(LONG - 5) * 5, (LONG - 5) * 5]);
+    await written.talk.shards.crash(randomFrom(1));
+    await written.expectAll();
+  });
+});
+
+test("a count that ends while its shard is being flushed takes nothing from what a crash of the flush leaves", async () => {
+  const model = new ErasureModel(randomFrom(1));
+  await model.begin();
+  const [ann] = USERS as [UserId];
+  for (let n = 0; n < CELLS_LAG_MAX + 8; n++) await model.say(USERS[n % 2]!, GROUP);
+  model.holdFlush();
+  await nextTurn();
+  expect(model.host.log(GROUP).isFlushing).toBe(true);
+  model.host.storedCounts.begin(model.host.users.get(ann)!);
+  await model.host.storedCounts.idle();
+  await model.host.store.idle();
+  expect(model.host.users.get(ann)!.storedBytes).toBeGreaterThan(0);
+  await model.crash();
+  expect(model.host.groups.get(GROUP)!.members.size).toBe(USERS.length);
+  await model.expectAll();
+  await model.close();
+});
+
+test("a long history is counted in short steps", async () => {
+  await written.write(ANN, CLUB, hellos(3000));
+  let steps = 1;
+  for (const count = addUp(written.host, written.user(ANN)); count.next().done !== true;) steps++;
+  expect(steps).toBeGreaterThan(3000 / 250);
+});
