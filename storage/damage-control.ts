@@ -4,6 +4,7 @@
  * A closed shard is neither read nor written. Nothing of it is flushed, so its files stay as they are, and so do the
  * log files that may hold records of it (damaged-shards.ts). What was appended to it before is still written, and told.
  */
+import type { LogRange } from "./log/commit-log.ts";
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
 import { isOfDamage } from "./segment/errors.ts";
 import type { OnDamage } from "./segment/types.ts";
@@ -15,15 +16,13 @@ import { SHARD_COUNT, type ShardId } from "./types.ts";
  */
 export type DamagePolicy = "refuse" | "close" | "refuse to open";
 
-export type LogFileRange = Pick<Damage, "firstFileNo" | "lastFileNo">;
-
 export type DamagePorts = {
   policy: DamagePolicy;
   damaged: DamagedShards;
   /** @throws DirectoryLostError when the directory is not the store's any more: what is missing there is not damaged */
   mustOwn: () => void;
-  /** Log files that may have records of the shard which its own files do not have. */
-  logFilesOf: (shard: ShardId) => LogFileRange;
+  /** Where the log may have records of the shard which its own files do not have. */
+  logRangeOf: (shard: ShardId) => LogRange;
   /** The shard is on the list; nothing of it is to be written any more. */
   onClose: (shard: ShardId) => void;
   /** These are closed. Called once at the opening, for all that are, and then for each that is found. */
@@ -89,9 +88,9 @@ export class DamageControl {
   }
 
   #close(shard: ShardId, error: unknown): void {
-    const { damaged, logFilesOf, onClose, onDamage } = this.#ports;
+    const { damaged, logRangeOf, onClose, onDamage } = this.#ports;
     if (damaged.has(shard)) return;
-    damaged.add({ shard, what: error instanceof Error ? error.message : String(error), ...logFilesOf(shard) });
+    damaged.add({ shard, what: error instanceof Error ? error.message : String(error), ...logRangeOf(shard) });
     onClose(shard);
     if (this.#isOpening) return;
     this.#save();

@@ -47,6 +47,23 @@ export class LogFailedError extends Error {
 }
 
 /**
+ * This node may not append to the shard any more: its term is over. The record is not in the log, and will never be.
+ * It has used no offset.
+ */
+export class FencedError extends Error {
+  readonly shard: ShardId;
+
+  constructor(shard: ShardId, what: string) {
+    super(`shard ${shard} takes nothing more from this node: ${what}`);
+    this.name = "FencedError";
+    this.shard = shard;
+  }
+}
+
+/** Why a record that was appended did not get into the log, as far as anybody knows. */
+export type LogFailure = LogFailedError | FencedError;
+
+/**
  * The directory is not where it was, or is not the one it was. Nothing more may be written, and nothing is wrong with what was.
  * `code` is the system's word for a file that is not behind its name any more.
  */

@@ -6,6 +6,7 @@
  *
  * After a crash in a flush: either the shard's `flushedThrough` has moved, then recovery skips those records, or it has not, then it applies them again.
  */
+import type { CommitLog, Needed } from "./log/commit-log.ts";
 import type { ShardLog } from "./shard-log.ts";
 import type { FlushJob, SegmentStore } from "./segment/types.ts";
 import type { Memtable } from "./memtable.ts";
@@ -18,8 +19,6 @@ export type FlusherLimits = {
   shardBytesMax: number;
   /** All memtables together, bytes. */
   totalBytesMax: number;
-  /** Log files kept. */
-  logFilesMax: number;
   /** Shards that are flushed at once; what they have little of goes to disk together. */
   shardsAtOnce: number;
   /** Bytes that are flushed at once; a single shard may have more. */
@@ -28,13 +27,9 @@ export type FlusherLimits = {
 
 export type FlusherPorts = {
   segments: SegmentStore;
-  /** @throws when the directory is not the store's any more: nothing is flushed then */
-  mustOwn: () => void;
+  /** Nothing is flushed when it is not the store's own any more. */
+  log: Pick<CommitLog, "fullness" | "heldBack" | "mustOwn" | "trim">;
   checkpoint: Checkpoint;
-  newestFileNo: () => number;
-  oldestFileNo: () => number;
-  /** Log files below this number hold nothing that is not in segments. */
-  trimBelow: (fileNo: number) => void;
   /** A flush failed; it is tried again after `retryMs`. */
   onFailure: (error: unknown) => void;
   /** A flush met damage of its shard. @returns whether the shard is closed now; otherwise the flush is tried again */
@@ -52,15 +47,15 @@ export class Flusher {
   readonly #dirty = new Set<ShardLog>();
   /** Shards whose own memtable is too large. */
   readonly #large = new Set<ShardLog>();
-  readonly #running = new Set<Promise<void>>();
+  /** By shard: flushes of one never overlap. */
+  readonly #running = new Map<ShardLog, Promise<void>>();
   #runningBytes = 0;
   #totalBytes = 0;
   #drainTo: number | undefined;
   #retries: PendingFlush[] = [];
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The log is needed from this file on, as of the last flush. It can begin before: files may not go yet. */
-  #neededFrom = 0;
   #isClosed = false;
+  #trimPauses = 0;
   /** Why the last flush failed; undefined when it did not. */
   #failure: unknown;
 
@@ -112,9 +107,7 @@ export class Flusher {
       for (const log of this.#large) this.#start(log);
       this.#large.clear();
     }
-    const isOver =
-      this.#totalBytes > this.#limits.totalBytesMax ||
-      this.#ports.newestFileNo() - Math.max(this.#ports.oldestFileNo(), this.#neededFrom) >= this.#limits.logFilesMax;
+    const isOver = this.#totalBytes > this.#limits.totalBytesMax || this.#ports.log.fullness >= 1;
     if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
     if (this.#drainTo === undefined) return;
     if (!isOver && this.#totalBytes <= this.#drainTo) {
@@ -137,7 +130,7 @@ export class Flusher {
     while (!stopped() && !this.#isClosed) {
       const next = this.#hasRoom() ? this.#oldest() : undefined;
       if (next) this.#start(next);
-      else if (this.#running.size > 0) await Promise.race(this.#running);
+      else if (this.#running.size > 0) await Promise.race(this.#running.values());
       else return;
     }
   }
@@ -148,17 +141,27 @@ export class Flusher {
     clearTimeout(this.#retryTimer);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, msMax)));
-    await Promise.race([Promise.all(this.#running), late]);
+    await Promise.race([Promise.all(this.#running.values()), late]);
     clearTimeout(timer);
     clearTimeout(this.#retryTimer);
   }
 
+  /** Resolves when no flush of it is under way. */
+  async quiet(log: ShardLog): Promise<void> {
+    await this.#running.get(log);
+  }
+
+  /** The shard that holds back the most of the log. */
   #oldest(): ShardLog | undefined {
     if (this.#retryTimer !== undefined) return undefined;
     let oldest: ShardLog | undefined;
+    let most = Number.NEGATIVE_INFINITY;
     for (const log of this.#dirty) {
-      if (log.isFlushing || log.memtable.isEmpty) continue;
-      if (!oldest || log.memtable.firstFileNo < oldest.memtable.firstFileNo) oldest = log;
+      if (log.isClosed || log.isFlushing || log.memtable.isEmpty) continue;
+      const heldBack = this.#ports.log.heldBack({ shard: log.shard, from: log.memtable.firstPosition });
+      if (heldBack <= most) continue;
+      oldest = log;
+      most = heldBack;
     }
     return oldest;
   }
@@ -179,17 +182,17 @@ export class Flusher {
     const { bytes } = flush.frozen;
     this.#runningBytes += bytes;
     const run: Promise<void> = this.#flush(flush).finally(() => {
-      this.#running.delete(run);
+      this.#running.delete(flush.log);
       this.#runningBytes -= bytes;
       this.check();
     });
-    this.#running.add(run);
+    this.#running.set(flush.log, run);
   }
 
   async #flush(flush: PendingFlush): Promise<void> {
     const { log, frozen } = flush;
     try {
-      this.#ports.mustOwn();
+      this.#ports.log.mustOwn();
       // A flush that was reported as failed may have reached the disk all the same.
       if (this.#ports.segments.extent(log.shard).flushedThrough < frozen.lastOffset) {
         await this.#ports.segments.flush(flushJob(flush));
@@ -210,7 +213,7 @@ export class Flusher {
       log.isDirty = false;
       this.#dirty.delete(log);
     }
-    this.#trim();
+    this.trim();
   }
 
   #failed(error: unknown): void {
@@ -230,27 +233,39 @@ export class Flusher {
     }, RETRY_MS);
   }
 
-  /** Number of the first log file that holds something that is not in segments; the newest when there is nothing. */
-  get oldestFileNo(): number {
-    let oldest = this.#ports.newestFileNo();
-    for (const log of this.#dirty) oldest = Math.min(oldest, log.oldestFileNo ?? oldest);
-    return oldest;
+  /** What the log is needed for: of each shard the oldest record that is not in segments. */
+  *needed(): Iterable<Needed> {
+    for (const log of this.#dirty) {
+      const from = log.oldestPosition;
+      if (from !== undefined) yield { shard: log.shard, from };
+    }
   }
 
-  #trim(): void {
-    this.#neededFrom = this.oldestFileNo;
-    this.#ports.trimBelow(this.#neededFrom);
+  /** The log goes as far as nobody needs it. */
+  trim(): void {
+    if (this.#trimPauses === 0) this.#ports.log.trim(this.needed());
+  }
+
+  /** Until `work` has ended the log stays as it is: somebody reads it who is not known here yet. */
+  async withoutTrim<T>(work: () => Promise<T>): Promise<T> {
+    this.#trimPauses++;
+    try {
+      return await work();
+    } finally {
+      this.#trimPauses--;
+    }
   }
 }
 
 function flushJob({ log, frozen, checkpoint }: PendingFlush): FlushJob {
   const streams = [...frozen.streams.values()].map(({ name, streamNo, headSeq }) => ({ name, streamNo, headSeq }));
-  const { shard, term } = log;
+  const { shard } = log;
   // Both buffers are transferred: a repeated flush needs its own.
   return {
     shard,
-    term,
+    term: frozen.lastTerm,
     throughOffset: frozen.lastOffset,
+    throughPosition: frozen.lastPosition,
     image: frozen.image(),
     checkpoint: checkpoint.slice(),
     streams,

@@ -10,8 +10,8 @@
 import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { highestCounter, type KeyPlaces, MemKeys } from "./mem-keys.ts";
 import { isInLane, Operation } from "./operation.ts";
-import { recordOffset } from "./record.ts";
-import type { KeyHit, Offset, Seq, StoredEntry, StreamHead } from "./types.ts";
+import { recordOffset, recordTerm } from "./record.ts";
+import type { KeyHit, LogPosition, Offset, Seq, StoredEntry, StreamHead, Term } from "./types.ts";
 
 const NOTHING = new Uint8Array(0);
 const NO_PLACES: readonly number[] = [];
@@ -172,8 +172,10 @@ export class Memtable {
   readonly streams = new Map<string, MemStream>();
   firstOffset = 0 as Offset;
   lastOffset = 0 as Offset;
-  /** Log file of the first record: nothing from there on may be trimmed before the flush. */
-  firstFileNo = 0;
+  /** Of the first record: nothing from there on may be trimmed before the flush. */
+  firstPosition = 0 as LogPosition;
+  lastPosition = 0 as LogPosition;
+  #lastPlace = 0;
   readonly #records = new RecordArena();
 
   /** Bytes of the records in it. */
@@ -191,13 +193,19 @@ export class Memtable {
   }
 
   /** Takes a durable record, `from[start, end)`. @returns its place */
-  record(offset: Offset, from: Buffer, start: number, end: number, fileNo: number): number {
+  record(offset: Offset, from: Buffer, start: number, end: number, position: LogPosition): number {
     if (this.firstOffset === 0) {
       this.firstOffset = offset;
-      this.firstFileNo = fileNo;
+      this.firstPosition = position;
     }
     this.lastOffset = offset;
-    return this.#records.add(from, start, end);
+    this.lastPosition = position;
+    return (this.#lastPlace = this.#records.add(from, start, end));
+  }
+
+  /** Of the last record; it is not empty. The shard's own term may be higher by now. */
+  get lastTerm(): Term {
+    return recordTerm(this.#records.chunkOf(this.#lastPlace), this.#records.positionOf(this.#lastPlace));
   }
 
   /** All records in offset order. */

@@ -1,11 +1,63 @@
-/** Builds a store: where it is said which log, and which segments, it has. */
+/** Builds a store: the one place that says which log it has, and which segments. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { LocalLog } from "./log/local/local-log.ts";
 import { LogStore } from "./log-store.ts";
+import { openSegmentStore } from "./segment/segment-store.ts";
+import type { SegmentStore } from "./segment/types.ts";
 import type { LogStoreHooks, LogStoreOptions } from "./store-options.ts";
+import { type FileSystem, realFileSystem } from "./vfs/file-system.ts";
+
+const MIB = 1 << 20;
+const FULL_FRAME_BYTES = 16 << 10;
 
 /**
- * Opens a data directory.
+ * Opens a data directory, with its own write-ahead log.
  * @throws CorruptionError, FormatError, DirectoryLostError, OtherWriterError; what the system says. Nothing is open then.
  */
-export function openLogStore(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
-  return LogStore.open(options, hooks);
+export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
+  const { directory, held, files = realFileSystem } = options;
+  files.makeDirectory(join(directory, "wal"));
+  held?.keep("wal");
+  const segments = options.segments ?? segmentsOf(options);
+  try {
+    const store = await LogStore.open(
+      {
+        directory,
+        files,
+        segments,
+        makeLog: (logHooks) => new LocalLog(localLogOptions(options, files), logHooks),
+        damage: options.damage ?? "refuse",
+        memtableBytesMax: options.memtableBytesMax ?? 128 * MIB,
+      },
+      hooks,
+    );
+    if (held !== undefined && existsSync(join(directory, "shards"))) held.keep("shards");
+    return store;
+  } catch (error) {
+    await segments.close();
+    throw error;
+  }
+}
+
+function localLogOptions(options: LogStoreOptions, files: FileSystem): ConstructorParameters<typeof LocalLog>[0] {
+  return {
+    root: options.directory,
+    held: options.held,
+    files,
+    fileBytesMax: options.walFileBytes ?? 32 * MIB,
+    keptBytesMax: options.walBytesMax ?? 512 * MIB,
+    markAfterMs: options.markAfterMs ?? 1000,
+    fullFrameBytes: options.fullFrameBytes ?? FULL_FRAME_BYTES,
+  };
+}
+
+function segmentsOf({ directory, held, segmentBytesMax, readHandlesMax, writersMax }: LogStoreOptions): SegmentStore {
+  return openSegmentStore({
+    dir: directory,
+    held,
+    ...(segmentBytesMax === undefined ? {} : { segmentBytesMax }),
+    ...(readHandlesMax === undefined ? {} : { readHandlesMax }),
+    ...(writersMax === undefined ? {} : { writersMax }),
+  });
 }

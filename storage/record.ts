@@ -251,7 +251,7 @@ export type RecordHead = { shard: ShardId; term: Term; offset: Offset; opsAt: nu
 export function readRecordHead(bytes: Buffer, at: number): RecordHead {
   return {
     shard: recordShard(bytes, at),
-    term: u32At(bytes, at + 6) as Term,
+    term: recordTerm(bytes, at),
     offset: recordOffset(bytes, at),
     opsAt: at + RECORD_HEADER_BYTES,
     end: recordEnd(bytes, at),
@@ -264,6 +264,8 @@ export const recordEnd = (bytes: Uint8Array, at: number): number => at + 4 + u32
 
 export const recordShard = (bytes: Uint8Array, at: number): ShardId =>
   (bytes[at + 4]! | (bytes[at + 5]! << 8)) as ShardId;
+
+export const recordTerm = (bytes: Uint8Array, at: number): Term => u32At(bytes, at + 6) as Term;
 
 export const recordOffset = (bytes: Uint8Array, at: number): Offset => u48At(bytes, at + 10) as Offset;
 

@@ -8,7 +8,8 @@
  *
  * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
  */
-import type { DamagedShardError } from "./errors.ts";
+import type { CommitLog, Appender } from "./log/commit-log.ts";
+import { type DamagedShardError, FencedError, type LogFailure } from "./errors.ts";
 import { Memtable, MemStream } from "./memtable.ts";
 import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "./operation.ts";
 import {
@@ -17,6 +18,7 @@ import {
   endEntry,
   endRecord,
   RECORD_HEADER_BYTES,
+  recordTerm,
   writeCell,
   writeErase,
   writeKey,
@@ -26,20 +28,23 @@ import {
 import type { RecoveredStreams } from "./recovered-streams.ts";
 import type { SegmentStore, ShardExtent } from "./segment/types.ts";
 import { ShardView } from "./shard-view.ts";
+import type { Shortage } from "./shortage.ts";
 import { StagedRecord, type RecordSource, type StreamHandle } from "./staged-record.ts";
-import type { Offset, Seq, ShardId, StreamHead, Term } from "./types.ts";
-import type { GroupCommit } from "./log/local/group-commit.ts";
+import type { LogPosition, Offset, Seq, ShardId, StreamHead, Term } from "./types.ts";
 
 const NO_SEQ = 0 as Seq;
+const FIRST_TERM = 1;
 
 export class ShardLog extends ShardView {
-  readonly term: Term;
-  readonly #commit: GroupCommit;
+  readonly #log: CommitLog;
+  /** Of `#log`, which is asked for it with every record. */
+  readonly #appender: Appender;
   readonly #onApplied: (log: ShardLog, recordBytes: number) => void;
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
-  /** Its shard is damaged: nothing is appended any more. What was appended before still takes effect. */
-  #closedBy: DamagedShardError | undefined;
+  /** Nothing is appended any more. What was appended before still takes effect. */
+  #closedBy: DamagedShardError | FencedError | undefined;
+  #term: Term;
   #streamCount: number;
   #flushes = 0;
   #nextOffset: Offset;
@@ -55,13 +60,14 @@ export class ShardLog extends ShardView {
   constructor(
     shard: ShardId,
     extent: ShardExtent,
-    commit: GroupCommit,
+    log: CommitLog,
     segments: SegmentStore,
     onApplied: (log: ShardLog, recordBytes: number) => void,
   ) {
     super(shard, segments);
-    this.term = (extent.term || 1) as Term;
-    this.#commit = commit;
+    this.#term = (extent.term || FIRST_TERM) as Term;
+    this.#log = log;
+    this.#appender = log.appender;
     this.#onApplied = onApplied;
     this.#streamCount = extent.streamCount;
     this.#durableThrough = extent.flushedThrough;
@@ -73,6 +79,25 @@ export class ShardLog extends ShardView {
     return this.#durableThrough;
   }
 
+  /** That records are appended under: the highest that recovery has read, or that was flushed. */
+  get term(): Term {
+    return this.#term;
+  }
+
+  /** Why nothing can be appended to this shard; what was committed can be read. */
+  get failure(): LogFailure | undefined {
+    return this.#closedBy instanceof FencedError ? this.#closedBy : this.#log.failure(this.shard);
+  }
+
+  /** Of the log alone, for this shard; see `LogStore.pressure`. */
+  get pressure(): number {
+    return this.#log.pressure(this.shard);
+  }
+
+  get shortage(): Shortage | undefined {
+    return this.#log.shortage(this.shard);
+  }
+
   get isClosed(): boolean {
     return this.#closedBy !== undefined;
   }
@@ -82,7 +107,7 @@ export class ShardLog extends ShardView {
     return this.#nextOffset - 1 > this.#durableThrough;
   }
 
-  close(error: DamagedShardError): void {
+  close(error: DamagedShardError | FencedError): void {
     this.#closedBy ??= error;
   }
 
@@ -91,16 +116,16 @@ export class ShardLog extends ShardView {
   /**
    * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. It takes effect, and `source` is told, when it is durable.
    * @throws what `encode` throws, RangeError for what a field of the record cannot hold, DamagedShardError for a shard
-   * that is closed; then nothing was appended
+   * that is closed, FencedError for one whose term is over; then nothing was appended
    */
   append(source: RecordSource): void {
     if (this.#closedBy !== undefined) throw this.#closedBy;
-    const { out } = this.#commit;
-    const start = this.#commit.open();
+    const { out } = this.#appender;
+    const start = this.#appender.open(this.shard);
     const offset = this.#nextOffset;
     const staged = (this.#staged = new StagedRecord(this, offset, start, source));
     try {
-      beginRecord(out, this.shard, this.term, offset);
+      beginRecord(out, this.shard, this.#term, offset);
       this.#wholeTo = out.pos;
       source.encode();
       if (out.pos !== this.#wholeTo) throw notWhole();
@@ -112,24 +137,24 @@ export class ShardLog extends ShardView {
     this.#staged = undefined;
     staged.end = out.pos;
     this.#nextOffset = (offset + 1) as Offset;
-    this.#commit.push(staged);
+    this.#appender.push(staged);
   }
 
   #cancel(staged: StagedRecord): void {
     this.#staged = undefined;
     this.#payloadAt = 0;
     staged.takeBack();
-    this.#commit.cancel();
+    this.#appender.cancel();
   }
 
   /** Where the log stands, for `rollBack` in the same turn of the event loop. All shards of a store have one. */
   get savepoint(): number {
-    return this.#commit.savepoint;
+    return this.#appender.savepoint;
   }
 
   /** Takes back what was appended since `savepoint`, in whatever shard, when a record that belongs to it could not be. Nobody is told. */
   rollBack(savepoint: number): void {
-    this.#commit.rollBack(savepoint);
+    this.#appender.rollBack(savepoint);
   }
 
   /** For `rollBack`. */
@@ -139,13 +164,13 @@ export class ShardLog extends ShardView {
 
   /** Where the payload of a begun entry goes. */
   get writer(): ByteWriter {
-    return this.#commit.out;
+    return this.#appender.out;
   }
 
   /** Begins an operation. @returns where */
   #begin(): number {
     if (this.#staged === undefined) throw notOpen();
-    const { pos } = this.#commit.out;
+    const { pos } = this.#appender.out;
     if (pos !== this.#wholeTo) throw notWhole();
     return pos;
   }
@@ -153,12 +178,12 @@ export class ShardLog extends ShardView {
   /** Ends the operation that began at `at`. */
   #end(stream: StreamHandle, at: number, key: string): void {
     this.#staged!.add(stream, at, key, NO_SEQ);
-    this.#wholeTo = this.#commit.out.pos;
+    this.#wholeTo = this.#appender.out.pos;
   }
 
   /** The caller writes the payload to the writer next, at most `payloadBytesMax`, then calls `endEntry`. */
   beginEntry(stream: StreamHandle, lane: string, key: string, seq: Seq, payloadBytesMax: number): void {
-    const { out } = this.#commit;
+    const { out } = this.#appender;
     const { pos } = out;
     const staged = this.#staged;
     // As `#begin` does: written out, since a call to a private method costs a message 10 ns.
@@ -173,7 +198,7 @@ export class ShardLog extends ShardView {
   }
 
   endEntry(): void {
-    const { out } = this.#commit;
+    const { out } = this.#appender;
     if (this.#payloadAt === 0) throw new Error("assertion failed: no entry is being written");
     const bytes = out.pos - this.#payloadAt;
     if (bytes < 0 || bytes > this.#payloadBytesMax)
@@ -185,21 +210,21 @@ export class ShardLog extends ShardView {
 
   putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
     const at = this.#begin();
-    writeCell(this.#commit.out, stream.name, key, value);
+    writeCell(this.#appender.out, stream.name, key, value);
     this.#end(stream, at, key);
   }
 
   /** A cell of one or two numbers of at most 53 bits, encoded where it is written from. */
   putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
     const at = this.#begin();
-    writeNumbersCell(this.#commit.out, stream.name, key, first, second);
+    writeNumbersCell(this.#appender.out, stream.name, key, first, second);
     this.#end(stream, at, key);
   }
 
   /** Sets a key that belongs to no entry of this stream. */
   putKey(stream: StreamHandle, key: string, seq: Seq, value: Uint8Array): void {
     const at = this.#begin();
-    writeKey(this.#commit.out, stream.name, key, seq, value);
+    writeKey(this.#appender.out, stream.name, key, seq, value);
     this.#end(stream, at, "");
   }
 
@@ -209,16 +234,16 @@ export class ShardLog extends ShardView {
    */
   erase(stream: StreamHandle, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
     const at = this.#begin();
-    writeErase(this.#commit.out, stream.name, lane, fromSeq, toSeq);
+    writeErase(this.#appender.out, stream.name, lane, fromSeq, toSeq);
     this.#end(stream, at, "");
   }
 
   // ---- apply
 
-  /** Called by the group commit in log order, once the record is durable. `bytes` is copied. */
-  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void {
+  /** Called by the log, in its order, once the record is durable. `bytes` is copied. */
+  apply(record: StagedRecord, bytes: Buffer, position: LogPosition): void {
     const { offset, start, end, stream } = record;
-    const at = this.active.record(offset, bytes, start, end, fileNo);
+    const at = this.active.record(offset, bytes, start, end, position);
     this.#durableThrough = offset;
     if (stream !== undefined) this.#applyOperation(stream, at, record.position, record.key, record.seq);
     if (record.more !== undefined) {
@@ -248,14 +273,29 @@ export class ShardLog extends ShardView {
     if (range !== undefined) this.frozen?.streams.get(mem.name)?.forget(range);
   }
 
-  /** Takes a record found in the log at start, `bytes[start, end)`; `recovered` follows. @returns false when its offset is not the next */
-  recover(offset: Offset, bytes: Buffer, start: number, end: number, fileNo: number): boolean {
-    if (offset <= this.#durableThrough) return true;
-    if (offset !== this.#nextOffset) return false;
-    this.active.record(offset, bytes, start, end, fileNo);
+  /** From here on the log has records of this term. @returns what is wrong with that */
+  beginTerm(term: Term): string | undefined {
+    if (term < this.#term) return `falls from term ${this.#term} to ${term}`;
+    this.#term = term;
+    return undefined;
+  }
+
+  /**
+   * Takes a record found in the log, `bytes[start, end)`; `recovered` follows. One that is flushed already is passed over.
+   * @returns what is wrong with it
+   */
+  recover(offset: Offset, bytes: Buffer, start: number, end: number, position: LogPosition): string | undefined {
+    if (offset <= this.#durableThrough) return undefined;
+    if (offset !== this.#nextOffset) return `goes on with offset ${offset}, but ${this.#nextOffset} is missing`;
+    const term = recordTerm(bytes, start);
+    if (term !== this.#term) {
+      const fault = this.beginTerm(term);
+      if (fault !== undefined) return fault;
+    }
+    this.active.record(offset, bytes, start, end, position);
     this.#durableThrough = offset;
     this.#nextOffset = (offset + 1) as Offset;
-    return true;
+    return undefined;
   }
 
   /** All records were taken: lets them take effect. One shard after another, and not record by record, since a log mixes more streams than fit in a processor's cache. */
@@ -307,10 +347,10 @@ export class ShardLog extends ShardView {
     return this.active;
   }
 
-  /** Log file of the oldest record that is not in segments yet. */
-  get oldestFileNo(): number | undefined {
-    if (this.frozen) return this.frozen.firstFileNo;
-    return this.active.isEmpty ? undefined : this.active.firstFileNo;
+  /** Of the oldest record that is not in segments yet. */
+  get oldestPosition(): LogPosition | undefined {
+    if (this.frozen) return this.frozen.firstPosition;
+    return this.active.isEmpty ? undefined : this.active.firstPosition;
   }
 
   get isFlushing(): boolean {

@@ -40,3 +40,9 @@ export function shortageOf(error: unknown): Shortage | undefined {
   }
   return undefined;
 }
+
+/** Whether the system has just said so, of this very call. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOSPC" || code === "EDQUOT";
+}

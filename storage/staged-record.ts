@@ -1,13 +1,15 @@
 /** A record between "encoded" and "durable": what it will do to memory, and who waits for it. */
-import type { LogFailedError } from "./errors.ts";
+import type { LogFailure } from "./errors.ts";
 import type { MemStream } from "./memtable.ts";
-import type { Offset, Seq, StreamHead } from "./types.ts";
-import type { Commit } from "./log/local/group-commit.ts";
+import type { Commit } from "./log/commit-log.ts";
+import type { LogPosition, Offset, Seq, ShardId, StreamHead } from "./types.ts";
 
-/** Told when a record has taken effect, or that its fate is unknown until the log is recovered. */
+/** Told of the end of a record, once. */
 export type Outcome = {
+  /** It has taken effect. */
   committed(): void;
-  failed(error: LogFailedError): void;
+  /** LogFailedError: its fate is unknown until the log is recovered. FencedError: it is not in the log and never will be. */
+  failed(error: LogFailure): void;
 };
 
 /**
@@ -38,7 +40,8 @@ export class StreamHandle {
 
 /** Whose records these are. */
 type RecordLog = {
-  apply(record: StagedRecord, bytes: Buffer, fileNo: number): void;
+  readonly shard: ShardId;
+  apply(record: StagedRecord, bytes: Buffer, position: LogPosition): void;
   /** The newest record that was appended is taken back. */
   withdraw(record: StagedRecord): void;
 };
@@ -86,15 +89,19 @@ export class StagedRecord implements Commit {
     this.seq = seq;
   }
 
-  committed(bytes: Buffer, fileNo: number): void {
-    this.#log.apply(this, bytes, fileNo);
+  get shard(): ShardId {
+    return this.#log.shard;
+  }
+
+  committed(bytes: Buffer, position: LogPosition): void {
+    this.#log.apply(this, bytes, position);
   }
 
   told(): void {
     this.outcome.committed();
   }
 
-  failed(error: LogFailedError): void {
+  failed(error: LogFailure): void {
     this.outcome.failed(error);
   }
 

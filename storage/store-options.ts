@@ -1,9 +1,10 @@
 /** What a store is opened with, and whom it tells. */
 import type { DamagePolicy } from "./damage-control.ts";
 import type { Damage } from "./damaged-shards.ts";
-import type { LogFailedError } from "./errors.ts";
+import type { LogFailure } from "./errors.ts";
 import type { Checkpoint } from "./flusher.ts";
 import type { SegmentStore } from "./segment/types.ts";
+import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import type { HeldDirectory } from "./vfs/held-directory.ts";
 
@@ -33,9 +34,6 @@ export type LogStoreOptions = {
   damage?: DamagePolicy;
 };
 
-/** `openingId` is of this store and those that follow it. */
-export type StoreOptions = LogStoreOptions & { openingId: string };
-
 export type LogStoreHooks = {
   /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
   onListenerError: (error: unknown) => void;
@@ -43,8 +41,11 @@ export type LogStoreHooks = {
   /** Just before each write to the log: the last chance to add records to it. */
   beforeWrite: () => void;
   onFlushFailure: (error: unknown) => void;
-  /** A write to the log failed: told once, after every waiting owner was. */
-  onFailure: (error: LogFailedError) => void;
+  /**
+   * The log of these shards takes nothing more. Told once for each shard, after every waiting owner was. When they are
+   * all shards: LogFailedError, see `reopen`. When a shard has failed alone: see `reopenShard`.
+   */
+  onFailure: (error: LogFailure, shards: readonly ShardId[]) => void;
   /** These shards were found damaged, and are closed. At the opening it is called once, for all that are. */
   onDamage?: (damages: readonly Damage[]) => void;
 };

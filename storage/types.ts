@@ -17,7 +17,14 @@ export type Term = Brand<number, "Term">;
 /** Position of an entry in its stream: dense, from 1. 0 means "nothing yet". */
 export type Seq = Brand<number, "Seq">;
 
+/**
+ * Where a record stands in the log. What it means is the log's own business (log/commit-log.ts): a file number, an
+ * offset. Of one shard, a later record never has a lower one. 0 means "nowhere".
+ */
+export type LogPosition = Brand<number, "LogPosition">;
+
 export const SHARD_COUNT = 1000;
+export const ALL_SHARDS: readonly ShardId[] = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
 
 /** An entry as it is read back. `payload` is a view: do not change it, copy it to keep it. */
 export type StoredEntry = {

@@ -3,6 +3,7 @@ import type { CorruptionError } from "../errors.ts";
 import type {
   EraseRange,
   KeyHit,
+  LogPosition,
   Offset,
   Seq,
   ShardId,
@@ -17,9 +18,12 @@ export type { EraseRange };
 /** A frozen memtable on its way to disk. Everything in it takes effect at once or not at all. */
 export type FlushJob = {
   shard: ShardId;
+  /** Of the last record in `image`. */
   term: Term;
   /** Offset of the last record in `image`; becomes the shard's `flushedThrough`. */
   throughOffset: Offset;
+  /** Where that record stands in the log, see `ShardExtent`; absent when it comes from none. */
+  throughPosition?: LogPosition;
   /** Records of this shard as `storage/record.ts` encodes them, offsets rising from `flushedThrough + 1`. Transferred, not copied. */
   image: Uint8Array<ArrayBuffer>;
   /** Cell operations (no record header) derived by folding up to `throughOffset`; they win over cells of `image`. */
@@ -28,8 +32,16 @@ export type FlushJob = {
   streams: { name: string; streamNo: number; headSeq: Seq }[];
 };
 
-/** How far a shard's files reach. */
-export type ShardExtent = { flushedThrough: Offset; term: Term; streamCount: number };
+/**
+ * How far a shard's files reach. `flushedPosition` is where the log has the record of `flushedThrough`, so that recovery
+ * can begin there. It is absent where nobody has kept it: in files, since the local log reads all that it has.
+ */
+export type ShardExtent = {
+  flushedThrough: Offset;
+  flushedPosition?: LogPosition;
+  term: Term;
+  streamCount: number;
+};
 
 /** Bytes that were gone through, of those that will be: of layers at once, then of segment files. */
 export type Progress = (done: number, total: number) => void;

@@ -12,7 +12,8 @@
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import { DAMAGED_DIRECTORY, DAMAGED_LIST, readDamage } from "../damaged-shards.ts";
+import { DAMAGED_DIRECTORY } from "../damaged-directory.ts";
+import { DAMAGED_LIST, readDamage } from "../damaged-shards.ts";
 import { CorruptionError, FormatError } from "../errors.ts";
 import { LOG_MISSING } from "../segment/segment-store.ts";
 import { recentPath, shardDirectory } from "../segment/paths.ts";

@@ -3,7 +3,7 @@ import { DamageLog, damagedError, isDamage, unlessDamaged } from "../../src/shar
 import { AppError } from "../../src/base/errors.ts";
 import type { LogFields } from "../../src/base/logger.ts";
 import { CorruptionError, DamagedShardError } from "../../storage/errors.ts";
-import type { ShardId } from "../../storage/types.ts";
+import type { LogPosition, ShardId } from "../../storage/types.ts";
 import { HandClock } from "../service/hand-clock.ts";
 
 test("damaged shards are told when they are found, and once a minute at most while they are asked for", () => {
@@ -11,7 +11,8 @@ test("damaged shards are told when they are found, and once a minute at most whi
   const lines: (LogFields | undefined)[] = [];
   const say = (_message: string, fields?: LogFields): void => void lines.push(fields);
   const log = new DamageLog(clock, { debug: say, info: say, warn: say, error: say });
-  const damage = (shard: number) => ({ shard: shard as ShardId, what: "torn", firstFileNo: 0, lastFileNo: 0 });
+  const NOWHERE = 0 as LogPosition;
+  const damage = (shard: number) => ({ shard: shard as ShardId, what: "torn", first: NOWHERE, last: NOWHERE });
   log.found([0, 1, 2, 7, 9, 10].map(damage));
   expect(lines).toMatchObject([{ shards: "0-2, 7, 9-10", count: 6 }]);
   for (let second = 0; second < 300; second++) {

@@ -9,7 +9,7 @@ import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options
 import { DamagedShards, type Damage } from "../../storage/damaged-shards.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
 import { FlushError } from "../../storage/segment/errors.ts";
-import type { Seq, ShardId } from "../../storage/types.ts";
+import type { LogPosition, Seq, ShardId } from "../../storage/types.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { checkLog } from "../../storage/log/local/check-log.ts";
 import { FILE_HEAD_BYTES, FRAME_HEAD_BYTES } from "../../storage/log/local/frame.ts";
@@ -230,13 +230,12 @@ test.each(["one\rline", "one\u2028line", "one\nline", ""])(
     const disk = new SimulatedDisk();
     disk.files.makeDirectory("/data");
     const list = new DamagedShards("/data", disk.files);
-    list.add({ shard: 7 as ShardId, what, firstFileNo: 1, lastFileNo: 2 });
+    const range = { first: 1 as LogPosition, last: 2 as LogPosition };
+    list.add({ shard: 7 as ShardId, what, ...range });
     list.save();
     const read = new DamagedShards("/data", disk.files);
     read.load();
-    expect(read.list()).toEqual([
-      { shard: 7 as ShardId, what: what === "" ? "damaged" : "one line", firstFileNo: 1, lastFileNo: 2 },
-    ]);
+    expect(read.list()).toEqual([{ shard: 7 as ShardId, what: what === "" ? "damaged" : "one line", ...range }]);
   },
 );
 

@@ -97,6 +97,6 @@ test("a log file is kept for a record in it that took effect when the next file 
   await store.idle();
   const [oldest, newest] = disk.paths().filter((path) => path.endsWith(".wal"));
   expect([oldest, newest]).toEqual(["/data/wal/0000000001.wal", "/data/wal/0000000002.wal"]);
-  expect(first.oldestFileNo).toBe(1);
+  expect(first.oldestPosition as number).toBe(1);
   await store.close();
 });

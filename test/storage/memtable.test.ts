@@ -11,7 +11,7 @@ import {
   writeCell,
   writeKey,
 } from "../../storage/record.ts";
-import type { Offset, Seq, ShardId, Term } from "../../storage/types.ts";
+import type { LogPosition, Offset, Seq, ShardId, Term } from "../../storage/types.ts";
 
 const SHARD = 7 as ShardId;
 const TERM = 1 as Term;
@@ -69,7 +69,7 @@ class Fed {
     write();
     endRecord(out, at);
     this.written.push(Buffer.from(out.bytes.subarray(0, out.pos)));
-    apply(this.table.record(offset, out.bytes, at, out.pos, 1));
+    apply(this.table.record(offset, out.bytes, at, out.pos, 1 as LogPosition));
   }
 }
 

@@ -26,6 +26,10 @@ describe("what the design forbids is found, with its line:", () => {
     ["SQLite is imported by one file", "storage/segment/a.ts", 'import Database from "better-sqlite3";'],
     ["a package has a home", "src/http/a.ts", 'import { x } from "left-pad";'],
     ["browsers have no files", "src/client/a.ts", 'import { x } from "node:fs";'],
+    ["the store knows no log but the port", "storage/log-store.ts", 'import { x } from "./log/local/frame.ts";'],
+    ["nor does the port", "storage/log/commit-log.ts", 'import { x } from "./local/frame.ts";'],
+    ["nor do types of it get out", "storage/recovery.ts", 'import type { X } from "./log/local/frame.ts";'],
+    ["nor does whoever else may import all", "src/node/a.ts", 'import { x } from "../../storage/log/local/scan.ts";'],
     ["a new folder needs a place", "src/stuff/a.ts", 'import { x } from "./b.ts";'],
   ])("%s", (_name, path, text) => {
     expect(violations(path, `// first line\n${text}\n`)).toEqual([
@@ -39,6 +43,12 @@ describe("what the design forbids is found, with its line:", () => {
       "src/base/a.ts:1: src/base may not import src/protocol/codes.ts except as types",
     ]);
   });
+});
+
+test("whatever builds a log, and tools that read its files, look behind the port", () => {
+  expect(violations("storage/open-store.ts", 'import { x } from "./log/local/local-log.ts";\n')).toEqual([]);
+  expect(violations("storage/tools/repair/a.ts", 'import { x } from "../../log/local/scan.ts";\n')).toEqual([]);
+  expect(violations("storage/log/local/a.ts", 'import { x } from "./scan.ts";\n')).toEqual([]);
 });
 
 test("text that only looks like an import is left alone", () => {

@@ -14,6 +14,8 @@
  */
 import { ByteWriter } from "../../record.ts";
 import type { LogFailedError } from "../../errors.ts";
+import type { LogPosition, ShardId } from "../../types.ts";
+import type { Appender, Commit } from "../commit-log.ts";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 import type { WalFiles } from "./wal-files.ts";
 
@@ -22,23 +24,8 @@ const SPARES_MAX = 2;
 /** A buffer that one large frame made larger than this is not kept. */
 const KEPT_BYTES_MAX = 4 << 20;
 
-/**
- * Told once: when the record is durable, in log file `fileNo`, or that it is unknown whether it is. `bytes` is what was written, and is overwritten
- * after the call: copy what is to stay.
- */
-export type Commit = {
-  /** Lets it take effect. When this throws, memory no longer says what the log says: the log is failed. */
-  committed(bytes: Buffer, fileNo: number): void;
-  /** After `committed`: whoever waits is told. What goes wrong here is theirs. */
-  told(): void;
-  failed(error: LogFailedError): void;
-  /** Taken back, newest first, before any write: as if it had never been appended. */
-  withdrawn(): void;
-  /** Where its record begins in `out`. */
-  readonly start: number;
-};
-
-type WrittenFrame = { owners: Commit[]; bytes: Buffer; fileNo: number; error: LogFailedError | null };
+/** `position`: the number of its file. */
+type WrittenFrame = { owners: Commit[]; bytes: Buffer; position: LogPosition; error: LogFailedError | null };
 
 export type GroupCommitOptions = {
   /** A log that rests this long gets a mark. 0: never. */
@@ -59,11 +46,7 @@ export type GroupCommitHooks = {
 /** Bytes that may gather: a frame of them, and one record more, can be read again (frame.ts). */
 const GATHERED_BYTES_MAX = 512 << 20;
 
-export class GroupCommit {
-  /**
-   * Where records are encoded, between `open` and `push`. Positions are stable, the buffer behind them may be replaced: take `committed`'s. What is
-   * written at any other time is overwritten by the next record.
-   */
+export class GroupCommit implements Appender {
   readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEAD_BYTES);
   /** One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache. */
   readonly #spares: Buffer[] = [];
@@ -99,8 +82,8 @@ export class GroupCommit {
     return this.#end - FRAME_HEAD_BYTES;
   }
 
-  /** Begins a record, of whatever shard: all encode into one buffer. @returns where it begins */
-  open(): number {
+  /** Of whatever shard: all of them ride one frame, and none is ever fenced alone. */
+  open(_shard: ShardId): number {
     if (this.#isRecordOpen) throw new Error("assertion failed: a record is begun inside of another");
     if (this.backlogBytes > GATHERED_BYTES_MAX)
       throw new RangeError(`${this.backlogBytes} bytes gather for one write, the most is ${GATHERED_BYTES_MAX}`);
@@ -109,13 +92,11 @@ export class GroupCommit {
     return this.#end;
   }
 
-  /** The open record is none: its bytes go. */
   cancel(): void {
     this.#isRecordOpen = false;
     this.out.pos = this.#end;
   }
 
-  /** Ends the open record and hands over its owner. */
   push(commit: Commit): void {
     this.#isRecordOpen = false;
     this.#end = this.out.pos;
@@ -123,12 +104,11 @@ export class GroupCommit {
     this.schedule();
   }
 
-  /** For `rollBack`, in the same turn of the event loop. */
   get savepoint(): number {
     return this.#gathering.length;
   }
 
-  /** Takes back what was pushed since: records that belong together are there together or not at all. */
+  /** Records that belong together are there together or not at all. */
   rollBack(savepoint: number): void {
     if (this.#isRecordOpen) throw new Error("assertion failed: a record is being encoded, and others are taken back");
     const first = this.#gathering[savepoint];
@@ -175,7 +155,9 @@ export class GroupCommit {
     out.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
     out.pos = FRAME_HEAD_BYTES;
     // No other write is under way, so the file is still the one it was written to.
-    this.#files.append(bytes, pos, (error) => this.#written({ owners, bytes, fileNo: this.#files.fileNo, error }));
+    this.#files.append(bytes, pos, (error) => {
+      this.#written({ owners, bytes, position: this.#files.fileNo as LogPosition, error });
+    });
   };
 
   /** What goes wrong in a hook keeps nothing from being written, and nobody from being told. */
@@ -205,9 +187,9 @@ export class GroupCommit {
     else this.#rest();
   }
 
-  #tell({ owners, bytes, fileNo, error }: WrittenFrame): void {
+  #tell({ owners, bytes, position, error }: WrittenFrame): void {
     for (const owner of owners) {
-      const isDone = error === null && this.#takesEffect(owner, bytes, fileNo);
+      const isDone = error === null && this.#takesEffect(owner, bytes, position);
       // One who throws keeps nobody behind from being told, nor the next frame from being written.
       try {
         if (isDone) owner.told();
@@ -220,11 +202,11 @@ export class GroupCommit {
     this.#guarded(this.#hooks.afterCommit);
   }
 
-  #takesEffect(owner: Commit, bytes: Buffer, fileNo: number): boolean {
+  #takesEffect(owner: Commit, bytes: Buffer, position: LogPosition): boolean {
     // That a frame behind it could not be written takes nothing from one that was.
     if (this.#isBroken) return false;
     try {
-      owner.committed(bytes, fileNo);
+      owner.committed(bytes, position);
       return true;
     } catch (cause) {
       this.#isBroken = true;

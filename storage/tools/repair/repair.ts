@@ -12,14 +12,16 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../../errors.ts";
-import { DAMAGED_DIRECTORY, DamagedShards, type Damage, readDamage } from "../../damaged-shards.ts";
+import { DAMAGED_DIRECTORY } from "../../damaged-directory.ts";
+import { DamagedShards, type Damage, readDamage } from "../../damaged-shards.ts";
 import type { LogStore } from "../../log-store.ts";
 import { openLogStore } from "../../open-store.ts";
 import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../segment/paths.ts";
 import { openSegmentStore } from "../../segment/segment-store.ts";
-import { SHARD_COUNT, type ShardId } from "../../types.ts";
+import { type LogPosition, SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { fileHead, walFileName, walFileNo } from "../../log/local/frame.ts";
+import { TakenAside } from "../../log/local/taken-aside.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
 import { verifyShardFiles } from "../verify-shard.ts";
@@ -271,14 +273,15 @@ class StoreRepair {
   #keepFor(left: readonly ShardId[], before: Map<ShardId, Damage>, wal: string, numbers: readonly number[]): void {
     const list = new DamagedShards(this.#target, realFileSystem);
     const inOrder = numbers.toSorted((a, b) => a - b);
-    const [firstFileNo, lastFileNo] = [inOrder[0] ?? 0, inOrder.at(-1) ?? 0];
+    const [first, last] = [inOrder[0] ?? 0, inOrder.at(-1) ?? 0] as [LogPosition, LogPosition];
     for (const shard of left) {
-      const damage = before.get(shard) ?? { shard, what: this.#found.get(shard)!.join("; "), firstFileNo, lastFileNo };
+      const damage = before.get(shard) ?? { shard, what: this.#found.get(shard)!.join("; "), first, last };
       list.add(damage);
       this.#result.left.push(damage);
     }
     list.save();
-    for (const fileNo of inOrder) list.takeAside(wal, fileNo);
+    const aside = new TakenAside(this.#target, realFileSystem);
+    for (const fileNo of inOrder) aside.take(wal, fileNo, list.list());
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { DAMAGED_DIRECTORY } from "../../damaged-shards.ts";
+import { DAMAGED_DIRECTORY } from "../../damaged-directory.ts";
 import { decodeOperations, readRecordHead, RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";

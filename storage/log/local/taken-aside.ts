@@ -1,0 +1,50 @@
+/**
+ * What damaged shards need of log files that are trimmed, kept in `damaged/`: their records, as a log file of the same
+ * number, and damaged parts as they stood, since records of theirs may be in them.
+ *
+ * Crash: what is needed is in one of the two places, or in both.
+ */
+import { join } from "node:path";
+import { DamagedDirectory } from "../../damaged-directory.ts";
+import type { FileSystem } from "../../vfs/file-system.ts";
+import type { Kept } from "../commit-log.ts";
+import { filterWalFile } from "./filtered.ts";
+import { walFileName } from "./frame.ts";
+
+const PART = ".part";
+
+export class TakenAside {
+  readonly #files: FileSystem;
+  readonly #damaged: DamagedDirectory;
+  #hasParts: boolean | undefined;
+
+  /** @param root the data directory */
+  constructor(root: string, files: FileSystem) {
+    this.#files = files;
+    this.#damaged = new DamagedDirectory(root, files);
+  }
+
+  /** Whether damaged parts of the log were taken aside: nobody knows what is in them. */
+  get hasParts(): boolean {
+    return (this.#hasParts ??= this.#damaged.names().some((name) => name.endsWith(PART)));
+  }
+
+  /**
+   * Before a log file of `wal` is removed: copies what those shards may have in it.
+   * @throws what the system says
+   */
+  take(wal: string, fileNo: number, kept: readonly Kept[]): void {
+    const shards = new Set(
+      kept.filter(({ first, last }) => first <= fileNo && fileNo <= last).map(({ shard }) => shard),
+    );
+    if (shards.size === 0) return;
+    const path = join(wal, walFileName(fileNo));
+    const file = this.#files.read(path);
+    const { bytes, gaps } = filterWalFile(path, file, fileNo, (shard) => shards.has(shard));
+    for (const { from, to } of gaps) {
+      this.#damaged.write(`${walFileName(fileNo).slice(0, -4)}-${from}${PART}`, file.subarray(from, to));
+      this.#hasParts = true;
+    }
+    if (bytes !== undefined) this.#damaged.write(walFileName(fileNo), bytes);
+  }
+}
