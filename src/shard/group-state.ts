@@ -111,6 +111,11 @@ export class GroupState {
     this.authorBytes.erased(postedBytes);
   }
 
+  /** What is in cells may not be true: to be counted anew. */
+  forgetCount(): void {
+    this.authorBytes.isCounted = false;
+  }
+
   marksOf(user: UserId): MemberMarks {
     let marks = this.marks.get(user);
     if (marks === undefined) {

@@ -165,6 +165,11 @@ export class UserState {
     this.sentBytes -= sentBytes;
   }
 
+  /** What is in cells may not be true: to be counted anew. */
+  forgetCount(): void {
+    this.isSentCounted = false;
+  }
+
   /** Bytes of text that the user wrote and that are not erased, those on their way to the log included; undefined: not known yet. */
   get storedBytes(): number | undefined {
     if (!this.isSentCounted || !this.isPostedCounted) return undefined;

@@ -8,6 +8,8 @@ import { until } from "../support/wait.ts";
 const MIB = 1 << 20;
 const TEXT = "x".repeat(16_384);
 const FULL = MIB / TEXT.length;
+/** Half of the calls that a user may have under way. */
+const AT_ONCE = 8;
 
 let node: TestNode;
 let ann: Credentials;
@@ -26,7 +28,10 @@ const send = (who: Credentials, to: string, text = TEXT) =>
 
 /** Half of it to somebody, half of it to a group. */
 async function fill(who: Credentials, to: string): Promise<void> {
-  for (let n = 0; n < FULL; n++) expect((await send(who, n % 2 === 0 ? to : "#club")).status).toBe(201);
+  for (let n = 0; n < FULL; n += AT_ONCE) {
+    const sends = Array.from({ length: AT_ONCE }, (_, i) => send(who, i % 2 === 0 ? to : "#club"));
+    for (const { status } of await Promise.all(sends)) expect(status).toBe(201);
+  }
 }
 
 async function inspected(user: string): Promise<number> {

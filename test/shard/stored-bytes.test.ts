@@ -1,11 +1,13 @@
 /** What a user stores is what the logs have of it, whatever has happened, and is counted anew only where nobody has counted. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { systemRandom } from "../../src/base/random.ts";
 import { userAddress, type UserId } from "../../src/domain/address.ts";
 import { atOnce, nextTurn, type Steps } from "../../src/base/steps.ts";
 import { CELLS_LAG_MAX, encodeCell } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { eraseEntries, gatherPosted } from "../../src/shard/erasure.ts";
+import { mend } from "../../src/shard/mend/mend.ts";
 import { addUp } from "../../src/shard/stored-counts.ts";
 import type { Seq } from "../../storage/types.ts";
 import { ADDRESSES, CLUB, CREW, GROUPS, PEOPLE } from "../service/talk.ts";
@@ -169,6 +171,26 @@ test("a group that was written to by a version that does not count is counted an
   await written.talk.shards.restart();
   const counted = [...written.host.log(CLUB).cells(CLUB).keys()].filter((key) => key.startsWith("wrote/")).toSorted();
   expect(counted).toEqual(["wrote/ann", "wrote/ben"]);
+});
+
+test("a repair forgets counts that may be older, or newer, than the entries that it saved", async () => {
+  await written.write(ANN, userAddress(BEN), hellos(2 * CELLS_LAG_MAX));
+  await written.write(ANN, CLUB, hellos(2));
+  await written.counted(ANN);
+  await written.talk.shards.restart();
+  const { user, group } = { user: written.user(ANN), group: written.talk.group(CLUB) };
+  await writeRecord(group.log, (log) => log.putCell(group.handle, "wrote/ann", encodeCell(7, 3)));
+  user.sentBytes += 1000;
+  await writeRecord(user.log, (log) => log.putCell(user.handle, "head", user.derivedCells()[0]![1]));
+  await written.talk.shards.restart();
+  expect(await written.counted(ANN)).toBe(written.inLogs(ANN) + 1000 - 3);
+  const lost = [user.log.shard, group.log.shard].map((shard) => {
+    return { shard, mayLackNewest: true, mayShowErased: true, lost: [] };
+  });
+  await mend(written.host, lost, systemRandom);
+  await written.expectAll();
+  await written.talk.shards.restart();
+  await written.expectAll();
 });
 
 test("messages are taken and answered while a long history is counted, and count as well", async () => {

@@ -5,6 +5,7 @@
  *     survey         what the streams of all shards know of those that may have lost something     survey.ts
  *     streams        names stay taken, devices are logged out, positions begin behind the old ones  streams.ts
  *     users          cells that are derived from entries                                            refold.ts
+ *     counts         of bytes that users store, which are counted anew                              recount.ts
  *     memberships    a group and its members say the same                                           memberships.ts
  *     erasures       what had been erased and came back goes again                                  erasures.ts
  *
@@ -19,10 +20,12 @@ import type { ShardLog } from "../../../storage/shard-log.ts";
 import { unlessDamaged } from "../damage.ts";
 import { mendMark } from "../handoffs.ts";
 import type { ShardHost } from "../shard-host.ts";
+import { UserState } from "../user-state.ts";
 import { ErasureMender } from "./erasures.ts";
 import { Losses, type ShardLoss } from "./losses.ts";
 import { MembershipMender } from "./memberships.ts";
 import type { MendNote } from "./notes.ts";
+import { forgetCount } from "./recount.ts";
 import { refoldUser } from "./refold.ts";
 import { LOST_PREFIX, StreamMender } from "./streams.ts";
 import { isAddress, Survey, type Known } from "./survey.ts";
@@ -74,9 +77,11 @@ const addressesIn = (logs: readonly ShardLog[]): Address[] =>
   logs.flatMap((log) => [...log.streams()].filter(isAddress));
 
 async function refold(host: ShardHost, losses: Losses, address: Address): Promise<void> {
-  if (isGroup(address) || !losses.isHurt(address)) return;
-  const user = host.userAt(address);
-  if (user !== undefined) await refoldUser(user);
+  const isHurt = losses.isHurt(address);
+  if (!isHurt && !losses.mayShowErased(shardOf(address))) return;
+  const state = isGroup(address) ? host.groups.get(address) : host.userAt(address);
+  if (isHurt && state instanceof UserState) await refoldUser(state);
+  if (state !== undefined) await forgetCount(state);
   await nextTurn();
 }
 
