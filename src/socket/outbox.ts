@@ -7,6 +7,10 @@
 import type { ServerWebSocket } from "bun";
 import type { OutboxFlusher } from "./outbox-flusher.ts";
 
+/** What `sendText` says of a frame that it did not write, but for the bytes of one that it did. */
+const DROPPED = 0;
+const QUEUED = -1;
+
 export class Outbox {
   readonly #socket: ServerWebSocket<unknown>;
   readonly #flusher: OutboxFlusher;
@@ -47,8 +51,7 @@ export class Outbox {
     const frames = this.#frames;
     if (this.#isClosed || frames.length === 0) return;
     this.#frames = this.#emptied;
-    if (frames.length === 1) this.#check(this.#socket.sendText(frames[0]!));
-    else this.#socket.cork(() => this.#sendAll(frames));
+    this.#check(frames.length === 1 ? this.#socket.sendText(frames[0]!) : this.#sendTogether(frames));
     frames.length = 0;
     this.#emptied = frames;
   }
@@ -59,20 +62,21 @@ export class Outbox {
     this.#frames = [];
   }
 
-  #sendAll(frames: string[]): void {
-    let worst = 1;
-    for (const frame of frames) {
-      worst = Math.min(worst, this.#socket.sendText(frame));
+  /** @returns what `sendText` says, of all of them: what they have queued is known behind the cork */
+  #sendTogether(frames: string[]): number {
+    let isDropped = false;
+    this.#socket.cork(() => {
       // Nothing goes out behind one that was dropped: the client would take the hole for a whole stream.
-      if (worst === 0) break;
-    }
-    this.#check(worst);
+      isDropped = frames.some((frame) => this.#socket.sendText(frame) === DROPPED);
+    });
+    if (isDropped) return DROPPED;
+    return this.#socket.getBufferedAmount() > 0 ? QUEUED : 1;
   }
 
-  /** What `sendText` says: 0 dropped, -1 queued. */
+  /** `result` is what `sendText` says. */
   #check(result: number): void {
     if (result > 0) return;
-    if (result === 0 || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();
+    if (result === DROPPED || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();
     else this.#onQueued();
   }
 }

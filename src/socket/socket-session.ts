@@ -383,11 +383,16 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   // ---- catch-up
 
+  /** In a turn of its own: while the runtime is in a handler of the socket, the socket does not tell what is queued. */
   #continueCatchUp(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.#failed(error));
+    setImmediate(this.#read);
   }
+
+  readonly #read = (): void => {
+    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.#failed(error));
+  };
 
   /** Page by page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
   *#readOn(): Steps<void> {
