@@ -54,6 +54,8 @@ export class LogStore {
   readonly #damage: DamageControl;
   readonly #work: FileWork;
   #recovery: Recovery | undefined;
+  /** What `reopen` made last. */
+  #successor: LogStore | undefined;
 
   /** @throws as `openLogStore`; the segments stay open */
   static async open(parts: LogStoreParts, hooks: LogStoreHooks): Promise<LogStore> {
@@ -67,14 +69,17 @@ export class LogStore {
 
   /**
    * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one can be read until then, and also
-   * afterwards when it throws; the successor closes what they share.
+   * afterwards when it throws; the successor closes what they share. Whoever cannot use the successor calls this again: that one is stopped first, since
+   * two would write to one log.
    */
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
+    if (this.#successor !== undefined) await this.#successor.#giveUp();
     // What was found damaged since the opening must not keep the rest closed.
     const damage = this.#damage.closes ? "close" : "refuse";
     const makeLog = (logHooks: LogHooks): CommitLog => this.#log.reopen(logHooks);
     const store = new LogStore({ ...this.#parts, damage, makeLog }, hooks, this.#damaged);
+    this.#successor = store;
     // Whoever reads this one goes on meanwhile.
     await store.#orGiveUp(() => store.#recover("over turns"));
     return store;
@@ -339,6 +344,7 @@ export class LogStore {
   async close(): Promise<void> {
     try {
       await this.#stop();
+      if (this.#successor !== undefined) await this.#successor.#giveUp();
       this.#log.end();
     } finally {
       await this.#segments.close();
@@ -350,10 +356,14 @@ export class LogStore {
     try {
       await open();
     } catch (error) {
-      // Why is told already.
-      await this.#stop().catch(() => {});
+      await this.#giveUp();
       throw error;
     }
+  }
+
+  /** Why is told already. */
+  async #giveUp(): Promise<void> {
+    await this.#stop().catch(() => {});
   }
 
   /** Nothing is written by it any more; it can still be read. */

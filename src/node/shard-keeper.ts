@@ -104,13 +104,12 @@ export class ShardKeeper {
   async #open(failed?: ShardHost): Promise<void> {
     const startedAt = this.#clock.monotonicMs();
     const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
-    let handoffs = 0;
-    if (host.store.failed === undefined) {
-      const offering = this.#offerAll(host);
-      // At the start nobody waits for anything else.
-      handoffs = failed === undefined ? atOnce(offering) : await this.#turns.run(offering);
-      await host.store.idle();
-    }
+    const handoffs = await this.#handOver(host, failed).catch(async (error: unknown) => {
+      host.marks.stop();
+      // One that follows a failed log is stopped by the next that does.
+      if (failed === undefined) await host.store.close();
+      throw error;
+    });
     if (failed === undefined && this.#storage.damage === "refuse to open") await mustBeWhole(host);
     const { bytes, records, tornBytes } = host.store.recovery;
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
@@ -118,6 +117,15 @@ export class ShardKeeper {
     this.#host = host;
     // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
+  }
+
+  async #handOver(host: ShardHost, failed: ShardHost | undefined): Promise<number> {
+    if (host.store.failed !== undefined) return 0;
+    const offering = this.#offerAll(host);
+    // At the start nobody waits for anything else.
+    const handoffs = failed === undefined ? atOnce(offering) : await this.#turns.run(offering);
+    await host.store.idle();
+    return handoffs;
   }
 
   *#offerAll(host: ShardHost): Steps<number> {

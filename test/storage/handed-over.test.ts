@@ -1,7 +1,9 @@
 /** What a store that follows a failed one shares with it goes on to work once nothing of the failed one is left. */
 import { expect, test } from "bun:test";
 import { CorruptionError } from "../../storage/errors.ts";
-import type { ShardId } from "../../storage/types.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { StreamHandle } from "../../storage/staged-record.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, openStore, QUIET, WAL_DIRECTORY } from "./log-fixture.ts";
 import { MemorySegments } from "./memory-segments.ts";
@@ -40,4 +42,59 @@ test("a shard found damaged after the log was opened anew is noted, and the log 
   expect(failures).toEqual([]);
   expect(disk.paths()).not.toContain(oldest!);
   await next.close();
+});
+
+test("of two stores that follow a failed one only the later writes: nothing that either has acknowledged is lost", async () => {
+  const disk = new SimulatedDisk();
+  const segments = new MemorySegments();
+  const store = await openStore(disk, { segments });
+  const history = new LogHistory();
+  history.append(store, [entry("one")]);
+  await store.idle();
+  disk.fail("write", 1);
+  history.append(store, [entry("never written")]);
+  await store.idle();
+  const acked: string[] = [];
+  const write = async (to: LogStore, text: string): Promise<void> => {
+    const log = to.shard(7 as ShardId);
+    const handle = new StreamHandle("@alice", log.head("@alice"));
+    log.append({
+      encode() {
+        log.beginEntry(handle, "", "", (handle.headSeq + 1) as Seq, text.length);
+        log.writer.utf8(text);
+        log.endEntry();
+      },
+      committed: () => void acked.push(text),
+      failed() {},
+    });
+    await to.idle();
+  };
+  const unused = await store.reopen(QUIET);
+  await write(unused, "before the later one");
+  const next = await store.reopen(QUIET);
+  await write(unused, "beside the later one");
+  await write(next, "by the later one");
+  const handles = disk.handlesOpen;
+  await next.close();
+  const again = await openStore(disk, { segments });
+  const found = again.shard(7 as ShardId).readForward("@alice", 0 as Seq, 100);
+  expect(found.map(({ payload }) => Buffer.from(payload).toString())).toEqual(["one", ...acked]);
+  expect(acked).toEqual(["before the later one", "by the later one"]);
+  expect(handles).toBe(1);
+  await again.close();
+});
+
+test("tries to follow a failed store that come to nothing leave no log files behind", async () => {
+  const disk = new SimulatedDisk();
+  const store = await openStore(disk);
+  const history = new LogHistory();
+  history.append(store, [entry("one")]);
+  await store.idle();
+  disk.fail("write", 1);
+  history.append(store, [entry("never written")]);
+  await store.idle();
+  for (let n = 0; n < 5; n++) await store.reopen(QUIET);
+  await store.close();
+  expect(disk.handlesOpen).toBe(0);
+  expect(disk.paths().filter((path) => path.endsWith(".wal"))).toHaveLength(1);
 });

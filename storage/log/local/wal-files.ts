@@ -115,13 +115,14 @@ export class WalFiles {
   /** Seals the frame in `bytes[0, length)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
   append(bytes: Buffer, length: number, done: (error: LogFailedError | null) => void): void {
     if (this.#failed) return done(this.#failed);
+    if (this.#file === undefined) return done(this.fail(new Error("the log is closed")));
     try {
       if (this.#mustRotate(length)) this.#rotate();
     } catch (error) {
       return done(this.fail(error));
     }
     const at = this.#seal(bytes, length);
-    this.#options.files.write(this.#file!, bytes, 0, length, at, (error) => {
+    this.#options.files.write(this.#file, bytes, 0, length, at, (error) => {
       if (error) this.#unacked = { fileNo: this.#fileNo, position: at };
       done(error ? this.fail(error) : null);
     });
