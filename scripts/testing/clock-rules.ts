@@ -32,7 +32,7 @@ export const ALLOWED: readonly Allowed[] = [
   { path: "src/node/upkeep.ts", code: "<= this.#parts.clock.now()", why: RETENTION },
   { path: "src/node/upkeep.ts", code: "const now = this.#parts.clock.now()", why: RETENTION },
   { path: "src/node/upkeep.ts", code: "tooOldAt(", why: RETENTION },
-  { path: "src/node/upkeep.ts", code: "keptFrom(this.#parts.clock.now(), days)", why: RETENTION },
+  { path: "src/node/upkeep.ts", code: "nowMs: clock.now()", why: RETENTION },
   { path: "src/service/accounts.ts", code: "createdAt: this.#clock.now()", why: SHOWN },
   {
     path: "src/service/accounts.ts",
@@ -54,6 +54,8 @@ export const ALLOWED: readonly Allowed[] = [
   },
   { path: "src/shard/erasure.ts", code: "const at = host.clock.now()", why: SHOWN },
   { path: "src/shard/handoffs.ts", code: "host.ranks.direct(host.clock.now())", why: "ranks never follow it back" },
+  { path: "src/shard/keep-lives.ts", code: "sentAt < before", why: RETENTION },
+  { path: "src/shard/keep-lives.ts", code: "tooOldAt(", why: RETENTION },
   { path: "src/shard/keep.ts", code: "oldestAt >= from", why: RETENTION },
   { path: "src/shard/keep.ts", code: "sentAt < from", why: RETENTION },
   { path: "src/shard/mend/mend.ts", code: "const at = host.clock.now()", why: SHOWN },

@@ -158,6 +158,7 @@ export class Positions {
 
   judge(frame: Entry, isPaged: boolean): Verdict {
     const stream = streamOf(frame);
+    if (isPaged || !this.#missing.has(stream)) this.#beginAgain(stream, frame);
     const seq = this.seqOf(stream);
     if (seq === undefined) return this.#hold(stream, frame);
     if (frame.seq <= seq) return "seen";
@@ -165,6 +166,14 @@ export class Positions {
     if (frame.seq === seq + 1) return "next";
     if (frame.t === "sent" && frame.duplicate === true) return "later";
     return "broken";
+  }
+
+  /** A group that was created anew has a new history under the old name. Live it may come before the `membership`. */
+  #beginAgain(stream: string, frame: Entry): void {
+    if (frame.t !== "group" || frame.change !== "created" || frame.epoch === undefined) return;
+    const position = this.#cursor?.groups[stream];
+    if (position === undefined || position.epoch === frame.epoch || frame.seq <= position.seq) return;
+    this.#place(this.#cursor!, stream, { epoch: frame.epoch, seq: frame.seq - 1 });
   }
 
   /** Whether `frame` is the next entry of a stream that follows its log; unlike `judge`, only a question. */

@@ -14,11 +14,11 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
-import { isGroup, shardOf, type Address, type UserId } from "../domain/address.ts";
-import { cellNumber } from "../shard/cells.ts";
+import { shardOf, type Address, type UserId } from "../domain/address.ts";
 import { isDamage, unlessDamaged } from "../shard/damage.ts";
 import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
-import { eraseBefore, keptFrom, tooOldAt, type Kept } from "../shard/keep.ts";
+import { eraseTooOld, type Swept } from "../shard/keep-lives.ts";
+import { tooOldAt } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
@@ -283,11 +283,10 @@ export class Upkeep {
     let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : tooOldAt(clock.now(), keepDays);
     for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
       if (host.store.isDamaged(shard)) break;
-      const days = isAddress(stream) ? unlessDamaged(() => this.#daysOf(host, stream)) : undefined;
-      if (days === undefined) continue;
-      const kept = await this.#eraseOld(host, stream as Address, days);
-      entries += kept.entries;
-      dueAt = Math.min(dueAt, tooOldAt(kept.oldestAt ?? clock.now(), days));
+      const swept = isAddress(stream) ? await this.#eraseOld(host, stream) : undefined;
+      if (swept === undefined) continue;
+      entries += swept.entries;
+      dueAt = Math.min(dueAt, swept.dueAt);
       await this.#nextTurn();
     }
     if (changes === this.#retentionChanges) this.#dueAt.set(shard, dueAt);
@@ -295,23 +294,17 @@ export class Upkeep {
     return entries;
   }
 
-  async #eraseOld(host: ShardHost, stream: Address, days: number): Promise<Kept> {
+  async #eraseOld(host: ShardHost, stream: Address): Promise<Swept | undefined> {
+    const { keepDays, clock } = this.#parts;
     try {
-      const kept = await eraseBefore(host, stream, keptFrom(this.#parts.clock.now(), days), this.#stopped);
-      if (kept.entries > 0 || this.#isLogRecovered) this.#hasErased = true;
-      return kept;
+      const swept = await eraseTooOld(host, stream, { keepDays, nowMs: clock.now(), isStopped: this.#stopped });
+      if (swept !== undefined && (swept.entries > 0 || this.#isLogRecovered)) this.#hasErased = true;
+      return swept;
     } catch (error) {
       if (!isOfOneStream(error)) throw error;
       this.#parts.logger.error("what is too old cannot be erased", { stream, error });
-      return { entries: 0, oldestAt: undefined };
+      return { entries: 0, dueAt: tooOldAt(clock.now(), 0) };
     }
-  }
-
-  /** The shorter of what the server and the group say; undefined: for ever. */
-  #daysOf(host: ShardHost, stream: Address): number | undefined {
-    const { keepDays } = this.#parts;
-    const own = isGroup(stream) ? cellNumber(host.log(stream).cell(stream, "keepDays")) : 0;
-    return own > 0 ? Math.min(own, keepDays ?? own) : keepDays;
   }
 
   // ---- compacting

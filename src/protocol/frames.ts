@@ -127,6 +127,8 @@ export type GroupFrame = {
   conversation: WireAddress;
   seq: number;
   change: GroupChange;
+  /** created: the group's epoch. A device that has another one of this group has an earlier group of that id. */
+  epoch?: string;
   by: string;
   at: number;
   /** joined, left, role: whom it concerns. */

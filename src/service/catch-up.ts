@@ -80,8 +80,9 @@ export class CatchUp {
     // Without marks no missed receipts come; those that come from now on do.
     this.#marks = Math.min(cursor.marks ?? user.markCount, user.markCount);
     for (const [address, position] of Object.entries(cursor.groups)) {
-      if (user.membership(address as GroupAddress))
-        this.#groups.set(address as GroupAddress, this.#validGroup(address as GroupAddress, position));
+      const joined = user.membership(address as GroupAddress);
+      const valid = joined && this.#validGroup(address as GroupAddress, position, joined.lastSeq);
+      if (valid) this.#groups.set(address as GroupAddress, valid);
     }
   }
 
@@ -114,7 +115,8 @@ export class CatchUp {
     for (const { address, joinedSeq } of conversations.values()) {
       if (joinedSeq === 0 || !isGroup(address)) continue;
       const head = this.#host.groupHeads.of(address);
-      if (head && (this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
+      if (!head || joinedSeq < head.bornSeq) continue;
+      if ((this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
     }
     return false;
   }
@@ -134,13 +136,21 @@ export class CatchUp {
     return headSeq;
   }
 
-  #validGroup(address: GroupAddress, position: StreamPosition): StreamPosition {
+  /**
+   * Undefined when the device has a former life of the group, and this catch-up tells it that the user joined the present one: it begins there.
+   * @param joinedAt where the timeline says so
+   */
+  #validGroup(address: GroupAddress, position: StreamPosition, joinedAt: Seq): StreamPosition | undefined {
     const group = this.#host.groupHeads.of(address);
     if (group === undefined) return { ...position };
-    if (position.seq === 0 || (position.epoch === group.epoch && position.seq <= group.headSeq))
-      return { epoch: group.epoch, seq: position.seq };
+    const { epoch, bornSeq, headSeq } = group;
+    const { seq } = position;
+    // Nothing is stale about nothing, but of a later life nothing is before its beginning.
+    if (seq === 0 && bornSeq === 1) return { epoch, seq };
+    if (position.epoch === epoch && seq >= bornSeq - 1 && seq <= headSeq) return { epoch, seq };
+    if (position.epoch !== epoch && seq < bornSeq && this.#timeline < joinedAt) return undefined;
     this.#resets.push(`{"t":"reset","conversation":"${address}"}`);
-    return { epoch: group.epoch, seq: group.headSeq };
+    return { epoch, seq: headSeq };
   }
 
   /** @returns whether all of it was read */
@@ -164,7 +174,7 @@ export class CatchUp {
   /** @returns whether all of it was read */
   #readGroup(page: CatchUpPage, address: GroupAddress, joinedSeq: Seq): boolean {
     const group = this.#host.groupHeads.of(address);
-    if (group === undefined) return true;
+    if (group === undefined || joinedSeq < group.bornSeq) return true;
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
     while (position.seq < group.headSeq) {

@@ -12,8 +12,14 @@ export function timelineFrame(host: ShardHost, user: UserState, stored: StoredEn
   const entry = readTimelineEntry(stored);
   if (entry.kind === "membership") {
     const group = stored.lane as GroupAddress;
-    // A group that is no more has an empty epoch, under which a device has nothing of it.
-    return membershipFrame(stored.seq, group, entry, host.groupHeads.of(group)?.epoch ?? "");
+    const head = host.groupHeads.of(group);
+    // Of a former life the epoch is empty, under which a device has nothing of the group.
+    return membershipFrame(
+      stored.seq,
+      group,
+      entry,
+      head === undefined || entry.groupSeq < head.bornSeq ? "" : head.epoch,
+    );
   }
   return { t: "message", ...directMessage(host, user, stored, entry) };
 }
@@ -43,7 +49,7 @@ function directMessage(
 
 export function groupEntryFrame(host: ShardHost, group: GroupHead, stored: StoredEntry, viewer: UserId): EntryFrame {
   const entry = readGroupEntry(stored);
-  if (entry.kind === "changed") return groupFrame(group.address, stored.seq, entry.detail);
+  if (entry.kind === "changed") return groupFrame(group.address, stored.seq, entry.detail, group.epoch);
   return { t: "message", ...groupMessage(host, group, stored, viewer)! };
 }
 

@@ -34,8 +34,8 @@ export class GroupUnread {
    * @returns `GROUP_UNREAD_MAX` where there are as many or more
    */
   *count(group: GroupState, member: UserId, read: Seq, cost: { looked: number }): Steps<number> {
-    const { log, address } = group;
-    const from = Math.max(read, keptThrough(log, address)) as Seq;
+    const { log, address, bornSeq } = group;
+    const from = Math.max(read, keptThrough(log, address), bornSeq - 1) as Seq;
     const pass = this.#resumed(group, member, from);
     for (let pages = 1; pass.others.length < GROUP_UNREAD_MAX; pages++) {
       const page = log.readLaneForward(address, POSTED_LANE, pass.through, PAGE);

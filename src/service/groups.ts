@@ -74,7 +74,12 @@ export function createGroups(
         name: input.name,
         members,
       };
-      return describeGroup(await createGroup(shards, address, epoch, detail));
+      const former = shards.groups.get(address);
+      const group = await (former === undefined
+        ? createGroup(shards, address, epoch, detail)
+        : // Whoever still waits to change the former one finds it over.
+          waitTurn(former, () => createGroup(shards, address, epoch, detail)));
+      return describeGroup(group);
     } finally {
       creating.delete(address);
     }
@@ -84,8 +89,8 @@ export function createGroups(
   function* begin(shards: ShardHost, address: GroupAddress, members: UserId[]): Steps<void> {
     yield* loadUsers(shards, members);
     const known = yield* shards.groups.steps(address);
-    if (creating.has(address) || known !== undefined)
-      throw new AppError("group_taken", `${address} is taken, by a group that is there or was; choose another id`);
+    if (creating.has(address) || known?.isOver === false)
+      throw new AppError("group_taken", `${address} is taken; choose another id`);
     creating.add(address);
   }
 
@@ -193,27 +198,29 @@ async function putMember(
 const isMember = (shards: ShardHost, address: GroupAddress, user: UserId): boolean =>
   shards.groups.get(address)?.members.has(user) === true;
 
-/** Whether the user went by their own doing, and was not removed by somebody else. What the timeline took last of the group says when. */
+/** Whether the user went by their own doing, and was not removed by somebody else, in the present life of the group. What the timeline took last of the group says when. */
 function hasLeft(group: GroupState, user: UserState): boolean {
   const leftAt = user.conversations.get(group.address)?.takenThrough ?? 0;
-  if (leftAt === 0 || user.membership(group.address) !== undefined) return false;
+  if (leftAt < group.bornSeq || user.membership(group.address) !== undefined) return false;
   const [stored] = group.log.readForward(group.address, (leftAt - 1) as Seq, 1);
   const entry = stored && readGroupEntry(stored);
   return entry?.kind === "changed" && entry.detail.change === "left" && entry.detail.by === user.user;
 }
 
 /** Who has left may come back, as a member. Nobody else learns here whether there is such a group. */
-function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promise<void> {
+async function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promise<void> {
   const user = actingUser(shards, actor);
   takeSendTokens(shards, user, 2);
   const group = shards.groups.get(address);
-  if (group === undefined || group.isDissolved || !hasLeft(group, user)) {
+  if (group === undefined || group.isOver || !hasLeft(group, user)) {
     memberGroup(shards, user, address);
     throw unknownGroup(address);
   }
   return waitTurn(group, async () => {
     shards.mustTakeWrites();
-    if (group.isDissolved || group.members.has(actor.user) || !hasLeft(group, user)) return;
+    if (group.members.has(actor.user)) return;
+    // It may be over by now, and another life of it may have begun.
+    if (group.isOver || !hasLeft(group, user)) throw unknownGroup(address);
     assertGroupSize(shards, group.members.size + 1);
     assertRoomForGroup(user, true);
     const change = {

@@ -86,7 +86,8 @@ function readEntries(
   const log = group?.log ?? user.log;
   const head = group?.headSeq ?? user.headSeq;
   const stream = group?.address ?? user.address;
-  const reply: EntriesPage = { frames: [], after, more: after < head };
+  const from = Math.max(after, (group?.bornSeq ?? 1) - 1);
+  const reply: EntriesPage = { frames: [], after: from, more: from < head };
   while (reply.more && reply.frames.length < limit) {
     const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
     const found = log.readForward(stream, reply.after as Seq, wanted).filter((entry) => entry.seq <= head);

@@ -37,14 +37,18 @@ export function* laneOf(host: ShardHost, user: UserState, address: Address): Ste
   };
 }
 
+/** Of its present life. */
 export function groupLane(host: ShardHost, user: UserState, group: GroupState): Lane {
-  const { log, address } = group;
+  const { log, address, bornSeq } = group;
   return {
-    backward: (before, limit) => log.readLaneBackward(address, POSTED_LANE, before, limit),
-    forward: (after, limit) => log.readLaneForward(address, POSTED_LANE, after, limit),
+    backward: (before, limit) => sinceBorn(group, log.readLaneBackward(address, POSTED_LANE, before, limit)),
+    forward: (after, limit) => log.readLaneForward(address, POSTED_LANE, Math.max(after, bornSeq - 1) as Seq, limit),
     message: (stored) => groupMessage(host, group, stored, user.user),
   };
 }
+
+const sinceBorn = ({ bornSeq }: GroupState, entries: StoredEntry[]): StoredEntry[] =>
+  bornSeq === 1 ? entries : entries.filter(({ seq }) => seq >= bornSeq);
 
 /**
  * Of entries in the order in which they count: as many as are wanted and fit. `through` is the last entry that was

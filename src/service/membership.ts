@@ -8,8 +8,8 @@ import type { UserState } from "../shard/user-state.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 
 /**
- * The group, for a member. Only who has been in it is told that they are not in it any more, or that it was dissolved; to everybody else a group of
- * others is none. A dissolved group is no address any more, to anybody; its id stays taken, since timelines refer to it by that name.
+ * The group, for a member. Only who has been in it is told that they are not in it any more, or that it is over; to everybody else a group of
+ * others is none, and so it is to those who were in a former life of it. A group that is over is no address any more, to anybody.
  * @throws AppError unknown_address or not_a_member
  */
 export function memberGroup(host: ShardHost, user: UserState, address: GroupAddress): GroupState {
@@ -18,10 +18,11 @@ export function memberGroup(host: ShardHost, user: UserState, address: GroupAddr
 
 /** The same of a group that was looked up, which may not be there. */
 export function mustBeIn(group: GroupState | undefined, user: UserState, address: GroupAddress): GroupState {
-  if (group !== undefined && !group.isDissolved && group.members.has(user.user)) return group;
-  const wasMember = (user.conversations.get(address)?.takenThrough ?? 0) > 0;
-  if (!wasMember || group === undefined) throw unknownGroup(address);
+  if (group?.members.has(user.user) === true) return group;
+  const lastSeq = user.conversations.get(address)?.takenThrough ?? 0;
+  if (group === undefined || lastSeq < group.bornSeq) throw unknownGroup(address);
   if (group.isDissolved) throw new AppError("unknown_address", `${address}: it was dissolved`);
+  if (group.isOver) throw new AppError("unknown_address", `${address}: everybody has left it`);
   throw new AppError("not_a_member", `${address}: you are not in it`);
 }
 

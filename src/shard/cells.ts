@@ -19,7 +19,8 @@
  *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in
  *                             derived, for whoever has left: lastSeq | 0 | takenThrough
  *             head            derived: seq up to which the derived cells count | mark counter | bytes of text sent + 1, or 0: not counted
- *     group   epoch           the text, set at creation
+ *     group   epoch           the text, set at creation, and anew when the id is used again
+ *             born            seq of the `created` that began its present life, absent in its first
  *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only
  *             erased, kept    as of a user
  *             keepDays        days that messages are kept, absent or 0: as the server has it

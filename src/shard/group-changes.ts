@@ -3,6 +3,7 @@
  *
  * Changes of one group run one after the other: each is checked against what the one before left.
  */
+import { assert } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
 import { userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
 import {
@@ -26,11 +27,13 @@ import type { UserState } from "./user-state.ts";
 
 const FIRST = 1 as Seq;
 
-export const groupFrame = (address: GroupAddress, seq: Seq, detail: GroupChangeDetail): GroupFrame => ({
+/** @param epoch of the life that the change belongs to; `created` tells it, since a device may still have that of a former life */
+export const groupFrame = (address: GroupAddress, seq: Seq, detail: GroupChangeDetail, epoch: string): GroupFrame => ({
   t: "group",
   conversation: address,
   seq,
   ...detail,
+  ...(detail.change === "created" ? { epoch } : {}),
 });
 
 /** Whom a change puts in or takes out. */
@@ -44,7 +47,10 @@ export function leftBy(detail: GroupChangeDetail): UserId[] {
   return detail.change === "left" ? [detail.user!] : [];
 }
 
-/** Begins a group. The caller has made sure that nobody else is doing so. */
+/**
+ * Begins a group, or the next life of one that is over. The caller has made sure that nobody else is doing so, and that
+ * no other change of it is on its way.
+ */
 export async function createGroup(
   host: Shards,
   address: GroupAddress,
@@ -52,28 +58,47 @@ export async function createGroup(
   detail: GroupChangeDetail,
 ): Promise<GroupState> {
   const log = host.log(address);
-  const handle = new StreamHandle(address, undefined);
+  const former = host.groups.get(address);
+  assert(former?.isOver !== false, `${address} is over`);
+  const handle = former?.handle ?? new StreamHandle(address, undefined);
+  const seq = former?.nextSeq ?? FIRST;
   const json = changedJson(detail);
   const members = (detail.members ?? []).map((user) => mustLoad(host, user));
   const rank = host.ranks.group(detail.at);
-  let created: GroupState | undefined;
   const savepoint = log.savepoint;
   const written = writeRecord(
     log,
     () => {
       log.putCell(handle, "epoch", Buffer.from(epoch, "latin1"));
-      log.beginEntry(handle, CHANGED_LANE, "", FIRST, payloadBytesMax(json));
+      if (former !== undefined) writeEndOf(former, seq);
+      log.beginEntry(handle, CHANGED_LANE, "", seq, payloadBytesMax(json));
       writeChanged(log.writer, detail.at, json, rank);
       log.endEntry();
     },
     () => {
-      created = host.groups.get(address)!;
-      fanOut(host, created, FIRST, JSON.stringify(groupFrame(address, FIRST, detail)));
+      former?.beginAgain(seq, { kind: "changed", rank, detail }, epoch);
+      host.groupHeads.forget(address);
+      fanOut(host, host.groups.get(address)!, seq, JSON.stringify(groupFrame(address, seq, detail, epoch)));
     },
   );
-  handOver(log, savepoint, membershipsOf(members, "joined", address, FIRST, detail, epoch));
+  handOver(log, savepoint, membershipsOf(members, "joined", address, seq, detail, epoch));
+  if (former !== undefined) {
+    former.nextSeq = (seq + 1) as Seq;
+    // What comes behind this record is of the new life.
+    former.marks.clear();
+  }
   await written;
-  return created!;
+  return host.groups.get(address)!;
+}
+
+/** Cells of a former life go, so that lives leave nothing behind but their entries. The next one begins at `bornSeq`. */
+function writeEndOf({ log, handle, marks, keepDays }: GroupState, bornSeq: Seq): void {
+  log.putNumbers(handle, "born", bornSeq);
+  if (keepDays > 0) log.putCell(handle, "keepDays", null);
+  for (const [user, { deliveredPending, seenPending }] of marks) {
+    if (deliveredPending > 0) log.putCell(handle, `delivered/${user}`, null);
+    if (seenPending > 0) log.putCell(handle, `seen/${user}`, null);
+  }
 }
 
 /** Appends a change. Resolves when it is durable. */
@@ -95,7 +120,7 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       if (detail.change === "retention") log.putNumbers(group.handle, "keepDays", detail.keepDays ?? 0);
     },
     () => {
-      const frame = JSON.stringify(groupFrame(address, seq, detail));
+      const frame = JSON.stringify(groupFrame(address, seq, detail, group.epoch));
       // Those who go hear of it as well, and those who come hear it first.
       for (const user of left) for (const session of user.sessions) session.entry(address, seq, frame);
       group.fold(seq, { kind: "changed", rank, detail });

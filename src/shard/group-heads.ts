@@ -1,6 +1,8 @@
 /**
  * Where groups stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
  *
+ * Epoch and beginning of a group change when it is created anew: `forget`, by whoever does so.
+ *
  * What is told is the durable head at the time of the call. A group that is loaded says it itself. Of any other it is read from the log once, and after that the memtables tell what
  * came: what they do not have has not changed, unless a flush has taken it from them, which `flushes` counts.
  */
@@ -10,7 +12,7 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { cellNumber, cellText } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";
-import type { GroupState } from "./group-state.ts";
+import { bornSeqOf, type GroupState } from "./group-state.ts";
 import type { StateTable } from "./state-table.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -21,7 +23,10 @@ export type GroupHead = {
   readonly address: GroupAddress;
   readonly log: ShardLog;
   readonly handle: { readonly streamNo: number };
+  /** Of its present life. */
   readonly epoch: string;
+  /** Where its present life begins. */
+  readonly bornSeq: Seq;
   readonly headSeq: Seq;
   /** When something of the log was erased last; 0: never. */
   readonly erasedAt: number;
@@ -73,11 +78,16 @@ export class GroupHeads {
     const found = log.snapshot(address);
     const epoch = found?.cell("epoch");
     if (found === undefined || epoch === undefined) return undefined;
-    const known = new KnownHead(address, log, cellText(epoch), found.head, flushes);
-    this.#known.delete(address);
+    const known = new KnownHead(address, log, cellText(epoch), bornSeqOf(found), found.head, flushes);
+    this.forget(address);
     this.#known.set(address, known);
     if (this.#known.size > KNOWN_MAX) this.#forgetOldest();
     return known;
+  }
+
+  /** What was read of it does not hold any more: another life of the group has begun. */
+  forget(address: GroupAddress): void {
+    this.#known.delete(address);
   }
 
   #forgetOldest(): void {
@@ -89,15 +99,24 @@ class KnownHead implements GroupHead {
   readonly address: GroupAddress;
   readonly log: ShardLog;
   readonly epoch: string;
+  readonly bornSeq: Seq;
   readonly handle: { readonly streamNo: number };
   headSeq: Seq;
   /** Of the shard, when the head was right. */
   #flushes: number;
 
-  constructor(address: GroupAddress, log: ShardLog, epoch: string, { streamNo, headSeq }: StreamHead, flushes: number) {
+  constructor(
+    address: GroupAddress,
+    log: ShardLog,
+    epoch: string,
+    bornSeq: Seq,
+    { streamNo, headSeq }: StreamHead,
+    flushes: number,
+  ) {
     this.address = address;
     this.log = log;
     this.epoch = epoch;
+    this.bornSeq = bornSeq;
     this.handle = { streamNo };
     this.headSeq = headSeq;
     this.#flushes = flushes;

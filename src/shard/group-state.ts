@@ -1,7 +1,10 @@
 /**
  * A group at its owner: the fold of the group's log. One per group, at the owner of the group's shard.
  *
- * Invariants: as in user-state.ts. Members see the whole log, also what stands before they joined; a former member sees nothing.
+ * A group is over when it was dissolved, or when its last member has left. Then anybody may create a group of that id anew. It goes
+ * on in the same log, with the next seq, and begins a new life there: another epoch, other members, nothing of what was before.
+ *
+ * Invariants: as in user-state.ts. Members see the log from `bornSeq` on, also what stands before they joined; a former member sees nothing.
  */
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
@@ -10,11 +13,16 @@ import { partsOfRank, rankOfTime } from "../domain/rank.ts";
 import type { GroupRole } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Seq, StreamSnapshot } from "../../storage/types.ts";
 import { AuthorBytes } from "./author-bytes.ts";
 import { cellNumber, CELLS_LAG_MAX, CellReader, cellText, encodeCell } from "./cells.ts";
 import type { ErasedBytes } from "./erasure.ts";
 import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
+
+const FIRST = 1 as Seq;
+
+/** From cells alone, without folding the log. */
+export const bornSeqOf = (snapshot: StreamSnapshot): Seq => Math.max(FIRST, cellNumber(snapshot.cell("born"))) as Seq;
 
 export type Member = { role: GroupRole; joinedSeq: Seq };
 
@@ -25,7 +33,10 @@ export class GroupState {
   readonly address: GroupAddress;
   readonly log: ShardLog;
   readonly handle: StreamHandle;
-  readonly epoch: string;
+  /** Of its present life. */
+  epoch: string;
+  /** Where its present life begins: seq of its `created`. Nobody is shown anything before it. */
+  bornSeq: Seq;
   readonly members = new Map<UserId, Member>();
   readonly marks = new Map<UserId, MemberMarks>();
   readonly authorBytes: AuthorBytes;
@@ -85,9 +96,15 @@ export class GroupState {
     this.isDissolved = head.number() === 1;
     this.lastRank += head.number();
     this.authorBytes = new AuthorBytes(head.number() === 1);
+    this.bornSeq = bornSeqOf(snapshot);
     this.keepDays = cellNumber(snapshot.cell("keepDays"));
     this.erasedAt = cellNumber(snapshot.cell("erased"));
     this.nextSeq = 0 as Seq;
+  }
+
+  /** Nobody is in it, and nobody can come into it any more, but by creating it anew. */
+  get isOver(): boolean {
+    return this.members.size === 0;
   }
 
   isAdmin(user: UserId): boolean {
@@ -102,6 +119,14 @@ export class GroupState {
     this.lastRank = Math.max(this.lastRank, entry.rank);
     if (entry.kind === "changed") this.#foldChange(seq, entry.detail);
     else this.authorBytes.posted(seq, entry.author, entry.text);
+  }
+
+  /** Folds the `created` of a new life. */
+  beginAgain(seq: Seq, entry: GroupEntry, epoch: string): void {
+    this.epoch = epoch;
+    this.marks.clear();
+    this.isEnding = false;
+    this.fold(seq, entry);
   }
 
   /** Entries of its log were erased. @param at Unix ms */
@@ -175,8 +200,11 @@ export class GroupState {
   #foldChange(seq: Seq, detail: GroupChangeDetail): void {
     switch (detail.change) {
       case "created":
+        this.bornSeq = seq;
         this.createdAt = detail.at;
         this.name = detail.name ?? "";
+        this.keepDays = 0;
+        this.isDissolved = false;
         for (const user of detail.members ?? []) this.#setMember(user, user === detail.by ? "admin" : "member", seq);
         return;
       case "joined":

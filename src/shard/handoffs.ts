@@ -161,10 +161,10 @@ function offer(
   host: Shards,
   user: UserId,
   change: MembershipEntry["change"],
-  { address, epoch }: GroupState,
+  { address, epoch, bornSeq }: GroupState,
   seq: Seq,
   detail: GroupChangeDetail,
 ): void {
   const state = unlessDamaged(() => host.users.get(user));
-  if (state !== undefined) takeMembership(state, change, address, seq, detail, epoch);
+  if (state !== undefined) takeMembership(state, change, address, seq, detail, seq < bornSeq ? "" : epoch);
 }

@@ -222,8 +222,9 @@ export class MemberMark implements MarkRecord {
   dropped(): void {
     const group = this.#group;
     const marks = group.marksOf(this.#user.user);
-    marks.deliveredPending = this.#deliveredBefore;
-    marks.seenPending = this.#seenBefore;
+    // Marks of a former life of the group are none.
+    marks.deliveredPending = this.#deliveredBefore < group.bornSeq ? marks.delivered : this.#deliveredBefore;
+    marks.seenPending = this.#seenBefore < group.bornSeq ? marks.seen : this.#seenBefore;
     const conversation = this.#user.conversation(group.address);
     conversation.got = Math.min(conversation.got, this.#deliveredBefore) as Seq;
     group.pendingMarks--;
@@ -248,7 +249,7 @@ export class MemberMark implements MarkRecord {
     // Most marks come while nobody else is there, and nothing has to be read then.
     if (!group.members.has(reader) || !this.#isAnybodyElseThere()) return;
     const newest = new Map<UserId, Seq>();
-    const from = Math.max(after, through - AUTHORS_TOLD_MAX) as Seq;
+    const from = Math.max(after, through - AUTHORS_TOLD_MAX, group.bornSeq - 1) as Seq;
     for (const stored of group.log.readLaneForward(group.address, POSTED_LANE, from, through - from)) {
       if (stored.seq > through) break;
       const author = authorOf(stored);

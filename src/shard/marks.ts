@@ -258,7 +258,7 @@ export class Marks {
 
   /** In a small group the others learn of it. */
   #memberMark(user: UserState, group: GroupState, kind: ReceiptKind, seq: Seq): void {
-    if (group.members.size > this.#host.limits.groupReceiptsMembersMax) return;
+    if (group.members.size > this.#host.limits.groupReceiptsMembersMax || seq < group.bornSeq) return;
     const marks = group.marksOf(user.user);
     if (seq <= (kind === "delivered" ? marks.deliveredPending : marks.seenPending)) return;
     const key = `${group.address}/${user.user}`;

@@ -520,6 +520,31 @@ describe("a position", () => {
     expect(positions.cursor?.groups["#a"]).toEqual({ epoch: "a2", seq: 0 });
   });
 
+  test("in a group created anew goes on from its first entry, also where that comes before the membership", () => {
+    for (const seq of [9, 4, 0]) {
+      const positions = at(5, { "#a": { epoch: "a1", seq } });
+      positions.live();
+      const created = {
+        t: "group",
+        conversation: "#a",
+        seq: 10,
+        change: "created",
+        epoch: "a2",
+        by: "x",
+        at: 0,
+      } as const;
+      expect(positions.judge(created, false)).toBe("next");
+      positions.commit(created, false);
+      positions.commit(
+        { t: "membership", seq: 6, conversation: "#a", change: "joined", groupSeq: 10, epoch: "a2" },
+        false,
+      );
+      expect(positions.cursor?.groups["#a"]).toEqual({ epoch: "a2", seq: 10 });
+      expect(positions.judge(message(11, "#a"), false)).toBe("next");
+      expect(positions.judge(created, false)).toBe("seen");
+    }
+  });
+
   test("leaves an old ack of a repeated send alone, and counts a fresh ack as the entry", () => {
     const positions = at(5);
     const sent = { t: "sent" as const, ref: "r", id: "m", conversation: "@bob", sentAt: 0 };

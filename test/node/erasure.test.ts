@@ -94,6 +94,20 @@ test("what was written in groups that were left or dissolved is gone as well, an
   expect(filesHaving(own)).toEqual([]);
 });
 
+test("what was written in a group is gone as well when its id is another group's by then", async () => {
+  const own = word("own");
+  for (const texts of [`${own} one`, `${own} two`]) {
+    await node.api.group(ben, "again", ["ann"]);
+    await say(ann, "#again", texts);
+    await node.api.call("DELETE", "/v1/groups/again", ben.token);
+  }
+  await node.api.group(cat, "again", []);
+  await say(cat, "#again", "by cat");
+  expect((await erase("ann")).entries).toBe(2);
+  expect(filesHaving(own)).toEqual([]);
+  expect(await texts(cat, "#again")).toEqual(["8 cat by cat"]);
+});
+
 test("a tombstone is a message in its place, the same live, on resume, in a page of entries and after a restart", async () => {
   await say(ann, "@ben", "one");
   await say(ben, "@ann", "two");

@@ -49,6 +49,8 @@ const isGone = (who: Credentials, address: string, count: number) =>
     return texts.filter((text) => text.endsWith("gone")).length === count;
   });
 
+const files = (text: string) => filesWith(node.dataDirectory, Buffer.from(text));
+
 const setKeepDays = (who: Credentials, group: string, keepDays: number | null) =>
   node.api.call("PATCH", `/v1/groups/${group}`, who.token, { keepDays });
 
@@ -76,7 +78,6 @@ test("a message is kept for its days, goes within the day after, and both people
 test("what is too old is in no file any more, and what is not too old is", async () => {
   await start(1);
   const [old, fresh] = [word("old"), word("fresh")];
-  const files = (text: string) => filesWith(node.dataDirectory, Buffer.from(text));
   await node.api.group(ann, "club", ["ben"]);
   for (let i = 0; i < 50; i++) await say(ann, i % 2 === 0 ? "@ben" : "#club", `${old} ${i}`);
   await node.restart();
@@ -120,6 +121,35 @@ test("a group keeps for as long as its admin says, every member sees it, and oth
   days(3);
   await isGone(ben, "#long", 1);
   expect(await history(ben, "#short")).toEqual(["2 gone", "4 new"]);
+});
+
+test("a group that was created anew keeps for as long as its own admin says, and what was said before for as long as was said then", async () => {
+  await start();
+  const [first, second, third] = [word("first"), word("second"), word("third")];
+  const create = () => node.api.group(ann, "club", ["ben"]);
+  const dissolve = () => node.api.call("DELETE", "/v1/groups/club", ann.token);
+  await create();
+  await say(ann, "#club", first);
+  await dissolve();
+  await create();
+  await say(ann, "#club", second);
+  await setKeepDays(ann, "club", 3);
+  await dissolve();
+  await create();
+  await say(ann, "#club", third);
+  expect((await setKeepDays(ann, "club", 1)).body.keepDays).toBe(1);
+  days(2);
+  await isGone(ben, "#club", 1);
+  await until("the third is in no file", () => files(third).length === 0);
+  expect(files(second).length).toBeGreaterThan(0);
+  await node.restart();
+  days(2);
+  await until("the second is in no file", () => files(second).length === 0);
+  days(100);
+  await say(ben, "#club", "new");
+  days(3);
+  await isGone(ben, "#club", 2);
+  expect(files(first).length).toBeGreaterThan(0);
 });
 
 test("of the server's days and the group's the shorter hold", async () => {

@@ -84,13 +84,14 @@ describe("creating", () => {
 
   test("is seen by its members at once, in their timelines and in its log", async () => {
     const device = await node.connect(ben);
-    await node.api.group(ann, `${id}-seen`, ["ben"]);
+    const { head } = await node.api.group(ann, `${id}-seen`, ["ben"]);
     const conversation = `#${id}-seen`;
     expect(await device.take("group")).toEqual({
       t: "group",
       conversation,
       seq: 1,
       change: "created",
+      epoch: head.epoch,
       by: "ann",
       at: expect.any(Number),
       name: `the ${id}-seen`,
@@ -258,14 +259,14 @@ describe("leaving", () => {
     expect(await members(ben)).toEqual({ ben: "admin", cat: "member" });
   });
 
-  test("of the last member leaves a group that nobody is in", async () => {
+  test("of the last member ends the group: nobody can come back, and it is unknown", async () => {
     await remove(ann, "ben");
     expect((await remove(ann, "ann")).status).toBe(204);
-    expect(await refused(call("GET", ann))).toEqual([403, "not_a_member"]);
-    expect(await refused(node.api.post("/v1/groups", ann.token, { id, name: "again", members: [] }))).toEqual([
-      409,
-      "group_taken",
-    ]);
+    for (const who of [ann, ben]) {
+      const { status, body } = await call("GET", who);
+      expect([status, body.code, body.detail]).toEqual([404, "unknown_address", `#${id}: everybody has left it`]);
+      expect(await refused(put(who, who.user))).toEqual([404, "unknown_address"]);
+    }
   });
 
   test("and coming back continues the same log", async () => {
@@ -319,7 +320,7 @@ describe("against one's will", () => {
 });
 
 describe("dissolving", () => {
-  test("tells everybody, and afterwards the group is unknown and its id taken", async () => {
+  test("tells everybody, and afterwards the group is unknown", async () => {
     const devices = [await node.connect(ann), await node.connect(ben)];
     await devices[0]!.say(`#${id}`, "goodbye");
     expect((await call("DELETE", ann)).status).toBe(204);
@@ -347,9 +348,6 @@ describe("dissolving", () => {
       ] as const) {
         for (const { status, body } of await Promise.all(asked(who)))
           expect([who.user, status, body.code, body.detail]).toEqual([who.user, 404, "unknown_address", detail]);
-        const { status, body } = await node.api.post("/v1/groups", who.token, { id, name: "again", members: [] });
-        expect([status, body.code]).toEqual([409, "group_taken"]);
-        expect(body.detail).toBe(`#${id} is taken, by a group that is there or was; choose another id`);
       }
     };
     await expectDissolved();

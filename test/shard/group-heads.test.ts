@@ -118,6 +118,34 @@ function expectSame(heads: GroupHeads, host: ShardHost, address: GroupAddress): 
   ]);
 }
 
+test("of a group that was created anew the head is of its new life, whatever was known of the former one", async () => {
+  const data = await dataDirectory();
+  const clock = new HandClock();
+  const host = await open(data.path, clock);
+  const drop = (): unknown =>
+    host.groups.forget(
+      () => true,
+      () => true,
+    );
+  try {
+    const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
+    await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
+    const groups = createGroups(() => host, systemRandom, additionsForTests());
+    const hikers = { id: "hikers" as GroupId, name: "Hikers", members: [] };
+    const { head: former } = await groups.create(ANN, hikers);
+    drop();
+    expect(host.groupHeads.of(GROUPS[0]!)).toMatchObject({ epoch: former.epoch, bornSeq: 1, headSeq: 1 });
+    await groups.dissolve(ANN, GROUPS[0]!);
+    const { head } = await groups.create(ANN, hikers);
+    expect(head).toEqual({ epoch: expect.not.stringMatching(former.epoch), seq: 3 });
+    drop();
+    expect(host.groupHeads.of(GROUPS[0]!)).toMatchObject({ epoch: head.epoch, bornSeq: 3, headSeq: 3 });
+  } finally {
+    await host.store.close();
+    data.remove();
+  }
+});
+
 test("of a group that is not there no head is told, until it is made", async () => {
   const data = await dataDirectory();
   const clock = new HandClock();

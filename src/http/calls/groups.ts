@@ -30,7 +30,8 @@ function createCall(groups: Groups, limits: Limits): Call {
     id: "createGroup",
     tag,
     summary: "Create a group",
-    description: "The creator is its admin. Without an `id` the server makes one.",
+    description:
+      "The creator is its admin. Without an `id` the server makes one. An `id` is taken while somebody is in a group of that id.",
     auth: "user",
     body: newGroup(limits.groupMembersMax),
     replies: { 201: { description: "Created.", schema: group } },

@@ -40,6 +40,7 @@ const groupFrame = z
     conversation: wireAddress,
     seq,
     change: z.enum(["created", "joined", "left", "renamed", "role", "retention", "dissolved"]),
+    epoch: epoch.optional().openapi({ description: "created: the epoch of the group." }),
     by: wireUser,
     at: time,
     user: wireUser.optional().openapi({ description: "joined, left, role: whom it concerns." }),

@@ -1,0 +1,122 @@
+/**
+ * How long the messages of one stream are kept, and erasing those that have become too old.
+ *
+ * A group that was created anew has had several lives in one log. Each life keeps its messages for as long as its own admins
+ * said last, so the admins of a later one erase nothing of those before it, and prolong nothing.
+ */
+import { nextTurn } from "../base/steps.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import { CHANGED_LANE, readGroupEntry } from "../domain/entries.ts";
+import type { Seq } from "../../storage/types.ts";
+import { cellNumber } from "./cells.ts";
+import { unlessDamaged } from "./damage.ts";
+import { ERASE_PAGE, eraseEntries, flushed, gatherPosted } from "./erasure.ts";
+import { eraseBefore, keptFrom, tooOldAt } from "./keep.ts";
+import { loadState } from "./load-state.ts";
+import type { Shards } from "./shards.ts";
+
+const FIRST = 1 as Seq;
+const END = Number.MAX_SAFE_INTEGER as Seq;
+
+/** `dueAt`: Unix ms at which something else of it will be too old, as of now. */
+export type Swept = { entries: number; dueAt: number };
+
+/** `keepDays`: what the admins said, 0: as the server has it. `through`: the end of the log, for the present life. */
+type Life = { from: Seq; through: Seq; keepDays: number };
+
+export type KeepPorts = {
+  /** Days of the server; undefined: for ever. */
+  keepDays: number | undefined;
+  nowMs: number;
+  isStopped: () => boolean;
+};
+
+/** @returns undefined when nothing of it will ever be too old. @throws as `eraseBefore` does */
+export async function eraseTooOld(host: Shards, address: Address, ports: KeepPorts): Promise<Swept | undefined> {
+  if (unlessDamaged(() => isGroup(address) && cellOf(host, address, "born") > 0) === true)
+    return eraseInLives(host, address as GroupAddress, ports);
+  const own = isGroup(address) ? unlessDamaged(() => cellOf(host, address, "keepDays")) : 0;
+  const days = own === undefined ? undefined : shorter(own, ports.keepDays);
+  if (days === undefined) return undefined;
+  const { entries, oldestAt } = await eraseBefore(host, address, keptFrom(ports.nowMs, days), ports.isStopped);
+  return { entries, dueAt: tooOldAt(oldestAt ?? ports.nowMs, days) };
+}
+
+const cellOf = (host: Shards, address: Address, key: string): number =>
+  cellNumber(host.log(address).cell(address, key));
+
+/** Of what the group and the server say; undefined: for ever. */
+const shorter = (own: number, server: number | undefined): number | undefined =>
+  own > 0 ? Math.min(own, server ?? own) : server;
+
+async function eraseInLives(host: Shards, address: GroupAddress, ports: KeepPorts): Promise<Swept | undefined> {
+  await loadState(host, address);
+  const swept: Swept = { entries: 0, dueAt: Number.POSITIVE_INFINITY };
+  for await (const life of livesOf(host, address)) {
+    const days = shorter(life.keepDays, ports.keepDays);
+    if (days === undefined) continue;
+    const oldestAt = await eraseInLife(host, address, life, keptFrom(ports.nowMs, days), swept, ports.isStopped);
+    swept.dueAt = Math.min(swept.dueAt, tooOldAt(oldestAt ?? ports.nowMs, days));
+    if (ports.isStopped()) break;
+  }
+  return swept.dueAt === Number.POSITIVE_INFINITY ? undefined : swept;
+}
+
+/** Changes are never erased, so the log tells all lives. Neighbours that keep alike count as one. None is held: there may be many. */
+async function* livesOf(host: Shards, address: GroupAddress): AsyncIterable<Life> {
+  let before: Life | undefined;
+  let life: Life = { from: FIRST, through: END, keepDays: 0 };
+  for (let after = 0 as Seq; ;) {
+    const page = host.log(address).readLaneForward(address, CHANGED_LANE, after, ERASE_PAGE);
+    for (const stored of page) {
+      after = stored.seq;
+      const entry = readGroupEntry(stored);
+      if (entry.kind !== "changed") continue;
+      if (entry.detail.change === "retention") life.keepDays = entry.detail.keepDays ?? 0;
+      if (entry.detail.change !== "created" || after === FIRST) continue;
+      life.through = (after - 1) as Seq;
+      if (before?.keepDays === life.keepDays) before.through = life.through;
+      else {
+        if (before !== undefined) yield before;
+        before = life;
+      }
+      life = { from: after, through: END, keepDays: 0 };
+    }
+    if (page.length < ERASE_PAGE) break;
+    await nextTurn();
+  }
+  if (before !== undefined) yield before;
+  yield life;
+}
+
+/** Erases messages from `before` this time, Unix ms, and counts them in `swept`. @returns time of the oldest message that is left; undefined when there is none */
+async function eraseInLife(
+  host: Shards,
+  address: GroupAddress,
+  { from, through }: Life,
+  before: number,
+  swept: Swept,
+  isStopped: () => boolean,
+): Promise<number | undefined> {
+  const log = host.log(address);
+  let oldestAt: number | undefined;
+  for (let after = (from - 1) as Seq; ;) {
+    if (log.isFlushing) {
+      await flushed(host, log, isStopped);
+      continue;
+    }
+    const group = host.groups.get(address)!;
+    const page = gatherPosted(group, after, Math.min(through, group.headSeq) as Seq, ({ sentAt }) => {
+      if (sentAt < before) return "erase";
+      oldestAt = sentAt;
+      return "end";
+    });
+    after = page.through;
+    if (page.erasure.isEmpty) await nextTurn();
+    else {
+      await eraseEntries(host, group, page.erasure);
+      swept.entries += page.erasure.entries;
+    }
+    if (page.isLast || isStopped()) return oldestAt;
+  }
+}
