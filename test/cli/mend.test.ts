@@ -2,13 +2,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { shardOf, type Address } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { MendNote } from "../../src/shard/mend/notes.ts";
 import { SqlDatabase } from "../../storage/sqlite.ts";
 import type { Answer } from "../support/api.ts";
 import { TestProcess } from "../support/test-process.ts";
-import { BUN, MAIN, run, temporaryDirectory } from "./processes.ts";
+import { BUN, MAIN, personsEnvironment, run, start, temporaryDirectory, until } from "./processes.ts";
 import { copyDirectory } from "./tools-data.ts";
 
 const PASSWORD = "a password of before";
@@ -96,7 +97,6 @@ async function repaired(
   const { status, stdout, stderr } = await parley("repair", "--data", damaged, "--to", to, "--json", ...more);
   expect([status, stderr]).toEqual([0, ""]);
   const said = JSON.parse(stdout) as { notes: MendNote[]; reportAt: string };
-  if (more.length === 0) expect((await parley("verify", "--data", to)).status).toBe(0);
   return { to, notes: said.notes, report: fs.readFileSync(said.reportAt, "utf8") };
 }
 
@@ -203,6 +203,59 @@ describe("a group that has lost its shard", () => {
       expect((await server.api.get("/v1/groups/team", cem.token)).body.members).toEqual([
         { user: "cem", role: "admin" },
       ]);
+    });
+  });
+});
+
+describe("a repair that is killed while it mends", () => {
+  test("leaves nothing in the place of the copy, and the next one does the same as one that was not", async () => {
+    const damaged = join(place.path, "killed");
+    copyDirectory(made, damaged);
+    lose(damaged, "@bob", "#team");
+    const to = `${damaged}-whole`;
+    const words = ["repair", "--data", damaged, "--to", to, "--json"];
+    const killed = start([BUN, MAIN, ...words]);
+    // What is copied has no LOCK; who mends takes one.
+    const isMending = (): boolean =>
+      fs
+        .readdirSync(place.path)
+        .some((name) => name.startsWith("killed-") && fs.existsSync(join(place.path, name, "LOCK")));
+    await until("the copy is being mended", isMending);
+    killed.kill("SIGKILL");
+    await killed.exited;
+    expect(fs.existsSync(to)).toBe(false);
+    const again = await parley(...words);
+    expect([again.status, again.stderr]).toEqual([0, ""]);
+    const { notes } = JSON.parse(again.stdout) as { notes: MendNote[] };
+    const { notes: undisturbed } = await repaired("undisturbed", (at) => lose(at, "@bob", "#team"));
+    expect(notes).toEqual(undisturbed);
+    expect((await parley("verify", "--data", to)).status).toBe(0);
+  });
+});
+
+describe("parley reset-password", () => {
+  test("sets the password that it is given, logs all devices out, and says none", async () => {
+    const data = join(place.path, "reset");
+    copyDirectory(made, data);
+    const env = personsEnvironment({ PARLEY_PASSWORD: "one of my own" });
+    const { status, stdout } = await run([BUN, MAIN, "reset-password", "--data", data, "--user", "ann"], { env });
+    expect([status, stdout]).toEqual([0, "@ann: the password is set; logged out everywhere\n"]);
+    await served(data, async () => {
+      expect((await server.api.get("/v1/conversations", people["ann"]!.token)).status).toBe(401);
+      expect((await login("ann", PASSWORD)).status).toBe(401);
+      expect((await login("ann", "one of my own")).status).toBe(200);
+    });
+  });
+
+  test("changes nothing without a user, for one who is not there, and while a server has the directory", async () => {
+    const data = join(place.path, "reset-nobody");
+    copyDirectory(made, data);
+    expect((await parley("reset-password", "--data", data)).status).toBe(EXIT_STATUS.usage);
+    const nobody = await parley("reset-password", "--data", data, "--user", "zoe");
+    expect(nobody).toMatchObject({ status: EXIT_STATUS.failed, stderr: expect.stringContaining("no user @zoe") });
+    await served(made, async () => {
+      const taken = await parley("reset-password", "--data", server.dataDirectory, "--user", "ann");
+      expect(taken.status).toBe(EXIT_STATUS.dataLocked);
     });
   });
 });

@@ -112,7 +112,7 @@ describe("positions (G8)", () => {
     expect(shards.host.users.get(ann)!.headSeq).toBeGreaterThan(far);
     expect(shards.host.groups.get(CLUB)!.headSeq).toBeGreaterThan(far);
     await shards.send(ann, { to: "@ben" as Address, text: "arrives", ref: "new", retry: false });
-    expect(shards.host.users.get(ben)!.headSeq).toBe(8);
+    expect(shards.host.users.get(ben)!.headSeq).toBe(8 as Seq);
     expect(cellOf("@ann" as Address, "erased")).toBeDefined();
   });
 
