@@ -1,10 +1,13 @@
 /** A group that nobody is in any more is over: anybody may create a group of that id anew, which has nothing to do with it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { ParleyClient, type ClientEvent } from "../../src/client/client.ts";
+import { MemoryCursorStore } from "../../src/client/cursor-store.ts";
 import type { Credentials, Group } from "../../src/protocol/http-shapes.ts";
 import type { Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
 
 const faults = new FaultyFiles();
 let node: TestNode;
@@ -170,5 +173,55 @@ describe("a device of the former group", () => {
       epoch: head.epoch,
     });
     expect(await device.take("message", ({ text }) => text === "mine now")).toMatchObject({ seq });
+  });
+});
+
+describe.each(["socket", "poll"] as const)("the SDK, by %s,", (transport) => {
+  type Heard = { client: ParleyClient; texts: string[]; events: ClientEvent[] };
+  const cursorStore = new Map<string, MemoryCursorStore>();
+
+  async function listen(who: Credentials, from: "now" | "start", name: string): Promise<Heard> {
+    const heard: Omit<Heard, "client"> = { texts: [], events: [] };
+    const store = cursorStore.get(name) ?? new MemoryCursorStore();
+    cursorStore.set(name, store);
+    const client = new ParleyClient({
+      url: node.url,
+      token: who.token,
+      from,
+      transport,
+      cursorStore: store,
+      onMessage: ({ conversation, text }) => void (conversation === `#${id}` && heard.texts.push(text ?? "")),
+      onEvent: (event) => void heard.events.push(event),
+    });
+    await client.connect();
+    return { client, ...heard };
+  }
+
+  const kinds = ({ events }: Heard) => events.map(({ type }) => type);
+
+  test("hands over what was said in both groups, once and without a break, to who was in both", async () => {
+    const live = await listen(ben, "now", `live ${transport}`);
+    await say(ann, "one");
+    await until("it is heard", () => live.texts.length === 1);
+    const away = await listen(ben, "now", `away ${transport}`);
+    await away.client.close();
+    await dissolve();
+    expect((await create(cat, ["ben"])).status).toBe(201);
+    await say(cat, "two");
+    await until("the new one is heard", () => live.texts.length === 2);
+    const back = await listen(ben, "now", `away ${transport}`);
+    await until("it is caught up with", () => back.texts.length === 1);
+    await say(cat, "three");
+    await until("both hear it", () => live.texts.length === 3 && back.texts.length === 2);
+    const fresh = await listen(ben, "start", `fresh ${transport}`);
+    await until("all of the new one is heard", () => fresh.texts.length === 2);
+    for (const heard of [live, back, fresh]) await heard.client.close();
+    expect([live.texts, back.texts, fresh.texts]).toEqual([
+      ["one", "two", "three"],
+      ["two", "three"],
+      ["two", "three"],
+    ]);
+    for (const heard of [live, back, fresh])
+      expect(kinds(heard).filter((type) => ["offline", "lost", "reset", "error"].includes(type))).toEqual([]);
   });
 });
