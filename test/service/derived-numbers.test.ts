@@ -40,6 +40,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("erase" as const), who: person }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("keep" as const), messages: fc.nat(30) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("dissolve" as const), group }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("again" as const), group, others: fc.uniqueArray(person) }) },
   { weight: 4, arbitrary: fc.constantFrom(...(["flush", "restart", "crash"] as const).map((kind) => ({ kind }))) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -101,12 +102,16 @@ class Numbered {
       case "keep":
         return this.#keep(one.messages);
       case "dissolve":
-        // As a rule: afterwards there is little to be seen of it.
-        if (this.facts.head(one.group) > 100 && !this.facts.group(one.group).isDissolved)
+        if (this.facts.group(one.group).members.size > 0)
           await this.talk.change(one.group, {
             change: "dissolved",
             members: [...this.facts.group(one.group).members.keys()],
           });
+        return;
+      case "again":
+        // The id of a group that nobody is in is free.
+        if (this.facts.group(one.group).members.size === 0)
+          await this.talk.again(one.group, [...new Set([PEOPLE[0]!, ...one.others])]);
         return;
       case "flush":
         return this.talk.shards.flush();
@@ -122,7 +127,7 @@ class Numbered {
   }
 
   async #joinOrLeave(of: GroupAddress, user: UserId): Promise<void> {
-    if (this.facts.group(of).isDissolved) return;
+    if (this.facts.group(of).members.size === 0) return;
     await this.talk.change(of, { change: this.#isIn(of, user) ? "left" : "joined", user });
   }
 

@@ -36,6 +36,7 @@ export class Facts {
   readonly #groups = new Map<GroupAddress, (Posted | Changed)[]>();
   /** What was said of marks: by who said it and where; `peer` marks by whose messages they concern. */
   readonly #said = new Map<string, number>();
+  readonly #bornSeqs = new Map<GroupAddress, number>();
   readonly #receiptsMembersMax: number;
 
   constructor(users: readonly UserId[], groups: readonly GroupAddress[], receiptsMembersMax: number) {
@@ -70,7 +71,10 @@ export class Facts {
         if (entry.kind === "erased" && before?.kind === "posted") before.isGone = true;
         if (before !== undefined || entry.kind === "erased") continue;
         if (entry.kind === "posted") known.push({ kind: "posted", seq, author: entry.author, isGone: false });
-        else known.push({ kind: "changed", seq, apply: (group) => change(group, entry.detail, seq) });
+        else {
+          known.push({ kind: "changed", seq, apply: (group) => change(group, entry.detail, seq) });
+          if (entry.detail.change === "created") this.#begin(address, seq);
+        }
       }
     }
   }
@@ -164,7 +168,15 @@ export class Facts {
     };
   }
 
+  /** Another group under that id: of the former one no marks of members are left. */
+  #begin(address: GroupAddress, bornSeq: number): void {
+    this.#bornSeqs.set(address, bornSeq);
+    for (const user of this.#timelines.keys())
+      for (const kind of ["seen", "delivered"]) this.#said.delete(`${kind} in ${address} ${user}`);
+  }
+
   #inGroup(kind: "seen" | "delivered", user: UserId, address: GroupAddress, seq: number): void {
+    if (seq < this.#bornSeqs.get(address)!) return;
     if (this.group(address).members.size <= this.#receiptsMembersMax) this.#mark(`${kind} in ${address} ${user}`, seq);
   }
 
@@ -193,6 +205,7 @@ type Detail = Extract<ReturnType<typeof readGroupEntry>, { kind: "changed" }>["d
 
 function change(group: GroupFacts, { change, user, role, name, members, by }: Detail, seq: number): void {
   if (name !== undefined) group.name = name;
+  if (change === "created") group.isDissolved = false;
   if (change === "created")
     for (const member of members!)
       group.members.set(member, { role: member === by ? "admin" : "member", joinedSeq: seq });

@@ -92,6 +92,19 @@ export class Talk {
     await this.host.store.idle();
   }
 
+  /** Another group under the id of one that nobody is in. */
+  async again(address: GroupAddress, members: UserId[]): Promise<void> {
+    const epoch = `e-${++this.#refs}`;
+    await createGroup(this.host, address, epoch, {
+      change: "created",
+      by: PEOPLE[0]!,
+      at: this.shards.wallMs,
+      name: epoch,
+      members,
+    });
+    await this.host.store.idle();
+  }
+
   async received(user: UserId, seq: number): Promise<void> {
     this.host.marks.received(this.host.users.get(user)!, seq as Seq);
     await this.#marked();
