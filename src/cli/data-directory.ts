@@ -12,6 +12,7 @@ import { amendManifest, MANIFEST, noteConstants, retireManifest, writeManifest }
 import { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { DirectoryLock, type Flock, type LockKind } from "./directory-lock.ts";
 import { FatalError } from "./fatal-error.ts";
+import { hasUnfinishedSwap } from "./repair-journal.ts";
 import { errnoOf, fatalFromDisk } from "./startup-errors.ts";
 
 /** `parley keys` has it for a moment. */
@@ -37,6 +38,7 @@ export type DataDirectory = {
 /** Makes the directory if it is missing and takes it, to write in it. @throws FatalError dataUnwritable, dataLocked, diskFull */
 export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
+  if (hasUnfinishedSwap(directory)) throw cutShort(directory);
   try {
     mkdirSync(directory, { recursive: true, mode: DIRECTORY_MODE });
     accessSync(directory, constants.W_OK | constants.X_OK);
@@ -52,7 +54,7 @@ export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
 /** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, dataUnwritable when there is none */
 export function holdDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
-  if (!existsSync(directory)) throw missing(directory);
+  if (!existsSync(directory)) throw hasUnfinishedSwap(directory) ? cutShort(directory) : missing(directory);
   try {
     return open(directory, "shared", flock, () => {});
   } catch (error) {
@@ -94,6 +96,11 @@ function releaseOnce(held: HeldDirectory, lock: DirectoryLock): () => void {
 
 export const missing = (directory: string): FatalError =>
   new FatalError("dataUnwritable", `there is no data directory ${directory}`, { hint: "say where it is with --data" });
+
+const cutShort = (directory: string): FatalError =>
+  new FatalError("dataUnwritable", `a repair of ${directory} was cut short while it was put in its place`, {
+    hint: `finish it: parley repair --in-place --data ${directory}`,
+  });
 
 /** Once a server has started, so that its keys can be checked after a crash. A full disk must not stop it for that. */
 export const noteKeys = ({ held }: DataDirectory): Promise<void> =>

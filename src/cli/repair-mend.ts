@@ -11,22 +11,15 @@ import type { MendNote } from "../shard/mend/notes.ts";
 import { ShardHost } from "../shard/shard-host.ts";
 import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
-import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
+import type { DataDirectory } from "./data-directory.ts";
 import type { Io } from "./io.ts";
 
-/** @param directory the repaired copy. @returns what a person should know of accounts and groups */
-export async function mendRepaired(directory: string, { shards, left }: RepairOfStore, io: Io): Promise<MendNote[]> {
+/** @param data the repaired copy. @returns what a person should know of accounts and groups */
+export async function mendRepaired(data: DataDirectory, { shards, left }: RepairOfStore, io: Io): Promise<MendNote[]> {
   if (shards.length === 0) return [];
   // Shards that stay closed are in the report, and need no lines here.
   const say = left.length > 0 ? (): void => {} : io.stderr;
-  const data = takeDataDirectory(directory);
-  try {
-    const notes = await withHost(data.held, say, (host) => mend(host, shards, systemRandom));
-    await leaveAtRest(data, io.stderr);
-    return notes;
-  } finally {
-    data.release();
-  }
+  return await withHost(data.held, say, (host) => mend(host, shards, systemRandom));
 }
 
 /** Without the keeper, which would offer again what was handed over before anything is mended. */

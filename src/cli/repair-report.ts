@@ -1,7 +1,8 @@
 /** What `parley repair` had to leave out, for a person to read: where it was, what can be said of it, its bytes as text and hexadecimal. */
 import type { MendKind, MendNote } from "../shard/mend/notes.ts";
-import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
+import type { RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
+import type { Copied } from "./repair-copy.ts";
 import { formatCount } from "./tool-options.ts";
 
 /** Of one damaged part; all of it is in the directory as it was before. */
@@ -42,13 +43,26 @@ export function repairReport(
   source: string,
   { shards, left, parts, broken }: RepairOfStore,
   notes: readonly MendNote[],
+  { keys, leftOut, unreadable }: Omit<Copied, "data">,
 ): string {
   const lines = [
     `parley repair of ${source}`,
     "What is listed here is not in the repaired directory. It may hold parts of messages: keep it private, and remove it when it is read.",
     "",
   ];
-  for (const { shard, found, missing, lost } of shards) {
+  lines.push(...keys.map(oneLine));
+  lines.push(...leftOut.map((path) => oneLine(`${path} is no file of the server's: it was not copied`)));
+  for (const { path, from, to } of unreadable)
+    lines.push(`${path}, bytes ${from} to ${to - 1}: the disk does not give them`);
+  if (lines.at(-1) !== "") lines.push("");
+  for (const { numbers, found, missing } of emptyShards(shards)) {
+    lines.push(
+      `shards ${numbers}: nothing of them could be found`,
+      ...found.map((what) => `  found    ${oneLine(what)}`),
+    );
+    lines.push(...missing.map((what) => `  missing  ${oneLine(what)}`), "");
+  }
+  for (const { shard, found, missing, lost } of shards.filter((one) => !isEmpty(one))) {
     lines.push(`shard ${shard}`, ...found.map((what) => `  found    ${oneLine(what)}`));
     lines.push(...missing.map((what) => `  missing  ${oneLine(what)}`));
     for (const { stream, ranges } of lost)
@@ -66,6 +80,30 @@ export function repairReport(
     lines.push(`${file}, a row of table ${table} that fails its checksum: ${oneLine(shown.join(" | "))}`, "");
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** Most shards of a small server have nothing in them, and damage of the log may have hit any. */
+export const isEmpty = ({ entries, streams, lost }: RepairedShard): boolean =>
+  entries === 0 && streams === 0 && lost.length === 0;
+
+/** Shards of which nothing was found, together where the same is to be said of them; `numbers` as `0 to 6, 8`. */
+export function emptyShards(shards: readonly RepairedShard[]) {
+  const alike = Map.groupBy(shards.filter(isEmpty), ({ found, missing }) => JSON.stringify([found, missing]));
+  return [...alike.values()].map((group) => {
+    const { found, missing, mayLackNewest } = group[0]!;
+    return { count: group.length, numbers: rangesOf(group.map(({ shard }) => shard)), found, missing, mayLackNewest };
+  });
+}
+
+/** @param numbers by rising size */
+function rangesOf(numbers: readonly number[]): string {
+  const ranges: { from: number; to: number }[] = [];
+  for (const number of numbers) {
+    const last = ranges.at(-1);
+    if (last?.to === number - 1) last.to = number;
+    else ranges.push({ from: number, to: number });
+  }
+  return ranges.map(({ from, to }) => (from === to ? `${from}` : `${from} to ${to}`)).join(", ");
 }
 
 function* dump(bytes: Buffer): Iterable<string> {

@@ -1,27 +1,33 @@
 /**
- * `parley repair`: makes a damaged data directory whole again. The saving is storage/tools/repair; here it is asked, said what it cost, and put in its place.
+ * `parley repair`: makes a damaged data directory whole again. The saving is storage/tools/repair, what streams mean is src/shard/mend; here it is asked,
+ * said what it cost, and put in its place.
  *
- * It works on a copy, always: with `--to` that is where the copy stays, with `--in-place` it takes the directory's name by two renames, and what was
- * there keeps another name. Killed before that, it leaves an unfinished copy and nothing else changed; the next run begins with a fresh one.
+ * It works on a copy, always, and changes nothing in the directory. With `--to` that is where the copy stays. With `--in-place` the complete copy takes the
+ * directory's name (repair-swap.ts), and what was there keeps another name. Killed before that, it leaves an unfinished copy; the next run begins with a
+ * fresh one.
  */
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { existsSync, realpathSync, rmSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { erasedKey } from "../domain/refs.ts";
 import { randomName, systemRandom } from "../base/random.ts";
-import type { MendNote } from "../shard/mend/notes.ts";
-import type { LostEntries, RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
+import { writeManifest } from "../../storage/tools/manifest.ts";
+import { syncTree } from "../../storage/tools/repair/copy-files.ts";
+import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
+import type { ShardId } from "../../storage/types.ts";
 import { isHelp, type Command } from "./command.ts";
-import { takeDataDirectory } from "./data-directory.ts";
+import { CONSTANT_FILES, type DataDirectory, holdDataDirectory, missing } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { flag, parseOptions, text, type OptionValues } from "./options.ts";
-import { mendLines, repairReport } from "./repair-report.ts";
+import { type Copied, copyToRepair } from "./repair-copy.ts";
+import { repairReport } from "./repair-report.ts";
+import { finishSwap, freeName, swapInPlace, systemNames, writeDurably } from "./repair-swap.ts";
+import { type Outcome, resumed, told } from "./repair-summary.ts";
 import { fatalFrom } from "./startup-errors.ts";
-import { BytesProgress, counted, DATA, JSON_LINES, parseShard } from "./tool-options.ts";
+import { BytesProgress, COMPANIONS, DATA, JSON_LINES, parseShard } from "./tool-options.ts";
 
 const EPOCH_CHARACTERS = 8;
-export const REPORT_NAME = "repair-report.txt";
 
 const OPTIONS = {
   data: DATA,
@@ -65,29 +71,20 @@ export function repairCommand(): Command {
 
 async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const shard = options.shard === undefined ? undefined : parseShard(options.shard);
-  const source = resolve(options.data);
-  const target = targetOf(source, options);
-  if (!existsSync(source))
-    throw new FatalError("dataUnwritable", `there is no data directory ${source}`, {
-      hint: "say where it is with --data",
-    });
-  // Nobody else may change it meanwhile.
-  const data = takeDataDirectory(source);
-  const unfinished = `${target}.unfinished`;
-  try {
-    rmSync(unfinished, { recursive: true, force: true });
-    copy(source, unfinished);
-    const repaired = await saved(source, unfinished, shard, io);
-    const { mendRepaired } = await import("./repair-mend.ts");
-    const notes = await mendRepaired(unfinished, repaired, io);
-    const reportAt = join(unfinished, "..", `${basename(target)}.${REPORT_NAME}`);
-    writeFileSync(reportAt, repairReport(source, repaired, notes), { mode: 0o600 });
-    const kept = options.inPlace ? swap(source, unfinished) : (renameSync(unfinished, target), undefined);
+  const place = placeOf(options);
+  const { source } = place;
+  const finished = place.to === undefined ? finishSwap(source) : undefined;
+  if (finished !== undefined) {
     io.stdout(
-      options.json
-        ? jsonOf(repaired, notes, { reportAt, target: options.inPlace ? source : target, kept })
-        : told(repaired, notes, { reportAt, target: options.inPlace ? source : target, kept }),
+      options.json ? `${JSON.stringify({ ...finished, target: source, finished: true })}\n` : resumed(source, finished),
     );
+    return EXIT_STATUS.ok;
+  }
+  // Nobody writes to it meanwhile, and neither does this.
+  const data = holdDataDirectory(source);
+  try {
+    const outcome = await repairHeld(data, place, shard, io);
+    io.stdout(options.json ? jsonOf(outcome) : told(outcome));
     return EXIT_STATUS.ok;
   } catch (error) {
     throw fatalFrom(error, { host: "", port: 0, data: source }, data.held.named) ?? error;
@@ -96,35 +93,90 @@ async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
   }
 }
 
-function targetOf(source: string, { to, inPlace }: OptionValues<typeof OPTIONS>): string {
+/** Copy, repair, mend, report, and then the names. */
+async function repairHeld(
+  source: DataDirectory,
+  place: RepairPlace,
+  shard: ShardId | undefined,
+  io: Io,
+): Promise<Outcome> {
+  const progress = new BytesProgress(io);
+  const copied = await copyToRepair(source.path, place.work, (done, total) => progress.set("copying", done, total));
+  const copy = copied.data;
+  try {
+    const repaired = await saved(source.path, copied, shard, progress);
+    progress.finish();
+    const { mendRepaired } = await import("./repair-mend.ts");
+    const notes = await mendRepaired(copy, repaired, io);
+    if (place.to === undefined && !(await isWorthSwapping(source.path, repaired, shard))) {
+      rmSync(place.work, { recursive: true, force: true });
+      return { repaired, notes, copied, target: source.path, isUnchanged: true };
+    }
+    await writeManifest(copy.held.at, () => false);
+    await syncTree(copy.held.at);
+    source.held.check();
+    const target = place.to ?? source.path;
+    const reportAt = freeName(`${target}.repair-report`, ".txt");
+    writeDurably(reportAt, repairReport(source.path, repaired, notes, copied));
+    if (place.to === undefined) {
+      const kept = swapInPlace(source.path, place.work, reportAt);
+      return { repaired, notes, copied, target, reportAt, kept };
+    }
+    systemNames.rename(place.work, place.to);
+    return { repaired, notes, copied, target, reportAt };
+  } finally {
+    copy.release();
+  }
+}
+
+/** Without damage the copy is no better than what is there. `verify` sees more than the repair looks at, such as a damaged manifest. */
+async function isWorthSwapping(source: string, repaired: RepairOfStore, only: ShardId | undefined): Promise<boolean> {
+  if (repaired.shards.length > 0) return true;
+  if (only !== undefined) return false;
+  const { verifyDirectory } = await import("../../storage/tools/verify.ts");
+  const { findings } = await verifyDirectory(source, { companions: COMPANIONS });
+  return findings.some(({ file }) => !CONSTANT_FILES.includes(file));
+}
+
+type RepairPlace = {
+  source: string;
+  /** Where the copy is made. */
+  work: string;
+  /** Undefined: in place. */
+  to: string | undefined;
+};
+
+function placeOf({ data, to, inPlace }: OptionValues<typeof OPTIONS>): RepairPlace {
   if ((to === undefined) === !inPlace)
     throw new FatalError("usage", "say where the repaired copy goes: --to COPY, or --in-place");
-  const target = inPlace ? `${source}.repaired` : resolve(to!);
+  const named = resolve(data);
+  if (to === undefined) {
+    // A link stays, and leads to the repaired directory.
+    const source = existsSync(named) ? realpathSync(named) : named;
+    if (existsSync(source) && statSync(source).dev !== statSync(dirname(source)).dev)
+      throw new FatalError("usage", `${source} is a mount point, which cannot be replaced in place: use --to`);
+    return { source, work: `${source}.repair-unfinished`, to: undefined };
+  }
+  const target = resolve(to);
   if (existsSync(target))
     throw new FatalError("usage", `${target} is there already; give another --to, or move it away`);
   if (!existsSync(dirname(target))) throw new FatalError("usage", `--to: there is no directory ${dirname(target)}`);
-  return target;
-}
-
-function copy(source: string, to: string): void {
-  mkdirSync(to, { mode: 0o700 });
-  cpSync(source, to, {
-    recursive: true,
-    preserveTimestamps: true,
-    filter: (path) => !["LOCK", "manifest", "manifest.last"].includes(path.slice(source.length + 1)),
-  });
+  if (!existsSync(named)) throw missing(named);
+  if (`${realpathSync(dirname(target))}/`.startsWith(`${realpathSync(named)}/`))
+    throw new FatalError("usage", `--to: ${target} is inside of the data directory`);
+  return { source: named, work: `${target}.unfinished`, to: target };
 }
 
 async function saved(
   source: string,
-  target: string,
-  shard: RepairedShard["shard"] | undefined,
-  io: Io,
+  { data, unreadable }: Copied,
+  shard: ShardId | undefined,
+  progress: BytesProgress,
 ): Promise<RepairOfStore> {
   const { repairStore } = await import("../../storage/tools/repair/repair.ts");
-  const progress = new BytesProgress(io);
-  const repaired = await repairStore(source, target, {
+  return await repairStore(source, data.path, {
     shard,
+    unreadable,
     // Nobody knows what it was: a user's notes, or a change of a group, show it to nobody else.
     laneOfLost: (stream) => (stream.startsWith("#") ? "" : stream),
     keyOfLost: (stream, key) => (stream.startsWith("@") ? erasedKey(key) : undefined),
@@ -133,46 +185,17 @@ async function saved(
       /^[@#]/.test(stream) ? [["epoch", Buffer.from(randomName(systemRandom, EPOCH_CHARACTERS), "latin1")]] : [],
     progress: (phase, done, total) => progress.set(phase, done, total),
   });
-  progress.finish();
-  return repaired;
 }
 
-/** @returns where the damaged directory is now */
-function swap(source: string, repaired: string): string {
-  let kept = `${source}.damaged`;
-  for (let n = 2; existsSync(kept); n++) kept = `${source}.damaged-${n}`;
-  renameSync(source, kept);
-  renameSync(repaired, source);
-  return kept;
-}
-
-type Where = { reportAt: string; target: string; kept: string | undefined };
-
-const jsonOf = ({ shards, left }: RepairOfStore, notes: MendNote[], where: Where): string =>
-  `${JSON.stringify({ ...where, shards, left, notes })}\n`;
-
-function told({ shards, left }: RepairOfStore, notes: MendNote[], { reportAt, target, kept }: Where): string {
-  const lines = shards.map(shardLine);
-  if (shards.length === 0) lines.push("no shard was damaged");
-  for (const { shard, what } of left) lines.push(`shard ${shard} stays closed: ${what}`);
-  lines.push(...mendLines(notes), `repaired: ${target}`, `what was left out, to read: ${reportAt}`);
-  if (kept !== undefined) lines.push(`as it was before: ${kept}; remove it when you need it no more`);
-  lines.push(`next: parley verify --data ${target}`);
-  return `${lines.join("\n")}\n`;
-}
-
-function shardLine({ shard, entries, lost, missing, mayLackNewest, mayShowErased }: RepairedShard): string {
-  const count = lost.reduce((sum, { ranges }) => sum + entriesIn(ranges), 0);
-  const notes = [
-    count === 0
-      ? "none known to be lost"
-      : `${counted(count, "entry", "entries")} lost in ${counted(lost.length, "stream")}`,
-    ...missing,
-    ...(mayLackNewest ? ["newer ones may be lost"] : []),
-    ...(mayShowErased ? ["what was erased may be there again: erase it once more"] : []),
-  ];
-  return `shard ${shard}: ${counted(entries, "entry", "entries")} saved, ${notes.join("; ")}`;
-}
-
-const entriesIn = (ranges: LostEntries["ranges"]): number =>
-  ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+const jsonOf = ({
+  repaired: { shards, left },
+  notes,
+  copied,
+  target,
+  reportAt,
+  kept,
+  isUnchanged,
+}: Outcome): string => {
+  const { leftOut, keys, unreadable } = copied;
+  return `${JSON.stringify({ target, reportAt, kept, isUnchanged, shards, left, notes, leftOut, keys, unreadable })}\n`;
+};

@@ -81,7 +81,8 @@ export async function verifyFiles(
   }
 }
 
-function isKnown({ path, kind }: FoundFile, companions: Companions): boolean {
+/** Whether a server makes a file of this name. */
+export function isKnown({ path, kind }: FoundFile, companions: Companions): boolean {
   if (kind === "other") return false;
   if (kind === "directory")
     return (

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { takeDataDirectory } from "../../src/cli/data-directory.ts";
 import { mendRepaired } from "../../src/cli/repair-mend.ts";
 import { withShards } from "../../src/cli/open-shards.ts";
 import {
@@ -145,7 +146,12 @@ async function repaired(source: string): Promise<string> {
     keyOfLost: () => undefined,
     cellsOfLost: (stream) => (/^[@#]/.test(stream) ? [["epoch", Buffer.from("rebuilt2")]] : []),
   });
-  await mendRepaired(to, done, io);
+  const data = takeDataDirectory(to);
+  try {
+    await mendRepaired(data, done, io);
+  } finally {
+    data.release();
+  }
   expect((await verifyDirectory(to, { companions: COMPANIONS })).findings).toEqual([]);
   return to;
 }

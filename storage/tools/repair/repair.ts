@@ -25,14 +25,18 @@ import { TakenAside } from "../../log/local/taken-aside.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
 import { verifyShardFiles } from "../verify-shard.ts";
+import { shardOfPath } from "../verify-files.ts";
+import type { UnreadablePart } from "./copy-files.ts";
 import { rebuildShard } from "./rebuild-shard.ts";
 import { RecentRemains } from "./recent-remains.ts";
 import { salvageShard } from "./salvage-shard.ts";
 import type { BrokenRow } from "./salvaged-rows.ts";
 import { type LogPart, SalvagedLog } from "./salvaged-log.ts";
 import type { LostRange, ShardContents } from "./shard-contents.ts";
+import { ShardBytes } from "./shard-bytes.ts";
+import type { ReadAt } from "./torn-read.ts";
 
-export type RepairPhase = "flush" | "look" | "repair";
+export type RepairPhase = "reading" | "writing";
 
 export type RepairOptions = {
   /** This one alone; others that are damaged stay closed. */
@@ -43,8 +47,12 @@ export type RepairOptions = {
   keyOfLost: (stream: string, key: string) => string | undefined;
   /** Cells that a stream gets which has lost entries, or may have: so that its readers learn that it is not what it was. */
   cellsOfLost?: (stream: string) => [key: string, value: Uint8Array][];
-  /** Shards. */
+  /** Bytes of shards' own files. */
   progress?: (phase: RepairPhase, done: number, total: number) => void;
+  /** Parts that the disk refused when the target was made of the source. */
+  unreadable?: readonly UnreadablePart[];
+  /** How the source is read. */
+  read?: ReadAt;
 };
 
 export type LostEntries = { stream: string; ranges: LostRange[] };
@@ -99,9 +107,11 @@ class StoreRepair {
   async run(): Promise<RepairOfStore> {
     const isOpened = await this.#flushWhole();
     // Of the source: what was flushed just now has left the log of the copy.
-    const seen = SalvagedLog.read(this.#source, () => false);
+    const { read } = this.#options;
+    const seen = SalvagedLog.read(this.#source, () => false, read);
+    this.#noteUnreadable();
     const recent = await this.#look(isOpened, seen);
-    const log = SalvagedLog.read(this.#source, (shard) => this.#found.has(shard));
+    const log = SalvagedLog.read(this.#source, (shard) => this.#found.has(shard), read);
     const damaged = [...this.#found.keys()].toSorted((a, b) => a - b);
     const { shard: only } = this.#options;
     const chosen = damaged.filter((shard) => only === undefined || shard === only);
@@ -116,6 +126,13 @@ class StoreRepair {
     const known = this.#found.get(shard);
     if (known === undefined) this.#found.set(shard, [what]);
     else if (!known.includes(what)) known.push(what);
+  }
+
+  #noteUnreadable(): void {
+    for (const { path, from, to } of this.#options.unreadable ?? []) {
+      const shard = shardOfPath(path);
+      if (shard !== undefined) this.#note(shard, `${path}: bytes ${from} to ${to - 1} cannot be read from the disk`);
+    }
   }
 
   // ---- 1
@@ -166,13 +183,15 @@ class StoreRepair {
     }
     const own = ownShards(this.#target);
     // Any shard may have had records in a damaged part of the log.
+    for (const shard of log.unreadable.length > 0 ? SHARDS : [])
+      if (log.mayLackUnread(shard)) this.#note(shard, "records may have been in a part of the log that cannot be read");
     const inLog = isOpened ? [] : log.parts.length > 0 ? SHARDS : log.seen;
     const all = new Set([...own, ...remains.shards(), ...inLog, ...this.#found.keys()]);
-    let done = 0;
+    const bytes = new ShardBytes(this.#target, all, (done, total) => this.#options.progress?.("reading", done, total));
     for (const shard of [...all].toSorted((a, b) => a - b)) {
-      this.#options.progress?.("look", ++done, all.size);
       if (!isOpened) this.#note(shard, "the directory could not be opened");
       else if (!this.#found.has(shard)) this.#lookAt(shard, recent, isSound || remains.of(shard).row !== undefined);
+      bytes.did(shard);
       await new Promise(setImmediate);
     }
     recent.close();
@@ -203,16 +222,18 @@ class StoreRepair {
   async #rebuild(chosen: readonly ShardId[], recent: RecentRemains, log: SalvagedLog): Promise<void> {
     const isKept = (shard: ShardId): boolean => !chosen.includes(shard);
     recent.rewrite(this.#target, recent.shards().filter(isKept));
+    const bytes = new ShardBytes(this.#target, chosen, (done, total) =>
+      this.#options.progress?.("writing", done, total),
+    );
     const store = openSegmentStore({ dir: this.#target });
     try {
-      for (const [done, shard] of chosen.entries()) {
-        this.#options.progress?.("repair", done, chosen.length);
+      for (const shard of chosen) {
         await this.#rebuildOne(store, shard, recent, log);
+        bytes.did(shard);
       }
     } finally {
       await store.close();
     }
-    this.#options.progress?.("repair", chosen.length, chosen.length);
   }
 
   #takeAway(shard: ShardId): void {

@@ -10,6 +10,7 @@ import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";
 import { scanWalFile } from "../../log/local/scan.ts";
 import type { ShardContents } from "./shard-contents.ts";
+import { type ReadAt, readTorn, systemRead } from "./torn-read.ts";
 
 /** A damaged part of the log, or a file of it that is missing. `from` is where it stands in its file. */
 export type LogPart = { file: string; fileNo: number; from: number; bytes: Buffer; what: string };
@@ -23,12 +24,19 @@ export class SalvagedLog {
   /** Of the newest record of each shard. */
   readonly #newest = new Map<ShardId, Place>();
   readonly parts: LogPart[] = [];
+  /** Those of `parts` that the disk refused: records may have been there, although the log seems to end before them. */
+  readonly unreadable: LogPart[] = [];
   /** Shards with records, wanted or not. */
   readonly seen = new Set<ShardId>();
+  readonly #read: ReadAt;
+
+  private constructor(read: ReadAt) {
+    this.#read = read;
+  }
 
   /** @param isWanted shards whose records are kept in memory */
-  static read(root: string, isWanted: (shard: ShardId) => boolean): SalvagedLog {
-    const log = new SalvagedLog();
+  static read(root: string, isWanted: (shard: ShardId) => boolean, read: ReadAt = systemRead): SalvagedLog {
+    const log = new SalvagedLog(read);
     for (const folder of [DAMAGED_DIRECTORY, "wal"]) log.#readFolder(root, folder, isWanted);
     return log;
   }
@@ -59,6 +67,11 @@ export class SalvagedLog {
     return { ranges, isOpen: this.parts.some((part) => !this.#isBehind(shard, part)) };
   }
 
+  /** Whether records of the shard may have been in a part that the disk refused. */
+  mayLackUnread(shard: ShardId): boolean {
+    return this.unreadable.some((part) => !this.#isBehind(shard, part));
+  }
+
   has(shard: ShardId, offset: number): boolean {
     return this.#records.get(shard)?.has(offset) === true;
   }
@@ -86,7 +99,15 @@ export class SalvagedLog {
     for (const fileNo of numbers) {
       const name = walFileName(fileNo);
       if (folder === "wal") this.#noteMissing(numbers, fileNo);
-      const bytes = fs.readFileSync(join(directory, name));
+      const { bytes, torn } = readTorn(join(directory, name), this.#read);
+      for (const { from, to } of torn)
+        this.unreadable.push({
+          file: `${folder}/${name}`,
+          fileNo,
+          from,
+          bytes: Buffer.alloc(0),
+          what: unread(from, to),
+        });
       // What was taken aside has chains of its own.
       const place = { fileNo, isLast: fileNo === numbers.at(-1), chain: folder === "wal" ? chain : undefined };
       const scan = scanWalFile(
@@ -101,6 +122,7 @@ export class SalvagedLog {
       );
       chain = scan.chain;
     }
+    this.parts.push(...this.unreadable.filter(({ file }) => file.startsWith(`${folder}/`)));
     for (const name of names) {
       const [, file, from] = /^(\d{10})-(\d+)\.part$/.exec(name) ?? [];
       if (file === undefined) continue;
@@ -142,6 +164,8 @@ export class SalvagedLog {
     this.#newest.set(shard, place);
   }
 }
+
+const unread = (from: number, to: number): string => `bytes ${from} to ${to - 1} cannot be read from the disk`;
 
 function addRecord(contents: ShardContents, record: Buffer, offset: number): void {
   contents.reached(offset);
