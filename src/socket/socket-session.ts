@@ -309,6 +309,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       if (this.#state !== "authenticating") return;
       const host = this.#context.host();
       await host.turns.run(this.#enter(host, actor, frame.cursor));
+      // Whoever logged the device out meanwhile did not find this session; from now on they do.
+      await this.#context.accounts.authenticate(frame.token);
     } catch (error) {
       this.#helloFailed(error);
     }
