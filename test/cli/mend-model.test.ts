@@ -15,6 +15,7 @@ import {
   shardOf,
   userAddress,
   type Address,
+  type GroupAddress,
   type GroupId,
   type UserId,
 } from "../../src/domain/address.ts";
@@ -43,13 +44,15 @@ beforeAll(() => void (place = temporaryDirectory()));
 afterAll(() => place.remove());
 
 type Sent = { from: UserId; to: Address; id: string };
-type History = { random: Random; refs: number; sent: Sent[] };
+/** `lives`: who was ever in each group, by the number of its life. */
+type History = { random: Random; refs: number; sent: Sent[]; lives: Map<GroupAddress, Set<UserId>[]> };
 
 const pick = <T>(random: Random, list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
 
 async function say(host: ShardHost, history: History, from: UserId, to: Address): Promise<string> {
   const ref = `d-${++history.refs}`;
-  const input = { to, text: `${ref} from ${from}`, ref, retry: false };
+  const life = isGroup(to) ? `life ${history.lives.get(to)!.length - 1}` : "";
+  const input = { to, text: `${ref} from ${from} ${life}`, ref, retry: false };
   const { message } = await createMessaging(() => host).send({ user: from, device: "d" as never }, input);
   history.sent.push({ from, to, id: message.id });
   return message.id;
@@ -83,14 +86,30 @@ async function step(host: ShardHost, history: History): Promise<void> {
   }
   const [admin] = USERS;
   if (user === admin) return;
+  if (kind < 0.92) return beginAgain(host, history, group.address, [admin!, user]);
   const change = { by: admin!, at: host.clock.now(), user };
+  if (member === undefined) history.lives.get(group.address)!.at(-1)!.add(user);
   if (member === undefined) return changeGroup(host, group, { change: "joined", ...change, role: "member" });
   return changeGroup(host, group, { change: "left", ...change });
 }
 
+async function beginAgain(
+  host: ShardHost,
+  { lives }: History,
+  address: GroupAddress,
+  members: UserId[],
+): Promise<void> {
+  const change = { by: USERS[0]!, at: host.clock.now() };
+  const former = host.groups.get(address)!;
+  await changeGroup(host, former, { change: "dissolved", ...change, members: [...former.members.keys()] });
+  await createGroup(host, address, "e-again", { change: "created", ...change, name: "Again", members });
+  lives.get(address)!.push(new Set(members));
+}
+
 /** A directory of which some is flushed, in several layers, and some stands in the log alone. */
 async function written(at: string, random: Random): Promise<History> {
-  const history: History = { random, refs: 0, sent: [] };
+  const lives = new Map(GROUPS.map((group) => [group, [new Set(USERS.slice(0, 3))]]));
+  const history: History = { random, refs: 0, sent: [], lives };
   fs.mkdirSync(at);
   const live = `${at}-live`;
   fs.mkdirSync(live);
@@ -163,6 +182,7 @@ const known = ({ sent }: History): UserId[] =>
 async function expectSafe(host: ShardHost, history: History): Promise<void> {
   for (const address of [...USERS.map(userAddress), ...GROUPS]) expectWhole(host, address);
   for (const group of GROUPS) {
+    expectOwnLives(host, history, group);
     const members = host.groups.get(group)?.members;
     for (const user of USERS) {
       const isIn = host.users.get(user)?.membership(group) !== undefined;
@@ -182,6 +202,17 @@ async function expectSafe(host: ShardHost, history: History): Promise<void> {
   for (const group of GROUPS) {
     const [member] = host.groups.get(group)?.members.keys() ?? [];
     if (member !== undefined) expect(seen.has(await say(host, history, member, group))).toBe(false);
+  }
+}
+
+/** Nobody sees what was posted in a life that they had no part in. */
+function expectOwnLives(host: ShardHost, { lives }: History, address: GroupAddress): void {
+  const group = host.groups.get(address);
+  for (const { payload } of group?.log.readForward(address, (group.bornSeq - 1) as Seq, 10_000) ?? []) {
+    const [, life] = / life (\d+)$/.exec(Buffer.from(payload).toString("latin1")) ?? [];
+    if (life === undefined) continue;
+    for (const user of group!.members.keys())
+      expect([address, user, life, lives.get(address)![Number(life)]!.has(user)]).toEqual([address, user, life, true]);
   }
 }
 

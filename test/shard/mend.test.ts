@@ -5,6 +5,7 @@ import { shardOf, userAddress, type Address, type GroupAddress, type UserId } fr
 import { encodeCell } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { beingErased, erasureStatus } from "../../src/shard/erase-user.ts";
+import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
 import { mend } from "../../src/shard/mend/mend.ts";
 import type { MendNote } from "../../src/shard/mend/notes.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
@@ -165,6 +166,38 @@ describe("a membership", () => {
     const notes = await mended(CLUB);
     expect(isIn(ben)).toEqual([true, true]);
     expect(kinds(notes, CLUB)).toContain("membership");
+  });
+});
+
+describe("the id of a group that was used again", () => {
+  test("behind the end of what is left begins anew with whoever joined there, who see nothing of before", async () => {
+    for (const user of [ann, ben])
+      await setCells(userAddress(user), { head: encodeCell(7), "conv/#club": encodeCell(1, 0, 899) });
+    await setCells(userAddress(cat), { "conv/#club": encodeCell(1, 900) });
+    forget();
+    await mended(CLUB);
+    const group = shards.host.groups.get(CLUB)!;
+    expect([...group.members.keys()]).toEqual([cat]);
+    expect(group.isAdmin(cat)).toBe(true);
+    expect(group.bornSeq).toBeGreaterThan(900);
+  });
+
+  test("and lost the cell that says where hides what came before all the same", async () => {
+    const { host } = shards;
+    const at = shards.wallMs;
+    await changeGroup(host, host.groups.get(CLUB)!, { change: "dissolved", by: ann, at, members: [ann, ben] });
+    await createGroup(host, CLUB, "e-again", { change: "created", by: cat, at, name: "Mine", members: [cat] });
+    const { bornSeq } = host.groups.get(CLUB)!;
+    await setCells(CLUB, {
+      born: null,
+      head: encodeCell(bornSeq, at, at, "Mine"),
+      "member/cat": encodeCell(bornSeq, 1),
+    });
+    forget();
+    expect(host.groups.get(CLUB)!.bornSeq).toBe(1 as Seq);
+    await mended(CLUB);
+    expect(host.groups.get(CLUB)!.bornSeq).toBe(bornSeq);
+    expect([...host.groups.get(CLUB)!.members.keys()]).toEqual([cat]);
   });
 });
 

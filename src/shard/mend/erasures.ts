@@ -99,7 +99,10 @@ function provenIn(state: UserState | GroupState, page: readonly StoredEntry[]): 
   for (const stored of page) {
     if (stored.payload.length === 0) continue;
     if (state instanceof GroupState) {
-      if (stored.seq <= kept && readGroupEntry(stored).kind === "posted") erasure.add(stored.seq, stored.lane, false);
+      const entry = readGroupEntry(stored);
+      if (stored.seq > kept || entry.kind !== "posted") continue;
+      erasure.add(stored.seq, stored.lane, false);
+      erasure.posted(entry);
     } else addProven(erasure, state, stored, kept);
   }
   return erasure;
@@ -110,7 +113,9 @@ function addProven(erasure: Erasure, user: UserState, stored: StoredEntry, kept:
   const entry = readTimelineEntry(stored);
   if (entry.kind === "sent") {
     const isErased = seq <= kept || user.log.findKey(user.address, erasedKey(key)) !== undefined;
-    if (isErased) erasure.add(seq, lane, false, key);
+    if (!isErased) return;
+    erasure.add(seq, lane, false, key);
+    erasure.sent(entry);
   } else if (entry.kind === "taken") {
     const conversation = user.conversation(lane as Address);
     if (seq > kept && seq > conversation.goneSeq) return;

@@ -42,18 +42,20 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   forget(host);
   const knownOf = Map.groupBy(survey.known, ([address]) => shardOf(address));
   const logs = openLogs(host, losses);
+  const ends = new Map<Address, number>();
   for (const log of logs) {
     const streams = new StreamMender(log, losses, random, at);
     await streams.run(new Map<Address, Known>(knownOf.get(log.shard) ?? []));
     await mendMark(log);
     notes.push(...streams.notes);
+    for (const [address, end] of streams.ends) ends.set(address, end);
   }
   // What was loaded while they were written numbers what stands there already.
   forget(host);
   for (const address of addressesIn(logs)) await refold(host, losses, address);
   forget(host);
-  const memberships = new MembershipMender(host, losses, at);
-  await memberships.run(survey);
+  const memberships = new MembershipMender({ host, losses, random, at });
+  await memberships.run(survey, ends);
   const erasures = new ErasureMender(host, losses);
   await erasures.run(addressesIn(logs.filter(({ shard }) => losses.mayShowErased(shard))), survey.erasers);
   notes.push(...memberships.notes, ...erasures.notes, ...unknownOf(logs, losses));

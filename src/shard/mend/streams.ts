@@ -18,7 +18,7 @@ import type { Losses } from "./losses.ts";
 import type { MendKind, MendNote } from "./notes.ts";
 import { isAddress, type Known } from "./survey.ts";
 
-const EPOCH_CHARACTERS = 8;
+export const EPOCH_CHARACTERS = 8;
 /**
  * Left out behind the last position that is known: nobody knows any more what a user wrote to themselves, or to others
  * whose data is lost as well. The epoch is new, too, so devices keep nothing of that; but its ids must not come again.
@@ -36,6 +36,8 @@ export class StreamMender {
   readonly #random: Random;
   readonly #at: number;
   readonly notes: MendNote[] = [];
+  /** Where streams ended before. */
+  readonly ends = new Map<Address, number>();
 
   /** @param at Unix ms, shown to people */
   constructor(log: ShardLog, losses: Losses, random: Random, at: number) {
@@ -97,7 +99,7 @@ export class StreamMender {
 
   #groupCells(address: Address, cells: Map<string, Uint8Array>): Cell[] {
     if (cells.has("epoch")) return [];
-    this.#note("reserved", address, "the group lost what makes it one; its id stays taken");
+    this.#note("reserved", address, "the group lost its beginning; the timelines of its members say who is in it");
     return [this.#newEpoch()];
   }
 
@@ -129,6 +131,7 @@ export class StreamMender {
   /** Tombstones up to what is known, and some more where nobody knows. */
   async #raise(address: Address, known: number): Promise<void> {
     const { headSeq } = this.#log.head(address)!;
+    this.ends.set(address, headSeq);
     const cells = this.#log.cells(address);
     const given = Math.max(headSeq, known, positionIn(cells));
     const isHurt = this.#losses.isHurt(address) && (headSeq === 0 || this.#losses.lacksNewest(this.#shard));
