@@ -10,6 +10,7 @@
 import { isGroup, shardOf, type Address, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
 import { erasedKey } from "../../domain/refs.ts";
+import { KEPT_FOR_DAMAGED } from "../../../storage/segment/errors.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { eraseRequested, finishErasure, reopenErasure } from "../erase-user.ts";
 import { ERASE_PAGE, Erasure, eraseEntries, flushed } from "../erasure.ts";
@@ -89,7 +90,7 @@ export class ErasureMender {
 
 /** Damaged parts of the log are kept, for shards that stay closed: the next repair is rid of them. */
 function unlessKept(error: unknown): void {
-  if ((error as { code?: string }).code !== "kept_for_damaged") throw error;
+  if ((error as { code?: string }).code !== KEPT_FOR_DAMAGED) throw error;
 }
 
 /** Entries of a page that had been erased. */
