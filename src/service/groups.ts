@@ -219,10 +219,11 @@ async function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress):
   return waitTurn(group, async () => {
     shards.mustTakeWrites();
     if (group.members.has(actor.user)) return;
-    // It may be over by now, and another life of it may have begun.
-    if (group.isOver || !hasLeft(group, user)) throw unknownGroup(address);
+    // It may be over by now, and another life of it may have begun; and the user may have been loaded anew.
+    const present = actingUser(shards, actor);
+    if (group.isOver || !hasLeft(group, present)) throw unknownGroup(address);
     assertGroupSize(shards, group.members.size + 1);
-    assertRoomForGroup(user, true);
+    assertRoomForGroup(present, true);
     const change = {
       change: "joined",
       by: actor.user,

@@ -48,6 +48,7 @@ import type { TurnTaker } from "./frame-turns.ts";
 import { Outbox } from "./outbox.ts";
 import { RefusalCount } from "./refusal-count.ts";
 import type { SocketContext } from "./socket-context.ts";
+import { StallWatch } from "./stall-watch.ts";
 import type { UserShare } from "./user-shares.ts";
 import type { Holder } from "./waiting-bytes.ts";
 
@@ -57,8 +58,6 @@ const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
 const HELLO_RETRY_MS = 1000;
-/** A catch-up whose client reads nothing for so long ends. */
-export const CATCH_UP_STALLED_MS = 30_000;
 /** How long a closed connection may take to go: one that is slow to read the reason, and one that goes on sending without measure. */
 const LINGER_MS = 5000;
 const FLOOD_LINGER_MS = 20;
@@ -81,6 +80,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   readonly #budget: FrameBudget;
   readonly #connection: AdmittedSocket;
   readonly #cancelHelloTimeout: () => void;
+  readonly #stallWatch: StallWatch;
   #state: State = "new";
   #host: ShardHost | undefined;
   #userState: UserState | undefined;
@@ -102,7 +102,6 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #isEnded = false;
   #hasOverflowed = false;
   #token = "";
-  #cancelStalled: (() => void) | undefined;
   #cancelLinger: (() => void) | undefined;
   #sendsRefusedUntil = 0;
   user = NO_USER;
@@ -120,6 +119,11 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       context.outboxBytesMax,
       () => this.#tooSlow(),
       () => this.#account(),
+    );
+    this.#stallWatch = new StallWatch(
+      context.clock,
+      () => this.#outbox.queuedBytes,
+      () => this.#tooSlow(),
     );
     this.#refusals = new RefusalCount(context.clock);
     this.#budget = new FrameBudget(context.frameRates, context.clock);
@@ -402,9 +406,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     try {
       for (;;) {
         if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
-        if (this.#outbox.queuedBytes > pageBytes) return this.#watchStalled();
-        this.#cancelStalled?.();
-        this.#cancelStalled = undefined;
+        if (this.#outbox.queuedBytes > pageBytes) return this.#stallWatch.begin();
+        this.#stallWatch.end();
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
         const isPresent = this.#catchUp.read(page);
         for (const frame of page.frames) this.#outbox.push(frame);
@@ -416,11 +419,6 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     } finally {
       this.#isReading = false;
     }
-  }
-
-  /** Pings keep a connection that reads nothing open; the page that waits in it would be held for ever. */
-  #watchStalled(): void {
-    this.#cancelStalled ??= this.#context.clock.after(CATCH_UP_STALLED_MS, () => this.#tooSlow());
   }
 
   #goLive(isResume: boolean): void {
@@ -550,7 +548,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   #release(): void {
     this.#cancelHelloTimeout();
-    this.#cancelStalled?.();
+    this.#stallWatch.end();
     this.#outbox.close();
     this.#catchUp = undefined;
     this.#inbox = [];
