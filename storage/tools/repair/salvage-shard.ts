@@ -6,7 +6,7 @@
  * where the rows that would tell are lost, all that is there is taken.
  */
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { type Fragment, addCells, type Cells } from "../../recent/fragment.ts";
 import { fragmentsIn, type PageRow, readStack } from "../../recent/page-table.ts";
 import type { RecentShardRow } from "../../recent/recent-file.ts";
@@ -98,11 +98,20 @@ class ShardSalvage {
     this.#contents.missing.push(what);
   }
 
+  /** As people know the file, whatever directory it is read in. */
+  #named(path: string): string {
+    return relative(this.#root, path);
+  }
+
+  get #stateName(): string {
+    return this.#named(statePath(this.#root, this.#shard));
+  }
+
   #readState(): SalvagedRows | undefined {
     const path = statePath(this.#root, this.#shard);
     const image = salvagedImage(path);
     if (image === undefined) return undefined;
-    const rows = new SalvagedRows(image, STATE_FORMAT.pageBytes, STATE_SHAPES, `shards/${this.#shard}/state.db`);
+    const rows = new SalvagedRows(image, STATE_FORMAT.pageBytes, STATE_SHAPES, this.#stateName);
     this.#broken.push(...rows.broken);
     return rows;
   }
@@ -244,10 +253,11 @@ class ShardSalvage {
     const image = salvagedImage(path);
     let blocks = 0;
     for (const { values, rowid } of rawRows(image ?? Buffer.alloc(0), SEGMENT_FORMAT.pageBytes)) {
-      if (values.length !== 5 || rowid === undefined || rowid > lastBlock) continue;
+      // The row number is the first column; a row of SQLite's own has a text there.
+      if (values.length !== 5 || values[0] !== null || rowid === undefined || rowid > lastBlock) continue;
       const raw = wholeBlock({ shard: this.#shard, file, block: rowid }, values);
       if (raw === undefined) {
-        this.#broken.push({ file: path, table: "block", values: [rowid, ...values.slice(1)] });
+        this.#broken.push({ file: this.#named(path), table: "block", values: [rowid, ...values.slice(1)] });
         continue;
       }
       blocks++;
@@ -274,7 +284,7 @@ class ShardSalvage {
       const stream = this.#streamOf(Math.floor(row.tail / CHUNKS_MAX));
       if (run === undefined) continue;
       if (stream !== undefined) this.#putRun(stream, run.lane, run.items);
-      else this.#broken.push({ file: "state.db", table: "tail", values: Object.values(row) });
+      else this.#broken.push({ file: this.#stateName, table: "tail", values: Object.values(row) });
     }
   }
 

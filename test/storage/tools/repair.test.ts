@@ -62,6 +62,19 @@ test("a directory in which nothing is damaged loses nothing", async () => {
   expect(await repairAfter(() => {})).toMatchObject({ shards: [], left: [] });
 });
 
+test("rows that were left out are told by the file that people know, and SQLite's own rows are none of them", async () => {
+  const path = "shards/042/segment-000001.db";
+  const { broken, shards } = await repairAfter((at) => {
+    const bytes = fs.readFileSync(join(at, path));
+    fs.writeFileSync(join(at, path), bytes.fill(0xa5, bytes.length - 300, bytes.length - 200));
+  });
+  expect(shards.map(({ shard }) => shard as number)).toEqual([42]);
+  for (const { file, values } of broken) {
+    expect(file).toBe(path);
+    expect(values.some((value) => String(value).includes("CREATE TABLE"))).toBe(false);
+  }
+});
+
 describe("damage anywhere", () => {
   const runs = Number(process.env["RUNS"] ?? 30);
   const random = randomFrom(SEED);
