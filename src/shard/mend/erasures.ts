@@ -19,6 +19,7 @@ import { keptThrough } from "../keep.ts";
 import type { ShardHost } from "../shard-host.ts";
 import type { UserState } from "../user-state.ts";
 import { isDamage } from "../damage.ts";
+import { inBatches } from "./batches.ts";
 import type { Losses } from "./losses.ts";
 import type { MendNote } from "./notes.ts";
 
@@ -37,7 +38,7 @@ export class ErasureMender {
 
   /** @param streams users and groups of shards in which something may have come back. @param erasers once asked for an erasure */
   async run(streams: readonly Address[], erasers: readonly UserId[]): Promise<void> {
-    for (const address of streams) await this.#eraseProven(address);
+    await inBatches(streams, (address) => this.#eraseProven(address));
     const again: UserId[] = [];
     for (const user of erasers) if (await this.#eraseUser(user)) again.push(user);
     if (this.#hasErased || again.length > 0) await this.#host.store.eraseNow().catch(unlessKept);
@@ -49,11 +50,11 @@ export class ErasureMender {
     const log = store.shard(shardOf(address));
     let entries = 0;
     for (let after = 0 as Seq; ;) {
-      await flushed(this.#host, log, isStopped);
+      while (log.isFlushing) await flushed(this.#host, log, isStopped);
       const state = isGroup(address) ? this.#host.groups.get(address) : this.#host.userAt(address);
       if (state === undefined) return;
       const page = log.readForward(address, after, ERASE_PAGE);
-      const erasure = provenIn(state, page);
+      const erasure = log.within(() => provenIn(state, page));
       if (!erasure.isEmpty) await eraseEntries(this.#host, state, erasure);
       entries += erasure.entries;
       if (page.length < ERASE_PAGE) break;

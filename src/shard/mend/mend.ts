@@ -21,6 +21,7 @@ import { unlessDamaged } from "../damage.ts";
 import { mendMark } from "../handoffs.ts";
 import type { ShardHost } from "../shard-host.ts";
 import { UserState } from "../user-state.ts";
+import { inBatches } from "./batches.ts";
 import { ErasureMender } from "./erasures.ts";
 import { Losses, type ShardLoss } from "./losses.ts";
 import { MembershipMender } from "./memberships.ts";
@@ -31,6 +32,9 @@ import { LOST_PREFIX, StreamMender } from "./streams.ts";
 import { isAddress, Survey, type Known } from "./survey.ts";
 
 const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
+
+/** Shards whose users are in memory at once: a thousandth of all each. */
+const REFOLDED_SHARDS = 32;
 
 /** @param lost what the repair says of the shards that it repaired. @returns what was found, by shard */
 export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: Random): Promise<MendNote[]> {
@@ -43,22 +47,25 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   const knownOf = Map.groupBy(survey.known, ([address]) => shardOf(address));
   const logs = openLogs(host, losses);
   const ends = new Map<Address, number>();
-  for (const log of logs) {
+  await inBatches(logs, async (log) => {
     const streams = new StreamMender(log, losses, random, at);
     await streams.run(new Map<Address, Known>(knownOf.get(log.shard) ?? []));
     await mendMark(log);
     notes.push(...streams.notes);
     for (const [address, end] of streams.ends) ends.set(address, end);
-  }
+  });
   // What was loaded while they were written numbers what stands there already.
   forget(host);
-  for (const address of addressesIn(logs)) await refold(host, losses, address);
-  forget(host);
+  for (let from = 0; from < logs.length; from += REFOLDED_SHARDS) {
+    await inBatches(addressesIn(logs.slice(from, from + REFOLDED_SHARDS)), (address) => refold(host, losses, address));
+    // What was changed stays loaded until it is flushed.
+    forget(host);
+  }
   const memberships = new MembershipMender({ host, losses, random, at });
   await memberships.run(survey, ends);
   const erasures = new ErasureMender(host, losses);
   await erasures.run(addressesIn(logs.filter(({ shard }) => losses.mayShowErased(shard))), survey.erasers);
-  notes.push(...memberships.notes, ...erasures.notes, ...unknownOf(logs, losses));
+  notes.push(...memberships.notes, ...erasures.notes, ...unknownOf(host, logs, losses));
   return notes.toSorted((a, b) => (a.shard ?? SHARD_COUNT) - (b.shard ?? SHARD_COUNT));
 }
 
@@ -88,12 +95,15 @@ async function refold(host: ShardHost, losses: Losses, address: Address): Promis
 }
 
 /** What nobody can mend, in words. */
-function* unknownOf(logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
+function* unknownOf({ store }: ShardHost, logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
   for (const log of logs) {
     const unnamed = [...log.streams()].filter((name) => name.startsWith(LOST_PREFIX)).length;
     const what = `${unnamed} streams have lost their names; their entries are kept as ${LOST_PREFIX}N, and shown to nobody`;
     if (unnamed > 0) yield { shard: log.shard, stream: "", kind: "unknown", what };
   }
+  const closed = store.damaged.length;
+  const unasked = `${closed} damaged shards stay closed, and were not asked what they know: of names and positions, too`;
+  if (closed > 0) yield { shard: undefined, stream: "", kind: "unknown", what: unasked };
   if (!logs.some(({ shard }) => losses.lacksNewest(shard))) return;
   for (const what of NEVER_KNOWN) yield { shard: undefined, stream: "", kind: "unknown", what };
 }

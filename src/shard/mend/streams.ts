@@ -14,6 +14,7 @@ import type { Seq, ShardId } from "../../../storage/types.ts";
 import { DEVICE_PREFIX, encodeProfile, PASSWORD, PASSWORD_LOST } from "../account-cells.ts";
 import { cellNumber, cellText, encodeCell } from "../cells.ts";
 import { writeRecord } from "../durable.ts";
+import { inBatches } from "./batches.ts";
 import type { Losses } from "./losses.ts";
 import type { MendKind, MendNote } from "./notes.ts";
 import { isAddress, type Known } from "./survey.ts";
@@ -65,13 +66,13 @@ export class StreamMender {
       this.#losses.noteMissing(address);
       await this.#mend(address);
     }
-    for (const address of there) if (isAddress(address)) await this.#mend(address);
+    await inBatches([...there].filter(isAddress), (address) => this.#mend(address));
     const seqOfNo = new Map([...known.values()].map(({ streamNo, seq }) => [streamNo, seq]));
-    for (const address of [...there, ...inOrder.map(([name]) => name)]) {
-      if (!isAddress(address)) continue;
+    const all = [...[...there].filter(isAddress), ...inOrder.map(([address]) => address)];
+    await inBatches(all, (address) => {
       const { streamNo } = this.#log.head(address)!;
-      await this.#raise(address, Math.max(known.get(address)?.seq ?? 0, seqOfNo.get(streamNo) ?? 0));
-    }
+      return this.#raise(address, Math.max(known.get(address)?.seq ?? 0, seqOfNo.get(streamNo) ?? 0));
+    });
   }
 
   #note(kind: MendKind, stream: string, what: string): void {

@@ -41,6 +41,8 @@ export class Survey {
   readonly known = new Map<Address, Known>();
   /** Who says that somebody is in a group, where the one or the other lives in a doubtful shard. */
   readonly memberships = new Map<string, Membership>();
+  /** Streams of doubtful shards that are there. */
+  readonly #there = new Set<string>();
   /** Users who once asked for an erasure. */
   readonly erasers: UserId[] = [];
 
@@ -59,6 +61,8 @@ export class Survey {
       else streams.set(log, names);
       yield;
     }
+    for (const [log, names] of streams)
+      if (this.#losses.isDoubtful(log.shard)) for (const name of names) this.#there.add(name);
     for (const [log, names] of streams)
       for (const name of names) if (isAddress(name)) yield* stepsUnlessDamaged(this.#lookAt(log, name));
   }
@@ -83,9 +87,9 @@ export class Survey {
     }
   }
 
-  /** Of the other side, as the newest message from there says it. */
-  #streamNoOf({ log, address }: UserState, { takenSeq }: ConversationState): number {
-    const [stored] = takenSeq === 0 ? [] : log.readForward(address, (takenSeq - 1) as Seq, 1);
+  /** Of the other side, as the newest message from there says it. Asked for streams that are gone: the others have theirs. */
+  #streamNoOf({ log, address }: UserState, { address: peer, takenSeq }: ConversationState): number {
+    const [stored] = takenSeq === 0 || this.#there.has(peer) ? [] : log.readForward(address, (takenSeq - 1) as Seq, 1);
     const entry = stored && readTimelineEntry(stored);
     return entry?.kind === "taken" ? entry.fromStreamNo : 0;
   }
