@@ -98,7 +98,7 @@ async function refold(host: ShardHost, losses: Losses, address: Address): Promis
 function* unknownOf({ store }: ShardHost, logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
   for (const log of logs) {
     const unnamed = [...log.streams()].filter((name) => name.startsWith(LOST_PREFIX)).length;
-    const what = `${unnamed} streams have lost their names; their entries are kept as ${LOST_PREFIX}N, and shown to nobody`;
+    const what = `${unnamed} streams have lost their names; entries that are left of them are kept as ${LOST_PREFIX}N, and shown to nobody`;
     if (unnamed > 0) yield { shard: log.shard, stream: "", kind: "unknown", what };
   }
   const closed = store.damaged.length;
