@@ -335,7 +335,10 @@ export class LogStore {
     return new ShardRecovery({
       ...ports,
       mustBeUnused: () => this.#segments.mustBeUnused(),
-      from: (id) => this.#segments.extent(id).flushedPosition ?? (0 as LogPosition),
+      flushed: (id) => {
+        const { flushedThrough, flushedPosition, term } = this.#segments.extent(id);
+        return { offset: flushedThrough, position: flushedPosition ?? (0 as LogPosition), term };
+      },
       onDamage: this.#damage.closes ? this.#damage.met : undefined,
     });
   }

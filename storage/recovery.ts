@@ -11,13 +11,13 @@
  * others, those that wrote nothing behind it, nobody knows: they may have written in it, so they are left out, too.
  */
 import { CorruptionError } from "./errors.ts";
-import type { LogLoss, LogPart, LogRead, LogReader } from "./log/commit-log.ts";
+import type { LogLoss, LogMark, LogPart, LogRead, LogReader } from "./log/commit-log.ts";
 import { RECORD_HEADER_BYTES, recordEnd, recordOffset, recordShard } from "./record.ts";
 import { RecoveredStreams } from "./recovered-streams.ts";
 import type { OnDamage } from "./segment/types.ts";
 import type { ShardLog } from "./shard-log.ts";
 import type { Steps } from "./steps.ts";
-import { type LogPosition, SHARD_COUNT, type ShardId, type Term } from "./types.ts";
+import { SHARD_COUNT, type ShardId, type Term } from "./types.ts";
 
 export type Recovery = LogRead & {
   /** Records that were applied: those above their shard's `flushedThrough`. */
@@ -29,8 +29,7 @@ export type Recovery = LogRead & {
 export type RecoveryPorts = {
   /** Undefined for a shard that is damaged. */
   shard: (id: ShardId) => ShardLog | undefined;
-  /** Position kept beside the shard's `flushedThrough`. */
-  from: (id: ShardId) => LogPosition;
+  flushed: (id: ShardId) => LogMark;
   /** Asked where the log was never begun. @throws CorruptionError when what is made behind its first file is there */
   mustBeUnused: () => void;
   recovered: (log: ShardLog, recordBytes: number) => void;
@@ -56,8 +55,8 @@ export class ShardRecovery implements LogReader {
     this.#ports = ports;
   }
 
-  from(shard: ShardId): LogPosition {
-    return this.#ports.from(shard);
+  flushed(shard: ShardId): LogMark {
+    return this.#ports.flushed(shard);
   }
 
   neverBegun(): void {

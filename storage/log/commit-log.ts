@@ -19,7 +19,7 @@ import type { CorruptionError, LogFailure } from "../errors.ts";
 import type { ByteWriter } from "../record.ts";
 import type { Shortage } from "../shortage.ts";
 import type { Pace } from "../steps.ts";
-import type { LogPosition, ShardId, Term } from "../types.ts";
+import type { LogPosition, Offset, ShardId, Term } from "../types.ts";
 
 /** A record that was pushed, and whoever is told of its end. */
 export type Commit = {
@@ -84,13 +84,22 @@ export type LogPart = {
 /** A part of the log that cannot be read. Records of any shard may be lost in it, unless `isEmpty`. */
 export type LogLoss = { error: CorruptionError; isEmpty: boolean };
 
+/**
+ * A record of a shard, as it is kept beside what was flushed through it. All are 0 when nothing was flushed; the
+ * position also where nobody has kept it: then the log reads from its beginning.
+ */
+export type LogMark = { offset: Offset; position: LogPosition; term: Term };
+
 /** Whoever takes what recovery reads. */
 export type LogReader = {
-  /** Position behind which the shard's records are wanted: kept beside its `flushedThrough`. 0: all that there are. */
-  from(shard: ShardId): LogPosition;
+  /** How far the shard is in segments: records behind it are wanted. */
+  flushed(shard: ShardId): LogMark;
   /** Records, one behind the other, in `part.bytes[from, to)`. Those at or below a shard's `flushedThrough` may be among them. */
   records(part: LogPart, from: number, to: number): void;
-  /** From here on this shard's records are of this term. A log whose records alone tell that need not call it. */
+  /**
+   * From here on this shard's records are of this term. Told of what is behind the mark alone. A log without ownership of
+   * its own, whose records tell all of it, need not call it.
+   */
   term(shard: ShardId, term: Term): void;
   /** It turns out that the log was never begun. @throws CorruptionError when segments say that it was */
   neverBegun(): void;

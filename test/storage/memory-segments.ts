@@ -151,6 +151,7 @@ export class MemorySegments implements SegmentStore {
     const cells = Buffer.from(job.checkpoint);
     decodeOperations(cells, 0, cells.length, operationsOn(shard, cells, job.throughOffset));
     shard.flushedThrough = job.throughOffset;
+    if (job.throughPosition !== undefined) shard.flushedPosition = job.throughPosition;
     shard.term = job.term;
     shard.streamCount = shard.streams.size;
   }
