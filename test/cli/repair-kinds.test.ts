@@ -1,7 +1,8 @@
 /** Each kind of damaged or missing file: repaired, the directory verifies clean, and a real server serves it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { repairCommand } from "../../src/cli/repair.ts";
 import { COMPANIONS } from "../../src/cli/tool-options.ts";
 import { shardOf, type Address } from "../../src/domain/address.ts";
@@ -11,9 +12,11 @@ import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import { damageRecent } from "../support/damage.ts";
 import { TestProcess } from "../support/test-process.ts";
-import { BUN, MAIN, run, start, temporaryDirectory, until } from "./processes.ts";
+import { BUN, MAIN, run, start, temporaryDirectory } from "./processes.ts";
 import { copyDirectory } from "./tools-data.ts";
 
+/** Tries to kill a repair at a moment that is short. */
+const KILLS_MAX = 20;
 const TO_TEAM = Array.from({ length: 700 }, (_, n) => `to the team ${n} ${"word ".repeat(120)}`);
 let place: ReturnType<typeof temporaryDirectory>;
 let server: TestProcess;
@@ -139,6 +142,45 @@ describe("a real server serves what was repaired after", () => {
   });
 });
 
+test.each([
+  ["is no database", overwritten(RECENT, 0, 8192)],
+  ["is missing", removed(RECENT)],
+])(
+  "a server whose recent.db %s does not start, changes nothing, and names the file and the repair",
+  async (how, damage) => {
+    const data = join(place.path, `refused-${how.replaceAll(" ", "-")}`);
+    copyDirectory(clean, data);
+    damage(data);
+    const before = fs.existsSync(join(data, "shards/recent.db"))
+      ? fs.readFileSync(join(data, "shards/recent.db"))
+      : "none";
+    const { status, stderr } = await run([BUN, MAIN, "serve", "--data", data, "--port", "0"]);
+    expect([status, stderr]).toEqual([EXIT_STATUS.corrupt, expect.stringContaining(`${data}/shards/recent.db`)]);
+    expect(stderr).toContain('run "parley repair"');
+    const after = fs.existsSync(join(data, "shards/recent.db"))
+      ? fs.readFileSync(join(data, "shards/recent.db"))
+      : "none";
+    expect(after).toEqual(before);
+  },
+);
+
+test("a repair to another place that was killed is begun anew", async () => {
+  const to = join(place.path, "anew");
+  const words = [BUN, MAIN, "repair", "--data", clean, "--to", to];
+  let status = 0;
+  for (let kills = 0; status === 0 && kills < KILLS_MAX; kills++) {
+    fs.rmSync(to, { recursive: true, force: true });
+    const first = start(words);
+    while (!fs.existsSync(`${to}.unfinished/id.key`) && !fs.existsSync(to));
+    first.kill("SIGKILL");
+    status = await first.exited;
+  }
+  expect([status === 0, fs.existsSync(to)]).toEqual([false, false]);
+  expect((await run(words)).status).toBe(0);
+  expect(await findingsIn(to)).toEqual([]);
+  expect(fs.existsSync(`${to}.unfinished`)).toBe(false);
+});
+
 test("files that are not the server's are left out and named, and the source stays as it was", async () => {
   const { to, said } = await repairedAfter(clean, "strange", (at) => fs.writeFileSync(join(at, "notes.txt"), "mine"));
   expect(said.leftOut).toEqual(["notes.txt"]);
@@ -175,6 +217,29 @@ test("--shard repairs one shard, leaves another that is damaged closed, and the 
   await server.stop();
 });
 
+/** All is copied, and what the damaged shard had is not there any more. */
+function isTakenAway(data: string): boolean {
+  const copy = `${data}.repair-unfinished`;
+  return fs.existsSync(`${copy}/wal/openings`) && !fs.existsSync(`${copy}/shards/${team}/segment-000001.db`);
+}
+
+/** Damages a segment and kills a repair at that moment. @returns the damaged segment */
+async function killedWhen(isNow: (data: string) => boolean, data: string): Promise<Buffer> {
+  for (let kills = 0; kills < KILLS_MAX; kills++) {
+    for (const name of fs.readdirSync(place.path))
+      if (name.startsWith(basename(data))) fs.rmSync(join(place.path, name), { recursive: true });
+    copyDirectory(clean, data);
+    overwritten(SEGMENT, 0.3, 6000)(data);
+    const segment = fs.readFileSync(named(data, SEGMENT));
+    const repairing = start([BUN, MAIN, "repair", "--data", data, "--in-place"]);
+    // The moment is short: whoever sleeps between two looks misses it, and a busy machine can miss it all the same.
+    while (!isNow(data) && !fs.existsSync(`${data}.damaged`));
+    repairing.kill("SIGKILL");
+    if ((await repairing.exited) !== 0) return segment;
+  }
+  throw new Error(`no repair of ${KILLS_MAX} was met at that moment`);
+}
+
 describe("in place", () => {
   test("where nothing is damaged nothing is changed, and that is said", async () => {
     const data = join(place.path, "sound");
@@ -186,27 +251,21 @@ describe("in place", () => {
     expect(fs.readdirSync(place.path).filter((name) => name.startsWith("sound"))).toEqual(["sound"]);
   });
 
+  const unfinished = (data: string, name: string): string => `${data}.repair-unfinished/${name}`;
   test.each([
-    ["while it copies", (data: string) => `${data}.repair-unfinished/id.key`],
-    ["while it repairs", (data: string) => `${data}.repair-unfinished/wal/openings`],
-    ["when the copy is whole", (data: string) => `${data}.repair-unfinished/manifest.new`],
-    ["while names change", (data: string) => `${data}.repair-swap`],
-  ])("killed %s, the next run makes it whole, and what was there is kept", async (when, sign) => {
-    const data = join(place.path, when.replaceAll(" ", "-"));
-    copyDirectory(clean, data);
-    overwritten(SEGMENT, 0.3, 6000)(data);
-    const segment = fs.readFileSync(named(data, SEGMENT));
+    ["while it copies", (data: string) => fs.existsSync(unfinished(data, "id.key"))],
+    ["while a shard is rebuilt", isTakenAway],
+    ["when the copy is whole", (data: string) => fs.existsSync(unfinished(data, "manifest"))],
+    ["while names change", (data: string) => fs.existsSync(`${data}.repair-swap`)],
+  ])("killed %s, the next run makes it whole, and what was there is kept", async (when, isNow) => {
+    const folder = when.replaceAll(" ", "-");
+    const data = join(place.path, folder);
+    const segment = await killedWhen(isNow, data);
     const words = [BUN, MAIN, "repair", "--data", data, "--in-place"];
-    const first = start(words);
-    await Promise.race([until(when, () => fs.existsSync(sign(data))), first.exited]);
-    first.kill("SIGKILL");
-    await first.exited;
     expect((await run(words)).status).toBe(0);
     expect(await findingsIn(data)).toEqual([]);
     expect(fs.readFileSync(named(`${data}.damaged`, SEGMENT)).equals(segment)).toBe(true);
-    const left = fs.readdirSync(place.path).filter((name) => name.startsWith(when.replaceAll(" ", "-")));
-    expect(left.filter((name) => !/(\.damaged|\.repair-report(-2)?\.txt)$/.test(name))).toEqual([
-      when.replaceAll(" ", "-"),
-    ]);
+    const left = fs.readdirSync(place.path).filter((name) => name.startsWith(folder));
+    expect(left.filter((name) => !/(\.damaged|\.repair-report(-2)?\.txt)$/.test(name))).toEqual([folder]);
   });
 });
