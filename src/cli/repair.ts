@@ -6,7 +6,7 @@
  * directory's name (repair-swap.ts), and what was there keeps another name. Killed before that, it leaves an unfinished copy; the next run begins with a
  * fresh one.
  */
-import { existsSync, realpathSync, rmSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readlinkSync, realpathSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { erasedKey } from "../domain/refs.ts";
 import { randomName, systemRandom } from "../base/random.ts";
@@ -152,7 +152,7 @@ function placeOf({ data, to, inPlace }: OptionValues<typeof OPTIONS>): RepairPla
   const named = resolve(data);
   if (to === undefined) {
     // A link stays, and leads to the repaired directory.
-    const source = existsSync(named) ? realpathSync(named) : named;
+    const source = behindLink(named);
     if (existsSync(source) && statSync(source).dev !== statSync(dirname(source)).dev)
       throw new FatalError("usage", `${source} is a mount point, which cannot be replaced in place: use --to`);
     return { source, work: `${source}.repair-unfinished`, to: undefined };
@@ -165,6 +165,13 @@ function placeOf({ data, to, inPlace }: OptionValues<typeof OPTIONS>): RepairPla
   if (`${realpathSync(dirname(target))}/`.startsWith(`${realpathSync(named)}/`))
     throw new FatalError("usage", `--to: ${target} is inside of the data directory`);
   return { source: named, work: `${target}.unfinished`, to: target };
+}
+
+/** Also of a link whose directory is missing since a repair was killed. */
+function behindLink(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return isLink ? resolve(dirname(path), readlinkSync(path)) : path;
 }
 
 async function saved(

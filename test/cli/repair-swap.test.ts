@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { takeDataDirectory } from "../../src/cli/data-directory.ts";
 import { exchangeNames } from "../../src/cli/exchange-names.ts";
 import { finishSwap, swapInPlace } from "../../src/cli/repair-swap.ts";
-import { BUN, run, temporaryDirectory } from "./processes.ts";
+import { BUN, MAIN, run, temporaryDirectory } from "./processes.ts";
 
 const PROGRAM = join(import.meta.dir, "programs/killed-swap.ts");
 let place: ReturnType<typeof temporaryDirectory>;
@@ -61,6 +61,15 @@ test("while the directory is missing no server makes an empty one in its place",
   expect(fs.existsSync(source)).toBe(false);
   expect(() => takeDataDirectory(source)).toThrow("was cut short");
   expect(fs.existsSync(source)).toBe(false);
+});
+
+test.each(["data", "link"])("the command finishes what a kill left, asked by the name %s", async (name) => {
+  fs.symlinkSync(source, join(place.path, "link"));
+  await run([BUN, PROGRAM, source, copy, "3", "two"]);
+  const { status, stdout } = await run([BUN, MAIN, "repair", "--in-place", "--data", join(place.path, name)]);
+  expect([status, stdout]).toEqual([0, expect.stringContaining("a repair that was cut short is finished")]);
+  expect(stdout).toContain(`as it was before: ${source}.damaged`);
+  expect([whatIsAt(source), whatIsAt(`${source}.damaged`)]).toEqual(["whole", "damaged"]);
 });
 
 test("a directory that was put there meanwhile is left alone, and so are the two others", async () => {
