@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
 import type { ShardId } from "../types.ts";
 import { walFileNo } from "../log/local/frame.ts";
+import { EXTENT_NAME } from "../log/local/log-extent.ts";
 import { FRESH_OPENINGS_NAME, OPENINGS_NAME } from "../log/local/openings.ts";
 import { PREPARED_NAME } from "../log/local/wal-files.ts";
 import { fileCrc, type FoundFile } from "./inventory.ts";
@@ -13,7 +14,7 @@ const SHARD_FILE = /^shards\/(\d{3})\/(state|segment-\d{6})\.db(-wal|-shm|-journ
 /** The newest entries of all shards. */
 const RECENT_FILE = /^shards\/recent\.db(-wal|-shm|-journal|\.new)?$/;
 /** Beside log files. */
-const LOG_NAMES = new Set([PREPARED_NAME, OPENINGS_NAME, FRESH_OPENINGS_NAME]);
+const LOG_NAMES = new Set([PREPARED_NAME, EXTENT_NAME, OPENINGS_NAME, FRESH_OPENINGS_NAME]);
 /** Says that the shard has something to erase from its files; empty. */
 const ERASING = /^shards\/erasing-(\d{3})$/;
 /** What damaged shards have (storage/damaged-shards.ts). */

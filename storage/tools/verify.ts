@@ -24,6 +24,7 @@ import { emptyReport, Findings, type VerifyReport } from "./report.ts";
 import { isRecentFile, shardOfPath, verifyFiles, type Companions } from "./verify-files.ts";
 import { messageOf } from "./verify-database.ts";
 import { verifyLog, verifyLogOfShard, type VerifiedLog } from "./verify-log.ts";
+import { verifyExtent } from "./verify-extent.ts";
 import { verifyOpenings } from "./verify-openings.ts";
 import { verifyRecent, type VerifiedRecent } from "./verify-recent.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
@@ -67,6 +68,7 @@ export async function verifyDirectory(directory: string, options: VerifyOptions)
   );
   const log = existsSync(join(directory, "wal")) ? verifyLog(directory, findings, report, logBytes) : undefined;
 
+  verifyExtent(directory, findings, report);
   verifyOpenings(directory, log?.broken ?? [], findings, report);
 
   const isPart = (path: string): boolean => shardOfPath(path) !== undefined || isRecentFile(path);

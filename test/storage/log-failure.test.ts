@@ -46,6 +46,17 @@ async function expectStays({ disk, segments, history, store }: Life): Promise<vo
   await later.close();
 }
 
+/** The number of the first write, from `from` on, without which the log fails. */
+async function fatalWrite(from: number, code: string): Promise<number> {
+  for (let nth = from; ; nth++) {
+    const disk = new SimulatedDisk();
+    disk.fail("write", nth, code, "part");
+    const life = await live(disk);
+    await end(life);
+    if (life.failures > 0) return nth;
+  }
+}
+
 /** A life with rotation, flushes and trims; a failed log is opened again. */
 async function live(disk: SimulatedDisk): Promise<Life> {
   const hooks = { onFailure: () => void life.told++ };
@@ -115,13 +126,14 @@ describe.each(["EIO", "ENOSPC"])("the Nth call that fails with %s", (code) => {
   test.each(["read", "truncate", "open", "write", "syncDirectory"] as CallKind[])(
     "%s, while a failed log is opened again: the failed one is read until the next try",
     async (kind) => {
+      const fatal = await fatalWrite(20, code);
       for (const nth of [1, 2, 3]) {
         const disk = new SimulatedDisk();
-        disk.fail("write", 20, code, "part");
+        disk.fail("write", fatal, code, "part");
         const quiet = new SimulatedDisk();
-        quiet.fail("write", 20, code, "part");
+        quiet.fail("write", fatal, code, "part");
         let before = 0;
-        quiet.onCall = () => (before = quiet.count("write") < 20 ? quiet.count(kind) : before);
+        quiet.onCall = () => (before = quiet.count("write") < fatal ? quiet.count(kind) : before);
         await end(await live(quiet));
         disk.fail(kind, before + nth + (kind === "write" ? 1 : 0), code, "nothing");
         const life = await live(disk);
@@ -171,7 +183,8 @@ test("a store whose disk is full at the start is read, refuses, and takes record
   history.append(first, [entry("before")]);
   await first.idle();
   await first.close();
-  disk.fail("open", 2, "ENOSPC");
+  // After the line about the log's extent, and the end of its last file.
+  disk.fail("open", 3, "ENOSPC");
   disk.freeBytes = 0;
   const full = await openStore(disk);
   history.expectIn(full);

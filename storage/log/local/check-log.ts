@@ -8,6 +8,8 @@ import { decodeOperations, readRecordHead } from "../../record.ts";
 import { type Offset, type Seq, SHARD_COUNT, type ShardId, type Term } from "../../types.ts";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import { CHAIN_PLACE, isWrittenThrough, walFileName, walFileNo } from "./frame.ts";
+import { readExtent } from "./log-extent.ts";
+import { EMPTIED, isEmptied, reachOf } from "./read-log.ts";
 import { scanWalFile } from "./scan.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
 
@@ -64,23 +66,35 @@ export function checkLog(
     .map(walFileNo)
     .filter((number) => number !== undefined)
     .toSorted((a, b) => a - b);
-  let chain: number | undefined = numbers[0] === 1 ? 0 : undefined;
-  let before: number | undefined;
+  const { extent } = readExtent(directory, files);
+  const { first, last } = reachOf(numbers, extent);
+  let chain: number | undefined = first === 1 ? 0 : undefined;
+  let before = first - 1;
   for (const fileNo of numbers) {
-    if (before !== undefined && fileNo !== before + 1) {
-      check.faults.push({
-        file: join(directory, walFileName(before + 1)),
-        place: "this name",
-        what: "a log file is missing",
-      });
-      check.gaps++;
+    if (fileNo !== before + 1) {
+      noteMissing(directory, before + 1, check);
       chain = undefined;
     }
-    chain = checkFile(directory, files, { fileNo, isLast: fileNo === numbers.at(-1), chain }, check, progress, visit);
+    chain = checkFile(directory, files, { fileNo, isLast: fileNo === last, chain }, check, progress, visit);
     before = fileNo;
+  }
+  if (before < last) noteMissing(directory, before + 1, check);
+  else if (extent !== undefined && check.torn?.at === 0 && isEmptied(files.read(check.torn.file), last, extent)) {
+    check.gaps++;
+    check.faults.push({ file: check.torn.file, place: "byte 0", what: EMPTIED });
+    check.torn = undefined;
   }
   if (names.includes(PREPARED_NAME)) checkPrepared(join(directory, PREPARED_NAME), files, check);
   return check;
+}
+
+function noteMissing(directory: string, fileNo: number, check: LogCheck): void {
+  check.gaps++;
+  check.faults.push({
+    file: join(directory, walFileName(fileNo)),
+    place: "this name",
+    what: "a log file is missing",
+  });
 }
 
 type Place = Parameters<typeof scanWalFile>[2];

@@ -26,6 +26,7 @@ import type {
 } from "../commit-log.ts";
 import { FILE_HEAD_BYTES, walFileName } from "./frame.ts";
 import { GroupCommit } from "./group-commit.ts";
+import { type FoundExtent, LogExtent, readExtent } from "./log-extent.ts";
 import { LogTrim } from "./log-trim.ts";
 import { Ownership } from "./ownership.ts";
 import { logFileNumbers, readLogFiles } from "./read-log.ts";
@@ -61,11 +62,14 @@ export class LocalLog implements CommitLog {
   readonly #hooks: LogHooks;
   readonly #before: Before;
   readonly #ownership: Ownership;
+  readonly #extent: LogExtent;
   readonly #wal: WalFiles;
   readonly #commit: GroupCommit;
   readonly #trim: LogTrim;
   /** The directory could not be noted as this one's, since the disk is full: it can be read all the same. */
   #noRoom: Error | undefined;
+  /** What `begin` has found, for `recover`. */
+  #found: FoundExtent = { extent: undefined, isDamaged: false };
   /** What `recover` has found, for `open`. */
   #end = { newestFileNo: 0, chain: 0 };
   #isFailureTold = false;
@@ -78,11 +82,16 @@ export class LocalLog implements CommitLog {
     const { files, held, fileBytesMax, markAfterMs, fullFrameBytes } = options;
     this.#ownership = new Ownership({ directory, files, held, openingId: this.#before.openingId });
     this.#files = guardedFiles(files, () => this.mustOwn());
+    this.#extent = new LogExtent(directory, this.#files);
     this.#wal = new WalFiles({
       directory,
       files: this.#files,
       fileBytesMax,
-      onBegin: (fileNo) => this.#ownership.noteWritten(fileNo),
+      onBegin: (fileNo) => {
+        this.#ownership.noteWritten(fileNo);
+        this.#extent.begun(fileNo);
+      },
+      onLeave: (fileNo) => this.#extent.endsBefore(fileNo),
       // Records that waited for room are written now.
       onRoom: () => this.schedule(),
     });
@@ -92,6 +101,7 @@ export class LocalLog implements CommitLog {
       directory,
       files: this.#files,
       ownership: this.#ownership,
+      extent: this.#extent,
       kept: () => hooks.kept(),
       onFailure: (error) => hooks.onTrimFailure(error),
     });
@@ -131,8 +141,9 @@ export class LocalLog implements CommitLog {
   }
 
   async begin(): Promise<void> {
+    this.#found = readExtent(this.#directory, this.#files);
     try {
-      this.#ownership.begin();
+      this.#extent.begin(this.#ownership.begin(), this.#found, logFileNumbers(this.#directory, this.#files)[0] ?? 1);
     } catch (error) {
       if (!isDiskFull(error)) throw error;
       this.#noRoom = error as Error;
@@ -141,7 +152,9 @@ export class LocalLog implements CommitLog {
 
   async recover(reader: LogReader, pace: Pace): Promise<LogRead> {
     const { unacked } = this.#before;
-    const read = await paced(pace, readLogFiles({ directory: this.#directory, files: this.#files, unacked }, reader));
+    const { extent } = this.#found;
+    const options = { directory: this.#directory, files: this.#files, unacked, extent };
+    const read = await paced(pace, readLogFiles(options, reader));
     const { newestFileNo, chain, oldestFileNo } = read;
     if (chain !== undefined) this.#ownership.noteRead(newestFileNo, chain);
     this.#end = { newestFileNo, chain: chain ?? 0 };

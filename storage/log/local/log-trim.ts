@@ -2,12 +2,14 @@
  * Removes log files that nobody needs any more.
  *
  * Invariant: oldest first, and each durably gone before the next, since a crash must not leave a gap. What cannot be
- * removed now is tried again at the next trim. What damaged shards need of a file is taken aside before.
+ * removed now is tried again at the next trim. What damaged shards need of a file is taken aside before, and nobody counts
+ * on the file any more (log-extent.ts).
  */
 import { join } from "node:path";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import type { Kept } from "../commit-log.ts";
 import { walFileName } from "./frame.ts";
+import type { LogExtent } from "./log-extent.ts";
 import type { Ownership } from "./ownership.ts";
 import { TakenAside } from "./taken-aside.ts";
 
@@ -17,6 +19,7 @@ export type LogTrimPorts = {
   directory: string;
   files: FileSystem;
   ownership: Ownership;
+  extent: LogExtent;
   /** As in `LogHooks`. */
   kept: () => readonly Kept[];
   onFailure: (error: unknown) => void;
@@ -71,9 +74,10 @@ export class LogTrim {
   }
 
   #letGo(fileNo: number): boolean {
-    const { directory, kept } = this.#ports;
+    const { directory, extent, kept } = this.#ports;
     try {
       this.#aside.take(directory, fileNo, kept());
+      extent.beginsBehind(fileNo);
     } catch (error) {
       return this.#notRemoved(error);
     }

@@ -41,10 +41,15 @@ export class Ownership {
     this.#openings = new Openings({ directory, files, processId: process.pid, id: openingId });
   }
 
-  /** Before anything is changed. @throws DirectoryLostError, FormatError; what the system says when it cannot be noted */
-  begin(): void {
+  /**
+   * Before anything is changed.
+   * @returns number and id of this opening
+   * @throws DirectoryLostError, FormatError; what the system says when it cannot be noted
+   */
+  begin(): { no: number; id: string } {
     this.#options.held?.check();
     this.#openings.begin();
+    return { no: this.#openings.no, id: this.#options.openingId };
   }
 
   /** The newest file that recovery has read; `chain` is the log's at its end. None when the log is new. */

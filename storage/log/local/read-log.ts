@@ -7,7 +7,7 @@
  *   in it (otherwise a power cut after a killed process would take back what was shown);
  * - a last file whose head is not whole: removed, its number is free again;
  * - a prepared file that was never used: removed;
- * - a missing file, or a bad checksum that is no torn tail: told as a loss. Nothing is guessed.
+ * - a missing file (between two others, or at either end by what the log says of itself, log-extent.ts), or a bad checksum that is no torn tail: told as a loss. Nothing is guessed.
  *
  * All of it can be done again: a crash in the middle leaves nothing new.
  */
@@ -17,7 +17,8 @@ import type { Steps } from "../../steps.ts";
 import type { LogPosition } from "../../types.ts";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import type { LogRead, LogReader } from "../commit-log.ts";
-import { walFileName, walFileNo } from "./frame.ts";
+import { isZero, walFileName, walFileNo } from "./frame.ts";
+import type { Extent } from "./log-extent.ts";
 import { scanWalFileSteps, type WalFileScan } from "./scan.ts";
 import { PREPARED_NAME, type WalPlace } from "./wal-files.ts";
 
@@ -34,6 +35,8 @@ export type ReadOptions = {
   files: FileSystem;
   /** Where a write failed before, when the process has lived on. */
   unacked: WalPlace | undefined;
+  /** The files that must be there, as far as that is known. */
+  extent: Extent | undefined;
 };
 
 /** Numbers of the log's files, rising. */
@@ -42,27 +45,39 @@ export function logFileNumbers(directory: string, files: FileSystem): number[] {
   return numbers.filter((number) => number !== undefined).toSorted((a, b) => a - b);
 }
 
+/**
+ * The files from which to which one the log reaches, those that are missing among them: `first` is above `last` where
+ * there is none.
+ */
+export function reachOf(numbers: readonly number[], extent: Extent | undefined): Extent {
+  const first = Math.min(numbers[0] ?? Number.POSITIVE_INFINITY, extent?.first ?? Number.POSITIVE_INFINITY);
+  return { first: Number.isFinite(first) ? first : 1, last: Math.max(numbers.at(-1) ?? 0, extent?.last ?? 0) };
+}
+
 /** @throws CorruptionError, as `reader.loss` does; FormatError; what the system says */
 export function* readLogFiles(options: ReadOptions, reader: LogReader): Steps<LocalRead> {
-  const { directory, files } = options;
+  const { directory, files, extent } = options;
   if (files.list(directory).includes(PREPARED_NAME)) files.remove(join(directory, PREPARED_NAME));
   const numbers = logFileNumbers(directory, files);
   const read: LocalRead = {
     oldestFileNo: numbers[0] ?? 1,
-    newestFileNo: numbers.at(-1) ?? 0,
+    newestFileNo: 0,
     bytes: 0,
     chain: 0,
     isMarked: true,
     tornBytes: 0,
   };
   const room = new Room(files);
-  let before = read.oldestFileNo - 1;
+  const { first, last } = reachOf(numbers, extent);
+  let before = first - 1;
   for (const number of numbers) {
     if (number !== before + 1) missing(directory, before + 1, read, reader);
-    yield* readFile(options, number, number === numbers.at(-1), read, room, reader);
-    before = number;
+    read.newestFileNo = before = number;
+    yield* readFile(options, number, number === last, read, room, reader);
   }
-  return read;
+  if (before >= last) return read;
+  missing(directory, before + 1, read, reader);
+  return { ...read, newestFileNo: last, isMarked: false };
 }
 
 function missing(directory: string, fileNo: number, read: LocalRead, reader: LogReader): void {
@@ -94,7 +109,7 @@ function* readFile(
   );
   read.bytes += scan.wholeBytes;
   if (isLast && scan.torn) read.tornBytes = bytes.length - scan.wholeBytes;
-  if (isLast && scan.wholeBytes === 0) return dropUnbegun(options, name, fileNo, read, reader);
+  if (isLast && scan.wholeBytes === 0) return withoutHead(options, name, bytes, fileNo, read, reader);
   read.chain = scan.chain;
   read.isMarked = scan.isMarked;
   if (isLast) mendEnd(options, name, bytes, fileNo, scan);
@@ -116,15 +131,30 @@ class Room {
   }
 }
 
-/** Its head was not written whole: it holds nothing. */
-function dropUnbegun(
-  { files, directory }: ReadOptions,
+/**
+ * Zeros alone in a file that once had a head, or nothing. Something of its head would say that only that is damaged, and that no frame was there. Of the
+ * first file `recent.db` tells.
+ */
+export const isEmptied = (bytes: Buffer, fileNo: number, extent: Extent): boolean =>
+  fileNo > 1 && extent.last >= fileNo && isZero(bytes, 0);
+export const EMPTIED = "the file has zeros alone, and was begun";
+
+/** The last file: its head was not written whole, so it holds nothing; or it was, and is not what it was. */
+function withoutHead(
+  { files, directory, extent }: ReadOptions,
   path: string,
+  bytes: Buffer,
   fileNo: number,
   read: LocalRead,
   reader: LogReader,
 ): void {
   if (fileNo === 1) reader.neverBegun();
+  if (extent !== undefined && isEmptied(bytes, fileNo, extent)) {
+    const error = new CorruptionError(path, "byte 0", EMPTIED);
+    reader.loss({ error, isEmpty: false });
+    read.chain = undefined;
+    return;
+  }
   files.remove(path);
   // Else it could come back behind a new file of its number's predecessor.
   files.syncDirectory(directory);

@@ -28,6 +28,8 @@ export type WalFilesOptions = {
   fileBytesMax: number;
   /** A file was begun: frames go there from now on. */
   onBegin?: (fileNo: number) => void;
+  /** The newest file is about to be removed, since nothing was written to it. Throws when it must stay. */
+  onLeave?: (fileNo: number) => void;
   /** Called when there is room again after `isShort`. */
   onRoom?: () => void;
 };
@@ -155,9 +157,15 @@ export class WalFiles {
 
   /** No room that was prepared and not used, and no file in which nothing was written. */
   #leaveNothingOver(hasOthers: boolean): void {
-    const { files, directory } = this.#options;
+    const { files, directory, onLeave } = this.#options;
     const name = walFileName(this.#fileNo);
     if (hasOthers && this.#position === FILE_HEAD_BYTES) {
+      try {
+        onLeave?.(this.#fileNo);
+      } catch {
+        // It stays, and is empty.
+        return;
+      }
       this.#tryRemove(name);
       files.syncDirectory(directory);
     } else if (this.#isPrepared) {

@@ -5,9 +5,13 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { DAMAGED_DIRECTORY } from "../../damaged-directory.ts";
+import { FormatError } from "../../errors.ts";
 import { decodeOperations, readRecordHead, RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
+import { realFileSystem } from "../../vfs/file-system.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";
+import { type Extent, readExtent } from "../../log/local/log-extent.ts";
+import { reachOf } from "../../log/local/read-log.ts";
 import { scanWalFile } from "../../log/local/scan.ts";
 import type { ShardContents } from "./shard-contents.ts";
 import { type ReadAt, readTorn, systemRead } from "./torn-read.ts";
@@ -96,9 +100,10 @@ export class SalvagedLog {
     const names = fs.existsSync(directory) ? fs.readdirSync(directory).toSorted() : [];
     const numbers = names.map(walFileNo).filter((number) => number !== undefined);
     let chain: number | undefined;
+    const { first, last } = reachOf(numbers, folder === "wal" ? extentOf(directory) : undefined);
+    if (folder === "wal") for (let fileNo = first; fileNo <= last; fileNo++) this.#noteMissing(numbers, fileNo);
     for (const fileNo of numbers) {
       const name = walFileName(fileNo);
-      if (folder === "wal") this.#noteMissing(numbers, fileNo);
       const { bytes, torn } = readTorn(join(directory, name), this.#read);
       for (const { from, to } of torn)
         this.unreadable.push({
@@ -109,7 +114,7 @@ export class SalvagedLog {
           what: unread(from, to),
         });
       // What was taken aside has chains of its own.
-      const place = { fileNo, isLast: fileNo === numbers.at(-1), chain: folder === "wal" ? chain : undefined };
+      const place = { fileNo, isLast: fileNo === last, chain: folder === "wal" ? chain : undefined };
       const scan = scanWalFile(
         `${folder}/${name}`,
         bytes,
@@ -133,9 +138,9 @@ export class SalvagedLog {
   }
 
   #noteMissing(numbers: readonly number[], fileNo: number): void {
-    if (fileNo === numbers[0] || numbers.includes(fileNo - 1)) return;
-    const file = `wal/${walFileName(fileNo - 1)}`;
-    this.parts.push({ file, fileNo: fileNo - 1, from: 0, bytes: Buffer.alloc(0), what: "a log file is missing" });
+    if (numbers.includes(fileNo)) return;
+    const file = `wal/${walFileName(fileNo)}`;
+    this.parts.push({ file, fileNo, from: 0, bytes: Buffer.alloc(0), what: "a log file is missing" });
   }
 
   #readFrame(
@@ -162,6 +167,16 @@ export class SalvagedLog {
     const { offset } = readRecordHead(record, 0);
     if (!ofShard.has(offset)) ofShard.set(offset, Buffer.from(record));
     this.#newest.set(shard, place);
+  }
+}
+
+/** What the log says of itself; nothing where that cannot be read. */
+function extentOf(wal: string): Extent | undefined {
+  try {
+    return readExtent(wal, realFileSystem).extent;
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    return undefined;
   }
 }
 
