@@ -83,10 +83,14 @@ function decodeFields(fields: Fields, limits: Limits): ClientFrame {
     default:
       throw new AppError(
         "bad_request",
-        `t: ${JSON.stringify(fields["t"]).slice(0, 40)} is nothing this version takes; it takes hello, send, received, read, ping`,
+        `t: ${shownType(fields["t"])} is nothing this version takes; it takes hello, send, received, read, ping`,
       );
   }
 }
+
+/** No list or object is written out: one that is nested 30,000 deep, which a frame can be, takes the runtime a second. */
+const shownType = (type: unknown): string =>
+  typeof type === "object" && type !== null ? "a list or an object" : JSON.stringify(type).slice(0, 40);
 
 /** @throws AppError bad_request */
 export function decodeCursor(value: unknown): Cursor {

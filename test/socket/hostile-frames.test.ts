@@ -133,6 +133,18 @@ describe("a frame that is not what it should be is refused, and the connection s
     expect(await refusal(JSON.stringify(frame))).toMatchObject({ code: "bad_request" });
   });
 
+  test("a type that is nested as deep as a frame can be costs no more than reading the frame", async () => {
+    const nested = "[".repeat(32_000) + "]".repeat(32_000);
+    const answered = async (raw: string, answer: "error" | "pong"): Promise<number> => {
+      const startedAt = performance.now();
+      for (let n = 0; n < 4; n++) device.raw(raw);
+      await device.takeMany(answer, 4);
+      return performance.now() - startedAt;
+    };
+    const read = await answered(`{"t":"ping","x":${nested}}`, "pong");
+    expect(await answered(`{"t":${nested}}`, "error")).toBeLessThan(20 * Math.max(10, read));
+  });
+
   test("numbers that JSON allows and nobody means", async () => {
     for (const seq of ["1e400", "-0.1", "1e-5", "99999999999999999999"]) {
       expect(await refusal(`{"t":"received","seq":${seq}}`)).toMatchObject({ code: "bad_request" });
