@@ -195,10 +195,13 @@ export class CatchUp {
     }
   }
 
-  /** A group that the device knew nothing of begins where the user joined it. */
+  /**
+   * A group that the device knew nothing of begins where the user joined it. So does one that was created anew since this
+   * began, which may be long ago: nobody is shown the rest of a former life, and the timeline has told of the new one.
+   */
   #positionIn({ address, epoch }: GroupHead, joinedSeq: Seq): StreamPosition {
     let position = this.#groups.get(address);
-    if (position === undefined) {
+    if (position?.epoch !== epoch) {
       position = { epoch, seq: joinedSeq - 1 };
       this.#groups.set(address, position);
     }

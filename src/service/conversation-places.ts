@@ -101,22 +101,26 @@ export class NewestPlaces {
   }
 }
 
-/** Rank of a group's newest entry that is not above `rank`: looked for from the end, in steps twice as large each time. */
+/**
+ * Rank of a group's newest entry that is not above `rank`: looked for from the end, in steps twice as large each time. 0 where
+ * none of its present life is: when something was said in a former one is nobody's business, whatever page a client makes up.
+ */
 function groupRankAsOf(group: GroupState, rank: number, cost: { looked: number }): number {
   const rankAt = (seq: number): number => rankOf(seq, (at) => groupRank(group, at), cost);
+  const { bornSeq } = group;
   let above = group.headSeq as number;
   let step = 1;
-  while (above > step && rankAt(above - step) > rank) {
+  while (above - step >= bornSeq && rankAt(above - step) > rank) {
     above -= step;
     step *= 2;
   }
-  let below = Math.max(0, above - step);
+  let below = Math.max(bornSeq - 1, above - step);
   while (above - below > 1) {
     const middle = Math.floor((above + below) / 2);
     if (rankAt(middle) > rank) above = middle;
     else below = middle;
   }
-  return rankAt(below);
+  return below < bornSeq ? 0 : rankAt(below);
 }
 
 function groupRank({ log, address }: GroupState, seq: number): number | undefined {

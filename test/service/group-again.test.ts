@@ -123,6 +123,23 @@ test("while somebody is in it, or the last one is just leaving, its id is taken"
   expect((await create(cat)).status).toBe(201);
 });
 
+test("no made-up page of the list of conversations tells when something was said in the former group", async () => {
+  const list = async (before = ""): Promise<string[]> =>
+    ((await node.api.get(`/v1/conversations?limit=1&before=${before}`, cat.token)).body.before ?? "").split(".");
+  await node.api.post("/v1/messages", cat.token, { to: "@cat", text: "an old note", ref: "note" });
+  await say(ann, "of the former group");
+  await dissolve();
+  const born = (await create(ann, ["cat"])).body.createdAt;
+  const [head, , top, , address] = await list();
+  expect(address).toBe(`#${id}`);
+  for (let rank = Number(top) - 1, n = 0; n < 10; n++) {
+    const [, , told, , at] = await list(encodeURIComponent(`${head}.${rank}.${top}.0.#zzz`));
+    if (at === undefined) break;
+    if (at === address) expect([0, born]).toContain(Math.floor(Number(told) / 256));
+    rank = Number(told) - 1;
+  }
+});
+
 test("of all who use it at the same moment one gets it", async () => {
   await dissolve();
   const answers = await Promise.all([ann, ben, cat, ann].map((who) => create(who)));
