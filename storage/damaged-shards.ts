@@ -40,8 +40,8 @@ export type Damage = LogRange & { shard: ShardId; what: string };
 
 export class DamagedShards {
   readonly #root: string;
-  readonly #files: FileSystem;
-  readonly #directory: DamagedDirectory;
+  #files: FileSystem;
+  #directory: DamagedDirectory;
   readonly #byShard = new Map<ShardId, Damage>();
   #isSaved = true;
 
@@ -52,12 +52,10 @@ export class DamagedShards {
     this.#directory = new DamagedDirectory(root, files);
   }
 
-  /** The same list, for the store that follows: it writes it by its own right, which `files` asks for. */
-  followedBy(files: FileSystem): DamagedShards {
-    const next = new DamagedShards(this.#root, files);
-    for (const [shard, damage] of this.#byShard) next.#byShard.set(shard, damage);
-    next.#isSaved = this.#isSaved;
-    return next;
+  /** Another store goes on with the list, and writes it by its own right, which `files` asks for. */
+  handTo(files: FileSystem): void {
+    this.#files = files;
+    this.#directory = new DamagedDirectory(this.#root, files);
   }
 
   /**

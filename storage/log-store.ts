@@ -68,9 +68,9 @@ export class LogStore {
   }
 
   /**
-   * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one can be read until then, and also
-   * afterwards when it throws; the successor closes what they share. Whoever cannot use the successor calls this again: that one is stopped first, since
-   * two would write to one log.
+   * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one
+   * can be read until then, and also afterwards when it throws. The successor closes what they share. A caller that
+   * cannot use the successor calls this again: that one is stopped first, since two would write to one log.
    */
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
@@ -80,7 +80,7 @@ export class LogStore {
     const makeLog = (logHooks: LogHooks): CommitLog => this.#log.reopen(logHooks);
     const store = new LogStore({ ...this.#parts, damage, makeLog }, hooks, this.#damaged);
     this.#successor = store;
-    // Whoever reads this one goes on meanwhile.
+    // This one is read meanwhile.
     await store.#orGiveUp(() => store.#recover("over turns"));
     return store;
   }
@@ -93,7 +93,9 @@ export class LogStore {
     this.#log = parts.makeLog(this.#logHooks(hooks));
     const mustOwn = (): void => this.#log.mustOwn();
     const files = guardedFiles(parts.files, mustOwn);
-    this.#damaged = damagedBefore?.followedBy(files) ?? new DamagedShards(directory, files);
+    this.#damaged = damagedBefore ?? new DamagedShards(directory, files);
+    // Files that the one before wrote may go now, and with them what it knows its directory by.
+    damagedBefore?.handTo(files);
     this.#damage = new DamageControl({
       policy: damage,
       damaged: this.#damaged,
@@ -158,8 +160,9 @@ export class LogStore {
   }
 
   /**
-   * Above 1 refuse new work. It is the larger of: what the log says for all shards; bytes in memory that wait for a flush, as a part of four times
-   * `memtableBytesMax`. Infinite when nothing can be taken. What concerns one shard besides: `ShardLog.pressure`.
+   * Above 1 refuse new work. It is the larger of: what the log says for all shards; bytes in memory that wait for a
+   * flush, as a part of four times `memtableBytesMax`. Infinite when nothing can be accepted. `ShardLog.pressure` has
+   * what concerns one shard.
    */
   get pressure(): number {
     return Math.max(this.#log.pressure(), this.#flusher.totalBytes / (4 * this.#parts.memtableBytesMax));
@@ -182,7 +185,7 @@ export class LogStore {
     return this.#log.canReopen();
   }
 
-  /** Whether it is still the only one that writes to its directory, looked at now and then. When it is not, the log fails. */
+  /** Checks that it is still the only one that writes to its directory; for calling now and then. If not, the log fails. */
   checkDirectory(): void {
     this.#log.checkOwner();
   }
@@ -213,7 +216,8 @@ export class LogStore {
   }
 
   /**
-   * Opens a shard again that has failed alone, in a new term. The `ShardLog` before it can be read until then, and takes nothing more.
+   * Opens a shard again that has failed alone, in a new term. The `ShardLog` before it accepts nothing more, and can be
+   * read until then.
    * @throws FencedError when the shard is another node's; CorruptionError
    */
   reopenShard(id: ShardId): Promise<ShardLog> {
@@ -283,8 +287,8 @@ export class LogStore {
   }
 
   /**
-   * Takes what was erased so far out of every file: shards with records in older parts of the log are flushed, those parts are removed, and
-   * segments with erased entries are rewritten. Resolves when no file has the bytes any more.
+   * Takes what was erased so far out of every file: shards with records in older parts of the log are flushed, those
+   * parts are removed, and segments with erased entries are rewritten. Resolves when no file has the bytes any more.
    * @throws FlushError or LogFailedError; what was not done is done by the next call, be it after a restart
    */
   eraseNow(onProgress?: EraseProgress): Promise<void> {

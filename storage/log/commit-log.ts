@@ -1,19 +1,23 @@
 /**
- * The log that shards append to, as a port. The store knows this file and no implementation; `local/` is the write-ahead log of one machine.
+ * The log that shards append to, as a port. The store knows this file and no implementation of it. `local/` is one: the
+ * write-ahead log of one machine.
  *
- *     shard.append ─▶ open ─▶ encode into `out` ─▶ push ─▶ … durable … ─▶ committed ─▶ told
- *                                │ throws: cancel       │ another one may append: withdrawn ─▶ failed(FencedError)
- *                                                       │ nobody knows:                        failed(LogFailedError)
+ *     open ─▶ encode into `out` ─▶ push ─▶ … the log writes … ─▶ committed ─▶ told
+ *                  │ throws: cancel              │ this node may not append: withdrawn ─▶ failed(FencedError)
+ *                                                │ nobody knows:             failed(LogFailedError)
  *
  * Promises of every implementation (test/storage/log/conformance.ts)
- * - Order: records of one shard are committed in the order in which they were pushed. Each commit is told of its end once.
- * - Durability: `committed` comes after the record, and every earlier one of its shard, would survive a power cut.
- * - Fencing: a record that may not be appended is withdrawn, and uses no offset. No later one of its shard is committed in that term.
- * - Recovery reads what was committed, in order. It may read more: what failed with `LogFailedError`. It never reads what was fenced.
- * - The log is trimmed only where `trim` has said that nobody needs it.
- * - Failure, pressure and reopening are told per shard. Shards may have one cause, and need not.
+ * - Order: records of one shard are committed in the order in which they were pushed. Each commit is notified of its
+ *   end once.
+ * - Durability: at `committed`, the record and every earlier one of its shard would survive a power cut.
+ * - Fencing: a record that may not be appended is withdrawn and uses no offset. In that term, no later record of its shard
+ *   is committed.
+ * - Recovery reads everything that was committed, in order. It may read records that failed with LogFailedError, and
+ *   never reads a fenced one.
+ * - The log keeps what `trim` says is needed.
+ * - Failure, pressure and reopening are told per shard. Several shards may have one cause for them.
  *
- * An implementation decides what a position means, and nobody else looks into one.
+ * The implementation decides what a position means. Nobody else looks into one.
  */
 import type { CorruptionError, LogFailure } from "../errors.ts";
 import type { ByteWriter } from "../record.ts";
@@ -21,7 +25,7 @@ import type { Shortage } from "../shortage.ts";
 import type { Pace } from "../steps.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../types.ts";
 
-/** A record that was pushed, and whoever is told of its end. */
+/** A record that was pushed, and how its owner is notified of its end. */
 export type Commit = {
   readonly shard: ShardId;
   /** Its bytes in `out`, and in the buffer that `committed` gets. */
@@ -29,21 +33,21 @@ export type Commit = {
   readonly end: number;
   /**
    * It is durable: lets it take effect. `bytes` is overwritten after the call: copy what is to stay. When this throws,
-   * memory no longer says what the log says, and the log of that shard has failed.
+   * memory and log no longer agree, and the log of that shard has failed.
    */
   committed(bytes: Buffer, position: LogPosition): void;
-  /** After `committed`: whoever waits is told. The log passes on what this throws, and goes on. */
+  /** After `committed`: notifies the owner. The log reports what this throws, and goes on. */
   told(): void;
   /**
    * LogFailedError: nobody knows whether it is in the log, until that is recovered.
    * FencedError: it is not in the log, now or later, and was withdrawn before.
    */
   failed(error: LogFailure): void;
-  /** As if it had never been pushed: its offset is free again. Of several, the newest comes first. */
+  /** As if it had never been pushed: its offset is free again. The newest of several comes first. */
   withdrawn(): void;
 };
 
-/** Where records are encoded. One for all shards of a store: at most one record is open at a time. */
+/** Where records are encoded. All shards of a store have one, so at most one record is open at a time. */
 export type Appender = {
   /**
    * Records are encoded here between `open` and `push`. Positions in it are stable, the buffer behind them may be
@@ -55,13 +59,13 @@ export type Appender = {
    * @throws FencedError when this node may not append to the shard; RangeError when too much waits already
    */
   open(shard: ShardId): number;
-  /** The open record is none: its bytes go. */
+  /** Drops the bytes of the open record. */
   cancel(): void;
-  /** Ends the open record. Its commit is told in a later turn of the event loop, and never in this call. */
+  /** Ends the open record. Its commit is notified in a later turn of the event loop, never in this call. */
   push(commit: Commit): void;
   /** For `rollBack`, in the same turn of the event loop. */
   readonly savepoint: number;
-  /** Withdraws what was pushed since, of whatever shard. */
+  /** Withdraws what was pushed since, of all shards. */
   rollBack(savepoint: number): void;
 };
 
@@ -72,7 +76,7 @@ export type Appender = {
  */
 export type LogContents = "nothing" | "begun" | "records";
 
-/** Bytes that recovery reads together, a file for example. Overwritten when the next part is read. */
+/** Bytes that recovery reads together, for example a file. Overwritten when the next part is read. */
 export type LogPart = {
   /** For messages; a place in it is `byte N`. */
   name: string;
@@ -90,18 +94,18 @@ export type LogLoss = { error: CorruptionError; isEmpty: boolean };
  */
 export type LogMark = { offset: Offset; position: LogPosition; term: Term };
 
-/** Whoever takes what recovery reads. */
+/** What recovery hands its findings to. */
 export type LogReader = {
   /** How far the shard is in segments: records behind it are wanted. */
   flushed(shard: ShardId): LogMark;
-  /** Records, one behind the other, in `part.bytes[from, to)`. Those at or below a shard's `flushedThrough` may be among them. */
+  /** Records, one behind the other, in `part.bytes[from, to)`. Some may be flushed already. */
   records(part: LogPart, from: number, to: number): void;
   /**
-   * From here on this shard's records are of this term. Told of what is behind the mark alone. A log without ownership of
-   * its own, whose records tell all of it, need not call it.
+   * From here on this shard's records are of this term. Called for terms that begin behind the shard's mark. A log that
+   * gives no terms itself need not call it: each record has its term.
    */
   term(shard: ShardId, term: Term): void;
-  /** It turns out that the log was never begun. @throws CorruptionError when segments say that it was */
+  /** The log was never begun after all. @throws CorruptionError when segments say that it was */
   neverBegun(): void;
   /** @throws its error where damage is not passed over */
   loss(loss: LogLoss): void;
@@ -119,11 +123,11 @@ export type LogRead = {
 /** A shard has records that are in the log alone, the oldest of them at this position. */
 export type Needed = { shard: ShardId; from: LogPosition };
 
-/** What the log keeps for a shard that is closed: records from `first` through `last`, both 0 for none. */
+/** What the log keeps for a closed shard: records from `first` through `last`. Both are 0 for none. */
 export type LogRange = { first: LogPosition; last: LogPosition };
 export type Kept = LogRange & { shard: ShardId };
 
-/** Everything that was committed before a moment, so that it can be known when it is gone. */
+/** Everything that was committed before a moment. It tells when all of that is gone. */
 export type LogCut = {
   /** Whether a record at this position is part of it. */
   holds(need: Needed): boolean;
@@ -133,19 +137,19 @@ export type LogCut = {
 
 /** What a log tells its store. */
 export type LogHooks = {
-  /** Just before records are written: the last chance to push more of them. */
+  /** Just before records are written: the last chance to push more that go with them. */
   beforeWrite(): void;
-  /** After commits were told, and the log of their shards goes on. */
+  /** After commits were notified, while the log of their shards goes on. */
   afterCommit(): void;
-  /** A hook threw, or whoever was told. */
+  /** A hook or a notified owner threw. */
   onListenerError(error: unknown): void;
-  /** These shards have failed. After every commit that waited was told; once for each shard. */
+  /** These shards have failed. Called once for each shard, after every commit that waited was notified. */
   onFailure(error: LogFailure, shards: readonly ShardId[]): void;
-  /** Something could not be trimmed. It is tried again. */
+  /** Something could not be trimmed. The next trim tries again. */
   onTrimFailure(error: unknown): void;
   /**
-   * Asked before a part of the log goes: what closed shards need of it is to be kept elsewhere.
-   * @throws when that is not noted durably: then nothing goes
+   * Asked before a part of the log is removed: what closed shards need of it must be kept elsewhere.
+   * @throws when that could not be noted durably: then nothing is removed
    */
   kept(): readonly Kept[];
 };
@@ -156,23 +160,23 @@ export type CommitLog = {
   // ---- opening, in this order
 
   contents(): Promise<LogContents>;
-  /** From now on this is the one that writes. @throws OtherWriterError, DirectoryLostError, FormatError */
+  /** From now on this log is the one that writes. @throws OtherWriterError, DirectoryLostError, FormatError */
   begin(): Promise<void>;
   /**
    * Reads everything that is not in segments yet.
-   * @param pace whether the event loop may turn meanwhile
+   * @param pace whether the event loop turns meanwhile
    * @throws CorruptionError, as `reader.loss` does; FormatError
    */
   recover(reader: LogReader, pace: Pace): Promise<LogRead>;
   /** Makes it writable. @throws what the system says: then call `refuse`, or give up */
   open(): Promise<void>;
-  /** It can be read only: every shard has failed with this cause. Told by `failure` alone. */
+  /** Makes it read only: every shard has failed with this cause. `onFailure` is not called. */
   refuse(cause: unknown): void;
 
-  // ---- how it stands. Without a shard: what concerns all of them.
+  // ---- state. Without a shard: what concerns all of them.
 
   failure(shard?: ShardId): LogFailure | undefined;
-  /** Above 1: push nothing new. Infinite when nothing can be taken. Asked for every message. */
+  /** Above 1 the caller should push nothing new. Infinite when nothing can be accepted. Asked for every message. */
   pressure(shard?: ShardId): number;
   /** Why `pressure` is above 1, or the shard has failed; undefined while neither is so. */
   shortage(shard?: ShardId): Shortage | undefined;
@@ -181,40 +185,40 @@ export type CommitLog = {
 
   // ---- keeping and trimming
 
-  /** How much log is kept, as a part of what it may keep. From 1 on, shards that hold it back are to be flushed. Asked after every commit. */
+  /** Size of the log as a part of what it may keep. From 1 on, shards must be flushed. Asked after every commit. */
   readonly fullness: number;
-  /** How much log a shard holds back, for comparing shards. Larger is more. */
+  /** How much of the log is kept for this need. For comparing shards. */
   heldBack(need: Needed): number;
-  /** Whatever is not named is not needed any more, of no shard. */
+  /** Nothing else of the log is needed any more. */
   trim(needed: Iterable<Needed>): void;
-  /** Waits for what is under way. @throws LogFailedError */
+  /** What was committed so far. Waits for what is under way. @throws LogFailedError */
   cut(): Promise<LogCut>;
-  /** What it may have of a shard that is being closed. @param isAppending more of it is on its way */
+  /** Where the log may have records of a shard that is being closed. @param isAppending more are on their way */
   rangeOf(shard: ShardId, oldest: LogPosition | undefined, isAppending: boolean): LogRange;
-  /** Damaged parts are kept: nobody knows what is in them. */
+  /** Damaged parts of the log are kept. Nobody knows what is in them. */
   readonly hasDamagedParts: boolean;
 
   // ---- life
 
-  /** Nobody else has taken its place, and it is where it was. @throws DirectoryLostError, OtherWriterError */
+  /** It is where it was, and nobody else writes to it. @throws DirectoryLostError, OtherWriterError */
   mustOwn(): void;
-  /** The same, to be called now and then. When it is not its own any more it fails. */
+  /** The same check, for calling now and then. Here the log fails instead of throwing. */
   checkOwner(): void;
   /** Asks for a write, and so for `beforeWrite`, although nothing was pushed yet. */
   schedule(): void;
-  /** Resolves when everything pushed has been told. */
+  /** Resolves when everything that was pushed has been notified. */
   idle(): Promise<void>;
   /** Writes nothing more. `mustOwn` and `rangeOf` can still be asked. */
   stop(): Promise<void>;
-  /** After `stop`: says for whoever comes next that it has ended. */
+  /** After `stop`: notes for the next opening that this one has ended. */
   end(): void;
-  /** Whether opening anew has a chance now, of this shard or of all. */
+  /** Whether opening again has a chance now: of this shard, or of all. */
   canReopen(shard?: ShardId): Promise<boolean>;
-  /** The log that follows this one, which was stopped: not begun yet. For failures that concern all shards. */
+  /** The log that follows this one, which was stopped. Not begun yet. For failures of all shards. */
   reopen(hooks: LogHooks): CommitLog;
   /**
-   * Takes a shard again that has failed alone, in a new term, and reads it.
-   * @throws FencedError when it is another one's; Error when the log has failed as a whole, see `reopen`
+   * Takes a shard again that has failed alone, in a new term, and reads its records.
+   * @throws FencedError when another node keeps it; Error when the log has failed as a whole, see `reopen`
    */
   reopenShard(shard: ShardId, reader: LogReader): Promise<void>;
 };
