@@ -11,7 +11,7 @@ import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
 import { walFileName } from "../../storage/log/local/frame.ts";
-import { OPENINGS_NAME } from "../../storage/log/local/openings.ts";
+import { OPENINGS_NAME, readOpenings } from "../../storage/log/local/openings.ts";
 import { QUIET } from "./log-fixture.ts";
 
 let directory: string;
@@ -275,13 +275,34 @@ test("what a crash leaves of a line, or of all of them, keeps nobody from openin
   }
 });
 
+test("a flipped bit anywhere in the head of the list keeps no server from its data, and is told by verify", async () => {
+  await write(await start(), "before");
+  await open.pop()!.close();
+  const whole = fs.readFileSync(openingsPath());
+  for (let bit = 0; bit < whole.indexOf("\n") * 8; bit++) {
+    const changed = Buffer.from(whole);
+    changed[bit >> 3]! ^= 1 << (bit & 7);
+    expect([bit, readOpenings(openingsPath(), changed).lines.length]).toEqual([bit, 3]);
+    if (bit % 9 !== 0 && bit >> 3 !== "parley openings ".length) continue;
+    fs.writeFileSync(openingsPath(), changed);
+    expect((await findings()).map(({ kind, file }) => ({ kind, file }))).toEqual([
+      { kind: "damaged", file: "wal/openings" },
+    ]);
+    await start();
+    await open.pop()!.close();
+  }
+});
+
 test("openings of a newer version are refused, and told by verify", async () => {
   await open
     .concat(await start())
     .pop()!
     .close();
   open = [];
-  fs.writeFileSync(openingsPath(), "parley openings 2\n");
+  fs.writeFileSync(
+    openingsPath(),
+    `parley openings 2 ${Bun.hash.crc32(Buffer.from("parley openings 2")).toString(16).padStart(8, "0")}\n`,
+  );
   expect(await start().catch((error: Error) => error.message)).toContain("openings: format version 2");
   expect((await findings()).map(({ kind }) => kind)).toEqual(["newer"]);
 });

@@ -13,7 +13,8 @@
  * Invariant: the lines of an opening stand before `begin` of the next one, unless two were at work.
  *
  * Lines are added at the end in one write and are not synced: what is to be told from each other are processes, not power cuts. A crash leaves a part of a line,
- * or zeros; such lines are passed over. Before the file gets too large its older half goes, by a rename. A log without the file is of an older version.
+ * or zeros; such lines are passed over. The head has no checksum in version 1; a head of a later version has one, as the lines have. So a version that was
+ * hit is not taken for a later one: the list is evidence only, and keeps no server from its data. Before the file gets too large its older half goes, by a rename. A log without the file is of an older version.
  */
 import { join } from "node:path";
 import { FormatError, OtherWriterError } from "../../errors.ts";
@@ -22,7 +23,7 @@ import type { FileSystem } from "../../vfs/file-system.ts";
 export const OPENINGS_NAME = "openings";
 export const FRESH_OPENINGS_NAME = "openings.new";
 
-const HEAD = /^parley openings (\d+)$/;
+const HEAD = /^(parley openings (\d+))(?: ([0-9a-f]{8}))?$/;
 const VERSION = 1;
 const HEAD_LINE = `parley openings ${VERSION}\n`;
 const LINE = /^(begin|file|end|beside|changed) (\d+) ([0-9a-f]{16})(?: (\d+))? ([0-9a-f]{8})$/;
@@ -171,7 +172,7 @@ export function readOpenings(
   bytes: Buffer,
 ): { lines: OpeningLine[]; unreadable: number; changed: number } {
   const [head = "", ...rest] = bytes.toString("latin1").split("\n");
-  const version = Number(HEAD.exec(head)?.[1] ?? 0);
+  const version = versionOf(head);
   if (version > VERSION) throw new FormatError(file, version, VERSION);
   const texts = rest.filter((text) => text !== "");
   const lines = texts.map(readLine).filter((line) => line !== undefined);
@@ -179,6 +180,13 @@ export function readOpenings(
   const isHeadChanged = version !== VERSION && head.length === HEAD_LINE.length - 1;
   const unreadable = texts.length - lines.length - changed + (version === VERSION || isHeadChanged ? 0 : 1);
   return { lines, unreadable, changed: changed + (isHeadChanged ? 1 : 0) };
+}
+
+/** 0 for a head that is not what was written. */
+function versionOf(head: string): number {
+  const [, text, version, crc] = HEAD.exec(head) ?? [];
+  if (text === undefined || (Number(version) > VERSION && crc !== crcOf(text))) return 0;
+  return Number(version);
 }
 
 /** A crash leaves the beginning of a line, zeros or garbage. None of these has all the fields, a line inside of it, or characters near to those of a line. */
