@@ -27,7 +27,7 @@ export class FaultyFiles {
         else write();
       },
       openDurable: (path, create) => {
-        const failure = this.#openFailures.shift();
+        const failure = path.endsWith(".wal") ? this.#openFailures.shift() : undefined;
         if (failure === undefined) return realFileSystem.openDurable(path, create);
         this.failuresMet++;
         throw failure;
@@ -55,6 +55,7 @@ export class FaultyFiles {
     this.#failures.push(Object.assign(new Error(`${code}: injected`), { code, isWritten }));
   }
 
+  /** Of a log file. */
   failNextOpen(code: string): void {
     this.#openFailures.push(Object.assign(new Error(`${code}: injected`), { code }));
   }

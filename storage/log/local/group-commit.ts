@@ -66,6 +66,7 @@ export class GroupCommit implements Appender {
   #isWanted = false;
   #scheduled = false;
   #idleWaiters: (() => void)[] = [];
+  #isClosing = false;
   readonly #markAfterMs: number;
   readonly #fullFrameBytes: number;
   #markTimer: ReturnType<typeof setTimeout> | undefined;
@@ -133,6 +134,7 @@ export class GroupCommit implements Appender {
 
   /** No marks any more; the files get their last one when they are closed. */
   close(): void {
+    this.#isClosing = true;
     clearTimeout(this.#markTimer);
     this.#markTimer = undefined;
   }
@@ -216,7 +218,8 @@ export class GroupCommit implements Appender {
   }
 
   #rest(): void {
-    if (this.#markAfterMs > 0 && this.#markTimer === undefined && !this.#files.isMarked) this.#markLater();
+    if (this.#markAfterMs > 0 && !this.#isClosing && this.#markTimer === undefined && !this.#files.isMarked)
+      this.#markLater();
     this.#tellIdle();
   }
 

@@ -262,8 +262,10 @@ export class LocalLog implements CommitLog {
 
   async stop(): Promise<void> {
     this.#commit.close();
+    await this.#wal.stopPreparing();
+    // Records may have been appended meanwhile.
     await this.idle();
-    await this.#wal.close(this.#trim.oldestFileNo < this.#wal.fileNo);
+    this.#wal.close(this.#trim.oldestFileNo < this.#wal.fileNo);
   }
 
   end(): void {

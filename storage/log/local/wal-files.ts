@@ -136,14 +136,19 @@ export class WalFiles {
     this.append(Buffer.alloc(FRAME_HEAD_BYTES), FRAME_HEAD_BYTES, done);
   }
 
-  /**
-   * With a mark, unless the log has failed. Nothing is being written any more; a file that is being prepared is waited for.
-   * @param hasOthers there are older files: then this one is not kept when nothing was written to it
-   */
-  async close(hasOthers: boolean): Promise<void> {
+  /** No further file is prepared; one that is being filled is waited for. Frames can still be written. */
+  async stopPreparing(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#prepareTimer);
     if (this.#next === "filling") await new Promise<void>((resolve) => (this.#onFilled = resolve));
+  }
+
+  /**
+   * After `stopPreparing`, while nothing is being written: a write under way would go on with a descriptor that is another file's by then. With a mark,
+   * unless the log has failed.
+   * @param hasOthers there are older files: then this one is not kept when nothing was written to it
+   */
+  close(hasOthers: boolean): void {
     if (this.#next !== "none") this.#dropPrepared();
     if (this.#file === undefined) return;
     try {
