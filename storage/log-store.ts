@@ -12,17 +12,18 @@
  */
 import { DamageControl, type DamagePolicy } from "./damage-control.ts";
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
-import { FencedError, type LogFailure } from "./errors.ts";
+import type { LogFailure } from "./errors.ts";
 import { type EraseProgress, FileWork } from "./file-work.ts";
 import { Flusher } from "./flusher.ts";
 import type { CommitLog, LogHooks } from "./log/commit-log.ts";
-import { type Recovery, type RecoveryPorts, ShardRecovery } from "./recovery.ts";
+import { OpenShards } from "./open-shards.ts";
+import type { Recovery } from "./recovery.ts";
 import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
-import { ShardLog } from "./shard-log.ts";
+import type { ShardLog } from "./shard-log.ts";
 import { isDiskFull, shortageOf, type Shortage } from "./shortage.ts";
-import { atOnce, paced, type Pace } from "./steps.ts";
+import { paced, type Pace } from "./steps.ts";
 import type { LogStoreHooks } from "./store-options.ts";
-import type { LogPosition, ShardId } from "./types.ts";
+import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
 
@@ -46,7 +47,7 @@ export type LogStoreParts = {
 export class LogStore {
   readonly #parts: LogStoreParts;
   readonly #segments: SegmentStore;
-  readonly #shards = new Map<ShardId, ShardLog>();
+  readonly #shards: OpenShards;
   readonly #log: CommitLog;
   readonly #flusher: Flusher;
   readonly #onFailure: LogStoreHooks["onFailure"];
@@ -100,11 +101,8 @@ export class LogStore {
       policy: damage,
       damaged: this.#damaged,
       mustOwn,
-      logRangeOf: (shard) => {
-        const log = this.#shards.get(shard);
-        return this.#log.rangeOf(shard, log?.oldestPosition, log?.isAppending === true);
-      },
-      onClose: (shard) => this.#closeShard(shard),
+      logRangeOf: (shard) => this.#shards.logRangeOf(shard),
+      onClose: (shard) => this.#shards.close(shard),
       onDamage: hooks.onDamage ?? ((): void => {}),
       onUnsaved: hooks.onFlushFailure,
     });
@@ -123,6 +121,13 @@ export class LogStore {
         onDamage: ({ shard }, error) => this.#damage.closeIfDamaged(shard, error),
       },
     );
+    this.#shards = new OpenShards({
+      log: this.#log,
+      segments,
+      damaged: this.#damaged,
+      damage: this.#damage,
+      flusher: this.#flusher,
+    });
     this.#work = new FileWork({
       log: this.#log,
       flusher: this.#flusher,
@@ -191,7 +196,7 @@ export class LogStore {
   }
 
   #logFailed(error: LogFailure, shards: readonly ShardId[]): void {
-    if (error instanceof FencedError) for (const shard of shards) this.#shards.get(shard)?.close(error);
+    this.#shards.failed(error, shards);
     this.#onFailure(error, shards);
   }
 
@@ -199,20 +204,7 @@ export class LogStore {
 
   /** The one `ShardLog` of a shard. @throws DamagedShardError when it is closed */
   shard(id: ShardId): ShardLog {
-    return this.#shards.get(id) ?? this.#openShard(id);
-  }
-
-  #openShard(id: ShardId): ShardLog {
-    if (this.#damaged.has(id)) throw this.#damaged.error(id);
-    const log = this.#newShard(id);
-    this.#shards.set(id, log);
-    return log;
-  }
-
-  #newShard(id: ShardId): ShardLog {
-    return new ShardLog(id, this.#segments.extent(id), this.#log, this.#segments, (changed, bytes) =>
-      this.#flusher.applied(changed, bytes),
-    );
+    return this.#shards.get(id);
   }
 
   /**
@@ -221,20 +213,7 @@ export class LogStore {
    * @throws FencedError when the shard is another node's; CorruptionError
    */
   reopenShard(id: ShardId): Promise<ShardLog> {
-    return this.#flusher.withoutTrim(async () => {
-      const before = this.shard(id);
-      this.#flusher.forget(before);
-      await this.#flusher.quiet(before);
-      const log = this.#newShard(id);
-      let bytes = 0;
-      const recovered = (_: ShardLog, recordBytes: number): void => void (bytes += recordBytes);
-      const reader = this.#reader({ shard: (asked) => (asked === id ? log : undefined), recovered });
-      await this.#log.reopenShard(id, reader);
-      atOnce(reader.end());
-      this.#shards.set(id, log);
-      if (bytes > 0) this.#flusher.recovered(log, bytes);
-      return log;
-    });
+    return this.#shards.reopen(id);
   }
 
   /** Shards that are closed since their data is damaged. */
@@ -248,24 +227,7 @@ export class LogStore {
 
   /** Shards that were used since the start, those with records in the log among them. */
   opened(): ShardLog[] {
-    return [...this.#shards.values()];
-  }
-
-  #openIfWhole(shard: ShardId): ShardLog | undefined {
-    try {
-      return this.shard(shard);
-    } catch (error) {
-      if (this.#damaged.has(shard)) return undefined;
-      throw error;
-    }
-  }
-
-  #closeShard(shard: ShardId): void {
-    const log = this.#shards.get(shard);
-    if (log === undefined) return;
-    this.#shards.delete(shard);
-    log.close(this.#damaged.error(shard));
-    this.#flusher.forget(log);
+    return this.#shards.list();
   }
 
   // ---- work
@@ -317,10 +279,7 @@ export class LogStore {
     await this.#log.begin();
     this.#damage.begin();
     if (!isNew) this.#segments.begin(false, this.#damage.met);
-    const reader = this.#reader({
-      shard: (id) => this.#openIfWhole(id),
-      recovered: (log, bytes) => this.#flusher.recovered(log, bytes),
-    });
+    const reader = this.#shards.recovery();
     const read = await this.#log.recover(reader, pace);
     await paced(pace, reader.end());
     this.#recovery = { ...read, records: reader.taken, gaps: reader.gaps };
@@ -333,18 +292,6 @@ export class LogStore {
       this.#log.refuse(error);
     }
     this.#damage.opened();
-  }
-
-  #reader(ports: Pick<RecoveryPorts, "shard" | "recovered">): ShardRecovery {
-    return new ShardRecovery({
-      ...ports,
-      mustBeUnused: () => this.#segments.mustBeUnused(),
-      flushed: (id) => {
-        const { flushedThrough, flushedPosition, term } = this.#segments.extent(id);
-        return { offset: flushedThrough, position: flushedPosition ?? (0 as LogPosition), term };
-      },
-      onDamage: this.#damage.closes ? this.#damage.met : undefined,
-    });
   }
 
   /** Waits for what is being written, flushes nothing more, closes every file. */
