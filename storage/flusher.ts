@@ -88,7 +88,7 @@ export class Flusher {
     this.#dirty.add(log);
   }
 
-  /** Its shard is closed: what it has is not flushed any more, and keeps no log file. What is being flushed goes on. */
+  /** What it has is not flushed any more, and keeps nothing of the log. What is being flushed goes on, and is not repeated. */
   forget(log: ShardLog): void {
     this.#large.delete(log);
     if (!this.#dirty.delete(log)) return;
@@ -198,7 +198,7 @@ export class Flusher {
         await this.#ports.segments.flush(flushJob(flush));
       }
     } catch (error) {
-      if (log.isClosed || this.#ports.onDamage(log, error)) {
+      if (log.isClosed || !this.#dirty.has(log) || this.#ports.onDamage(log, error)) {
         this.#totalBytes -= frozen.bytes;
         return;
       }

@@ -98,8 +98,9 @@ export class ShardLog extends ShardView {
     return this.#log.shortage(this.shard);
   }
 
+  /** Its shard is damaged: nothing of it is flushed. A fenced one is flushed like any other. */
   get isClosed(): boolean {
-    return this.#closedBy !== undefined;
+    return this.#closedBy !== undefined && !(this.#closedBy instanceof FencedError);
   }
 
   /** Whether records of it are on their way to the log. */

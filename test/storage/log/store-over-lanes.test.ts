@@ -131,29 +131,87 @@ describe("a shard that another node has taken", () => {
     ]);
   });
 
-  test("is not flushed and not trimmed meanwhile, also while it is being taken back", async () => {
+  test("is flushed like any other, so that it keeps no log; while it is taken back nothing of it is trimmed", async () => {
     const node = new Node();
     const store = await node.open();
     const [one, , far] = SHARDS.map((shard) => new Writer(store.shard(shard))) as [Writer, Writer, Writer];
     one.append();
-    far.append();
     await store.idle();
     node.world.take(ONE);
     one.append();
     await store.idle();
     await store.flushAll(() => false);
-    expect(node.segments.flushed.map(({ shard }) => shard)).toEqual([FAR]);
+    expect(node.segments.extent(ONE)).toMatchObject({ flushedThrough: 1, term: one.log.term });
+    expect(one.entries()).toEqual([[1, 1]]);
+
+    const again = new Writer(await store.reopenShard(ONE));
+    again.append();
     far.append();
+    await store.idle();
+    node.world.take(ONE);
+    again.append();
     await store.idle();
     node.world.hold();
     const reopening = store.reopenShard(ONE);
     await node.world.held();
     await store.flushAll(() => false);
+    expect(node.segments.flushed.map(({ shard }) => shard)).toEqual([ONE, FAR]);
     node.world.release();
+    const entries = [
+      [1, 1],
+      [2, 2],
+    ];
+    expect(new Writer(await reopening).entries()).toEqual(entries as [number, number][]);
+    await store.close();
+  });
+
+  test("is opened again only when its flush has ended, and a flush that failed then is not repeated beside the new one", async () => {
+    const node = new Node();
+    const failures: unknown[] = [];
+    const store = await node.open({ onFlushFailure: (error) => void failures.push(error) });
+    const before = new Writer(store.shard(ONE));
+    before.append();
+    await store.idle();
+    node.world.take(ONE);
+    before.append();
+    await store.idle();
+    const begun = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    node.segments.beforeFlush = () => {
+      begun.resolve();
+      return ended.promise;
+    };
+    const flushing = store.flushAll(() => false);
+    await begun.promise;
+    let isOpen = false;
+    const reopening = store.reopenShard(ONE).then((log) => {
+      isOpen = true;
+      return log;
+    });
+    // Meanwhile other shards go on, for longer than it takes to open one.
+    const far = new Writer(store.shard(FAR));
+    for (let n = 0; n < 10; n++) {
+      far.append();
+      await store.idle();
+    }
+    expect(isOpen).toBe(false);
+    ended.reject(new Error("no space"));
+    node.segments.beforeFlush = async () => {};
     const after = new Writer(await reopening);
+    await flushing;
+    expect(failures).toEqual([]);
     expect(after.entries()).toEqual([[1, 1]]);
+    after.append();
+    await store.idle();
     await store.flushAll(() => false);
-    expect(node.segments.flushed.map(({ shard }) => shard)).toEqual([FAR, FAR, ONE]);
+    expect(node.segments.flushed.map(({ shard, throughOffset }) => [shard, throughOffset as number])).toEqual([
+      [FAR, 10],
+      [ONE, 2],
+    ]);
+    expect(after.entries()).toEqual([
+      [1, 1],
+      [2, 2],
+    ]);
     await store.close();
   });
 });
