@@ -140,6 +140,7 @@ export async function startNode(
   });
   let isDraining = false;
   let url = "";
+  const reads = new ReadBudget(readRate(options.readRate), clock);
   const services: Services = {
     accounts,
     apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
@@ -150,8 +151,8 @@ export async function startNode(
       new GroupAdditions(additionRates(limits.groupMembersMax, options.groupAddsMax), clock),
       (group) => upkeep.retentionChanged(group),
     ),
-    history: createHistory(keeper.host, new ReadBudget(readRate(options.readRate), clock)),
-    sync: createSync(keeper.host),
+    history: createHistory(keeper.host, reads),
+    sync: createSync(keeper.host, reads),
     erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
     health: {
@@ -173,6 +174,7 @@ export async function startNode(
     shares: new UserShares(userFrameRates(limits), clock),
     penalties: new Penalties(clock),
     turns: new FrameTurns(clock),
+    reads,
     waiting: new WaitingBytes({
       perUserBytes: Math.max(USER_WAITING_BYTES, options.outboxKb * 1024 * OUTBOXES_PER_USER),
       perNodeBytes: options.socketMemoryMb * MIB,

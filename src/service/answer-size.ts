@@ -10,7 +10,7 @@ const REST_BYTES = 400;
 /** A UTF-16 unit of a text as JSON, at most: `\u0001`. */
 const UNIT_BYTES_MAX = 6;
 /** Bytes of an answer that cost about as much as an entry that is looked at. */
-const ENTRY_BYTES = 512;
+export const ENTRY_BYTES = 512;
 /** Up to here a text is not worth measuring. */
 const SHORT_UNITS = 256;
 

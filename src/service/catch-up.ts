@@ -13,6 +13,7 @@ import type { GroupHead } from "../shard/group-heads.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
+import { ENTRY_BYTES } from "./answer-size.ts";
 import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
 
 /** Entries read from the log at once. */
@@ -43,6 +44,11 @@ export class CatchUpPage {
   /** How many entries it makes sense to read for it. */
   get room(): number {
     return Math.min(READ_ENTRIES, this.#framesMax - this.frames.length);
+  }
+
+  /** What it cost, in entries (read-budget.ts): a large text costs as much as several. */
+  get work(): number {
+    return this.frames.length + this.#characters / ENTRY_BYTES;
   }
 
   beginStep(): void {

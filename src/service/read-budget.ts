@@ -1,4 +1,7 @@
-/** How much each user may have read from the log, in entries that were looked at, whatever became of them. A user who has read nothing lately is not known here. */
+/**
+ * How much each user may have read from the log, in entries that were looked at, whatever became of them: by calls, by polls, and by
+ * sockets that catch up. A user who has read nothing lately is not known here.
+ */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import { TokenBucket, type Rate } from "../base/token-bucket.ts";
@@ -7,6 +10,7 @@ import type { UserId } from "../domain/address.ts";
 const USERS_MAX = 20_000;
 /** What a call costs that finds nothing. */
 const CALL_ENTRIES = 10;
+const WAIT_MS_MIN = 100;
 
 export class ReadBudget {
   readonly #rate: Rate;
@@ -19,11 +23,17 @@ export class ReadBudget {
     this.#clock = clock;
   }
 
-  /** Before a call. @throws AppError rate_limited while the calls before cost more than there was */
-  check(user: UserId): void {
+  /** How long the user has to wait; 0 while what was read before did not cost more than there was. */
+  waitMs(user: UserId): number {
     const bucket = this.#buckets.get(user);
-    if (bucket === undefined || bucket.spend(0, this.#clock.monotonicMs()) === "within") return;
-    const retryAfterMs = Math.max(100, bucket.waitMs);
+    if (bucket === undefined || bucket.spend(0, this.#clock.monotonicMs()) === "within") return 0;
+    return Math.max(WAIT_MS_MIN, bucket.waitMs);
+  }
+
+  /** Before a call. @throws AppError rate_limited while the user has to wait */
+  check(user: UserId): void {
+    const retryAfterMs = this.waitMs(user);
+    if (retryAfterMs === 0) return;
     const detail = `you read more than ${this.#rate.perSecond} messages a second; go on in ${retryAfterMs} ms`;
     throw new AppError("rate_limited", detail, { retryAfterMs });
   }

@@ -11,16 +11,22 @@ import { acknowledge } from "./acknowledge.ts";
 import { actingUser } from "./acting-user.ts";
 import { CatchUp, CatchUpPage } from "./catch-up.ts";
 import { isLoaded, userWithGroupHeads } from "./loading.ts";
+import type { ReadBudget } from "./read-budget.ts";
 import type { Actor, Sync } from "./types.ts";
 
-export function createSync(host: () => ShardHost): Sync {
+export function createSync(host: () => ShardHost, budget: ReadBudget): Sync {
   return {
     async poll(actor, cursor, waitMs, signal): Promise<SyncReply> {
       const shards = host();
+      budget.check(actor.user);
       const poll = await shards.turns.run(beginPoll(shards, actor, cursor, waitMs, signal));
       const { catchUp, page } = poll;
+      budget.spend(actor.user, page.work);
       const notices = await poll.notices;
-      if (notices !== undefined) await shards.turns.run(catchUp.reading(page));
+      if (notices !== undefined) {
+        await shards.turns.run(catchUp.reading(page));
+        budget.spend(actor.user, page.work);
+      }
       return {
         frames: [...(notices ?? []), ...page.frames].map((frame) => JSON.parse(frame) as ServerFrame),
         cursor: catchUp.cursor(),

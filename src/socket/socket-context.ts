@@ -4,6 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import type { FrameRates } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Accounts } from "../service/types.ts";
+import type { ReadBudget } from "../service/read-budget.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { FrameTurns } from "./frame-turns.ts";
 import type { OutboxFlusher } from "./outbox-flusher.ts";
@@ -23,6 +24,8 @@ export type SocketContext = {
   penalties: Penalties;
   turns: FrameTurns;
   waiting: WaitingBytes;
+  /** What catch-ups read. */
+  reads: ReadBudget;
   node: string;
   heartbeatMs: number;
   /** Bound of one socket's send queue, bytes. */

@@ -85,6 +85,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #host: ShardHost | undefined;
   #userState: UserState | undefined;
   #catchUp: CatchUp | undefined;
+  #cancelWait: (() => void) | undefined;
   /** A step of the catch-up is under way or waits for its turn. */
   #isReading = false;
   #inbox: ClientFrame[] = [];
@@ -408,8 +409,11 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
         if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
         if (this.#outbox.queuedBytes > pageBytes) return this.#stallWatch.begin();
         this.#stallWatch.end();
+        const waitMs = this.#context.reads.waitMs(this.user);
+        if (waitMs > 0) return this.#continueLater(waitMs);
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
         const isPresent = this.#catchUp.read(page);
+        this.#context.reads.spend(this.user, page.work);
         for (const frame of page.frames) this.#outbox.push(frame);
         if (isPresent) return this.#goLive(true);
         // So that what was read counts as queued before more is read.
@@ -419,6 +423,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     } finally {
       this.#isReading = false;
     }
+  }
+
+  /** The user has read more than they may for now. */
+  #continueLater(waitMs: number): void {
+    this.#cancelWait ??= this.#context.clock.after(waitMs, () => {
+      this.#cancelWait = undefined;
+      this.#continueCatchUp();
+    });
   }
 
   #goLive(isResume: boolean): void {
@@ -549,6 +561,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #release(): void {
     this.#cancelHelloTimeout();
     this.#stallWatch.end();
+    this.#cancelWait?.();
     this.#outbox.close();
     this.#catchUp = undefined;
     this.#inbox = [];

@@ -42,7 +42,7 @@ export class Lives {
   readonly #groups = createGroups(this.#host, systemRandom, additionsForTests());
   readonly #history = createHistory(this.#host, readsForTests());
   readonly #messaging = createMessaging(this.#host);
-  readonly #sync = createSync(this.#host);
+  readonly #sync = createSync(this.#host, readsForTests());
   readonly #lives = new Map<GroupAddress, Life[]>();
   readonly #heads = new Map<GroupAddress, number>();
   readonly #devices = new Map<UserId, Device>();

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { UserId } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { ReadBudget } from "../../src/service/read-budget.ts";
+import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { HandClock } from "./hand-clock.ts";
 
@@ -66,4 +67,34 @@ test.each([
   const sent = await node.api.post("/v1/messages", token, { to: "#club", text: "still here", ref: `r-${path}` });
   expect([200, 201]).toContain(sent.status);
   await node.restart();
+});
+
+test("polls from an old cursor cost as much as other reads", async () => {
+  const cursor = { epoch: "", timeline: 0, groups: {} };
+  for (let polls = 0; ; polls++) {
+    const { status, body } = await node.api.post("/v1/sync", owner.token, { cursor });
+    if (status !== 200) {
+      expect([status, body.code]).toEqual([429, "rate_limited"]);
+      break;
+    }
+    expect(polls).toBeLessThan(40);
+  }
+  await node.restart();
+});
+
+test("sockets that catch up again and again go at the user's rate, get everything, and others do not wait with them", async () => {
+  const startedAt = performance.now();
+  const devices = Array.from({ length: 6 }, () => node.connect(owner, FROM_THE_BEGINNING));
+  const [ben] = await node.api.users("ben");
+  const other = await node.connect(ben!, FROM_THE_BEGINNING);
+  await other.take("live");
+  const all = other.all("message").length;
+  for (const device of await Promise.all(devices)) {
+    await device.take("live");
+    expect(device.all("message")).toHaveLength(all);
+  }
+  const aboveBurst = 6 * all - 1000;
+  expect(aboveBurst).toBeGreaterThan(100);
+  // The last page begins as soon as nothing is owed.
+  expect(performance.now() - startedAt).toBeGreaterThan(5 * aboveBurst);
 });
