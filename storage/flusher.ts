@@ -4,6 +4,9 @@
  * A shard is flushed when its own memtable, or all of them together, or the log, grow past a limit: the shard that holds back the oldest log file goes
  * first, and few at a time, so that neither the disk nor the commit's own write is flooded.
  *
+ * A shard whose flush fails is tried again every second. When it begins to fail, nothing starts until then: what stopped one flush (a full disk) would
+ * stop the others. When it only goes on failing, the others go on.
+ *
  * After a crash in a flush: either the shard's `flushedThrough` has moved, then recovery skips those records, or it has not, then it applies them again.
  */
 import type { CommitLog, Needed } from "./log/commit-log.ts";
@@ -23,6 +26,8 @@ export type FlusherLimits = {
   shardsAtOnce: number;
   /** Bytes that are flushed at once; a single shard may have more. */
   bytesAtOnce: number;
+  /** How long `close` waits for flushes that are under way, ms. */
+  closeMsMax: number;
 };
 
 export type FlusherPorts = {
@@ -30,7 +35,7 @@ export type FlusherPorts = {
   /** Nothing is flushed when it is not the store's own any more. */
   log: Pick<CommitLog, "fullness" | "heldBack" | "mustOwn" | "trim">;
   checkpoint: Checkpoint;
-  /** A flush failed; it is tried again after `retryMs`. */
+  /** A flush failed; it is tried again after a second. */
   onFailure: (error: unknown) => void;
   /** A flush met damage of its shard. @returns whether the shard is closed now; otherwise the flush is tried again */
   onDamage: (log: ShardLog, error: unknown) => boolean;
@@ -39,7 +44,6 @@ export type FlusherPorts = {
 type PendingFlush = { log: ShardLog; frozen: Memtable; checkpoint: Uint8Array<ArrayBuffer> };
 
 const RETRY_MS = 1000;
-const CLOSE_MS_MAX = 60_000;
 
 export class Flusher {
   readonly #limits: FlusherLimits;
@@ -52,7 +56,12 @@ export class Flusher {
   #runningBytes = 0;
   #totalBytes = 0;
   #drainTo: number | undefined;
-  #retries: PendingFlush[] = [];
+  /** Shards whose last try has failed, with what was frozen for it. Retries alone start them. */
+  readonly #failing = new Map<ShardLog, PendingFlush | undefined>();
+  /** Of those: whose turn it is. */
+  #due: ShardLog[] = [];
+  /** A shard has begun to fail. */
+  #isPaused = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
   #trimPauses = 0;
@@ -93,12 +102,9 @@ export class Flusher {
     this.#large.delete(log);
     if (!this.#dirty.delete(log)) return;
     this.#totalBytes -= log.memtable.bytes;
-    const isOther = (flush: PendingFlush): boolean => {
-      if (flush.log !== log) return true;
-      this.#totalBytes -= flush.frozen.bytes;
-      return false;
-    };
-    this.#retries = this.#retries.filter(isOther);
+    const failed = this.#failing.get(log);
+    this.#failing.delete(log);
+    if (failed !== undefined && !this.#running.has(log)) this.#totalBytes -= failed.frozen.bytes;
   }
 
   /** Starts what the limits ask for. Cheap: called after every commit. */
@@ -107,7 +113,7 @@ export class Flusher {
       for (const log of this.#large) this.#start(log);
       this.#large.clear();
     }
-    const isOver = this.#totalBytes > this.#limits.totalBytesMax || this.#ports.log.fullness >= 1;
+    const isOver = this.#totalBytes > this.#limits.totalBytesMax || this.#isLogFull;
     if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
     if (this.#drainTo === undefined) return;
     if (!isOver && this.#totalBytes <= this.#drainTo) {
@@ -119,6 +125,19 @@ export class Flusher {
       if (!next) return;
       this.#start(next);
     }
+  }
+
+  /** The log is too long, and flushing shortens it: it does not when a shard that fails holds back the most. */
+  get #isLogFull(): boolean {
+    if (this.#ports.log.fullness < 1) return false;
+    if (this.#failing.size === 0) return true;
+    let [byFailing, byOthers] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const need of this.#needs()) {
+      const heldBack = this.#ports.log.heldBack(need);
+      if (this.#failing.has(need.log)) byFailing = Math.max(byFailing, heldBack);
+      else byOthers = Math.max(byOthers, heldBack);
+    }
+    return byOthers > byFailing;
   }
 
   #hasRoom(): boolean {
@@ -135,15 +154,20 @@ export class Flusher {
     }
   }
 
-  /** Waits for what runs, up to `msMax`; nothing is begun any more. What is not flushed stays in the log. */
-  async close(msMax = CLOSE_MS_MAX): Promise<void> {
+  /** Waits for what runs, up to `closeMsMax`; nothing is begun any more. What is not flushed stays in the log. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, msMax)));
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#limits.closeMsMax)));
     await Promise.race([Promise.all(this.#running.values()), late]);
     clearTimeout(timer);
     clearTimeout(this.#retryTimer);
+  }
+
+  /** A flush is under way. After `close`: it took longer than that waits. */
+  get isFlushing(): boolean {
+    return this.#running.size > 0;
   }
 
   /** Resolves when no flush of it is under way. */
@@ -153,11 +177,11 @@ export class Flusher {
 
   /** The shard that holds back the most of the log. */
   #oldest(): ShardLog | undefined {
-    if (this.#retryTimer !== undefined) return undefined;
+    if (this.#isPaused) return undefined;
     let oldest: ShardLog | undefined;
     let most = Number.NEGATIVE_INFINITY;
     for (const log of this.#dirty) {
-      if (log.isClosed || log.isFlushing || log.memtable.isEmpty) continue;
+      if (log.isClosed || log.isFlushing || log.memtable.isEmpty || this.#failing.has(log)) continue;
       const heldBack = this.#ports.log.heldBack({ shard: log.shard, from: log.memtable.firstPosition });
       if (heldBack <= most) continue;
       oldest = log;
@@ -167,14 +191,18 @@ export class Flusher {
   }
 
   #start(log: ShardLog): void {
-    if (this.#isClosed || log.isClosed || log.isFlushing || this.#retryTimer !== undefined) return;
+    if (this.#isClosed || log.isClosed || log.isFlushing || this.#isPaused || this.#failing.has(log)) return;
+    this.#begin(log);
+  }
+
+  #begin(log: ShardLog): void {
     try {
       const checkpoint = this.#ports.checkpoint(log);
       // It was found damaged just now.
       if (log.isClosed) return;
       this.#run({ log, frozen: log.freeze(), checkpoint });
     } catch (error) {
-      this.#failed(error);
+      this.#failed(log, undefined, error);
     }
   }
 
@@ -184,6 +212,7 @@ export class Flusher {
     const run: Promise<void> = this.#flush(flush).finally(() => {
       this.#running.delete(flush.log);
       this.#runningBytes -= bytes;
+      this.#retryDue();
       this.check();
     });
     this.#running.set(flush.log, run);
@@ -202,11 +231,11 @@ export class Flusher {
         this.#totalBytes -= frozen.bytes;
         return;
       }
-      this.#retries.push(flush);
-      this.#failed(error);
+      this.#failed(log, flush, error);
       return;
     }
     this.#failure = undefined;
+    this.#failing.delete(log);
     log.flushed();
     this.#totalBytes -= frozen.bytes;
     if (!log.isClosed && log.memtable.isEmpty) {
@@ -216,28 +245,41 @@ export class Flusher {
     this.trim();
   }
 
-  #failed(error: unknown): void {
+  #failed(log: ShardLog, flush: PendingFlush | undefined, error: unknown): void {
     this.#failure = error;
     this.#ports.onFailure(error);
-    this.#pause();
-  }
-
-  /** Until then nothing starts: what stopped one flush (a full disk) would stop the others. */
-  #pause(): void {
+    if (!this.#failing.has(log)) this.#isPaused = true;
+    this.#failing.set(log, flush);
     if (this.#isClosed) return;
     this.#retryTimer ??= setTimeout(() => {
       this.#retryTimer = undefined;
-      const again = this.#retries;
-      this.#retries = [];
-      for (const one of again) this.#run(one);
+      this.#isPaused = false;
+      this.#due = [...this.#failing.keys()];
+      this.#retryDue();
+      this.check();
     }, RETRY_MS);
   }
 
+  /** As many at once as of others. */
+  #retryDue(): void {
+    while (!this.#isClosed && this.#due.length > 0 && this.#hasRoom()) {
+      const log = this.#due.shift()!;
+      if (!this.#failing.has(log) || this.#running.has(log)) continue;
+      const flush = this.#failing.get(log);
+      if (flush === undefined) this.#begin(log);
+      else this.#run(flush);
+    }
+  }
+
   /** What the log is needed for: of each shard the oldest record that is not in segments. */
-  *needed(): Iterable<Needed> {
+  needed(): Iterable<Needed> {
+    return this.#needs();
+  }
+
+  *#needs(): Iterable<Needed & { log: ShardLog }> {
     for (const log of this.#dirty) {
       const from = log.oldestPosition;
-      if (from !== undefined) yield { shard: log.shard, from };
+      if (from !== undefined) yield { shard: log.shard, from, log };
     }
   }
 

@@ -31,6 +31,7 @@ const MIB = 1 << 20;
 /** Flushed at once: as many shards as one sync serves well, and no more than keeps the worker busy for some tens of milliseconds. */
 const FLUSHED_SHARDS = 32;
 const FLUSHED_BYTES = 2 * MIB;
+const FLUSH_WAIT_MS = 60_000;
 /** A shard's memtable goes to the flush worker in one buffer, which cannot have more than 4 GiB. */
 const SHARD_BYTES_MAX = 256 * MIB;
 
@@ -42,6 +43,7 @@ export type LogStoreParts = {
   makeLog: (hooks: LogHooks) => CommitLog;
   damage: DamagePolicy;
   memtableBytesMax: number;
+  flushWaitMs?: number | undefined;
 };
 
 export class LogStore {
@@ -72,10 +74,15 @@ export class LogStore {
    * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one
    * can be read until then, and also afterwards when it throws. The successor closes what they share. A caller that
    * cannot use the successor calls this again: that one is stopped first, since two would write to one log.
+   * @throws Error while a flush is still under way that has taken longer than closing waits: what it brings to disk would be in memory, too. CorruptionError and others
+   * as `openLogStore`
    */
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
-    if (this.#successor !== undefined) await this.#successor.#giveUp();
+    const before = this.#successor;
+    if (before !== undefined) await before.#giveUp();
+    if (this.#flusher.isFlushing || (before !== undefined && before.#flusher.isFlushing))
+      throw new Error("a flush is still under way; the log can be opened again when that has ended");
     // What was found damaged since the opening must not keep the rest closed.
     const damage = this.#damage.closes ? "close" : "refuse";
     const makeLog = (logHooks: LogHooks): CommitLog => this.#log.reopen(logHooks);
@@ -87,7 +94,7 @@ export class LogStore {
   }
 
   private constructor(parts: LogStoreParts, hooks: LogStoreHooks, damagedBefore?: DamagedShards) {
-    const { directory, segments, damage, memtableBytesMax } = parts;
+    const { directory, segments, damage, memtableBytesMax, flushWaitMs = FLUSH_WAIT_MS } = parts;
     this.#parts = parts;
     this.#segments = segments;
     this.#onFailure = hooks.onFailure;
@@ -112,6 +119,7 @@ export class LogStore {
         totalBytesMax: memtableBytesMax,
         shardsAtOnce: FLUSHED_SHARDS,
         bytesAtOnce: FLUSHED_BYTES,
+        closeMsMax: flushWaitMs,
       },
       {
         segments,

@@ -29,6 +29,7 @@ export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHook
         makeLog: (logHooks) => new LocalLog(localLogOptions(options, files), logHooks),
         damage: options.damage ?? "refuse",
         memtableBytesMax: options.memtableBytesMax ?? 128 * MIB,
+        flushWaitMs: options.flushWaitMs,
       },
       hooks,
     );

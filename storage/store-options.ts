@@ -28,6 +28,8 @@ export type LogStoreOptions = {
   markAfterMs?: number;
   /** Records of so many bytes are written to the log as soon as the write before has returned. Default 16 KiB. */
   fullFrameBytes?: number;
+  /** How long closing, or opening anew, waits for flushes that are under way, milliseconds. Default 60,000. */
+  flushWaitMs?: number;
   /** In place of SQLite and its worker, for tests of the log alone. */
   segments?: SegmentStore;
   /** What damage of a shard does. Default "refuse". */

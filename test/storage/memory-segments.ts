@@ -31,7 +31,7 @@ export class MemorySegments implements SegmentStore {
   /** The next flush is told to have failed. */
   failNextFlush: Error | undefined;
   /** Asked before a flush takes effect; a flush waits for it. */
-  beforeFlush: () => Promise<void> = async () => {};
+  beforeFlush: (job: FlushJob) => Promise<void> = async () => {};
   readonly #shards = new Map<ShardId, Shard>();
 
   static of(jobs: readonly FlushJob[]): MemorySegments {
@@ -104,7 +104,7 @@ export class MemorySegments implements SegmentStore {
   }
 
   async flush(job: FlushJob): Promise<void> {
-    await this.beforeFlush();
+    await this.beforeFlush(job);
     const failure = this.failNextFlush;
     this.failNextFlush = undefined;
     if (failure !== undefined) throw failure;
