@@ -34,6 +34,12 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
     message(socket, data) {
       socket.data.session!.received(data);
     },
+    ping(socket, data) {
+      socket.data.session!.heard(data.length);
+    },
+    pong(socket, data) {
+      socket.data.session!.heard(data.length);
+    },
     drain(socket) {
       socket.data.session!.drained();
     },

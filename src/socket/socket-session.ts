@@ -150,6 +150,15 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     }
   }
 
+  /** A ping or a pong of so many bytes. The runtime answers it by itself; it costs as much as any other frame. */
+  heard(bytes: number): void {
+    if (this.#state === "closed") return;
+    const verdict = this.#budget.take(bytes);
+    if (verdict === "far-beyond") this.#farBeyond();
+    // What the runtime has answered may wait here, unread.
+    else if (verdict !== "act") this.#account();
+  }
+
   /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */
   #failed(error: unknown): void {
     const refusal = refusalOf(error);

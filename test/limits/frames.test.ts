@@ -7,7 +7,7 @@ import { FrameTurns, type TurnTaker } from "../../src/socket/frame-turns.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { Device } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
-import { until } from "../support/wait.ts";
+import { until, within } from "../support/wait.ts";
 
 const RATES = { frames: { perSecond: 100, burst: 200 }, bytes: { perSecond: 10_000, burst: 20_000 } };
 /** As the first ones may pass without being looked at. */
@@ -136,6 +136,21 @@ describe("frames:", () => {
     const sent = await device.takeMany("sent", 900);
     expect(sent.map(({ ref }) => ref)).toEqual(refs);
     expect((await said).conversation).toBe("@ben");
+  });
+
+  test.each(["ping", "pong"] as const)("a %s of the WebSocket protocol itself counts as well", async (kind) => {
+    const [one] = await node.api.users(`one-${kind}`);
+    const socket = new WebSocket(`${node.url.replace("http", "ws")}/v1/ws`) as WebSocket &
+      Record<typeof kind, () => void>;
+    let code = 0;
+    socket.addEventListener("close", (event) => (code = event.code));
+    const welcome = new Promise((resolve) => socket.addEventListener("message", resolve, { once: true }));
+    socket.addEventListener("open", () => socket.send(JSON.stringify({ t: "hello", token: one!.token })));
+    await within("welcome", welcome);
+    for (let n = 0; n < 40_000; n++) socket[kind]();
+    await until("the server has ended it", () => code !== 0);
+    expect(code).toBe(4503);
+    await (await node.connect(ben)).close();
   });
 
   test("beyond 128 KiB the connection ends", async () => {
