@@ -1,13 +1,14 @@
 /**
  * Decides when memtables become segments, and trims the log behind them.
  *
- * A shard is flushed when its own memtable, or all of them together, or the log, grow past a limit: the shard that holds back the oldest log file goes
- * first, and few at a time, so that neither the disk nor the commit's own write is flooded.
+ * A shard is flushed when its own memtable, all memtables together, or the log grow past a limit. The shard that holds
+ * back the most of the log goes first, and few go at a time, so that neither the disk nor the log's own writes are flooded.
  *
- * A shard whose flush fails is tried again every second. When it begins to fail, nothing starts until then: what stopped one flush (a full disk) would
- * stop the others. When it only goes on failing, the others go on.
+ * A shard whose flush fails is tried again every second. When it begins to fail, nothing starts until then: what stopped
+ * one flush (a full disk) would stop the others. When it only goes on failing, the others go on.
  *
- * After a crash in a flush: either the shard's `flushedThrough` has moved, then recovery skips those records, or it has not, then it applies them again.
+ * After a crash in a flush: when the shard's `flushedThrough` has moved, recovery skips those records. When it has not,
+ * recovery applies them again.
  */
 import type { CommitLog, Needed } from "./log/commit-log.ts";
 import type { ShardLog } from "./shard-log.ts";
@@ -97,7 +98,7 @@ export class Flusher {
     this.#dirty.add(log);
   }
 
-  /** What it has is not flushed any more, and keeps nothing of the log. What is being flushed goes on, and is not repeated. */
+  /** What it has is not flushed any more, and holds back no log. A flush that runs goes on, and is not repeated. */
   forget(log: ShardLog): void {
     this.#large.delete(log);
     if (!this.#dirty.delete(log)) return;

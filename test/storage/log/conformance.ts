@@ -128,6 +128,23 @@ function appending(world: () => LogWorld): void {
     expect((await openLog(here)).read.texts(ONE)).toEqual(one.texts);
   });
 
+  test("pressure rises with what waits, for each shard that waits, and is gone when it is written", async () => {
+    const open = await openLog(world());
+    const { log, users } = open;
+    const one = users.get(ONE)!;
+    expect(log.pressure(ONE)).toBe(0);
+    for (let n = 0; log.pressure(ONE) <= 1; n++) {
+      expect(log.shortage(ONE)).toBeUndefined();
+      one.push(log, `${n} `.padEnd(256 << 10, "x"));
+      if (n > 1000) throw new Error("nothing holds the writer back");
+    }
+    expect([log.shortage(ONE), log.failure(ONE)]).toEqual(["log behind", undefined]);
+    await log.idle();
+    expect([log.pressure(ONE), log.shortage(ONE)]).toEqual([0, undefined]);
+    expect(one.pending).toEqual([]);
+    await close(open);
+  });
+
   test("whoever throws when told keeps nobody else from being told", async () => {
     const { log, users, told } = await openLog(world());
     const mistake = new Error("a listener's own mistake");
