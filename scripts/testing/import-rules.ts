@@ -21,6 +21,17 @@ export const LAYERS: readonly Layer[] = [
   { place: "src/base", imports: [], types: ["src/protocol"] },
   { place: "src/protocol", imports: [], builtins: false },
   { place: "src/domain", imports: ["src/base", "storage/types.ts"], types: ["src/protocol", "storage"] },
+  // The fold changes state and nothing else: no log, no session, no frame.
+  {
+    place: "src/shard/fold",
+    imports: ["src/domain", "src/shard/cells.ts"],
+    types: [
+      "src/shard/conversation-state.ts",
+      "src/shard/group-state.ts",
+      "src/shard/user-state.ts",
+      "storage/types.ts",
+    ],
+  },
   // A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
   { place: "src/shard", imports: ["src/base", "src/domain", "src/protocol", "storage"] },
   {

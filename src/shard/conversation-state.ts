@@ -1,20 +1,11 @@
 /**
  * One conversation as it stands in a user's timeline: with another user, with oneself, or the membership in a group.
- * Seqs are of the owner's timeline unless said otherwise. The fold of entries and mark cells; nothing here is durable by itself.
+ * Seqs are of the owner's timeline unless said otherwise. What is durable is changed by fold/ alone.
  */
-import { isGroup, type Address } from "../domain/address.ts";
-import { partsOfRank, rankOfTime } from "../domain/rank.ts";
+import type { Address } from "../domain/address.ts";
 import type { Seq } from "../../storage/types.ts";
-import { CellReader, encodeCell } from "./cells.ts";
 
 const ZERO = 0 as Seq;
-
-/** What stands before the conversation in the keys of its cells (cells.ts). */
-const CELL_KINDS = ["conv", "read", "asked", "gone", "delivered", "seen"] as const;
-export type ConversationCell = (typeof CELL_KINDS)[number];
-
-export const isConversationCell = (kind: string): kind is ConversationCell =>
-  (CELL_KINDS as readonly string[]).includes(kind);
 
 export class ConversationState {
   readonly address: Address;
@@ -32,7 +23,7 @@ export class ConversationState {
   goneSeq = ZERO;
   /** Groups: seq of the group's log at which the user joined; 0 when not a member. In the group's numbering. */
   joinedSeq = ZERO;
-  /** Groups: somebody else put the user in. Set when the membership is numbered: its place is taken from then on. */
+  /** Groups: somebody else put the user in. */
   isPutIn = false;
   /** Groups: the membership that the user made their own by posting, as its seq of the group's log. */
   askedSeq = ZERO;
@@ -52,6 +43,9 @@ export class ConversationState {
   // ---- numbered but not yet durable
   takenThroughPending = ZERO;
   incomingPending = 0;
+  /** A membership takes its place from the moment when it is numbered. */
+  isPutInPending = false;
+  askedPending = ZERO;
   deliveredPending = ZERO;
   seenPending = ZERO;
   isMarkPending = false;
@@ -77,58 +71,18 @@ export class ConversationState {
 
   /** Groups: a membership, durable or on its way, that the user neither asked for nor made their own. */
   get isUnasked(): boolean {
-    return this.isPutIn && this.askedSeq < this.takenThroughPending;
+    return this.isPutInPending && this.askedPending < this.takenThroughPending;
   }
 
-  derivedCell(): Uint8Array {
-    const { lastSeq, lastRank, incoming, takenThrough, takenSeq, joinedSeq, isPutIn } = this;
-    if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq, 0, isPutIn ? 1 : 0);
-    if (isGroup(this.address)) return encodeCell(lastSeq, 0, takenThrough);
-    const { ms, count } = partsOfRank(lastRank);
-    return encodeCell(lastSeq, ms, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq, count);
-  }
-
-  /** Takes a cell of which this is the conversation. @returns the mark counter that stands in it, otherwise 0 */
-  loadCell(kind: ConversationCell, cell: Uint8Array): number {
-    const fields = new CellReader(cell);
-    switch (kind) {
-      case "conv":
-        this.#loadDerived(fields);
-        return 0;
-      case "read":
-        this.ownRead = this.ownReadPending = fields.number() as Seq;
-        this.incomingRead = this.incomingReadPending = fields.number();
-        return 0;
-      case "asked":
-        this.askedSeq = fields.number() as Seq;
-        return 0;
-      case "gone":
-        this.goneSeq = fields.number() as Seq;
-        this.goneIncoming = fields.number();
-        return 0;
-      case "delivered":
-        this.delivered = this.deliveredPending = fields.number() as Seq;
-        return (this.deliveredMark = fields.number());
-      case "seen":
-        this.seen = this.seenPending = fields.number() as Seq;
-        return (this.seenMark = fields.number());
-    }
-  }
-
-  #loadDerived(fields: CellReader): void {
-    this.lastSeq = fields.number() as Seq;
-    if (isGroup(this.address)) {
-      this.joinedSeq = fields.number() as Seq;
-      this.takenThrough = (fields.number() || this.joinedSeq) as Seq;
-      this.isPutIn = this.joinedSeq > 0 && fields.number() === 1;
-    } else {
-      this.lastRank = rankOfTime(fields.number());
-      this.takenThrough = fields.number() as Seq;
-      this.incoming = this.incomingPending = fields.number();
-      const behind = fields.number();
-      this.takenSeq = (this.incoming === 0 ? 0 : this.lastSeq - behind) as Seq;
-      this.lastRank += fields.number();
-    }
+  /** Loaded: nothing of it is on its way. */
+  endLoad(): void {
     this.takenThroughPending = this.takenThrough;
+    this.incomingPending = this.incoming;
+    this.isPutInPending = this.isPutIn;
+    this.askedPending = this.askedSeq;
+    this.deliveredPending = this.delivered;
+    this.seenPending = this.seen;
+    this.ownReadPending = this.ownRead;
+    this.incomingReadPending = this.incomingRead;
   }
 }

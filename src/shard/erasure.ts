@@ -28,7 +28,9 @@ import {
 import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
-import type { GroupState } from "./group-state.ts";
+import { foldGroupErasure } from "./fold/group-cells.ts";
+import { foldErasure, foldGone } from "./fold/timeline-cells.ts";
+import { GroupState } from "./group-state.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 import { unknownFate } from "./settle-send.ts";
@@ -210,13 +212,11 @@ export function eraseEntries(
     },
     committed() {
       state.pendingMarks--;
-      state.erased(at, erasure);
+      if (state instanceof GroupState) foldGroupErasure(state, at, erasure.postedBytes);
+      else foldErasure(state, at, erasure.sentBytes);
+      for (const { conversation, seq, incoming } of erasure.gone) foldGone(conversation, seq, incoming);
       writeAgain();
       if (isGroup(state.address)) tellAuthors(host, state.address, erasure);
-      for (const { conversation, seq, incoming } of erasure.gone) {
-        conversation.goneSeq = seq;
-        conversation.goneIncoming = incoming;
-      }
       resolve();
     },
     failed: (error) => reject(unknownFate(error)),

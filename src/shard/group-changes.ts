@@ -20,6 +20,9 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle, type RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { writeRecord } from "./durable.ts";
+import { foldChanged } from "./fold/group.ts";
+import { foldEpoch } from "./fold/group-cells.ts";
+import { foldMembership } from "./fold/timeline.ts";
 import type { GroupState } from "./group-state.ts";
 import { fanOut } from "./post-group.ts";
 import type { Shards } from "./shards.ts";
@@ -76,7 +79,10 @@ export async function createGroup(
       log.endEntry();
     },
     () => {
-      former?.beginAgain(seq, { kind: "changed", rank, detail }, epoch);
+      if (former !== undefined) {
+        foldEpoch(former, epoch);
+        foldChanged(former, seq, rank, detail);
+      }
       host.groupHeads.forget(address);
       fanOut(host, host.groups.get(address)!, seq, JSON.stringify(groupFrame(address, seq, detail, epoch)));
     },
@@ -85,7 +91,7 @@ export async function createGroup(
   if (former !== undefined) {
     former.nextSeq = (seq + 1) as Seq;
     // What comes behind this record is of the new life.
-    former.marks.clear();
+    for (const marks of former.marks.values()) marks.deliveredPending = marks.seenPending = 0 as Seq;
   }
   await written;
   return host.groups.get(address)!;
@@ -123,7 +129,8 @@ export async function changeGroup(host: Shards, group: GroupState, detail: Group
       const frame = JSON.stringify(groupFrame(address, seq, detail, group.epoch));
       // Those who go hear of it as well, and those who come hear it first.
       for (const user of left) for (const session of user.sessions) session.entry(address, seq, frame);
-      group.fold(seq, { kind: "changed", rank, detail });
+      foldChanged(group, seq, rank, detail);
+      if (detail.change === "dissolved") group.isEnding = false;
       for (const { user } of left) group.leaving.delete(user);
       fanOut(host, group, seq, frame);
     },
@@ -212,11 +219,13 @@ class MembershipTake implements RecordSource {
     this.user.nextSeq = (this.#seq + 1) as Seq;
     const conversation = this.user.conversation(this.#group);
     conversation.takenThroughPending = this.#entry.groupSeq;
-    if (this.#entry.change === "joined") conversation.isPutIn = this.#entry.isUnasked === true;
+    if (this.#entry.change === "joined") conversation.isPutInPending = this.#entry.isUnasked === true;
   }
 
   committed(): void {
-    this.user.fold(this.#seq, this.#group, this.#entry);
+    const conversation = this.user.conversation(this.#group);
+    foldMembership(this.user, conversation, this.#seq, this.#entry);
+    if (conversation.takenThroughPending === this.#entry.groupSeq) conversation.isPutInPending = conversation.isPutIn;
     if (this.user.sessions.size === 0) return;
     const frame = JSON.stringify(membershipFrame(this.#seq, this.#group, this.#entry, this.#epoch));
     for (const session of this.user.sessions) session.entry("timeline", this.#seq, frame);

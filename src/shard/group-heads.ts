@@ -12,7 +12,8 @@ import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { cellNumber, cellText } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";
-import { bornSeqOf, type GroupState } from "./group-state.ts";
+import { bornSeqOf } from "./fold/group-cells.ts";
+import type { GroupState } from "./group-state.ts";
 import type { StateTable } from "./state-table.ts";
 import type { UserState } from "./user-state.ts";
 

@@ -10,6 +10,8 @@ import type { RecordSource } from "../../storage/staged-record.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
+import { foldMemberDelivered, foldMemberSeen } from "./fold/group-cells.ts";
+import { foldDelivered, foldRead, foldReceived, foldSeen } from "./fold/timeline-cells.ts";
 import type { GroupState } from "./group-state.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
@@ -78,13 +80,11 @@ export class PeerMark implements MarkRecord {
     const conversation = this.#conversation;
     user.pendingMarks--;
     if (this.#delivered > 0) {
-      conversation.delivered = this.#delivered;
-      conversation.deliveredMark = user.markCount = this.#deliveredMark;
+      foldDelivered(user, conversation, this.#delivered, this.#deliveredMark);
       this.#tell("delivered", this.#delivered, this.#deliveredMark);
     }
     if (this.#seen > 0) {
-      conversation.seen = this.#seen;
-      conversation.seenMark = user.markCount = this.#seenMark;
+      foldSeen(user, conversation, this.#seen, this.#seenMark);
       this.#tell("read", this.#seen, this.#seenMark);
     }
   }
@@ -134,7 +134,7 @@ export class ReceivedMark implements MarkRecord {
 
   committed(): void {
     this.#user.pendingMarks--;
-    this.#user.received = this.#seq;
+    foldReceived(this.#user, this.#seq);
   }
 
   failed(): void {}
@@ -178,8 +178,7 @@ export class ReadMark implements MarkRecord {
 
   committed(): void {
     this.#user.pendingMarks--;
-    this.#conversation.ownRead = this.#read;
-    this.#conversation.incomingRead = this.#incomingRead;
+    foldRead(this.#conversation, this.#read, this.#incomingRead);
   }
 
   failed(): void {}
@@ -233,11 +232,11 @@ export class MemberMark implements MarkRecord {
   committed(): void {
     const marks = this.#group.marksOf(this.#user.user);
     this.#group.pendingMarks--;
-    const before = { ...marks };
-    marks.delivered = this.#delivered;
-    marks.seen = this.#seen;
-    if (this.#delivered > before.delivered) this.#tellAuthors("delivered", before.delivered, this.#delivered);
-    if (this.#seen > before.seen) this.#tellAuthors("read", before.seen, this.#seen);
+    const { delivered, seen } = marks;
+    foldMemberDelivered(marks, this.#delivered);
+    foldMemberSeen(marks, this.#seen);
+    if (this.#delivered > delivered) this.#tellAuthors("delivered", delivered, this.#delivered);
+    if (this.#seen > seen) this.#tellAuthors("read", seen, this.#seen);
   }
 
   failed(): void {}

@@ -4,12 +4,15 @@
  * The group's record goes first. The author hears `sent` when both are durable: the ref is then known wherever it is asked for (G2).
  */
 import type { GroupAddress, UserId } from "../domain/address.ts";
+import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CellReader, encodeCell } from "./cells.ts";
 import type { ConversationState } from "./conversation-state.ts";
+import { foldPosted } from "./fold/group.ts";
+import { foldAsked } from "./fold/timeline-cells.ts";
 import { hasRoomForOwnGroup } from "./group-quota.ts";
 import type { GroupState } from "./group-state.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
@@ -44,40 +47,46 @@ export function postGroup(
 export function noteMissingRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): boolean {
   const { log, address } = author;
   if (log.findKey(address, ref) !== undefined) return false;
+  let asked: ConversationState | undefined;
   log.append({
-    encode: () => writePostedRef(author, group, ref, seq),
-    committed: () => {},
+    encode: () => void (asked = writePostedRef(author, group, ref, seq)),
+    committed: () => foldRefNoted(asked),
     failed: () => {},
   });
   return true;
 }
 
-function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): void {
-  author.log.putKey(author.handle, ref, seq, postedRefValue(author, group));
-}
-
 /**
  * Where the message went: the seq of the author's own membership entry, whose lane names the group, in one or two bytes instead of the address; the address when there is
- * no such entry yet.
+ * no such entry yet. Once a membership and load, so that no other post pays for it.
  *
  *     value    cell of: seq of the entry | address, if that is 0
+ *
+ * @returns the membership, when the author makes it their own with this record
  */
-function postedRefValue(author: UserState, group: GroupAddress): Uint8Array {
+function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): ConversationState | undefined {
   const joined = author.membership(group);
-  if (joined === undefined) return encodeCell(0, group);
-  return (joined.postedRefValue ??= firstPost(author, joined));
+  const isFirst = joined !== undefined && joined.postedRefValue === undefined;
+  const asked = isFirst && makeOwn(author, joined) ? joined : undefined;
+  if (isFirst) joined.postedRefValue = encodeCell(joined.lastSeq);
+  author.log.putKey(author.handle, ref, seq, joined?.postedRefValue ?? encodeCell(0, group));
+  return asked;
 }
 
 /**
- * Once a membership and load, so that no other post pays for it. Whoever posts makes the membership their own, where there is room: in the same record.
- * Should that fail, the place is counted as their own until the user is loaded again.
+ * Whoever posts makes the membership their own, where there is room: in the same record. Should that fail, the place is
+ * counted as their own until the user is loaded again.
  */
-function firstPost(author: UserState, joined: ConversationState): Uint8Array {
-  if (joined.isUnasked && hasRoomForOwnGroup(author)) {
-    author.log.putNumbers(author.handle, `asked/${joined.address}`, joined.joinedSeq);
-    joined.askedSeq = joined.joinedSeq;
-  }
-  return encodeCell(joined.lastSeq);
+function makeOwn(author: UserState, joined: ConversationState): boolean {
+  if (!joined.isUnasked || !hasRoomForOwnGroup(author)) return false;
+  author.log.putNumbers(author.handle, `asked/${joined.address}`, joined.joinedSeq);
+  joined.askedPending = joined.joinedSeq;
+  return true;
+}
+
+/** @param asked the membership that the record makes the author's own */
+function foldRefNoted(asked: ConversationState | undefined): void {
+  if (asked !== undefined) foldAsked(asked, asked.askedPending);
 }
 
 /** The group that a ref of the author was posted to; `value` is what stands with the ref. */
@@ -102,7 +111,11 @@ class GroupPost implements RecordSource, PendingSend {
   readonly rank: number;
   textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
-  id = "";
+  #id: string | undefined;
+  readonly #ids: IdBatch;
+  readonly #idAt: number;
+  /** Of the two records. */
+  #durable = 0;
 
   constructor(host: Shards, author: UserState, group: GroupState, request: SendRequest, reply: SendReply, seq: Seq) {
     this.host = host;
@@ -115,6 +128,13 @@ class GroupPost implements RecordSource, PendingSend {
     this.seq = seq;
     this.sentAt = host.clock.now();
     this.rank = host.ranks.group(this.sentAt);
+    this.#ids = host.ids.gathering;
+    this.#idAt = this.#ids.add(group.log.shard, group.handle.streamNo, seq);
+  }
+
+  /** As of a direct message: whoever asks first has it encrypted. */
+  get id(): string {
+    return (this.#id ??= this.#ids.id(this.#idAt));
   }
 
   encode(): void {
@@ -126,10 +146,24 @@ class GroupPost implements RecordSource, PendingSend {
   }
 
   committed(): void {
-    const { group, author, seq, sentAt, rank, text } = this;
-    group.fold(seq, { kind: "posted", sentAt, rank, author: author.user, text });
+    const { group, author, seq } = this;
+    foldPosted(group, seq, this.rank, author.user, this.textBytes);
     author.postChanged(group.address, this.textBytes);
-    this.id = this.host.ids.encode(group.log.shard, group.handle.streamNo, seq);
+    this.#fanOut();
+    this.noted();
+  }
+
+  /** One of the two records is durable. */
+  noted(): void {
+    if (++this.#durable === 2) settle(this.author, this, this.reply, this);
+  }
+
+  failed(error: Error): void {
+    refuseAll(this, this.reply, unknownFate(error));
+  }
+
+  #fanOut(): void {
+    const { group, author, seq, sentAt, text } = this;
     const textJson = jsonString(text);
     const frame = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt);
     fanOut(this.host, group, seq, frame, author.user);
@@ -137,14 +171,11 @@ class GroupPost implements RecordSource, PendingSend {
     const own = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt, jsonString(this.ref));
     for (const session of author.sessions) if (session !== this.reply.session) session.entry(group.address, seq, own);
   }
-
-  failed(error: Error): void {
-    refuseAll(this, this.reply, unknownFate(error));
-  }
 }
 
 class RefNoted implements RecordSource {
   readonly post: GroupPost;
+  #asked: ConversationState | undefined;
 
   constructor(post: GroupPost) {
     this.post = post;
@@ -152,11 +183,12 @@ class RefNoted implements RecordSource {
 
   encode(): void {
     const { author, ref, seq, to } = this.post;
-    writePostedRef(author, to, ref, seq);
+    this.#asked = writePostedRef(author, to, ref, seq);
   }
 
   committed(): void {
-    settle(this.post.author, this.post, this.post.reply, this.post);
+    foldRefNoted(this.#asked);
+    this.post.noted();
   }
 
   failed(): void {

@@ -11,6 +11,7 @@ import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { RecordSource } from "../../storage/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
+import { foldSent, foldTaken } from "./fold/timeline.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
 import type { Shards } from "./shards.ts";
 import { settle, refuseAll, unknownFate } from "./settle-send.ts";
@@ -52,7 +53,7 @@ class DirectSend implements RecordSource, PendingSend {
   readonly rank: number;
   textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
-  id = "";
+  #id: string | undefined;
   readonly #ids: IdBatch;
   readonly #idAt: number;
   #textJson: string | undefined;
@@ -78,6 +79,11 @@ class DirectSend implements RecordSource, PendingSend {
     this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
   }
 
+  /** Of the place that it got with its number: whoever asks first, here or at the receiver, has it encrypted. */
+  get id(): string {
+    return (this.#id ??= this.#ids.id(this.#idAt));
+  }
+
   get textJson(): string {
     return (this.#textJson ??= jsonString(this.text));
   }
@@ -91,14 +97,8 @@ class DirectSend implements RecordSource, PendingSend {
   }
 
   committed(): void {
-    const { sender, seq, to } = this;
-    const conversation = sender.conversation(to);
-    sender.headSeq = seq;
-    conversation.lastSeq = seq;
-    conversation.lastRank = sender.lastRank = this.rank;
-    sender.sentBytes += this.textBytes;
-    sender.touch(conversation);
-    this.id = this.#ids.id(this.#idAt);
+    const { sender } = this;
+    foldSent(sender, sender.conversation(this.to), this.seq, this.rank, this.textBytes);
     settle(sender, this, this.reply, this);
     if (this.#hasOtherDevices) this.#tellOtherDevices();
   }
@@ -192,11 +192,7 @@ class DirectTake implements RecordSource {
 
   committed(): void {
     const { receiver, conversation, handoff, seq, fromSeq } = this;
-    receiver.headSeq = seq;
-    conversation.lastSeq = seq;
-    conversation.lastRank = receiver.lastRank = handoff.rank;
-    receiver.foldTaken(conversation, seq, fromSeq, this.ordinal);
-    receiver.touch(conversation);
+    foldTaken(receiver, conversation, seq, handoff.rank, fromSeq, this.ordinal);
     receiver.undelivered.push({ seq, conversation, fromSeq });
     if (receiver.sessions.size === 0) return;
     const frame = messageFrame(handoff.id, conversation.address, this.sender, handoff.textJson, seq, handoff.sentAt);

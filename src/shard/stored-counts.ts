@@ -17,7 +17,8 @@ import { nextTurn, type Steps } from "../base/steps.ts";
 import { isGroup, type GroupAddress, type UserId } from "../domain/address.ts";
 import { POSTED_LANE, readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import type { Seq } from "../../storage/types.ts";
-import { AuthorBytes } from "./author-bytes.ts";
+import { AuthorBytes } from "./fold/author-bytes.ts";
+import { sentBytesOf } from "./fold/timeline.ts";
 import type { GroupState } from "./group-state.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
@@ -109,7 +110,7 @@ function* countPosts(host: Shards, group: GroupState): Steps<void> {
     const page = log.readLaneForward(address, POSTED_LANE, through, ENTRIES_PER_STEP);
     for (const stored of page) {
       const entry = readGroupEntry(stored);
-      if (entry.kind === "posted") counts.posted(stored.seq, entry.author, entry.text);
+      if (entry.kind === "posted") counts.posted(stored.seq, entry.author, Buffer.byteLength(entry.text));
     }
     const last = page[ENTRIES_PER_STEP - 1];
     if (last === undefined) {
@@ -128,10 +129,7 @@ function* countSent(host: Shards, user: UserState): Steps<void> {
     if (host.users.peek(user.user) !== user) throw new Error(`${address} was dropped from memory`);
     if (user.erasures !== erasures) return;
     const page = log.readForward(address, through, ENTRIES_PER_STEP);
-    for (const stored of page) {
-      const entry = readTimelineEntry(stored);
-      if (entry.kind === "sent") bytes += Buffer.byteLength(entry.text);
-    }
+    for (const stored of page) bytes += sentBytesOf(readTimelineEntry(stored));
     const last = page[ENTRIES_PER_STEP - 1];
     if (last === undefined) {
       user.sentBytes = bytes;

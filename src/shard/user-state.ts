@@ -1,24 +1,27 @@
 /**
- * A user at home: the fold of the user's stream, and who is connected. One per user, at the owner of the user's shard.
+ * A user at home: the fold of the user's stream (fold/), and who is connected. One per user, at the owner of the user's shard.
  *
  * Not here: commands (send-direct.ts, marks.ts …), durability (the log), frames.
  *
  * Invariants
  * - `headSeq` and all conversations show durable entries only; `nextSeq` counts those on their way, too.
  * - A state that was changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
- * - After a crash it is loaded again: derived cells, then marks, then the entries after them.
+ * - What is durable is changed by fold/ alone, in live commits as in a load.
+ * - After a crash it is loaded again: cells, then the entries that the derived ones do not count.
  */
 import type { Steps } from "../base/steps.ts";
 import { type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import { readTimelineEntry, type TimelineEntry } from "../domain/entries.ts";
 import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
 import { StreamHandle } from "../../storage/staged-record.ts";
-import type { Seq, StoredEntry } from "../../storage/types.ts";
+import type { Seq } from "../../storage/types.ts";
 import { epochOf, readProfile } from "./account-cells.ts";
-import { cellNumber, CELLS_LAG_MAX, encodeCell } from "./cells.ts";
-import { ConversationState, isConversationCell } from "./conversation-state.ts";
+import { CELLS_LAG_MAX } from "./cells.ts";
+import { ConversationState } from "./conversation-state.ts";
 import type { ErasedBytes } from "./erasure.ts";
+import { conversationCell, readUserHead, userHeadCell } from "./fold/derived-cells.ts";
+import { foldTimelineEntry } from "./fold/timeline.ts";
+import { foldTimelineCell } from "./fold/timeline-cells.ts";
 import type { PendingSend } from "./pending-send.ts";
 import type { RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
@@ -31,21 +34,21 @@ export class UserState {
   readonly log: ShardLog;
   readonly handle: StreamHandle;
   readonly epoch: string;
-  readonly conversations: Map<Address, ConversationState>;
+  readonly conversations = new Map<Address, ConversationState>();
   readonly sessions = new Set<Session>();
   readonly recentRefs: RecentRefs;
   /** Sends numbered and not yet durable, oldest first. */
   readonly pendingSends: PendingSend[] = [];
   undelivered = new UndeliveredQueue(0 as Seq);
   headSeq: Seq;
-  nextSeq: Seq;
+  nextSeq = 0 as Seq;
   /** Rank of the newest direct message. */
   lastRank = 0;
   /** How far a device of the user has the timeline. */
-  received: Seq;
-  receivedPending: Seq;
-  markCount: number;
-  markCountPending: number;
+  received = 0 as Seq;
+  receivedPending = 0 as Seq;
+  markCount = 0;
+  markCountPending = 0;
   isReceivedPending = false;
   /** Marks of this user, or told to this user, that are on their way to the log. */
   pendingMarks = 0;
@@ -54,13 +57,13 @@ export class UserState {
   #dirtyConversations: ConversationState[] = [];
   #cellsThrough: Seq;
   /** When something of the timeline was erased last; 0: never. */
-  erasedAt: number;
-  /** Erasures in its timeline since it was loaded. */
+  erasedAt = 0;
+  /** Rises with each erasure that is folded. */
   erasures = 0;
   /** Bytes of text of the direct messages that the user sent and that are not erased, when `isSentCounted`. */
-  sentBytes: number;
+  sentBytes = 0;
   /** False for a timeline of a version that did not count, until somebody counts it (stored-counts.ts). */
-  isSentCounted: boolean;
+  isSentCounted = false;
   /** The same of posts in all groups, when `isPostedCounted`. Not NaN before: adding to that costs a post 0.2 µs. */
   postedBytes = 0;
   /** Added up since the user was loaded. */
@@ -84,12 +87,12 @@ export class UserState {
   /** Loads a user that exists, or undefined. `nowMs` is of the clock that only rises. */
   static *load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): Steps<UserState | undefined> {
     const load = beginLoad(log, address);
-    if (load === undefined) return undefined;
-    const cells = new UserCellsLoaded();
-    yield* takeCells(load, (key, cell) => cells.take(key, cell));
-    if (!cells.own.has("profile")) return undefined;
-    const state = new UserState(user, address, log, load, cells, nowMs);
-    yield* takeEntries(log, address, load, (entry) => state.#foldLoaded(entry));
+    const profile = load?.snapshot.cell("profile");
+    if (load === undefined || profile === undefined) return undefined;
+    const epoch = epochOf(address, readProfile(user, profile), load.snapshot.cell("epoch"));
+    const state = new UserState(user, address, log, load, epoch, nowMs);
+    yield* takeCells(load, (key, cell) => foldTimelineCell(state, key, cell));
+    yield* takeEntries(log, address, load, (entry) => foldTimelineEntry(state, entry));
     state.#endLoad();
     return state;
   }
@@ -99,24 +102,16 @@ export class UserState {
     address: UserAddress,
     log: ShardLog,
     { snapshot, head, derivedThrough }: StreamLoad,
-    { own, conversations, markCount }: UserCellsLoaded,
+    epoch: string,
     nowMs: number,
   ) {
     this.user = user;
     this.address = address;
     this.log = log;
-    this.conversations = conversations;
-    this.epoch = epochOf(address, readProfile(user, own.get("profile")!), own.get("epoch"));
+    this.epoch = epoch;
     this.handle = new StreamHandle(address, snapshot.head);
     this.headSeq = this.#cellsThrough = derivedThrough;
-    this.markCount = this.markCountPending = Math.max(head.number(), markCount);
-    const sentBytes = head.number();
-    this.isSentCounted = derivedThrough === 0 || sentBytes > 0;
-    this.sentBytes = Math.max(0, sentBytes - 1);
-    this.received = this.receivedPending = cellNumber(own.get("received")) as Seq;
-    this.erasedAt = cellNumber(own.get("erased"));
-    this.nextSeq = 0 as Seq;
-    for (const { lastRank } of conversations.values()) if (lastRank > this.lastRank) this.lastRank = lastRank;
+    readUserHead(this, head);
     this.recentRefs = new RecentRefs(nowMs);
   }
 
@@ -133,36 +128,6 @@ export class UserState {
   membership(group: Address): ConversationState | undefined {
     const conversation = this.conversations.get(group);
     return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
-  }
-
-  /** Lets a durable entry count. */
-  fold(seq: Seq, lane: Address, entry: TimelineEntry): void {
-    const conversation = this.conversation(lane);
-    this.headSeq = seq;
-    conversation.lastSeq = seq;
-    // What else it said is in the derived cells that went with the erasure (erasure.ts).
-    if (entry.kind === "erased") return this.touch(conversation);
-    if (entry.kind === "membership") {
-      const isIn = entry.change === "joined";
-      conversation.takenThrough = entry.groupSeq;
-      conversation.joinedSeq = (isIn ? entry.groupSeq : 0) as Seq;
-      conversation.isPutIn = isIn && entry.isUnasked === true;
-      conversation.postedRefValue = undefined;
-    } else {
-      // Entries of a version that knew no ranks have the times of a clock, which may have gone back.
-      this.lastRank = Math.max(this.lastRank, entry.rank);
-      conversation.lastRank = this.lastRank;
-      if (entry.kind === "sent") this.sentBytes += Buffer.byteLength(entry.text);
-      if (entry.kind === "taken") this.foldTaken(conversation, seq, entry.fromSeq, entry.ordinal);
-    }
-    this.touch(conversation);
-  }
-
-  /** Entries of the timeline were erased. @param at Unix ms */
-  erased(at: number, { sentBytes }: ErasedBytes): void {
-    this.erasedAt = at;
-    this.erasures++;
-    this.sentBytes -= sentBytes;
   }
 
   /** What is in cells may not be true: to be counted anew. */
@@ -183,12 +148,7 @@ export class UserState {
     if (added !== undefined) this.addingUp!.set(group, added + bytes);
   }
 
-  foldTaken(conversation: ConversationState, seq: Seq, fromSeq: Seq, ordinal: number): void {
-    conversation.incoming = ordinal;
-    conversation.takenThrough = fromSeq;
-    conversation.takenSeq = seq;
-  }
-
+  /** Its derived cell has to be written again. */
   touch(conversation: ConversationState): void {
     this.isDirty = true;
     if (conversation.isDirty) return;
@@ -204,11 +164,10 @@ export class UserState {
 
   /** Derived cells of what changed since a flush last took them, less what is about to be erased, as `[key, value]`. */
   derivedCells(erased?: ErasedBytes): [string, Uint8Array][] {
-    const { headSeq, markCount, isSentCounted } = this;
     const sentBytes = Math.max(0, this.sentBytes - (erased?.sentBytes ?? 0));
-    const cells: [string, Uint8Array][] = [["head", encodeCell(headSeq, markCount, isSentCounted ? sentBytes + 1 : 0)]];
+    const cells: [string, Uint8Array][] = [["head", userHeadCell(this, sentBytes)]];
     for (const conversation of this.#dirtyConversations)
-      cells.push([`conv/${conversation.address}`, conversation.derivedCell()]);
+      cells.push([`conv/${conversation.address}`, conversationCell(conversation)]);
     return cells;
   }
 
@@ -228,34 +187,12 @@ export class UserState {
     this.#dirtyConversations = [];
   }
 
-  #foldLoaded(entry: StoredEntry): void {
-    this.fold(entry.seq, entry.lane as Address, readTimelineEntry(entry));
-    const conversation = this.conversation(entry.lane as Address);
-    conversation.takenThroughPending = conversation.takenThrough;
-    conversation.incomingPending = conversation.incoming;
-  }
-
   #endLoad(): void {
+    for (const conversation of this.conversations.values()) conversation.endLoad();
+    this.markCountPending = this.markCount;
+    this.receivedPending = this.received;
     this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
     this.undelivered = new UndeliveredQueue(newestTaken(this.conversations.values()));
-  }
-}
-
-/** Cells of a user that is being loaded: those of conversations, and the user's own. */
-class UserCellsLoaded {
-  readonly own = new Map<string, Uint8Array>();
-  readonly conversations = new Map<Address, ConversationState>();
-  markCount = 0;
-
-  take(key: string, cell: Uint8Array): void {
-    const slash = key.indexOf("/");
-    if (slash < 0) return void this.own.set(key, cell);
-    const kind = key.slice(0, slash);
-    if (!isConversationCell(kind)) return;
-    const address = key.slice(slash + 1) as Address;
-    let conversation = this.conversations.get(address);
-    if (conversation === undefined) this.conversations.set(address, (conversation = new ConversationState(address)));
-    this.markCount = Math.max(this.markCount, conversation.loadCell(kind, cell));
   }
 }

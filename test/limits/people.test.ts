@@ -53,7 +53,7 @@ describe("groups that one is put into", () => {
     const conversations = Array.from({ length: own + unasked }, (_, n) => {
       const conversation = new ConversationState(`#g${n}` as GroupAddress);
       conversation.joinedSeq = conversation.takenThrough = conversation.takenThroughPending = 1 as Seq;
-      conversation.isPutIn = n >= own;
+      conversation.isPutIn = conversation.isPutInPending = n >= own;
       return [conversation.address, conversation] as const;
     });
     return { address: "@victim", conversations: new Map(conversations) } as unknown as UserState;

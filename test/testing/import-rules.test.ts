@@ -18,6 +18,8 @@ describe("what the design forbids is found, with its line:", () => {
     ["the protocol imports nothing", "src/protocol/a.ts", 'import { x } from "../domain/address.ts";'],
     ["sockets do not reach below the service", "src/socket/a.ts", 'import { x } from "../shard/host.ts";'],
     ["a shard knows nothing of the service", "src/shard/a.ts", 'import { x } from "../service/a.ts";'],
+    ["the fold writes to no log", "src/shard/fold/a.ts", 'import { writeRecord } from "../durable.ts";'],
+    ["the fold tells nobody", "src/shard/fold/a.ts", 'import type { Session } from "../session.ts";'],
     ["push is known to main alone", "src/service/a.ts", 'import type { X } from "../push/a.ts";'],
     ["a re-export is an import", "src/client/a.ts", 'export { x } from "../http/a.ts";'],
     ["so is one over several lines", "src/client/a.ts", 'import {\n  x,\n} from "../http/a.ts";'],

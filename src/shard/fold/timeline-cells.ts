@@ -1,0 +1,81 @@
+/**
+ * What a cell of a user's stream does to the user, as timeline.ts says it of entries. Loading calls `foldTimelineCell`
+ * with each cell that is there, in any order, before it folds the entries behind the derived cells.
+ *
+ * Not here: cells that no state holds (accounts, retention, requests to erase), which are read from the log when needed.
+ */
+import type { Address } from "../../domain/address.ts";
+import type { Seq } from "../../../storage/types.ts";
+import { cellNumber, CellReader } from "../cells.ts";
+import type { ConversationState } from "../conversation-state.ts";
+import type { UserState } from "../user-state.ts";
+import { readConversationCell } from "./derived-cells.ts";
+
+/** A device has the timeline up to `seq`. */
+export function foldReceived(user: UserState, seq: Seq): void {
+  user.received = seq;
+}
+
+/** The owner has read the conversation up to `seq`, which covers `incoming` messages of the other side. */
+export function foldRead(conversation: ConversationState, seq: Seq, incoming: number): void {
+  conversation.ownRead = seq;
+  conversation.incomingRead = incoming;
+}
+
+/** The other side has got what the owner sent up to `seq`. @param mark the mark counter */
+export function foldDelivered(user: UserState, conversation: ConversationState, seq: Seq, mark: number): void {
+  conversation.delivered = seq;
+  conversation.deliveredMark = mark;
+  if (mark > user.markCount) user.markCount = mark;
+}
+
+/** The other side has read it. @param mark the mark counter */
+export function foldSeen(user: UserState, conversation: ConversationState, seq: Seq, mark: number): void {
+  conversation.seen = seq;
+  conversation.seenMark = mark;
+  if (mark > user.markCount) user.markCount = mark;
+}
+
+/** The owner has made the membership of `groupSeq` their own. */
+export function foldAsked(conversation: ConversationState, groupSeq: Seq): void {
+  conversation.askedSeq = groupSeq;
+}
+
+/** The first `incoming` messages of the other side are erased, the last of them at `seq`. */
+export function foldGone(conversation: ConversationState, seq: Seq, incoming: number): void {
+  conversation.goneSeq = seq;
+  conversation.goneIncoming = incoming;
+}
+
+/** @param at Unix ms. @param sentBytes of text that went. A load finds the cell `head` less them already, and says 0 */
+export function foldErasure(user: UserState, at: number, sentBytes: number): void {
+  user.erasedAt = at;
+  user.erasures++;
+  user.sentBytes -= sentBytes;
+}
+
+/** A cell as it stands in the log, of whatever kind. */
+export function foldTimelineCell(user: UserState, key: string, cell: Uint8Array): void {
+  const slash = key.indexOf("/");
+  if (slash > 0) return foldConversationCell(user, key.slice(0, slash), key.slice(slash + 1) as Address, cell);
+  if (key === "received") foldReceived(user, cellNumber(cell) as Seq);
+  else if (key === "erased") foldErasure(user, cellNumber(cell), 0);
+}
+
+function foldConversationCell(user: UserState, kind: string, address: Address, cell: Uint8Array): void {
+  const fields = new CellReader(cell);
+  switch (kind) {
+    case "conv":
+      return readConversationCell(user, user.conversation(address), fields);
+    case "read":
+      return foldRead(user.conversation(address), fields.number() as Seq, fields.number());
+    case "asked":
+      return foldAsked(user.conversation(address), fields.number() as Seq);
+    case "gone":
+      return foldGone(user.conversation(address), fields.number() as Seq, fields.number());
+    case "delivered":
+      return foldDelivered(user, user.conversation(address), fields.number() as Seq, fields.number());
+    case "seen":
+      return foldSeen(user, user.conversation(address), fields.number() as Seq, fields.number());
+  }
+}
