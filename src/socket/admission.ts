@@ -2,7 +2,8 @@
  * Who may open another WebSocket: bounds on how many are open, on how many have not said `hello`, and on addresses that misbehave again and again.
  *
  * Decided before the upgrade, so that whoever is refused costs one short answer. A connection counts until it is gone, also while it lingers after a
- * close. An address is what src/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
+ * close. Where too many have not said `hello`, the address that has most of those gives way, so that a few addresses keep
+ * nobody out. An address is what src/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -19,12 +20,15 @@ export type AdmissionBounds = {
 
 const RETRY_MS = 2000;
 
-type Address = { key: string; open: number; beforeHello: number; strikes: TokenBucket | undefined };
+/** `strangers`: those that have not said `hello`, oldest first. */
+type Address = { key: string; open: number; strangers: Set<AdmittedSocket>; strikes: TokenBucket | undefined };
 
 export class Admission {
   readonly #bounds: AdmissionBounds;
   readonly #clock: Clock;
   readonly #addresses = new Map<string, Address>();
+  /** That have strangers; the one whose strangers came first, first. */
+  readonly #strange = new Set<Address>();
   #open = 0;
   #beforeHello = 0;
 
@@ -39,20 +43,19 @@ export class Admission {
 
   /** @throws AppError rate_limited or unavailable, with the time to come back */
   admit(key: string): AdmittedSocket {
-    const address = this.#addresses.get(key) ?? { key, open: 0, beforeHello: 0, strikes: undefined };
+    const address = this.#addresses.get(key) ?? { key, open: 0, strangers: new Set(), strikes: undefined };
     this.#check(address);
+    if (this.#beforeHello >= this.#bounds.beforeHello) this.#makeRoom(address);
     this.#addresses.set(key, address);
     return new AdmittedSocket(this, address);
   }
 
-  #check({ open, beforeHello, strikes }: Address): void {
+  #check({ open, strangers, strikes }: Address): void {
     const bounds = this.#bounds;
     if (this.#open >= bounds.total) throw full("unavailable", `${bounds.total} connections are open`);
     if (open >= bounds.perAddress)
       throw full("rate_limited", `${bounds.perAddress} connections of your address are open`);
-    if (this.#beforeHello >= bounds.beforeHello)
-      throw full("unavailable", `${bounds.beforeHello} connections have not said hello yet`);
-    if (beforeHello >= bounds.beforeHelloPerAddress)
+    if (strangers.size >= bounds.beforeHelloPerAddress)
       throw full("rate_limited", `${bounds.beforeHelloPerAddress} connections of your address have not said hello yet`);
     if (strikes !== undefined && strikes.spend(0, this.#clock.monotonicMs()) !== "within") {
       const retryAfterMs = Math.max(RETRY_MS, strikes.waitMs);
@@ -61,12 +64,35 @@ export class Admission {
     }
   }
 
+  /** @throws AppError unavailable when nobody has more strangers than the newcomer's address */
+  #makeRoom({ strangers }: Address): void {
+    let most: Address | undefined;
+    for (const address of this.#strange)
+      if (address.strangers.size > (most?.strangers.size ?? strangers.size)) most = address;
+    if (most === undefined)
+      throw full("unavailable", `${this.#bounds.beforeHello} connections have not said hello yet`);
+    for (const oldest of most.strangers) return oldest.giveWay();
+  }
+
   /** Called by `AdmittedSocket`. */
-  count(address: Address, open: number, beforeHello: number): void {
-    address.open += open;
-    address.beforeHello += beforeHello;
-    this.#open += open;
-    this.#beforeHello += beforeHello;
+  opened(address: Address, socket: AdmittedSocket): void {
+    address.open++;
+    this.#open++;
+    address.strangers.add(socket);
+    this.#strange.add(address);
+    this.#beforeHello++;
+  }
+
+  /** It is no stranger any more. */
+  known(address: Address, socket: AdmittedSocket): void {
+    if (!address.strangers.delete(socket)) return;
+    this.#beforeHello--;
+    if (address.strangers.size === 0) this.#strange.delete(address);
+  }
+
+  ended(address: Address): void {
+    address.open--;
+    this.#open--;
     if (address.open === 0 && this.#isForgiven(address)) this.#addresses.delete(address.key);
   }
 
@@ -89,19 +115,28 @@ export class Admission {
 export class AdmittedSocket {
   readonly #admission: Admission;
   readonly #address: Address;
-  #isBeforeHello = true;
+  #onGiveWay: () => void = () => {};
 
   constructor(admission: Admission, address: Address) {
     this.#admission = admission;
     this.#address = address;
-    admission.count(address, 1, 1);
+    admission.opened(address, this);
+  }
+
+  /** @param onGiveWay ends the connection, which has not said who it is, to make room for another */
+  onGiveWay(onGiveWay: () => void): void {
+    this.#onGiveWay = onGiveWay;
+  }
+
+  /** Called by `Admission`. */
+  giveWay(): void {
+    this.saidHello();
+    this.#onGiveWay();
   }
 
   /** It has said who it is. */
   saidHello(): void {
-    if (!this.#isBeforeHello) return;
-    this.#isBeforeHello = false;
-    this.#admission.count(this.#address, 0, -1);
+    this.#admission.known(this.#address, this);
   }
 
   /** It is closed for what it did. */
@@ -110,8 +145,8 @@ export class AdmittedSocket {
   }
 
   ended(): void {
-    this.#admission.count(this.#address, -1, this.#isBeforeHello ? -1 : 0);
-    this.#isBeforeHello = false;
+    this.saidHello();
+    this.#admission.ended(this.#address);
   }
 }
 

@@ -29,6 +29,7 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
     open(socket) {
       const session = new SocketSession(socket, context, socket.data.admitted);
       socket.data.session = session;
+      socket.data.admitted.onGiveWay(() => session.giveWay());
       open.add(session);
     },
     message(socket, data) {

@@ -252,6 +252,11 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#socket.terminate();
   }
 
+  /** Others wait for the place of this one, which has not said who it is. */
+  giveWay(): void {
+    this.close(CLOSE.tryLater, "too many connections have not said hello", HELLO_RETRY_MS, FLOOD_LINGER_MS);
+  }
+
   /** The connection is gone. */
   ended(): void {
     this.#isEnded = true;

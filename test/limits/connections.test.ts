@@ -42,12 +42,28 @@ describe("connections:", () => {
     admit("a");
   });
 
-  test("that have not said hello", () => {
-    const { admit } = setUp({ beforeHello: 2 });
-    const [one] = [admit("a"), admit("b")];
-    expect(() => admit("c")).toThrow(expect.objectContaining({ code: "unavailable" }));
-    one.saidHello();
-    admit("c");
+  test("that have not said hello: the address with most of them gives way", () => {
+    const { admission, admit } = setUp({ beforeHello: 4 });
+    const gone: string[] = [];
+    const stranger = (address: string, name: string) => {
+      const socket = admit(address);
+      socket.onGiveWay(() => gone.push(name));
+      return socket;
+    };
+    const known = stranger("a", "a1");
+    for (const name of ["a2", "a3", "a4"]) stranger("a", name);
+    expect(() => admit("a")).toThrow(expect.objectContaining({ code: "unavailable" }));
+    known.saidHello();
+    stranger("b", "b1");
+    stranger("b", "b2");
+    stranger("c", "c1");
+    expect(gone).toEqual(["a2", "a3"]);
+    expect(() => admit("b")).toThrow(expect.objectContaining({ code: "unavailable" }));
+    stranger("d", "d1");
+    stranger("e", "e1");
+    expect(gone).toEqual(["a2", "a3", "b1", "a4"]);
+    // Those that give way are open until they have ended.
+    expect(admission.open).toBe(9);
   });
 
   test("of one address that have not said hello", () => {
