@@ -1,5 +1,5 @@
 /** `parley import-shard`: a shard that export-shard wrote, into a data directory that does not have it and that no server has open. */
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";
 import { isHelp, type Command } from "./command.ts";
@@ -33,7 +33,8 @@ export function importShardCommand(): Command {
 
 async function run(word: string, options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const file = resolve(word);
-  if (!existsSync(file)) throw new FatalError("usage", `there is no file ${file}`);
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true)
+    throw new FatalError("usage", `there is no file ${file}`);
   const progress = new BytesProgress(io);
   const data = takeDataDirectory(options.data);
   const { importShard, ShardNotEmptyError } = await import("../../storage/tools/import-shard.ts");

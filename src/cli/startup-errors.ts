@@ -34,10 +34,16 @@ export function fatalFromDisk(error: unknown, what: string): FatalError | undefi
         hint: "give another --data, or change its owner or mode",
         cause: error,
       });
+    case "EIO":
+    case "EISDIR":
+      return new FatalError("corrupt", `${what} cannot be read: ${REASON[errno]}`, { hint: REPAIR, cause: error });
     default:
-      return undefined;
+      if (errno?.startsWith("SQLITE_IOERR") !== true) return undefined;
+      return new FatalError("corrupt", `${what} cannot be read: ${REASON["EIO"]}`, { hint: REPAIR, cause: error });
   }
 }
+
+const REPAIR = 'look at the disk; run "parley repair", or restore the directory from a backup';
 
 const REASON: Record<string, string> = {
   EACCES: "permission denied",
@@ -47,6 +53,8 @@ const REASON: Record<string, string> = {
   EEXIST: "there is a file of that name",
   ENOENT: "it cannot be made there",
   ENAMETOOLONG: "the name is too long",
+  EIO: "the disk reports an error",
+  EISDIR: "there is a directory in the place of a file",
 };
 
 /**

@@ -181,8 +181,16 @@ class ShardFileReader {
     return end;
   }
 
-  #parsed<T>(data: Buffer): T {
-    return JSON.parse(data.toString()) as T;
+  /** Whoever made the file may have made the checksum, too. */
+  #parsed<T extends object>(data: Buffer): T {
+    let value: unknown;
+    try {
+      value = JSON.parse(data.toString());
+    } catch {
+      throw this.#damage("a part is not JSON");
+    }
+    if (typeof value !== "object" || value === null) throw this.#damage("a part is no object");
+    return value as T;
   }
 
   #read(bytes: number): Buffer {

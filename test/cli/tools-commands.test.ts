@@ -294,6 +294,16 @@ describe("parley inspect", () => {
     }
   });
 
+  test("a directory in the place of a file of the log is one clear line, with status 15", async () => {
+    const copy = copyOf(made.path);
+    fs.mkdirSync(join(copy, "wal/0000099999.wal"));
+    const { status, stderr } = await parley("inspect", "wal", "--data", copy);
+    expect([status, stderr.trimEnd().split("\n")]).toEqual([
+      15,
+      [expect.stringContaining("there is a directory in the place of a file")],
+    ]);
+  });
+
   test("has no numbers for a user that is not there", async () => {
     const { status, stderr } = await parley("inspect", "user", "nobody", "--data", made.path);
     expect(status).toBe(1);
@@ -363,6 +373,7 @@ describe("parley export-shard and import-shard", () => {
     expect(await parley("export-shard", String(ANN), "--data", made.path)).toMatchObject({ status: 2 });
     expect(await parley("export-shard", "--out", file, "--data", made.path)).toMatchObject({ status: 2 });
     expect(await parley("import-shard", file, "--data", made.path)).toMatchObject({ status: 2 });
+    expect(await parley("import-shard", place.path, "--data", made.path)).toMatchObject({ status: 2 });
     expect(fs.existsSync(file)).toBe(false);
   });
 

@@ -225,6 +225,24 @@ describe("the file", () => {
   });
 });
 
+test.each(["null", '"shard 42"', "{", ""])(
+  "a file whose head has the right checksum and says %p is damaged, and nothing is imported",
+  async (head) => {
+    await filled(1);
+    await exportOf(from, SHARD);
+    const bytes = fs.readFileSync(file);
+    const data = bytes.subarray(21, 21 + bytes.readUInt32LE(13));
+    data.fill(" ").write(head);
+    bytes.writeUInt32LE(
+      Bun.hash.crc32(data, Bun.hash.crc32(bytes.subarray(12, 17), Bun.hash.crc32(bytes.subarray(0, 12)))),
+      17,
+    );
+    fs.writeFileSync(file, bytes);
+    await expect(importShard(to, file)).rejects.toThrow(CorruptionError);
+    expect(fs.existsSync(join(to, "shards"))).toBe(false);
+  },
+);
+
 describe("importing", () => {
   test("is refused where the shard has files, or is in recent.db, or has records in the log", async () => {
     await filled(1);
