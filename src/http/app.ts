@@ -10,6 +10,7 @@ import type { Limits } from "../protocol/frames.ts";
 import { refusalOf } from "../service/refusal-of.ts";
 import type { Services } from "../service/types.ts";
 import { AnswersUnderWay } from "./answers-under-way.ts";
+import { BodiesUnderWay } from "./bodies-under-way.ts";
 import { BODY_TIMEOUT_MS } from "./body.ts";
 import { answer, type Call } from "./call.ts";
 import { accountCalls } from "./calls/accounts.ts";
@@ -59,6 +60,7 @@ export function createHttpApp({
     {
       services,
       bodyBounds: { bytesMax: limits.frameBytesMax, timeoutMs: bodyTimeoutMs },
+      bodies: new BodiesUnderWay(),
       answers: new AnswersUnderWay(),
     },
     version,

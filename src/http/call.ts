@@ -9,6 +9,7 @@ import type { AnswersUnderWay } from "./answers-under-way.ts";
 import { apiKey, bearerToken } from "./authorization.ts";
 import { fairnessKey } from "./client-address.ts";
 import { readJsonBody, type BodyBounds } from "./body.ts";
+import type { BodiesUnderWay } from "./bodies-under-way.ts";
 import { refusalOf } from "./invalid.ts";
 import { BASE_HEADERS } from "./problem.ts";
 import { queryOf } from "./query.ts";
@@ -94,7 +95,12 @@ export function reply(status: number, body?: unknown): Reply {
   return { status, body };
 }
 
-export type Surroundings = { services: Services; bodyBounds: BodyBounds; answers: AnswersUnderWay };
+export type Surroundings = {
+  services: Services;
+  bodyBounds: BodyBounds;
+  bodies: BodiesUnderWay;
+  answers: AnswersUnderWay;
+};
 
 /** Credentials first: a stranger learns nothing about what a valid request looks like, and sends no body that is read. */
 export async function answer(
@@ -102,11 +108,12 @@ export async function answer(
   request: Request,
   params: Record<string, string>,
   clientIp: string | undefined,
-  { services, bodyBounds, answers }: Surroundings,
+  surroundings: Surroundings,
 ): Promise<Response> {
-  const who = await whoMakes(call.auth, request.headers, services);
+  const { answers } = surroundings;
+  const who = await whoMakes(call.auth, request.headers, surroundings.services);
   const user = call.auth === "user" ? (who as Actor).user : undefined;
-  const work = () => made(call, who, request, params, clientIp, services, bodyBounds);
+  const work = () => made(call, who, request, params, clientIp, surroundings);
   const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
   if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
   // Nobody would read what counts as waiting to be read.
@@ -123,19 +130,19 @@ async function made(
   request: Request,
   params: Record<string, string>,
   clientIp: string | undefined,
-  services: Services,
-  bodyBounds: BodyBounds,
+  surroundings: Surroundings,
 ): Promise<Reply> {
+  const client = fairnessKey(clientIp);
   const input = {
     who,
     params: call.params && validated(call.params, params, "path"),
     query: call.query && validated(call.query, queryOf(request.url), "query"),
-    body: call.body && validated(call.body, await bodyOf(call, request, bodyBounds), "body"),
-    client: fairnessKey(clientIp),
+    body: call.body && validated(call.body, await bodyOf(call, request, client, surroundings), "body"),
+    client,
     signal: request.signal,
   };
   // A body can take its time: a device that was logged out meanwhile does nothing any more.
-  if (call.body) await whoMakes(call.auth, request.headers, services);
+  if (call.body) await whoMakes(call.auth, request.headers, surroundings.services);
   return call.handle(input);
 }
 
@@ -150,9 +157,21 @@ async function whoMakes(auth: Auth, headers: Headers, services: Services): Promi
   }
 }
 
-async function bodyOf(call: Call, request: Request, bounds: BodyBounds): Promise<unknown> {
-  const body = await readJsonBody(request, bounds);
+async function bodyOf(
+  call: Call,
+  request: Request,
+  client: string,
+  { bodyBounds, bodies }: Surroundings,
+): Promise<unknown> {
+  const read = () => readJsonBody(request, bodyBounds);
+  const body = await (call.auth === "none" ? bodies.read(client, statedBytes(request, bodyBounds), read) : read());
   return body === undefined && call.isBodyOptional ? {} : body;
+}
+
+/** As many as are let in, where it does not say. */
+function statedBytes({ headers }: Request, { bytesMax }: BodyBounds): number {
+  const stated = headers.get("content-length");
+  return stated === null ? bytesMax : Math.min(Number(stated), bytesMax);
 }
 
 function validated(schema: z.ZodType, input: unknown, whole: string): unknown {
