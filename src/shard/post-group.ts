@@ -57,8 +57,9 @@ export function noteMissingRef(author: UserState, group: GroupAddress, ref: stri
 }
 
 /**
- * Where the message went: the seq of the author's own membership entry, whose lane names the group, in one or two bytes instead of the address; the address when there is
- * no such entry yet. Once a membership and load, so that no other post pays for it.
+ * Notes where the message went: the seq of the author's own membership entry, whose lane names the group. That takes one
+ * or two bytes instead of the address. Where there is no such entry yet, it is the address. The value is encoded once a
+ * membership and load, so that no other post pays for it.
  *
  *     value    cell of: seq of the entry | address, if that is 0
  *
@@ -74,8 +75,8 @@ function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq
 }
 
 /**
- * Whoever posts makes the membership their own, where there is room: in the same record. Should that fail, the place is
- * counted as their own until the user is loaded again.
+ * An author makes the membership their own by posting, where there is room: in the same record. Should that record fail,
+ * the place is counted as their own until the user is loaded again. @returns whether the record says so
  */
 function makeOwn(author: UserState, joined: ConversationState): boolean {
   if (!joined.isUnasked || !hasRoomForOwnGroup(author)) return false;
