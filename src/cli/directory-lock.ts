@@ -126,12 +126,14 @@ export class DirectoryLock {
 
   /** Who only reads changes nothing: without LOCK there is no older version to keep out, since it makes one first of all. */
   #openFile(): number | undefined {
-    if (this.#kind === "exclusive")
-      return fs.openSync(this.#path, fs.constants.O_RDWR | fs.constants.O_CREAT, LOCK_FILE_MODE);
+    const isOwn = this.#kind === "exclusive";
+    const flags = isOwn ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDONLY;
     try {
-      return fs.openSync(this.#path, fs.constants.O_RDONLY);
+      return fs.openSync(this.#path, flags, LOCK_FILE_MODE);
     } catch (error) {
-      if (errnoOf(error) === "ENOENT") return undefined;
+      const errno = errnoOf(error);
+      if (errno === "ENOENT" && !isOwn) return undefined;
+      if (errno === "EISDIR") throw lockIsDirectory(join(this.#held.path, "LOCK"));
       throw error;
     }
   }
@@ -142,6 +144,11 @@ function isNamed(file: number, path: string): boolean {
   const { ino, dev } = fs.fstatSync(file, { bigint: true });
   return named !== undefined && named.ino === ino && named.dev === dev;
 }
+
+const lockIsDirectory = (path: string): FatalError =>
+  new FatalError("dataUnwritable", `${path} is a directory, and not the file that it should be`, {
+    hint: "move it away and start again",
+  });
 
 function cannotLock(directory: string, errno: number): FatalError {
   const name = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;

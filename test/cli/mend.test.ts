@@ -64,6 +64,8 @@ afterAll(async () => {
 /** What `recent.db` has of the shards of these, who have no other files; the log of before the last start is gone. */
 function lose(at: string, ...addresses: string[]): void {
   fs.rmSync(join(at, "wal/0000000001.wal"));
+  // As if it had been trimmed: what is lost is what stands here and no more.
+  fs.rmSync(join(at, "wal/extent"));
   const db = new SqlDatabase(join(at, "shards/recent.db"), "readwrite");
   for (const address of addresses)
     db.sql("UPDATE page SET data = zeroblob(8) WHERE shard = ?").run(shardOf(address as Address));
