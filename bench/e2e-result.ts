@@ -33,6 +33,8 @@ export type E2eResult = {
   suite: "e2e";
   at: string;
   commit: string;
+  /** Of the server that stood in the floor's place; then what is called floor is that server. */
+  besideCommit?: string;
   machine: Machine;
   parameters: E2eParameters;
   /** Medians over the closed rounds, of Parley's figure over the floor's in the same round. */

@@ -15,13 +15,13 @@ export function formatTable(result: E2eResult): string {
   return parts.flatMap((part) => part(result)).join("\n");
 }
 
-function head({ commit, machine: m, parameters: p }: E2eResult): string[] {
+function head({ commit, besideCommit, machine: m, parameters: p }: E2eResult): string[] {
   const served = p.serveArguments.length > 0 ? `; served with ${p.serveArguments.join(" ")}` : "";
   return [
     `e2e at ${commit}: ${m.cores} × ${m.cpu}, kernel ${m.kernel}, bun ${m.bun}`,
     `${p.sockets} sockets, ${p.windowPerUser} undelivered each, ${p.texts} texts of ${p.textMeanBytes} bytes, ` +
       `${p.rounds} rounds of ${p.measureMs / 1000} s each side${served}`,
-    row("median (min–max)", "floor", "parley", "ratio"),
+    row("median (min–max)", besideCommit ?? "floor", besideCommit === undefined ? "parley" : commit, "ratio"),
   ];
 }
 

@@ -16,15 +16,19 @@ import {
 } from "./e2e-result.ts";
 import { newestWriteMs } from "./flush-mark.ts";
 import { startLoad, type LoadProcess } from "./load-process.ts";
-import type { LoadFigures } from "./load.ts";
+import type { LoadFigures, LoadPair } from "./load.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
-import { startFloorProcess, startParleyProcess, type ParleyProcess } from "./server-process.ts";
+import { startFloorProcess, startParleyProcess, type ParleyProcess, type ServerProcess } from "./server-process.ts";
 import { floorPairs, provisionPairs } from "./provision.ts";
 import { round3 } from "./ranges.ts";
 import { measureRestarts } from "./restart.ts";
 import { loadTexts, type Texts } from "./texts.ts";
 
-export type E2eOptions = Omit<E2eParameters, "texts" | "textMeanBytes" | "sockets"> & { corpus: string | undefined };
+export type E2eOptions = Omit<E2eParameters, "texts" | "textMeanBytes" | "sockets"> & {
+  corpus: string | undefined;
+  /** A checkout, with its packages, whose server takes the floor's place: two versions side by side. */
+  beside?: string;
+};
 
 export const FULL: Omit<E2eOptions, "corpus"> = {
   pairs: 250,
@@ -84,11 +88,11 @@ type Keep = <T extends { end(): Promise<void> }>(starting: Promise<T>) => Promis
 async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): Promise<E2eResult> {
   const began = performance.now();
   const texts = loadTexts(options.corpus, LINES_MAX);
-  const floor = await kept(startFloorProcess());
+  const floor = await startOther(options, kept, progress);
   const parley = await kept(startParleyProcess(options.serveArguments));
   const pairs = await provisionPairs(parley, options.pairs, progress);
   const loads = {
-    floor: await kept(startLoad("floor", floor, floorPairs(options.pairs), texts.lines)),
+    floor: await kept(startLoad("floor", floor.server, floor.pairs, texts.lines)),
     parley: await kept(startLoad("parley", parley, pairs, texts.lines)),
   };
   const closed = await closedRounds(loads, parley, options, progress);
@@ -96,6 +100,17 @@ async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): 
   const restarts = await measureRestarts(parley, loads.parley, options, progress);
   progress.finish();
   return summary(options, texts, { closed, open, restarts }, (performance.now() - began) / 1000);
+}
+
+/** What Parley is measured beside: the floor, or the server of another checkout. */
+async function startOther(
+  { beside, pairs, serveArguments }: E2eOptions,
+  kept: Keep,
+  progress: ProgressBar,
+): Promise<{ server: ServerProcess; pairs: LoadPair[] }> {
+  if (beside === undefined) return { server: await kept(startFloorProcess()), pairs: floorPairs(pairs) };
+  const server = await kept(startParleyProcess(serveArguments, beside));
+  return { server, pairs: await provisionPairs(server, pairs, progress) };
 }
 
 /** The sides take turns in going first. */
@@ -150,7 +165,7 @@ async function openRounds(
 type Parts = { closed: ClosedRound[]; open: OpenPart; restarts: Restart[] };
 
 function summary(options: E2eOptions, texts: Texts, { closed, open, restarts }: Parts, seconds: number): E2eResult {
-  const { corpus: _, ...parameters } = options;
+  const { corpus: _, beside, ...parameters } = options;
   const all = [
     ...[...closed, ...open.rounds].flatMap(({ floor, parley }) => [floor, parley]),
     ...restarts.flatMap(({ before, after }) => [before, after]),
@@ -160,6 +175,7 @@ function summary(options: E2eOptions, texts: Texts, { closed, open, restarts }: 
     at: new Date().toISOString(),
     commit: describeCommit(),
     machine: describeMachine(),
+    ...(beside !== undefined && { besideCommit: describeCommit(beside) }),
     parameters: { ...parameters, sockets: options.pairs * 2, texts: texts.source, textMeanBytes: texts.meanBytes },
     ...derived(closed, restarts),
     open: { ratePerSecond: open.ratePerSecond, medians: medianSides(open.rounds), rounds: open.rounds },

@@ -15,10 +15,10 @@ export function describeMachine(): Machine {
   };
 }
 
-/** The commit of this checkout, with `-dirty` when files differ from it; "unknown" outside a checkout. */
-export function describeCommit(): string {
+/** The commit of a checkout, this one by default, with `-dirty` when files differ from it; "unknown" outside a checkout. */
+export function describeCommit(root = join(import.meta.dir, "..")): string {
   const git = (...words: string[]) => {
-    const run = Bun.spawnSync(["git", ...words], { cwd: join(import.meta.dir, ".."), stderr: "ignore" });
+    const run = Bun.spawnSync(["git", ...words], { cwd: root, stderr: "ignore" });
     return run.success ? run.stdout.toString().trim() : undefined;
   };
   const commit = git("rev-parse", "--short=12", "HEAD");

@@ -44,6 +44,10 @@ const E2E_OPTIONS: Row[] = [
     "--open-share X",
     `rate of the open loop, as a share of the smaller closed-loop throughput (default ${FULL.openShare})`,
   ],
+  [
+    "--beside DIR",
+    "in the floor's place the server of another checkout (with its packages): two versions side by side",
+  ],
   ['--serve "…"', "more options for parley serve, separated by spaces; the output names them"],
 ];
 
@@ -74,6 +78,7 @@ async function main(words: string[]): Promise<number> {
       seconds: { type: "string" },
       "open-share": { type: "string" },
       serve: { type: "string" },
+      beside: { type: "string" },
       dir: { type: "string" },
       help: { type: "boolean" },
     },
@@ -112,6 +117,7 @@ async function e2e(values: Values): Promise<Report> {
     measureMs: positive("seconds", values["seconds"], base.measureMs / 1000) * 1000,
     openShare: positive("open-share", values["open-share"], base.openShare),
     serveArguments: [...base.serveArguments, ...serve],
+    ...(typeof values["beside"] === "string" && { beside: values["beside"] }),
   };
   const result = await runE2e(options, stderrOutput(), interruption());
   return { result, text: formatTable(result), html: () => htmlReport(result) };

@@ -12,13 +12,16 @@ h1{font-size:1.4rem}h2{font-size:1.05rem;margin:1.8rem 0 .3rem}table{border-coll
 td,th{padding:.25rem .6rem;border-bottom:1px solid #e3e7ee;text-align:right}td:first-child,th:first-child{text-align:left}
 svg{max-width:100%;height:auto;font:12px system-ui,sans-serif}code{font-size:.9em}`;
 
+const FLOOR =
+  "The floor is a bare WebSocket server that stores nothing and does the same five frames, its frames gathered per socket and turn as Parley's are.";
+
 export function htmlReport(result: E2eResult): string {
   const { parameters: p, machine: m, ranges, flushes } = result;
   const how = `${p.sockets} sockets, ${p.windowPerUser} undelivered messages each, ${p.texts} texts of ${p.textMeanBytes} bytes, ${p.rounds} rounds of ${p.measureMs / 1000} s on each side in turn`;
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Parley bench: e2e</title><style>${STYLE}</style>
-<h1>Parley beside the floor</h1>
-<p>The floor is a bare WebSocket server that stores nothing and does the same five frames, its frames gathered per socket and turn as Parley's are. Parley's
+<h1>Parley beside ${result.besideCommit === undefined ? "the floor" : `its commit ${result.besideCommit}`}</h1>
+<p>${result.besideCommit === undefined ? FLOOR : `What is called the floor here is the server of commit ${result.besideCommit}.`} Parley's
 throughput is <b>${formatRange(ranges.throughputRatio, 2)}</b> of the floor's, its server CPU a message <b>${formatRange(ranges.cpuRatio, 2)}</b> times the
 floor's: medians of ${p.rounds} rounds, with the least and the greatest.</p>
 <p>Parley's dearest round cost ${result.worstOverBest.toFixed(2)} times the CPU of its cheapest. It flushed memory to its files in ${flushes.rounds} of the rounds.

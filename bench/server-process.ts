@@ -7,7 +7,6 @@ import type { Subprocess } from "bun";
 const START_MS = 20_000;
 const END_MS = 20_000;
 const ROOT = join(import.meta.dir, "..");
-const MAIN = join(ROOT, "src/main.ts");
 
 /** Without this machine's options for Parley: what is measured is what the output says. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
@@ -46,11 +45,15 @@ export type ParleyProcess = ServerProcess & {
   restart(): Promise<number>;
 };
 
-/** A server on an empty data directory under the system's temporary folder, removed when it ends. */
-export async function startParleyProcess(serveArguments: string[]): Promise<ParleyProcess> {
+/**
+ * A server on an empty data directory under the system's temporary folder, removed when it ends.
+ * @param root the checkout that it is started from, with its packages
+ */
+export async function startParleyProcess(serveArguments: string[], root = ROOT): Promise<ParleyProcess> {
+  const main = join(root, "src/main.ts");
   const data = mkdtempSync(join(tmpdir(), "parley-bench-"));
   const fixed = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data];
-  const start = () => startServer("parley", [process.execPath, MAIN, ...fixed, ...serveArguments]);
+  const start = () => startServer("parley", [process.execPath, main, ...fixed, ...serveArguments]);
   const remove = () => rmSync(data, { recursive: true, force: true });
   let server: ServerProcess;
   /** Who ends it meanwhile waits for it: the server that it starts must be ended, too. */
@@ -60,7 +63,7 @@ export async function startParleyProcess(serveArguments: string[]): Promise<Parl
     server = await start();
   };
   try {
-    const apiKey = await createApiKey(data);
+    const apiKey = await createApiKey(data, main);
     server = await start();
     return {
       apiKey,
@@ -89,8 +92,8 @@ export async function startParleyProcess(serveArguments: string[]): Promise<Parl
 }
 
 /** `parley keys create` prints the key as the only word of a line, or as the last one. */
-export async function createApiKey(data: string): Promise<string> {
-  const command = [process.execPath, MAIN, "keys", "create", "--data", data, "--name", "bench"];
+export async function createApiKey(data: string, main = join(ROOT, "src/main.ts")): Promise<string> {
+  const command = [process.execPath, main, "keys", "create", "--data", data, "--name", "bench"];
   const child = Bun.spawn(command, { cwd: ROOT, env: ENV, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const work = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
   const [out, errors, status] = await withTimeout(work, START_MS, "parley keys create: took too long").finally(() =>
