@@ -42,6 +42,11 @@ export class TokenBucket {
     return this.#left >= this.#rate.burst;
   }
 
+  /** Milliseconds until there are so many, counted from the last look; 0 when there are. `count` is at most a burst. */
+  msUntil(count: number): number {
+    return Math.max(0, ((count - this.#left) / this.#rate.perSecond) * 1000);
+  }
+
   /** Milliseconds until something can be spent again; 0 when it can. */
   get waitMs(): number {
     return this.#left > 0 ? 0 : Math.ceil(((1 - this.#left) / this.#rate.perSecond) * 1000);

@@ -133,7 +133,7 @@ export class DirectoryLock {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === "ENOENT" && !isOwn) return undefined;
-      if (errno === "EISDIR") throw lockIsDirectory(join(this.#held.path, "LOCK"));
+      if (errno === "EISDIR") throw lockIsDirectory(this.#name);
       throw error;
     }
   }

@@ -125,8 +125,8 @@ export function createGroups(
         },
         (group) => 1 + group.members.size,
       ),
-    putMember: (actor, address, user, role) =>
-      user === actor.user && !isMember(host(), address, user)
+    putMember: async (actor, address, user, role) =>
+      user === actor.user && actingUser(host(), actor).membership(address) === undefined
         ? comeBack(host(), actor, address)
         : inTurn(host(), actor, address, (shards, group) =>
             putMember(shards, group, actor.user, user, role, additions),
@@ -195,9 +195,6 @@ async function putMember(
   await changeGroup(shards, group, { change: "joined", by, at, user, role });
 }
 
-const isMember = (shards: ShardHost, address: GroupAddress, user: UserId): boolean =>
-  shards.groups.get(address)?.members.has(user) === true;
-
 /** Whether the user went by their own doing, and was not removed by somebody else, in the present life of the group. What the timeline took last of the group says when. */
 function hasLeft(group: GroupState, user: UserState): boolean {
   const leftAt = user.conversations.get(group.address)?.takenThrough ?? 0;
@@ -211,8 +208,9 @@ function hasLeft(group: GroupState, user: UserState): boolean {
 async function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promise<void> {
   const user = actingUser(shards, actor);
   takeSendTokens(shards, user, 2);
-  const group = shards.groups.get(address);
-  if (group === undefined || group.isOver || !hasLeft(group, user)) {
+  const group = await shards.turns.run(shards.groups.steps(address));
+  const isKnown = group?.isOver === false && (group.members.has(actor.user) || hasLeft(group, user));
+  if (group === undefined || !isKnown) {
     memberGroup(shards, user, address);
     throw unknownGroup(address);
   }

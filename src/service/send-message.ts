@@ -9,6 +9,7 @@ import { answeredAsRepeat } from "../shard/repeats.ts";
 import { sendDirect } from "../shard/send-direct.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
+import { takeFanOut } from "./fan-out.ts";
 import { isLoaded } from "./loading.ts";
 import { mustBeIn, unknownGroup } from "./membership.ts";
 import { refusalOf } from "./refusal-of.ts";
@@ -81,8 +82,11 @@ function number(
   nowMs: number,
 ): void {
   const { to } = request;
-  if (isGroup(to)) postGroup(host, sender, openGroup(receiver as GroupState | undefined, sender, to), request, reply);
-  else sendDirect(host, sender, existing(receiver as UserState | undefined, to), request, reply);
+  if (isGroup(to)) {
+    const group = openGroup(receiver as GroupState | undefined, sender, to);
+    takeFanOut(sender, group.members.size, request.text.length, nowMs);
+    postGroup(host, sender, group, request, reply);
+  } else sendDirect(host, sender, existing(receiver as UserState | undefined, to), request, reply);
   sender.recentRefs.note(request.ref, nowMs);
 }
 

@@ -10,6 +10,7 @@
  * - After a crash it is loaded again: cells, then the entries that the derived ones do not count.
  */
 import type { Steps } from "../base/steps.ts";
+import type { TokenBucket } from "../base/token-bucket.ts";
 import { type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
 import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard-log.ts";
@@ -80,6 +81,8 @@ export class UserState {
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
   sendRefusedUntil = 0;
+  /** What posts to groups may cause; made by the first that is not free (src/service/fan-out.ts). */
+  fanOut: TokenBucket | undefined;
   quotaRefusedUntil = 0;
   /** Why: what keeps everybody from writing; undefined when too many were sent. */
   refusedFor: RefusalState | undefined;

@@ -24,6 +24,7 @@ const user: Reasons<UserState> = {
   sendTokens: "of the clock of this process",
   sendTokensAt: "of the clock of this process",
   sendRefusedUntil: "of the clock of this process",
+  fanOut: "of the clock of this process",
   quotaRefusedUntil: "of the clock of this process",
   refusedFor: "of the clock of this process",
   isDirty: "what a flush has to write",
