@@ -5,6 +5,7 @@
  *     DIR/damaged/shards                 the list, while there are any
  *     DIR/damaged/0000000041.wal         of a log file that was trimmed: records of damaged shards, as a log file
  *     DIR/damaged/0000000041-8192.part   a damaged part of such a file, from byte 8192 on, as it stood there
+ *     DIR/damaged/0000000041-0.part      empty: the file was missing
  *
  *     parley damaged 1
  *     376 41 45 shards/376/state.db: checksum …      shard, first and last position (local log: file) that matter to it, what

@@ -4,12 +4,12 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../storage/errors.ts";
-import { EXTENT_NAME } from "../../storage/log/local/log-extent.ts";
+import { EXTENT_NAME, LogExtent, readExtent } from "../../storage/log/local/log-extent.ts";
 import { OPENINGS_NAME } from "../../storage/log/local/openings.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
-import { repairStore } from "../../storage/tools/repair/repair.ts";
+import { repairStore, type RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { type FileHandle, type FileSystem, realFileSystem } from "../../storage/vfs/file-system.ts";
@@ -110,28 +110,111 @@ test("a log whose newest file is gone, or lost its head, is told", async () => {
   expect((await start()).damaged).toEqual([]);
 });
 
-test.each(["oldest", "newest"])(
-  "a log whose %s file is gone is repaired: what is left is served, and the file is named",
-  async (which) => {
+/** The directory becomes the repaired one. */
+async function repaired(): Promise<RepairOfStore> {
+  const source = `${directory}.source`;
+  fs.cpSync(directory, source, { recursive: true });
+  try {
+    return await repairStore(source, directory, { laneOfLost: () => "", keyOfLost: () => undefined });
+  } finally {
+    fs.rmSync(source, { recursive: true });
+  }
+}
+const partsOf = ({ parts }: RepairOfStore): string[] => parts.map(({ file, what }) => `${file}: ${what}`);
+const lacking = ({ shards }: RepairOfStore): number[] =>
+  shards.filter(({ mayLackNewest }) => mayLackNewest).map(({ shard }) => shard as number);
+
+test.each([
+  ["oldest file is gone", 0, "a log file is missing", (path: string) => fs.rmSync(path)],
+  ["newest file is gone", -1, "a log file is missing", (path: string) => fs.rmSync(path)],
+  [
+    "newest file was emptied",
+    -1,
+    "the file has zeros alone, and was begun",
+    (path: string) => fs.writeFileSync(path, Buffer.alloc(4000)),
+  ],
+] as const)(
+  "a log whose %s is repaired: what is left is served, the file is named, and shards with nothing behind it may lack their newest",
+  async (_, at, what, harm) => {
     await writeFiles();
     await closeAll();
-    const gone = logFiles().at(which === "oldest" ? 0 : -1)!;
-    fs.rmSync(wal(gone));
-    const source = `${directory}.source`;
-    fs.cpSync(directory, source, { recursive: true });
-    const { parts, shards } = await repairStore(source, directory, {
-      laneOfLost: () => "",
-      keyOfLost: () => undefined,
-    });
-    fs.rmSync(source, { recursive: true });
-    expect(parts.map(({ file, what }) => `${file}: ${what}`)).toEqual([`wal/${gone}: a log file is missing`]);
-    expect(shards.length).toBeGreaterThan(0);
+    const gone = logFiles().at(at)!;
+    harm(wal(gone));
+    const repair = await repaired();
+    expect(partsOf(repair)).toEqual([`wal/${gone}: ${what}`]);
+    expect(lacking(repair)).toContain(7);
+    expect(lacking(repair).includes(25)).toBe(at === -1);
     expect(await findings()).toEqual([]);
     const store = await start();
     // In the middle of the log.
     expect(store.shard(25 as ShardId).head("@alice")?.headSeq).toBe(1 as Seq);
   },
 );
+
+test.each([
+  ["is gone", (name: string) => fs.rmSync(wal(name))],
+  [
+    "was emptied down to its first file",
+    (name: string) =>
+      name === "0000000001.wal" ? fs.writeFileSync(wal(name), Buffer.alloc(4000)) : fs.rmSync(wal(name)),
+  ],
+])("where the whole log %s any shard may lack its newest records, as the repair says", async (_, harm) => {
+  const store = await start({ walFileBytes: 1 << 20 });
+  history.append(store, [entry("flushed", 7)]);
+  await store.flushAll(() => false);
+  history.append(store, [entry("in the log alone", 7)]);
+  await store.idle();
+  await closeAll();
+  for (const name of logFiles()) harm(name);
+  fs.rmSync(wal(EXTENT_NAME));
+  const repair = await repaired();
+  expect(partsOf(repair)).toEqual(["wal: the log is missing, recent.db is there"]);
+  expect(lacking(repair)).toContain(7);
+  expect(await findings()).toEqual([]);
+});
+
+test.each([
+  ["oldest", 0],
+  ["second", 1],
+])(
+  "a server goes on without the %s log file and trims beyond it, and a later repair still knows what is missing",
+  async (_, at) => {
+    await writeFiles();
+    await closeAll();
+    const gone = logFiles()[at]!;
+    fs.rmSync(wal(gone));
+    const store = await start({ damage: "close" });
+    await store.flushAll(() => false);
+    expect(logFiles().length).toBeLessThan(3);
+    await closeAll();
+    expect((await findings()).filter((finding) => !finding.startsWith("damaged/shards: "))).toEqual([]);
+    const repair = await repaired();
+    expect(partsOf(repair)).toContain(`wal/${gone}: a log file is missing`);
+    expect(lacking(repair)).toContain(7);
+    expect(await findings()).toEqual([]);
+  },
+);
+
+test("a file is not given up by a line that could be neither written nor removed, however often that is asked", async () => {
+  fs.mkdirSync(join(directory, "wal"));
+  let isBroken = false;
+  const broken =
+    <Args extends unknown[], Result>(call: (...args: Args) => Result) =>
+    (...args: Args): Result => {
+      if (isBroken) throw Object.assign(new Error("EIO"), { code: "EIO" });
+      return call(...args);
+    };
+  const { openDurable, remove } = realFileSystem;
+  const files = { ...realFileSystem, openDurable: broken(openDurable), remove: broken(remove) };
+  const extent = new LogExtent(join(directory, "wal"), files);
+  extent.begin({ no: 1, id: "0123456789abcdef" }, { extent: undefined, isDamaged: false }, 1);
+  extent.begun(3);
+  isBroken = true;
+  for (let n = 0; n < 2; n++) expect(() => extent.beginsBehind(1)).toThrow("EIO");
+  isBroken = false;
+  extent.beginsBehind(1);
+  expect(readExtent(join(directory, "wal"), realFileSystem).extent).toEqual({ first: 2, last: 3 });
+});
 
 test("a log of an older version says nothing of files before its first and behind its last", async () => {
   await writeFiles();

@@ -29,7 +29,7 @@ import { GroupCommit } from "./group-commit.ts";
 import { type FoundExtent, LogExtent, readExtent } from "./log-extent.ts";
 import { LogTrim } from "./log-trim.ts";
 import { Ownership } from "./ownership.ts";
-import { logFileNumbers, readLogFiles } from "./read-log.ts";
+import { logFileNumbers, reachOf, readLogFiles } from "./read-log.ts";
 import { hasRoom, PREPARED_NAME, WalFiles, type WalPlace } from "./wal-files.ts";
 
 const MIB = 1 << 20;
@@ -156,9 +156,11 @@ export class LocalLog implements CommitLog {
     const options = { directory: this.#directory, files: this.#files, unacked, extent };
     const read = await paced(pace, readLogFiles(options, reader));
     const { newestFileNo, chain, oldestFileNo } = read;
+    // A missing one is given up in its turn.
+    const first = Math.min(oldestFileNo, extent?.first ?? oldestFileNo);
     if (chain !== undefined) this.#ownership.noteRead(newestFileNo, chain);
     this.#end = { newestFileNo, chain: chain ?? 0 };
-    this.#trim.begin(oldestFileNo);
+    this.#trim.begin(first);
     return read;
   }
 
@@ -224,8 +226,8 @@ export class LocalLog implements CommitLog {
   rangeOf(_shard: ShardId, oldest: LogPosition | undefined, isAppending: boolean): LogRange {
     const { fileNo } = this.#wal;
     if (fileNo === 0) {
-      const numbers = logFileNumbers(this.#directory, this.#files);
-      return rangeOf(numbers[0] ?? 0, numbers.at(-1) ?? 0);
+      const { first, last } = reachOf(logFileNumbers(this.#directory, this.#files), this.#found.extent);
+      return first > last ? rangeOf(0, 0) : rangeOf(first, last);
     }
     const first = oldest ?? (isAppending ? fileNo : 0);
     return rangeOf(first, first === 0 ? 0 : fileNo + 2);

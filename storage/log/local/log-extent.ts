@@ -126,9 +126,16 @@ export class LogExtent {
 
   /** The oldest file is to be removed: when this returns, nobody counts on it. @throws what the system says */
   beginsBehind(fileNo: number): void {
-    if (this.#extent.first > fileNo) return;
+    const { first } = this.#extent;
+    if (first > fileNo) return;
     this.#extent.first = fileNo + 1;
-    this.#say();
+    try {
+      this.#say();
+    } catch (error) {
+      // What stands there may still count on the file: the next try has to say it first.
+      this.#extent.first = first;
+      throw error;
+    }
   }
 
   /** The newest file holds nothing and is to be removed: when this returns, nobody counts on it. @throws what the system says */

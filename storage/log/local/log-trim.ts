@@ -31,12 +31,15 @@ export class LogTrim {
   #oldestFileNo = 1;
   /** As of the last trim. */
   #neededFrom = 0;
+  /** What damaged shards need of the files through this one is taken aside. */
+  #takenThrough = 0;
 
   constructor(ports: LogTrimPorts) {
     this.#ports = ports;
     this.#aside = new TakenAside(ports.root, ports.files);
   }
 
+  /** @param oldestFileNo that the log reaches back to, be it missing */
   begin(oldestFileNo: number): void {
     this.#oldestFileNo = oldestFileNo;
   }
@@ -76,7 +79,8 @@ export class LogTrim {
   #letGo(fileNo: number): boolean {
     const { directory, extent, kept } = this.#ports;
     try {
-      this.#aside.take(directory, fileNo, kept());
+      if (this.#takenThrough < fileNo) this.#aside.take(directory, fileNo, kept());
+      this.#takenThrough = fileNo;
       extent.beginsBehind(fileNo);
     } catch (error) {
       return this.#notRemoved(error);

@@ -1,6 +1,7 @@
 /**
  * What damaged shards need of log files that are trimmed, kept in `damaged/`: their records, as a log file of the same
- * number, and damaged parts as they stood, since records of theirs may be in them.
+ * number, and damaged parts as they stood, since records of theirs may be in them. A file that is missing leaves an empty
+ * part: the next repair has to know that it was there.
  *
  * Crash: what is needed is in one of the two places, or in both.
  */
@@ -26,7 +27,11 @@ export class TakenAside {
 
   /** Whether damaged parts of the log were taken aside: nobody knows what is in them. */
   get hasParts(): boolean {
-    return (this.#hasParts ??= this.#damaged.names().some((name) => name.endsWith(PART)));
+    return (this.#hasParts ??= this.#damaged.names().some((name) => name.endsWith(PART) && this.#holdsBytes(name)));
+  }
+
+  #holdsBytes(name: string): boolean {
+    return this.#files.look(join(this.#damaged.path, name))?.size !== 0;
   }
 
   /**
@@ -39,12 +44,15 @@ export class TakenAside {
     );
     if (shards.size === 0) return;
     const path = join(wal, walFileName(fileNo));
+    if (this.#files.look(path) === undefined) return this.#damaged.write(partName(fileNo, 0), Buffer.alloc(0));
     const file = this.#files.read(path);
     const { bytes, gaps } = filterWalFile(path, file, fileNo, (shard) => shards.has(shard));
     for (const { from, to } of gaps) {
-      this.#damaged.write(`${walFileName(fileNo).slice(0, -4)}-${from}${PART}`, file.subarray(from, to));
+      this.#damaged.write(partName(fileNo, from), file.subarray(from, to));
       this.#hasParts = true;
     }
     if (bytes !== undefined) this.#damaged.write(walFileName(fileNo), bytes);
   }
 }
+
+const partName = (fileNo: number, from: number): string => `${walFileName(fileNo).slice(0, -4)}-${from}${PART}`;

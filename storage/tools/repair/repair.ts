@@ -21,6 +21,7 @@ import { openSegmentStore } from "../../segment/segment-store.ts";
 import { type LogPosition, SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { fileHead, walFileName, walFileNo } from "../../log/local/frame.ts";
+import { reachOf } from "../../log/local/read-log.ts";
 import { TakenAside } from "../../log/local/taken-aside.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
@@ -31,7 +32,7 @@ import { rebuildShard } from "./rebuild-shard.ts";
 import { RecentRemains } from "./recent-remains.ts";
 import { salvageShard } from "./salvage-shard.ts";
 import type { BrokenRow } from "./salvaged-rows.ts";
-import { type LogPart, SalvagedLog } from "./salvaged-log.ts";
+import { extentOf, type LogPart, SalvagedLog } from "./salvaged-log.ts";
 import type { LostRange, ShardContents } from "./shard-contents.ts";
 import { ShardBytes } from "./shard-bytes.ts";
 import type { ReadAt } from "./torn-read.ts";
@@ -294,7 +295,8 @@ class StoreRepair {
   #keepFor(left: readonly ShardId[], before: Map<ShardId, Damage>, wal: string, numbers: readonly number[]): void {
     const list = new DamagedShards(this.#target, realFileSystem);
     const inOrder = numbers.toSorted((a, b) => a - b);
-    const [first, last] = [inOrder[0] ?? 0, inOrder.at(-1) ?? 0] as [LogPosition, LogPosition];
+    const reach = reachOf(inOrder, extentOf(wal));
+    const [first, last] = (reach.first > reach.last ? [0, 0] : [reach.first, reach.last]) as [LogPosition, LogPosition];
     for (const shard of left) {
       const damage = before.get(shard) ?? { shard, what: this.#found.get(shard)!.join("; "), first, last };
       list.add(damage);
@@ -302,7 +304,7 @@ class StoreRepair {
     }
     list.save();
     const aside = new TakenAside(this.#target, realFileSystem);
-    for (const fileNo of inOrder) aside.take(wal, fileNo, list.list());
+    for (let fileNo = reach.first; fileNo <= reach.last; fileNo++) aside.take(wal, fileNo, list.list());
   }
 }
 

@@ -11,8 +11,10 @@ import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";
 import { type Extent, readExtent } from "../../log/local/log-extent.ts";
-import { reachOf } from "../../log/local/read-log.ts";
+import { EMPTIED, isEmptied, reachOf } from "../../log/local/read-log.ts";
 import { scanWalFile } from "../../log/local/scan.ts";
+import { recentPath } from "../../segment/paths.ts";
+import { LOG_MISSING } from "../../segment/segment-store.ts";
 import type { ShardContents } from "./shard-contents.ts";
 import { type ReadAt, readTorn, systemRead } from "./torn-read.ts";
 
@@ -32,6 +34,8 @@ export class SalvagedLog {
   readonly unreadable: LogPart[] = [];
   /** Shards with records, wanted or not. */
   readonly seen = new Set<ShardId>();
+  /** A file of `wal` had something, or is known to be missing. */
+  #isBegun = false;
   readonly #read: ReadAt;
 
   private constructor(read: ReadAt) {
@@ -42,6 +46,8 @@ export class SalvagedLog {
   static read(root: string, isWanted: (shard: ShardId) => boolean, read: ReadAt = systemRead): SalvagedLog {
     const log = new SalvagedLog(read);
     for (const folder of [DAMAGED_DIRECTORY, "wal"]) log.#readFolder(root, folder, isWanted);
+    // The log's first file is made before `recent.db`, and there is always one. Nothing can be behind it.
+    if (!log.#isBegun && fs.existsSync(recentPath(root))) log.#noteLost("wal", Number.MAX_SAFE_INTEGER, LOG_MISSING);
     return log;
   }
 
@@ -100,7 +106,8 @@ export class SalvagedLog {
     const names = fs.existsSync(directory) ? fs.readdirSync(directory).toSorted() : [];
     const numbers = names.map(walFileNo).filter((number) => number !== undefined);
     let chain: number | undefined;
-    const { first, last } = reachOf(numbers, folder === "wal" ? extentOf(directory) : undefined);
+    const extent = folder === "wal" ? extentOf(directory) : undefined;
+    const { first, last } = reachOf(numbers, extent);
     if (folder === "wal") for (let fileNo = first; fileNo <= last; fileNo++) this.#noteMissing(numbers, fileNo);
     for (const fileNo of numbers) {
       const name = walFileName(fileNo);
@@ -126,6 +133,9 @@ export class SalvagedLog {
         },
       );
       chain = scan.chain;
+      if (folder === "wal" && scan.wholeBytes > 0) this.#isBegun = true;
+      if (extent !== undefined && fileNo === last && isEmptied(bytes, fileNo, extent))
+        this.#noteLost(`${folder}/${name}`, fileNo, EMPTIED);
     }
     this.parts.push(...this.unreadable.filter(({ file }) => file.startsWith(`${folder}/`)));
     for (const name of names) {
@@ -133,14 +143,19 @@ export class SalvagedLog {
       if (file === undefined) continue;
       const bytes = fs.readFileSync(join(directory, name));
       const place = { file: `wal/${file}.wal`, fileNo: Number(file), from: Number(from) };
-      this.parts.push({ ...place, bytes, what: `kept as ${folder}/${name}` });
+      const what = bytes.length > 0 ? `kept as ${folder}/${name}` : "a log file is missing";
+      this.parts.push({ ...place, bytes, what });
     }
   }
 
   #noteMissing(numbers: readonly number[], fileNo: number): void {
     if (numbers.includes(fileNo)) return;
-    const file = `wal/${walFileName(fileNo)}`;
-    this.parts.push({ file, fileNo, from: 0, bytes: Buffer.alloc(0), what: "a log file is missing" });
+    this.#noteLost(`wal/${walFileName(fileNo)}`, fileNo, "a log file is missing");
+  }
+
+  #noteLost(file: string, fileNo: number, what: string): void {
+    this.#isBegun = true;
+    this.parts.push({ file, fileNo, from: 0, bytes: Buffer.alloc(0), what });
   }
 
   #readFrame(
@@ -171,7 +186,7 @@ export class SalvagedLog {
 }
 
 /** What the log says of itself; nothing where that cannot be read. */
-function extentOf(wal: string): Extent | undefined {
+export function extentOf(wal: string): Extent | undefined {
   try {
     return readExtent(wal, realFileSystem).extent;
   } catch (error) {
