@@ -12,6 +12,7 @@ import { amendManifest, MANIFEST, noteConstants, retireManifest, writeManifest }
 import { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { DirectoryLock, type Flock, type LockKind } from "./directory-lock.ts";
 import { FatalError } from "./fatal-error.ts";
+import { giveToOwnerOf } from "./owner.ts";
 import { hasUnfinishedSwap } from "./repair-journal.ts";
 import { errnoOf, fatalFromDisk } from "./startup-errors.ts";
 
@@ -120,7 +121,9 @@ export async function leaveAtRest({ held }: DataDirectory, say: (line: string) =
     const reason =
       error instanceof DirectoryLostError ? error.message : (errnoOf(error) ?? held.named((error as Error).message));
     say(`parley: no manifest (${reason}); parley verify can promise less\n`);
+    return;
   }
+  giveToOwnerOf(held.at, held.at, say);
 }
 
 /**

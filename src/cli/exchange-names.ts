@@ -1,5 +1,5 @@
 /** Two directories trade their names in one step: at no moment is one of the names missing. */
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { dlopen, FFIType, read } from "bun:ffi";
 import { constants } from "node:os";
 
 const AT_FDCWD = -100;
@@ -11,15 +11,16 @@ const EXCHANGE = 2;
  * @throws Error with the errno as its `code` when a name is missing or may not be changed
  */
 export function exchangeNames(one: string, other: string): boolean {
-  const errno = call(ptr(Buffer.from(`${one}\0`)), ptr(Buffer.from(`${other}\0`)));
+  // As buffers, and not as their addresses: a number would not keep the bytes in memory until the call.
+  const errno = call(Buffer.from(`${one}\0`), Buffer.from(`${other}\0`));
   if (errno === 0) return true;
   const code = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
   if (["ENOSYS", "EINVAL", "ENOTSUP", "EOPNOTSUPP"].includes(code)) return false;
   throw Object.assign(new Error(`${one} and ${other} cannot trade their names (${code})`), { code });
 }
 
-/** @returns the errno, 0 when it is done */
-function call(one: number, other: number): number {
+/** @returns the errno, 0 when it is done and never otherwise */
+function call(one: Buffer, other: Buffer): number {
   const isMac = process.platform === "darwin";
   const errnoName = isMac ? "__error" : "__errno_location";
   const { i32, u32, ptr: pointer } = FFIType;
@@ -37,11 +38,11 @@ function call(one: number, other: number): number {
     return constants.errno.ENOSYS;
   }
   try {
-    const symbols = library.symbols as Record<string, (...args: number[]) => number>;
+    const symbols = library.symbols as Record<string, (...args: (number | Buffer)[]) => number>;
     const status = isMac
       ? symbols["renamex_np"]!(one, other, EXCHANGE)
       : symbols["renameat2"]!(AT_FDCWD, one, AT_FDCWD, other, EXCHANGE);
-    return status === 0 ? 0 : read.i32(symbols[errnoName]!());
+    return status === 0 ? 0 : read.i32(symbols[errnoName]!()) || constants.errno.EIO;
   } finally {
     library.close();
   }

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileCrc, type FoundFile, listFiles } from "../../storage/tools/inventory.ts";
 import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest } from "../../storage/tools/manifest.ts";
 import { copyFiles, type UnreadablePart } from "../../storage/tools/repair/copy-files.ts";
+import { type ReadAt, systemRead } from "../../storage/tools/repair/torn-read.ts";
 import { isKnown } from "../../storage/tools/verify-files.ts";
 import { CONSTANT_FILES, type DataDirectory, takeDataDirectory } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -26,6 +27,7 @@ export async function copyToRepair(
   from: string,
   to: string,
   progress: (done: number, total: number) => void,
+  read: ReadAt = systemRead,
 ): Promise<Copied> {
   const found = listFiles(from).filter(({ path }) => path !== "LOCK" && !isManifestName(path));
   const files = found.filter((file) => isKnown(file, COMPANIONS));
@@ -36,8 +38,11 @@ export async function copyToRepair(
       if (name !== "LOCK") rmSync(join(data.held.at, name), { recursive: true, force: true });
     requireRoom(to, total, freeBytes(dirname(to)));
     let done = 0;
-    const unreadable = await copyFiles(from, data.held.at, files, (bytes) => progress((done += bytes), total));
-    return { data, unreadable, leftOut: namesOf(found, files), keys: await changedKeys(from) };
+    const unreadable = await copyFiles(from, data.held.at, files, (bytes) => progress((done += bytes), total), read);
+    const lostKeys = CONSTANT_FILES.filter((name) => unreadable.some(({ path }) => path === name));
+    // A key with a part that anybody can guess is worse than none.
+    for (const name of lostKeys) rmSync(join(data.held.at, name));
+    return { data, unreadable, leftOut: namesOf(found, files), keys: await changedKeys(from, lostKeys) };
   } catch (error) {
     data.release();
     throw error;
@@ -64,13 +69,14 @@ export function requireRoom(to: string, bytes: number, free: number): void {
 }
 
 /** No checksum of the store covers the keys: what the last clean stop said of them is all there is. */
-async function changedKeys(from: string): Promise<string[]> {
+async function changedKeys(from: string, lost: readonly string[]): Promise<string[]> {
   const manifests = [LAST_MANIFEST, MANIFEST].map((name) => tryManifest(join(from, name)));
   const said: string[] = [];
   const names = new Set(listFiles(from).map(({ path }) => path));
   for (const name of CONSTANT_FILES) {
     const crc = manifests.findLast((manifest) => manifest?.get(name)?.crc !== undefined)?.get(name)?.crc;
-    if (!names.has(name)) said.push(`${name} is missing and is made anew: ${LOST_KEY[name]}`);
+    if (lost.includes(name)) said.push(`${name} cannot be read and is made anew: ${LOST_KEY[name]}`);
+    else if (!names.has(name)) said.push(`${name} is missing and is made anew: ${LOST_KEY[name]}`);
     else if (crc !== undefined && (await fileCrc(join(from, name))) !== crc)
       said.push(`${name} is not what it was: ${LOST_KEY[name]}`);
   }

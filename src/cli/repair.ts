@@ -20,6 +20,7 @@ import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { flag, parseOptions, text, type OptionValues } from "./options.ts";
+import { giveToOwnerOf } from "./owner.ts";
 import { type Copied, copyToRepair } from "./repair-copy.ts";
 import { repairReport } from "./repair-report.ts";
 import { finishSwap, freeName, swapInPlace, systemNames, writeDurably } from "./repair-swap.ts";
@@ -113,6 +114,7 @@ async function repairHeld(
       return { repaired, notes, copied, target: source.path, isUnchanged: true };
     }
     await writeManifest(copy.held.at, () => false);
+    giveToOwnerOf(source.path, copy.held.at, io.stderr);
     await syncTree(copy.held.at);
     source.held.check();
     const target = place.to ?? source.path;
