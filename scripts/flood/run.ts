@@ -1,6 +1,10 @@
-/** Runs floods one after the other, each on a server of its own: a quiet stretch, then as long a flooded one. */
+/**
+ * Runs floods one after the other, each on a server of its own. Quiet and flooded stretches take turns, so that what the machine's disk does meanwhile
+ * falls on both; the medians over the rounds count.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { rangeOf, type Range } from "../../bench/ranges.ts";
 import { startParleyProcess, type ParleyProcess } from "../../bench/server-process.ts";
 import type { Flood, FloodWorld } from "./floods.ts";
 import { makePerson } from "./people.ts";
@@ -8,38 +12,41 @@ import { Victims, type Talk } from "./victims.ts";
 
 export type FloodResult = {
   flood: string;
-  quiet: Talk;
-  flooded: Talk;
-  p50Ratio: number;
-  p99Ratio: number;
+  /** One for each round. */
+  quiet: Talk[];
+  flooded: Talk[];
+  /** Victims' latency under the flood, over that of the quiet stretch before it. */
+  p50Ratio: Range;
+  p99Ratio: Range;
   /** Of the server: before the flood, and the most while it lasted. MiB. */
   memoryBeforeMb: number;
   memoryPeakMb: number;
   attacker: string;
 };
 
-/** Victims' latency under a flood, over that of the quiet stretch beside it. */
+/** Of the medians over the rounds. */
 export const P50_RATIO_MAX = 3;
 export const P99_RATIO_MAX = 5;
+export const ROUNDS = 5;
 
 const MEMORY_EVERY_MS = 100;
 
+/** @param seconds of all quiet stretches together, and of all flooded ones */
 export async function runFlood(flood: Flood, seconds: number, say: (what: string) => void): Promise<FloodResult> {
   const server = await startParleyProcess(["--log-level", "error"]);
   try {
-    return await onServer(server, flood, seconds, say);
+    return await onServer(server, flood, seconds / ROUNDS, say);
   } finally {
     await server.end();
   }
 }
 
 async function onServer(
-  server: ParleyProcess,
+  { url, apiKey, pid }: ParleyProcess,
   flood: Flood,
-  seconds: number,
+  roundSeconds: number,
   say: (what: string) => void,
 ): Promise<FloodResult> {
-  const { url, apiKey, pid } = server;
   const attacker = await makePerson(url, apiKey, "attacker");
   const world: FloodWorld = { url, apiKey, attacker };
   say("prepared");
@@ -50,25 +57,42 @@ async function onServer(
     await makePerson(url, apiKey, "victim-two"),
   );
   await victims.talk(2);
-  say("quiet");
-  const quiet = await victims.talk(seconds);
   const memoryBeforeMb = memoryMb(pid);
-  say("flooded");
+  const rounds: Round[] = [];
+  for (let at = 0; at < ROUNDS; at++) {
+    say(`round ${at + 1} of ${ROUNDS}`);
+    rounds.push(await measureRound(victims, flood, world, pid, roundSeconds));
+  }
+  victims.close();
+  return { flood: flood.name, memoryBeforeMb, ...overRounds(rounds) };
+}
+
+type Round = { quiet: Talk; flooded: Talk; memoryPeakMb: number; attacker: string };
+
+async function measureRound(
+  victims: Victims,
+  flood: Flood,
+  world: FloodWorld,
+  pid: number,
+  seconds: number,
+): Promise<Round> {
+  const quiet = await victims.talk(seconds);
   const attack = startAttack(flood, world);
   let memoryPeakMb = 0;
   const watch = setInterval(() => (memoryPeakMb = Math.max(memoryPeakMb, memoryMb(pid))), MEMORY_EVERY_MS);
   const flooded = await victims.talk(seconds);
   clearInterval(watch);
-  victims.close();
+  return { quiet, flooded, memoryPeakMb, attacker: await attack.end() };
+}
+
+function overRounds(rounds: Round[]): Omit<FloodResult, "flood" | "memoryBeforeMb"> {
   return {
-    flood: flood.name,
-    quiet,
-    flooded,
-    p50Ratio: flooded.p50Ms / quiet.p50Ms,
-    p99Ratio: flooded.p99Ms / quiet.p99Ms,
-    memoryBeforeMb,
-    memoryPeakMb,
-    attacker: await attack.end(),
+    quiet: rounds.map(({ quiet }) => quiet),
+    flooded: rounds.map(({ flooded }) => flooded),
+    p50Ratio: rangeOf(rounds.map(({ quiet, flooded }) => flooded.p50Ms / quiet.p50Ms)),
+    p99Ratio: rangeOf(rounds.map(({ quiet, flooded }) => flooded.p99Ms / quiet.p99Ms)),
+    memoryPeakMb: Math.max(...rounds.map(({ memoryPeakMb }) => memoryPeakMb)),
+    attacker: `${rounds.at(-1)!.attacker}, in the last round`,
   };
 }
 
