@@ -45,6 +45,24 @@ export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
   return checkedRows(recent, "shard", recent.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>());
 }
 
+/** What the rows of each table are read by. */
+const COLUMNS = {
+  shard: ["shard", "flushed_through", "term", "streams", "own_through", "layers", "crc"],
+  page: ["shard", "layer", "first", "through", "codec", "raw_bytes", "data", "crc"],
+};
+
+/**
+ * Checksums of rows cover no names of columns: one that was hit would give rows that lack it.
+ * @throws CorruptionError
+ */
+export function checkColumns(recent: SqlDatabase): void {
+  for (const [table, columns] of Object.entries(COLUMNS)) {
+    const found = recent.sql("SELECT name FROM pragma_table_info(?)").all<{ name: string }>(table);
+    const lost = columns.find((column) => !found.some(({ name }) => name === column));
+    if (lost !== undefined) throw new CorruptionError(recent.file, `table ${table}`, `its column ${lost} is missing`);
+  }
+}
+
 /**
  * Shards whose row is not what was written. Of a row whose number was hit, the shard that it fits is meant.
  * @throws CorruptionError for a row that fits none and has the number of none: any shard may lack it

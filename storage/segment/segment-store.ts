@@ -12,6 +12,7 @@ import { CorruptionError } from "../errors.ts";
 import { LayerSource, readStack } from "../recent/page-table.ts";
 import {
   checkOwn,
+  checkColumns,
   damagedRecentShards,
   findRecentShard,
   RECENT_FORMAT,
@@ -147,6 +148,7 @@ class SqliteSegmentStore implements SegmentStore {
   #checkRecent(path: string): void {
     try {
       const db = this.#openRecent()!;
+      checkColumns(db);
       for (const { shard, error } of db.within("BEGIN", () => damagedRecentShards(db))) this.#onDamage(shard, error);
     } catch (error) {
       throw corruptionOr(error, path);

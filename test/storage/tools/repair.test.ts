@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CorruptionError } from "../../../storage/errors.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
 import { repairStore, type RepairOfStore } from "../../../storage/tools/repair/repair.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
@@ -74,6 +75,22 @@ test("rows that were left out are told by the file that people know, and SQLite'
     expect(values.some((value) => String(value).includes("CREATE TABLE"))).toBe(false);
   }
 });
+
+test.each(["layers BLOB", "own_through INT", "raw_bytes INT", "data BLOB"])(
+  "a flipped bit in a column's name in recent.db (%s) is damage that is told, and a repair goes over it",
+  async (column) => {
+    const hit = (at: string): void => {
+      const bytes = fs.readFileSync(join(at, "shards/recent.db"));
+      bytes[bytes.indexOf(column)]! ^= 0x20;
+      fs.writeFileSync(join(at, "shards/recent.db"), bytes);
+    };
+    fs.cpSync(source, copy(), { recursive: true, preserveTimestamps: true });
+    hit(copy());
+    await expect(openAt(copy())).rejects.toThrow(CorruptionError);
+    fs.rmSync(copy(), { recursive: true });
+    await repairAfter(hit);
+  },
+);
 
 describe("damage anywhere", () => {
   const runs = Number(process.env["RUNS"] ?? 30);
