@@ -81,7 +81,7 @@ test.each(["layers BLOB", "own_through INT", "raw_bytes INT", "data BLOB"])(
   async (column) => {
     const hit = (at: string): void => {
       const bytes = fs.readFileSync(join(at, "shards/recent.db"));
-      bytes[bytes.indexOf(column)]! ^= 0x20;
+      bytes[bytes.lastIndexOf(column)]! ^= 0x20;
       fs.writeFileSync(join(at, "shards/recent.db"), bytes);
     };
     fs.cpSync(source, copy(), { recursive: true, preserveTimestamps: true });
@@ -89,6 +89,23 @@ test.each(["layers BLOB", "own_through INT", "raw_bytes INT", "data BLOB"])(
     await expect(openAt(copy())).rejects.toThrow(CorruptionError);
     fs.rmSync(copy(), { recursive: true });
     await repairAfter(hit);
+  },
+);
+
+test.each(["flushed_through INT", "streams INT", "layers BLOB"])(
+  "a flipped bit in a column's name in a state.db (%s) is damage of its shard, and a repair goes over it",
+  async (column) => {
+    const hit = (at: string): void => {
+      const path = join(at, "shards/042/state.db");
+      const bytes = fs.readFileSync(path);
+      bytes[bytes.lastIndexOf(column)]! ^= 0x20;
+      fs.writeFileSync(path, bytes);
+    };
+    fs.cpSync(source, copy(), { recursive: true, preserveTimestamps: true });
+    hit(copy());
+    await expect(openAt(copy())).rejects.toThrow(CorruptionError);
+    fs.rmSync(copy(), { recursive: true });
+    expect((await repairAfter(hit)).shards.map(({ shard }) => shard as number)).toEqual([42]);
   },
 );
 
