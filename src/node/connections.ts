@@ -10,9 +10,14 @@ import { peerKey } from "./kernel-sockets.ts";
 
 const FULL_MS = 5000;
 
+/** Is told how many bytes of a connection have been read since it began. */
+export type HasRead = (bytes: number) => void;
+
 export class Connections {
   /** How often one is in use: more than once at most for the moment between two requests. */
   readonly #inUse = new Map<string, number>();
+  /** The WebSockets among them. */
+  readonly #sockets = new Map<string, HasRead>();
   /** How many may be in use; more are let in only to be told so. */
   max = Number.POSITIVE_INFINITY;
   /** No idle one can be closed, and there is no room for more: WebSockets, which stay, are refused. */
@@ -20,16 +25,31 @@ export class Connections {
   /** WebSockets that were refused for it. */
   refused = 0;
 
-  /** A connection is in use until the returned function is called. @param peer its other end; null when it is gone already */
-  use(peer: SocketAddress | null): () => void {
+  /**
+   * A connection is in use until the returned function is called.
+   * @param peer its other end; null when it is gone already
+   * @param hasRead of a WebSocket
+   */
+  use(peer: SocketAddress | null, hasRead?: HasRead): () => void {
     if (peer === null) return () => {};
     const key = peerKey(peer.address, peer.port);
+    if (hasRead !== undefined) this.#sockets.set(key, hasRead);
     this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
     return () => {
       const left = this.#inUse.get(key)! - 1;
-      if (left === 0) this.#inUse.delete(key);
-      else this.#inUse.set(key, left);
+      if (left > 0) return void this.#inUse.set(key, left);
+      this.#inUse.delete(key);
+      this.#sockets.delete(key);
     };
+  }
+
+  get hasSockets(): boolean {
+    return this.#sockets.size > 0;
+  }
+
+  /** Tells the WebSocket with this other end, if there is one. @param peer as `peerKey` writes it */
+  socketOf(peer: string): HasRead | undefined {
+    return this.#sockets.get(peer);
   }
 
   /** How many are in use. */

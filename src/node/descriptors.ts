@@ -5,6 +5,7 @@
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 
 export type Descriptors = {
   /** The process's own limit (`ulimit -n`; Bun raises it to what is allowed). */
@@ -33,6 +34,15 @@ const OPEN_FILES = "/proc/self/fd";
 
 export function systemDescriptors(): Descriptors {
   return { limit: limitOfProcess(), inUse: process.platform === "linux" ? countOpen : () => undefined };
+}
+
+/** Those that are open now; none where the system does not say, or has none left to look with. */
+export async function openDescriptors(): Promise<number[]> {
+  try {
+    return (await readdir(OPEN_FILES)).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 export function descriptorBudget(limit: number): DescriptorBudget {

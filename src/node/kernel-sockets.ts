@@ -16,6 +16,8 @@ export type KernelSocket = {
 export type KernelSockets = {
   /** The connection behind a descriptor, if it is one to this port. */
   at(descriptor: number, localPort: number): KernelSocket | undefined;
+  /** How many bytes this process has read from a connection since it began; undefined where the kernel does not count them (before Linux 4.1). */
+  bytesRead(descriptor: number): number | undefined;
   /** The socket that listens on this port. */
   listener(port: number, descriptorsMax: number): number | undefined;
   /** Ends a connection: the runtime sees the other end leave. */
@@ -31,9 +33,12 @@ const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
-const TCP_INFO_BYTES = 104;
-/** `tcpi_last_data_recv` of `struct tcp_info`. */
+/** Of `struct tcp_info`, which older kernels give less of: `tcpi_last_data_recv`, and `tcpi_bytes_received`. */
 const LAST_DATA_AT = 52;
+const BYTES_RECEIVED_AT = 128;
+const TCP_INFO_BYTES = 136;
+/** How many bytes of a socket nobody has read yet. */
+const FIONREAD = 0x541b;
 const NAME_BYTES = 128;
 const INT = FFIType.i32;
 const POINTER = FFIType.ptr;
@@ -50,12 +55,14 @@ export function kernelSockets(): KernelSockets | undefined {
     getsockname: { args: [INT, POINTER, POINTER], returns: INT },
     getpeername: { args: [INT, POINTER, POINTER], returns: INT },
     getsockopt: { args: [INT, INT, INT, POINTER, POINTER], returns: INT },
+    ioctl: { args: [INT, FFIType.u64, POINTER], returns: INT },
     shutdown: { args: [INT, INT], returns: INT },
   });
   const { symbols } = library;
   const name = Buffer.alloc(NAME_BYTES);
   const info = Buffer.alloc(TCP_INFO_BYTES);
   const length = new Uint32Array(1);
+  const unread = new Int32Array(1);
   const sized = (bytes: number): ReturnType<typeof ptr> => {
     length[0] = bytes;
     return ptr(length);
@@ -66,6 +73,8 @@ export function kernelSockets(): KernelSockets | undefined {
     name.readUInt16BE(2) === localPort;
   const isListening = (descriptor: number): boolean =>
     symbols.getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, ptr(info), sized(4)) === 0 && info.readInt32LE() === 1;
+  const readInfo = (descriptor: number): boolean =>
+    symbols.getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, ptr(info), sized(TCP_INFO_BYTES)) === 0;
   return {
     listener(port, descriptorsMax) {
       for (let descriptor = 0; descriptor < descriptorsMax; descriptor++)
@@ -76,9 +85,14 @@ export function kernelSockets(): KernelSockets | undefined {
       if (!isOn(descriptor, localPort)) return undefined;
       // The listening socket has no other end.
       if (symbols.getpeername(descriptor, ptr(name), sized(NAME_BYTES)) !== 0) return undefined;
-      if (symbols.getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, ptr(info), sized(TCP_INFO_BYTES)) !== 0)
-        return undefined;
+      if (!readInfo(descriptor)) return undefined;
       return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT) };
+    },
+    bytesRead(descriptor) {
+      if (!readInfo(descriptor) || length[0]! < TCP_INFO_BYTES) return undefined;
+      const received = Number(info.readBigUInt64LE(BYTES_RECEIVED_AT));
+      // Asked second: what comes in between counts as unread.
+      return symbols.ioctl(descriptor, FIONREAD, ptr(unread)) === 0 ? Math.max(0, received - unread[0]!) : undefined;
     },
     end: (descriptor) => void symbols.shutdown(descriptor, SHUT_RDWR),
     close: () => library.close(),

@@ -46,8 +46,9 @@ import { WaitingBytes } from "../socket/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { ConnectionRoom } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
-import { descriptorBudget, systemDescriptors } from "./descriptors.ts";
+import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
 import { kernelSockets } from "./kernel-sockets.ts";
+import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
 import { DescriptorReserve } from "../../storage/vfs/descriptor-reserve.ts";
@@ -75,6 +76,7 @@ export type NodeParts = {
   clock?: Clock;
   upkeepTimes?: Partial<UpkeepTimes>;
   checkDirectoryMs?: number;
+  readWatchTimes?: Partial<ReadWatchTimes>;
   walFileBytes?: number;
   /** Where the lines of the log go. Default stderr. */
   log?: (line: string) => void;
@@ -86,7 +88,7 @@ export type NodeParts = {
  */
 export async function startNode(
   options: ServeOptions,
-  { clock = systemClock, upkeepTimes, checkDirectoryMs, ...parts }: NodeParts = {},
+  { clock = systemClock, upkeepTimes, checkDirectoryMs, readWatchTimes = {}, ...parts }: NodeParts = {},
 ): Promise<RunningNode> {
   const random = systemRandom;
   const logger = createLogger(
@@ -228,6 +230,9 @@ export async function startNode(
   const room =
     kernel &&
     new ConnectionRoom({ connections, clock, logger, descriptors, budget, kernel, port: server.port!, onLook });
+  const readWatch =
+    kernel &&
+    new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
@@ -238,6 +243,7 @@ export async function startNode(
       if (isDraining) return closed;
       isDraining = true;
       refusals.begin("draining");
+      await readWatch?.stop();
       await room?.stop();
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
@@ -268,6 +274,12 @@ function passwordOptions(options: ServeOptions) {
   return { ...DEFAULT_PASSWORD_OPTIONS, memoryKiB: options.argon2MemoryKb, passes: options.argon2Passes };
 }
 
+/** Of one core, that this process has used. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 const badUpgrade = (): AppError =>
   new AppError("bad_request", "the WebSocket upgrade is not valid: one Host, Connection: Upgrade, Upgrade: websocket");
 
@@ -295,10 +307,11 @@ function upgrade(
   try {
     const peer = server.requestIP(request);
     const admitted = admission.admit(fairnessKey(clientAddress(peer?.address, request.headers)));
-    const ended = connections.use(peer);
-    if (server.upgrade(request, { data: { session: undefined, admitted, ended } })) return undefined;
+    const data: SocketData = { session: undefined, admitted, ended: () => {} };
+    data.ended = connections.use(peer, (bytes) => data.session?.hasRead(bytes));
+    if (server.upgrade(request, { data })) return undefined;
     admitted.ended();
-    ended();
+    data.ended();
     return problemResponse(badUpgrade());
   } catch (error) {
     if (!(error instanceof AppError)) throw error;

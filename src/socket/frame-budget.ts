@@ -42,6 +42,9 @@ export class FrameBudget {
   #shared: FrameBuckets | undefined;
   #frames = 0;
   #bytes = 0;
+  /** Of the slices before. */
+  #framesPaid = 0;
+  #bytesPaid = 0;
   #sliceAt = Number.NEGATIVE_INFINITY;
   /** Every frame is paid for by itself: the socket is fast, or in debt. */
   #isWatched = false;
@@ -64,6 +67,18 @@ export class FrameBudget {
     return this.#pay(this.#clock.monotonicMs());
   }
 
+  /** Of all frames that were taken. */
+  get taken(): { frames: number; bytes: number } {
+    return { frames: this.#framesPaid + this.#frames, bytes: this.#bytesPaid + this.#bytes };
+  }
+
+  /** Pays for what came beside the frames that were taken. */
+  payBeside(frames: number, bytes: number): Verdict {
+    const now = this.#clock.monotonicMs();
+    const own = this.#own.spend(frames, bytes, now);
+    return worse(own, this.#shared?.spend(frames, bytes, now) ?? "within");
+  }
+
   /** When a refused client may go on, in milliseconds. */
   get waitMs(): number {
     return Math.max(1, this.#own.waitMs, this.#shared?.waitMs ?? 0);
@@ -72,6 +87,8 @@ export class FrameBudget {
   #pay(now: number): FrameVerdict {
     const own = this.#own.spend(this.#frames, this.#bytes, now);
     const shared = this.#shared?.spend(this.#frames, this.#bytes, now) ?? "within";
+    this.#framesPaid += this.#frames;
+    this.#bytesPaid += this.#bytes;
     this.#frames = 0;
     this.#bytes = 0;
     const verdict = worse(own, shared);

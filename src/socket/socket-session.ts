@@ -49,6 +49,7 @@ import { Outbox } from "./outbox.ts";
 import { RefusalCount } from "./refusal-count.ts";
 import type { SocketContext } from "./socket-context.ts";
 import { StallWatch } from "./stall-watch.ts";
+import { UntoldBytes } from "./untold-bytes.ts";
 import type { UserShare } from "./user-shares.ts";
 import type { Holder } from "./waiting-bytes.ts";
 
@@ -78,6 +79,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   readonly #outbox: Outbox;
   readonly #refusals: RefusalCount;
   readonly #budget: FrameBudget;
+  readonly #untold: UntoldBytes;
   readonly #connection: AdmittedSocket;
   readonly #cancelHelloTimeout: () => void;
   readonly #stallWatch: StallWatch;
@@ -128,6 +130,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     );
     this.#refusals = new RefusalCount(context.clock);
     this.#budget = new FrameBudget(context.frameRates, context.clock);
+    this.#untold = new UntoldBytes(this.#budget, context.frameRates, context.clock);
     this.#cancelHelloTimeout = context.clock.after(HELLO_TIMEOUT_MS, () => {
       if (this.#state === "new") this.close(CLOSE.protocolError, `no hello within ${HELLO_TIMEOUT_MS} ms`);
     });
@@ -157,6 +160,16 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     if (verdict === "far-beyond") this.#farBeyond();
     // What the runtime has answered may wait here, unread.
     else if (verdict !== "act") this.#account();
+  }
+
+  /** So many bytes of the connection have been read since it began; what nobody was told of is charged here. */
+  hasRead(bytes: number): void {
+    const isClosed = this.#state === "closed";
+    if (this.#untold.charge(bytes, isClosed) !== "far-beyond") return;
+    if (!isClosed) return this.#farBeyond();
+    // It was told why, and goes on all the same.
+    this.#connection.misbehaved();
+    this.#socket.terminate();
   }
 
   /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
+import { connect } from "node:net";
 import type { SocketAddress } from "bun";
 import { kernelSockets, peerKey } from "../../src/node/kernel-sockets.ts";
+import { within } from "../support/wait.ts";
 
 const HOSTS = [
   ["127.0.0.1", "127.0.0.1"],
@@ -38,6 +40,37 @@ test.each(HOSTS)(
     await server.stop(true);
   },
 );
+
+test("the kernel counts the bytes that were read of a connection, and not those that nobody has read", async () => {
+  const kernel = kernelSockets()!;
+  const seen: { kernel: number | undefined; runtime: number }[] = [];
+  let runtime = 0;
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const BYTES = 3_000_000;
+  const server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(_socket, { length }) {
+        runtime += length;
+        const descriptor = Array.from({ length: 256 }, (_, n) => n).find(
+          (n) => kernel.at(n, server.port) !== undefined,
+        );
+        seen.push({ kernel: kernel.bytesRead(descriptor!), runtime });
+        if (runtime === BYTES) resolve();
+      },
+    },
+  });
+  const socket = connect(server.port, "127.0.0.1");
+  socket.write(Buffer.alloc(BYTES));
+  await within("all to come", done);
+  // Bytes may come between the kernel's two answers: then it says too few, never too many.
+  for (const { kernel: read, runtime: had } of seen) expect(read).toBeLessThanOrEqual(had);
+  expect(seen.at(-1)).toEqual({ kernel: BYTES, runtime: BYTES });
+  socket.destroy();
+  server.stop(true);
+  kernel.close();
+});
 
 test("an address has one key however it is written", () => {
   expect(peerKey("::ffff:10.1.2.3", 7)).toBe(peerKey("10.1.2.3", 7));

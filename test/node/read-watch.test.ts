@@ -1,0 +1,80 @@
+import { expect, test } from "bun:test";
+import { Connections } from "../../src/node/connections.ts";
+import { peerKey } from "../../src/node/kernel-sockets.ts";
+import { ReadWatch } from "../../src/node/read-watch.ts";
+import { HandClock } from "../service/hand-clock.ts";
+
+const EVERY_MS = 100;
+const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" as const });
+
+/** A kernel that has a connection behind each descriptor but the lowest three, and a process that uses as much of a core as the test says. */
+function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: boolean }) {
+  const clock = new HandClock();
+  const connections = new Connections();
+  const told = new Map<number, number[]>();
+  const ends = Array.from({ length: sockets }, (_, n) =>
+    connections.use(peerOf(n + 3), (bytes) => void told.set(n + 3, [...(told.get(n + 3) ?? []), bytes])),
+  );
+  const state = { cpuMs: 0, lists: 0 };
+  const watch = new ReadWatch({
+    connections,
+    clock,
+    port: 1,
+    times: { everyMs: EVERY_MS, busyShare: 0.5 },
+    cpuMs: () => state.cpuMs,
+    openDescriptors: async () => (state.lists++, Array.from({ length: sockets + 5 }, (_, n) => n)),
+    kernel: {
+      at: (descriptor) =>
+        descriptor < 3 ? undefined : { descriptor, peer: peerKey("127.0.0.1", descriptor), idleMs: 0 },
+      bytesRead: (descriptor) => (isCounted ? 1000 * descriptor : undefined),
+    },
+  });
+  return {
+    told,
+    ends,
+    state,
+    watch,
+    /** So much time passes, with so much of it used. */
+    async pass(usedMs: number): Promise<void> {
+      state.cpuMs += usedMs;
+      clock.advance(EVERY_MS);
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => void setImmediate(resolve));
+    },
+  };
+}
+
+test("each WebSocket hears what was read of it, and nobody else does", async () => {
+  const { told, pass, ends, watch } = watched({ sockets: 600 });
+  await pass(EVERY_MS);
+  expect(told.size).toBe(600);
+  expect(told.get(300)).toEqual([300_000]);
+  ends[0]!();
+  await pass(EVERY_MS);
+  expect(told.get(3)).toHaveLength(1);
+  expect(told.get(4)).toHaveLength(2);
+  await watch.stop();
+});
+
+test("while the process has little to do, or no WebSocket, nobody is asked", async () => {
+  const idle = watched({ sockets: 1 });
+  await idle.pass(10);
+  expect(idle.state.lists).toBe(0);
+  await idle.pass(60);
+  expect(idle.state.lists).toBe(1);
+  const empty = watched({ sockets: 0 });
+  await empty.pass(EVERY_MS);
+  expect(empty.state.lists).toBe(0);
+});
+
+test("a kernel that does not count says nothing about anybody", async () => {
+  const { told, pass } = watched({ sockets: 3, isCounted: false });
+  await pass(EVERY_MS);
+  expect(told.size).toBe(0);
+});
+
+test("once it is stopped nobody is asked any more", async () => {
+  const { state, pass, watch } = watched({ sockets: 3 });
+  await watch.stop();
+  await pass(EVERY_MS);
+  expect(state.lists).toBe(0);
+});
