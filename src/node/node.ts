@@ -106,7 +106,7 @@ export async function startNode(
   const descriptors = systemDescriptors();
   const budget = descriptorBudget(descriptors.limit);
   const reserve = new DescriptorReserve(budget.log);
-  const connections = new Connections();
+  const connections = new Connections(clock);
   const keeper = await ShardKeeper.open(
     {
       directory: options.data,
@@ -308,7 +308,7 @@ function upgrade(
     const peer = server.requestIP(request);
     const admitted = admission.admit(fairnessKey(clientAddress(peer?.address, request.headers)));
     const data: SocketData = { session: undefined, admitted, ended: () => {} };
-    data.ended = connections.use(peer, (bytes) => data.session?.hasRead(bytes));
+    data.ended = connections.use(peer, (bytes) => data.session?.hasRead(bytes) ?? false);
     if (server.upgrade(request, { data })) return undefined;
     admitted.ended();
     data.ended();

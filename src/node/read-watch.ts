@@ -2,7 +2,9 @@
  * Tells each WebSocket now and then how many bytes of it have been read: the runtime tells nobody of some (src/socket/untold-bytes.ts), and the kernel
  * counts all. Only while the process is busy, since nothing is lost by asking later: counts go on.
  *
- * Not here: what becomes of a WebSocket that has sent too much. Linux only, as kernel-sockets.ts.
+ * A WebSocket that was closed and goes on sending is ended here: once it has said that it closes, the runtime neither tells of it nor ends it.
+ *
+ * Not here: what is too much. Linux only, as kernel-sockets.ts.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Connections } from "./connections.ts";
@@ -17,7 +19,7 @@ export type ReadWatchTimes = {
 export type ReadWatchParts = {
   connections: Connections;
   clock: Clock;
-  kernel: Pick<KernelSockets, "at" | "bytesRead">;
+  kernel: Pick<KernelSockets, "at" | "bytesRead" | "end">;
   /** Where the server listens. */
   port: number;
   openDescriptors: () => Promise<number[]>;
@@ -61,6 +63,7 @@ export class ReadWatch {
   }
 
   async #look(): Promise<void> {
+    this.#parts.connections.forgetClosed();
     const tookMs = this.#isBusy() && this.#parts.connections.hasSockets ? await this.#tellAll() : 0;
     if (!this.#isStopped) this.#lookAfter(Math.max(this.#times.everyMs, REST * tookMs));
   }
@@ -94,7 +97,7 @@ export class ReadWatch {
     const hasRead = socket && connections.socketOf(socket.peer);
     if (hasRead === undefined) return;
     const bytes = kernel.bytesRead(descriptor);
-    if (bytes !== undefined) hasRead(bytes);
+    if (bytes !== undefined && hasRead(bytes)) kernel.end(descriptor);
   }
 }
 

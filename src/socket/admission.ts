@@ -96,7 +96,10 @@ export class Admission {
     if (address.open === 0 && this.#isForgiven(address)) this.#addresses.delete(address.key);
   }
 
-  strike(address: Address): void {
+  strike(struck: Address): void {
+    // Nobody may be connected from there any more.
+    const address = this.#addresses.get(struck.key) ?? struck;
+    this.#addresses.set(address.key, address);
     const now = this.#clock.monotonicMs();
     address.strikes ??= new TokenBucket(this.#bounds.strikes, now);
     address.strikes.spend(1, now);

@@ -102,6 +102,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #inboxBytes = 0;
   #asideBytes = 0;
   #isReleased = false;
+  /** Once it is closed: its client gets time to read why. */
+  #mayLinger = true;
   #isEnded = false;
   #hasOverflowed = false;
   #token = "";
@@ -162,14 +164,18 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     else if (verdict !== "act") this.#account();
   }
 
-  /** So many bytes of the connection have been read since it began; what nobody was told of is charged here. */
-  hasRead(bytes: number): void {
+  /**
+   * So many bytes of the connection have been read since it began; what nobody was told of is charged here.
+   * @returns whether the connection is to be ended: it was closed, and goes on all the same
+   */
+  hasRead(bytes: number): boolean {
     const isClosed = this.#state === "closed";
-    if (this.#untold.charge(bytes, isClosed) !== "far-beyond") return;
-    if (!isClosed) return this.#farBeyond();
-    // It was told why, and goes on all the same.
-    this.#connection.misbehaved();
-    this.#socket.terminate();
+    const isFar = this.#untold.charge(bytes, isClosed) === "far-beyond";
+    if (isClosed && !this.#mayLinger) return true;
+    if (!isFar) return false;
+    if (isClosed) this.#connection.misbehaved();
+    else this.#farBeyond();
+    return isClosed;
   }
 
   /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */
@@ -297,6 +303,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   close(code: CloseCode, reason: string, afterMs?: number, lingerMs = LINGER_MS): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#mayLinger = lingerMs > FLOOD_LINGER_MS;
     const bye: ByeFrame = afterMs === undefined ? { t: "bye", code, reason } : { t: "bye", code, reason, afterMs };
     this.#outbox.push(JSON.stringify(bye));
     this.#outbox.flush();

@@ -55,12 +55,17 @@ class RawSocket {
 
   /** Writes it again and again until the server has ended the connection. */
   async floodWith(bytes: Buffer): Promise<void> {
-    const written = (): Promise<unknown> =>
-      new Promise((done) => void (this.#socket.once("close", done), this.#socket.write(bytes, done)));
-    await until("the server has ended it", async () => {
-      if (!this.isClosed) await within("a write", written());
-      return this.isClosed;
-    });
+    const closed = new Promise((done) => this.#socket.once("close", done));
+    await until(
+      "the server has ended it",
+      async () => {
+        const written = new Promise((done) => this.#socket.write(bytes, done));
+        await within("a write", Promise.race([closed, written]));
+        return this.isClosed;
+      },
+      // Sooner than the runtime would.
+      10_000,
+    );
   }
 
   destroy(): void {

@@ -10,12 +10,15 @@ const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" a
 /** A kernel that has a connection behind each descriptor but the lowest three, and a process that uses as much of a core as the test says. */
 function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: boolean }) {
   const clock = new HandClock();
-  const connections = new Connections();
+  const connections = new Connections(clock);
   const told = new Map<number, number[]>();
+  const state = { cpuMs: 0, lists: 0, toEnd: 0, ended: [] as number[] };
   const ends = Array.from({ length: sockets }, (_, n) =>
-    connections.use(peerOf(n + 3), (bytes) => void told.set(n + 3, [...(told.get(n + 3) ?? []), bytes])),
+    connections.use(peerOf(n + 3), (bytes) => {
+      told.set(n + 3, [...(told.get(n + 3) ?? []), bytes]);
+      return state.toEnd === n + 3;
+    }),
   );
-  const state = { cpuMs: 0, lists: 0 };
   const watch = new ReadWatch({
     connections,
     clock,
@@ -27,6 +30,7 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
       at: (descriptor) =>
         descriptor < 3 ? undefined : { descriptor, peer: peerKey("127.0.0.1", descriptor), idleMs: 0 },
       bytesRead: (descriptor) => (isCounted ? 1000 * descriptor : undefined),
+      end: (descriptor) => void state.ended.push(descriptor),
     },
   });
   return {
@@ -34,6 +38,7 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
     ends,
     state,
     watch,
+    clock,
     /** So much time passes, with so much of it used. */
     async pass(usedMs: number): Promise<void> {
       state.cpuMs += usedMs;
@@ -44,15 +49,23 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
 }
 
 test("each WebSocket hears what was read of it, and nobody else does", async () => {
-  const { told, pass, ends, watch } = watched({ sockets: 600 });
+  const { told, pass, watch } = watched({ sockets: 600 });
   await pass(EVERY_MS);
   expect(told.size).toBe(600);
   expect(told.get(300)).toEqual([300_000]);
-  ends[0]!();
-  await pass(EVERY_MS);
-  expect(told.get(3)).toHaveLength(1);
-  expect(told.get(4)).toHaveLength(2);
   await watch.stop();
+});
+
+test("a closed one is asked for until it has gone for sure, and ended when it goes on", async () => {
+  const { told, pass, ends, state, clock } = watched({ sockets: 3 });
+  ends[0]!();
+  state.toEnd = 3;
+  await pass(EVERY_MS);
+  expect(state.ended).toEqual([3]);
+  clock.nowMs += 60_000;
+  await pass(100_000);
+  await pass(EVERY_MS);
+  expect([told.get(3)!.length, told.get(4)!.length]).toEqual([1, 3]);
 });
 
 test("while the process has little to do, or no WebSocket, nobody is asked", async () => {
