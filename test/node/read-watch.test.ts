@@ -22,7 +22,7 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
   const watch = new ReadWatch({
     connections,
     clock,
-    port: 1,
+    port: 0,
     times: { everyMs: EVERY_MS, busyShare: 0.5 },
     cpuMs: () => state.cpuMs,
     openDescriptors: async () => (state.lists++, Array.from({ length: sockets + 5 }, (_, n) => n)),
