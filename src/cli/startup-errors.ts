@@ -1,5 +1,6 @@
 /** Turns what the system and the storage refuse into the lines and exit statuses of `FatalError`. */
 import { CorruptionError, DirectoryLostError, FormatError, OtherWriterError } from "../../storage/errors.ts";
+import { KeyFileError } from "../base/key-file.ts";
 import { FatalError } from "./fatal-error.ts";
 
 /** The system's name for what went wrong, such as ENOSPC, wherever in the chain of causes it is. */
@@ -72,6 +73,7 @@ export function fatalFrom(
     const hint = 'run "parley repair", or restore the directory from a backup; nothing was changed';
     return new FatalError("corrupt", named(error.message), { hint, cause: error });
   }
+  if (error instanceof KeyFileError) return new FatalError("corrupt", named(error.message), { cause: error });
   if (error instanceof OtherWriterError) {
     const hint = "stop the other server, then see what parley verify says";
     return new FatalError("dataLocked", named(error.message), { hint, cause: error });
