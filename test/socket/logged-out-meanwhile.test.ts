@@ -16,7 +16,8 @@ test("a device that is logged out while its hello is under way does not stay con
     const device = await Device.open(node.url);
     device.send({ t: "hello", token: ann!.token });
     expect((await node.api.post("/v1/logout", ann!.token, {})).status).toBe(204);
-    expect((await device.end()).code).toBe(4500);
+    // On a slow machine the hello may be done before the logout, which finds the session then.
+    expect([4500, 4502]).toContain((await device.end()).code);
   } finally {
     await node.stop();
   }
