@@ -38,6 +38,7 @@ const CHECKED_HEAD_BYTES = 19;
 /** A transaction must be open. */
 export function insertBlock(db: SqlDatabase, place: BlockPlace, { codec, data, rawBytes }: StoredBlock): void {
   const crc = checksum(place, codec, rawBytes, data);
+  if (Number.isNaN(crc)) throw new RangeError(`block ${place.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
   db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?)").run(place.block, codec, rawBytes, crc, data);
 }
 
@@ -50,8 +51,8 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
 export function readStoredBlock(db: SqlDatabase, place: BlockPlace): StoredBlock {
   const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(place.block);
   if (row === undefined) throw new CorruptionError(db.file, blockAt(place.block), "block is missing");
-  const data = asBuffer(row.data);
-  if (checksum(place, row.codec, row.raw_bytes, data) !== row.crc) {
+  const data = row.data instanceof Uint8Array ? asBuffer(row.data) : undefined;
+  if (data === undefined || checksum(place, row.codec, row.raw_bytes, data) !== row.crc) {
     throw new CorruptionError(db.file, blockAt(place.block), "checksum does not match");
   }
   return { codec: row.codec, rawBytes: row.raw_bytes, data };
@@ -79,8 +80,12 @@ export function blockAt(block: number): string {
   return `table block, row ${block}`;
 }
 
-/** Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores four bytes. */
+/**
+ * Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores four bytes. NaN, which
+ * equals nothing, for numbers that no block has: damage made them.
+ */
 function checksum(place: BlockPlace, codec: number, rawBytes: number, data: Buffer): number {
+  if (!isCount(place.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;
   const head = Buffer.allocUnsafe(CHECKED_HEAD_BYTES);
   head.writeUInt16LE(place.shard, 0);
   head.writeUInt32LE(place.file, 2);
@@ -89,3 +94,6 @@ function checksum(place: BlockPlace, codec: number, rawBytes: number, data: Buff
   head.writeUIntLE(rawBytes, 13, 6);
   return Bun.hash.crc32(data, Bun.hash.crc32(head)) | 0;
 }
+
+/** What six bytes hold. */
+const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < 2 ** 48;
