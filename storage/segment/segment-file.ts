@@ -38,7 +38,8 @@ const CHECKED_HEAD_BYTES = 19;
 /** A transaction must be open. */
 export function insertBlock(db: SqlDatabase, place: BlockPlace, { codec, data, rawBytes }: StoredBlock): void {
   const crc = checksum(place, codec, rawBytes, data);
-  if (Number.isNaN(crc)) throw new RangeError(`block ${place.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
+  if (Number.isNaN(crc))
+    throw new RangeError(`block ${place.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
   db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?)").run(place.block, codec, rawBytes, crc, data);
 }
 
