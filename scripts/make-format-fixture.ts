@@ -14,10 +14,10 @@ import { parseArgs } from "node:util";
 import type { LogStore } from "../storage/log-store.ts";
 import { openLogStore } from "../storage/open-store.ts";
 import type { LogStoreHooks } from "../storage/store-options.ts";
-import { CODEC_LZ4 } from "../storage/segment/codec.ts";
-import { openSegmentStore } from "../storage/segment/segment-store.ts";
-import type { SegmentStore } from "../storage/segment/types.ts";
-import { StreamHandle } from "../storage/staged-record.ts";
+import { CODEC_LZ4 } from "../storage/encoding/packing.ts";
+import { openSegmentStore } from "../storage/files/sqlite-segments.ts";
+import type { SegmentStore } from "../storage/files/segment-store.ts";
+import { StreamHandle } from "../storage/shard/staged-record.ts";
 import type { Seq, ShardId } from "../storage/types.ts";
 import { FixtureModel } from "./format-fixture/model.ts";
 

@@ -10,16 +10,16 @@
  * from what is on disk; where it is one shard's alone, that shard (`reopenShard`). A store whose log cannot get room
  * because the disk is full opens read only, too. `hasRoom` tells when another try is worth it.
  */
-import { DamageControl, type DamagePolicy } from "./damage-control.ts";
-import { DamagedShards, type Damage } from "./damaged-shards.ts";
+import { DamageControl, type DamagePolicy } from "./shard/damage-control.ts";
+import { DamagedShards, type Damage } from "./shard/damaged-shards.ts";
 import type { LogFailure } from "./errors.ts";
-import { type EraseProgress, FileWork } from "./file-work.ts";
-import { Flusher } from "./flusher.ts";
+import { type EraseProgress, FileWork } from "./shard/file-work.ts";
+import { Flusher } from "./shard/flusher.ts";
 import type { CommitLog, LogHooks } from "./log/commit-log.ts";
-import { OpenShards } from "./open-shards.ts";
-import type { Recovery } from "./recovery.ts";
-import type { CompactOptions, CompactReport, SegmentStore } from "./segment/types.ts";
-import type { ShardLog } from "./shard-log.ts";
+import { OpenShards } from "./shard/open-shards.ts";
+import type { Recovery } from "./shard/recovery.ts";
+import type { CompactOptions, CompactReport, SegmentStore } from "./files/segment-store.ts";
+import type { ShardLog } from "./shard/shard-log.ts";
 import { isDiskFull, shortageOf, type Shortage } from "./shortage.ts";
 import { paced, type Pace } from "./steps.ts";
 import type { LogStoreHooks } from "./store-options.ts";

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LocalLog } from "./log/local/local-log.ts";
 import { LogStore } from "./log-store.ts";
-import { openSegmentStore } from "./segment/segment-store.ts";
-import type { SegmentStore } from "./segment/types.ts";
+import { openSegmentStore } from "./files/sqlite-segments.ts";
+import type { SegmentStore } from "./files/segment-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "./store-options.ts";
 import { type FileSystem, realFileSystem } from "./vfs/file-system.ts";
 

@@ -1,9 +1,9 @@
 /** What a store is opened with, and whom it tells. */
-import type { DamagePolicy } from "./damage-control.ts";
-import type { Damage } from "./damaged-shards.ts";
+import type { DamagePolicy } from "./shard/damage-control.ts";
+import type { Damage } from "./shard/damaged-shards.ts";
 import type { LogFailure } from "./errors.ts";
-import type { Checkpoint } from "./flusher.ts";
-import type { SegmentStore } from "./segment/types.ts";
+import type { Checkpoint } from "./shard/flusher.ts";
+import type { SegmentStore } from "./files/segment-store.ts";
 import type { ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import type { HeldDirectory } from "./vfs/held-directory.ts";

@@ -23,7 +23,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { openSegmentStore } from "../../storage/segment/segment-store.ts";
+import { openSegmentStore } from "../../storage/files/sqlite-segments.ts";
 
 /** Where the data is when the server starts: in the log alone, in `recent.db`, or in files of each shard. */
 export type Place = "log" | "recent" | "own";

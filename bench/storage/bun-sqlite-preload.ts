@@ -7,7 +7,7 @@ const ours = JSON.stringify(join(import.meta.dir, "bun-sqlite.ts"));
 plugin({
   name: "bun:sqlite under the store",
   setup(build) {
-    build.onLoad({ filter: /[\\/]storage[\\/]sqlite\.ts$/ }, () => ({
+    build.onLoad({ filter: /[\\/]files[\\/]sqlite[\\/]database\.ts$/ }, () => ({
       contents: `export * from ${ours};`,
       loader: "ts",
     }));

@@ -1,11 +1,11 @@
-/** storage/sqlite.ts over bun:sqlite: the same port, for the comparison in the bench alone. Blobs come as Buffers, as the store expects them. */
+/** storage/files/sqlite/database.ts over bun:sqlite: the same port, for the comparison in the bench alone. Blobs come as Buffers, as the store expects them. */
 import { Database, type Statement } from "bun:sqlite";
-import type { SqlMode, SqlStatement, SqlValue } from "../../storage/sqlite.ts";
+import type { SqlMode, SqlStatement, SqlValue } from "../../storage/files/sqlite/database.ts";
 
-export type { SqlMode, SqlStatement, SqlValue } from "../../storage/sqlite.ts";
+export type { SqlMode, SqlStatement, SqlValue } from "../../storage/files/sqlite/database.ts";
 
 /** Not taken from there: this file stands in its place. */
-export const BUSY_TIMEOUT_MS: typeof import("../../storage/sqlite.ts").BUSY_TIMEOUT_MS = 5000;
+export const BUSY_TIMEOUT_MS: typeof import("../../storage/files/sqlite/database.ts").BUSY_TIMEOUT_MS = 5000;
 
 export class SqlDatabase {
   readonly file: string;

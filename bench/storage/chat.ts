@@ -3,8 +3,8 @@ import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/d
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import type { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle, type Outcome, type RecordSource } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle, type Outcome, type RecordSource } from "../../storage/shard/staged-record.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 

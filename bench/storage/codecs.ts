@@ -1,9 +1,9 @@
-/** LZ4 and zstd on blocks as segments hold them (storage/segment/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
+/** LZ4 and zstd on blocks as segments hold them (storage/files/placed/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
 import { compressSync, uncompressSync } from "lz4-napi";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
-import { ByteWriter } from "../../storage/record.ts";
-import { BlockWriter } from "../../storage/segment/block.ts";
-import type { Item } from "../../storage/segment/run.ts";
+import { ByteWriter } from "../../storage/encoding/record.ts";
+import { BlockWriter } from "../../storage/files/placed/block.ts";
+import type { Item } from "../../storage/encoding/run.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
 import { loadTexts } from "../texts.ts";
 import { round4, seededRandom } from "./measure.ts";

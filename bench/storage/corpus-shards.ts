@@ -29,10 +29,10 @@ import type { Shards } from "../../src/shard/shards.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 import { UserState } from "../../src/shard/user-state.ts";
 import type { LogStore } from "../../storage/log-store.ts";
-import { ByteWriter, writeCell } from "../../storage/record.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import { ByteWriter, writeCell } from "../../storage/encoding/record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../storage/types.ts";
-import type { SegmentStore } from "../../storage/segment/types.ts";
+import type { SegmentStore } from "../../storage/files/segment-store.ts";
 import { openLog, UNBOUNDED } from "./stores.ts";
 
 /** Stands still until it is set. */

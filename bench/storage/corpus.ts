@@ -18,7 +18,7 @@ import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
 import type { SendReply } from "../../src/shard/pending-send.ts";
 import { postGroup } from "../../src/shard/post-group.ts";
 import { sendDirect } from "../../src/shard/send-direct.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
 import { loadTexts } from "../texts.ts";

@@ -1,7 +1,7 @@
 /** Which SQLite driver this process runs the store on: better-sqlite3, unless bun-sqlite-preload.ts was loaded first. */
 import { join } from "node:path";
 
-const SEGMENT = join(import.meta.dir, "../../storage/segment");
+const FLUSH = join(import.meta.dir, "../../storage/files/flush");
 const PRELOAD = join(import.meta.dir, "bun-sqlite-preload.ts");
 
 export const isBunSqlite = (): boolean => process.execArgv.includes(PRELOAD);
@@ -9,5 +9,5 @@ export const isBunSqlite = (): boolean => process.execArgv.includes(PRELOAD);
 /** Workers do not inherit what their process loaded first. */
 export function workerWithDriver(): { startWorker?: () => Worker } {
   if (!isBunSqlite()) return {};
-  return { startWorker: () => new Worker(join(SEGMENT, "flush-worker.ts"), { preload: [PRELOAD] }) };
+  return { startWorker: () => new Worker(join(FLUSH, "flush-worker.ts"), { preload: [PRELOAD] }) };
 }

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
-import { CODEC_LZ4 } from "../../storage/segment/codec.ts";
+import { CODEC_LZ4 } from "../../storage/encoding/packing.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { loadTexts } from "../texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";

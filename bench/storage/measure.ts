@@ -1,7 +1,7 @@
 /** What a part measures with: CPU, bytes handed to the disk, files on disk, percentiles, gaps of the event loop. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { SqlDatabase } from "../../storage/sqlite.ts";
+import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 
 export type Spread = { p50: number; p99: number; max: number; count: number };
 

@@ -8,7 +8,7 @@
  *
  * The system's page cache is warm in all of them.
  */
-import type { SegmentStore } from "../../storage/segment/types.ts";
+import type { SegmentStore } from "../../storage/files/segment-store.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { openDatabases, round4, spreadOf, type Spread } from "./measure.ts";
 import { PAGE_USER, RESUME_USER, SPREAD_LANE, TOGETHER_LANE } from "./page-jobs.ts";

@@ -1,7 +1,7 @@
 /** The SQLite driver by itself, through the store's own port: blocks as segments keep them, and rows as small as those of the directory. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { databaseImage, SqlDatabase } from "../../storage/sqlite.ts";
+import { databaseImage, SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import { round4, seededRandom } from "./measure.ts";
 import type { PartContext } from "./part.ts";
 

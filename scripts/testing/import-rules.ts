@@ -1,6 +1,7 @@
 /**
  * Who may import whom, as a table: the picture in ARCHITECTURE.md, held by a check.
- * A place is a folder or a file, from the root. What is not allowed here is refused, new folders and packages included.
+ * A place is a folder or a file, from the root, without the places above it in the table that are in it. What is not
+ * allowed here is refused, new folders and packages included.
  */
 import { dirname, join } from "node:path/posix";
 
@@ -14,13 +15,111 @@ type Layer = {
   builtins?: boolean;
 };
 
-const EVERYTHING = ["src", "storage", "package.json"];
+/** What all of storage speaks of. */
+const STORE_WORDS = ["storage/types.ts", "storage/errors.ts", "storage/steps.ts", "storage/shortage.ts"];
+
+/** The files of storage that src may import, and no others. */
+const STORE = [
+  ...STORE_WORDS,
+  "storage/open-store.ts",
+  "storage/store-options.ts",
+  "storage/log-store.ts",
+  "storage/shard/shard-log.ts",
+  "storage/shard/staged-record.ts",
+  "storage/shard/damaged-shards.ts",
+  "storage/encoding/record.ts",
+  "storage/files/flush-error.ts",
+];
+const STORE_DIRECTORY = [
+  "storage/vfs/held-directory.ts",
+  "storage/vfs/file-system.ts",
+  "storage/vfs/descriptor-reserve.ts",
+];
+/** What the command line runs over a directory at rest. */
+const STORE_TOOLS = [
+  "storage/tools/verify.ts",
+  "storage/tools/verify-files.ts",
+  "storage/tools/report.ts",
+  "storage/tools/repair/repair.ts",
+  "storage/tools/repair/copy-files.ts",
+  "storage/tools/repair/torn-read.ts",
+  "storage/tools/export-shard.ts",
+  "storage/tools/import-shard.ts",
+  "storage/tools/log-reader.ts",
+  "storage/tools/overview.ts",
+  "storage/tools/inspected-shard.ts",
+  "storage/tools/plain-database.ts",
+  "storage/tools/readable.ts",
+  "storage/tools/manifest.ts",
+  "storage/tools/inventory.ts",
+];
+
+const PARTS = ["src/base", "src/domain", "src/protocol", "src/shard", "src/service", "src/socket", "src/http"];
+const EVERYTHING = [
+  ...PARTS,
+  "src/shard/fold",
+  "src/cluster",
+  "src/push",
+  "src/client",
+  "src/web",
+  "src/node",
+  "src/cli",
+  "package.json",
+];
 
 export const LAYERS: readonly Layer[] = [
-  { place: "storage", imports: [] },
+  // Storage, from the ground up.
+  { place: "storage/types.ts", imports: [] },
+  { place: "storage/steps.ts", imports: [] },
+  { place: "storage/shortage.ts", imports: [] },
+  { place: "storage/errors.ts", imports: ["storage/types.ts"] },
+  { place: "storage/encoding", imports: ["storage/types.ts"] },
+  { place: "storage/vfs", imports: STORE_WORDS },
+  { place: "storage/log/local", imports: [...STORE_WORDS, "storage/encoding", "storage/vfs", "storage/log"] },
+  { place: "storage/log", imports: STORE_WORDS, types: ["storage/encoding", "storage/vfs"] },
+  { place: "storage/files/sqlite", imports: [...STORE_WORDS, "storage/vfs"] },
+  { place: "storage/files/segment-store.ts", imports: STORE_WORDS },
+  {
+    place: "storage/files/flush-error.ts",
+    imports: [...STORE_WORDS, "storage/files/sqlite"],
+    types: ["storage/files/segment-store.ts"],
+  },
+  { place: "storage/files/layers", imports: [...STORE_WORDS, "storage/encoding", "storage/files/sqlite"] },
+  {
+    place: "storage/files/placed",
+    imports: [...STORE_WORDS, "storage/encoding", "storage/files/sqlite", "storage/files/layers"],
+  },
+  {
+    place: "storage/files/flush",
+    imports: [
+      ...STORE_WORDS,
+      "storage/encoding",
+      "storage/vfs",
+      "storage/files/sqlite",
+      "storage/files/layers",
+      "storage/files/placed",
+      "storage/files/flush-error.ts",
+    ],
+    types: ["storage/files/segment-store.ts"],
+  },
+  { place: "storage/files", imports: [...STORE_WORDS, "storage/encoding", "storage/vfs", "storage/files"] },
+  // A shard knows the log and the files by their ports.
+  {
+    place: "storage/shard",
+    imports: [...STORE_WORDS, "storage/encoding", "storage/log", "storage/files/flush-error.ts"],
+    types: ["storage/vfs", "storage/files/segment-store.ts"],
+  },
+  { place: "storage/open-store.ts", imports: ["storage"] },
+  { place: "storage/tools", imports: ["storage"] },
+  // The store itself.
+  {
+    place: "storage",
+    imports: ["storage/vfs", "storage/shard", ...STORE_WORDS],
+    types: ["storage/log", "storage/files/segment-store.ts"],
+  },
   { place: "src/base", imports: [], types: ["src/protocol"] },
   { place: "src/protocol", imports: [], builtins: false },
-  { place: "src/domain", imports: ["src/base", "storage/types.ts"], types: ["src/protocol", "storage"] },
+  { place: "src/domain", imports: ["src/base", "storage/types.ts"], types: ["src/protocol", ...STORE] },
   // The fold changes state and nothing else: no log, no session, no frame.
   {
     place: "src/shard/fold",
@@ -33,17 +132,20 @@ export const LAYERS: readonly Layer[] = [
     ],
   },
   // A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
-  { place: "src/shard", imports: ["src/base", "src/domain", "src/protocol", "storage"] },
+  {
+    place: "src/shard",
+    imports: ["src/base", "src/domain", "src/protocol", "src/shard/fold", ...STORE, ...STORE_DIRECTORY],
+  },
   {
     place: "src/service",
     imports: ["src/base", "src/domain", "src/protocol", "src/shard"],
-    types: ["storage"],
+    types: STORE,
   },
   {
     place: "src/socket",
     imports: ["src/base", "src/domain", "src/protocol", "src/service"],
     // A socket is one implementation of the session that a shard declares.
-    types: ["src/shard", "storage"],
+    types: ["src/shard", ...STORE],
   },
   // The server hands out the protocol document that belongs to it.
   { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service", "docs/protocol.md"] },
@@ -51,8 +153,8 @@ export const LAYERS: readonly Layer[] = [
   { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
   { place: "src/client", imports: ["src/protocol"], builtins: false },
   { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },
-  { place: "src/cli", imports: EVERYTHING },
-  { place: "src/node", imports: EVERYTHING },
+  { place: "src/cli", imports: [...EVERYTHING, ...STORE, ...STORE_DIRECTORY, ...STORE_TOOLS] },
+  { place: "src/node", imports: [...EVERYTHING, ...STORE, ...STORE_DIRECTORY] },
   { place: "src/main.ts", imports: EVERYTHING },
 ];
 
@@ -67,8 +169,8 @@ const BEHIND_PORTS: readonly { place: string; port: string; knownTo: readonly st
 
 /** Each package has one home, so that replacing it stays a small change. */
 const PACKAGE_HOMES: Record<string, string> = {
-  "better-sqlite3": "storage/sqlite.ts",
-  "lz4-napi": "storage/segment/codec.ts",
+  "better-sqlite3": "storage/files/sqlite/database.ts",
+  "lz4-napi": "storage/encoding/packing.ts",
   jose: "src/service",
   hono: "src/http",
   "@hono/zod-openapi": "src/http",
@@ -110,7 +212,7 @@ function importsOf(source: string): Import[] {
 }
 
 function problemOf(path: string, { specifier, isType }: Import): string | undefined {
-  const layer = LAYERS.find(({ place }) => isIn(path, place));
+  const layer = placeOf(path);
   if (layer === undefined) return `belongs to no layer; give it one in scripts/testing/import-rules.ts`;
   if (/^(node|bun):|^bun$/.test(specifier)) {
     return layer.builtins === false && !isType
@@ -122,8 +224,8 @@ function problemOf(path: string, { specifier, isType }: Import): string | undefi
   const hidden = BEHIND_PORTS.find(({ place }) => isIn(target, place));
   if (hidden !== undefined && ![hidden.place, ...hidden.knownTo].some((place) => isIn(path, place)))
     return `${path} may not import ${target}, which stands behind ${hidden.port}`;
-  const allowed = [layer.place, ...layer.imports, ...(isType ? (layer.types ?? []) : [])];
-  if (allowed.some((place) => isIn(target, place))) return undefined;
+  const allowed = [...layer.imports, ...(isType ? (layer.types ?? []) : [])];
+  if (placeOf(target) === layer || allowed.some((place) => isIn(target, place))) return undefined;
   const onlyTypes = (layer.types ?? []).some((place) => isIn(target, place)) ? " except as types" : "";
   return `${layer.place} may not import ${target}${onlyTypes}`;
 }
@@ -137,5 +239,7 @@ function packageProblem(path: string, specifier: string): string | undefined {
   if (home === undefined) return `the package ${name} has no home in scripts/testing/import-rules.ts`;
   return isIn(path, home) ? undefined : `the package ${name} may only be imported in ${home}`;
 }
+
+const placeOf = (path: string): Layer | undefined => LAYERS.find(({ place }) => isIn(path, place));
 
 const isIn = (path: string, place: string): boolean => path === place || path.startsWith(`${place}/`);

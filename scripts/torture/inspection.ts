@@ -1,6 +1,6 @@
 /** What must hold after a kill: all acknowledged is there, nothing in part, nothing else, and every read agrees with what was written. */
 import { openLogStore } from "../../storage/open-store.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { contentOf, LANES, LIMITS, readPayload, SHARDS, STREAMS } from "./content.ts";

@@ -5,8 +5,8 @@
 import { writeSync } from "node:fs";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { contentOf, LIMITS, payloadOf, randomOf, SHARDS, type BatchTag } from "./content.ts";
 

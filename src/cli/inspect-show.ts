@@ -5,9 +5,8 @@ import { eachRecord, readLog, type LogFrame } from "../../storage/tools/log-read
 import { overview } from "../../storage/tools/overview.ts";
 import { writePlainDatabase } from "../../storage/tools/plain-database.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
-import { ShardView, type LayerRow } from "../../storage/tools/shard-view.ts";
-import type { SqlValue } from "../../storage/sqlite.ts";
-import type { OperationVisitor } from "../../storage/record.ts";
+import { ShardView, type LayerRow, type TableRow } from "../../storage/tools/inspected-shard.ts";
+import type { OperationVisitor } from "../../storage/encoding/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
 import { maskedCell, readableCell } from "./masked-cell.ts";
@@ -201,7 +200,7 @@ function layersTable(layers: readonly LayerRow[]): string {
 }
 
 /** Rows of a table with whatever columns it has. */
-function rowsTable(rows: readonly Record<string, SqlValue>[]): string {
+function rowsTable(rows: readonly TableRow[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? null)));
   return table(
@@ -210,7 +209,8 @@ function rowsTable(rows: readonly Record<string, SqlValue>[]): string {
   );
 }
 
-const valueText = (value: SqlValue): string => (value instanceof Uint8Array ? readable(value) : String(value ?? ""));
+const valueText = (value: TableRow[string]): string =>
+  value instanceof Uint8Array ? readable(value) : String(value ?? "");
 
 export async function showStream(
   { shard, stream }: { shard: ShardId; stream: string },

@@ -7,7 +7,7 @@
 import { groupAddress, isGroup, nameOf, parseUserId, shardOf, userAddress } from "../domain/address.ts";
 import type { Address, GroupAddress, GroupId, UserAddress } from "../domain/address.ts";
 import { POSTED_LANE } from "../domain/entries.ts";
-import { ShardView } from "../../storage/tools/shard-view.ts";
+import { ShardView } from "../../storage/tools/inspected-shard.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
 import { FatalError } from "./fatal-error.ts";

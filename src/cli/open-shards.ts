@@ -12,7 +12,7 @@ import { DEFAULT_LIMITS } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { ShardKeeper } from "../node/shard-keeper.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
-import { FlushError } from "../../storage/segment/errors.ts";
+import { FlushError } from "../../storage/files/flush-error.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { leaveAtRest, missing, takeDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";

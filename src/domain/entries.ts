@@ -17,7 +17,7 @@
  *
  * Older `joined` entries end behind the group seq: they count as asked for. Older versions do not read what stands there.
  */
-import type { ByteWriter } from "../../storage/record.ts";
+import type { ByteWriter } from "../../storage/encoding/record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import type { GroupChange, GroupRole } from "../protocol/frames.ts";
 import type { UserId } from "./address.ts";

@@ -13,7 +13,7 @@ import { closeAll } from "../shard/session.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import { DamagedShardError } from "../../storage/errors.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 
 const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;

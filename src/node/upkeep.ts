@@ -2,7 +2,7 @@
  * What a server does beside messages, one thing at a time: erases what users asked for, erases what has become too old, takes both out of the files, and
  * packs sealed segments tighter.
  *
- * Not here: what goes (src/shard/erase-user.ts, src/shard/keep.ts) and how files are rewritten (storage/segment).
+ * Not here: what goes (src/shard/erase-user.ts, src/shard/keep.ts) and how files are rewritten (storage/files/flush).
  *
  * Invariants
  * - Nothing here is state that must survive: what is to be done is read from the shards at the start, and again after the log was reopened.
@@ -22,7 +22,7 @@ import { tooOldAt } from "../shard/keep.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
-import { FlushError, KEPT_FOR_DAMAGED } from "../../storage/segment/errors.ts";
+import { FlushError, KEPT_FOR_DAMAGED } from "../../storage/files/flush-error.ts";
 import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
 
 export type UpkeepTimes = {

@@ -1,14 +1,14 @@
 /**
  * What is told of damaged shards: to whoever asks for a user or group that lives in one, and in the log.
  *
- * Not here: how damage is found, and what a store does then (storage/damage-control.ts).
+ * Not here: how damage is found, and what a store does then (storage/shard/damage-control.ts).
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Steps } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Address } from "../domain/address.ts";
-import type { Damage } from "../../storage/damaged-shards.ts";
+import type { Damage } from "../../storage/shard/damaged-shards.ts";
 import { CorruptionError } from "../../storage/errors.ts";
 import type { ShardId } from "../../storage/types.ts";
 

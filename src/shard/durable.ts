@@ -1,7 +1,7 @@
 /** A record as a promise, for everything that is not on the way of a message. */
 import { userAddress, type UserId } from "../domain/address.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import { unknownFate } from "./settle-send.ts";
 import type { Shards } from "./shards.ts";
 

@@ -22,8 +22,8 @@ import {
 } from "../domain/address.ts";
 import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";

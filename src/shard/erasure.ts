@@ -25,7 +25,7 @@ import {
   type SentEntry,
   type TakenEntry,
 } from "../domain/entries.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import { foldGroupErasure } from "./fold/group-cells.ts";

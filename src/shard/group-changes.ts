@@ -16,8 +16,8 @@ import {
   type MembershipEntry,
 } from "../domain/entries.ts";
 import type { GroupFrame, MembershipFrame } from "../protocol/frames.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle, type RecordSource } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle, type RecordSource } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { writeRecord } from "./durable.ts";
 import { foldChanged } from "./fold/group.ts";

@@ -8,7 +8,7 @@
  */
 import type { Steps } from "../base/steps.ts";
 import { isGroup, type GroupAddress } from "../domain/address.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { cellNumber, cellText } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";

@@ -9,8 +9,8 @@
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
 import type { GroupRole } from "../protocol/frames.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CELLS_LAG_MAX } from "./cells.ts";
 import type { ErasedBytes } from "./erasure.ts";

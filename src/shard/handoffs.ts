@@ -16,8 +16,8 @@ import {
   type MembershipEntry,
 } from "../domain/entries.ts";
 import { jsonString } from "../protocol/encode.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";

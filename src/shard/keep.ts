@@ -8,8 +8,8 @@
 import { nextTurn } from "../base/steps.ts";
 import { isGroup, type Address } from "../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, POSTED_LANE } from "../domain/entries.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { CellReader, cellNumber } from "./cells.ts";
 import { writeRecord } from "./durable.ts";

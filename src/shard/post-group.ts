@@ -7,7 +7,7 @@ import type { GroupAddress, UserId } from "../domain/address.ts";
 import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { RecordSource } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CellReader, encodeCell } from "./cells.ts";
 import type { ConversationState } from "./conversation-state.ts";

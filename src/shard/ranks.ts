@@ -15,8 +15,8 @@
  *
  * After a crash ranks begin up to a minute ahead of the clock. Entries then store the difference until it is made up.
  */
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import { shardOf, type Address } from "../domain/address.ts";
 import { RANKS_PER_MS, rankOfTime } from "../domain/rank.ts";
 import { cellNumber, SHARD_STREAM } from "./cells.ts";

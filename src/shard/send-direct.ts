@@ -8,7 +8,7 @@ import type { Address, UserAddress, UserId } from "../domain/address.ts";
 import type { IdBatch } from "../domain/message-id.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { RecordSource } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import { foldSent, foldTaken } from "./fold/timeline.ts";

@@ -22,13 +22,13 @@ import {
 import type { MessageIds } from "../domain/message-id.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
-import type { Damage } from "../../storage/damaged-shards.ts";
+import type { Damage } from "../../storage/shard/damaged-shards.ts";
 import { CorruptionError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
-import { ByteWriter, writeCell } from "../../storage/record.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import { ByteWriter, writeCell } from "../../storage/encoding/record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { GroupHeads } from "./group-heads.ts";
 import { damagedError, DamageLog } from "./damage.ts";
 import { GroupState } from "./group-state.ts";

@@ -8,7 +8,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Address, GroupAddress, UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Ranks } from "./ranks.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import type { GroupState } from "./group-state.ts";

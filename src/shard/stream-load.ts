@@ -1,6 +1,6 @@
 /** How a user or a group is read from the log: cells, then the entries that the derived ones do not count yet; in steps, since both may be many. */
 import type { Steps } from "../base/steps.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, StoredEntry, StreamSnapshot } from "../../storage/types.ts";
 import { CellReader } from "./cells.ts";
 

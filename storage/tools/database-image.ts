@@ -5,7 +5,7 @@
  * Only for a directory that nobody writes to: bytes read while somebody writes are no database.
  */
 import * as fs from "node:fs";
-import { SqlDatabase } from "../sqlite.ts";
+import { SqlDatabase } from "../files/sqlite/database.ts";
 import { foldedImage, readSqliteWal } from "./sqlite-wal.ts";
 
 export type DatabaseImage = {

@@ -1,5 +1,5 @@
 /**
- * Exports one shard: a copy of its state and its segments as of one flush, in one file (shard-file.ts). What `recent.db` has of it is brought there first: `settle`.
+ * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What `recent.db` has of it is brought there first: `settle`.
  *
  * The copies are made by SQLite (`VACUUM INTO`), each in one view of its file: that works beside an open store, brings in what stands in a write-ahead file,
  * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
@@ -13,15 +13,15 @@
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CorruptionError } from "../errors.ts";
-import { hasState, recentPath, segmentPath, shardDirectory, statePath } from "../segment/paths.ts";
-import { openSegmentStore } from "../segment/segment-store.ts";
-import { SqlDatabase } from "../sqlite.ts";
-import type { SegmentRow, ShardRow } from "../state/state-file.ts";
-import { listSegments } from "../state/state-reader.ts";
+import { hasState, recentPath, segmentPath, shardDirectory, statePath } from "../files/sqlite/paths.ts";
+import { openSegmentStore } from "../files/sqlite-segments.ts";
+import { SqlDatabase } from "../files/sqlite/database.ts";
+import type { SegmentRow, ShardRow } from "../files/placed/state-file.ts";
+import { listSegments } from "../files/placed/state-reader.ts";
 import type { ShardId } from "../types.ts";
 import { openImage } from "./database-image.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
-import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
+import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./export-file.ts";
 
 export type ExportedShard = ShardFileHead & ShardFileEnd;
 

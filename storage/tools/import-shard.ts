@@ -9,13 +9,13 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { CorruptionError } from "../errors.ts";
-import { createDirectory } from "../segment/database-file.ts";
-import { recentPath, shardDirectory } from "../segment/paths.ts";
+import { createDirectory } from "../files/sqlite/database-file.ts";
+import { recentPath, shardDirectory } from "../files/sqlite/paths.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { emptyReport, Findings } from "./report.ts";
 import { recentShards } from "./shard-layers.ts";
-import { readShardFile, readShardFileHead, writeAll, type ShardFileEnd, type ShardFileHead } from "./shard-file.ts";
+import { readShardFile, readShardFileHead, writeAll, type ShardFileEnd, type ShardFileHead } from "./export-file.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
 
 export type ImportedShard = ShardFileHead & ShardFileEnd;

@@ -7,7 +7,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
-import { decodeOperations, readRecordHead, type OperationVisitor, type RecordHead } from "../record.ts";
+import { decodeOperations, readRecordHead, type OperationVisitor, type RecordHead } from "../encoding/record.ts";
 import { chainAfter, FILE_HEAD_BYTES, FRAME_HEAD_BYTES, walFileName, walFileNo } from "../log/local/frame.ts";
 import { scanWalFile } from "../log/local/scan.ts";
 

@@ -1,9 +1,9 @@
 /** A data directory at a glance: its log files and its shards. Beside a running server too. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { readStack } from "../recent/page-table.ts";
-import { recentPath, shardDirectory } from "../segment/paths.ts";
-import { openSegmentStore } from "../segment/segment-store.ts";
+import { readStack } from "../files/layers/page-table.ts";
+import { recentPath, shardDirectory } from "../files/sqlite/paths.ts";
+import { openSegmentStore } from "../files/sqlite-segments.ts";
 import type { ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { recentShards } from "./shard-layers.ts";

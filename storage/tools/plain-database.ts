@@ -3,10 +3,10 @@
  * this can. A copy for reading, of one moment; nothing reads it back.
  */
 import * as fs from "node:fs";
-import { databaseImage, SqlDatabase } from "../sqlite.ts";
+import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";
 import type { Seq, StoredEntry } from "../types.ts";
 import { textOf } from "./readable.ts";
-import type { ShardView } from "./shard-view.ts";
+import type { ShardView } from "./inspected-shard.ts";
 
 const SCHEMA = `
   CREATE TABLE stream(name TEXT PRIMARY KEY, head_seq INTEGER NOT NULL);

@@ -3,14 +3,14 @@
  * `recent.db`: what leaves that is in the shard's own files by then.
  */
 import { existsSync } from "node:fs";
-import { LayerSource, readStack } from "../recent/page-table.ts";
-import { findRecentShard, listRecentShards, RECENT_FORMAT, type RecentShardRow } from "../recent/recent-file.ts";
-import { BlockCache } from "../segment/block-cache.ts";
-import { openForReading } from "../segment/handle-pool.ts";
-import { hasState, recentPath, statePath } from "../segment/paths.ts";
-import type { SqlDatabase } from "../sqlite.ts";
-import { STATE_FORMAT, type ShardRow } from "../state/state-file.ts";
-import { findShard } from "../state/state-reader.ts";
+import { LayerSource, readStack } from "../files/layers/page-table.ts";
+import { findRecentShard, listRecentShards, RECENT_FORMAT, type RecentShardRow } from "../files/layers/recent-file.ts";
+import { BlockCache } from "../files/sqlite/block-cache.ts";
+import { openForReading } from "../files/sqlite/handle-pool.ts";
+import { hasState, recentPath, statePath } from "../files/sqlite/paths.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
+import { STATE_FORMAT, type ShardRow } from "../files/placed/state-file.ts";
+import { findShard } from "../files/placed/state-reader.ts";
 import type { ShardId } from "../types.ts";
 
 /** Of each database undefined where it has nothing of the shard. */

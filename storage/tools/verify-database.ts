@@ -5,8 +5,8 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { CorruptionError, FormatError } from "../errors.ts";
-import type { FileFormat } from "../segment/database-file.ts";
-import type { SqlDatabase } from "../sqlite.ts";
+import type { FileFormat } from "../files/sqlite/database-file.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
 import { integrityFaults, openImage } from "./database-image.ts";
 import type { Findings } from "./report.ts";
 import { verifySchema, type Fault } from "./verify-rows.ts";

@@ -17,7 +17,7 @@ const RECENT_FILE = /^shards\/recent\.db(-wal|-shm|-journal|\.new)?$/;
 const LOG_NAMES = new Set([PREPARED_NAME, EXTENT_NAME, OPENINGS_NAME, FRESH_OPENINGS_NAME]);
 /** Says that the shard has something to erase from its files; empty. */
 const ERASING = /^shards\/erasing-(\d{3})$/;
-/** What damaged shards have (storage/damaged-shards.ts). */
+/** What damaged shards have (storage/shard/damaged-shards.ts). */
 const DAMAGED = /^damaged\/(shards|\d{10}\.wal|\d{10}-\d+\.part)(\.new)?$/;
 /** `import-shard` makes a shard here before it takes its place. */
 const UNFINISHED_IMPORT = /^shards\/\d{3}\.import\//;

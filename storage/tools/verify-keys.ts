@@ -4,11 +4,11 @@
  * Of a key that occurs twice the index keeps the first; one that was set alone wins over later entries. An entry that is to be erased may have lost its place
  * in the index already.
  */
-import { countedKey, keyHash, type CountedKey } from "../segment/key-shape.ts";
-import type { SqlDatabase } from "../sqlite.ts";
-import { compareKeys, findInLists, LOWEST_PAGE, type PageKey, type PrefixList } from "../state/key-page.ts";
-import { aloneKey, keysOfHash, keysOfPage, listsOfPage } from "../state/key-reader.ts";
-import { type KeyHashRow, type KeyPageRow } from "../state/state-file.ts";
+import { countedKey, keyHash, type CountedKey } from "../encoding/counted-key.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
+import { compareKeys, findInLists, LOWEST_PAGE, type PageKey, type PrefixList } from "../files/placed/key-page.ts";
+import { aloneKey, keysOfHash, keysOfPage, listsOfPage } from "../files/placed/key-reader.ts";
+import { type KeyHashRow, type KeyPageRow } from "../files/placed/state-file.ts";
 import type { Fault } from "./verify-rows.ts";
 
 /** About a kilobyte each: entries of one lane have neighbouring keys. */

@@ -2,10 +2,10 @@
  * The layers of one shard in one database, page by page: each is what the stack says, and each fragment in it can be read, all of it. Whether fragments of several
  * layers tell one story is asked in verify-streams.ts.
  */
-import { BlockCache } from "../segment/block-cache.ts";
-import { VarReader } from "../segment/varint.ts";
+import { BlockCache } from "../files/sqlite/block-cache.ts";
+import { VarReader } from "../encoding/varint.ts";
 import { CorruptionError } from "../errors.ts";
-import { addCells, type Cells, type Fragment } from "../recent/fragment.ts";
+import { addCells, type Cells, type Fragment } from "../files/layers/fragment.ts";
 import {
   fragmentsIn,
   type Layer,
@@ -14,10 +14,10 @@ import {
   type PageRow,
   readPageRow,
   readStack,
-} from "../recent/page-table.ts";
-import { itemsOf, type Piece, sizeOf } from "../recent/piece.ts";
-import { StreamView } from "../recent/stream-view.ts";
-import type { SqlDatabase } from "../sqlite.ts";
+} from "../files/layers/page-table.ts";
+import { itemsOf, type Piece, sizeOf } from "../files/layers/piece.ts";
+import { StreamView } from "../files/layers/stream-view.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
 import type { ShardId } from "../types.ts";
 import type { Fault } from "./verify-rows.ts";
 

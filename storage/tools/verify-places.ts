@@ -6,12 +6,12 @@
  *
  * Memory: 12 bytes for each placed entry of one shard.
  */
-import type { StreamMark } from "../recent/fragment.ts";
-import type { NumberedRange } from "../segment/erasure.ts";
-import { covers } from "../segment/erasure.ts";
-import type { Run } from "../segment/run.ts";
-import { readChunk } from "../segment/tail.ts";
-import type { SqlDatabase } from "../sqlite.ts";
+import type { StreamMark } from "../files/layers/fragment.ts";
+import type { NumberedRange } from "../files/placed/erasure.ts";
+import { covers } from "../files/placed/erasure.ts";
+import type { Run } from "../encoding/run.ts";
+import { readChunk } from "../files/placed/tail.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
 import {
   CHUNKS_MAX,
   type LaneRow,
@@ -20,9 +20,9 @@ import {
   type ShardRow,
   type TailRow,
   type TimelineRow,
-} from "../state/state-file.ts";
-import { hasPlaces, listErasures } from "../state/state-reader.ts";
-import { readPage } from "../state/timeline.ts";
+} from "../files/placed/state-file.ts";
+import { hasPlaces, listErasures } from "../files/placed/state-reader.ts";
+import { readPage } from "../files/placed/timeline.ts";
 import type { KeyCheck } from "./verify-keys.ts";
 import type { Fault } from "./verify-rows.ts";
 

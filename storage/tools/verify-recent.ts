@@ -3,8 +3,8 @@
  * of a shard goes with the shard's own files is asked in verify-shard.ts.
  */
 import { relative } from "node:path";
-import { RECENT_FORMAT, type RecentShardRow } from "../recent/recent-file.ts";
-import { recentPath } from "../segment/paths.ts";
+import { RECENT_FORMAT, type RecentShardRow } from "../files/layers/recent-file.ts";
+import { recentPath } from "../files/sqlite/paths.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { type CheckedDatabase, type DatabaseCheck, isSound, openDatabase } from "./verify-database.ts";
 import { LayerCheck } from "./verify-layers.ts";

@@ -1,10 +1,10 @@
 /** Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is right. */
 import { CorruptionError } from "../errors.ts";
-import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../recent/page-table.ts";
-import { databaseImage, SqlDatabase } from "../sqlite.ts";
-import { checkedRow, type Table } from "../state/row-crc.ts";
-import { PLACES_SCHEMA, STATE_FORMAT } from "../state/state-file.ts";
-import { hasPlaces } from "../state/state-reader.ts";
+import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../files/layers/page-table.ts";
+import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";
+import { checkedRow, type Table } from "../files/sqlite/row-crc.ts";
+import { PLACES_SCHEMA, STATE_FORMAT } from "../files/placed/state-file.ts";
+import { hasPlaces } from "../files/placed/state-reader.ts";
 
 const FIRST_TABLES: readonly Table[] = ["shard", "name", "page"];
 const PLACES_TABLES: readonly Table[] = [

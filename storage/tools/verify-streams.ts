@@ -3,11 +3,11 @@
  *
  * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these marks in verify-places.ts.
  */
-import { type Fragment, type StreamMark } from "../recent/fragment.ts";
-import type { LayerSource } from "../recent/page-table.ts";
-import { byName, StreamView } from "../recent/stream-view.ts";
-import type { SqlDatabase } from "../sqlite.ts";
-import { NAMES_PER_PAGE, namesOfPage } from "../state/state-reader.ts";
+import { type Fragment, type StreamMark } from "../files/layers/fragment.ts";
+import type { LayerSource } from "../files/layers/page-table.ts";
+import { byName, StreamView } from "../files/layers/stream-view.ts";
+import type { SqlDatabase } from "../files/sqlite/database.ts";
+import { NAMES_PER_PAGE, namesOfPage } from "../files/placed/state-reader.ts";
 import type { Fault } from "./verify-rows.ts";
 
 const RISING = ["headSeq", "headOffset", "placedSeq", "placedThrough"] as const;

@@ -12,11 +12,11 @@
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import { DAMAGED_DIRECTORY } from "../damaged-directory.ts";
-import { DAMAGED_LIST, readDamage } from "../damaged-shards.ts";
+import { DAMAGED_DIRECTORY } from "../log/damaged-directory.ts";
+import { DAMAGED_LIST, readDamage } from "../shard/damaged-shards.ts";
 import { CorruptionError, FormatError } from "../errors.ts";
-import { LOG_MISSING } from "../segment/segment-store.ts";
-import { recentPath, shardDirectory } from "../segment/paths.ts";
+import { LOG_MISSING } from "../files/sqlite-segments.ts";
+import { recentPath, shardDirectory } from "../files/sqlite/paths.ts";
 import type { ShardId } from "../types.ts";
 import { listFiles, type FoundFile } from "./inventory.ts";
 import { logFiles } from "./log-reader.ts";

@@ -11,7 +11,7 @@ import { MessageIds } from "../../src/domain/message-id.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { filesWith } from "../storage/files/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
 
 const word = (): string => `own${crypto.randomUUID().replaceAll("-", "")}`;

@@ -7,7 +7,7 @@ import { compactCommand } from "../../src/cli/compact.ts";
 import { eraseUserCommand } from "../../src/cli/erase-user.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { filesWith } from "../storage/files/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { temporaryDirectory } from "./processes.ts";
 

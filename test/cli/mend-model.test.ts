@@ -24,7 +24,7 @@ import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
 import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
 import type { ShardHost } from "../../src/shard/shard-host.ts";
-import { SqlDatabase } from "../../storage/sqlite.ts";
+import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import { repairStore } from "../../storage/tools/repair/repair.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq } from "../../storage/types.ts";

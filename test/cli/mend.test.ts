@@ -6,7 +6,7 @@ import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { shardOf, type Address } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { MendNote } from "../../src/shard/mend/notes.ts";
-import { SqlDatabase } from "../../storage/sqlite.ts";
+import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import type { Answer } from "../support/api.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { BUN, MAIN, personsEnvironment, run, start, temporaryDirectory, until } from "./processes.ts";

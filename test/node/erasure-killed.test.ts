@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { filesWith } from "../storage/files/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { until } from "../support/wait.ts";
 

@@ -5,7 +5,7 @@ import { MemoryCursorStore } from "../../src/client/cursor-store.ts";
 import { eraseMyMessages, myErasure } from "../../src/client/http.ts";
 import type { WireMessage } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { filesWith } from "../storage/files/stored-bytes.ts";
 import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
-import { ShardView } from "../../storage/shard-view.ts";
+import { ShardView } from "../../storage/shard/shard-view.ts";
 
 let faults: FaultyFiles;
 let node: TestNode;

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { filesWith } from "../storage/segment/stored-bytes.ts";
+import { filesWith } from "../storage/files/stored-bytes.ts";
 import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";

@@ -17,7 +17,7 @@ import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
 import { HandClock } from "./hand-clock.ts";

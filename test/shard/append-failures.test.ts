@@ -19,7 +19,7 @@ import type { GroupState } from "../../src/shard/group-state.ts";
 import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";

@@ -23,7 +23,7 @@ import { createGroup } from "../../src/shard/group-changes.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { MemorySegments } from "../storage/memory-segments.ts";
+import { MemorySegments } from "../storage/files/memory-segments.ts";
 import type { Random as DiskRandom } from "../support/random.ts";
 import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 

@@ -7,7 +7,7 @@ import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
-import { MemorySegments } from "../storage/memory-segments.ts";
+import { MemorySegments } from "../storage/files/memory-segments.ts";
 import { dataDirectory } from "../support/data-directory.ts";
 import { until } from "../support/wait.ts";
 

@@ -9,7 +9,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { additionsForTests } from "../support/additions.ts";
 import { randomFrom } from "../support/random.ts";

@@ -5,7 +5,7 @@ import type { MessageFrame } from "../../src/protocol/frames.ts";
 import { sendMessage } from "../../src/service/send-message.ts";
 import type { Sent } from "../../src/shard/pending-send.ts";
 import type { Session } from "../../src/shard/session.ts";
-import type { RecordSource } from "../../storage/staged-record.ts";
+import type { RecordSource } from "../../storage/shard/staged-record.ts";
 import { CLUB, PEOPLE, Talk } from "../service/talk.ts";
 
 const [ANN, BEN] = PEOPLE as [UserId, UserId];

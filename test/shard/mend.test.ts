@@ -8,7 +8,7 @@ import { beingErased, erasureStatus } from "../../src/shard/erase-user.ts";
 import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
 import { mend } from "../../src/shard/mend/mend.ts";
 import type { MendNote } from "../../src/shard/mend/notes.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { RestartedShards } from "./restarted-shards.ts";
 

@@ -16,7 +16,7 @@ import { createGroup } from "../../src/shard/group-changes.ts";
 import { offerAgain } from "../../src/shard/handoffs.ts";
 import type { SendRequest, Sent } from "../../src/shard/pending-send.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
-import { MemorySegments } from "../storage/memory-segments.ts";
+import { MemorySegments } from "../storage/files/memory-segments.ts";
 import type { Random } from "../support/random.ts";
 import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 

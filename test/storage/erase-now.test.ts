@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
-import { FlushError } from "../../storage/segment/errors.ts";
-import { filesWith } from "./segment/stored-bytes.ts";
+import { FlushError } from "../../storage/files/flush-error.ts";
+import { filesWith } from "./files/stored-bytes.ts";
 
 const SHARD = 5 as ShardId;
 const NEVER = Number.MAX_SAFE_INTEGER as Seq;

@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";
 import { OPENINGS_NAME } from "../../storage/log/local/openings.ts";
 import { openLogStore } from "../../storage/open-store.ts";
-import { LOG_MISSING, openSegmentStore } from "../../storage/segment/segment-store.ts";
-import type { SegmentStore } from "../../storage/segment/types.ts";
+import { LOG_MISSING, openSegmentStore } from "../../storage/files/sqlite-segments.ts";
+import type { SegmentStore } from "../../storage/files/segment-store.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, openStore, QUIET } from "./log-fixture.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 
 let directory: string;

@@ -7,7 +7,7 @@ import type { LogStoreHooks } from "../../storage/store-options.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { programs, type Step } from "./log-programs.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 import { randomFrom, type Random } from "../support/random.ts";
 import { SimulatedDisk, type CrashKind } from "./vfs/simulated-disk.ts";
 import { seeded } from "../support/seed.ts";

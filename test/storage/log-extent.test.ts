@@ -15,7 +15,7 @@ import type { Seq, ShardId } from "../../storage/types.ts";
 import { type FileHandle, type FileSystem, realFileSystem } from "../../storage/vfs/file-system.ts";
 import { entry, openStore, QUIET, WAL_DIRECTORY } from "./log-fixture.ts";
 import { LogHistory } from "./log-history.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 import { randomFrom } from "../support/random.ts";
 import { SimulatedDisk } from "./vfs/simulated-disk.ts";
 

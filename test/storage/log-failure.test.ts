@@ -1,11 +1,11 @@
 /** Calls to the disk that fail: who is told, what can still be read, what is there afterwards. */
 import { describe, expect, test } from "bun:test";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, openStore, QUIET, WAL_DIRECTORY } from "./log-fixture.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 import { randomFrom } from "../support/random.ts";
 import { SimulatedDisk, type CallKind } from "./vfs/simulated-disk.ts";
 import { until } from "../support/wait.ts";

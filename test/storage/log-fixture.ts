@@ -6,7 +6,7 @@ import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import { fileHead, walFileName } from "../../storage/log/local/frame.ts";
 import type { RecordOfShard } from "./log-history.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 import type { SimulatedDisk } from "./vfs/simulated-disk.ts";
 
 export const WAL_DIRECTORY = "/data/wal";

@@ -4,8 +4,8 @@
  */
 import { expect } from "bun:test";
 import type { LogStore } from "../../storage/log-store.ts";
-import type { ShardLog } from "../../storage/shard-log.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq, ShardId } from "../../storage/types.ts";
 
 export type Op =

@@ -9,7 +9,7 @@ import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { LogHistory } from "./log-history.ts";
 import { entry, QUIET } from "./log-fixture.ts";
-import { MemorySegments } from "./memory-segments.ts";
+import { MemorySegments } from "./files/memory-segments.ts";
 
 const SHARD = 7 as ShardId;
 const RECORDS = 30_000;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
-import { StreamHandle } from "../../storage/staged-record.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";

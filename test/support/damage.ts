@@ -1,7 +1,7 @@
 /** Damages what is stored of one shard, as a disk would: rows that fail their checksums. */
 import { join } from "node:path";
 import { shardOf, type Address } from "../../src/domain/address.ts";
-import { SqlDatabase } from "../../storage/sqlite.ts";
+import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 
 const CHANGES = {
   shard: "UPDATE shard SET flushed_through = flushed_through + 1 WHERE shard = ?",

@@ -10,7 +10,7 @@
 import { isGroup, shardOf, type Address, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
 import { erasedKey } from "../../domain/refs.ts";
-import { KEPT_FOR_DAMAGED } from "../../../storage/segment/errors.ts";
+import { KEPT_FOR_DAMAGED } from "../../../storage/files/flush-error.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { eraseRequested, finishErasure, reopenErasure } from "../erase-user.ts";
 import { ERASE_PAGE, Erasure, eraseEntries, flushed } from "../erasure.ts";

@@ -16,7 +16,7 @@ import { nextTurn } from "../../base/steps.ts";
 import type { Random } from "../../base/random.ts";
 import { isGroup, shardOf, type Address } from "../../domain/address.ts";
 import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
-import type { ShardLog } from "../../../storage/shard-log.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { unlessDamaged } from "../damage.ts";
 import { mendMark } from "../handoffs.ts";
 import type { ShardHost } from "../shard-host.ts";

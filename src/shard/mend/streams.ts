@@ -8,8 +8,8 @@
  */
 import { randomName, type Random } from "../../base/random.ts";
 import { isGroup, nameOf, type Address, type UserId } from "../../domain/address.ts";
-import { StreamHandle } from "../../../storage/staged-record.ts";
-import type { ShardLog } from "../../../storage/shard-log.ts";
+import { StreamHandle } from "../../../storage/shard/staged-record.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { DEVICE_PREFIX, encodeProfile, PASSWORD, PASSWORD_LOST } from "../account-cells.ts";
 import { cellNumber, cellText, encodeCell } from "../cells.ts";

@@ -20,7 +20,7 @@ import {
 } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
-import type { ShardLog } from "../../../storage/shard-log.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { isShardStream } from "../cells.ts";
 import type { ConversationState } from "../conversation-state.ts";
 import { stepsUnlessDamaged, unlessDamaged } from "../damage.ts";

@@ -4,7 +4,7 @@
  * It is stricter than recovery where recovery loses nothing by going on: a bit that flipped in room that holds no frame is found, too.
  */
 import { join } from "node:path";
-import { decodeOperations, readRecordHead } from "../../record.ts";
+import { decodeOperations, readRecordHead } from "../../encoding/record.ts";
 import { type Offset, type Seq, SHARD_COUNT, type ShardId, type Term } from "../../types.ts";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import { CHAIN_PLACE, isWrittenThrough, walFileName, walFileNo } from "./frame.ts";

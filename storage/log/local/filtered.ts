@@ -1,5 +1,5 @@
 /** A log file without the records of most shards: what is kept of it when the others need it no more. */
-import { RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
+import { RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../encoding/record.ts";
 import type { ShardId } from "../../types.ts";
 import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "./frame.ts";
 import { type LogGap, scanWalFile } from "./scan.ts";

@@ -4,7 +4,7 @@
  *     file     head | frame… | mark? | zeros (room prepared ahead)
  *     head     "PARLEYWL" | u32 version | u32 file number | u32 chain | u32 crc of the 20 bytes before
  *     frame    u32 magic | u32 body bytes | u32 file number | u32 chain | u32 crc of the body | u32 crc of the 20 bytes before | body
- *     body     record… (storage/record.ts); none in a *mark*
+ *     body     record… (storage/encoding/record.ts); none in a *mark*
  *
  * One frame is one group commit: it is there whole or not at all. `chain` is the last checksum of the head before: of the frame before, of the
  * file head for a file's first frame, of the last frame of the file before for a file head (0 in file 1). So a frame says that the one before it

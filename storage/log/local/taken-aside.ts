@@ -6,7 +6,7 @@
  * Crash: what is needed is in one of the two places, or in both.
  */
 import { join } from "node:path";
-import { DamagedDirectory } from "../../damaged-directory.ts";
+import { DamagedDirectory } from "../damaged-directory.ts";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import type { Kept } from "../commit-log.ts";
 import { filterWalFile } from "./filtered.ts";

@@ -10,8 +10,8 @@
  * Big-endian; a varint has 7 bits a byte, the highest first. Pages on the list of free pages are left out: what they have
  * was deleted.
  */
-import { asBuffer } from "../../segment/varint.ts";
-import type { SqlValue } from "../../sqlite.ts";
+import { asBuffer } from "../../encoding/varint.ts";
+import type { SqlValue } from "../../files/sqlite/database.ts";
 
 /** `rowid` is undefined in a tree that goes by its columns. */
 export type RawRow = { values: SqlValue[]; rowid: number | undefined; page: number };

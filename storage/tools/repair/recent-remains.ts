@@ -1,10 +1,10 @@
 /** `recent.db` of a damaged directory: what it still has of each shard, and a new file with what is whole. */
 import * as fs from "node:fs";
-import { type PageRow, readStack } from "../../recent/page-table.ts";
-import { RECENT_FORMAT, type RecentShardRow } from "../../recent/recent-file.ts";
-import { createDatabaseFile, createDirectory, emptyDatabase } from "../../segment/database-file.ts";
-import { recentPath, shardsDirectory } from "../../segment/paths.ts";
-import { SqlDatabase } from "../../sqlite.ts";
+import { type PageRow, readStack } from "../../files/layers/page-table.ts";
+import { RECENT_FORMAT, type RecentShardRow } from "../../files/layers/recent-file.ts";
+import { createDatabaseFile, createDirectory, emptyDatabase } from "../../files/sqlite/database-file.ts";
+import { recentPath, shardsDirectory } from "../../files/sqlite/paths.ts";
+import { SqlDatabase } from "../../files/sqlite/database.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import type { RecentRemains as RemainsOfShard } from "./salvage-shard.ts";
 import { type BrokenRow, RECENT_SHAPES, salvagedImage, SalvagedRows } from "./salvaged-rows.ts";

@@ -12,12 +12,12 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../../errors.ts";
-import { DAMAGED_DIRECTORY } from "../../damaged-directory.ts";
-import { DamagedShards, type Damage, readDamage } from "../../damaged-shards.ts";
+import { DAMAGED_DIRECTORY } from "../../log/damaged-directory.ts";
+import { DamagedShards, type Damage, readDamage } from "../../shard/damaged-shards.ts";
 import type { LogStore } from "../../log-store.ts";
 import { openLogStore } from "../../open-store.ts";
-import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../segment/paths.ts";
-import { openSegmentStore } from "../../segment/segment-store.ts";
+import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../files/sqlite/paths.ts";
+import { openSegmentStore } from "../../files/sqlite-segments.ts";
 import { type LogPosition, SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { fileHead, walFileName, walFileNo } from "../../log/local/frame.ts";

@@ -7,22 +7,28 @@
  */
 import * as fs from "node:fs";
 import { join, relative } from "node:path";
-import { type Fragment, addCells, type Cells } from "../../recent/fragment.ts";
-import { fragmentsIn, type PageRow, readStack } from "../../recent/page-table.ts";
-import type { RecentShardRow } from "../../recent/recent-file.ts";
-import { itemsOf } from "../../recent/piece.ts";
-import { readBlockParts } from "../../segment/block.ts";
-import { unpackedRow } from "../../segment/codec.ts";
-import { segmentFileNo, shardDirectory, statePath } from "../../segment/paths.ts";
-import { SEGMENT_FORMAT, wholeBlock } from "../../segment/segment-file.ts";
-import type { Item } from "../../segment/run.ts";
-import { readChunk } from "../../segment/tail.ts";
-import { asBuffer, VarReader } from "../../segment/varint.ts";
-import { readKeyPage } from "../../state/key-page.ts";
-import { aloneKey } from "../../state/key-reader.ts";
-import { CHUNKS_MAX, type RunRow, type SegmentRow, type ShardRow, STATE_FORMAT } from "../../state/state-file.ts";
-import { NAMES_PER_PAGE } from "../../state/state-reader.ts";
-import { readPage } from "../../state/timeline.ts";
+import { type Fragment, addCells, type Cells } from "../../files/layers/fragment.ts";
+import { fragmentsIn, type PageRow, readStack } from "../../files/layers/page-table.ts";
+import type { RecentShardRow } from "../../files/layers/recent-file.ts";
+import { itemsOf } from "../../files/layers/piece.ts";
+import { readBlockParts } from "../../files/placed/block.ts";
+import { unpackedRow } from "../../encoding/packing.ts";
+import { segmentFileNo, shardDirectory, statePath } from "../../files/sqlite/paths.ts";
+import { SEGMENT_FORMAT, wholeBlock } from "../../files/placed/segment-file.ts";
+import type { Item } from "../../encoding/run.ts";
+import { readChunk } from "../../files/placed/tail.ts";
+import { asBuffer, VarReader } from "../../encoding/varint.ts";
+import { readKeyPage } from "../../files/placed/key-page.ts";
+import { aloneKey } from "../../files/placed/key-reader.ts";
+import {
+  CHUNKS_MAX,
+  type RunRow,
+  type SegmentRow,
+  type ShardRow,
+  STATE_FORMAT,
+} from "../../files/placed/state-file.ts";
+import { NAMES_PER_PAGE } from "../../files/placed/state-reader.ts";
+import { readPage } from "../../files/placed/timeline.ts";
 import type { ShardId } from "../../types.ts";
 import { rawRows } from "./raw-rows.ts";
 import { type BrokenRow, salvagedImage, SalvagedRows, STATE_SHAPES } from "./salvaged-rows.ts";

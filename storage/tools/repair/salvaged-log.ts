@@ -4,17 +4,23 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { DAMAGED_DIRECTORY } from "../../damaged-directory.ts";
+import { DAMAGED_DIRECTORY } from "../../log/damaged-directory.ts";
 import { FormatError } from "../../errors.ts";
-import { decodeOperations, readRecordHead, RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../record.ts";
+import {
+  decodeOperations,
+  readRecordHead,
+  RECORD_HEADER_BYTES,
+  recordEnd,
+  recordShard,
+} from "../../encoding/record.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";
 import { type Extent, readExtent } from "../../log/local/log-extent.ts";
 import { EMPTIED, isEmptied, reachOf } from "../../log/local/read-log.ts";
 import { scanWalFile } from "../../log/local/scan.ts";
-import { recentPath } from "../../segment/paths.ts";
-import { LOG_MISSING } from "../../segment/segment-store.ts";
+import { recentPath } from "../../files/sqlite/paths.ts";
+import { LOG_MISSING } from "../../files/sqlite-segments.ts";
 import type { ShardContents } from "./shard-contents.ts";
 import { type ReadAt, readTorn, systemRead } from "./torn-read.ts";
 

@@ -3,10 +3,10 @@
  * those that are not, for people to read.
  */
 import * as fs from "node:fs";
-import type { PageRow } from "../../recent/page-table.ts";
-import type { RecentShardRow } from "../../recent/recent-file.ts";
-import type { SqlValue } from "../../sqlite.ts";
-import { rowCrc, type Table } from "../../state/row-crc.ts";
+import type { PageRow } from "../../files/layers/page-table.ts";
+import type { RecentShardRow } from "../../files/layers/recent-file.ts";
+import type { SqlValue } from "../../files/sqlite/database.ts";
+import { rowCrc, type Table } from "../../files/sqlite/row-crc.ts";
 import type {
   ErasureRow,
   KeyHashRow,
@@ -18,7 +18,7 @@ import type {
   ShardRow,
   TailRow,
   TimelineRow,
-} from "../../state/state-file.ts";
+} from "../../files/placed/state-file.ts";
 import { foldedImage, readSqliteWal } from "../sqlite-wal.ts";
 import { rawRows, type RawRow } from "./raw-rows.ts";
 

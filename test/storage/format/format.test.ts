@@ -10,10 +10,10 @@ import { FormatError } from "../../../storage/errors.ts";
 import type { LogStore } from "../../../storage/log-store.ts";
 import { openLogStore } from "../../../storage/open-store.ts";
 import type { LogStoreHooks } from "../../../storage/store-options.ts";
-import { recentPath, segmentPath, statePath } from "../../../storage/segment/paths.ts";
-import type { ShardLog } from "../../../storage/shard-log.ts";
-import { StreamHandle } from "../../../storage/staged-record.ts";
-import { SqlDatabase } from "../../../storage/sqlite.ts";
+import { recentPath, segmentPath, statePath } from "../../../storage/files/sqlite/paths.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../../storage/shard/staged-record.ts";
+import { SqlDatabase } from "../../../storage/files/sqlite/database.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 

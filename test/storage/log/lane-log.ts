@@ -10,7 +10,7 @@
  */
 import { FencedError, LogFailedError, type LogFailure } from "../../../storage/errors.ts";
 import type * as port from "../../../storage/log/commit-log.ts";
-import { recordShard } from "../../../storage/record.ts";
+import { recordShard } from "../../../storage/encoding/record.ts";
 import type { Shortage } from "../../../storage/shortage.ts";
 import type { LogPosition, ShardId } from "../../../storage/types.ts";
 import { Gathering } from "./gathering.ts";

@@ -8,7 +8,7 @@
  *
  * It outlives every log over it. Not here: time, which the log over it draws.
  */
-import { recordOffset, recordShard, recordTerm } from "../../../storage/record.ts";
+import { recordOffset, recordShard, recordTerm } from "../../../storage/encoding/record.ts";
 import type { Offset, ShardId, Term } from "../../../storage/types.ts";
 
 export const LANES = 3;

@@ -1,7 +1,7 @@
 /** A user of a `CommitLog`, as `ShardLog` is one: numbers records, notes what it is told, and what must never happen throws. */
 import { FencedError, type LogFailure } from "../../../storage/errors.ts";
 import type { Commit, CommitLog, LogHooks, LogMark, LogPart, LogReader } from "../../../storage/log/commit-log.ts";
-import { beginRecord, endRecord, readRecordHead, writeCell } from "../../../storage/record.ts";
+import { beginRecord, endRecord, readRecordHead, writeCell } from "../../../storage/encoding/record.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../../../storage/types.ts";
 
 export type Found = { offset: number; term: number; text: string; position: number };

@@ -2,14 +2,14 @@
 import { describe, expect, test } from "bun:test";
 import { FencedError, LogFailedError, type LogFailure } from "../../../storage/errors.ts";
 import { LogStore } from "../../../storage/log-store.ts";
-import type { ShardLog } from "../../../storage/shard-log.ts";
-import { StreamHandle } from "../../../storage/staged-record.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../../storage/shard/staged-record.ts";
 import type { LogStoreHooks } from "../../../storage/store-options.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { randomFrom } from "../../support/random.ts";
 import { entry, QUIET } from "../log-fixture.ts";
 import { LogHistory } from "../log-history.ts";
-import { MemorySegments } from "../memory-segments.ts";
+import { MemorySegments } from "../files/memory-segments.ts";
 import { SimulatedDisk } from "../vfs/simulated-disk.ts";
 import { SHARDS } from "./log-world.ts";
 import { LaneWorld } from "./lane-world.ts";

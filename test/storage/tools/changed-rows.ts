@@ -6,7 +6,7 @@ import {
   type StreamMark,
   writeFragment,
   addCells,
-} from "../../../storage/recent/fragment.ts";
+} from "../../../storage/files/layers/fragment.ts";
 import {
   fragmentsIn,
   type Layer,
@@ -14,13 +14,13 @@ import {
   readPageRow,
   readStack,
   writeStack,
-} from "../../../storage/recent/page-table.ts";
-import { itemsOf, type LoggedItem, piecesOf } from "../../../storage/recent/piece.ts";
-import { StreamView } from "../../../storage/recent/stream-view.ts";
-import { CODEC_RAW } from "../../../storage/segment/codec.ts";
-import { VarWriter } from "../../../storage/segment/varint.ts";
-import { SqlDatabase, type SqlValue } from "../../../storage/sqlite.ts";
-import { rowCrc, type Table } from "../../../storage/state/row-crc.ts";
+} from "../../../storage/files/layers/page-table.ts";
+import { itemsOf, type LoggedItem, piecesOf } from "../../../storage/files/layers/piece.ts";
+import { StreamView } from "../../../storage/files/layers/stream-view.ts";
+import { CODEC_RAW } from "../../../storage/encoding/packing.ts";
+import { VarWriter } from "../../../storage/encoding/varint.ts";
+import { SqlDatabase, type SqlValue } from "../../../storage/files/sqlite/database.ts";
+import { rowCrc, type Table } from "../../../storage/files/sqlite/row-crc.ts";
 
 type Row = Record<string, SqlValue>;
 

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import type { LogStore } from "../../../storage/log-store.ts";
 import { openLogStore } from "../../../storage/open-store.ts";
-import { openSegmentStore } from "../../../storage/segment/segment-store.ts";
+import { openSegmentStore } from "../../../storage/files/sqlite-segments.ts";
 import type { RepairedShard, RepairOfStore } from "../../../storage/tools/repair/repair.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { LogHistory, fold, type Op } from "../log-history.ts";

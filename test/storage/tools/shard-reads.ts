@@ -1,7 +1,7 @@
 /** Everything that can be read of a shard, for comparing two copies of it. */
-import type { SegmentStore } from "../../../storage/segment/types.ts";
+import type { SegmentStore } from "../../../storage/files/segment-store.ts";
 import type { Offset, Seq, ShardId } from "../../../storage/types.ts";
-import type { ShardHistory } from "../segment/history.ts";
+import type { ShardHistory } from "../files/history.ts";
 
 export function allReads(store: SegmentStore, shard: ShardId, history: ShardHistory): unknown {
   const text = (payload: Uint8Array): string => Buffer.from(payload).toString("latin1");

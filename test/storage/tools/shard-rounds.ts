@@ -1,7 +1,7 @@
 /** Shards with something of everything in them, and where it comes to lie. */
-import type { SegmentStoreOptions } from "../../../storage/segment/segment-store.ts";
-import type { SegmentStore } from "../../../storage/segment/types.ts";
-import { chat, type ShardHistory } from "../segment/history.ts";
+import type { SegmentStoreOptions } from "../../../storage/files/sqlite-segments.ts";
+import type { SegmentStore } from "../../../storage/files/segment-store.ts";
+import { chat, type ShardHistory } from "../files/history.ts";
 
 const SMALL: Partial<SegmentStoreOptions> = {
   segmentBytesMax: 8000,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { databaseImage, SqlDatabase } from "../../../storage/sqlite.ts";
+import { databaseImage, SqlDatabase } from "../../../storage/files/sqlite/database.ts";
 import { openImage } from "../../../storage/tools/database-image.ts";
 import { readSqliteWal } from "../../../storage/tools/sqlite-wal.ts";
 

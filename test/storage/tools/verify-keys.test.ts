@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { CorruptionError } from "../../../storage/errors.ts";
-import { writeKeyList } from "../../../storage/state/key-list.ts";
-import { type PageKey, pagesOf } from "../../../storage/state/key-page.ts";
-import { keysOfPage } from "../../../storage/state/key-reader.ts";
-import { rowCrc } from "../../../storage/state/row-crc.ts";
-import type { KeyPageRow } from "../../../storage/state/state-file.ts";
+import { writeKeyList } from "../../../storage/files/placed/key-list.ts";
+import { type PageKey, pagesOf } from "../../../storage/files/placed/key-page.ts";
+import { keysOfPage } from "../../../storage/files/placed/key-reader.ts";
+import { rowCrc } from "../../../storage/files/sqlite/row-crc.ts";
+import type { KeyPageRow } from "../../../storage/files/placed/state-file.ts";
 import type { Seq } from "../../../storage/types.ts";
-import { type FoundKey, KeyTables } from "../state/key-tables.ts";
+import { type FoundKey, KeyTables } from "../files/placed/key-tables.ts";
 
 let tables: KeyTables;
 beforeEach(() => {

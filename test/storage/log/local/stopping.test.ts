@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { entry, openStore } from "../../log-fixture.ts";
 import { LogHistory } from "../../log-history.ts";
-import { MemorySegments } from "../../memory-segments.ts";
+import { MemorySegments } from "../../files/memory-segments.ts";
 import { SimulatedDisk } from "../../vfs/simulated-disk.ts";
 import { until } from "../../../support/wait.ts";
 import type { FileHandle, FileSystem } from "../../../../storage/vfs/file-system.ts";

@@ -3,11 +3,11 @@ import { expect, test } from "bun:test";
 import { CorruptionError } from "../../../../storage/errors.ts";
 import { checkLog } from "../../../../storage/log/local/check-log.ts";
 import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
-import { beginRecord, ByteWriter, endRecord, writeCell } from "../../../../storage/record.ts";
+import { beginRecord, ByteWriter, endRecord, writeCell } from "../../../../storage/encoding/record.ts";
 import type { Offset, ShardId, Term } from "../../../../storage/types.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../../log-fixture.ts";
 import { LogHistory } from "../../log-history.ts";
-import { MemorySegments } from "../../memory-segments.ts";
+import { MemorySegments } from "../../files/memory-segments.ts";
 import { SimulatedDisk } from "../../vfs/simulated-disk.ts";
 
 const SHARD = 7 as ShardId;

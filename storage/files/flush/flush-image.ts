@@ -1,0 +1,100 @@
+/** What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure; reads nothing. */
+import { decodeOperations, readRecordHead } from "../../encoding/record.ts";
+import type { EraseRange, Offset } from "../../types.ts";
+import type { LoggedItem } from "../layers/piece.ts";
+import type { FlushJob } from "../segment-store.ts";
+import { asBuffer } from "../../encoding/varint.ts";
+
+export type StreamBatch = { streamNo: number; name: string; items: LoggedItem[] };
+/** Last value of each cell, null for cleared, by stream name and key. */
+export type CellChanges = Map<string, Map<string, Uint8Array | null>>;
+export type FlushImage = {
+  /** By rising stream number; items in log order, those that were erased later as tombstones already. */
+  batches: StreamBatch[];
+  cells: CellChanges;
+  /** What is erased of the entries flushed before. */
+  erasures: EraseRange[];
+};
+
+/** @throws RangeError when the job is not what its type promises: offsets out of order or range, a stream that is not listed. */
+export function readFlushImage(job: FlushJob, flushedThrough: Offset): FlushImage {
+  const image = new ImageReader(job);
+  image.readRecords(flushedThrough);
+  image.readCheckpoint();
+  const batches = [...image.batches.values()].sort((a, b) => a.streamNo - b.streamNo);
+  return { batches, cells: image.cells, erasures: image.erasures };
+}
+
+class ImageReader {
+  readonly batches = new Map<string, StreamBatch>();
+  readonly cells: CellChanges = new Map();
+  readonly erasures: EraseRange[] = [];
+  readonly #job: FlushJob;
+
+  constructor(job: FlushJob) {
+    this.#job = job;
+    for (const { name, streamNo } of job.streams) this.batches.set(name, { name, streamNo, items: [] });
+  }
+
+  readRecords(after: Offset): void {
+    const { shard, throughOffset, image } = this.#job;
+    const bytes = asBuffer(image);
+    let last = after;
+    for (let at = 0; at < bytes.length;) {
+      const head = readRecordHead(bytes, at);
+      if (head.shard !== shard) throw new RangeError(`a record of shard ${head.shard} in a flush of shard ${shard}`);
+      if (head.offset <= last) throw new RangeError(`shard ${shard}: record ${head.offset} after ${last} in a flush`);
+      last = head.offset;
+      this.#readOperations(bytes, head.opsAt, head.end, last);
+      at = head.end;
+    }
+    if (last > throughOffset)
+      throw new RangeError(`shard ${shard}: record ${last} in a flush through ${throughOffset}`);
+  }
+
+  readCheckpoint(): void {
+    const bytes = asBuffer(this.#job.checkpoint);
+    const refuse = (): never => {
+      throw new RangeError(`shard ${this.#job.shard}: a checkpoint holds cells only`);
+    };
+    const cell = (stream: string, key: string, start: number, length: number): void =>
+      this.#setCell(stream, key, bytes, start, length);
+    decodeOperations(bytes, 0, bytes.length, { entry: refuse, key: refuse, erase: refuse, cell });
+  }
+
+  #readOperations(bytes: Buffer, from: number, to: number, offset: Offset): void {
+    decodeOperations(bytes, from, to, {
+      entry: (stream, lane, key, seq, start, length) => {
+        this.#batch(stream).items.push({ alone: false, seq, offset, lane, key, bytes, start, length });
+      },
+      key: (stream, key, seq, start, length) => {
+        this.#batch(stream).items.push({ alone: true, seq, offset, lane: "", key, bytes, start, length });
+      },
+      cell: (stream, key, start, length) => this.#setCell(stream, key, bytes, start, length),
+      erase: (stream, lane, fromSeq, toSeq) => this.#erase({ stream, lane, fromSeq, toSeq }),
+    });
+  }
+
+  /** What is in the image already must not even pass through a file. */
+  #erase(range: EraseRange): void {
+    this.erasures.push(range);
+    for (const item of this.#batch(range.stream).items) {
+      if (item.alone || item.seq < range.fromSeq || item.seq > range.toSeq) continue;
+      if (range.lane !== undefined && item.lane !== range.lane) continue;
+      item.key = "";
+      item.length = 0;
+    }
+  }
+
+  #batch(stream: string): StreamBatch {
+    const batch = this.batches.get(stream);
+    if (batch !== undefined) return batch;
+    throw new RangeError(`shard ${this.#job.shard}: the image has stream ${stream}, the job lists it not`);
+  }
+
+  #setCell(stream: string, key: string, bytes: Buffer, start: number, length: number): void {
+    let ofStream = this.cells.get(stream);
+    if (ofStream === undefined) this.cells.set(this.#batch(stream).name, (ofStream = new Map()));
+    ofStream.set(key, start < 0 ? null : bytes.subarray(start, start + length));
+  }
+}

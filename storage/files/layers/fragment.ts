@@ -1,0 +1,130 @@
+/**
+ * A fragment: what one layer has of one stream. Where the stream stood, items that came since and are not placed, cells that changed.
+ *
+ *     fragment  str8 name | bytes after this field, in 4 bytes | stream number | head seq | head offset | placed seq | placed through | pieces | piece… | cell…
+ *     cell      str8 key | 0 for a cleared one, else length + 1 | bytes                                       by rising key
+ *     str8      u8 length | ASCII
+ *
+ * Every number not marked u8 is a varint; pieces are drawn in piece.ts.
+ *
+ * Invariants: each field of a stream's mark only rises, so the mark that counts is the largest of all its fragments, field by field (a flush that
+ * does not know one writes 0). Items at offsets up to `placed through` of any fragment of the stream are placed, and count no more.
+ */
+import { VarReader, type VarWriter } from "../../encoding/varint.ts";
+import { type Piece, readPiece } from "./piece.ts";
+
+/** Where a stream stands. */
+export type StreamMark = {
+  name: string;
+  /** Dense per shard, from 1. */
+  streamNo: number;
+  headSeq: number;
+  /** Offset of the entry at `headSeq`. */
+  headOffset: number;
+  /** Entries up to here are in lanes. */
+  placedSeq: number;
+  /** Offset of the newest item that is; 0 when none ever was. */
+  placedThrough: number;
+};
+
+/** Values by key, null for a cleared cell. */
+export type Cells = Map<string, Uint8Array | null>;
+
+/** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when somebody asks. */
+export type Fragment = StreamMark & { pieces: Piece[]; bytes: Buffer; from: number; cellsAt: number; end: number };
+
+export function writeFragment(out: VarWriter, mark: StreamMark, pieces: readonly Piece[], cells: Cells): void {
+  out.str8(mark.name);
+  const from = out.begin();
+  out.varint(mark.streamNo);
+  out.varint(mark.headSeq);
+  out.varint(mark.headOffset);
+  out.varint(mark.placedSeq);
+  out.varint(mark.placedThrough);
+  out.varint(pieces.length);
+  for (const piece of pieces) out.copy(piece.bytes, piece.from, piece.end);
+  writeCells(out, cells);
+  out.end(from);
+}
+
+/** Name of the fragment at `at`, and where it ends. @throws RangeError where the bytes are none. */
+export function readFragmentHead(bytes: Buffer, at: number, bytesEnd: number): { name: string; end: number } {
+  const reader = new VarReader(bytes, at, bytesEnd);
+  const name = reader.str8();
+  const length = reader.varint();
+  return { name, end: reader.skip(length) + length };
+}
+
+/** The fragment at `at`. @throws RangeError where the bytes are none. */
+export function readFragment(bytes: Buffer, at: number, bytesEnd: number): Fragment {
+  const reader = new VarReader(bytes, at, bytesEnd);
+  const name = reader.str8();
+  const length = reader.varint();
+  const end = reader.skip(length) + length;
+  reader.pos = end - length;
+  const [streamNo, headSeq, headOffset] = [reader.varint(), reader.varint(), reader.varint()];
+  const [placedSeq, placedThrough] = [reader.varint(), reader.varint()];
+  const pieces = Array.from({ length: Math.min(reader.varint(), length) }, () => {
+    const piece = readPiece(bytes, reader.pos, end);
+    reader.pos = piece.end;
+    return piece;
+  });
+  const mark = { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
+  return { ...mark, pieces, bytes, from: at, cellsAt: reader.pos, end };
+}
+
+/** The mark of a stream, of its fragments. There is at least one. */
+export function markOf(fragments: readonly Fragment[]): StreamMark {
+  const mark = { ...emptyMark(fragments[0]!.name, fragments[0]!.streamNo) };
+  for (const { headSeq, headOffset, placedSeq, placedThrough } of fragments) {
+    mark.headSeq = Math.max(mark.headSeq, headSeq);
+    mark.headOffset = Math.max(mark.headOffset, headOffset);
+    mark.placedSeq = Math.max(mark.placedSeq, placedSeq);
+    mark.placedThrough = Math.max(mark.placedThrough, placedThrough);
+  }
+  return mark;
+}
+
+export function emptyMark(name: string, streamNo: number): StreamMark {
+  return { name, streamNo, headSeq: 0, headOffset: 0, placedSeq: 0, placedThrough: 0 };
+}
+
+/** Null for cleared ones. @throws RangeError where the bytes are no cells. */
+export function* cellsOf({ bytes, cellsAt, end }: Fragment): Iterable<[key: string, value: Uint8Array | null]> {
+  const reader = new VarReader(bytes, cellsAt, end);
+  while (reader.pos < end) yield [reader.str8(), readValue(reader)];
+}
+
+/** Lays the fragment's cells over those of older ones. @throws RangeError where the bytes are no cells. */
+export function addCells(fragment: Fragment, cells: Cells): void {
+  for (const [key, value] of cellsOf(fragment)) cells.set(key, value);
+}
+
+/** One cell: null when it was cleared here, undefined when this fragment says nothing of it. */
+export function cellOf({ bytes, cellsAt, end }: Fragment, wanted: string): Uint8Array | null | undefined {
+  const reader = new VarReader(bytes, cellsAt, end);
+  while (reader.pos < end) {
+    const key = reader.str8();
+    if (key === wanted) return readValue(reader);
+    if (key > wanted) return undefined;
+    const length = reader.varint();
+    if (length > 0) reader.skip(length - 1);
+  }
+  return undefined;
+}
+
+function writeCells(out: VarWriter, cells: Cells): void {
+  for (const key of [...cells.keys()].toSorted()) {
+    const value = cells.get(key)!;
+    out.str8(key);
+    out.varint(value === null ? 0 : value.length + 1);
+    if (value !== null) out.copy(value, 0, value.length);
+  }
+}
+
+function readValue(reader: VarReader): Uint8Array | null {
+  const length = reader.varint();
+  if (length === 0) return null;
+  const at = reader.skip(length - 1);
+  return reader.bytes.subarray(at, at + length - 1);
+}

@@ -1,0 +1,141 @@
+/** Streams of a shard as its layers have them, newest on top. Pure reading; blocks and tails are elsewhere. */
+import type { Offset } from "../../types.ts";
+import { addCells, type Cells, cellOf, cellsOf, type Fragment, markOf, type StreamMark } from "./fragment.ts";
+import { laidOver } from "../../encoding/laid-over.ts";
+import type { LayerSource } from "./page-table.ts";
+import { type ItemSize, itemsOf, type LoggedItem, type Piece } from "./piece.ts";
+
+/** One stream: its fragments, the oldest first. There is at least one. */
+export class StreamView {
+  readonly #fragments: readonly Fragment[];
+  readonly mark: StreamMark;
+  /** What is not placed, in log order. */
+  readonly pieces: readonly Piece[];
+
+  constructor(fragments: readonly Fragment[]) {
+    this.#fragments = fragments;
+    this.mark = fragments.length === 1 ? fragments[0]! : markOf(fragments);
+    const { placedThrough } = this.mark;
+    this.pieces = fragments.flatMap(({ pieces }) => pieces.filter(({ lastOffset }) => lastOffset > placedThrough));
+  }
+
+  /** Whether anything of it was ever placed. */
+  get isPlaced(): boolean {
+    return this.mark.placedThrough > 0;
+  }
+
+  /** Whether layers still have bytes of items that were placed since: nobody reads them, and the next merging leaves them out. */
+  get hasRemains(): boolean {
+    return this.#fragments.some(({ pieces }) => pieces.some(({ lastOffset }) => lastOffset <= this.mark.placedThrough));
+  }
+
+  get size(): ItemSize {
+    const size = { items: 0, bytes: 0 };
+    for (const piece of this.pieces) {
+      size.items += piece.size.items;
+      size.bytes += piece.size.bytes;
+    }
+    return size;
+  }
+
+  /** Items that are not placed. @throws RangeError where the bytes are no items. */
+  items(): LoggedItem[] {
+    return this.pieces.flatMap(itemsOf);
+  }
+
+  /** Undefined when there is none. */
+  cell(key: string): Uint8Array | undefined {
+    for (let at = this.#fragments.length - 1; at >= 0; at--) {
+      const value = cellOf(this.#fragments[at]!, key);
+      if (value !== undefined) return value ?? undefined;
+    }
+    return undefined;
+  }
+
+  /** Those that are there, each once. From the bytes of the fragments, whatever becomes of the files. */
+  eachCell(): Iterable<[key: string, value: Uint8Array]> {
+    return laidOver(this.#fragments.map(cellsOf).reverse());
+  }
+
+  /** By key; null for those that were cleared and may stand in layers below. */
+  cells(): Cells {
+    const cells: Cells = new Map();
+    for (const fragment of this.#fragments) addCells(fragment, cells);
+    return cells;
+  }
+}
+
+/** All layers of a shard, wherever they lie, from the oldest to the newest. */
+export class Streams {
+  readonly #sources: readonly LayerSource[];
+  #last: { name: string; view: StreamView | undefined } | undefined;
+
+  /** @param sources the one with the older layers first */
+  constructor(sources: readonly LayerSource[]) {
+    this.#sources = sources;
+  }
+
+  /** Several questions about one stream follow each other: its pages are gone through for the first. */
+  find(name: string): StreamView | undefined {
+    if (this.#last?.name !== name) this.#last = { name, view: this.#finder()(name) };
+    return this.#last.view;
+  }
+
+  /** Those of the streams that are there, by name: cheaper than one by one, since each page is read once. */
+  findAll(names: readonly string[]): Map<string, StreamView> {
+    const find = this.#finder();
+    const found = new Map<string, StreamView>();
+    for (const name of names.toSorted()) {
+      const view = find(name);
+      if (view !== undefined) found.set(name, view);
+    }
+    return found;
+  }
+
+  /** Finds streams by rising name. */
+  #finder(): (name: string) => StreamView | undefined {
+    const finders = this.#sources.flatMap((source) => source.stack.layers.map((layer) => source.finder(layer)));
+    return (name) => {
+      const fragments = finders.map((find) => find(name)).filter((fragment) => fragment !== undefined);
+      return fragments.length === 0 ? undefined : new StreamView(fragments);
+    };
+  }
+
+  /** All streams, by rising name. */
+  *each(): Iterable<StreamView> {
+    for (const fragments of byName(this.#layers())) yield new StreamView(fragments);
+  }
+
+  /** Streams whose newest entry has an offset above this. Pages without such are not read. */
+  *beyond(offset: Offset): Iterable<StreamView> {
+    for (const fragments of byName(this.#layers(offset))) {
+      if (fragments.some(({ headOffset }) => headOffset > offset)) yield this.find(fragments[0]!.name)!;
+    }
+  }
+
+  #layers(after?: Offset): Iterable<Fragment>[] {
+    return this.#sources.flatMap((source) => source.stack.layers.map((layer) => source.fragments(layer, after)));
+  }
+}
+
+/** Fragments of the same stream together, in the order of their layers; streams by rising name. */
+export function* byName(layers: readonly Iterable<Fragment>[]): Iterable<Fragment[]> {
+  const heads = layers.map((layer) => {
+    const iterator = layer[Symbol.iterator]();
+    return { iterator, next: iterator.next() };
+  });
+  for (;;) {
+    let lowest: string | undefined;
+    for (const { next } of heads) {
+      if (next.done !== true && (lowest === undefined || next.value.name < lowest)) lowest = next.value.name;
+    }
+    if (lowest === undefined) return;
+    const fragments: Fragment[] = [];
+    for (const head of heads) {
+      if (head.next.done === true || head.next.value.name !== lowest) continue;
+      fragments.push(head.next.value);
+      head.next = head.iterator.next();
+    }
+    yield fragments;
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * The segment side of the log store: what was flushed of each shard, in SQLite, in `DIR/shards/recent.db` and under `DIR/shards/NNN/`.
+ *
+ * Reads are synchronous, on the caller's thread; writes happen in one worker. A reader never waits for the writer: files that are written to
+ * are in WAL mode. It does not know what was not flushed yet, and does not lock the directory: one process at a time, the caller sees to it.
+ * A shard with little has no files of its own, and asking about one makes none.
+ *
+ * A view of a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
+ * the other, and what is in both counts once (layers/recent-file.ts).
+ */
+import { CorruptionError } from "../errors.ts";
+import { LayerSource, readStack } from "./layers/page-table.ts";
+import {
+  checkOwn,
+  checkColumns,
+  damagedRecentShards,
+  findRecentShard,
+  RECENT_FORMAT,
+  type RecentShardRow,
+  recentSource,
+} from "./layers/recent-file.ts";
+import { Streams, type StreamView } from "./layers/stream-view.ts";
+import type { SqlDatabase } from "./sqlite/database.ts";
+import { type ShardRow, STATE_FORMAT } from "./placed/state-file.ts";
+import { allNames, findShard, findStreamName } from "./placed/state-reader.ts";
+import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnapshot, Term } from "../types.ts";
+import type { HeldDirectory } from "../vfs/held-directory.ts";
+import { BlockCache } from "./sqlite/block-cache.ts";
+import { BlockSource } from "./placed/block-source.ts";
+import { CODEC_ZSTD, type Packing } from "../encoding/packing.ts";
+import { createDatabaseFile, createDirectory, emptyDatabase } from "./sqlite/database-file.ts";
+import { FlushError } from "./flush-error.ts";
+import { corruptionOr } from "./sqlite/sqlite-errors.ts";
+import { FlushClient } from "./flush/flush-client.ts";
+import type { WorkerOptions } from "./flush/flush-protocol.ts";
+import { HandlePool, openForReading } from "./sqlite/handle-pool.ts";
+import { erasingPath, erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./sqlite/paths.ts";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ShardReader } from "./shard-reader.ts";
+import type {
+  CompactOptions,
+  CompactReport,
+  EraseRange,
+  FlushJob,
+  OnDamage,
+  Progress,
+  SegmentStore,
+  ShardExtent,
+} from "./segment-store.ts";
+
+export const LOG_MISSING = "the log is missing, recent.db is there";
+
+export type SegmentStoreOptions = {
+  /** The data directory; `shards` is made in it by the first flush. */
+  dir: string;
+  /** The same, held by the caller: nothing is written when it is not where it was. `dir` is its `at`. */
+  held?: HeldDirectory | undefined;
+  /** Files open for reading; each has up to three descriptors. Default 256. */
+  readHandlesMax?: number;
+  /** Shards open for writing; each is two files. Default 32. */
+  writersMax?: number;
+  /** Default 64 MiB. */
+  segmentBytesMax?: number;
+  /** Raw bytes at which a block is full. Default 32 KiB. */
+  blockBytesMax?: number;
+  /** SQLite's write-ahead file is folded into its database after a flush that leaves it larger. Default 4 MiB, of `recent.db` 16 MiB. */
+  walBytesMax?: number;
+  /** Unpacked blocks kept for reading. Default 8 MiB. */
+  cacheBytesMax?: number;
+  /**
+   * Entries of a lane that go to a block together; fewer wait in the state. Default 32: a page of 30 is then in the state and one file, or in two
+   * files. At most 64.
+   */
+  runEntriesMin?: number;
+  /** Items of a stream that wait in the state's layers before they are placed lane by lane. Default 256. */
+  recentItemsMax?: number;
+  /** Bytes of items that the layers of a state hold; with more, all are placed. Default 8 MiB. */
+  layerBytesMax?: number;
+  /** Raw bytes that a shard has in `recent.db`; with more, all of it moves to its own files. Default 256 KiB. */
+  recentBytesMax?: number;
+  /** How flushes pack. Default zstd at level 3; compaction packs with level 9. */
+  packing?: Packing;
+  /** How long closing waits for flushes under way, milliseconds. Default 60,000. */
+  closeMsMax?: number;
+  /** For tests that need a worker that fails. */
+  startWorker?: () => Worker;
+};
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const CLOSE_MS_MAX = 60_000;
+const FLUSH_LEVEL = 3;
+const COMPACT_LEVEL = 9;
+
+export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
+  return new SqliteSegmentStore(options);
+}
+
+class SqliteSegmentStore implements SegmentStore {
+  readonly #dir: string;
+  readonly #closeMsMax: number;
+  readonly #writing: FlushClient;
+  readonly #pool: HandlePool;
+  readonly #blocks: BlockSource;
+  readonly #cache: BlockCache;
+  #recent: SqlDatabase | undefined;
+  /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
+  readonly #withoutState = new Set<ShardId>();
+  readonly #erasing: Set<ShardId>;
+  /** The view that `within` has open. */
+  #open: { shard: ShardId; view: ShardFilesView } | undefined;
+  #isClosed = false;
+  #onDamage: OnDamage = () => {};
+
+  constructor(options: SegmentStoreOptions) {
+    this.#dir = options.dir;
+    this.#closeMsMax = options.closeMsMax ?? CLOSE_MS_MAX;
+    this.#pool = new HandlePool(options.readHandlesMax ?? 256);
+    this.#cache = new BlockCache(options.cacheBytesMax ?? 8 * MIB);
+    this.#blocks = new BlockSource(options.dir, this.#pool, this.#cache);
+    this.#erasing = new Set(erasingShards(options.dir));
+    const start = options.startWorker ?? (() => new Worker(new URL("./flush/flush-worker.ts", import.meta.url)));
+    const release = (shard: ShardId, files: number[]): void => {
+      for (const file of files) this.#blocks.release(shard, file);
+    };
+    this.#writing = new FlushClient(start, workerOptions(options), release);
+  }
+
+  mustBeUnused(): void {
+    if (!existsSync(recentPath(this.#dir))) return;
+    throw new CorruptionError(join(this.#dir, "wal"), "this name", LOG_MISSING);
+  }
+
+  begin(isNew: boolean, onDamage: OnDamage = () => {}): void {
+    this.#onDamage = onDamage;
+    const path = recentPath(this.#dir);
+    if (existsSync(path)) return isNew ? undefined : this.#checkRecent(path);
+    if (!isNew) throw new CorruptionError(path, "this name", `${RECENT_FORMAT.name} is missing, the log is there`);
+    createDirectory(shardsDirectory(this.#dir));
+    createDatabaseFile(path, emptyDatabase(RECENT_FORMAT, "wal"));
+  }
+
+  /**
+   * A row that is not what it was would otherwise be met when somebody asks for its shard; one whose number is hit,
+   * never.
+   */
+  #checkRecent(path: string): void {
+    try {
+      const db = this.#openRecent()!;
+      checkColumns(db);
+      for (const { shard, error } of db.within("BEGIN", () => damagedRecentShards(db))) this.#onDamage(shard, error);
+    } catch (error) {
+      throw corruptionOr(error, path);
+    }
+  }
+
+  extent(shard: ShardId): ShardExtent {
+    return this.#view(shard, ({ recentRow, stateRow }) => {
+      const larger = (of: (row: RecentShardRow | ShardRow) => number): number =>
+        Math.max(recentRow ? of(recentRow) : 0, stateRow ? of(stateRow) : 0);
+      return {
+        flushedThrough: larger((row) => row.flushed_through) as Offset,
+        term: larger((row) => row.term) as Term,
+        streamCount: larger((row) => row.streams),
+      };
+    });
+  }
+
+  within<T>(shard: ShardId, ask: () => T): T {
+    return this.#view(shard, (view) => {
+      const outer = this.#open;
+      this.#open = { shard, view };
+      try {
+        return ask();
+      } finally {
+        this.#open = outer;
+      }
+    });
+  }
+
+  head(shard: ShardId, stream: string): StreamHead | undefined {
+    return this.#ofStream(shard, stream, (_, view) => headOf(view));
+  }
+
+  streamName(shard: ShardId, streamNo: number): string | undefined {
+    return this.#view(shard, ({ state, stateRow, recent }) => {
+      if (state !== undefined && streamNo <= (stateRow?.streams ?? 0)) return findStreamName(state, streamNo);
+      if (recent === undefined) return undefined;
+      for (const { mark } of new Streams([recent]).each()) if (mark.streamNo === streamNo) return mark.name;
+      return undefined;
+    });
+  }
+
+  streamNames(shard: ShardId): string[] {
+    return this.#view(shard, ({ state, stateRow, recent }) => {
+      const names = new Set(state === undefined ? [] : allNames(state, stateRow?.streams ?? 0));
+      if (recent !== undefined) for (const { mark } of new Streams([recent]).each()) names.add(mark.name);
+      return [...names];
+    });
+  }
+
+  cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined {
+    return this.#ofStream(shard, stream, (_, view) => view.cell(key));
+  }
+
+  snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined {
+    return this.#ofStream(shard, stream, (_, view) => ({
+      head: headOf(view),
+      cell: (key) => view.cell(key),
+      cells: () => view.eachCell(),
+    }));
+  }
+
+  cells(shard: ShardId, stream: string): Map<string, Uint8Array> {
+    return new Map(this.snapshot(shard, stream)?.cells());
+  }
+
+  readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[] {
+    return this.#ofStream(shard, stream, (reader, view) => reader.forward(view, after, limit)) ?? [];
+  }
+
+  readLaneForward(shard: ShardId, stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
+    return this.#ofStream(shard, stream, (reader, view) => reader.laneForward(view, lane, after, limit)) ?? [];
+  }
+
+  readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[] {
+    return this.#ofStream(shard, stream, (reader, view) => reader.laneBackward(view, lane, before, limit)) ?? [];
+  }
+
+  findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined {
+    return this.#ofStream(shard, stream, (reader, view) => reader.key(view, key));
+  }
+
+  highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined {
+    const found = this.#ofStream(shard, stream, (reader, view) => ({ highest: reader.highestCounter(view, prefix) }));
+    return found === undefined ? -1 : found.highest;
+  }
+
+  streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[] {
+    return this.#view(shard, ({ reader }) => reader.streamsSince(offset));
+  }
+
+  async flush(job: FlushJob): Promise<void> {
+    try {
+      if (await this.#writing.flush(job)) this.#erasing.add(job.shard);
+    } catch (error) {
+      // It may have taken effect in the shard's own files all the same, its erasures with it.
+      if (existsSync(erasingPath(this.#dir, job.shard))) this.#erasing.add(job.shard);
+      throw error;
+    } finally {
+      this.#withoutState.delete(job.shard);
+    }
+  }
+
+  async erase(shard: ShardId, ranges: EraseRange[], onProgress?: Progress): Promise<void> {
+    if (this.#isEmpty(shard)) return;
+    this.#erasing.add(shard);
+    try {
+      await this.#writing.erase(shard, ranges, onProgress);
+    } finally {
+      this.#withoutState.delete(shard);
+    }
+    this.#erasing.delete(shard);
+  }
+
+  pendingErasures(): ShardId[] {
+    return [...this.#erasing];
+  }
+
+  async compact(shard: ShardId, options: CompactOptions = {}): Promise<CompactReport> {
+    if (this.#isEmpty(shard)) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
+    return this.#writing.compact(shard, options.level ?? COMPACT_LEVEL, options.onProgress);
+  }
+
+  async settle(shard: ShardId): Promise<void> {
+    if (this.#isEmpty(shard)) return;
+    try {
+      await this.#writing.settle(shard);
+    } finally {
+      this.#withoutState.delete(shard);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    // Where nobody reads, the worker leaves single files.
+    this.#pool.close();
+    this.#recent?.close();
+    await this.#writing.close(this.#closeMsMax);
+  }
+
+  #isEmpty(shard: ShardId): boolean {
+    if (this.#isClosed) throw new FlushError("the segment store is closed", "closed");
+    return this.extent(shard).flushedThrough === 0;
+  }
+
+  #ofStream<T>(shard: ShardId, stream: string, ask: (reader: ShardReader, view: StreamView) => T): T | undefined {
+    return this.#view(shard, ({ reader, streams }) => {
+      const view = streams.find(stream);
+      return view === undefined ? undefined : ask(reader, view);
+    });
+  }
+
+  /** Asks in one view of the shard's files. */
+  #view<T>(shard: ShardId, ask: (view: ShardFilesView) => T): T {
+    if (this.#isClosed) throw new Error("the segment store is closed");
+    if (this.#open !== undefined) {
+      if (this.#open.shard !== shard)
+        throw new Error(`assertion failed: shard ${shard} is not asked inside a view of ${this.#open.shard}`);
+      return ask(this.#open.view);
+    }
+    let file = recentPath(this.#dir);
+    try {
+      const db = this.#openRecent();
+      const inState = (row: RecentShardRow | undefined): T => {
+        const state = this.#openState(shard, (row?.own_through ?? -1) >= 0);
+        if (state === undefined) return ask(this.#viewOf(shard, db, row, undefined));
+        file = state.file;
+        return state.within("BEGIN", () => ask(this.#viewOf(shard, db, row, state)));
+      };
+      return db === undefined ? inState(undefined) : db.within("BEGIN", () => inState(findRecentShard(db, shard)));
+    } catch (error) {
+      throw this.#noted(shard, corruptionOr(error, file));
+    }
+  }
+
+  /** Damage is told once, of whichever shard it was met in. */
+  #noted(shard: ShardId, error: unknown): unknown {
+    if (!(error instanceof CorruptionError) || error.shard !== undefined) return error;
+    error.shard = shard;
+    this.#onDamage(shard, error);
+    return error;
+  }
+
+  #viewOf(
+    shard: ShardId,
+    db: SqlDatabase | undefined,
+    recentRow: RecentShardRow | undefined,
+    state: SqlDatabase | undefined,
+  ): ShardFilesView {
+    const stateRow = state && findShard(state);
+    const through = state === undefined ? -1 : (stateRow?.flushed_through ?? 0);
+    checkOwn(statePath(this.#dir, shard), recentRow, through);
+    const own = state && stateRow && new LayerSource(state, shard, readStack(stateRow.layers), this.#cache);
+    const recent = db && recentSource(db, recentRow, stateRow?.flushed_through ?? -1, this.#cache);
+    const streams = new Streams([own, recent].filter((source) => source !== undefined));
+    const reader = new ShardReader(shard, state, stateRow, streams, this.#blocks);
+    return { recentRow, stateRow, recent, state, streams, reader };
+  }
+
+  /** Asked for by every read, so no other file takes its place among those that are open. */
+  #openRecent(): SqlDatabase | undefined {
+    const path = recentPath(this.#dir);
+    if (this.#recent === undefined && existsSync(path)) this.#recent = openForReading(path, RECENT_FORMAT, "written");
+    return this.#recent;
+  }
+
+  /** @param isKnown whether `recent.db` says, in this view, that there is one: made since it was last looked for */
+  #openState(shard: ShardId, isKnown: boolean): SqlDatabase | undefined {
+    const path = statePath(this.#dir, shard);
+    const known = this.#pool.touch(path);
+    if (known !== undefined) return known;
+    if (!isKnown && this.#withoutState.has(shard)) return undefined;
+    if (hasState(this.#dir, shard)) return this.#pool.get(path, STATE_FORMAT, "written");
+    this.#withoutState.add(shard);
+    return undefined;
+  }
+}
+
+function headOf({ mark }: StreamView): StreamHead {
+  return { streamNo: mark.streamNo, headSeq: mark.headSeq as Seq };
+}
+
+/** A shard's files in one moment. `recent`: layers in `recent.db` that count. */
+type ShardFilesView = {
+  recentRow: RecentShardRow | undefined;
+  stateRow: ShardRow | undefined;
+  recent: LayerSource | undefined;
+  state: SqlDatabase | undefined;
+  streams: Streams;
+  reader: ShardReader;
+};
+
+function workerOptions(options: SegmentStoreOptions): WorkerOptions {
+  return {
+    dir: options.dir,
+    segmentBytesMax: options.segmentBytesMax ?? 64 * MIB,
+    blockBytesMax: options.blockBytesMax ?? 32 * KIB,
+    walBytesMax: options.walBytesMax ?? 4 * MIB,
+    recentWalBytesMax: options.walBytesMax ?? 16 * MIB,
+    writersMax: options.writersMax ?? 32,
+    recentItemsMax: options.recentItemsMax ?? 256,
+    layerBytesMax: options.layerBytesMax ?? 8 * MIB,
+    recentBytesMax: options.recentBytesMax ?? 256 * KIB,
+    runEntriesMin: options.runEntriesMin ?? 32,
+    packing: options.packing ?? { codec: CODEC_ZSTD, level: FLUSH_LEVEL },
+    identity: options.held?.identity,
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * The files open for reading, at most `handlesMax`, least recently used closed first.
+ *
+ * A file that is still written to is opened read-write but `query_only`: its last reader then takes SQLite's `-wal` and `-shm` files away,
+ * which a read-only one leaves behind. An open file in WAL mode has up to three descriptors, a sealed one has one.
+ */
+import type { SqlDatabase } from "./database.ts";
+import { type FileFormat, openDatabaseFile } from "./database-file.ts";
+
+/** SQLite's own cache of one file, in place of 16 MiB each. */
+const CACHE_KIB = 128;
+
+export type FileKind = "sealed" | "written";
+
+export class HandlePool {
+  readonly #handlesMax: number;
+  /** By path, least recently used first. */
+  readonly #open = new Map<string, SqlDatabase>();
+
+  constructor(handlesMax: number) {
+    this.#handlesMax = Math.max(2, handlesMax);
+  }
+
+  get(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
+    const known = this.touch(path);
+    if (known !== undefined) return known;
+    if (this.#open.size >= this.#handlesMax) this.#closeOldest();
+    const db = openForReading(path, format, kind);
+    this.#open.set(path, db);
+    return db;
+  }
+
+  /** The file if it is open; what was touched last is closed last. */
+  touch(path: string): SqlDatabase | undefined {
+    const known = this.#open.get(path);
+    if (known === undefined) return undefined;
+    this.#open.delete(path);
+    this.#open.set(path, known);
+    return known;
+  }
+
+  drop(path: string): void {
+    this.#open.get(path)?.close();
+    this.#open.delete(path);
+  }
+
+  close(): void {
+    while (this.#open.size > 0) this.#closeOldest();
+  }
+
+  #closeOldest(): void {
+    for (const path of this.#open.keys()) return this.drop(path);
+  }
+}
+
+export function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
+  const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite");
+  db.pragma(`cache_size = -${CACHE_KIB}`);
+  if (kind === "written") db.pragma("query_only = 1");
+  return db;
+}

@@ -1,0 +1,61 @@
+/** Where the files of a shard are, below the data directory. */
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { CorruptionError } from "../../errors.ts";
+import type { ShardId } from "../../types.ts";
+
+export function shardsDirectory(dir: string): string {
+  return join(dir, "shards");
+}
+
+/** The newest layers of all shards. */
+export function recentPath(dir: string): string {
+  return join(shardsDirectory(dir), "recent.db");
+}
+
+export function shardDirectory(dir: string, shard: ShardId): string {
+  return join(shardsDirectory(dir), String(shard).padStart(3, "0"));
+}
+
+export function statePath(dir: string, shard: ShardId): string {
+  return join(shardDirectory(dir, shard), "state.db");
+}
+
+/** `file` is the number of the file: it differs from the segment's once that was rewritten. */
+export function segmentPath(dir: string, shard: ShardId, file: number): string {
+  return join(shardDirectory(dir, shard), `segment-${String(file).padStart(6, "0")}.db`);
+}
+
+/** Number of the segment file that this name belongs to: the file itself, or what SQLite or its creation put beside it. */
+export function segmentFileNo(name: string): number | undefined {
+  const found = /^segment-(\d{6,})\.db(-wal|-shm|-journal|\.new)?$/.exec(name);
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** There while the shard has erased entries in its segments: whoever opens the store knows from one look into `shards/`. */
+export function erasingPath(dir: string, shard: ShardId): string {
+  return join(shardsDirectory(dir), `erasing-${String(shard).padStart(3, "0")}`);
+}
+
+/**
+ * Whether the shard has a state; without one, all that it has is in `recent.db`.
+ * @throws CorruptionError when there are segments but no state: it is made before them, so somebody took it away.
+ */
+export function hasState(dir: string, shard: ShardId): boolean {
+  const path = statePath(dir, shard);
+  if (existsSync(path)) return true;
+  const directory = shardDirectory(dir, shard);
+  if (!existsSync(directory)) return false;
+  const segment = readdirSync(directory).find((name) => /^segment-\d+\.db$/.test(name));
+  if (segment === undefined) return false;
+  throw new CorruptionError(path, "this name", `shard state is missing, ${segment} is there`);
+}
+
+/** Shards that say so themselves. */
+export function erasingShards(dir: string): ShardId[] {
+  const directory = shardsDirectory(dir);
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .filter((name) => /^erasing-\d{3}$/.test(name))
+    .map((name) => Number(name.slice(-3)) as ShardId);
+}

@@ -1,0 +1,68 @@
+/**
+ * The checksum in every row of `state.db` and `recent.db`, so that no changed bit is believed: SQLite itself checks structure, not content.
+ *
+ * It covers first the bytes of all blobs, then the name of the table and for each value one byte of its kind, then a number as float64, a text as u32
+ * length and UTF-8, a blob as its u32 length.
+ */
+import { CorruptionError } from "../../errors.ts";
+import type { SqlDatabase, SqlValue } from "./database.ts";
+
+export type Table =
+  "shard" | "name" | "page" | "segment" | "timeline" | "lane" | "run" | "tail" | "key_page" | "key_hash" | "erasure";
+
+const KIND_NULL = 0;
+const KIND_NUMBER = 1;
+const KIND_TEXT = 2;
+const KIND_BYTES = 3;
+
+/** CRC-32, signed so that SQLite stores four bytes. `values` are the columns but `crc`, in their order in the table. */
+export function rowCrc(table: Table, values: readonly SqlValue[]): number {
+  const head = Buffer.allocUnsafe(headBytes(table, values));
+  let pos = head.write(table, "latin1");
+  let crc = 0;
+  for (const value of values) {
+    if (typeof value === "number") {
+      head[pos] = KIND_NUMBER;
+      pos = head.writeDoubleLE(value, pos + 1);
+    } else if (typeof value === "string") {
+      head[pos] = KIND_TEXT;
+      const bytes = head.write(value, pos + 5);
+      pos = head.writeUInt32LE(bytes, pos + 1) + bytes;
+    } else if (value === null) head[pos++] = KIND_NULL;
+    else {
+      head[pos] = KIND_BYTES;
+      pos = head.writeUInt32LE(value.length, pos + 1);
+      crc = Bun.hash.crc32(value, crc);
+    }
+  }
+  return Bun.hash.crc32(head, crc) | 0;
+}
+
+function headBytes(table: Table, values: readonly SqlValue[]): number {
+  let bytes: number = table.length;
+  for (const value of values) {
+    if (typeof value === "number") bytes += 9;
+    else if (typeof value === "string") bytes += 5 + Buffer.byteLength(value);
+    else bytes += value === null ? 1 : 5;
+  }
+  return bytes;
+}
+
+/** The row itself, checked. Its columns are in the order of the table and `crc` comes last. @throws CorruptionError */
+export function checkedRow<Row extends { crc: number }>(state: SqlDatabase, table: Table, row: Row): Row {
+  const values = Object.values(row as Record<string, SqlValue>);
+  const crc = values.pop();
+  if (rowCrc(table, values) === crc) return row;
+  throw new CorruptionError(state.file, `table ${table}, row ${describe(values)}`, "checksum does not match");
+}
+
+export function checkedRows<Row extends { crc: number }>(state: SqlDatabase, table: Table, rows: Row[]): Row[] {
+  for (const row of rows) checkedRow(state, table, row);
+  return rows;
+}
+
+/** For people: the numbers and names a row begins with. */
+function describe(values: SqlValue[]): string {
+  const named = values.slice(0, 3).filter((value) => typeof value === "number" || typeof value === "string");
+  return named.map((value) => (typeof value === "string" ? JSON.stringify(value.slice(0, 40)) : value)).join("/");
+}

@@ -1,0 +1,252 @@
+/**
+ * What a shard's log holds above `flushedThrough`, in memory: the records as they were written, and where the entries, cells and keys of each stream are in them.
+ *
+ * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm. Of an entry only its place is kept beside it:
+ * lane, key, seq, offset and payload are read from the record when somebody asks. So memory is little more than the records, and applying one makes no object.
+ *
+ * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list tells the seq; a frozen memtable never changes, but for
+ * entries that are forgotten.
+ */
+import { RecordArena, type RecordVisitor } from "./arena.ts";
+import { highestCounter, type KeyPlaces, MemKeys } from "./mem-keys.ts";
+import { isInLane, Operation } from "../encoding/operation.ts";
+import { recordOffset, recordTerm } from "../encoding/record.ts";
+import type { KeyHit, LogPosition, Offset, Seq, StoredEntry, StreamHead, Term } from "../types.ts";
+
+const NOTHING = new Uint8Array(0);
+const NO_PLACES: readonly number[] = [];
+
+/** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
+export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
+
+/** Whether the entry is one of those. */
+export function isErased(erasures: readonly MemErasure[], lane: string, seq: Seq): boolean {
+  return erasures.some((range) => {
+    return range.fromSeq <= seq && seq <= range.toSeq && (range.lane === undefined || range.lane === lane);
+  });
+}
+
+/** The part of one stream that stands in one memtable. */
+export class MemStream {
+  readonly name: string;
+  readonly streamNo: number;
+  readonly table: Memtable;
+  headSeq: Seq;
+  /** Head of the stream before this memtable. */
+  readonly #headBefore: Seq;
+  /** Places of the entries, in the order of their seqs. */
+  readonly #entries: number[] = [];
+  /** Places of the cells' last values. */
+  #cells: Map<string, number> | undefined;
+  /** What was erased while this memtable was the active one: holds for what is older than it, too. */
+  readonly erasures: MemErasure[] = [];
+  /** Entries here that are tombstones by now. */
+  #forgotten: Set<Seq> | undefined;
+  /** Places of keys that were set without an entry. */
+  #keysAlone: number[] | undefined;
+  /** Made when somebody first looks a key up. */
+  #keys: MemKeys | undefined;
+
+  constructor(table: Memtable, name: string, head: StreamHead) {
+    this.table = table;
+    this.name = name;
+    this.streamNo = head.streamNo;
+    this.headSeq = head.headSeq;
+    this.#headBefore = head.headSeq;
+  }
+
+  append(seq: Seq, place: number): void {
+    // Two entries of one seq would be one message lost: better no server than that.
+    if (seq !== this.headSeq + 1) {
+      throw new Error(`assertion failed: entry ${seq} of ${this.name} does not follow ${this.headSeq}`);
+    }
+    this.#entries.push(place);
+    this.headSeq = seq;
+  }
+
+  get entryCount(): number {
+    return this.#entries.length;
+  }
+
+  /** Undefined when no entry is here. */
+  get firstSeq(): Seq | undefined {
+    return this.#entries.length === 0 ? undefined : ((this.#headBefore + 1) as Seq);
+  }
+
+  /** Index of the first entry with a seq above `after`. */
+  indexAfter(after: Seq): number {
+    return Math.min(Math.max(after - this.#headBefore, 0), this.#entries.length);
+  }
+
+  entry(index: number): StoredEntry {
+    const seq = this.#seqAt(index);
+    const operation = this.table.operation(this.#entries[index]!);
+    const lane = operation.lane();
+    const offset = this.#offsetAt(index);
+    if (this.#forgotten?.has(seq)) return { seq, offset, lane, key: "", payload: NOTHING };
+    return { seq, offset, lane, key: operation.key(), payload: operation.value() };
+  }
+
+  isInLane(index: number, lane: string): boolean {
+    return this.table.isInLane(this.#entries[index]!, lane);
+  }
+
+  /** Seq of the first entry that came with a record above `offset`. */
+  seqSince(offset: Offset): Seq | undefined {
+    let low = 0;
+    let high = this.#entries.length;
+    if (high === 0 || this.#offsetAt(high - 1) <= offset) return undefined;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#offsetAt(middle) > offset) high = middle;
+      else low = middle + 1;
+    }
+    return this.#seqAt(low);
+  }
+
+  /** Notes an erasure of entries that are there by now. */
+  erase(lane: string | undefined, fromSeq: Seq, toSeq: Seq): MemErasure | undefined {
+    const range = { lane, fromSeq, toSeq: Math.min(toSeq, this.headSeq) as Seq };
+    if (range.fromSeq > range.toSeq) return undefined;
+    this.erasures.push(range);
+    this.forget(range);
+    return range;
+  }
+
+  /** Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the erasure. */
+  forget(range: MemErasure): void {
+    const to = this.indexAfter(range.toSeq);
+    for (let index = this.indexAfter((range.fromSeq - 1) as Seq); index < to; index++) {
+      const { seq, lane, key } = this.entry(index);
+      if (!isErased([range], lane, seq)) continue;
+      this.#keys?.forget(key, seq);
+      (this.#forgotten ??= new Set()).add(seq);
+    }
+  }
+
+  setCell(key: string, place: number): void {
+    (this.#cells ??= new Map()).set(key, place);
+  }
+
+  /** Null for a cleared cell, undefined for one that is not here. */
+  cell(key: string): Uint8Array | null | undefined {
+    const place = this.#cells?.get(key);
+    return place === undefined ? undefined : this.table.operation(place).valueOrNull();
+  }
+
+  /** Null for cleared ones. */
+  *cells(): Iterable<[key: string, value: Uint8Array | null]> {
+    for (const [key, place] of this.#cells ?? []) yield [key, this.table.operation(place).valueOrNull()];
+  }
+
+  setKey(place: number): void {
+    (this.#keysAlone ??= []).push(place);
+  }
+
+  findKey(key: string): KeyHit | undefined {
+    return (this.#keys ??= new MemKeys(this.table)).find(key, this.#keyPlaces());
+  }
+
+  /**
+   * The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones
+   * count.
+   */
+  highestCounter(prefix: string): number {
+    return highestCounter(this.table, prefix, this.#keyPlaces());
+  }
+
+  #keyPlaces(): KeyPlaces {
+    return { alone: this.#keysAlone ?? NO_PLACES, entries: this.#entries, forgotten: this.#forgotten };
+  }
+
+  #seqAt(index: number): Seq {
+    return (this.#headBefore + 1 + index) as Seq;
+  }
+
+  #offsetAt(index: number): Offset {
+    return this.table.offsetOf(this.#entries[index]!);
+  }
+}
+
+export class Memtable {
+  readonly streams = new Map<string, MemStream>();
+  firstOffset = 0 as Offset;
+  lastOffset = 0 as Offset;
+  /** Of the first record: nothing from there on may be trimmed before the flush. */
+  firstPosition = 0 as LogPosition;
+  lastPosition = 0 as LogPosition;
+  #lastPlace = 0;
+  readonly #records = new RecordArena();
+
+  /** Bytes of the records in it. */
+  get bytes(): number {
+    return this.#records.bytes;
+  }
+
+  /** Memory that they take. */
+  get roomBytes(): number {
+    return this.#records.roomBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.firstOffset === 0;
+  }
+
+  /** Takes a durable record, `from[start, end)`. @returns its place */
+  record(offset: Offset, from: Buffer, start: number, end: number, position: LogPosition): number {
+    if (this.firstOffset === 0) {
+      this.firstOffset = offset;
+      this.firstPosition = position;
+    }
+    this.lastOffset = offset;
+    this.lastPosition = position;
+    return (this.#lastPlace = this.#records.add(from, start, end));
+  }
+
+  /** Of the last record; it is not empty. The shard's own term may be higher by now. */
+  get lastTerm(): Term {
+    return recordTerm(this.#records.chunkOf(this.#lastPlace), this.#records.positionOf(this.#lastPlace));
+  }
+
+  /** All records in offset order. */
+  forEachRecord(visit: RecordVisitor): void {
+    this.#records.forEach(visit);
+  }
+
+  /** Place of the operation `position` bytes behind the begin of a record that was taken. */
+  place(record: number, position: number): number {
+    return this.#records.operation(record, position);
+  }
+
+  /** Kind of the operation at the place. */
+  kindOf(place: number): number {
+    return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
+  }
+
+  /** Of the entry at the place. A page of a lane passes over all between its entries, so nothing else is read of those. */
+  isInLane(place: number, lane: string): boolean {
+    return isInLane(this.#records.chunkOf(place), this.#records.operationAt(place), lane);
+  }
+
+  /** Reads what is at the place into `operation`. */
+  read(place: number, operation: Operation): void {
+    operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
+  }
+
+  operation(place: number): Operation {
+    const operation = new Operation();
+    this.read(place, operation);
+    return operation;
+  }
+
+  /** Offset of the record that has the operation. */
+  offsetOf(place: number): Offset {
+    const records = this.#records;
+    return recordOffset(records.chunkOf(place), records.positionOf(records.recordOf(place)));
+  }
+
+  /** All records in offset order, in a buffer of their own. */
+  image(): Uint8Array<ArrayBuffer> {
+    return this.#records.image();
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Finds the streams of records that are read back by the bytes of their names, without making a string of each: a log names the same few streams again and
+ * again. A cache of fixed size; who is not found is looked up by name.
+ */
+import type { Memtable, MemStream } from "./memtable.ts";
+import { isStr8 } from "../encoding/operation.ts";
+
+const SLOTS = 1 << 12;
+
+export class RecoveredStreams {
+  readonly #slots: (MemStream | undefined)[] = Array.from({ length: SLOTS });
+
+  /** @param at of the length of the name */
+  find(table: Memtable, bytes: Uint8Array, at: number): MemStream | undefined {
+    const mem = this.#slots[slotOf(bytes, at)];
+    return mem !== undefined && mem.table === table && isStr8(bytes, at, mem.name) ? mem : undefined;
+  }
+
+  add(bytes: Uint8Array, at: number, mem: MemStream): MemStream {
+    this.#slots[slotOf(bytes, at)] = mem;
+    return mem;
+  }
+}
+
+/** FNV-1a. */
+function slotOf(bytes: Uint8Array, at: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = at + bytes[at]!; i > at; i--) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return (hash ^ (hash >>> 16)) & (SLOTS - 1);
+}
