@@ -1,7 +1,7 @@
 /** LZ4 and zstd on blocks as segments hold them (storage/files/placed/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
 import { compressSync, uncompressSync } from "lz4-napi";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
-import { ByteWriter } from "../../storage/encoding/record.ts";
+import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { BlockWriter } from "../../storage/files/placed/block.ts";
 import type { Item } from "../../storage/encoding/run.ts";
 import type { Offset, Seq } from "../../storage/types.ts";

@@ -1,6 +1,7 @@
 /** Flush jobs that make a shard of many segments: a quiet conversation among lively ones, and a user of hundreds of conversations. */
 import { writeTaken, payloadBytesMax } from "../../src/domain/entries.ts";
-import { beginEntry, beginRecord, ByteWriter, endEntry, endRecord } from "../../storage/encoding/record.ts";
+import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
+import { beginEntry, beginRecord, endEntry, endRecord } from "../../storage/encoding/record.ts";
 import type { FlushJob } from "../../storage/files/segment-store.ts";
 import type { Offset, Seq, ShardId, Term } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";

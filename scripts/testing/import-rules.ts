@@ -27,6 +27,8 @@ const STORE = [
   "storage/shard/shard-log.ts",
   "storage/shard/staged-record.ts",
   "storage/shard/damaged-shards.ts",
+  "storage/encoding/byte-reader.ts",
+  "storage/encoding/byte-writer.ts",
   "storage/encoding/record.ts",
   "storage/files/flush-error.ts",
 ];
@@ -119,7 +121,11 @@ export const LAYERS: readonly Layer[] = [
   },
   { place: "src/base", imports: [], types: ["src/protocol"] },
   { place: "src/protocol", imports: [], builtins: false },
-  { place: "src/domain", imports: ["src/base", "storage/types.ts"], types: ["src/protocol", ...STORE] },
+  {
+    place: "src/domain",
+    imports: ["src/base", "storage/types.ts", "storage/encoding/byte-reader.ts"],
+    types: ["src/protocol", ...STORE],
+  },
   // The fold changes state and nothing else: no log, no session, no frame.
   {
     place: "src/shard/fold",

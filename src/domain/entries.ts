@@ -17,7 +17,8 @@
  *
  * Older `joined` entries end behind the group seq: they count as asked for. Older versions do not read what stands there.
  */
-import type { ByteWriter } from "../../storage/encoding/record.ts";
+import { asBuffer, ByteReader } from "../../storage/encoding/byte-reader.ts";
+import type { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import type { GroupChange, GroupRole } from "../protocol/frames.ts";
 import type { UserId } from "./address.ts";
@@ -148,52 +149,31 @@ function writeHead(out: ByteWriter, kind: number, at: number, rank: number): voi
   if (ahead !== 0) out.varint(ahead > 0 ? ahead * 2 : -ahead * 2 - 1);
 }
 
-const asBuffer = (payload: Uint8Array): Buffer =>
-  Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-
 const kindOf = (payload: Uint8Array): number | undefined =>
   payload.length === 0 ? undefined : (payload[0]! >>> 4) & 7;
 
 /** Reads an entry that says something, from its head on. */
-class EntryReader {
+class EntryReader extends ByteReader {
   readonly kind: number;
   readonly at: number;
   readonly rank: number;
-  readonly #bytes: Buffer;
-  #pos = HEAD_BYTES;
 
   /** @throws RangeError where the payload ends inside of its head */
   constructor(payload: Uint8Array) {
     const bytes = asBuffer(payload);
-    this.#bytes = bytes;
+    super(bytes, HEAD_BYTES);
     const first = bytes[0]!;
     this.kind = (first >>> 4) & 7;
     this.at = (first & 15) * 0x100_0000_0000 + bytes.readUIntBE(1, 5);
-    this.rank = rankOfTime(this.at) + (first >>> 4 < RANKED ? 0 : this.#signed());
-  }
-
-  /** @throws RangeError where the payload ends inside of it. */
-  varint(): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = this.#bytes[this.#pos++];
-      if (byte === undefined) throw new RangeError("the payload ends inside of a number");
-      value += (byte & 127) * scale;
-      if (byte < 128) return value;
-    }
+    this.rank = rankOfTime(this.at) + (first >>> 4 < RANKED ? 0 : this.signed());
   }
 
   get isAtEnd(): boolean {
-    return this.#pos >= this.#bytes.length;
+    return this.pos >= this.end;
   }
 
   text(): string {
-    return this.#bytes.toString("utf8", this.#pos);
-  }
-
-  #signed(): number {
-    const value = this.varint();
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    return this.bytes.toString("utf8", this.pos);
   }
 }
 

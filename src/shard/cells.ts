@@ -40,7 +40,7 @@
  * with a flush, when `CELLS_LAG_MAX` entries came since they last were, and logged with an erasure alone (erasure.ts): a tombstone has nothing to fold. A
  * stream of fewer entries has none.
  */
-import { ByteWriter } from "../../storage/encoding/record.ts";
+import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 
 /** Cells of the shard itself stand in a stream of this name; no address begins with `$`. */
 export const SHARD_STREAM = "$shard";

@@ -1,4 +1,5 @@
 /** One operation of a record, where it stands: found out without making strings, which most readers need few of. The bytes are drawn in record.ts. */
+import { isLatin1, isStr8, str8At, u32At, u48At } from "./byte-reader.ts";
 import { DIGITS_MAX } from "./counted-key.ts";
 import type { Seq } from "../types.ts";
 
@@ -10,30 +11,6 @@ export const CLEARED = 0xffffffff;
 
 const NOTHING = Buffer.alloc(0);
 const ZERO = 48;
-
-/** Node's Buffer has this native call, its types do not; it costs a third of `toString`. */
-type NativeBuffer = Buffer & { latin1Slice(from: number, to: number): string };
-
-export const u32At = (bytes: Uint8Array, at: number): number =>
-  (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-
-export const u48At = (bytes: Uint8Array, at: number): number =>
-  u32At(bytes, at) + (bytes[at + 4]! | (bytes[at + 5]! << 8)) * 0x1_0000_0000;
-
-/** The text whose length byte is at `at`. */
-export function str8At(bytes: Buffer, at: number): string {
-  return (bytes as NativeBuffer).latin1Slice(at + 1, at + 1 + bytes[at]!);
-}
-
-/** Whether that text is `text`. */
-export function isStr8(bytes: Uint8Array, at: number, text: string): boolean {
-  return bytes[at] === text.length && isLatin1(bytes, at + 1, text);
-}
-
-function isLatin1(bytes: Uint8Array, at: number, text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text.charCodeAt(i)) return false;
-  return true;
-}
 
 /** Whether the entry whose operation begins at `at` is of that lane. */
 export function isInLane(bytes: Buffer, at: number, lane: string): boolean {

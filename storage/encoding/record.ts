@@ -10,136 +10,15 @@
  *
  * All integers little-endian. Invariants: offsets of a shard are dense in log order; terms of a shard never fall in the log of an owner.
  */
-import { CLEARED, OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation, u32At, u48At } from "./operation.ts";
+import { u32At, u48At } from "./byte-reader.ts";
+import { type ByteWriter, outside, VARINT_BYTES_MAX } from "./byte-writer.ts";
+import { CLEARED, OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "./operation.ts";
 import type { Offset, Seq, ShardId, Term } from "../types.ts";
 
 export const RECORD_HEADER_BYTES = 16;
-const VARINT_BYTES_MAX = 8;
 
 /** Of one record: a frame of the log, a piece of a layer and a flush's image hold many of these. */
 export const RECORD_BYTES_MAX = 32 << 20;
-const LENGTH_MAX = 0xff;
-const ASCII_MAX = 0x7f;
-
-/** Node's Buffer has this native call, its types do not; it costs a third of `write`. */
-type NativeBuffer = Buffer & { utf8Write(text: string, at: number): number };
-
-/**
- * Grows; positions stay valid while it does, byte addresses do not. A value that its field cannot hold is refused and never wrapped: what stands
- * behind it could not be read again.
- */
-export class ByteWriter {
-  bytes: Buffer;
-  pos: number;
-
-  constructor(bytes: Buffer, pos = 0) {
-    this.bytes = bytes;
-    this.pos = pos;
-  }
-
-  /** Room for `more` bytes at `pos`, moving to a larger buffer when there is none. */
-  reserve(more: number): void {
-    if (this.pos + more <= this.bytes.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.pos + more));
-    this.bytes.copy(larger, 0, 0, this.pos);
-    this.bytes = larger;
-  }
-
-  /** @throws RangeError outside 0 to 2^8 - 1 */
-  u8(value: number): void {
-    if ((value & 0xff) !== value) throw outside("u8", value);
-    this.bytes[this.pos++] = value;
-  }
-
-  /** @throws RangeError outside 0 to 2^16 - 1 */
-  u16(value: number): void {
-    if ((value & 0xffff) !== value) throw outside("u16", value);
-    const { bytes, pos } = this;
-    bytes[pos] = value;
-    bytes[pos + 1] = value >>> 8;
-    this.pos = pos + 2;
-  }
-
-  u32(value: number): void {
-    this.u32At(this.pos, value);
-    this.pos += 4;
-  }
-
-  /** @throws RangeError outside 0 to 2^32 - 1 */
-  u32At(pos: number, value: number): void {
-    if (value >>> 0 !== value) throw outside("u32", value);
-    const { bytes } = this;
-    bytes[pos] = value;
-    bytes[pos + 1] = value >>> 8;
-    bytes[pos + 2] = value >>> 16;
-    bytes[pos + 3] = value >>> 24;
-  }
-
-  /** @throws RangeError outside 0 to 2^48 - 1 */
-  u48(value: number): void {
-    const low = value >>> 0;
-    const high = Math.floor(value / 0x1_0000_0000);
-    if ((high & 0xffff) !== high || high * 0x1_0000_0000 + low !== value) throw outside("u48", value);
-    const { bytes, pos } = this;
-    bytes[pos] = low;
-    bytes[pos + 1] = low >>> 8;
-    bytes[pos + 2] = low >>> 16;
-    bytes[pos + 3] = low >>> 24;
-    bytes[pos + 4] = high;
-    bytes[pos + 5] = high >>> 8;
-    this.pos = pos + 6;
-  }
-
-  /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. @throws RangeError outside 0 to 2^53 - 1 */
-  varint(value: number): void {
-    if ((value & 127) === value) {
-      this.bytes[this.pos++] = value;
-      return;
-    }
-    if (!isWhole(value)) throw outside("varint", value);
-    const { bytes } = this;
-    let { pos } = this;
-    let rest = value;
-    for (; rest > 0x7fff_ffff; rest = Math.floor(rest / 128)) bytes[pos++] = (rest & 127) | 128;
-    for (; rest > 127; rest >>>= 7) bytes[pos++] = (rest & 127) | 128;
-    bytes[pos] = rest;
-    this.pos = pos + 1;
-  }
-
-  /** ASCII of at most 255 characters. @throws RangeError for anything else */
-  str8(text: string): void {
-    const { length } = text;
-    if (length > LENGTH_MAX) throw new RangeError(`a name of ${length} characters, the most is ${LENGTH_MAX}`);
-    const { bytes } = this;
-    let pos = this.pos;
-    let seen = 0;
-    bytes[pos++] = length;
-    for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i);
-      seen |= code;
-      bytes[pos++] = code;
-    }
-    if (seen > ASCII_MAX) throw new RangeError(`a name that is not ASCII: ${JSON.stringify(text)}`);
-    this.pos = pos;
-  }
-
-  /** UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved. @throws RangeError where it does not fit */
-  utf8(text: string): void {
-    if (this.pos + text.length * 3 > this.bytes.length && this.pos + Buffer.byteLength(text) > this.bytes.length)
-      throw new RangeError(`a text of ${text.length} characters without room for it`);
-    this.pos += (this.bytes as NativeBuffer).utf8Write(text, this.pos);
-  }
-
-  raw(value: Uint8Array): void {
-    this.bytes.set(value, this.pos);
-    this.pos += value.length;
-  }
-}
-
-const isWhole = (value: number): boolean => value >= 0 && Number.isSafeInteger(value);
-
-const outside = (field: string, value: number): RangeError => new RangeError(`${value} does not fit ${field}`);
-
 /** Begins a record; returns its position for `endRecord`. */
 export function beginRecord(out: ByteWriter, shard: ShardId, term: Term, offset: Offset): number {
   out.reserve(RECORD_HEADER_BYTES);

@@ -10,7 +10,8 @@
  */
 import type { Offset, Seq } from "../types.ts";
 import { countedKey } from "./counted-key.ts";
-import { VarReader, type VarWriter } from "./varint.ts";
+import { ByteReader } from "./byte-reader.ts";
+import type { GrowingWriter } from "./byte-writer.ts";
 
 /** `key` is "" for none. `bytes[start, start + length)` is the payload. */
 export type Item = { seq: Seq; offset: Offset; key: string; bytes: Buffer; start: number; length: number };
@@ -20,7 +21,7 @@ const KEY_NONE = 0;
 const KEY_IN_FULL = 1;
 const KEY_COUNTED = 2;
 
-export function writeRun(out: VarWriter, lane: string, items: Item[]): void {
+export function writeRun(out: GrowingWriter, lane: string, items: Item[]): void {
   out.str8(lane);
   out.varint(items.length);
   writeSteps(out, items, (item) => item.seq);
@@ -31,7 +32,7 @@ export function writeRun(out: VarWriter, lane: string, items: Item[]): void {
 }
 
 /** Rising numbers. */
-export function writeSteps(out: VarWriter, items: readonly Item[], valueOf: (item: Item) => number): void {
+export function writeSteps(out: GrowingWriter, items: readonly Item[], valueOf: (item: Item) => number): void {
   let last = 0;
   for (const item of items) {
     const value = valueOf(item);
@@ -41,7 +42,7 @@ export function writeSteps(out: VarWriter, items: readonly Item[], valueOf: (ite
 }
 
 /** "" for none; those that end in a counter as steps from the one before with their prefix. */
-export function writeKeys(out: VarWriter, items: readonly Item[]): void {
+export function writeKeys(out: GrowingWriter, items: readonly Item[]): void {
   const counted = items.map((item) => (item.key === "" ? undefined : countedKey(item.key)));
   const prefixes = new Map<string, { index: number; last: number }>();
   for (const key of counted) {
@@ -66,7 +67,7 @@ export function writeKeys(out: VarWriter, items: readonly Item[]): void {
 
 /** Decodes the run in `bytes[at, end)`; its items point into `bytes`. @throws RangeError where that is not a run. */
 export function readRun(bytes: Buffer, at: number, end: number): Run {
-  const reader = new VarReader(bytes, at, end);
+  const reader = new ByteReader(bytes, at, end);
   const lane = reader.str8();
   const count = reader.varint();
   if (count > end - at) throw new RangeError(`a run of ${count} entries in ${end - at} bytes`);
@@ -88,13 +89,13 @@ export function readRun(bytes: Buffer, at: number, end: number): Run {
   return { lane, items };
 }
 
-export function readSteps(reader: VarReader, count: number): number[] {
+export function readSteps(reader: ByteReader, count: number): number[] {
   const values: number[] = [];
   for (let i = 0, last = 0; i < count; i++) values.push((last += reader.varint()));
   return values;
 }
 
-export function readKeys(reader: VarReader, count: number): string[] {
+export function readKeys(reader: ByteReader, count: number): string[] {
   const prefixes = Array.from({ length: reader.varint() }, () => ({ text: reader.str8(), last: 0 }));
   const keys: string[] = [];
   for (let i = 0; i < count; i++) {

@@ -20,7 +20,7 @@
  * The implementation decides what a position means. Nobody else looks into one.
  */
 import type { CorruptionError, LogFailure } from "../errors.ts";
-import type { ByteWriter } from "../encoding/record.ts";
+import type { ByteWriter } from "../encoding/byte-writer.ts";
 import type { Shortage } from "../shortage.ts";
 import type { Pace } from "../steps.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../types.ts";

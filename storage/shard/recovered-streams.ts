@@ -3,7 +3,7 @@
  * again. A cache of fixed size; who is not found is looked up by name.
  */
 import type { Memtable, MemStream } from "./memtable.ts";
-import { isStr8 } from "../encoding/operation.ts";
+import { isStr8 } from "../encoding/byte-reader.ts";
 
 const SLOTS = 1 << 12;
 

@@ -12,6 +12,7 @@ import type { CommitLog, Appender } from "../log/commit-log.ts";
 import { type DamagedShardError, FencedError, type LogFailure } from "../errors.ts";
 import { Memtable, MemStream } from "./memtable.ts";
 import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "../encoding/operation.ts";
+import type { ByteWriter } from "../encoding/byte-writer.ts";
 import {
   beginEntry,
   beginRecord,
@@ -23,7 +24,6 @@ import {
   writeErase,
   writeKey,
   writeNumbersCell,
-  type ByteWriter,
 } from "../encoding/record.ts";
 import type { RecoveredStreams } from "./recovered-streams.ts";
 import type { SegmentStore, ShardExtent } from "../files/segment-store.ts";

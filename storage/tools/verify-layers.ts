@@ -3,7 +3,7 @@
  * layers tell one story is asked in verify-streams.ts.
  */
 import { BlockCache } from "../files/sqlite/block-cache.ts";
-import { VarReader } from "../encoding/varint.ts";
+import { ByteReader } from "../encoding/byte-reader.ts";
 import { CorruptionError } from "../errors.ts";
 import { addCells, type Cells, type Fragment } from "../files/layers/fragment.ts";
 import {
@@ -144,7 +144,7 @@ function verifyPiece(piece: Piece, fault: (what: string) => void): void {
 
 /** As they lie there: a map would hide one that is there twice. */
 function cellKeys({ bytes, cellsAt, end }: Fragment): string[] {
-  const reader = new VarReader(bytes, cellsAt, end);
+  const reader = new ByteReader(bytes, cellsAt, end);
   const keys: string[] = [];
   while (reader.pos < end) {
     keys.push(reader.str8());

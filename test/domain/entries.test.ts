@@ -15,7 +15,7 @@ import {
   type GroupChangeDetail,
 } from "../../src/domain/entries.ts";
 import { rankOfTime } from "../../src/domain/rank.ts";
-import { ByteWriter } from "../../storage/encoding/record.ts";
+import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 
 const AT = 1_763_740_800_123;

@@ -3,7 +3,7 @@ import { decodeOperations, readRecordHead } from "../../encoding/record.ts";
 import type { EraseRange, Offset } from "../../types.ts";
 import type { LoggedItem } from "../layers/piece.ts";
 import type { FlushJob } from "../segment-store.ts";
-import { asBuffer } from "../../encoding/varint.ts";
+import { asBuffer } from "../../encoding/byte-reader.ts";
 
 export type StreamBatch = { streamNo: number; name: string; items: LoggedItem[] };
 /** Last value of each cell, null for cleared, by stream name and key. */

@@ -10,7 +10,8 @@
  * Invariants: each field of a stream's mark only rises, so the mark that counts is the largest of all its fragments, field by field (a flush that
  * does not know one writes 0). Items at offsets up to `placed through` of any fragment of the stream are placed, and count no more.
  */
-import { VarReader, type VarWriter } from "../../encoding/varint.ts";
+import { ByteReader } from "../../encoding/byte-reader.ts";
+import type { GrowingWriter } from "../../encoding/byte-writer.ts";
 import { type Piece, readPiece } from "./piece.ts";
 
 /** Where a stream stands. */
@@ -33,7 +34,7 @@ export type Cells = Map<string, Uint8Array | null>;
 /** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when somebody asks. */
 export type Fragment = StreamMark & { pieces: Piece[]; bytes: Buffer; from: number; cellsAt: number; end: number };
 
-export function writeFragment(out: VarWriter, mark: StreamMark, pieces: readonly Piece[], cells: Cells): void {
+export function writeFragment(out: GrowingWriter, mark: StreamMark, pieces: readonly Piece[], cells: Cells): void {
   out.str8(mark.name);
   const from = out.begin();
   out.varint(mark.streamNo);
@@ -49,7 +50,7 @@ export function writeFragment(out: VarWriter, mark: StreamMark, pieces: readonly
 
 /** Name of the fragment at `at`, and where it ends. @throws RangeError where the bytes are none. */
 export function readFragmentHead(bytes: Buffer, at: number, bytesEnd: number): { name: string; end: number } {
-  const reader = new VarReader(bytes, at, bytesEnd);
+  const reader = new ByteReader(bytes, at, bytesEnd);
   const name = reader.str8();
   const length = reader.varint();
   return { name, end: reader.skip(length) + length };
@@ -57,7 +58,7 @@ export function readFragmentHead(bytes: Buffer, at: number, bytesEnd: number): {
 
 /** The fragment at `at`. @throws RangeError where the bytes are none. */
 export function readFragment(bytes: Buffer, at: number, bytesEnd: number): Fragment {
-  const reader = new VarReader(bytes, at, bytesEnd);
+  const reader = new ByteReader(bytes, at, bytesEnd);
   const name = reader.str8();
   const length = reader.varint();
   const end = reader.skip(length) + length;
@@ -91,7 +92,7 @@ export function emptyMark(name: string, streamNo: number): StreamMark {
 
 /** Null for cleared ones. @throws RangeError where the bytes are no cells. */
 export function* cellsOf({ bytes, cellsAt, end }: Fragment): Iterable<[key: string, value: Uint8Array | null]> {
-  const reader = new VarReader(bytes, cellsAt, end);
+  const reader = new ByteReader(bytes, cellsAt, end);
   while (reader.pos < end) yield [reader.str8(), readValue(reader)];
 }
 
@@ -102,7 +103,7 @@ export function addCells(fragment: Fragment, cells: Cells): void {
 
 /** One cell: null when it was cleared here, undefined when this fragment says nothing of it. */
 export function cellOf({ bytes, cellsAt, end }: Fragment, wanted: string): Uint8Array | null | undefined {
-  const reader = new VarReader(bytes, cellsAt, end);
+  const reader = new ByteReader(bytes, cellsAt, end);
   while (reader.pos < end) {
     const key = reader.str8();
     if (key === wanted) return readValue(reader);
@@ -113,7 +114,7 @@ export function cellOf({ bytes, cellsAt, end }: Fragment, wanted: string): Uint8
   return undefined;
 }
 
-function writeCells(out: VarWriter, cells: Cells): void {
+function writeCells(out: GrowingWriter, cells: Cells): void {
   for (const key of [...cells.keys()].toSorted()) {
     const value = cells.get(key)!;
     out.str8(key);
@@ -122,7 +123,7 @@ function writeCells(out: VarWriter, cells: Cells): void {
   }
 }
 
-function readValue(reader: VarReader): Uint8Array | null {
+function readValue(reader: ByteReader): Uint8Array | null {
   const length = reader.varint();
   if (length === 0) return null;
   const at = reader.skip(length - 1);

@@ -3,7 +3,7 @@
  * times only: sizes fall by a factor of three or more from the oldest to the newest.
  */
 import type { Packing } from "../../encoding/packing.ts";
-import { VarWriter } from "../../encoding/varint.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import { type Cells, type Fragment, readFragment, type StreamMark, writeFragment } from "./fragment.ts";
 import { deleteLayer, fragmentsIn, type Layer, type LayerSource, type LayerStack, LayerWriter } from "./page-table.ts";
 import { itemsOf, joined, type LoggedItem, type Piece, piecesOf, withTombstones } from "./piece.ts";
@@ -32,8 +32,8 @@ export type LayerPlan = {
 
 /** Memory that one layer after another is built in. */
 export class LayerScratch {
-  readonly additions = new VarWriter(16 * 1024);
-  readonly page = new VarWriter(32 * 1024);
+  readonly additions = new GrowingWriter(16 * 1024);
+  readonly page = new GrowingWriter(32 * 1024);
 }
 
 /** A layer is merged with the new one unless it is so many times as large. */
@@ -72,7 +72,7 @@ function carriedFragments(carried: LayerSource | undefined): Iterable<Fragment>[
   return carried?.stack.layers.map((layer) => carried.fragments(layer)) ?? [];
 }
 
-function fragmentsOf(out: VarWriter, additions: readonly Addition[]): Buffer {
+function fragmentsOf(out: GrowingWriter, additions: readonly Addition[]): Buffer {
   out.reset();
   const sorted = additions.toSorted((a, b) => (a.mark.name < b.mark.name ? -1 : 1));
   for (const { mark, items, cells } of sorted) writeFragment(out, mark, piecesOf(items), cells);

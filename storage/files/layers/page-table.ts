@@ -10,7 +10,8 @@
 import { CorruptionError } from "../../errors.ts";
 import type { BlockCache } from "../sqlite/block-cache.ts";
 import { packed, type Packing, unpackedRow } from "../../encoding/packing.ts";
-import { asBuffer, VarReader, VarWriter } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { checkedRow, rowCrc } from "../sqlite/row-crc.ts";
 import type { ShardId } from "../../types.ts";
@@ -54,7 +55,7 @@ const PAGE_BYTES = 16 * 1024;
 export const NO_LAYERS: LayerStack = { next: 1, layers: [] };
 
 export function writeStack({ next, layers }: LayerStack): Uint8Array {
-  const out = new VarWriter(16);
+  const out = new GrowingWriter(16);
   out.varint(next);
   for (const { layer, pages, rawBytes, itemBytes } of layers) {
     out.varint(layer);
@@ -67,7 +68,7 @@ export function writeStack({ next, layers }: LayerStack): Uint8Array {
 
 /** @throws RangeError where the bytes are no stack. */
 export function readStack(bytes: Uint8Array): LayerStack {
-  const reader = new VarReader(asBuffer(bytes));
+  const reader = new ByteReader(asBuffer(bytes));
   if (bytes.length === 0) return NO_LAYERS;
   const next = reader.varint();
   const layers: Layer[] = [];
@@ -191,7 +192,7 @@ export class LayerWriter {
   readonly #shard: ShardId;
   readonly #layer: number;
   readonly #packing: Packing;
-  readonly out: VarWriter;
+  readonly out: GrowingWriter;
   #first: string | undefined;
   #through = 0;
   #pages = 0;
@@ -199,7 +200,7 @@ export class LayerWriter {
   #itemBytes = 0;
 
   /** @param out empty afterwards */
-  constructor(db: SqlDatabase, shard: ShardId, layer: number, packing: Packing, out: VarWriter) {
+  constructor(db: SqlDatabase, shard: ShardId, layer: number, packing: Packing, out: GrowingWriter) {
     this.#db = db;
     this.#shard = shard;
     this.#layer = layer;

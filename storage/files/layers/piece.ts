@@ -11,7 +11,8 @@
  * placed, about.
  */
 import { type Item, readKeys, readSteps, runBytes, tombstone, writeKeys, writeSteps } from "../../encoding/run.ts";
-import { VarReader, VarWriter } from "../../encoding/varint.ts";
+import { ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { Offset, Seq } from "../../types.ts";
 
 /** An entry of a lane; or, `alone`, a key set without one, with `seq` where it points to and its value as the bytes. */
@@ -42,7 +43,7 @@ export function sizeOf(items: readonly LoggedItem[]): ItemSize {
 
 /** @throws RangeError where the bytes are no piece. */
 export function readPiece(bytes: Buffer, from: number, bytesEnd: number): Piece {
-  const reader = new VarReader(bytes, from, bytesEnd);
+  const reader = new ByteReader(bytes, from, bytesEnd);
   const length = reader.varint();
   const end = reader.skip(length) + length;
   reader.pos = end - length;
@@ -55,7 +56,7 @@ export function readPiece(bytes: Buffer, from: number, bytesEnd: number): Piece 
 /** @throws RangeError where the bytes are no items. */
 export function itemsOf({ size, bytes, at, end }: Piece): LoggedItem[] {
   const count = size.items;
-  const reader = new VarReader(bytes, at, end);
+  const reader = new ByteReader(bytes, at, end);
   const lanes = Array.from({ length: reader.varint() }, () => reader.str8());
   const laneOf = Array.from({ length: count }, () => reader.varint());
   let last = 0;
@@ -76,7 +77,7 @@ export function itemsOf({ size, bytes, at, end }: Piece): LoggedItem[] {
 
 /** Items as pieces, in their order. */
 export function piecesOf(items: readonly LoggedItem[]): Piece[] {
-  const out = new VarWriter(64 + items.reduce((sum, item) => sum + 24 + item.key.length + item.length, 0));
+  const out = new GrowingWriter(64 + items.reduce((sum, item) => sum + 24 + item.key.length + item.length, 0));
   const ends = Array.from({ length: Math.ceil(items.length / ITEMS_MAX) }, (_, at) => {
     writePiece(out, items.slice(at * ITEMS_MAX, (at + 1) * ITEMS_MAX));
     return out.pos;
@@ -104,7 +105,7 @@ export function withTombstones(items: LoggedItem[], isErased: (item: LoggedItem)
   return items.map((item) => (isGone(item) ? { ...item, ...tombstone(item) } : item));
 }
 
-function writePiece(out: VarWriter, items: readonly LoggedItem[]): void {
+function writePiece(out: GrowingWriter, items: readonly LoggedItem[]): void {
   const size = sizeOf(items);
   const entries = items.filter(({ alone }) => !alone);
   const from = out.begin();
@@ -121,7 +122,7 @@ function writePiece(out: VarWriter, items: readonly LoggedItem[]): void {
   out.end(from);
 }
 
-function writeLanes(out: VarWriter, items: readonly LoggedItem[]): void {
+function writeLanes(out: GrowingWriter, items: readonly LoggedItem[]): void {
   const lanes = new Map<string, number>();
   for (const { alone, lane } of items) if (!alone && !lanes.has(lane)) lanes.set(lane, lanes.size + 1);
   out.varint(lanes.size);

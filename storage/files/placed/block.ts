@@ -7,14 +7,15 @@
  * Every number is a varint. Lane numbers are the shard's; stream number and lane name make a block readable without its `state.db`.
  */
 import { type Item, readRun, type Run, runBytes, writeRun } from "../../encoding/run.ts";
-import { VarReader, VarWriter } from "../../encoding/varint.ts";
+import { ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 
 export type BlockPart = { lane: number; streamNo: number; run: Run };
 
 /** Builds one block after another in the same memory. */
 export class BlockWriter {
-  readonly #out = new VarWriter(64 * 1024);
-  readonly #run = new VarWriter(64 * 1024);
+  readonly #out = new GrowingWriter(64 * 1024);
+  readonly #run = new GrowingWriter(64 * 1024);
 
   get length(): number {
     return this.#out.pos;
@@ -45,7 +46,7 @@ export class BlockWriter {
 
 /** The run of a lane in a block, undefined when there is none. @throws RangeError where the bytes are not a block. */
 export function findRun(block: Buffer, lane: number): Run | undefined {
-  const reader = new VarReader(block);
+  const reader = new ByteReader(block);
   while (reader.pos < block.length) {
     const found = reader.varint();
     reader.varint();
@@ -58,7 +59,7 @@ export function findRun(block: Buffer, lane: number): Run | undefined {
 
 /** All runs of a block. @throws RangeError where the bytes are not a block. */
 export function readBlockParts(block: Buffer): BlockPart[] {
-  const reader = new VarReader(block);
+  const reader = new ByteReader(block);
   const parts: BlockPart[] = [];
   while (reader.pos < block.length) {
     const lane = reader.varint();

@@ -6,7 +6,7 @@
  * empty key, so that nothing is below it; any other with its own first key, so that an erased key is in no row either. A page without keys has no row.
  */
 import { countedKey, keyHash, type CountedKey } from "../../encoding/counted-key.ts";
-import { VarWriter } from "../../encoding/varint.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import type { KeyHit, Seq } from "../../types.ts";
 import { changedLists, type KeyChange } from "./key-changes.ts";
@@ -131,7 +131,7 @@ function sorted(byPrefix: Map<string, KeyChange[]>): KeyChange[] {
 }
 
 function aloneBytes(key: string, value: Uint8Array): Uint8Array {
-  const out = new VarWriter(1 + key.length + value.length);
+  const out = new GrowingWriter(1 + key.length + value.length);
   out.str8(key);
   out.copy(value, 0, value.length);
   return out.written();

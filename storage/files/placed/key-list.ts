@@ -9,7 +9,8 @@
  * Numbers are varints. The first counter and the first seq are steps from 0. Steps of a seq are counted for entries and for each value apart, from the one
  * before.
  */
-import { asBuffer, VarReader, VarWriter } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { KeyHit, Seq } from "../../types.ts";
 
 export type ListKey = { counter: number } & KeyHit;
@@ -22,10 +23,10 @@ export class KeyCursor {
   /** Of entries, then of each value. */
   readonly seqs = [0];
   readonly values: Uint8Array[] = [];
-  readonly #reader: VarReader;
+  readonly #reader: ByteReader;
 
   constructor(list: Uint8Array) {
-    this.#reader = new VarReader(asBuffer(list));
+    this.#reader = new ByteReader(asBuffer(list));
   }
 
   /** How many bytes have been read. */
@@ -72,7 +73,7 @@ export function writeKeyList(keys: readonly ListKey[]): Uint8Array {
 
 /** @param cursor at the end of the list; it cannot be used any more. The keys are above all of it. */
 export function extendedKeyList(list: Uint8Array, cursor: KeyCursor, keys: readonly ListKey[]): Uint8Array {
-  const out = new VarWriter(list.length + 4 * keys.length + 16);
+  const out = new GrowingWriter(list.length + 4 * keys.length + 16);
   out.copy(list, 0, list.length);
   let last = cursor.counter;
   for (const { counter, seq, value } of keys) {
@@ -86,7 +87,7 @@ export function extendedKeyList(list: Uint8Array, cursor: KeyCursor, keys: reado
 }
 
 /** Few values per list, so a scan beats a map. */
-function writeValue(out: VarWriter, { values, seqs }: KeyCursor, value: Uint8Array): number {
+function writeValue(out: GrowingWriter, { values, seqs }: KeyCursor, value: Uint8Array): number {
   const known = values.findIndex((one) => Buffer.compare(one, value) === 0);
   if (known !== -1) {
     out.varint(known);

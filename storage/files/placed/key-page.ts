@@ -7,7 +7,8 @@
  * Numbers are varints. A prefix whose keys do not fit goes on in the next page.
  */
 import type { CountedKey } from "../../encoding/counted-key.ts";
-import { asBuffer, VarReader, VarWriter } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { KeyHit, Seq } from "../../types.ts";
 import { cutKeyList, KeyCursor, readKeyList, writeKeyList } from "./key-list.ts";
 
@@ -36,7 +37,7 @@ export function compareKeys(a: CountedKey, b: CountedKey): number {
 
 /** @throws RangeError where the bytes are not a page. */
 export function readLists(page: Uint8Array): PrefixList[] {
-  const reader = new VarReader(asBuffer(page));
+  const reader = new ByteReader(asBuffer(page));
   const lists: PrefixList[] = [];
   while (reader.pos < reader.end) {
     const before = lists.at(-1)?.prefix;
@@ -50,7 +51,7 @@ export function readLists(page: Uint8Array): PrefixList[] {
   return lists;
 }
 
-function readPrefix(reader: VarReader, before: string): string {
+function readPrefix(reader: ByteReader, before: string): string {
   const start = reader.varint();
   const end = reader.varint();
   if (start + end > before.length)
@@ -96,7 +97,7 @@ function cutPages(lists: readonly PrefixList[], bytesMax: number): WrittenPage[]
 
 /** One key at least. */
 function takePage(lists: readonly PrefixList[], bytesMax: number): { page: Uint8Array; rest: readonly PrefixList[] } {
-  const out = new VarWriter(KEY_PAGE_BYTES_MAX + 64);
+  const out = new GrowingWriter(KEY_PAGE_BYTES_MAX + 64);
   let before = "";
   for (const [index, { prefix, list }] of lists.entries()) {
     const bytes = out.pos;
@@ -115,7 +116,7 @@ function takePage(lists: readonly PrefixList[], bytesMax: number): { page: Uint8
   return { page: out.written(), rest: [] };
 }
 
-function writePrefix(out: VarWriter, prefix: string, before: string): void {
+function writePrefix(out: GrowingWriter, prefix: string, before: string): void {
   const limit = Math.min(prefix.length, before.length);
   let start = 0;
   while (start < limit && prefix.charCodeAt(start) === before.charCodeAt(start)) start++;
@@ -126,7 +127,7 @@ function writePrefix(out: VarWriter, prefix: string, before: string): void {
   out.str8(prefix.slice(start, prefix.length - end));
 }
 
-function writeList(out: VarWriter, list: Uint8Array): void {
+function writeList(out: GrowingWriter, list: Uint8Array): void {
   out.varint(list.length);
   out.copy(list, 0, list.length);
 }

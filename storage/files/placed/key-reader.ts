@@ -4,7 +4,7 @@
  * Parameters stand behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call (docs/decisions/2026-11-21-no-order-by-bare-parameter.md).
  */
 import { countedKey, COUNTER_MAX, keyHash, type CountedKey } from "../../encoding/counted-key.ts";
-import { asBuffer, VarReader } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import type { KeyHit } from "../../types.ts";
 import { findInLists, highestInLists, type PageKey, type PrefixList, readKeyPage, readLists } from "./key-page.ts";
@@ -79,6 +79,6 @@ export function highestCounter(state: SqlDatabase, streamNo: number, prefix: str
 /** What the `alone` column holds. */
 export function aloneKey(alone: Uint8Array): { key: string; value: Uint8Array } {
   const bytes = asBuffer(alone);
-  const reader = new VarReader(bytes);
+  const reader = new ByteReader(bytes);
   return { key: reader.str8(), value: bytes.subarray(reader.pos) };
 }

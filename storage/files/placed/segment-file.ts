@@ -10,7 +10,7 @@ import type { SqlDatabase, SqlValue } from "../sqlite/database.ts";
 import type { ShardId } from "../../types.ts";
 import { type Packed, unpack } from "../../encoding/packing.ts";
 import { type FileFormat } from "../sqlite/database-file.ts";
-import { asBuffer } from "../../encoding/varint.ts";
+import { asBuffer } from "../../encoding/byte-reader.ts";
 
 export const SEGMENT_FORMAT: FileFormat = {
   name: "segment",

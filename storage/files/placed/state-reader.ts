@@ -1,6 +1,6 @@
 /** Questions to a shard's `state.db`, but to its key tables (key-reader.ts). All of them go by a primary key or a unique name, and every row is checked. */
 import { CorruptionError } from "../../errors.ts";
-import { asBuffer, VarReader } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { checkedRow, checkedRows, type Table } from "../sqlite/row-crc.ts";
 import {
@@ -43,7 +43,7 @@ export function namesOfPage(state: SqlDatabase, page: number): string[] {
   const row = one(state, "name", state.sql("SELECT * FROM name WHERE page = ?").get<NameRow>(page));
   if (row === undefined) return [];
   return decoded(state, "name", () => {
-    const reader = new VarReader(asBuffer(row.names));
+    const reader = new ByteReader(asBuffer(row.names));
     const names: string[] = [];
     while (reader.pos < reader.end) names.push(reader.str8());
     return names;

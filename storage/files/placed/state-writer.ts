@@ -3,7 +3,7 @@
  * storage/files/flush/shard-writer.ts for the order of the two files.
  */
 import { NO_LAYERS, writeStack } from "../layers/page-table.ts";
-import { VarWriter } from "../../encoding/varint.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { SqlDatabase, SqlValue } from "../sqlite/database.ts";
 import type { ShardId } from "../../types.ts";
 import { rowCrc, type Table } from "../sqlite/row-crc.ts";
@@ -96,7 +96,7 @@ export function addNames(state: SqlDatabase, streams: readonly { streamNo: numbe
         throw new RangeError(`${state.file}: stream ${name} has number ${streamNo}, the one before it is missing`);
       names.push(name);
     }
-    const out = new VarWriter(16 * names.length);
+    const out = new GrowingWriter(16 * names.length);
     for (const name of names) out.str8(name);
     put(state, "name", page, out.written());
   }

@@ -8,7 +8,7 @@ import type { Unsigned } from "./state-writer.ts";
 import { CHUNK_BYTES_MAX, CHUNKS_MERGED, ITEMS_PACKED_MIN, packChunk } from "./chunk.ts";
 import { unpackedRow } from "../../encoding/packing.ts";
 import { type Item, readRun, type Run, runBytes, writeRun } from "../../encoding/run.ts";
-import { VarWriter } from "../../encoding/varint.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 
 /** @throws RangeError where the bytes are not a run. */
 export function readChunk(row: TailRow): Run {
@@ -17,7 +17,7 @@ export function readChunk(row: TailRow): Run {
 }
 
 export function chunkRow(tail: number, name: string, items: Item[], isPacked: boolean): Unsigned<TailRow> {
-  const out = new VarWriter(64 + items.reduce((sum, item) => sum + runBytes(item), 0));
+  const out = new GrowingWriter(64 + items.reduce((sum, item) => sum + runBytes(item), 0));
   writeRun(out, name, items);
   const [first_seq, last_seq] = [items[0]!.seq, items.at(-1)!.seq];
   return { tail, first_seq, last_seq, entries: items.length, ...packChunk(out.written(), isPacked) };

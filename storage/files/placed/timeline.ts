@@ -6,7 +6,8 @@
  *
  * Every number is a varint: a byte an entry in a lively timeline, next to nothing in a group. Seqs are dense, so a page needs none but its first.
  */
-import { asBuffer, VarReader, VarWriter } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
+import { GrowingWriter } from "../../encoding/byte-writer.ts";
 
 export type Stretch = { lane: number; count: number };
 /** The lanes of the entries from seq `first` on. */
@@ -23,7 +24,7 @@ export function appendLane(stretches: Stretch[], lane: number): void {
 }
 
 export function writePage({ first, stretches }: TimelinePage): Uint8Array {
-  const out = new VarWriter();
+  const out = new GrowingWriter();
   out.varint(first);
   const index = new Map<number, number>();
   for (const { lane } of stretches) if (!index.has(lane)) index.set(lane, index.size);
@@ -39,7 +40,7 @@ export function writePage({ first, stretches }: TimelinePage): Uint8Array {
 
 /** @throws RangeError where the bytes are not a page. */
 export function readPage(page: Uint8Array): TimelinePage {
-  const reader = new VarReader(asBuffer(page));
+  const reader = new ByteReader(asBuffer(page));
   const first = reader.varint();
   const lanes = Array.from({ length: reader.varint() }, () => reader.varint());
   const stretches: Stretch[] = [];

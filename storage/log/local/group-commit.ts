@@ -12,7 +12,7 @@
  *
  * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
  */
-import { ByteWriter } from "../../encoding/record.ts";
+import { ByteWriter } from "../../encoding/byte-writer.ts";
 import type { LogFailedError } from "../../errors.ts";
 import type { LogPosition, ShardId } from "../../types.ts";
 import type { Appender, Commit } from "../commit-log.ts";

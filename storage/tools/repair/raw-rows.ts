@@ -10,7 +10,7 @@
  * Big-endian; a varint has 7 bits a byte, the highest first. Pages on the list of free pages are left out: what they have
  * was deleted.
  */
-import { asBuffer } from "../../encoding/varint.ts";
+import { asBuffer } from "../../encoding/byte-reader.ts";
 import type { SqlValue } from "../../files/sqlite/database.ts";
 
 /** `rowid` is undefined in a tree that goes by its columns. */

@@ -4,15 +4,8 @@
  *
  * The caller has taken away what was there. Crash: the shard is there in part; the repair is begun anew on a fresh copy.
  */
-import {
-  beginEntry,
-  beginRecord,
-  ByteWriter,
-  endEntry,
-  endRecord,
-  writeCell,
-  writeKey,
-} from "../../encoding/record.ts";
+import { ByteWriter } from "../../encoding/byte-writer.ts";
+import { beginEntry, beginRecord, endEntry, endRecord, writeCell, writeKey } from "../../encoding/record.ts";
 import type { FlushJob, SegmentStore } from "../../files/segment-store.ts";
 import type { Offset, Term } from "../../types.ts";
 import { asSeq, type SavedEntry, type SavedKey, type ShardContents, type StreamContents } from "./shard-contents.ts";

@@ -17,7 +17,7 @@ import { segmentFileNo, shardDirectory, statePath } from "../../files/sqlite/pat
 import { SEGMENT_FORMAT, wholeBlock } from "../../files/placed/segment-file.ts";
 import type { Item } from "../../encoding/run.ts";
 import { readChunk } from "../../files/placed/tail.ts";
-import { asBuffer, VarReader } from "../../encoding/varint.ts";
+import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import { readKeyPage } from "../../files/placed/key-page.ts";
 import { aloneKey } from "../../files/placed/key-reader.ts";
 import {
@@ -191,7 +191,7 @@ class ShardSalvage {
 
   #readDirectory(state: SalvagedRows): void {
     for (const { page, names } of state.of("name")) {
-      const reader = new VarReader(asBuffer(names));
+      const reader = new ByteReader(asBuffer(names));
       for (let n = 1; reader.pos < reader.end; n++)
         decoded(() => this.#contents.numbered(reader.str8(), page * NAMES_PER_PAGE + n));
     }

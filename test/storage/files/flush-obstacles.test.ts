@@ -7,7 +7,7 @@ import type { FlushError } from "../../../storage/files/flush-error.ts";
 import { erasingPath, statePath } from "../../../storage/files/sqlite/paths.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/files/sqlite-segments.ts";
 import type { SegmentStore } from "../../../storage/files/segment-store.ts";
-import { VarWriter } from "../../../storage/encoding/varint.ts";
+import { GrowingWriter } from "../../../storage/encoding/byte-writer.ts";
 import { BUSY_TIMEOUT_MS, SqlDatabase } from "../../../storage/files/sqlite/database.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import { chat, ShardHistory } from "./history.ts";
@@ -77,7 +77,7 @@ test("flushes go on at their pace while somebody keeps reading the shard's files
 });
 
 test("memory that one large layer took is not kept for the next", () => {
-  const writer = new VarWriter();
+  const writer = new GrowingWriter();
   const large = new Uint8Array(20 << 20).fill(1);
   writer.copy(large, 0, large.length);
   const written = writer.written();

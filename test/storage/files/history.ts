@@ -1,8 +1,8 @@
 /** Histories for the segment tests: builds flush jobs the way the store above does, and keeps what every read must answer. */
+import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
 import {
   beginEntry,
   beginRecord,
-  ByteWriter,
   endEntry,
   endRecord,
   writeCell,

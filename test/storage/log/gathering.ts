@@ -1,6 +1,6 @@
 /** Records between `push` and the next write, as any log has to keep them; for the second log of the tests. */
 import type { Appender, Commit } from "../../../storage/log/commit-log.ts";
-import { ByteWriter } from "../../../storage/encoding/record.ts";
+import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
 import type { ShardId } from "../../../storage/types.ts";
 
 export class Gathering implements Appender {

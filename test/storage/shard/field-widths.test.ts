@@ -1,15 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { str8At, u32At, u48At } from "../../../storage/encoding/operation.ts";
-import { ByteWriter } from "../../../storage/encoding/record.ts";
-import { VarReader, VarWriter } from "../../../storage/encoding/varint.ts";
+import { str8At, u32At, u48At } from "../../../storage/encoding/byte-reader.ts";
+import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
+import { ByteReader } from "../../../storage/encoding/byte-reader.ts";
+import { GrowingWriter } from "../../../storage/encoding/byte-writer.ts";
 import { seeded } from "../../support/seed.ts";
 
 type Writer = { pos: number; bytes: Buffer };
 type Field = { max: number; write(value: number): Writer; read(bytes: Buffer): number };
 
 const byteWriter = (): ByteWriter => new ByteWriter(Buffer.alloc(1024, 0xee));
-const varReader = (bytes: Buffer): VarReader => new VarReader(bytes);
+const byteReader = (bytes: Buffer): ByteReader => new ByteReader(bytes);
 
 function written<W extends Writer>(out: W, write: (out: W) => void): W {
   write(out);
@@ -35,15 +36,15 @@ const FIELDS: [string, Field][] = [
     {
       max: Number.MAX_SAFE_INTEGER,
       write: (n) => written(byteWriter(), (out) => out.varint(n)),
-      read: (bytes) => varReader(bytes).varint(),
+      read: (bytes) => byteReader(bytes).varint(),
     },
   ],
   [
     "a varint of a segment",
     {
       max: Number.MAX_SAFE_INTEGER,
-      write: (n) => written(new VarWriter(), (out) => out.varint(n)),
-      read: (bytes) => varReader(bytes).varint(),
+      write: (n) => written(new GrowingWriter(), (out) => out.varint(n)),
+      read: (bytes) => byteReader(bytes).varint(),
     },
   ],
 ];
@@ -71,9 +72,9 @@ describe("a number comes back as it was written, or is refused", () => {
 test("a signed number of a segment comes back as it was written, or is refused", () => {
   fc.assert(
     fc.property(numbers, (value) => {
-      const write = (): VarWriter => written(new VarWriter(), (out) => out.signed(value));
+      const write = (): GrowingWriter => written(new GrowingWriter(), (out) => out.signed(value));
       const fits = Number.isInteger(value) && Math.abs(value) <= 2 ** 52 - 1;
-      if (fits) expect(varReader(write().bytes).signed()).toBe(value === 0 ? 0 : value);
+      if (fits) expect(byteReader(write().bytes).signed()).toBe(value === 0 ? 0 : value);
       else if (!Number.isInteger(value) || Math.abs(value) > 2 ** 53) expect(write).toThrow(RangeError);
     }),
     seeded(2000),
@@ -106,10 +107,10 @@ describe("a name comes back as it was written, or is refused and moves nothing",
   test("in a segment", () => {
     fc.assert(
       fc.property(names, (name) => {
-        const out = new VarWriter();
+        const out = new GrowingWriter();
         if (isAscii(name)) {
           out.str8(name);
-          expect(varReader(out.written()).str8()).toBe(name);
+          expect(byteReader(out.written()).str8()).toBe(name);
         } else if (name.length > 255 || /[^\0-\xff]/.test(name)) {
           // eslint-disable-line no-control-regex
           expect(() => out.str8(name)).toThrow(RangeError);
@@ -132,5 +133,5 @@ test("a text that has no room is refused whole, where half of it would fit", () 
 });
 
 test("bytes that are not there are not copied", () => {
-  expect(() => new VarWriter().copy(new Uint8Array(5), 2, 6)).toThrow(RangeError);
+  expect(() => new GrowingWriter().copy(new Uint8Array(5), 2, 6)).toThrow(RangeError);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { INDEXED_AT_ONCE } from "../../../storage/shard/mem-keys.ts";
 import { Memtable, MemStream } from "../../../storage/shard/memtable.ts";
+import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
 import {
   beginEntry,
   beginRecord,
-  ByteWriter,
   endEntry,
   endRecord,
   RECORD_HEADER_BYTES,

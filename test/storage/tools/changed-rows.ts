@@ -18,7 +18,7 @@ import {
 import { itemsOf, type LoggedItem, piecesOf } from "../../../storage/files/layers/piece.ts";
 import { StreamView } from "../../../storage/files/layers/stream-view.ts";
 import { CODEC_RAW } from "../../../storage/encoding/packing.ts";
-import { VarWriter } from "../../../storage/encoding/varint.ts";
+import { GrowingWriter } from "../../../storage/encoding/byte-writer.ts";
 import { SqlDatabase, type SqlValue } from "../../../storage/files/sqlite/database.ts";
 import { rowCrc, type Table } from "../../../storage/files/sqlite/row-crc.ts";
 
@@ -92,7 +92,7 @@ function changeStack(db: SqlDatabase, shard: number, change: (layers: Layer[]) =
 
 function rewritePage(db: SqlDatabase, row: PageRow, stream: string, change: (told: Told) => void): void {
   const before = [...fragmentsIn(readPageRow(db, row))];
-  const out = new VarWriter();
+  const out = new GrowingWriter();
   for (const fragment of before) {
     const told = toldBy(fragment);
     if (fragment.name === stream) change(told);
