@@ -2,7 +2,10 @@
  * The connections in use: open WebSockets, and requests that are being answered, by their other end. All others are idle, strangers who have sent no whole
  * request among them; the runtime does not show those.
  *
- * Not here: how many there may be (connection-room.ts). Limits of an address belong here, beside the count.
+ * A WebSocket that was closed counts until the kernel has let it go: the runtime calls it closed at once, and keeps it for up to 16 seconds more.
+ *
+ * Not here: how many there may be (connection-room.ts), and who finds out that a closed one has gone (closed-sockets.ts). Limits of an address belong
+ * here, beside the count.
  */
 import type { SocketAddress } from "bun";
 import type { Clock } from "../base/clock.ts";
@@ -11,20 +14,39 @@ import { peerKey } from "./kernel-sockets.ts";
 
 const FULL_MS = 5000;
 
-/** By then the runtime has ended a connection that was closed. */
-const GONE_MS = 30_000;
+/** What is told to a WebSocket, and asked of it. */
+export type WatchedSocket = {
+  /** So many bytes of the connection have been read since it began. @returns whether to end it, since the runtime does not */
+  hasRead(bytes: number): boolean;
+  /** How long it may take to go, once it is closed. */
+  readonly lingerMs: number;
+  /** The kernel has let it go. */
+  gone(): void;
+};
 
-/** Is told how many bytes of a connection have been read since it began. @returns whether to end it, since the runtime does not */
-export type HasRead = (bytes: number) => boolean;
+/** A WebSocket, open or closed. */
+export type KnownSocket = {
+  /** Its other end, as `peerKey` writes it. */
+  readonly peer: string;
+  readonly socket: WatchedSocket;
+  /** Once it is found. It stays the same until the connection has gone. */
+  descriptor: number | undefined;
+  closedAtMs: number | undefined;
+  /** When the other end was first seen to have all that was sent to it, the close included. */
+  deliveredAtMs: number | undefined;
+};
 
 export class Connections {
   readonly #clock: Clock;
   /** How often one is in use: more than once at most for the moment between two requests. */
   readonly #inUse = new Map<string, number>();
-  /** The WebSockets, also those that are closed and may not have gone: the runtime forgets those at once, and reads what they send for 16 seconds more. */
-  readonly #sockets = new Map<string, HasRead>();
-  /** When the closed ones among them were closed, the first one first. */
-  readonly #closedAt = new Map<string, number>();
+  readonly #sockets = new Map<string, KnownSocket>();
+  /** Those of them that are closed, the first one first. */
+  readonly #closed = new Set<KnownSocket>();
+  /** Open ones whose descriptor is known. */
+  readonly #atDescriptor = new Map<number, KnownSocket>();
+  /** Told when a WebSocket was closed, to find out when it has gone. Without it a closed one has gone at once. */
+  onClosed: (() => void) | undefined;
   /** How many may be in use; more are let in only to be told so. */
   max = Number.POSITIVE_INFINITY;
   /** No idle one can be closed, and there is no room for more: WebSockets, which stay, are refused. */
@@ -39,45 +61,95 @@ export class Connections {
   /**
    * A connection is in use until the returned function is called.
    * @param peer its other end; null when it is gone already
-   * @param hasRead of a WebSocket
    */
-  use(peer: SocketAddress | null, hasRead?: HasRead): () => void {
+  use(peer: SocketAddress | null): () => void {
     if (peer === null) return () => {};
-    const key = peerKey(peer.address, peer.port);
-    // The one that had this other end has gone.
-    if (this.#closedAt.delete(key)) this.#sockets.delete(key);
-    if (hasRead !== undefined) this.#sockets.set(key, hasRead);
-    this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
+    const key = this.#arrived(peer);
+    return () => this.#left(key);
+  }
+
+  /** A WebSocket is in use until the returned function is called, and counts until it has gone. @param peer as for `use` */
+  open(peer: SocketAddress | null, socket: WatchedSocket): () => void {
+    if (peer === null) return () => socket.gone();
+    const key = this.#arrived(peer);
+    const known: KnownSocket = {
+      peer: key,
+      socket,
+      descriptor: undefined,
+      closedAtMs: undefined,
+      deliveredAtMs: undefined,
+    };
+    this.#sockets.set(key, known);
     return () => {
-      const left = this.#inUse.get(key)! - 1;
-      if (left > 0) return void this.#inUse.set(key, left);
-      this.#inUse.delete(key);
-      if (hasRead !== undefined) this.#closedAt.set(key, this.#clock.monotonicMs());
+      this.#left(key);
+      this.#closing(known);
     };
   }
 
-  /** Forgets those that were closed long ago. */
-  forgetClosed(): void {
-    const until = this.#clock.monotonicMs() - GONE_MS;
-    for (const [key, atMs] of this.#closedAt) {
-      if (atMs > until) return;
-      this.#closedAt.delete(key);
-      this.#sockets.delete(key);
-    }
+  #arrived(peer: SocketAddress): string {
+    const key = peerKey(peer.address, peer.port);
+    const before = this.#sockets.get(key);
+    // The one that had this other end has gone.
+    if (before?.closedAtMs !== undefined) this.gone(before);
+    this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
+    return key;
+  }
+
+  #left(key: string): void {
+    const left = this.#inUse.get(key)! - 1;
+    if (left > 0) this.#inUse.set(key, left);
+    else this.#inUse.delete(key);
+  }
+
+  #closing(known: KnownSocket): void {
+    known.closedAtMs = this.#clock.monotonicMs();
+    if (known.descriptor !== undefined) this.#atDescriptor.delete(known.descriptor);
+    this.#closed.add(known);
+    if (this.onClosed === undefined) this.gone(known);
+    else this.onClosed();
+  }
+
+  /** The kernel has let go of a closed one. */
+  gone(known: KnownSocket): void {
+    if (!this.#closed.delete(known)) return;
+    this.#sockets.delete(known.peer);
+    known.socket.gone();
+  }
+
+  /** The closed ones that have not gone. */
+  get closed(): Iterable<KnownSocket> {
+    return this.#closed;
+  }
+
+  get hasClosed(): boolean {
+    return this.#closed.size > 0;
+  }
+
+  /** The connection with this other end has that descriptor. */
+  found(peer: string, descriptor: number): void {
+    const known = this.#sockets.get(peer);
+    if (known === undefined) return;
+    known.descriptor = descriptor;
+    if (known.closedAtMs === undefined) this.#atDescriptor.set(descriptor, known);
+  }
+
+  /** Whether an open WebSocket is known to have this descriptor. */
+  isOpenAt(descriptor: number): boolean {
+    return this.#atDescriptor.has(descriptor);
   }
 
   get hasSockets(): boolean {
     return this.#sockets.size > 0;
   }
 
-  /** Tells the WebSocket with this other end, if there is one. @param peer as `peerKey` writes it */
-  socketOf(peer: string): HasRead | undefined {
-    return this.#sockets.get(peer);
+  /** The WebSocket with this other end, if there is one. @param peer as `peerKey` writes it */
+  socketOf(peer: string): WatchedSocket | undefined {
+    return this.#sockets.get(peer)?.socket;
   }
 
-  /** How many are in use. */
+  /** How many are in use, or closed and not gone. */
   get count(): number {
-    return this.#inUse.size;
+    return this.#inUse.size + this.#closed.size;
   }
 
   /** @param peer as `peerKey` writes it */

@@ -10,6 +10,8 @@ export type KernelSocket = {
   peer: string;
   /** Since the other end has sent something, or else since it connected, milliseconds. */
   idleMs: number;
+  /** The other end has all that was sent to it, and that nothing more comes. */
+  isDelivered: boolean;
 };
 
 /** The calls, where the system has them; undefined elsewhere. */
@@ -20,8 +22,11 @@ export type KernelSockets = {
   bytesRead(descriptor: number): number | undefined;
   /** The socket that listens on this port. */
   listener(port: number, descriptorsMax: number): number | undefined;
-  /** Ends a connection: the runtime sees the other end leave. */
-  end(descriptor: number): void;
+  /**
+   * Ends a connection: the runtime sees the other end leave.
+   * @param isLost what the other end has not got is thrown away with it, which the kernel would go on offering otherwise
+   */
+  end(descriptor: number, isLost?: boolean): void;
   /** Lets go of the calls; nothing may be asked any more. */
   close(): void;
 };
@@ -30,13 +35,19 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const SHUT_RDWR = 2;
 const SOL_SOCKET = 1;
+const SO_LINGER = 13;
 const SO_ACCEPTCONN = 30;
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
-/** Of `struct tcp_info`, which older kernels give less of: `tcpi_last_data_recv`, and `tcpi_bytes_received`. */
+/** Of `struct tcp_info`, which older kernels give less of: `tcpi_state`, `tcpi_last_data_recv`, and `tcpi_bytes_received`. */
+const STATE_AT = 0;
 const LAST_DATA_AT = 52;
 const BYTES_RECEIVED_AT = 128;
 const TCP_INFO_BYTES = 136;
+/** The state of a connection that this end closed, and the other end knows it. */
+const FIN_WAIT_2 = 5;
+/** `struct linger`: on, for no time. */
+const NO_LINGER = Int32Array.of(1, 0);
 /** How many bytes of a socket nobody has read yet. */
 const FIONREAD = 0x541b;
 const NAME_BYTES = 128;
@@ -56,6 +67,7 @@ export function kernelSockets(): KernelSockets | undefined {
     getpeername: { args: [INT, POINTER, POINTER], returns: INT },
     getsockopt: { args: [INT, INT, INT, POINTER, POINTER], returns: INT },
     ioctl: { args: [INT, FFIType.u64, POINTER], returns: INT },
+    setsockopt: { args: [INT, INT, INT, POINTER, INT], returns: INT },
     shutdown: { args: [INT, INT], returns: INT },
   });
   const { symbols } = library;
@@ -86,7 +98,8 @@ export function kernelSockets(): KernelSockets | undefined {
       // The listening socket has no other end.
       if (symbols.getpeername(descriptor, ptr(name), sized(NAME_BYTES)) !== 0) return undefined;
       if (!readInfo(descriptor)) return undefined;
-      return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT) };
+      const isDelivered = info[STATE_AT] === FIN_WAIT_2;
+      return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT), isDelivered };
     },
     bytesRead(descriptor) {
       if (!readInfo(descriptor) || length[0]! < TCP_INFO_BYTES) return undefined;
@@ -94,7 +107,10 @@ export function kernelSockets(): KernelSockets | undefined {
       // Asked second: what comes in between counts as unread.
       return symbols.ioctl(descriptor, FIONREAD, ptr(unread)) === 0 ? Math.max(0, received - unread[0]!) : undefined;
     },
-    end: (descriptor) => void symbols.shutdown(descriptor, SHUT_RDWR),
+    end(descriptor, isLost = false) {
+      if (isLost) symbols.setsockopt(descriptor, SOL_SOCKET, SO_LINGER, ptr(NO_LINGER), NO_LINGER.byteLength);
+      symbols.shutdown(descriptor, SHUT_RDWR);
+    },
     close: () => library.close(),
   };
 }

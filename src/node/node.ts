@@ -39,11 +39,12 @@ import { Admission } from "../socket/admission.ts";
 import { FrameTurns } from "../socket/frame-turns.ts";
 import { OutboxFlusher } from "../socket/outbox-flusher.ts";
 import { Penalties } from "../socket/penalties.ts";
-import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
+import { createSocketHandler, SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
 import { UserShares } from "../socket/user-shares.ts";
 import { WaitingBytes } from "../socket/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
+import { ClosedSockets } from "./closed-sockets.ts";
 import { ConnectionRoom } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
 import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
@@ -233,6 +234,8 @@ export async function startNode(
   const readWatch =
     kernel &&
     new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });
+  const closedSockets =
+    kernel && new ClosedSockets({ connections, clock, kernel, port: server.port!, openDescriptors });
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
@@ -244,6 +247,7 @@ export async function startNode(
       isDraining = true;
       refusals.begin("draining");
       await readWatch?.stop();
+      await closedSockets?.stop();
       await room?.stop();
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
@@ -307,12 +311,13 @@ function upgrade(
   try {
     const peer = server.requestIP(request);
     const admitted = admission.admit(fairnessKey(clientAddress(peer?.address, request.headers)));
-    const data: SocketData = { session: undefined, admitted, ended: () => {} };
-    data.ended = connections.use(peer, (bytes) => data.session?.hasRead(bytes) ?? false);
-    if (server.upgrade(request, { data })) return undefined;
-    admitted.ended();
-    data.ended();
-    return problemResponse(badUpgrade());
+    const data = new SocketData(admitted);
+    if (!server.upgrade(request, { data })) {
+      admitted.ended();
+      return problemResponse(badUpgrade());
+    }
+    data.closed = connections.open(peer, data);
+    return undefined;
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     return problemResponse(error, { connection: "close" });

@@ -2,7 +2,7 @@
  * Tells each WebSocket now and then how many bytes of it have been read: the runtime tells nobody of some (src/socket/untold-bytes.ts), and the kernel
  * counts all. Only while the process is busy, since nothing is lost by asking later: counts go on.
  *
- * A WebSocket that was closed and goes on sending is ended here: once it has said that it closes, the runtime neither tells of it nor ends it.
+ * A WebSocket that was closed and goes on sending without measure is ended here, sooner than the others that are closed (closed-sockets.ts).
  *
  * Not here: what is too much. Linux only, as kernel-sockets.ts.
  */
@@ -63,7 +63,6 @@ export class ReadWatch {
   }
 
   async #look(): Promise<void> {
-    this.#parts.connections.forgetClosed();
     const tookMs = this.#isBusy() && this.#parts.connections.hasSockets ? await this.#tellAll() : 0;
     if (!this.#isStopped) this.#lookAfter(Math.max(this.#times.everyMs, REST * tookMs));
   }
@@ -94,10 +93,10 @@ export class ReadWatch {
   #tell(descriptor: number): void {
     const { kernel, port, connections } = this.#parts;
     const socket = kernel.at(descriptor, port);
-    const hasRead = socket && connections.socketOf(socket.peer);
-    if (hasRead === undefined) return;
+    const told = socket && connections.socketOf(socket.peer);
+    if (told === undefined) return;
     const bytes = kernel.bytesRead(descriptor);
-    if (bytes !== undefined && hasRead(bytes)) kernel.end(descriptor);
+    if (bytes !== undefined && told.hasRead(bytes)) kernel.end(descriptor);
   }
 }
 

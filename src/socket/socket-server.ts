@@ -4,12 +4,30 @@ import type { AdmittedSocket } from "./admission.ts";
 import type { SocketContext } from "./socket-context.ts";
 import { SocketSession } from "./socket-session.ts";
 
-export type SocketData = {
+/** What a connection brings along from its upgrade. It counts until it has gone, which is later than it is closed. */
+export class SocketData {
+  readonly admitted: AdmittedSocket;
   session: SocketSession | undefined;
-  admitted: AdmittedSocket;
   /** Called when it is closed. */
-  ended: () => void;
-};
+  closed: () => void = () => {};
+
+  constructor(admitted: AdmittedSocket) {
+    this.admitted = admitted;
+  }
+
+  hasRead(bytes: number): boolean {
+    return this.session?.hasRead(bytes) ?? false;
+  }
+
+  get lingerMs(): number {
+    return this.session?.lingerMs ?? 0;
+  }
+
+  gone(): void {
+    this.admitted.ended();
+    this.session?.gone();
+  }
+}
 
 /**
  * Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. It holds what has come of a frame,
@@ -45,12 +63,12 @@ export function createSocketHandler(context: SocketContext, open: Set<SocketSess
       socket.data.session!.drained();
     },
     close(socket) {
-      const { session, admitted, ended } = socket.data;
-      ended();
-      admitted.ended();
-      if (session === undefined) return;
-      session.ended();
-      open.delete(session);
+      const { session, closed } = socket.data;
+      if (session !== undefined) {
+        session.ended();
+        open.delete(session);
+      }
+      closed();
     },
   };
 }

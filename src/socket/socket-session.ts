@@ -59,7 +59,8 @@ const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
 const HELLO_RETRY_MS = 1000;
-/** How long a closed connection may take to go: one that is slow to read the reason, and one that goes on sending without measure. */
+const SOCKETS_OVER_SESSIONS = 2;
+/** How long a closed connection may take to go: one that is slow to read the reason, and one that sent without measure. */
 const LINGER_MS = 5000;
 const FLOOD_LINGER_MS = 20;
 
@@ -101,18 +102,18 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   /** Of all three, and of the first two. */
   #inboxBytes = 0;
   #asideBytes = 0;
+  /** What the runtime held for the client when it was last asked: of a closed socket it does not say any more. */
+  #bufferedBytes = 0;
   #isReleased = false;
-  /** Once it is closed: its client gets time to read why. */
-  #mayLinger = true;
-  #isEnded = false;
   #hasOverflowed = false;
   #token = "";
-  #cancelLinger: (() => void) | undefined;
   #sendsRefusedUntil = 0;
   user = NO_USER;
   device = NO_DEVICE;
   share: UserShare | undefined;
   heldBytes = 0;
+  /** Once it is closed, its client gets so long to read why. */
+  lingerMs = LINGER_MS;
 
   constructor(socket: ServerWebSocket<unknown>, context: SocketContext, connection: AdmittedSocket) {
     this.#socket = socket;
@@ -171,7 +172,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   hasRead(bytes: number): boolean {
     const isClosed = this.#state === "closed";
     const isFar = this.#untold.charge(bytes, isClosed) === "far-beyond";
-    if (isClosed && !this.#mayLinger) return true;
+    if (isClosed && this.lingerMs <= FLOOD_LINGER_MS) return true;
     if (!isFar) return false;
     if (isClosed) this.#connection.misbehaved();
     else this.#farBeyond();
@@ -261,14 +262,16 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   /** Tells the node how many bytes wait here. */
   #account(): void {
     if (this.#isReleased) return;
-    this.#context.waiting.set(this, this.#inboxBytes + this.#socket.getBufferedAmount());
+    if (this.#state !== "closed") this.#bufferedBytes = this.#socket.getBufferedAmount();
+    this.#context.waiting.set(this, this.#inboxBytes + this.#bufferedBytes);
   }
 
-  /** The node has no room for what waits here. What a client has not read it could not be told either. */
+  /** The node has no room for what waits here. What a client has not read it could not be told either: it is ended without a word. */
   release(): void {
     this.#isReleased = true;
-    this.close(CLOSE.tooSlow, "too much waits for this client, or for the others of its user");
-    this.#socket.terminate();
+    this.lingerMs = 0;
+    // Of one that is closed already the runtime knows nothing any more; the kernel ends it.
+    if (this.#state !== "closed") this.#socket.terminate();
   }
 
   /** Others wait for the place of this one, which has not said who it is. */
@@ -276,15 +279,19 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.close(CLOSE.tryLater, "too many connections have not said hello", HELLO_RETRY_MS, FLOOD_LINGER_MS);
   }
 
-  /** The connection is gone. */
+  /** The connection is closed, by either end. What waits in it counts until it has gone. */
   ended(): void {
-    this.#isEnded = true;
-    this.#context.waiting.set(this, 0);
-    this.#cancelLinger?.();
-    if (this.share !== undefined) this.#context.shares.leave(this.share);
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.#release();
+    this.#account();
+  }
+
+  /** The kernel has let the connection go. */
+  gone(): void {
+    this.#isReleased = true;
+    this.#context.waiting.set(this, 0);
+    if (this.share !== undefined) this.#context.shares.leave(this.share);
   }
 
   // ---- Session
@@ -303,16 +310,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   close(code: CloseCode, reason: string, afterMs?: number, lingerMs = LINGER_MS): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#mayLinger = lingerMs > FLOOD_LINGER_MS;
+    this.lingerMs = lingerMs;
     const bye: ByeFrame = afterMs === undefined ? { t: "bye", code, reason } : { t: "bye", code, reason, afterMs };
     this.#outbox.push(JSON.stringify(bye));
     this.#outbox.flush();
+    this.#bufferedBytes = this.#socket.getBufferedAmount();
     this.#release();
-    this.#socket.close(code, reason.slice(0, 120));
-    // Of one whose other end has gone the runtime has told by now.
-    if (this.#isEnded) return;
     this.#account();
-    this.#cancelLinger = this.#context.clock.after(lingerMs, () => this.#socket.terminate());
+    this.#socket.close(code, reason.slice(0, 120));
   }
 
   // ---- SendReply
@@ -360,7 +365,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     if (this.#state !== "authenticating") return;
     if (this.#context.host() !== host) throw new AppError("unavailable", "the log was recovered meanwhile");
     if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
-    if (user.sessions.size >= SESSIONS_PER_USER_MAX) {
+    if (this.#hasTooMany(user)) {
       return this.close(
         CLOSE.tryLater,
         `${SESSIONS_PER_USER_MAX} connections of this user are open, that is the most`,
@@ -369,6 +374,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     }
     this.#identify(actor.user, actor.device);
     this.#begin(host, user, cursor);
+  }
+
+  /** Closed ones that have not gone may be as many again: whoever left just now, and comes back, finds room. */
+  #hasTooMany({ user, sessions }: UserState): boolean {
+    return (
+      sessions.size >= SESSIONS_PER_USER_MAX ||
+      this.#context.shares.socketsOf(user) >= SOCKETS_OVER_SESSIONS * SESSIONS_PER_USER_MAX
+    );
   }
 
   #identify(user: UserId, device: DeviceId): void {

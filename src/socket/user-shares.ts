@@ -36,6 +36,11 @@ export class UserShares {
     return share;
   }
 
+  /** How many sockets of the user there are, closed ones that have not gone among them. */
+  socketsOf(user: UserId): number {
+    return this.#shares.get(user)?.sockets ?? 0;
+  }
+
   leave(share: UserShare): void {
     if (--share.sockets > 0) return;
     const { waitMs } = share.buckets;

@@ -2,7 +2,7 @@
  * Bytes that wait in sockets, in and out, over the whole node: what clients sent that is not acted on yet, and what they have not read.
  *
  * Each socket has bounds of its own. Here are those of a user and of the node: beyond one of them the socket that holds most goes, of the user in
- * question or of the user who holds most. A socket that was closed counts until its connection is gone.
+ * question or of the user who holds most. A socket that was closed counts until the kernel has let its connection go.
  */
 import type { UserShare } from "./user-shares.ts";
 

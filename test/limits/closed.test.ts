@@ -1,0 +1,224 @@
+/** Connections that were closed, whose clients stay. The kernel is asked what is really there, so on Linux. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import type { ServerWebSocket } from "bun";
+import { systemClock, type Clock } from "../../src/base/clock.ts";
+import type { ServeOptions } from "../../src/cli/serve-options.ts";
+import { DEFAULT_LIMITS, socketFrameRates } from "../../src/domain/limits.ts";
+import { CLOSED_LOOK_EVERY_MS } from "../../src/node/closed-sockets.ts";
+import { kernelSockets, type KernelSockets } from "../../src/node/kernel-sockets.ts";
+import { CLOSE } from "../../src/protocol/codes.ts";
+import { Admission } from "../../src/socket/admission.ts";
+import { OutboxFlusher } from "../../src/socket/outbox-flusher.ts";
+import type { SocketContext } from "../../src/socket/socket-context.ts";
+import { SocketSession } from "../../src/socket/socket-session.ts";
+import { WaitingBytes } from "../../src/socket/waiting-bytes.ts";
+import { HandClock } from "../service/hand-clock.ts";
+import { hurriedClock } from "../support/hurried-clock.ts";
+import { RawUpgrade } from "../support/raw-upgrade.ts";
+import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { until } from "../support/wait.ts";
+
+/** Long before the runtime ends a closed connection by itself, which takes 16 s. */
+const SOON_MS = 8000;
+const DESCRIPTORS = 4096;
+
+let node: TestNode;
+let kernel: KernelSockets;
+let clients: RawUpgrade[];
+beforeEach(() => {
+  kernel = kernelSockets()!;
+  clients = [];
+});
+afterEach(async () => {
+  for (const client of clients) client.destroy();
+  kernel.close();
+  await node.stop();
+});
+
+const start = async (options: Partial<ServeOptions> = {}, clock = hurriedClock): Promise<void> => {
+  node = await startTestNode(options, { clock });
+};
+
+async function upgraded(): Promise<RawUpgrade> {
+  const client = new RawUpgrade(node.port);
+  clients.push(client);
+  await client.answer();
+  return client;
+}
+
+/** The other ends of all connections to the server that this process has a descriptor of. */
+function peersHeld(): Set<string> {
+  const peers = new Set<string>();
+  for (let descriptor = 0; descriptor < DESCRIPTORS; descriptor++) {
+    const socket = kernel.at(descriptor, node.port);
+    if (socket !== undefined) peers.add(socket.peer);
+  }
+  return peers;
+}
+
+const isHeld = ({ peer }: RawUpgrade): boolean => peersHeld().has(peer);
+
+/** What the kernel keeps of a connection, also of one without a descriptor: how many bytes it goes on offering. */
+function bytesOffered(client: RawUpgrade): number {
+  const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, "0");
+  const line = new RegExp(`:${hex(node.port)} \\w+:${hex(Number(client.peer.split(" ")[1]))} \\w+ (\\w+):`);
+  return Number.parseInt(line.exec(readFileSync("/proc/net/tcp", "utf8"))?.[1] ?? "0", 16);
+}
+
+describe("connections:", () => {
+  test("a closed one counts until it is gone, and is ended a second after its client's system has the close", async () => {
+    await start({ connectionsMax: 1 });
+    const client = await upgraded();
+    client.sayNonsense();
+    await until("it is told why", () => client.came.includes("4501"));
+    expect(isHeld(client)).toBe(true);
+    expect(await (await upgraded()).answer()).toBe(503);
+    await until("it is gone", () => !isHeld(client), SOON_MS);
+    await until("there is room", async () => (await (await upgraded()).answer()) === 101);
+  });
+
+  test("one whose client said the close and stays is ended, too", async () => {
+    await start({ addressConnectionsMax: 1 });
+    const client = await upgraded();
+    client.sayClose(1000);
+    await until("the close is answered", () => client.came.includes("\u0088"));
+    expect(isHeld(client)).toBe(true);
+    expect(await (await upgraded()).answer()).toBe(429);
+    await until("it is gone", () => !isHeld(client), SOON_MS);
+  });
+
+  test("one whose client reads nothing is ended, and what it has not read is not kept", async () => {
+    await start({ sendRate: 100_000, sendBurst: 100_000 });
+    const [ann, ben] = await node.api.users("ann", "ben");
+    const client = await upgraded();
+    client.say({ t: "hello", token: ann!.token });
+    await until("it is welcome", () => client.came.includes("welcome"));
+    client.pause();
+    const device = await node.connect(ben!);
+    const text = "x".repeat(16_000);
+    await until("more waits than may", async () => {
+      for (let n = 0; n < 50; n++) device.post("@ann", text);
+      await device.takeMany("sent", 50);
+      return bytesOffered(client) > 1 << 20;
+    });
+    await node.api.call("POST", "/v1/logout", ann!.token);
+    await until("it is gone", () => !isHeld(client), SOON_MS);
+    await until("the kernel keeps nothing", () => bytesOffered(client) === 0, SOON_MS);
+  });
+
+  test("a client that is closed again and again, and stays, holds no more descriptors than its address may", async () => {
+    const MOST = 4;
+    await start({ addressConnectionsMax: MOST }, systemClock);
+    const statuses: number[] = [];
+    let most = 0;
+    await until("it came back often", async () => {
+      const client = await upgraded();
+      statuses.push(await client.answer());
+      client.sayNonsense();
+      const held = peersHeld();
+      const isUpgraded = ({ came, peer }: RawUpgrade): boolean => held.has(peer) && came.startsWith("HTTP/1.1 101");
+      most = Math.max(most, clients.filter(isUpgraded).length);
+      return statuses.filter((status) => status === 101).length === 3 * MOST;
+    });
+    expect(most).toBe(MOST);
+    expect(statuses).toContain(429);
+  });
+
+  test("one that has not said hello counts as such until it is gone", async () => {
+    const MOST = 512;
+    await start();
+    const strangers = await Promise.all(Array.from({ length: MOST }, () => upgraded()));
+    for (const stranger of strangers) stranger.sayNonsense();
+    await until("all are closed", () => strangers.every(({ came }) => came.includes("4501")));
+    expect(strangers.some(isHeld)).toBe(true);
+    expect(await (await upgraded()).answer()).toBe(429);
+    await until("there is room", async () => (await (await upgraded()).answer()) === 101);
+  });
+});
+
+describe("memory:", () => {
+  test("sockets of a user count until they are gone", async () => {
+    // Nobody finds out that one has gone.
+    const after: Clock["after"] = (ms, run) => (ms === CLOSED_LOOK_EVERY_MS ? () => {} : systemClock.after(ms, run));
+    await start({}, { ...systemClock, after });
+    const [ann] = await node.api.users("ann");
+    const connected = async (): Promise<RawUpgrade> => {
+      const client = await upgraded();
+      client.say({ t: "hello", token: ann!.token });
+      await until("it is answered", () => client.came.includes(`"t":"`));
+      return client;
+    };
+    for (let n = 0; n < 256; n++) {
+      const client = await connected();
+      expect(client.came).toContain("welcome");
+      client.sayClose(1000);
+    }
+    expect((await connected()).came).toContain("4003");
+  });
+});
+
+describe("memory:", () => {
+  /** As the runtime: closed at once, and nothing is known of it from then on. */
+  const socketThatHolds = (bytes: number) => {
+    const socket = {
+      bytes,
+      isTerminated: false,
+      onClose: () => {},
+      sendText: (text: string) => text.length,
+      getBufferedAmount: () => socket.bytes,
+      close: () => ((socket.bytes = 0), socket.onClose()),
+      terminate: () => ((socket.isTerminated = true), socket.close()),
+    };
+    return socket;
+  };
+
+  const setUp = (bytes: number) => {
+    const clock = new HandClock();
+    const waiting = new WaitingBytes({ perUserBytes: 1000, perNodeBytes: 1000 });
+    const context = {
+      clock,
+      waiting,
+      frameRates: socketFrameRates(DEFAULT_LIMITS),
+      flusher: new OutboxFlusher(clock, () => {}),
+      outboxBytesMax: 1000,
+    };
+    const bounds = { total: 9, perAddress: 9, beforeHello: 9, beforeHelloPerAddress: 9 };
+    const admitted = new Admission({ ...bounds, strikes: { perSecond: 1, burst: 1 } }, clock).admit("a");
+    const socket = socketThatHolds(bytes);
+    const session = new SocketSession(
+      socket as unknown as ServerWebSocket<unknown>,
+      context as unknown as SocketContext,
+      admitted,
+    );
+    socket.onClose = () => session.ended();
+    return { waiting, socket, session };
+  };
+
+  test("what waits in a closed connection counts until it is gone", () => {
+    const { waiting, session } = setUp(700);
+    session.close(CLOSE.tooSlow, "slow");
+    expect(waiting.total).toBe(700);
+    session.gone();
+    expect(waiting.total).toBe(0);
+  });
+
+  test("so does what waits in one that its client closed", () => {
+    const { waiting, socket, session } = setUp(700);
+    session.drained();
+    socket.close();
+    expect(waiting.total).toBe(700);
+    session.gone();
+    expect(waiting.total).toBe(0);
+  });
+
+  test("a connection that has to give way goes at once, an open one and a closed one", () => {
+    const open = setUp(1001);
+    open.session.drained();
+    expect([open.socket.isTerminated, open.waiting.total]).toEqual([true, 0]);
+    const closed = setUp(700);
+    closed.session.close(CLOSE.tooSlow, "slow");
+    closed.waiting.set({ share: undefined, heldBytes: 0, release: () => {} }, 600);
+    expect([closed.session.lingerMs, closed.waiting.total]).toEqual([0, 600]);
+  });
+});
