@@ -1,5 +1,6 @@
 /**
- * SQLite's write-ahead file, read without SQLite, so that a database can be looked at as it stands without being opened: opening it writes.
+ * SQLite's write-ahead file, read without SQLite: `verify` looks at a database as it stands, since opening it writes, and
+ * `repair` takes what stands behind a damaged frame, which SQLite does not.
  *
  *     file     u32 magic | u32 3007000 | u32 page bytes | u32 checkpoint | u32 salt | u32 salt | u32 sum | u32 sum
  *     frame    u32 page | u32 pages of the database after a commit, else 0 | u32 salt | u32 salt | u32 sum | u32 sum | page
@@ -7,8 +8,9 @@
  * Big-endian, but the sums add words in the order that the magic's lowest bit says: 0 little-endian, 1 big-endian. Each pair of sums goes on from the
  * one before it. What counts ends with the last commit before the first frame whose salts or sums are not right.
  *
- * SQLite takes whatever follows for a torn tail. Here a frame that fails while whole ones of a later transaction follow it, or that is one bit away from
- * being whole, is damage: a transaction begins after the one before it was synced, and a write that was cut short is not that near to the whole.
+ * SQLite takes whatever follows for a torn tail. Here a frame that fails while whole ones of a later transaction follow it
+ * is damage: a transaction begins after the one before it was synced. A frame that nothing whole follows is a torn tail,
+ * as in the log (docs/decisions/2026-11-29-no-one-bit-judge.md).
  */
 const HEAD_BYTES = 32;
 const FRAME_HEAD_BYTES = 24;
@@ -35,7 +37,7 @@ export type SqliteWal = {
 export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): SqliteWal {
   const wal: SqliteWal = { pageBytes: 0, pages: new Map(), databasePages: undefined, wholeBytes: 0, faults: [] };
   if (bytes.length === 0) return wal;
-  const order = headOrder(bytes, wal);
+  const order = headOrder(bytes);
   if (order === undefined) return wal;
   wal.pageBytes = bytes.readUInt32BE(8);
   const frameBytes = FRAME_HEAD_BYTES + wal.pageBytes;
@@ -58,7 +60,8 @@ export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): S
     wal.databasePages = databasePages;
     wal.wholeBytes = at + frameBytes;
   }
-  if (isWhole && at + frameBytes <= bytes.length) judge(bytes, at, sums, order, wal);
+  if (isWhole && at + frameBytes <= bytes.length && isFollowed(bytes, at, order, wal.pageBytes))
+    wal.faults.push({ at, what: "a frame fails its checksum and a later transaction follows" });
   return wal;
 }
 
@@ -78,37 +81,14 @@ export function foldedImage(database: Buffer, wal: SqliteWal | undefined): Buffe
 }
 
 /** Undefined when the head is not whole: nothing in the file counts. */
-function headOrder(bytes: Buffer, wal: SqliteWal): Order | undefined {
-  if (bytes.length < HEAD_BYTES) return undefined;
-  const order = wholeHead(bytes);
-  if (order !== undefined) return order;
-  const head = Buffer.from(bytes.subarray(0, HEAD_BYTES));
-  let isOneBitAway = false;
-  for (let bit = 0; bit < HEAD_BYTES * 8 && !isOneBitAway; bit++) {
-    head[bit >> 3]! ^= 1 << (bit & 7);
-    isOneBitAway = wholeHead(head) !== undefined;
-    head[bit >> 3]! ^= 1 << (bit & 7);
-  }
-  if (isOneBitAway) wal.faults.push({ at: 0, what: "one bit of the head is not what it was" });
-  return undefined;
-}
-
-function wholeHead(head: Buffer): Order | undefined {
+function headOrder(head: Buffer): Order | undefined {
+  if (head.length < HEAD_BYTES) return undefined;
   const magic = head.readUInt32BE(0);
   if (magic >>> 1 !== MAGIC >>> 1) return undefined;
   const order: Order = (magic & 1) === 1 ? "big" : "little";
   const pageBytes = head.readUInt32BE(8);
   const isPageSize = pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0;
   return isPageSize && isEqual(sumsAt(head, 24), add(head, 0, 24, { first: 0, second: 0 }, order)) ? order : undefined;
-}
-
-/** Says what the frame at `at` is, which does not count. */
-function judge(bytes: Buffer, at: number, sums: Sums, order: Order, wal: SqliteWal): void {
-  if (saltBits(bytes, at) > 1) return;
-  const fault = (what: string): void => void wal.faults.push({ at, what });
-  if (isFollowed(bytes, at, order, wal.pageBytes))
-    return fault("a frame fails its checksum and a later transaction follows");
-  if (isFrameButForOneBit(bytes, at, sums, order, wal.pageBytes)) fault("one bit of a frame is not what it was");
 }
 
 /** Whether a frame follows that was written after a commit behind `at`. */
@@ -125,29 +105,9 @@ function isFollowed(bytes: Buffer, at: number, order: Order, pageBytes: number):
   return false;
 }
 
-function isFrameButForOneBit(bytes: Buffer, at: number, before: Sums, order: Order, pageBytes: number): boolean {
-  const frame = Buffer.from(bytes.subarray(at, at + FRAME_HEAD_BYTES + pageBytes));
-  const isWhole = (): boolean => isEqual(sumsAt(frame, 16), frameSums(frame, 0, pageBytes, before, order));
-  if (saltBits(bytes, at) === 1) return isWhole();
-  for (let bit = 0; bit < frame.length * 8; bit++) {
-    frame[bit >> 3]! ^= 1 << (bit & 7);
-    if (isWhole()) return true;
-    frame[bit >> 3]! ^= 1 << (bit & 7);
-  }
-  return false;
-}
-
-const hasSalts = (bytes: Buffer, at: number): boolean => saltBits(bytes, at) === 0;
-
-/** How many bits of a frame's salts differ from those of the file's head. */
-function saltBits(bytes: Buffer, at: number): number {
-  let bits = 0;
-  for (const salt of [0, 4]) {
-    let left = (bytes.readUInt32BE(at + 8 + salt) ^ bytes.readUInt32BE(16 + salt)) >>> 0;
-    for (; left !== 0; left = (left & (left - 1)) >>> 0) bits++;
-  }
-  return bits;
-}
+/** Whether the frame is of the same use of the file as its head: SQLite writes over earlier ones from the start. */
+const hasSalts = (bytes: Buffer, at: number): boolean =>
+  bytes.readUInt32BE(at + 8) === bytes.readUInt32BE(16) && bytes.readUInt32BE(at + 12) === bytes.readUInt32BE(20);
 
 const sumsAt = (bytes: Buffer, at: number): Sums => ({
   first: bytes.readUInt32BE(at),

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -76,20 +76,12 @@ test("a file that a crash cut short anywhere counts as far as SQLite counts it, 
   }
 });
 
-describe("one flipped bit is found", () => {
-  test.each([
-    ["in the head", 0, 32, 1],
-    ["in a transaction that others follow", 32, 32 + 2 * FRAME, 37],
-    ["in the last transaction", -2 * FRAME, -1, 61],
-  ])("%s", (_, from, to, step) => {
-    const start = from < 0 ? wal.length + from : from;
-    const end = to < 0 ? wal.length : to;
-    for (let at = start; at < end; at += step) {
-      const changed = Buffer.from(wal);
-      changed[at]! ^= 1 << (at % 8);
-      if (readSqliteWal(changed).faults.length !== 1) throw new Error(`byte ${at} of ${wal.length} was not found`);
-    }
-  });
+test("one flipped bit in a transaction that others follow is found", () => {
+  for (let at = 32; at < 32 + 2 * FRAME; at += 37) {
+    const changed = Buffer.from(wal);
+    changed[at]! ^= 1 << (at % 8);
+    if (readSqliteWal(changed).faults.length !== 1) throw new Error(`byte ${at} of ${wal.length} was not found`);
+  }
 });
 
 test("frames of an earlier use of the file are not called damaged", () => {
