@@ -9,6 +9,8 @@ export type TurnTaker = {
   readonly user: string;
   /** Acts on the oldest frame that waits. @returns whether more wait */
   actOnNext(): boolean;
+  /** Its turn threw: it gets no more. */
+  failed(error: unknown): void;
 };
 
 const TURN_MS = 2;
@@ -53,9 +55,19 @@ export class FrameTurns {
     for (const [user, takers] of this.#waiting) {
       this.#waiting.delete(user);
       const taker = takers.shift()!;
-      if (taker.actOnNext()) takers.push(taker);
+      if (this.#hasMore(taker)) takers.push(taker);
       if (takers.length > 0) this.#rejoin(user, takers);
       return;
+    }
+  }
+
+  /** One whose frame throws must not keep the others from their turns. */
+  #hasMore(taker: TurnTaker): boolean {
+    try {
+      return taker.actOnNext();
+    } catch (error) {
+      taker.failed(error);
+      return false;
     }
   }
 

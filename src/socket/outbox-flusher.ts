@@ -47,7 +47,15 @@ export class OutboxFlusher {
     try {
       outbox.flush();
     } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #report(error: unknown): void {
+    try {
       this.#onError(error);
+    } catch {
+      // Nobody is left to be told; the others still have to leave.
     }
   }
 }

@@ -2,7 +2,7 @@
  * The bounded send queue of one socket. Frames gather during one turn of the event loop and leave together, in one write to the kernel.
  *
  * A client that does not read fills the queue; at `bytesMax` it is told off with 4001 and catches up by cursor (G9). Nothing is dropped silently: a frame
- * that the runtime drops ends the session too.
+ * that the runtime drops, or does not take, ends the session too.
  */
 import type { ServerWebSocket } from "bun";
 import type { OutboxFlusher } from "./outbox-flusher.ts";
@@ -17,24 +17,30 @@ export class Outbox {
   readonly #bytesMax: number;
   readonly #onOverflow: () => void;
   readonly #onQueued: () => void;
+  readonly #onFailed: (error: unknown) => void;
   #frames: string[] = [];
   /** The array of the flush before, to be filled next: most sockets flush one or two frames a turn, for ever. */
   #emptied: string[] = [];
   #isClosed = false;
 
-  /** @param onQueued told when the client has not read all of it: `queuedBytes` has risen */
+  /**
+   * @param onQueued told when the client has not read all of it: `queuedBytes` has risen
+   * @param onFailed told when the runtime threw: some frames are lost, and nothing may go out behind them
+   */
   constructor(
     socket: ServerWebSocket<unknown>,
     flusher: OutboxFlusher,
     bytesMax: number,
     onOverflow: () => void,
     onQueued: () => void,
+    onFailed: (error: unknown) => void,
   ) {
     this.#socket = socket;
     this.#flusher = flusher;
     this.#bytesMax = bytesMax;
     this.#onOverflow = onOverflow;
     this.#onQueued = onQueued;
+    this.#onFailed = onFailed;
   }
 
   push(frame: string): void {
@@ -51,7 +57,12 @@ export class Outbox {
     const frames = this.#frames;
     if (this.#isClosed || frames.length === 0) return;
     this.#frames = this.#emptied;
-    this.#check(frames.length === 1 ? this.#socket.sendText(frames[0]!) : this.#sendTogether(frames));
+    try {
+      this.#check(frames.length === 1 ? this.#socket.sendText(frames[0]!) : this.#sendTogether(frames));
+    } catch (error) {
+      this.close();
+      this.#onFailed(error);
+    }
     frames.length = 0;
     this.#emptied = frames;
   }

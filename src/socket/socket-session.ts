@@ -125,6 +125,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       context.outboxBytesMax,
       () => this.#tooSlow(),
       () => this.#account(),
+      (error) => this.failed(error),
     );
     this.#stallWatch = new StallWatch(
       context.clock,
@@ -177,6 +178,15 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     if (isClosed) this.#connection.misbehaved();
     else this.#farBeyond();
     return isClosed;
+  }
+
+  /** Also when saying goodbye fails: nothing that concerns one connection may reach the others. */
+  failed(error: unknown): void {
+    try {
+      this.#failed(error);
+    } catch {
+      this.#socket.terminate();
+    }
   }
 
   /** Unexpected errors close the connection, so that the client never misses a frame silently (G7). */
@@ -445,7 +455,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   readonly #read = (): void => {
-    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.#failed(error));
+    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
   };
 
   /** Page by page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
@@ -500,7 +510,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     };
     this.#host!.turns.run(steps)
       .then(goOn)
-      .catch((error: unknown) => this.#failed(error));
+      .catch((error: unknown) => this.failed(error));
   }
 
   #actOnHeld(): void {

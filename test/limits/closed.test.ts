@@ -1,20 +1,13 @@
 /** Connections that were closed, whose clients stay. The kernel is asked what is really there, so on Linux. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import type { ServerWebSocket } from "bun";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { ServeOptions } from "../../src/cli/serve-options.ts";
-import { DEFAULT_LIMITS, socketFrameRates } from "../../src/domain/limits.ts";
 import { CLOSED_LOOK_EVERY_MS } from "../../src/node/closed-sockets.ts";
 import { kernelSockets, type KernelSockets } from "../../src/node/kernel-sockets.ts";
 import { CLOSE } from "../../src/protocol/codes.ts";
-import { Admission } from "../../src/socket/admission.ts";
-import { OutboxFlusher } from "../../src/socket/outbox-flusher.ts";
-import type { SocketContext } from "../../src/socket/socket-context.ts";
-import { SocketSession } from "../../src/socket/socket-session.ts";
-import { WaitingBytes } from "../../src/socket/waiting-bytes.ts";
-import { HandClock } from "../service/hand-clock.ts";
 import { hurriedClock } from "../support/hurried-clock.ts";
+import { lonelySession } from "../support/lonely-session.ts";
 import { RawUpgrade } from "../support/raw-upgrade.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
@@ -159,44 +152,8 @@ describe("memory:", () => {
 });
 
 describe("memory:", () => {
-  /** As the runtime: closed at once, and nothing is known of it from then on. */
-  const socketThatHolds = (bytes: number) => {
-    const socket = {
-      bytes,
-      isTerminated: false,
-      onClose: () => {},
-      sendText: (text: string) => text.length,
-      getBufferedAmount: () => socket.bytes,
-      close: () => ((socket.bytes = 0), socket.onClose()),
-      terminate: () => ((socket.isTerminated = true), socket.close()),
-    };
-    return socket;
-  };
-
-  const setUp = (bytes: number) => {
-    const clock = new HandClock();
-    const waiting = new WaitingBytes({ perUserBytes: 1000, perNodeBytes: 1000 });
-    const context = {
-      clock,
-      waiting,
-      frameRates: socketFrameRates(DEFAULT_LIMITS),
-      flusher: new OutboxFlusher(clock, () => {}),
-      outboxBytesMax: 1000,
-    };
-    const bounds = { total: 9, perAddress: 9, beforeHello: 9, beforeHelloPerAddress: 9 };
-    const admitted = new Admission({ ...bounds, strikes: { perSecond: 1, burst: 1 } }, clock).admit("a");
-    const socket = socketThatHolds(bytes);
-    const session = new SocketSession(
-      socket as unknown as ServerWebSocket<unknown>,
-      context as unknown as SocketContext,
-      admitted,
-    );
-    socket.onClose = () => session.ended();
-    return { waiting, socket, session };
-  };
-
   test("what waits in a closed connection counts until it is gone", () => {
-    const { waiting, session } = setUp(700);
+    const { waiting, session } = lonelySession(700);
     session.close(CLOSE.tooSlow, "slow");
     expect(waiting.total).toBe(700);
     session.gone();
@@ -204,7 +161,7 @@ describe("memory:", () => {
   });
 
   test("so does what waits in one that its client closed", () => {
-    const { waiting, socket, session } = setUp(700);
+    const { waiting, socket, session } = lonelySession(700);
     session.drained();
     socket.close();
     expect(waiting.total).toBe(700);
@@ -213,10 +170,10 @@ describe("memory:", () => {
   });
 
   test("a connection that has to give way goes at once, an open one and a closed one", () => {
-    const open = setUp(1001);
+    const open = lonelySession(1001);
     open.session.drained();
     expect([open.socket.isTerminated, open.waiting.total]).toEqual([true, 0]);
-    const closed = setUp(700);
+    const closed = lonelySession(700);
     closed.session.close(CLOSE.tooSlow, "slow");
     closed.waiting.set({ share: undefined, heldBytes: 0, release: () => {} }, 600);
     expect([closed.session.lingerMs, closed.waiting.total]).toEqual([0, 600]);

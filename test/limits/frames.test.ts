@@ -83,6 +83,9 @@ describe("frames:", () => {
         if (acted.length === 9) resolve();
         return this.#next < this.count;
       }
+      failed(error: unknown): void {
+        throw error;
+      }
     }
     const turns = new FrameTurns(new HandClock());
     for (const taker of [new Taker("ann", "a", 3), new Taker("ann", "b", 3), new Taker("ben", "c", 3)])

@@ -67,3 +67,20 @@ test("one that cannot be written to keeps neither the others nor those that come
   expect(left).toEqual([0, 1, 7]);
   expect(errors).toEqual([new Error("broken")]);
 });
+
+test("it goes on also when nobody can be told of the one that cannot be written to", async () => {
+  const { left, make } = outboxes(0, 0);
+  const flusher = new OutboxFlusher(new HandClock(), () => {
+    throw new Error("the log is broken, too");
+  });
+  const broken = {
+    flush() {
+      throw new Error("broken");
+    },
+  };
+  for (const outbox of [broken, make(1), broken, make(2)]) flusher.add(outbox);
+  await microtask();
+  flusher.add(make(3));
+  await microtask();
+  expect(left).toEqual([1, 2, 3]);
+});
