@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { countedKey } from "../../storage/encoding/counted-key.ts";
 import { KeyIndex } from "../../storage/files/placed/key-index.ts";
 import { findKey } from "../../storage/files/placed/key-reader.ts";
-import { PLACES_SCHEMA, STATE_FORMAT } from "../../storage/files/placed/state-file.ts";
+import { PLACED_SCHEMA, STATE_FORMAT } from "../../storage/files/placed/state-file.ts";
 import { createDatabaseFile, emptyDatabase } from "../../storage/files/sqlite/database-file.ts";
 import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import { checkedRow, rowCrc } from "../../storage/files/sqlite/row-crc.ts";
@@ -74,7 +74,7 @@ function measure(make: (state: SqlDatabase) => Index, streams: readonly Key[][])
   const state = new SqlDatabase(path, "readwrite");
   try {
     state.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -1024");
-    state.exec(PLACES_SCHEMA + ROWS_SCHEMA);
+    state.exec(PLACED_SCHEMA + ROWS_SCHEMA);
     const index = make(state);
     const count = streams.reduce((sum, keys) => sum + keys.length, 0);
     const addFrom = process.cpuUsage();

@@ -5,7 +5,7 @@ import { eachRecord, readLog, type LogFrame } from "../../storage/tools/log-read
 import { overview } from "../../storage/tools/overview.ts";
 import { writePlainDatabase } from "../../storage/tools/plain-database.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
-import { ShardView, type LayerRow, type TableRow } from "../../storage/tools/inspected-shard.ts";
+import { InspectedShard, type LayerRow, type TableRow } from "../../storage/tools/inspected-shard.ts";
 import type { OperationVisitor } from "../../storage/encoding/record.ts";
 import type { Offset, Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
@@ -152,7 +152,7 @@ const shortened = (value: string): string =>
   oneLine(value.length > VALUE_CHARACTERS_MAX ? `${value.slice(0, VALUE_CHARACTERS_MAX)}…` : value);
 
 export async function showShard(shard: ShardId, { directory, limit, json }: InspectOptions, io: Io): Promise<void> {
-  const view = ShardView.open(directory, shard);
+  const view = InspectedShard.open(directory, shard);
   try {
     const { extent, inLog } = view;
     const files = view.files();
@@ -217,7 +217,7 @@ export async function showStream(
   { directory, limit, after, lane, json }: InspectOptions,
   io: Io,
 ): Promise<void> {
-  const view = ShardView.open(directory, shard);
+  const view = InspectedShard.open(directory, shard);
   try {
     const entries =
       after === undefined ? view.newest(stream, limit, lane) : view.forward(stream, after as Seq, limit, lane);
@@ -265,7 +265,7 @@ export async function showMessage(id: string, keyFile: string, options: InspectO
   const place = new MessageIds(readFileSync(keyFile)).decode(id);
   if (place === undefined)
     throw new FatalError("usage", `${JSON.stringify(id.slice(0, 64))} is no message id of this server`);
-  const view = ShardView.open(options.directory, place.shard);
+  const view = InspectedShard.open(options.directory, place.shard);
   try {
     const stream = view.streamName(place.streamNo);
     const [entry] = stream === undefined ? [] : view.forward(stream, (place.seq - 1) as Seq, 1);
@@ -290,7 +290,7 @@ export async function writeSql(
   io: Io,
   progress: BytesProgress,
 ): Promise<void> {
-  const view = ShardView.open(directory, shard);
+  const view = InspectedShard.open(directory, shard);
   try {
     const rows = await writePlainDatabase(view, out, { describe: describeEntry, cell: maskedCell }, (done, total) =>
       progress.set("messages", done, total),

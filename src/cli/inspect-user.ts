@@ -7,7 +7,7 @@
 import { groupAddress, isGroup, nameOf, parseUserId, shardOf, userAddress } from "../domain/address.ts";
 import type { Address, GroupAddress, GroupId, UserAddress } from "../domain/address.ts";
 import { POSTED_LANE } from "../domain/entries.ts";
-import { ShardView } from "../../storage/tools/inspected-shard.ts";
+import { InspectedShard } from "../../storage/tools/inspected-shard.ts";
 import type { Seq, ShardId, StoredEntry } from "../../storage/types.ts";
 import { describeEntry } from "./describe-entry.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -76,7 +76,7 @@ function add(stored: Stored, text = ""): void {
   stored.textBytes += Buffer.byteLength(text);
 }
 
-function* entriesOf(view: ShardView, stream: string, lane?: string): Generator<StoredEntry> {
+function* entriesOf(view: InspectedShard, stream: string, lane?: string): Generator<StoredEntry> {
   for (let after = 0 as Seq; ;) {
     const page = view.forward(stream, after, PAGE, lane);
     yield* page;
@@ -86,8 +86,8 @@ function* entriesOf(view: ShardView, stream: string, lane?: string): Generator<S
   }
 }
 
-async function withView(directory: string, shard: ShardId, look: (view: ShardView) => void): Promise<void> {
-  const view = ShardView.open(directory, shard);
+async function withView(directory: string, shard: ShardId, look: (view: InspectedShard) => void): Promise<void> {
+  const view = InspectedShard.open(directory, shard);
   try {
     look(view);
   } finally {

@@ -22,7 +22,7 @@ export type FlushJob = {
   term: Term;
   /** Offset of the last record in `image`; becomes the shard's `flushedThrough`. */
   throughOffset: Offset;
-  /** Where that record stands in the log, see `ShardExtent`; absent when it comes from none. */
+  /** Where that record stands in the log, see `ShardReach`; absent when it comes from none. */
   throughPosition?: LogPosition;
   /** Records of this shard as `storage/encoding/record.ts` encodes them, offsets rising from `flushedThrough + 1`. Transferred, not copied. */
   image: Uint8Array<ArrayBuffer>;
@@ -36,7 +36,7 @@ export type FlushJob = {
  * How far a shard's files reach. `flushedPosition` is where the log has the record of `flushedThrough`, so that recovery
  * can begin there. It is absent where nobody has kept it: in files, since the local log reads all that it has.
  */
-export type ShardExtent = {
+export type ShardReach = {
   flushedThrough: Offset;
   flushedPosition?: LogPosition;
   term: Term;
@@ -70,7 +70,7 @@ export type SegmentStore = {
    * @throws CorruptionError when `recent.db` itself, which is all shards', cannot be read
    */
   begin(isNew: boolean, onDamage?: OnDamage): void;
-  extent(shard: ShardId): ShardExtent;
+  extent(shard: ShardId): ShardReach;
   /**
    * All that `ask` reads, of this shard alone, is of one moment: its files are opened and looked at once and not for each question. `ask` returns in the same turn of the
    * event loop.

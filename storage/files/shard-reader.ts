@@ -1,5 +1,5 @@
 /**
- * Reads of one shard, inside one view of its files: what a flush brings meanwhile is not seen, not even in part.
+ * Reads of one shard, inside one moment of its files: what a flush brings meanwhile is not seen, not even in part.
  *
  * A lane is its runs, in blocks, then its tail, both told by the state, then what layers have of its stream. A page of a lane is a look-up for those and, where
  * they are not enough, one or two runs. A page of a stream is its timeline, which says whose turn it is, and the lanes that it names, then layers.
@@ -7,7 +7,7 @@
 import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase } from "./sqlite/database.ts";
 import { itemsOf, type LoggedItem, type Piece } from "./layers/piece.ts";
-import type { Streams, StreamView } from "./layers/stream-view.ts";
+import type { Streams, LayeredStream } from "./layers/layered-stream.ts";
 import { findKey, highestCounter } from "./placed/key-reader.ts";
 import type { RunRow, ShardRow, TailRow } from "./placed/state-file.ts";
 import { erasuresOf, findLane, runsBelow, runsFrom, tailOf, timelinePage } from "./placed/state-reader.ts";
@@ -46,28 +46,28 @@ export class ShardReader {
     this.#blocks = blocks;
   }
 
-  forward({ mark, pieces }: StreamView, after: Seq, limit: number): StoredEntry[] {
-    const end = Math.min(mark.headSeq, after + limit);
+  forward({ reach, pieces }: LayeredStream, after: Seq, limit: number): StoredEntry[] {
+    const end = Math.min(reach.headSeq, after + limit);
     if (end <= after) return [];
-    const placed = Math.min(mark.placedSeq, end) - after;
+    const placed = Math.min(reach.placedSeq, end) - after;
     const found: StoredEntry[] = Array.from({ length: Math.max(0, placed) });
     if (placed > 0) {
-      const erased = this.#erasures(mark.streamNo);
-      for (const wanted of this.#lanesIn(mark.streamNo, after + 1, placed))
+      const erased = this.#erasures(reach.streamNo);
+      for (const wanted of this.#lanesIn(reach.streamNo, after + 1, placed))
         this.#fill(found, after + 1, wanted, erased);
     }
-    if (end <= mark.placedSeq) return found;
+    if (end <= reach.placedSeq) return found;
     for (const piece of pieces) {
       if (piece.lastSeq <= after || piece.firstSeq > end) continue;
       for (const item of itemsOf(piece)) {
         if (!item.alone && item.seq > after && item.seq <= end) found.push(toEntry(item, item.lane));
       }
     }
-    if (found.length < end - after) throw this.#missing(mark.name, after + 1 + found.length);
+    if (found.length < end - after) throw this.#missing(reach.name, after + 1 + found.length);
     return found;
   }
 
-  laneForward(stream: StreamView, name: string, after: Seq, limit: number): StoredEntry[] {
+  laneForward(stream: LayeredStream, name: string, after: Seq, limit: number): StoredEntry[] {
     const found: StoredEntry[] = [];
     for (const items of this.#laneRising(stream, name, after + 1)) {
       for (const item of items) {
@@ -78,7 +78,7 @@ export class ShardReader {
     return found;
   }
 
-  laneBackward(stream: StreamView, name: string, before: Seq, limit: number): StoredEntry[] {
+  laneBackward(stream: LayeredStream, name: string, before: Seq, limit: number): StoredEntry[] {
     const found: StoredEntry[] = [];
     if (limit <= 0) return found;
     for (const items of this.#laneFalling(stream, name, before)) {
@@ -91,15 +91,15 @@ export class ShardReader {
   }
 
   /** Where a key points. Of a key that occurs twice, the first. */
-  key(stream: StreamView, key: string): KeyHit | undefined {
+  key(stream: LayeredStream, key: string): KeyHit | undefined {
     if (key === "") return undefined;
     return (stream.isPlaced ? this.#placedKey(stream, key) : undefined) ?? recentKey(stream, key);
   }
 
   /** As `SegmentStore.highestCounter`. */
-  highestCounter({ mark, pieces, isPlaced }: StreamView, prefix: string): number | undefined {
+  highestCounter({ reach, pieces, isPlaced }: LayeredStream, prefix: string): number | undefined {
     if (isPlaced && !isCountedPrefix(prefix)) return undefined;
-    let highest = isPlaced ? highestCounter(this.#placed, mark.streamNo, prefix) : -1;
+    let highest = isPlaced ? highestCounter(this.#placed, reach.streamNo, prefix) : -1;
     for (const piece of pieces) {
       if (!hasText(piece, prefix)) continue;
       for (const { key } of itemsOf(piece)) highest = Math.max(highest, counterBehind(prefix, key));
@@ -107,8 +107,8 @@ export class ShardReader {
     return highest;
   }
 
-  #placedKey(stream: StreamView, key: string): KeyHit | undefined {
-    const { streamNo } = stream.mark;
+  #placedKey(stream: LayeredStream, key: string): KeyHit | undefined {
+    const { streamNo } = stream.reach;
     const keyAt = (seq: number): string | undefined => this.forward(stream, (seq - 1) as Seq, 1)[0]?.key;
     const hit = findKey(this.#placed, streamNo, key, (seq) => keyAt(seq) === key);
     if (hit === undefined || hit.value !== null) return hit;
@@ -119,7 +119,7 @@ export class ShardReader {
   streamsSince(offset: Offset): { stream: string; fromSeq: Seq }[] {
     return [...this.#streams.beyond(offset)].map((stream) => {
       const isAbove = (seq: number): boolean => this.forward(stream, (seq - 1) as Seq, 1)[0]!.offset > offset;
-      let above = stream.mark.headSeq;
+      let above = stream.reach.headSeq;
       let below = above - 1;
       for (let step = 1; below > 0 && isAbove(below); step *= 2) {
         above = below;
@@ -130,7 +130,7 @@ export class ShardReader {
         if (isAbove(middle)) above = middle;
         else below = middle;
       }
-      return { stream: stream.mark.name, fromSeq: above as Seq };
+      return { stream: stream.reach.name, fromSeq: above as Seq };
     });
   }
 
@@ -187,23 +187,23 @@ export class ShardReader {
   }
 
   /** The parts of a lane from the one that has `low`, or the first after it, on. */
-  *#laneRising({ mark, pieces }: StreamView, name: string, low: number): Iterable<Item[]> {
-    const lane = low > mark.placedSeq ? undefined : findLane(this.#placed, mark.streamNo, name);
+  *#laneRising({ reach, pieces }: LayeredStream, name: string, low: number): Iterable<Item[]> {
+    const lane = low > reach.placedSeq ? undefined : findLane(this.#placed, reach.streamNo, name);
     if (lane !== undefined) {
-      const erased = this.#erasures(mark.streamNo);
+      const erased = this.#erasures(reach.streamNo);
       for (const run of this.#rising(lane, low)) yield masked(run.items, lane, erased);
     }
     for (const piece of pieces) if (piece.lastSeq >= low) yield ofLane(piece, name);
   }
 
   /** The parts of a lane with entries below `before`, newest first. */
-  *#laneFalling({ mark, pieces, isPlaced }: StreamView, name: string, before: number): Iterable<Item[]> {
+  *#laneFalling({ reach, pieces, isPlaced }: LayeredStream, name: string, before: number): Iterable<Item[]> {
     for (const piece of pieces.toReversed()) {
       if (piece.firstSeq > 0 && piece.firstSeq < before) yield ofLane(piece, name);
     }
-    const lane = isPlaced ? findLane(this.#placed, mark.streamNo, name) : undefined;
+    const lane = isPlaced ? findLane(this.#placed, reach.streamNo, name) : undefined;
     if (lane === undefined) return;
-    const erased = this.#erasures(mark.streamNo);
+    const erased = this.#erasures(reach.streamNo);
     for (const run of this.#falling(lane, before)) yield masked(run.items, lane, erased);
   }
 
@@ -252,7 +252,7 @@ function ofLane(piece: Piece, name: string): LoggedItem[] {
   return itemsOf(piece).filter((item) => !item.alone && item.lane === name);
 }
 
-function recentKey({ pieces }: StreamView, key: string): KeyHit | undefined {
+function recentKey({ pieces }: LayeredStream, key: string): KeyHit | undefined {
   // A piece has a key, or what stands before its counter, as text: most pieces need not be decoded to say that they do not.
   const text = countedKey(key)?.prefix ?? key;
   for (const piece of pieces) {

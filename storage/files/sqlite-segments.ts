@@ -5,7 +5,7 @@
  * are in WAL mode. It does not know what was not flushed yet, and does not lock the directory: one process at a time, the caller sees to it.
  * A shard with little has no files of its own, and asking about one makes none.
  *
- * A view of a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
+ * Looking at a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
  * the other, and what is in both counts once (layers/recent-file.ts).
  */
 import { CorruptionError } from "../errors.ts";
@@ -19,7 +19,7 @@ import {
   type RecentShardRow,
   recentSource,
 } from "./layers/recent-file.ts";
-import { Streams, type StreamView } from "./layers/stream-view.ts";
+import { Streams, type LayeredStream } from "./layers/layered-stream.ts";
 import type { SqlDatabase } from "./sqlite/database.ts";
 import { type ShardRow, STATE_FORMAT } from "./placed/state-file.ts";
 import { allNames, findShard, findStreamName } from "./placed/state-reader.ts";
@@ -46,7 +46,7 @@ import type {
   OnDamage,
   Progress,
   SegmentStore,
-  ShardExtent,
+  ShardReach,
 } from "./segment-store.ts";
 
 export const LOG_MISSING = "the log is missing, recent.db is there";
@@ -109,8 +109,8 @@ class SqliteSegmentStore implements SegmentStore {
   /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
   readonly #withoutState = new Set<ShardId>();
   readonly #erasing: Set<ShardId>;
-  /** The view that `within` has open. */
-  #open: { shard: ShardId; view: ShardFilesView } | undefined;
+  /** The moment that `within` has open. */
+  #open: { shard: ShardId; moment: ShardMoment } | undefined;
   #isClosed = false;
   #onDamage: OnDamage = () => {};
 
@@ -156,8 +156,8 @@ class SqliteSegmentStore implements SegmentStore {
     }
   }
 
-  extent(shard: ShardId): ShardExtent {
-    return this.#view(shard, ({ recentRow, stateRow }) => {
+  extent(shard: ShardId): ShardReach {
+    return this.#inMoment(shard, ({ recentRow, stateRow }) => {
       const larger = (of: (row: RecentShardRow | ShardRow) => number): number =>
         Math.max(recentRow ? of(recentRow) : 0, stateRow ? of(stateRow) : 0);
       return {
@@ -169,9 +169,9 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   within<T>(shard: ShardId, ask: () => T): T {
-    return this.#view(shard, (view) => {
+    return this.#inMoment(shard, (moment) => {
       const outer = this.#open;
-      this.#open = { shard, view };
+      this.#open = { shard, moment };
       try {
         return ask();
       } finally {
@@ -181,35 +181,35 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   head(shard: ShardId, stream: string): StreamHead | undefined {
-    return this.#ofStream(shard, stream, (_, view) => headOf(view));
+    return this.#ofStream(shard, stream, (_, layered) => headOf(layered));
   }
 
   streamName(shard: ShardId, streamNo: number): string | undefined {
-    return this.#view(shard, ({ state, stateRow, recent }) => {
+    return this.#inMoment(shard, ({ state, stateRow, recent }) => {
       if (state !== undefined && streamNo <= (stateRow?.streams ?? 0)) return findStreamName(state, streamNo);
       if (recent === undefined) return undefined;
-      for (const { mark } of new Streams([recent]).each()) if (mark.streamNo === streamNo) return mark.name;
+      for (const { reach } of new Streams([recent]).each()) if (reach.streamNo === streamNo) return reach.name;
       return undefined;
     });
   }
 
   streamNames(shard: ShardId): string[] {
-    return this.#view(shard, ({ state, stateRow, recent }) => {
+    return this.#inMoment(shard, ({ state, stateRow, recent }) => {
       const names = new Set(state === undefined ? [] : allNames(state, stateRow?.streams ?? 0));
-      if (recent !== undefined) for (const { mark } of new Streams([recent]).each()) names.add(mark.name);
+      if (recent !== undefined) for (const { reach } of new Streams([recent]).each()) names.add(reach.name);
       return [...names];
     });
   }
 
   cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined {
-    return this.#ofStream(shard, stream, (_, view) => view.cell(key));
+    return this.#ofStream(shard, stream, (_, layered) => layered.cell(key));
   }
 
   snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined {
-    return this.#ofStream(shard, stream, (_, view) => ({
-      head: headOf(view),
-      cell: (key) => view.cell(key),
-      cells: () => view.eachCell(),
+    return this.#ofStream(shard, stream, (_, layered) => ({
+      head: headOf(layered),
+      cell: (key) => layered.cell(key),
+      cells: () => layered.eachCell(),
     }));
   }
 
@@ -218,28 +218,30 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#ofStream(shard, stream, (reader, view) => reader.forward(view, after, limit)) ?? [];
+    return this.#ofStream(shard, stream, (reader, layered) => reader.forward(layered, after, limit)) ?? [];
   }
 
   readLaneForward(shard: ShardId, stream: string, lane: string, after: Seq, limit: number): StoredEntry[] {
-    return this.#ofStream(shard, stream, (reader, view) => reader.laneForward(view, lane, after, limit)) ?? [];
+    return this.#ofStream(shard, stream, (reader, layered) => reader.laneForward(layered, lane, after, limit)) ?? [];
   }
 
   readLaneBackward(shard: ShardId, stream: string, lane: string, before: Seq, limit: number): StoredEntry[] {
-    return this.#ofStream(shard, stream, (reader, view) => reader.laneBackward(view, lane, before, limit)) ?? [];
+    return this.#ofStream(shard, stream, (reader, layered) => reader.laneBackward(layered, lane, before, limit)) ?? [];
   }
 
   findKey(shard: ShardId, stream: string, key: string): KeyHit | undefined {
-    return this.#ofStream(shard, stream, (reader, view) => reader.key(view, key));
+    return this.#ofStream(shard, stream, (reader, layered) => reader.key(layered, key));
   }
 
   highestCounter(shard: ShardId, stream: string, prefix: string): number | undefined {
-    const found = this.#ofStream(shard, stream, (reader, view) => ({ highest: reader.highestCounter(view, prefix) }));
+    const found = this.#ofStream(shard, stream, (reader, layered) => ({
+      highest: reader.highestCounter(layered, prefix),
+    }));
     return found === undefined ? -1 : found.highest;
   }
 
   streamsSince(shard: ShardId, offset: Offset): { stream: string; fromSeq: Seq }[] {
-    return this.#view(shard, ({ reader }) => reader.streamsSince(offset));
+    return this.#inMoment(shard, ({ reader }) => reader.streamsSince(offset));
   }
 
   async flush(job: FlushJob): Promise<void> {
@@ -296,29 +298,29 @@ class SqliteSegmentStore implements SegmentStore {
     return this.extent(shard).flushedThrough === 0;
   }
 
-  #ofStream<T>(shard: ShardId, stream: string, ask: (reader: ShardReader, view: StreamView) => T): T | undefined {
-    return this.#view(shard, ({ reader, streams }) => {
-      const view = streams.find(stream);
-      return view === undefined ? undefined : ask(reader, view);
+  #ofStream<T>(shard: ShardId, stream: string, ask: (reader: ShardReader, layered: LayeredStream) => T): T | undefined {
+    return this.#inMoment(shard, ({ reader, streams }) => {
+      const layered = streams.find(stream);
+      return layered === undefined ? undefined : ask(reader, layered);
     });
   }
 
-  /** Asks in one view of the shard's files. */
-  #view<T>(shard: ShardId, ask: (view: ShardFilesView) => T): T {
+  /** Asks in one moment of the shard's files. */
+  #inMoment<T>(shard: ShardId, ask: (moment: ShardMoment) => T): T {
     if (this.#isClosed) throw new Error("the segment store is closed");
     if (this.#open !== undefined) {
       if (this.#open.shard !== shard)
-        throw new Error(`assertion failed: shard ${shard} is not asked inside a view of ${this.#open.shard}`);
-      return ask(this.#open.view);
+        throw new Error(`assertion failed: shard ${shard} is not asked inside a moment of ${this.#open.shard}`);
+      return ask(this.#open.moment);
     }
     let file = recentPath(this.#dir);
     try {
       const db = this.#openRecent();
       const inState = (row: RecentShardRow | undefined): T => {
         const state = this.#openState(shard, (row?.own_through ?? -1) >= 0);
-        if (state === undefined) return ask(this.#viewOf(shard, db, row, undefined));
+        if (state === undefined) return ask(this.#momentOf(shard, db, row, undefined));
         file = state.file;
-        return state.within("BEGIN", () => ask(this.#viewOf(shard, db, row, state)));
+        return state.within("BEGIN", () => ask(this.#momentOf(shard, db, row, state)));
       };
       return db === undefined ? inState(undefined) : db.within("BEGIN", () => inState(findRecentShard(db, shard)));
     } catch (error) {
@@ -334,12 +336,12 @@ class SqliteSegmentStore implements SegmentStore {
     return error;
   }
 
-  #viewOf(
+  #momentOf(
     shard: ShardId,
     db: SqlDatabase | undefined,
     recentRow: RecentShardRow | undefined,
     state: SqlDatabase | undefined,
-  ): ShardFilesView {
+  ): ShardMoment {
     const stateRow = state && findShard(state);
     const through = state === undefined ? -1 : (stateRow?.flushed_through ?? 0);
     checkOwn(statePath(this.#dir, shard), recentRow, through);
@@ -357,7 +359,7 @@ class SqliteSegmentStore implements SegmentStore {
     return this.#recent;
   }
 
-  /** @param isKnown whether `recent.db` says, in this view, that there is one: made since it was last looked for */
+  /** @param isKnown whether `recent.db` says, in this moment, that there is one: made since it was last looked for */
   #openState(shard: ShardId, isKnown: boolean): SqlDatabase | undefined {
     const path = statePath(this.#dir, shard);
     const known = this.#pool.touch(path);
@@ -369,12 +371,12 @@ class SqliteSegmentStore implements SegmentStore {
   }
 }
 
-function headOf({ mark }: StreamView): StreamHead {
-  return { streamNo: mark.streamNo, headSeq: mark.headSeq as Seq };
+function headOf({ reach }: LayeredStream): StreamHead {
+  return { streamNo: reach.streamNo, headSeq: reach.headSeq as Seq };
 }
 
 /** A shard's files in one moment. `recent`: layers in `recent.db` that count. */
-type ShardFilesView = {
+type ShardMoment = {
   recentRow: RecentShardRow | undefined;
   stateRow: ShardRow | undefined;
   recent: LayerSource | undefined;

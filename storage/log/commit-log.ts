@@ -92,12 +92,12 @@ export type LogLoss = { error: CorruptionError; isEmpty: boolean };
  * A record of a shard, as it is kept beside what was flushed through it. All are 0 when nothing was flushed; the
  * position also where nobody has kept it: then the log reads from its beginning.
  */
-export type LogMark = { offset: Offset; position: LogPosition; term: Term };
+export type LogReach = { offset: Offset; position: LogPosition; term: Term };
 
 /** What recovery hands its findings to. */
 export type LogReader = {
   /** How far the shard is in segments: records behind it are wanted. */
-  flushed(shard: ShardId): LogMark;
+  flushed(shard: ShardId): LogReach;
   /** Records, one behind the other, in `part.bytes[from, to)`. Some may be flushed already. */
   records(part: LogPart, from: number, to: number): void;
   /**

@@ -1,7 +1,7 @@
 /**
  * Room for the records of one memtable, copied in once and never moved: chunks that grow with what is there, so that a shard with little takes little.
  *
- * A *place* is a number that finds something again. The place of a record is `chunk number × CHUNK_BYTES_MAX + position in the chunk`. The place of an operation is that
+ * A *pointer* is a number that finds something again. The pointer of a record is `chunk number × CHUNK_BYTES_MAX + position in the chunk`. The pointer of an operation is that
  * of its record when it is the first in it, as nearly all are; else it is negative and names two numbers kept beside the chunks.
  *
  * Invariants: a record lies in one chunk; one that is larger than a chunk has one to itself; bytes that were written never change.
@@ -11,24 +11,24 @@ import { RECORD_HEADER_BYTES, recordEnd } from "../encoding/record.ts";
 const CHUNK_BYTES_MIN = 2 << 10;
 const CHUNK_BYTES_MAX = 256 << 10;
 
-/** Told of a record, `bytes[start, end)`, and its place. */
-export type RecordVisitor = (place: number, bytes: Buffer, start: number, end: number) => void;
+/** Told of a record, `bytes[start, end)`, and its pointer. */
+export type RecordVisitor = (pointer: number, bytes: Buffer, start: number, end: number) => void;
 
 export class RecordArena {
   readonly #chunks: Buffer[] = [];
   /** How much of each chunk but the last is used. */
   readonly #filled: number[] = [];
   #last: Buffer | undefined;
-  #lastPlace = 0;
+  #lastPointer = 0;
   #used = 0;
-  /** Pairs: the place of a record, the position of an operation in it. */
+  /** Pairs: the pointer of a record, the position of an operation in it. */
   readonly #inner: number[] = [];
   /** Bytes of all records. */
   bytes = 0;
   /** Bytes of all chunks. */
   roomBytes = 0;
 
-  /** Copies the record `from[start, end)`. @returns its place */
+  /** Copies the record `from[start, end)`. @returns its pointer */
   add(from: Buffer, start: number, end: number): number {
     let chunk = this.#last;
     if (chunk === undefined || this.#used + end - start > chunk.length) chunk = this.#begin(end - start);
@@ -36,22 +36,22 @@ export class RecordArena {
     from.copy(chunk, at, start, end);
     this.#used = at + end - start;
     this.bytes += end - start;
-    return this.#lastPlace + at;
+    return this.#lastPointer + at;
   }
 
-  /** Place of the operation that begins `position` bytes behind its record's begin. */
+  /** Pointer of the operation that begins `position` bytes behind its record's begin. */
   operation(record: number, position: number): number {
     return position === RECORD_HEADER_BYTES ? record : -this.#inner.push(record, position);
   }
 
   /** The record that has the operation. */
-  recordOf(place: number): number {
-    return place >= 0 ? place : this.#inner[-place - 2]!;
+  recordOf(pointer: number): number {
+    return pointer >= 0 ? pointer : this.#inner[-pointer - 2]!;
   }
 
-  /** The bytes that have what is at the place, and at which position. */
-  chunkOf(place: number): Buffer {
-    return this.#chunks[Math.floor(this.recordOf(place) / CHUNK_BYTES_MAX)]!;
+  /** The bytes that have what is at the pointer, and at which position. */
+  chunkOf(pointer: number): Buffer {
+    return this.#chunks[Math.floor(this.recordOf(pointer) / CHUNK_BYTES_MAX)]!;
   }
 
   positionOf(record: number): number {
@@ -59,9 +59,9 @@ export class RecordArena {
   }
 
   /** Where in `chunkOf` the operation begins. */
-  operationAt(place: number): number {
-    if (place >= 0) return (place % CHUNK_BYTES_MAX) + RECORD_HEADER_BYTES;
-    return (this.#inner[-place - 2]! % CHUNK_BYTES_MAX) + this.#inner[-place - 1]!;
+  operationAt(pointer: number): number {
+    if (pointer >= 0) return (pointer % CHUNK_BYTES_MAX) + RECORD_HEADER_BYTES;
+    return (this.#inner[-pointer - 2]! % CHUNK_BYTES_MAX) + this.#inner[-pointer - 1]!;
   }
 
   /** In the order in which they came. */
@@ -95,7 +95,7 @@ export class RecordArena {
     const chunk = Buffer.allocUnsafeSlow(Math.max(bytes, recordBytes));
     this.roomBytes += chunk.length;
     this.#last = chunk;
-    this.#lastPlace = (this.#chunks.push(chunk) - 1) * CHUNK_BYTES_MAX;
+    this.#lastPointer = (this.#chunks.push(chunk) - 1) * CHUNK_BYTES_MAX;
     this.#used = 0;
     return chunk;
   }

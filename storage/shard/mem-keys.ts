@@ -10,9 +10,9 @@ import { OP_ENTRY, Operation } from "../encoding/operation.ts";
 import type { KeyHit, Seq } from "../types.ts";
 
 /**
- * Places of what has keys, in the order in which it came; both grow. `forgotten`: entries that are tombstones by now.
+ * Pointers of what has keys, in the order in which it came; both grow. `forgotten`: entries that are tombstones by now.
  */
-export type KeyPlaces = {
+export type KeyPointers = {
   alone: readonly number[];
   entries: readonly number[];
   forgotten: ReadonlySet<Seq> | undefined;
@@ -33,14 +33,14 @@ export class MemKeys {
   }
 
   /** Of a key that occurs twice the first is found, as in the segments. */
-  find(key: string, places: KeyPlaces): KeyHit | undefined {
+  find(key: string, pointers: KeyPointers): KeyHit | undefined {
     if (key === "") return undefined;
-    this.#aloneThrough = this.#add(places.alone, this.#aloneThrough, places);
-    this.#entriesThrough = this.#add(places.entries, this.#entriesThrough, places);
+    this.#aloneThrough = this.#add(pointers.alone, this.#aloneThrough, pointers);
+    this.#entriesThrough = this.#add(pointers.entries, this.#entriesThrough, pointers);
     return (
       this.#index.get(key) ??
-      this.#search(key, places.alone, this.#aloneThrough, places) ??
-      this.#search(key, places.entries, this.#entriesThrough, places)
+      this.#search(key, pointers.alone, this.#aloneThrough, pointers) ??
+      this.#search(key, pointers.entries, this.#entriesThrough, pointers)
     );
   }
 
@@ -49,28 +49,28 @@ export class MemKeys {
     if (this.#index.get(key)?.seq === seq) this.#index.delete(key);
   }
 
-  #add(list: readonly number[], from: number, places: KeyPlaces): number {
+  #add(list: readonly number[], from: number, pointers: KeyPointers): number {
     const end = Math.min(list.length, from + INDEXED_AT_ONCE);
     for (let at = from; at < end; at++) {
       this.#table.read(list[at]!, this.#operation);
       const key = this.#operation.key();
       if (key === "" || this.#index.has(key)) continue;
-      const hit = this.#hit(places);
+      const hit = this.#hit(pointers);
       if (hit !== undefined) this.#index.set(key, hit);
     }
     return end;
   }
 
-  #search(key: string, list: readonly number[], from: number, places: KeyPlaces): KeyHit | undefined {
+  #search(key: string, list: readonly number[], from: number, pointers: KeyPointers): KeyHit | undefined {
     for (let at = from; at < list.length; at++) {
       this.#table.read(list[at]!, this.#operation);
-      const hit = this.#operation.isKey(key) ? this.#hit(places) : undefined;
+      const hit = this.#operation.isKey(key) ? this.#hit(pointers) : undefined;
       if (hit !== undefined) return hit;
     }
     return undefined;
   }
 
-  #hit({ forgotten }: KeyPlaces): KeyHit | undefined {
+  #hit({ forgotten }: KeyPointers): KeyHit | undefined {
     const { kind, seq } = this.#operation;
     if (kind !== OP_ENTRY) return { seq, value: this.#operation.value() };
     return forgotten?.has(seq) === true ? undefined : { seq, value: null };
@@ -81,12 +81,12 @@ export class MemKeys {
  * The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones
  * count.
  */
-export function highestCounter(table: Memtable, prefix: string, { alone, entries }: KeyPlaces): number {
+export function highestCounter(table: Memtable, prefix: string, { alone, entries }: KeyPointers): number {
   const operation = new Operation();
   let highest = -1;
   for (const list of [alone, entries]) {
-    for (const place of list) {
-      table.read(place, operation);
+    for (const pointer of list) {
+      table.read(pointer, operation);
       const counter = operation.counterBehind(prefix);
       if (counter > highest) highest = counter;
     }

@@ -1,20 +1,20 @@
 /**
  * What a shard's log holds above `flushedThrough`, in memory: the records as they were written, and where the entries, cells and keys of each stream are in them.
  *
- * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm. Of an entry only its place is kept beside it:
+ * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm. Of an entry only its pointer is kept beside it:
  * lane, key, seq, offset and payload are read from the record when somebody asks. So memory is little more than the records, and applying one makes no object.
  *
  * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list tells the seq; a frozen memtable never changes, but for
  * entries that are forgotten.
  */
 import { RecordArena, type RecordVisitor } from "./arena.ts";
-import { highestCounter, type KeyPlaces, MemKeys } from "./mem-keys.ts";
+import { highestCounter, type KeyPointers, MemKeys } from "./mem-keys.ts";
 import { isInLane, Operation } from "../encoding/operation.ts";
 import { recordOffset, recordTerm } from "../encoding/record.ts";
 import type { KeyHit, LogPosition, Offset, Seq, StoredEntry, StreamHead, Term } from "../types.ts";
 
 const NOTHING = new Uint8Array(0);
-const NO_PLACES: readonly number[] = [];
+const NO_POINTERS: readonly number[] = [];
 
 /** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
 export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
@@ -34,15 +34,15 @@ export class MemStream {
   headSeq: Seq;
   /** Head of the stream before this memtable. */
   readonly #headBefore: Seq;
-  /** Places of the entries, in the order of their seqs. */
+  /** Pointers of the entries, in the order of their seqs. */
   readonly #entries: number[] = [];
-  /** Places of the cells' last values. */
+  /** Pointers of the cells' last values. */
   #cells: Map<string, number> | undefined;
   /** What was erased while this memtable was the active one: holds for what is older than it, too. */
   readonly erasures: MemErasure[] = [];
   /** Entries here that are tombstones by now. */
   #forgotten: Set<Seq> | undefined;
-  /** Places of keys that were set without an entry. */
+  /** Pointers of keys that were set without an entry. */
   #keysAlone: number[] | undefined;
   /** Made when somebody first looks a key up. */
   #keys: MemKeys | undefined;
@@ -55,12 +55,12 @@ export class MemStream {
     this.#headBefore = head.headSeq;
   }
 
-  append(seq: Seq, place: number): void {
+  append(seq: Seq, pointer: number): void {
     // Two entries of one seq would be one message lost: better no server than that.
     if (seq !== this.headSeq + 1) {
       throw new Error(`assertion failed: entry ${seq} of ${this.name} does not follow ${this.headSeq}`);
     }
-    this.#entries.push(place);
+    this.#entries.push(pointer);
     this.headSeq = seq;
   }
 
@@ -124,27 +124,27 @@ export class MemStream {
     }
   }
 
-  setCell(key: string, place: number): void {
-    (this.#cells ??= new Map()).set(key, place);
+  setCell(key: string, pointer: number): void {
+    (this.#cells ??= new Map()).set(key, pointer);
   }
 
   /** Null for a cleared cell, undefined for one that is not here. */
   cell(key: string): Uint8Array | null | undefined {
-    const place = this.#cells?.get(key);
-    return place === undefined ? undefined : this.table.operation(place).valueOrNull();
+    const pointer = this.#cells?.get(key);
+    return pointer === undefined ? undefined : this.table.operation(pointer).valueOrNull();
   }
 
   /** Null for cleared ones. */
   *cells(): Iterable<[key: string, value: Uint8Array | null]> {
-    for (const [key, place] of this.#cells ?? []) yield [key, this.table.operation(place).valueOrNull()];
+    for (const [key, pointer] of this.#cells ?? []) yield [key, this.table.operation(pointer).valueOrNull()];
   }
 
-  setKey(place: number): void {
-    (this.#keysAlone ??= []).push(place);
+  setKey(pointer: number): void {
+    (this.#keysAlone ??= []).push(pointer);
   }
 
   findKey(key: string): KeyHit | undefined {
-    return (this.#keys ??= new MemKeys(this.table)).find(key, this.#keyPlaces());
+    return (this.#keys ??= new MemKeys(this.table)).find(key, this.#keyPointers());
   }
 
   /**
@@ -152,11 +152,11 @@ export class MemStream {
    * count.
    */
   highestCounter(prefix: string): number {
-    return highestCounter(this.table, prefix, this.#keyPlaces());
+    return highestCounter(this.table, prefix, this.#keyPointers());
   }
 
-  #keyPlaces(): KeyPlaces {
-    return { alone: this.#keysAlone ?? NO_PLACES, entries: this.#entries, forgotten: this.#forgotten };
+  #keyPointers(): KeyPointers {
+    return { alone: this.#keysAlone ?? NO_POINTERS, entries: this.#entries, forgotten: this.#forgotten };
   }
 
   #seqAt(index: number): Seq {
@@ -175,7 +175,7 @@ export class Memtable {
   /** Of the first record: nothing from there on may be trimmed before the flush. */
   firstPosition = 0 as LogPosition;
   lastPosition = 0 as LogPosition;
-  #lastPlace = 0;
+  #lastPointer = 0;
   readonly #records = new RecordArena();
 
   /** Bytes of the records in it. */
@@ -192,7 +192,7 @@ export class Memtable {
     return this.firstOffset === 0;
   }
 
-  /** Takes a durable record, `from[start, end)`. @returns its place */
+  /** Takes a durable record, `from[start, end)`. @returns its pointer */
   record(offset: Offset, from: Buffer, start: number, end: number, position: LogPosition): number {
     if (this.firstOffset === 0) {
       this.firstOffset = offset;
@@ -200,12 +200,12 @@ export class Memtable {
     }
     this.lastOffset = offset;
     this.lastPosition = position;
-    return (this.#lastPlace = this.#records.add(from, start, end));
+    return (this.#lastPointer = this.#records.add(from, start, end));
   }
 
   /** Of the last record; it is not empty. The shard's own term may be higher by now. */
   get lastTerm(): Term {
-    return recordTerm(this.#records.chunkOf(this.#lastPlace), this.#records.positionOf(this.#lastPlace));
+    return recordTerm(this.#records.chunkOf(this.#lastPointer), this.#records.positionOf(this.#lastPointer));
   }
 
   /** All records in offset order. */
@@ -213,36 +213,36 @@ export class Memtable {
     this.#records.forEach(visit);
   }
 
-  /** Place of the operation `position` bytes behind the begin of a record that was taken. */
-  place(record: number, position: number): number {
+  /** Pointer of the operation `position` bytes behind the begin of a record that was taken. */
+  pointer(record: number, position: number): number {
     return this.#records.operation(record, position);
   }
 
-  /** Kind of the operation at the place. */
-  kindOf(place: number): number {
-    return this.#records.chunkOf(place)[this.#records.operationAt(place)]!;
+  /** Kind of the operation at the pointer. */
+  kindOf(pointer: number): number {
+    return this.#records.chunkOf(pointer)[this.#records.operationAt(pointer)]!;
   }
 
-  /** Of the entry at the place. A page of a lane passes over all between its entries, so nothing else is read of those. */
-  isInLane(place: number, lane: string): boolean {
-    return isInLane(this.#records.chunkOf(place), this.#records.operationAt(place), lane);
+  /** Of the entry at the pointer. A page of a lane passes over all between its entries, so nothing else is read of those. */
+  isInLane(pointer: number, lane: string): boolean {
+    return isInLane(this.#records.chunkOf(pointer), this.#records.operationAt(pointer), lane);
   }
 
-  /** Reads what is at the place into `operation`. */
-  read(place: number, operation: Operation): void {
-    operation.read(this.#records.chunkOf(place), this.#records.operationAt(place));
+  /** Reads what is at the pointer into `operation`. */
+  read(pointer: number, operation: Operation): void {
+    operation.read(this.#records.chunkOf(pointer), this.#records.operationAt(pointer));
   }
 
-  operation(place: number): Operation {
+  operation(pointer: number): Operation {
     const operation = new Operation();
-    this.read(place, operation);
+    this.read(pointer, operation);
     return operation;
   }
 
   /** Offset of the record that has the operation. */
-  offsetOf(place: number): Offset {
+  offsetOf(pointer: number): Offset {
     const records = this.#records;
-    return recordOffset(records.chunkOf(place), records.positionOf(records.recordOf(place)));
+    return recordOffset(records.chunkOf(pointer), records.positionOf(records.recordOf(pointer)));
   }
 
   /** All records in offset order, in a buffer of their own. */

@@ -11,7 +11,7 @@
  * others, those that wrote nothing behind it, nobody knows: they may have written in it, so they are left out, too.
  */
 import { CorruptionError } from "../errors.ts";
-import type { LogLoss, LogMark, LogPart, LogRead, LogReader } from "../log/commit-log.ts";
+import type { LogLoss, LogReach, LogPart, LogRead, LogReader } from "../log/commit-log.ts";
 import { RECORD_HEADER_BYTES, recordEnd, recordOffset, recordShard } from "../encoding/record.ts";
 import { RecoveredStreams } from "./recovered-streams.ts";
 import type { OnDamage } from "../files/segment-store.ts";
@@ -29,7 +29,7 @@ export type Recovery = LogRead & {
 export type RecoveryPorts = {
   /** Undefined for a shard that is damaged. */
   shard: (id: ShardId) => ShardLog | undefined;
-  flushed: (id: ShardId) => LogMark;
+  flushed: (id: ShardId) => LogReach;
   /** Asked where the log was never begun. @throws CorruptionError when what is made behind its first file is there */
   mustBeUnused: () => void;
   recovered: (log: ShardLog, recordBytes: number) => void;
@@ -55,7 +55,7 @@ export class ShardRecovery implements LogReader {
     this.#ports = ports;
   }
 
-  flushed(shard: ShardId): LogMark {
+  flushed(shard: ShardId): LogReach {
     return this.#ports.flushed(shard);
   }
 

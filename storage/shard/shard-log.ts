@@ -1,5 +1,5 @@
 /**
- * One shard as its owner uses it: append records, read what is durable (shard-view.ts).
+ * One shard as its owner uses it: append records, read what is durable (durable-reads.ts).
  *
  * Invariants
  * - Offsets are dense; a record gets its offset when it is appended, takes effect when it is durable, both in the same order.
@@ -26,8 +26,8 @@ import {
   writeNumbersCell,
 } from "../encoding/record.ts";
 import type { RecoveredStreams } from "./recovered-streams.ts";
-import type { SegmentStore, ShardExtent } from "../files/segment-store.ts";
-import { ShardView } from "./shard-view.ts";
+import type { SegmentStore, ShardReach } from "../files/segment-store.ts";
+import { DurableReads } from "./durable-reads.ts";
 import type { Shortage } from "../shortage.ts";
 import { StagedRecord, type RecordSource, type StreamHandle } from "./staged-record.ts";
 import type { LogPosition, Offset, Seq, ShardId, StreamHead, Term } from "../types.ts";
@@ -35,7 +35,7 @@ import type { LogPosition, Offset, Seq, ShardId, StreamHead, Term } from "../typ
 const NO_SEQ = 0 as Seq;
 const FIRST_TERM = 1;
 
-export class ShardLog extends ShardView {
+export class ShardLog extends DurableReads {
   readonly #log: CommitLog;
   /** Of `#log`, which is asked for it with every record. */
   readonly #appender: Appender;
@@ -59,7 +59,7 @@ export class ShardLog extends ShardView {
 
   constructor(
     shard: ShardId,
-    extent: ShardExtent,
+    extent: ShardReach,
     log: CommitLog,
     segments: SegmentStore,
     onApplied: (log: ShardLog, recordBytes: number) => void,
@@ -255,19 +255,19 @@ export class ShardLog extends ShardView {
   }
 
   #applyOperation(stream: StreamHandle, record: number, position: number, key: string, seq: Seq): void {
-    const place = this.active.place(record, position);
+    const pointer = this.active.pointer(record, position);
     const mem = this.#memOf(stream);
     if (seq !== NO_SEQ) {
-      mem.append(seq, place);
+      mem.append(seq, pointer);
       stream.headSeq = seq;
       return;
     }
-    if (this.active.kindOf(place) === OP_CELL) mem.setCell(key, place);
-    else this.#applyRare(mem, this.active.operation(place), place);
+    if (this.active.kindOf(pointer) === OP_CELL) mem.setCell(key, pointer);
+    else this.#applyRare(mem, this.active.operation(pointer), pointer);
   }
 
-  #applyRare(mem: MemStream, operation: Operation, place: number): void {
-    if (operation.kind === OP_KEY) return mem.setKey(place);
+  #applyRare(mem: MemStream, operation: Operation, pointer: number): void {
+    if (operation.kind === OP_KEY) return mem.setKey(pointer);
     if (operation.kind !== OP_ERASE) throw new Error(`assertion failed: nothing stages operation ${operation.kind}`);
     const range = mem.erase(operation.laneOrAll(), operation.fromSeq, operation.toSeq);
     // The frozen memtable was handed to the flush as it was; there only its readers are to see nothing any more.
@@ -311,17 +311,17 @@ export class ShardLog extends ShardView {
         const mem =
           streams.find(active, bytes, nameAt) ??
           streams.add(bytes, nameAt, this.#memNamed(operation.stream(), undefined));
-        this.#recoverOperation(mem, operation, active.place(record, at - start));
+        this.#recoverOperation(mem, operation, active.pointer(record, at - start));
         at = next;
       }
       if (at !== end) throw new RangeError(`operations end at byte ${at}, the record at ${end}`);
     });
   }
 
-  #recoverOperation(mem: MemStream, operation: Operation, place: number): void {
-    if (operation.kind === OP_ENTRY) mem.append(operation.seq, place);
-    else if (operation.kind === OP_CELL) mem.setCell(operation.key(), place);
-    else this.#applyRare(mem, operation, place);
+  #recoverOperation(mem: MemStream, operation: Operation, pointer: number): void {
+    if (operation.kind === OP_ENTRY) mem.append(operation.seq, pointer);
+    else if (operation.kind === OP_CELL) mem.setCell(operation.key(), pointer);
+    else this.#applyRare(mem, operation, pointer);
   }
 
   #memOf(stream: StreamHandle): MemStream {

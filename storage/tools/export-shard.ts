@@ -1,7 +1,7 @@
 /**
  * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What `recent.db` has of it is brought there first: `settle`.
  *
- * The copies are made by SQLite (`VACUUM INTO`), each in one view of its file: that works beside an open store, brings in what stands in a write-ahead file,
+ * The copies are made by SQLite (`VACUUM INTO`), each in one moment of its file: that works beside an open store, brings in what stands in a write-ahead file,
  * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
  * of later flushes come along and mean nothing.
  *

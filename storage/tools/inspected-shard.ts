@@ -7,12 +7,12 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { LayerSource } from "../files/layers/page-table.ts";
-import { Streams } from "../files/layers/stream-view.ts";
+import { Streams } from "../files/layers/layered-stream.ts";
 import { shardDirectory } from "../files/sqlite/paths.ts";
 import { openSegmentStore } from "../files/sqlite-segments.ts";
-import type { SegmentStore, ShardExtent } from "../files/segment-store.ts";
+import type { SegmentStore, ShardReach } from "../files/segment-store.ts";
 import type { SqlValue } from "../files/sqlite/database.ts";
-import { hasPlaces } from "../files/placed/state-reader.ts";
+import { hasPlacedTables } from "../files/placed/state-reader.ts";
 import type { Offset, Seq, ShardId, StoredEntry, Term } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { withShardLayers } from "./shard-layers.ts";
@@ -47,14 +47,14 @@ export type LayerRow = {
   counts: boolean;
 };
 
-export class ShardView {
+export class InspectedShard {
   readonly shard: ShardId;
   readonly #directory: string;
   readonly #segments: SegmentStore;
   readonly #log: LogPart;
 
-  static open(directory: string, shard: ShardId): ShardView {
-    return new ShardView(directory, shard, readLogPart(directory, shard));
+  static open(directory: string, shard: ShardId): InspectedShard {
+    return new InspectedShard(directory, shard, readLogPart(directory, shard));
   }
 
   private constructor(directory: string, shard: ShardId, log: LogPart) {
@@ -64,7 +64,7 @@ export class ShardView {
     this.#segments = openSegmentStore({ dir: directory });
   }
 
-  get extent(): ShardExtent {
+  get extent(): ShardReach {
     return this.#segments.extent(this.shard);
   }
 
@@ -84,7 +84,7 @@ export class ShardView {
   /** Every row of table `segment`, as it is. */
   segments(): TableRow[] {
     return withShardLayers(this.#directory, this.shard, ({ state }) => {
-      if (state === undefined || !hasPlaces(state)) return [];
+      if (state === undefined || !hasPlacedTables(state)) return [];
       return state.sql("SELECT * FROM segment ORDER BY segment").all<TableRow>();
     });
   }
@@ -111,7 +111,7 @@ export class ShardView {
   streams(limit: number): { rows: StreamRow[]; count: number } {
     const heads = new Map<string, number>();
     withShardLayers(this.#directory, this.shard, ({ sources }) => {
-      for (const { mark } of new Streams(sources).each()) heads.set(mark.name, mark.headSeq);
+      for (const { reach } of new Streams(sources).each()) heads.set(reach.name, reach.headSeq);
     });
     for (const { stream, seq } of this.#log.entries) heads.set(stream, Math.max(seq, heads.get(stream) ?? 0));
     for (const stream of this.#log.cells.keys()) if (!heads.has(stream)) heads.set(stream, 0);

@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";
 import type { Seq, StoredEntry } from "../types.ts";
 import { textOf } from "./readable.ts";
-import type { ShardView } from "./inspected-shard.ts";
+import type { InspectedShard } from "./inspected-shard.ts";
 
 const SCHEMA = `
   CREATE TABLE stream(name TEXT PRIMARY KEY, head_seq INTEGER NOT NULL);
@@ -44,7 +44,7 @@ const PAGE = 1000;
 
 /** @param out replaced if it is there. @returns rows of `message` */
 export async function writePlainDatabase(
-  view: ShardView,
+  inspected: InspectedShard,
   out: string,
   plain: PlainText,
   progress: (done: number, total: number) => void,
@@ -56,13 +56,13 @@ export async function writePlainDatabase(
     // A copy that a crash cuts short is made again.
     db.pragma("synchronous = OFF");
     db.pragma("journal_mode = OFF");
-    const { rows } = view.streams(Number.POSITIVE_INFINITY);
+    const { rows } = inspected.streams(Number.POSITIVE_INFINITY);
     const total = rows.reduce((sum, { headSeq }) => sum + headSeq, 0);
     let done = 0;
     for (const { name, headSeq } of rows) {
       db.sql("INSERT INTO stream VALUES (?, ?)").run(name, headSeq);
       for (let after = 0 as Seq; ;) {
-        const entries = view.forward(name, after, PAGE);
+        const entries = inspected.forward(name, after, PAGE);
         db.within("BEGIN IMMEDIATE", () =>
           entries.forEach((entry) => insert(db, name, entry, plain.describe(name, entry))),
         );
@@ -71,7 +71,7 @@ export async function writePlainDatabase(
         after = entries.at(-1)!.seq;
         await new Promise(setImmediate);
       }
-      for (const [key, value] of view.cells(name)) {
+      for (const [key, value] of inspected.cells(name)) {
         const shown = plain.cell(name, key, value);
         db.sql("INSERT INTO cell VALUES (?, ?, ?, ?)").run(name, key, shown, textOf(shown) ?? null);
       }

@@ -26,12 +26,12 @@ export type ShardLayers = {
 
 const CACHE_BYTES = 1 << 20;
 
-/** Asks in one view of the files. */
+/** Asks in one moment of the files. */
 export function withShardLayers<T>(directory: string, shard: ShardId, ask: (layers: ShardLayers) => T): T {
   return within(directory, (recent) => {
     const recentRow = recent && findRecentShard(recent, shard);
     if (!hasState(directory, shard)) return ask(layersOf(shard, recent, recentRow, undefined));
-    return inView(openForReading(statePath(directory, shard), STATE_FORMAT, "written"), (state) =>
+    return inMoment(openForReading(statePath(directory, shard), STATE_FORMAT, "written"), (state) =>
       ask(layersOf(shard, recent, recentRow, state)),
     );
   });
@@ -44,10 +44,10 @@ export function recentShards(directory: string): RecentShardRow[] {
 
 function within<T>(directory: string, ask: (recent: SqlDatabase | undefined) => T): T {
   const path = recentPath(directory);
-  return existsSync(path) ? inView(openForReading(path, RECENT_FORMAT, "written"), ask) : ask(undefined);
+  return existsSync(path) ? inMoment(openForReading(path, RECENT_FORMAT, "written"), ask) : ask(undefined);
 }
 
-function inView<T>(db: SqlDatabase, ask: (db: SqlDatabase) => T): T {
+function inMoment<T>(db: SqlDatabase, ask: (db: SqlDatabase) => T): T {
   try {
     return db.within("BEGIN", () => ask(db));
   } finally {

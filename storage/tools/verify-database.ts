@@ -18,7 +18,7 @@ export type DatabaseCheck = {
 };
 
 /** `path` on this machine; `file` as findings name it. */
-export type DatabasePlace = { path: string; file: string; format: FileFormat; schema: (db: SqlDatabase) => string };
+export type DatabaseFile = { path: string; file: string; format: FileFormat; schema: (db: SqlDatabase) => string };
 
 /** An open image of the file; `fault` adds a finding about it. */
 export type CheckedDatabase = { db: SqlDatabase; fault: Fault };
@@ -26,7 +26,7 @@ export type CheckedDatabase = { db: SqlDatabase; fault: Fault };
 /** What `look` throws of damage is a finding. */
 export function withDatabase<T>(
   check: DatabaseCheck,
-  place: DatabasePlace,
+  place: DatabaseFile,
   look: (db: SqlDatabase, fault: Fault) => T,
 ): T | undefined {
   const opened = openDatabase(check, place);
@@ -43,7 +43,7 @@ export function withDatabase<T>(
 }
 
 /** The caller closes it. Undefined when the file cannot be read any further; that is a finding. */
-export function openDatabase(check: DatabaseCheck, place: DatabasePlace): CheckedDatabase | undefined {
+export function openDatabase(check: DatabaseCheck, place: DatabaseFile): CheckedDatabase | undefined {
   const { path, file, format } = place;
   if (!existsSync(path)) {
     check.findings.add("missing", file, "this name", `the ${format.name} is missing`);
@@ -65,13 +65,13 @@ export function openDatabase(check: DatabaseCheck, place: DatabasePlace): Checke
   return undefined;
 }
 
-function verifyAsDatabase(db: SqlDatabase, { format, schema }: DatabasePlace, fault: Fault): void {
+function verifyAsDatabase(db: SqlDatabase, { format, schema }: DatabaseFile, fault: Fault): void {
   checkFormat(db, format);
   for (const line of integrityFaults(db)) fault("SQLite's own check", line.replaceAll("\n", " "));
   verifySchema(db, schema(db), fault);
 }
 
-function tell({ findings }: DatabaseCheck, { path, file }: DatabasePlace, error: unknown): void {
+function tell({ findings }: DatabaseCheck, { path, file }: DatabaseFile, error: unknown): void {
   const what = messageOf(error, path);
   if (error instanceof FormatError) findings.add("newer", file, "its head", what);
   else findings.add("damaged", file, error instanceof CorruptionError ? error.place : "all of it", what);

@@ -16,7 +16,7 @@ import {
   readStack,
 } from "../files/layers/page-table.ts";
 import { itemsOf, type Piece, sizeOf } from "../files/layers/piece.ts";
-import { StreamView } from "../files/layers/stream-view.ts";
+import { LayeredStream } from "../files/layers/layered-stream.ts";
 import type { SqlDatabase } from "../files/sqlite/database.ts";
 import type { ShardId } from "../types.ts";
 import type { Fault } from "./verify-rows.ts";
@@ -112,7 +112,7 @@ function verifyPage(row: PageRow, page: Buffer, sum: Sum, place: string, fault: 
     if (sum.lastName !== undefined && name <= sum.lastName) fault(place, `stream ${name} follows ${sum.lastName}`);
     sum.lastName = name;
     through = Math.max(through, headOffset);
-    sum.itemBytes += new StreamView([fragment]).size.bytes;
+    sum.itemBytes += new LayeredStream([fragment]).size.bytes;
     verifyFragment(fragment, (what) => fault(`${place}, stream ${name}`, what));
   }
   if (row.first !== first || row.through !== through)

@@ -3,11 +3,11 @@ import { CorruptionError } from "../errors.ts";
 import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../files/layers/page-table.ts";
 import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";
 import { checkedRow, type Table } from "../files/sqlite/row-crc.ts";
-import { PLACES_SCHEMA, STATE_FORMAT } from "../files/placed/state-file.ts";
-import { hasPlaces } from "../files/placed/state-reader.ts";
+import { PLACED_SCHEMA, STATE_FORMAT } from "../files/placed/state-file.ts";
+import { hasPlacedTables } from "../files/placed/state-reader.ts";
 
 const FIRST_TABLES: readonly Table[] = ["shard", "name", "page"];
-const PLACES_TABLES: readonly Table[] = [
+const PLACED_TABLES: readonly Table[] = [
   "segment",
   "timeline",
   "lane",
@@ -20,7 +20,7 @@ const PLACES_TABLES: readonly Table[] = [
 export const RECENT_TABLES: readonly Table[] = ["shard", "page"];
 
 export const stateTables = (state: SqlDatabase): readonly Table[] =>
-  hasPlaces(state) ? [...FIRST_TABLES, ...PLACES_TABLES] : FIRST_TABLES;
+  hasPlacedTables(state) ? [...FIRST_TABLES, ...PLACED_TABLES] : FIRST_TABLES;
 
 export type Fault = (place: string, what: string) => void;
 
@@ -38,7 +38,7 @@ export function verifySchema(db: SqlDatabase, expected: string, fault: Fault): v
 }
 
 export const stateSchema = (state: SqlDatabase): string =>
-  hasPlaces(state) ? STATE_FORMAT.schema + PLACES_SCHEMA : STATE_FORMAT.schema;
+  hasPlacedTables(state) ? STATE_FORMAT.schema + PLACED_SCHEMA : STATE_FORMAT.schema;
 
 function schemaOf(schema: string): Map<string, string> {
   const db = new SqlDatabase("the schema", "readonly", 0, Buffer.from(databaseImage(schema)));

@@ -4,7 +4,7 @@
  *   1. `state.db` sound in SQLite's own eyes, of a known format, with the tables of that format, every row's checksum right, its layers readable
  *   2. streams as the layers tell them, those of `recent.db` that count on top (verify-streams.ts)
  *   3. every segment file that it lists sound, every block's checksum right, blocks dense
- *   4. streams, lanes, timelines, runs, tails, keys and blocks telling one story (verify-places.ts, verify-keys.ts)
+ *   4. streams, lanes, timelines, runs, tails, keys and blocks telling one story (verify-placed.ts, verify-keys.ts)
  *
  * Files are read as bytes (database-image.ts), state and one segment at a time; nothing is opened for writing.
  */
@@ -26,7 +26,7 @@ import { isSound, messageOf, withDatabase } from "./verify-database.ts";
 import { KeyCheck } from "./verify-keys.ts";
 import { LayerCheck } from "./verify-layers.ts";
 import type { LogSeqs } from "./verify-log.ts";
-import { PlaceCheck } from "./verify-places.ts";
+import { PlacedCheck } from "./verify-placed.ts";
 import { stateSchema, stateTables, verifyRows, type Fault } from "./verify-rows.ts";
 import { StreamCheck, verifyNames } from "./verify-streams.ts";
 
@@ -94,7 +94,7 @@ function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined, ow
     findings.add("missing", `${check.name}/${STATE}`, "this name", `${file} says that the shard has files of its own`);
   else {
     const found = readStreams(check, { flushedThrough: flushed_through, streams }, [source], fault);
-    for (const { name, placedThrough } of found.marks.values())
+    for (const { name, placedThrough } of found.reaches.values())
       if (placedThrough > 0) fault(`stream ${name}`, "it has placed entries, but the shard has no files of its own");
   }
   return { flushedThrough: flushed_through, term };
@@ -123,11 +123,11 @@ function verifyState(check: ShardCheck, state: SqlDatabase, runs: number, fault:
   let streams: StreamCheck | undefined;
   const isWhole = isSound(findings, () => {
     streams = readStreams(check, reach, sources, streamFault);
-    verifyNames(state, row.streams, streams.marks, fault);
+    verifyNames(state, row.streams, streams.reaches, fault);
   });
   const segments = listSegments(state);
   verifySegmentRows(check, row, segments, fault);
-  verifyPlaces(check, state, { row, segments, runs, streams: isWhole ? streams : undefined }, fault);
+  verifyPlaced(check, state, { row, segments, runs, streams: isWhole ? streams : undefined }, fault);
   return reach;
 }
 
@@ -160,7 +160,7 @@ function readStreams(
   const streams = new StreamCheck(reach, fault);
   streams.read(sources);
   const { report } = check;
-  report.streams += streams.marks.size;
+  report.streams += streams.reaches.size;
   report.entries += streams.entries;
   report.keys += streams.keys;
   report.cells += streams.cells;
@@ -219,7 +219,7 @@ type StatePart = {
   streams: StreamCheck | undefined;
 };
 
-function verifyPlaces(
+function verifyPlaced(
   check: ShardCheck,
   state: SqlDatabase,
   { row, segments, runs, streams }: StatePart,
@@ -227,29 +227,29 @@ function verifyPlaces(
 ): void {
   const { report, findings } = check;
   const keys = new KeyCheck(state, fault);
-  const places = new PlaceCheck(state, row, keys, fault);
+  const placed = new PlacedCheck(state, row, keys, fault);
   const isDirectorySound = isSound(findings, () => {
-    if (streams !== undefined) places.begin(streams.marks);
+    if (streams !== undefined) placed.begin(streams.reaches);
     if (runs > 0 || row.lanes > 0) keys.readIndex();
   });
   const isBelieved = isDirectorySound && streams !== undefined;
   let parts = 0;
   const areBlocksSound = isSound(findings, () => {
     for (const rows of Map.groupBy(segments, (segment) => segment.file).values()) {
-      parts += verifySegmentFile(check, rows, isBelieved ? places : undefined);
+      parts += verifySegmentFile(check, rows, isBelieved ? placed : undefined);
     }
   });
   if (isBelieved && areBlocksSound) {
     if (parts !== runs) fault("table run", `${runs} runs, segments have ${parts}`);
-    places.finish();
+    placed.finish();
     keys.finish();
   }
-  report.entries += places.entries;
+  report.entries += placed.entries;
   report.keys += keys.count;
 }
 
 /** One file, with the segments that share it. @returns how many runs its blocks have */
-function verifySegmentFile(check: ShardCheck, rows: SegmentRow[], places: PlaceCheck | undefined): number {
+function verifySegmentFile(check: ShardCheck, rows: SegmentRow[], placed: PlacedCheck | undefined): number {
   const { report } = check;
   const [{ file, status }] = rows as [SegmentRow, ...SegmentRow[]];
   const counted = rows.reduce((sum, row) => sum + row.blocks, 0);
@@ -265,7 +265,7 @@ function verifySegmentFile(check: ShardCheck, rows: SegmentRow[], places: PlaceC
       report.notes.push(`${place.file} has ${blocks - counted} blocks of a flush that a crash cut short`);
     let found = 0;
     for (const row of rows) {
-      for (let block = 1; block <= row.blocks; block++) found += verifyBlock(check, db, row, block, places, fault);
+      for (let block = 1; block <= row.blocks; block++) found += verifyBlock(check, db, row, block, placed, fault);
     }
     return found;
   });
@@ -277,13 +277,13 @@ function verifyBlock(
   db: SqlDatabase,
   { segment, file, base }: SegmentRow,
   block: number,
-  places: PlaceCheck | undefined,
+  placed: PlacedCheck | undefined,
   fault: Fault,
 ): number {
   report.blocks++;
   try {
     const parts = readBlockParts(readBlock(db, { shard, file, block: base + block }));
-    for (const { lane, streamNo, run } of parts) places?.run(lane, streamNo, run, { segment, block });
+    for (const { lane, streamNo, run } of parts) placed?.run(lane, streamNo, run, { segment, block });
     return parts.length;
   } catch (error) {
     if (!(error instanceof CorruptionError || error instanceof RangeError)) throw error;

@@ -1,11 +1,11 @@
 /**
- * The streams of a shard as all of its layers tell them, wherever those lie: numbers dense, marks that only rise, and what is not placed complete.
+ * The streams of a shard as all of its layers tell them, wherever those lie: numbers dense, reaches that only rise, and what is not placed complete.
  *
- * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these marks in verify-places.ts.
+ * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these reaches in verify-placed.ts.
  */
-import { type Fragment, type StreamMark } from "../files/layers/fragment.ts";
+import { type Fragment, type StreamReach } from "../files/layers/fragment.ts";
 import type { LayerSource } from "../files/layers/page-table.ts";
-import { byName, StreamView } from "../files/layers/stream-view.ts";
+import { byName, LayeredStream } from "../files/layers/layered-stream.ts";
 import type { SqlDatabase } from "../files/sqlite/database.ts";
 import { NAMES_PER_PAGE, namesOfPage } from "../files/placed/state-reader.ts";
 import type { Fault } from "./verify-rows.ts";
@@ -13,21 +13,21 @@ import type { Fault } from "./verify-rows.ts";
 const RISING = ["headSeq", "headOffset", "placedSeq", "placedThrough"] as const;
 
 /** How far a shard reaches, and how many streams it has. */
-export type StreamReach = { flushedThrough: number; streams: number };
+export type DueStreams = { flushedThrough: number; streams: number };
 
 export class StreamCheck {
-  readonly #reach: StreamReach;
+  readonly #due: DueStreams;
   readonly #fault: Fault;
   /** By stream number. */
-  readonly marks = new Map<number, StreamMark>();
+  readonly reaches = new Map<number, StreamReach>();
   readonly heads = new Map<string, number>();
   /** What is not placed. */
   entries = 0;
   keys = 0;
   cells = 0;
 
-  constructor(reach: StreamReach, fault: Fault) {
-    this.#reach = reach;
+  constructor(due: DueStreams, fault: Fault) {
+    this.#due = due;
     this.#fault = fault;
   }
 
@@ -36,11 +36,11 @@ export class StreamCheck {
     const layers = sources.flatMap((source) => source.stack.layers.map((layer) => source.fragments(layer)));
     for (const fragments of byName(layers)) {
       this.#verifyFragments(fragments);
-      this.#stream(new StreamView(fragments));
+      this.#stream(new LayeredStream(fragments));
     }
-    const { streams } = this.#reach;
-    if (this.marks.size !== streams)
-      this.#fault("its streams", `layers have ${this.marks.size}, the shard's row says ${streams}`);
+    const { streams } = this.#due;
+    if (this.reaches.size !== streams)
+      this.#fault("its streams", `layers have ${this.reaches.size}, the shard's row says ${streams}`);
   }
 
   #verifyFragments(fragments: readonly Fragment[]): void {
@@ -58,29 +58,30 @@ export class StreamCheck {
     });
   }
 
-  #stream(view: StreamView): void {
-    const { mark } = view;
-    const { name, streamNo, headSeq, headOffset, placedSeq, placedThrough } = mark;
+  #stream(layered: LayeredStream): void {
+    const { reach } = layered;
+    const { name, streamNo, headSeq, headOffset, placedSeq, placedThrough } = reach;
     const place = `stream ${name}`;
-    const { flushedThrough, streams } = this.#reach;
+    const { flushedThrough, streams } = this.#due;
     if (streamNo < 1 || streamNo > streams) this.#fault(place, `it has number ${streamNo}, there are ${streams}`);
-    if (this.marks.has(streamNo)) this.#fault(place, `${this.marks.get(streamNo)!.name} has number ${streamNo}, too`);
+    if (this.reaches.has(streamNo))
+      this.#fault(place, `${this.reaches.get(streamNo)!.name} has number ${streamNo}, too`);
     if (placedSeq > headSeq || Math.max(headOffset, placedThrough) > flushedThrough)
       this.#fault(place, "it goes beyond what was flushed");
     if (placedSeq > 0 && placedThrough === 0) this.#fault(place, `seq ${placedSeq} is placed, but no offset is`);
-    this.#unplaced(view, place);
-    this.marks.set(streamNo, mark);
+    this.#unplaced(layered, place);
+    this.reaches.set(streamNo, reach);
     this.heads.set(name, headSeq);
-    for (const value of view.cells().values()) if (value !== null) this.cells++;
+    for (const value of layered.cells().values()) if (value !== null) this.cells++;
   }
 
   /** Entries follow those that are placed, up to the head. */
-  #unplaced(view: StreamView, place: string): void {
-    const { headSeq, headOffset, placedSeq, placedThrough } = view.mark;
+  #unplaced(layered: LayeredStream, place: string): void {
+    const { headSeq, headOffset, placedSeq, placedThrough } = layered.reach;
     let seq = placedSeq;
     let last = placedThrough + 1;
     let entryOffset: number | undefined;
-    for (const item of view.items()) {
+    for (const item of layered.items()) {
       if (item.offset < last) return this.#fault(place, `offset ${item.offset} follows ${last} in what is not placed`);
       last = item.offset;
       if (item.alone || item.key !== "") this.keys++;
@@ -89,10 +90,10 @@ export class StreamCheck {
       [seq, entryOffset] = [item.seq, item.offset];
       this.entries++;
     }
-    if (seq !== headSeq) this.#fault(place, `it ends with seq ${seq}, its mark says ${headSeq}`);
+    if (seq !== headSeq) this.#fault(place, `it ends with seq ${seq}, its reach says ${headSeq}`);
     if (entryOffset !== undefined && entryOffset !== headOffset)
-      this.#fault(place, `it ends with offset ${entryOffset}, its mark says ${headOffset}`);
-    if (last > this.#reach.flushedThrough && view.pieces.length > 0)
+      this.#fault(place, `it ends with offset ${entryOffset}, its reach says ${headOffset}`);
+    if (last > this.#due.flushedThrough && layered.pieces.length > 0)
       this.#fault(place, `offset ${last} is beyond what was flushed`);
   }
 }
@@ -101,7 +102,7 @@ export class StreamCheck {
 export function verifyNames(
   state: SqlDatabase,
   streams: number,
-  marks: ReadonlyMap<number, StreamMark>,
+  reaches: ReadonlyMap<number, StreamReach>,
   fault: Fault,
 ): void {
   const pages = state.sql("SELECT page FROM name ORDER BY page").all<{ page: number }>();
@@ -111,7 +112,7 @@ export function verifyNames(
     const names = namesOfPage(state, page);
     if (page * NAMES_PER_PAGE !== named || names.length > NAMES_PER_PAGE) fault(place, "names before it are missing");
     for (const [at, name] of names.entries()) {
-      const found = marks.get(page * NAMES_PER_PAGE + at + 1)?.name;
+      const found = reaches.get(page * NAMES_PER_PAGE + at + 1)?.name;
       if (found !== name) fault(place, `number ${page * NAMES_PER_PAGE + at + 1} is ${name}, layers say ${found}`);
     }
     named += names.length;

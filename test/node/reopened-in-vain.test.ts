@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
-import { ShardView } from "../../storage/shard/shard-view.ts";
+import { DurableReads } from "../../storage/shard/durable-reads.ts";
 
 let faults: FaultyFiles;
 let node: TestNode;
@@ -35,7 +35,7 @@ test("each try that fails behind a log that was opened anew closes what it opene
   const device = await node.connect(alice!);
   await device.say("@bob", "acked before");
   let failures = 0;
-  const since = spyOn(ShardView.prototype, "streamsSince").mockImplementation(() => {
+  const since = spyOn(DurableReads.prototype, "streamsSince").mockImplementation(() => {
     failures++;
     throw Object.assign(new Error("unable to open database file"), { code: "SQLITE_CANTOPEN" });
   });

@@ -1,16 +1,16 @@
 /**
  * What one flush changes in a shard's state, and which runs it has for blocks. A transaction of the state is open all the while.
  *
- * New items and cells go to a layer, with the mark of their stream. When items of a stream have become many they are *placed*: keys go to the index, entries to
+ * New items and cells go to a layer, with the reach of their stream. When items of a stream have become many they are *placed*: keys go to the index, entries to
  * the timeline of their stream and to the tails of their lanes; a tail that has become a run's worth of entries goes to a block as a whole. So a run of
  * fewer entries than a page never lies in a segment, and what costs something for each lane is done rarely.
  */
 import { ErasedRanges } from "../layers/erased-ranges.ts";
-import { type Cells, emptyMark, type StreamMark } from "../layers/fragment.ts";
+import { type Cells, emptyReach, type StreamReach } from "../layers/fragment.ts";
 import { type ItemSize, type LoggedItem, sizeOf, withTombstones } from "../layers/piece.ts";
 import { type Addition, type LayerScratch, putLayer } from "../layers/layer-merge.ts";
 import { type LayerSource, writeStack } from "../layers/page-table.ts";
-import { Streams, type StreamView } from "../layers/stream-view.ts";
+import { Streams, type LayeredStream } from "../layers/layered-stream.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { KeyIndex } from "../placed/key-index.ts";
 import { type ShardRow } from "../placed/state-file.ts";
@@ -19,7 +19,7 @@ import {
   addErasure,
   addNames,
   countErasures,
-  createPlaces,
+  createPlacedTables,
   deleteTailRow,
   LaneNumbers,
   TimelineUpdate,
@@ -42,7 +42,7 @@ export type RunSink = (lane: number, streamNo: number, name: string, items: Item
 
 type LaneItems = { lane: number; name: string; isNew: boolean; items: Item[] };
 
-export type PlaceLimits = {
+export type PlacingLimits = {
   /** A lane's tail of so many entries goes to a block. */
   runEntriesMin: number;
   /** With more items than this a stream's are placed. */
@@ -58,7 +58,7 @@ export class FlushTransaction {
   readonly #state: SqlDatabase;
   readonly #before: Unsigned<ShardRow>;
   readonly #toBlocks: RunSink;
-  readonly #limits: PlaceLimits;
+  readonly #limits: PlacingLimits;
   readonly #into: LayerSource;
   readonly #scratch: LayerScratch;
   readonly #carried: LayerSource | undefined;
@@ -80,7 +80,7 @@ export class FlushTransaction {
     carried: LayerSource | undefined,
     before: Unsigned<ShardRow>,
     toBlocks: RunSink,
-    limits: PlaceLimits,
+    limits: PlacingLimits,
     scratch: LayerScratch,
   ) {
     this.#scratch = scratch;
@@ -142,11 +142,11 @@ export class FlushTransaction {
   #addNames(): number {
     const { streams } = this.#before;
     const fresh = new Map<number, string>();
-    const note = ({ streamNo, name }: StreamMark): void => {
+    const note = ({ streamNo, name }: StreamReach): void => {
       if (streamNo > streams) fresh.set(streamNo, name);
     };
-    for (const { mark } of this.#additions) note(mark);
-    if (this.#carried !== undefined) for (const view of new Streams([this.#carried]).each()) note(view.mark);
+    for (const { reach } of this.#additions) note(reach);
+    if (this.#carried !== undefined) for (const layered of new Streams([this.#carried]).each()) note(layered.reach);
     addNames(
       this.#state,
       [...fresh].map(([streamNo, name]) => ({ streamNo, name })),
@@ -156,19 +156,19 @@ export class FlushTransaction {
 
   #stream(
     { streamNo, name, items }: StreamBatch,
-    view: StreamView | undefined,
+    layered: LayeredStream | undefined,
     headSeq: Seq,
     cells: Cells,
     isWide: boolean,
   ): void {
-    if (view !== undefined && items.length === 0 && cells.size === 0) return;
-    const mark = markOf(view, streamNo, name);
-    for (const item of items) if (!item.alone) advance(mark, item);
-    if (mark.headSeq !== headSeq)
-      throw new RangeError(`${name}: the image ends at seq ${mark.headSeq}, the job says ${headSeq}`);
-    const isPlaced = isWide || (items.length > 0 && isFull(view?.size, sizeOf(items), this.#limits.recentItemsMax));
-    if (isPlaced) this.#place(mark, [...this.#unplaced(view), ...items]);
-    this.#additions.push({ mark, items: isPlaced ? [] : items, cells });
+    if (layered !== undefined && items.length === 0 && cells.size === 0) return;
+    const reach = reachOf(layered, streamNo, name);
+    for (const item of items) if (!item.alone) advance(reach, item);
+    if (reach.headSeq !== headSeq)
+      throw new RangeError(`${name}: the image ends at seq ${reach.headSeq}, the job says ${headSeq}`);
+    const isPlaced = isWide || (items.length > 0 && isFull(layered?.size, sizeOf(items), this.#limits.recentItemsMax));
+    if (isPlaced) this.#place(reach, [...this.#unplaced(layered), ...items]);
+    this.#additions.push({ reach, items: isPlaced ? [] : items, cells });
   }
 
   #unplacedBytes(): number {
@@ -178,32 +178,32 @@ export class FlushTransaction {
 
   /** In a shard with very many streams even a few items of each are too much to be merged again and again. */
   #placeOthers(): void {
-    const done = new Set(this.#additions.map(({ mark }) => mark.name));
-    for (const view of this.#streams.each()) {
-      if (view.pieces.length === 0 || done.has(view.mark.name)) continue;
-      const mark = { ...view.mark };
-      this.#place(mark, this.#unplaced(view));
-      this.#additions.push({ mark, items: [], cells: new Map() });
+    const done = new Set(this.#additions.map(({ reach }) => reach.name));
+    for (const layered of this.#streams.each()) {
+      if (layered.pieces.length === 0 || done.has(layered.reach.name)) continue;
+      const reach = { ...layered.reach };
+      this.#place(reach, this.#unplaced(layered));
+      this.#additions.push({ reach, items: [], cells: new Map() });
     }
   }
 
-  #unplaced(view: StreamView | undefined): LoggedItem[] {
-    if (view === undefined) return [];
-    const isGone = this.#erased.of(view.mark.name);
-    return isGone === undefined ? view.items() : withTombstones(view.items(), isGone);
+  #unplaced(layered: LayeredStream | undefined): LoggedItem[] {
+    if (layered === undefined) return [];
+    const isGone = this.#erased.of(layered.reach.name);
+    return isGone === undefined ? layered.items() : withTombstones(layered.items(), isGone);
   }
 
   /** The items go where they stay. */
-  #place(mark: StreamMark, items: LoggedItem[]): void {
+  #place(reach: StreamReach, items: LoggedItem[]): void {
     if (items.length === 0) return;
-    createPlaces(this.#state);
-    const timeline = new TimelineUpdate(this.#state, mark.streamNo);
+    createPlacedTables(this.#state);
+    const timeline = new TimelineUpdate(this.#state, reach.streamNo);
     const lanes = new Map<string, LaneItems>();
-    for (const item of items) this.#placeItem(mark.streamNo, timeline, lanes, item);
-    for (const lane of lanes.values()) this.#append(mark.streamNo, lane);
+    for (const item of items) this.#placeItem(reach.streamNo, timeline, lanes, item);
+    for (const lane of lanes.values()) this.#append(reach.streamNo, lane);
     timeline.finish();
-    mark.placedSeq = mark.headSeq;
-    mark.placedThrough = items.at(-1)!.offset;
+    reach.placedSeq = reach.headSeq;
+    reach.placedThrough = items.at(-1)!.offset;
   }
 
   #placeItem(streamNo: number, timeline: TimelineUpdate, lanes: Map<string, LaneItems>, item: LoggedItem): void {
@@ -241,13 +241,13 @@ export class FlushTransaction {
   /** What is in layers and tails at once; what is in blocks is noted, to be read as erased from now on and to be rewritten later. */
   #erase(ranges: readonly EraseRange[]): void {
     for (const range of ranges) {
-      const view = this.#streams.find(range.stream);
-      if (view === undefined || range.fromSeq > view.mark.headSeq) continue;
-      const { mark } = view;
-      this.#hasRemains ||= view.hasRemains;
-      const toSeq = Math.min(range.toSeq, mark.headSeq);
-      if (toSeq > mark.placedSeq) this.#erased.add({ ...range, toSeq });
-      if (mark.placedThrough > 0) this.#erasePlaced(mark.streamNo, range.lane, range.fromSeq, toSeq);
+      const layered = this.#streams.find(range.stream);
+      if (layered === undefined || range.fromSeq > layered.reach.headSeq) continue;
+      const { reach } = layered;
+      this.#hasRemains ||= layered.hasRemains;
+      const toSeq = Math.min(range.toSeq, reach.headSeq);
+      if (toSeq > reach.placedSeq) this.#erased.add({ ...range, toSeq });
+      if (reach.placedThrough > 0) this.#erasePlaced(reach.streamNo, range.lane, range.fromSeq, toSeq);
     }
   }
 
@@ -279,19 +279,19 @@ export class FlushTransaction {
   }
 }
 
-function markOf(view: StreamView | undefined, streamNo: number, name: string): StreamMark {
-  if (view === undefined) return emptyMark(name, streamNo);
-  const { headSeq, headOffset, placedSeq, placedThrough } = view.mark;
-  if (view.mark.streamNo !== streamNo)
-    throw new RangeError(`stream ${name} is known as number ${view.mark.streamNo}, not ${streamNo}`);
+function reachOf(layered: LayeredStream | undefined, streamNo: number, name: string): StreamReach {
+  if (layered === undefined) return emptyReach(name, streamNo);
+  const { headSeq, headOffset, placedSeq, placedThrough } = layered.reach;
+  if (layered.reach.streamNo !== streamNo)
+    throw new RangeError(`stream ${name} is known as number ${layered.reach.streamNo}, not ${streamNo}`);
   return { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
 }
 
 /** Another entry. @throws RangeError when its seq is not the next. */
-function advance(mark: StreamMark, { seq, offset }: LoggedItem): void {
-  if (seq !== mark.headSeq + 1) throw new RangeError(`${mark.name} goes on with seq ${seq} after ${mark.headSeq}`);
-  mark.headSeq = seq;
-  mark.headOffset = offset;
+function advance(reach: StreamReach, { seq, offset }: LoggedItem): void {
+  if (seq !== reach.headSeq + 1) throw new RangeError(`${reach.name} goes on with seq ${seq} after ${reach.headSeq}`);
+  reach.headSeq = seq;
+  reach.headOffset = offset;
 }
 
 function isFull(there: ItemSize | undefined, more: ItemSize, itemsMax: number): boolean {

@@ -13,7 +13,7 @@ import { fold, leaveWal, openForWriting } from "../sqlite/written-file.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import type { EraseRange, ShardId } from "../../types.ts";
 import { ErasedRanges } from "../layers/erased-ranges.ts";
-import { emptyMark } from "../layers/fragment.ts";
+import { emptyReach } from "../layers/fragment.ts";
 import { type Addition, LayerScratch, putLayer } from "../layers/layer-merge.ts";
 import { sizeOf } from "../layers/piece.ts";
 import {
@@ -25,7 +25,7 @@ import {
   readStack,
   writeStack,
 } from "../layers/page-table.ts";
-import { Streams } from "../layers/stream-view.ts";
+import { Streams } from "../layers/layered-stream.ts";
 import {
   findRecentShard,
   RECENT_FORMAT,
@@ -128,7 +128,7 @@ export class RecentWriter {
     const additions = additionsOf(job, image);
     const isBottom = stateThrough < 0;
     const stack = this.#putLayer(into, additions, this.#erasedIn(into, image.erasures), isBottom, packing);
-    const streams = additions.reduce((most, { mark }) => Math.max(most, mark.streamNo), row?.streams ?? 0);
+    const streams = additions.reduce((most, { reach }) => Math.max(most, reach.streamNo), row?.streams ?? 0);
     const reach = { shard, flushed_through: throughOffset, term, streams, own_through: stateThrough };
     writeRecentShard(this.open(), { ...reach, layers: writeStack(stack) });
   }
@@ -157,7 +157,7 @@ export class RecentWriter {
     const erased = new ErasedRanges();
     const streams = new Streams([into]);
     for (const range of ranges) {
-      const head = streams.find(range.stream)?.mark.headSeq ?? 0;
+      const head = streams.find(range.stream)?.reach.headSeq ?? 0;
       if (range.fromSeq <= head) erased.add({ ...range, toSeq: Math.min(range.toSeq, head) });
     }
     return erased;
@@ -238,13 +238,13 @@ function imageBytes({ batches, cells }: FlushImage): number {
 function additionsOf({ shard, streams }: FlushJob, { batches, cells }: FlushImage): Addition[] {
   const heads = new Map(streams.map(({ name, headSeq }) => [name, headSeq]));
   return batches.map(({ name, streamNo, items }): Addition => {
-    const mark = { ...emptyMark(name, streamNo), headSeq: heads.get(name)! as number };
+    const reach = { ...emptyReach(name, streamNo), headSeq: heads.get(name)! as number };
     const entries = items.filter(({ alone }) => !alone);
     entries.forEach(({ seq }, at) => {
-      const expected = mark.headSeq - entries.length + 1 + at;
+      const expected = reach.headSeq - entries.length + 1 + at;
       if (seq !== expected) throw new RangeError(`shard ${shard}: ${name} has seq ${seq} where ${expected} is due`);
     });
-    mark.headOffset = entries.at(-1)?.offset ?? 0;
-    return { mark, items, cells: cells.get(name) ?? new Map() };
+    reach.headOffset = entries.at(-1)?.offset ?? 0;
+    return { reach, items, cells: cells.get(name) ?? new Map() };
   });
 }

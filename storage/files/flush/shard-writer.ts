@@ -22,7 +22,7 @@ import { BlockCache } from "../sqlite/block-cache.ts";
 import { CODEC_ZSTD, pack, type Packing } from "../../encoding/packing.ts";
 import { createMarker } from "../sqlite/database-file.ts";
 import type { FlushImage } from "./flush-image.ts";
-import { FlushTransaction, type PlacedRun, type PlaceLimits } from "./flush-transaction.ts";
+import { FlushTransaction, type PlacedRun, type PlacingLimits } from "./flush-transaction.ts";
 import { erasingPath } from "../sqlite/paths.ts";
 import type { Item } from "../../encoding/run.ts";
 import { insertBlock } from "../placed/segment-file.ts";
@@ -30,7 +30,7 @@ import { type Active, ShardFiles } from "./shard-files.ts";
 import { compactSteps, eraseSteps, type RewriteSteps } from "./shard-rewrites.ts";
 import type { CompactReport, FlushJob } from "../segment-store.ts";
 
-export type WriterOptions = PlaceLimits & {
+export type WriterOptions = PlacingLimits & {
   dir: string;
   /** A segment larger than this after a flush is left, and the next flush that has blocks begins another. */
   segmentBytesMax: number;

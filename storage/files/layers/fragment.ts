@@ -7,7 +7,7 @@
  *
  * Every number not marked u8 is a varint; pieces are drawn in piece.ts.
  *
- * Invariants: each field of a stream's mark only rises, so the mark that counts is the largest of all its fragments, field by field (a flush that
+ * Invariants: each field of a stream's reach only rises, so the reach that counts is the largest of all its fragments, field by field (a flush that
  * does not know one writes 0). Items at offsets up to `placed through` of any fragment of the stream are placed, and count no more.
  */
 import { ByteReader } from "../../encoding/byte-reader.ts";
@@ -15,7 +15,7 @@ import type { GrowingWriter } from "../../encoding/byte-writer.ts";
 import { type Piece, readPiece } from "./piece.ts";
 
 /** Where a stream stands. */
-export type StreamMark = {
+export type StreamReach = {
   name: string;
   /** Dense per shard, from 1. */
   streamNo: number;
@@ -32,16 +32,16 @@ export type StreamMark = {
 export type Cells = Map<string, Uint8Array | null>;
 
 /** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when somebody asks. */
-export type Fragment = StreamMark & { pieces: Piece[]; bytes: Buffer; from: number; cellsAt: number; end: number };
+export type Fragment = StreamReach & { pieces: Piece[]; bytes: Buffer; from: number; cellsAt: number; end: number };
 
-export function writeFragment(out: GrowingWriter, mark: StreamMark, pieces: readonly Piece[], cells: Cells): void {
-  out.str8(mark.name);
+export function writeFragment(out: GrowingWriter, reach: StreamReach, pieces: readonly Piece[], cells: Cells): void {
+  out.str8(reach.name);
   const from = out.begin();
-  out.varint(mark.streamNo);
-  out.varint(mark.headSeq);
-  out.varint(mark.headOffset);
-  out.varint(mark.placedSeq);
-  out.varint(mark.placedThrough);
+  out.varint(reach.streamNo);
+  out.varint(reach.headSeq);
+  out.varint(reach.headOffset);
+  out.varint(reach.placedSeq);
+  out.varint(reach.placedThrough);
   out.varint(pieces.length);
   for (const piece of pieces) out.copy(piece.bytes, piece.from, piece.end);
   writeCells(out, cells);
@@ -70,23 +70,23 @@ export function readFragment(bytes: Buffer, at: number, bytesEnd: number): Fragm
     reader.pos = piece.end;
     return piece;
   });
-  const mark = { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
-  return { ...mark, pieces, bytes, from: at, cellsAt: reader.pos, end };
+  const reach = { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
+  return { ...reach, pieces, bytes, from: at, cellsAt: reader.pos, end };
 }
 
-/** The mark of a stream, of its fragments. There is at least one. */
-export function markOf(fragments: readonly Fragment[]): StreamMark {
-  const mark = { ...emptyMark(fragments[0]!.name, fragments[0]!.streamNo) };
+/** The reach of a stream, of its fragments. There is at least one. */
+export function reachOf(fragments: readonly Fragment[]): StreamReach {
+  const reach = { ...emptyReach(fragments[0]!.name, fragments[0]!.streamNo) };
   for (const { headSeq, headOffset, placedSeq, placedThrough } of fragments) {
-    mark.headSeq = Math.max(mark.headSeq, headSeq);
-    mark.headOffset = Math.max(mark.headOffset, headOffset);
-    mark.placedSeq = Math.max(mark.placedSeq, placedSeq);
-    mark.placedThrough = Math.max(mark.placedThrough, placedThrough);
+    reach.headSeq = Math.max(reach.headSeq, headSeq);
+    reach.headOffset = Math.max(reach.headOffset, headOffset);
+    reach.placedSeq = Math.max(reach.placedSeq, placedSeq);
+    reach.placedThrough = Math.max(reach.placedThrough, placedThrough);
   }
-  return mark;
+  return reach;
 }
 
-export function emptyMark(name: string, streamNo: number): StreamMark {
+export function emptyReach(name: string, streamNo: number): StreamReach {
   return { name, streamNo, headSeq: 0, headOffset: 0, placedSeq: 0, placedThrough: 0 };
 }
 

@@ -4,13 +4,13 @@
  */
 import type { Packing } from "../../encoding/packing.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";
-import { type Cells, type Fragment, readFragment, type StreamMark, writeFragment } from "./fragment.ts";
+import { type Cells, type Fragment, readFragment, type StreamReach, writeFragment } from "./fragment.ts";
 import { deleteLayer, fragmentsIn, type Layer, type LayerSource, type LayerStack, LayerWriter } from "./page-table.ts";
 import { itemsOf, joined, type LoggedItem, type Piece, piecesOf, withTombstones } from "./piece.ts";
-import { byName, StreamView } from "./stream-view.ts";
+import { byName, LayeredStream } from "./layered-stream.ts";
 
 /** What a flush has of one stream. */
-export type Addition = { mark: StreamMark; items: LoggedItem[]; cells: Cells };
+export type Addition = { reach: StreamReach; items: LoggedItem[]; cells: Cells };
 
 /** Says of an item of a stream whether it is to be a tombstone; undefined for a stream that has none. */
 export type ErasedItems = (stream: string) => ((item: LoggedItem) => boolean) | undefined;
@@ -74,8 +74,8 @@ function carriedFragments(carried: LayerSource | undefined): Iterable<Fragment>[
 
 function fragmentsOf(out: GrowingWriter, additions: readonly Addition[]): Buffer {
   out.reset();
-  const sorted = additions.toSorted((a, b) => (a.mark.name < b.mark.name ? -1 : 1));
-  for (const { mark, items, cells } of sorted) writeFragment(out, mark, piecesOf(items), cells);
+  const sorted = additions.toSorted((a, b) => (a.reach.name < b.reach.name ? -1 : 1));
+  for (const { reach, items, cells } of sorted) writeFragment(out, reach, piecesOf(items), cells);
   return out.written();
 }
 
@@ -83,16 +83,18 @@ function fragmentsOf(out: GrowingWriter, additions: readonly Addition[]): Buffer
 function writeMerged(writer: LayerWriter, fragments: Fragment[], isOldest: boolean, erased?: ErasedItems): void {
   const [{ name, bytes, from, end }] = fragments as [Fragment, ...Fragment[]];
   const isErased = erased?.(name);
-  const view = new StreamView(fragments);
+  const layered = new LayeredStream(fragments);
   const at = writer.out.pos;
   if (fragments.length === 1 && isErased === undefined) writer.out.copy(bytes, from, end);
   else {
-    const cells = view.cells();
+    const cells = layered.cells();
     if (isOldest) for (const [key, value] of cells) if (value === null) cells.delete(key);
-    writeFragment(writer.out, view.mark, joined(withoutErased(view.pieces, isErased)), cells);
+    writeFragment(writer.out, layered.reach, joined(withoutErased(layered.pieces, isErased)), cells);
   }
   // What was erased weighs less now.
-  writer.added(isErased === undefined ? view : new StreamView([readFragment(writer.out.bytes, at, writer.out.pos)]));
+  writer.added(
+    isErased === undefined ? layered : new LayeredStream([readFragment(writer.out.bytes, at, writer.out.pos)]),
+  );
 }
 
 function withoutErased(pieces: readonly Piece[], isErased: ReturnType<ErasedItems>): readonly Piece[] {

@@ -15,7 +15,7 @@ import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { checkedRow, rowCrc } from "../sqlite/row-crc.ts";
 import type { ShardId } from "../../types.ts";
-import { type Fragment, readFragment, readFragmentHead, type StreamMark } from "./fragment.ts";
+import { type Fragment, readFragment, readFragmentHead, type StreamReach } from "./fragment.ts";
 import type { ItemSize } from "./piece.ts";
 
 /**
@@ -79,7 +79,7 @@ export function readStack(bytes: Uint8Array): LayerStack {
   return { next, layers };
 }
 
-/** The layers that one database has of one shard, as they are in the caller's view of it. */
+/** The layers that one database has of one shard, as they are in the caller's moment. */
 export class LayerSource {
   readonly db: SqlDatabase;
   readonly shard: ShardId;
@@ -210,9 +210,9 @@ export class LayerWriter {
   }
 
   /** A fragment of this stream was just written to `out`. */
-  added({ mark, size }: { mark: StreamMark; size: ItemSize }): void {
-    this.#first ??= mark.name;
-    this.#through = Math.max(this.#through, mark.headOffset);
+  added({ reach, size }: { reach: StreamReach; size: ItemSize }): void {
+    this.#first ??= reach.name;
+    this.#through = Math.max(this.#through, reach.headOffset);
     this.#itemBytes += size.bytes;
     if (this.out.pos >= PAGE_BYTES) this.#writePage();
   }

@@ -75,7 +75,7 @@ export type WrittenPage = { start: CountedKey; page: Uint8Array };
 export function pagesOf(lists: readonly PrefixList[], isGrowing: boolean): WrittenPage[] {
   if (isGrowing || lists.length === 0) return cutPages(lists, KEY_PAGE_BYTES_MAX);
   const start = startOf(lists[0]!);
-  const { page } = takePage(lists, Infinity);
+  const { page } = cutPage(lists, Infinity);
   const bytes = start.prefix.length + page.length;
   if (bytes <= KEY_PAGE_BYTES_MAX) return [{ start, page }];
   const behind = lists.findIndex(({ list }) => list.length > KEY_PAGE_BYTES_MAX / 2) + 1;
@@ -88,7 +88,7 @@ function cutPages(lists: readonly PrefixList[], bytesMax: number): WrittenPage[]
   const pages: WrittenPage[] = [];
   for (let left = lists; left.length > 0;) {
     const start = startOf(left[0]!);
-    const { page, rest } = takePage(left, bytesMax - start.prefix.length);
+    const { page, rest } = cutPage(left, bytesMax - start.prefix.length);
     pages.push({ start, page });
     left = rest;
   }
@@ -96,7 +96,7 @@ function cutPages(lists: readonly PrefixList[], bytesMax: number): WrittenPage[]
 }
 
 /** One key at least. */
-function takePage(lists: readonly PrefixList[], bytesMax: number): { page: Uint8Array; rest: readonly PrefixList[] } {
+function cutPage(lists: readonly PrefixList[], bytesMax: number): { page: Uint8Array; rest: readonly PrefixList[] } {
   const out = new GrowingWriter(KEY_PAGE_BYTES_MAX + 64);
   let before = "";
   for (const [index, { prefix, list }] of lists.entries()) {

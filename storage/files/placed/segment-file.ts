@@ -28,7 +28,7 @@ export const SEGMENT_FORMAT: FileFormat = {
     );`,
 };
 
-export type BlockPlace = { shard: ShardId; file: number; block: number };
+export type BlockLocation = { shard: ShardId; file: number; block: number };
 /** A block as it lies in a file. */
 export type StoredBlock = Packed & { rawBytes: number };
 type BlockRow = { codec: number; raw_bytes: number; crc: number; data: Uint8Array };
@@ -36,7 +36,7 @@ type BlockRow = { codec: number; raw_bytes: number; crc: number; data: Uint8Arra
 const CHECKED_HEAD_BYTES = 19;
 
 /** A transaction must be open. */
-export function insertBlock(db: SqlDatabase, place: BlockPlace, { codec, data, rawBytes }: StoredBlock): void {
+export function insertBlock(db: SqlDatabase, place: BlockLocation, { codec, data, rawBytes }: StoredBlock): void {
   const crc = checksum(place, codec, rawBytes, data);
   if (Number.isNaN(crc))
     throw new RangeError(`block ${place.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
@@ -49,7 +49,7 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
 }
 
 /** A block that `state.db` refers to, still packed. @throws CorruptionError when it is missing or not what was written. */
-export function readStoredBlock(db: SqlDatabase, place: BlockPlace): StoredBlock {
+export function readStoredBlock(db: SqlDatabase, place: BlockLocation): StoredBlock {
   const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(place.block);
   if (row === undefined) throw new CorruptionError(db.file, blockAt(place.block), "block is missing");
   const data = row.data instanceof Uint8Array ? asBuffer(row.data) : undefined;
@@ -60,7 +60,7 @@ export function readStoredBlock(db: SqlDatabase, place: BlockPlace): StoredBlock
 }
 
 /** The same, unpacked. */
-export function readBlock(db: SqlDatabase, place: BlockPlace): Buffer {
+export function readBlock(db: SqlDatabase, place: BlockLocation): Buffer {
   const { codec, data, rawBytes } = readStoredBlock(db, place);
   const raw = unpack(codec, data);
   if (raw.length === rawBytes) return raw;
@@ -68,7 +68,10 @@ export function readBlock(db: SqlDatabase, place: BlockPlace): Buffer {
 }
 
 /** The block that a row of table `block` holds, unpacked, for who has found the row by itself; undefined when it is not what was written there. */
-export function wholeBlock(place: BlockPlace, [, codec, rawBytes, crc, data]: readonly SqlValue[]): Buffer | undefined {
+export function wholeBlock(
+  place: BlockLocation,
+  [, codec, rawBytes, crc, data]: readonly SqlValue[],
+): Buffer | undefined {
   if (typeof codec !== "number" || typeof rawBytes !== "number" || !(data instanceof Uint8Array)) return undefined;
   const bytes = asBuffer(data);
   if (checksum(place, codec, rawBytes, bytes) !== crc) return undefined;
@@ -85,7 +88,7 @@ export function blockAt(block: number): string {
  * Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores four bytes. NaN, which
  * equals nothing, for numbers that no block has: damage made them.
  */
-function checksum(place: BlockPlace, codec: number, rawBytes: number, data: Buffer): number {
+function checksum(place: BlockLocation, codec: number, rawBytes: number, data: Buffer): number {
   if (!isCount(place.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;
   const head = Buffer.allocUnsafe(CHECKED_HEAD_BYTES);
   head.writeUInt16LE(place.shard, 0);

@@ -8,7 +8,7 @@
  *     shard      one row. flush: number of the last flush. streams, lanes: how many there are. files: highest number a segment file ever had.
  *                layers: which there are (files/layers/page-table.ts)
  *     name       names of streams page × 64 + 1 … page × 64 + 64, each str8
- *     page       what is not placed: marks of streams, newest entries, cells (files/layers/page-table.ts)
+ *     page       what is not placed: reaches of streams, newest entries, cells (files/layers/page-table.ts)
  *     segment    where its blocks are: rows base + 1 … base + blocks of a file, which other segments may share. status: see SEGMENT_*.
  *                packing: 0 as flushed, else the zstd level it was rewritten with
  *     timeline   a page of a stream's timeline (timeline.ts). first_seq: seq of its first entry; -1 for the last page of the stream, which grows
@@ -36,7 +36,7 @@ CREATE TABLE name(page INTEGER PRIMARY KEY, names BLOB, crc INT);${PAGE_SCHEMA}`
 };
 
 /** Tables that a shard gets when the first items of it are placed: many shards have none for long, and a table without rows is a page. */
-export const PLACES_SCHEMA = `
+export const PLACED_SCHEMA = `
 CREATE TABLE segment(segment INTEGER PRIMARY KEY, file INT, base INT, blocks INT, status INT, packing INT, crc INT);
 CREATE TABLE timeline(stream_no INT, first_seq INT, page BLOB, crc INT, PRIMARY KEY(stream_no, first_seq)) WITHOUT ROWID;
 CREATE TABLE lane(stream_no INT, name TEXT, lane INT, crc INT, PRIMARY KEY(stream_no, name)) WITHOUT ROWID;

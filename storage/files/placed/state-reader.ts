@@ -32,7 +32,7 @@ export function findShard(state: SqlDatabase): ShardRow | undefined {
 const SHARD_COLUMNS = ["flush", "flushed_through", "term", "streams", "lanes", "files", "erasures", "layers"] as const;
 
 /** Whether anything of the shard was ever placed: without, only the tables of `STATE_FORMAT` are there. */
-export function hasPlaces(state: SqlDatabase): boolean {
+export function hasPlacedTables(state: SqlDatabase): boolean {
   return state.sql("SELECT 1 FROM sqlite_schema WHERE name = 'run'").get() !== undefined;
 }
 
@@ -76,7 +76,7 @@ export function findSegment(state: SqlDatabase, segment: number): SegmentRow {
 }
 
 export function listSegments(state: SqlDatabase): SegmentRow[] {
-  if (!hasPlaces(state)) return [];
+  if (!hasPlacedTables(state)) return [];
   return checkedRows(state, "segment", state.sql("SELECT * FROM segment ORDER BY segment").all<SegmentRow>());
 }
 
@@ -111,7 +111,7 @@ export function erasuresOf(state: SqlDatabase, streamNo: number): ErasureRow[] {
 }
 
 export function listErasures(state: SqlDatabase): ErasureRow[] {
-  if (!hasPlaces(state)) return [];
+  if (!hasPlacedTables(state)) return [];
   return checkedRows(state, "erasure", state.sql("SELECT * FROM erasure").all<ErasureRow>());
 }
 

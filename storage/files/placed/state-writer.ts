@@ -10,19 +10,19 @@ import { rowCrc, type Table } from "../sqlite/row-crc.ts";
 import {
   type ErasureRow,
   OPEN_PAGE,
-  PLACES_SCHEMA,
+  PLACED_SCHEMA,
   type RunRow,
   type SegmentRow,
   type ShardRow,
   type TailRow,
 } from "./state-file.ts";
-import { findLane, findShard, hasPlaces, NAMES_PER_PAGE, namesOfPage, openTimelinePage } from "./state-reader.ts";
+import { findLane, findShard, hasPlacedTables, NAMES_PER_PAGE, namesOfPage, openTimelinePage } from "./state-reader.ts";
 import { appendLane, STRETCHES_MAX, type TimelinePage, writePage } from "./timeline.ts";
 
 /** A row as it is given to the functions here: they add `crc`. */
 export type Unsigned<Row> = Omit<Row, "crc">;
 
-const PLACES = {
+const PARAMETERS = {
   shard: "?, ?, ?, ?, ?, ?, ?, ?, ?, ?",
   name: "?, ?, ?",
   segment: "?, ?, ?, ?, ?, ?, ?",
@@ -33,8 +33,8 @@ const PLACES = {
   erasure: "?, ?, ?, ?, ?, ?",
 } as const;
 
-function put(state: SqlDatabase, table: keyof typeof PLACES & Table, ...values: SqlValue[]): void {
-  state.sql(`INSERT OR REPLACE INTO ${table} VALUES (${PLACES[table]})`).run(...values, rowCrc(table, values));
+function put(state: SqlDatabase, table: keyof typeof PARAMETERS & Table, ...values: SqlValue[]): void {
+  state.sql(`INSERT OR REPLACE INTO ${table} VALUES (${PARAMETERS[table]})`).run(...values, rowCrc(table, values));
 }
 
 export function readShardRow(state: SqlDatabase, shard: ShardId): Unsigned<ShardRow> {
@@ -78,13 +78,13 @@ export function deleteErasure(state: SqlDatabase, id: number): void {
 }
 
 export function countErasures(state: SqlDatabase): number {
-  if (!hasPlaces(state)) return 0;
+  if (!hasPlacedTables(state)) return 0;
   return state.sql("SELECT count(*) AS rows FROM erasure").get<{ rows: number }>()!.rows;
 }
 
 /** Makes the tables for items that are placed; a transaction must be open. */
-export function createPlaces(state: SqlDatabase): void {
-  if (!hasPlaces(state)) state.exec(PLACES_SCHEMA);
+export function createPlacedTables(state: SqlDatabase): void {
+  if (!hasPlacedTables(state)) state.exec(PLACED_SCHEMA);
 }
 
 /** Names of streams that follow those that are there. @throws RangeError when they leave one out */

@@ -68,7 +68,7 @@ export class SqlDatabase {
     return this.#db.pragma(text, { simple: true });
   }
 
-  /** All or nothing. `begin` is BEGIN IMMEDIATE for a writer, BEGIN for a reader that wants one view of the file. */
+  /** All or nothing. `begin` is BEGIN IMMEDIATE for a writer, BEGIN for a reader that wants one moment of the file. */
   within<T>(begin: "BEGIN" | "BEGIN IMMEDIATE", run: () => T): T {
     this.sql(begin).run();
     try {

@@ -7,7 +7,7 @@ import type {
   FlushJob,
   OnDamage,
   SegmentStore,
-  ShardExtent,
+  ShardReach,
 } from "../../../storage/files/segment-store.ts";
 import type {
   KeyHit,
@@ -21,9 +21,9 @@ import type {
 } from "../../../storage/types.ts";
 
 type Stream = { head: StreamHead; entries: StoredEntry[]; keys: Map<string, KeyHit>; cells: Map<string, Uint8Array> };
-type Shard = ShardExtent & { streams: Map<string, Stream> };
+type Shard = ShardReach & { streams: Map<string, Stream> };
 
-const NOTHING: ShardExtent = { flushedThrough: 0 as Offset, term: 0 as Term, streamCount: 0 };
+const NOTHING: ShardReach = { flushedThrough: 0 as Offset, term: 0 as Term, streamCount: 0 };
 
 export class MemorySegments implements SegmentStore {
   /** Every job that took effect, in order: what is on the disk of segments. */
@@ -53,7 +53,7 @@ export class MemorySegments implements SegmentStore {
     return { head: { ...head }, cell: (key) => cells.get(key), cells: () => new Map(cells) };
   }
 
-  extent = (shard: ShardId): ShardExtent => this.#shards.get(shard) ?? NOTHING;
+  extent = (shard: ShardId): ShardReach => this.#shards.get(shard) ?? NOTHING;
   head = (shard: ShardId, stream: string): StreamHead | undefined => this.#stream(shard, stream)?.head;
   cell = (shard: ShardId, stream: string, key: string): Uint8Array | undefined =>
     this.#stream(shard, stream)?.cells.get(key);

@@ -282,7 +282,7 @@ test("every read answers as a model does, over flushes, segments, erasures, comp
   );
 });
 
-test("what is read inside one view is of one moment, whatever the worker commits meanwhile", async () => {
+test("what is read within one moment is of that moment, whatever the worker commits meanwhile", async () => {
   const store = start();
   const other = start();
   const history = new ShardHistory(SHARD);
@@ -295,10 +295,10 @@ test("what is read inside one view is of one moment, whatever the worker commits
   say();
   const read = (): unknown => ({
     head: store.head(SHARD, "@alice")?.headSeq,
-    mark: Buffer.from(store.cell(SHARD, "@alice", "mark")!).toString(),
+    reach: Buffer.from(store.cell(SHARD, "@alice", "mark")!).toString(),
     entries: store.readForward(SHARD, "@alice", 0 as Seq, 10).length,
   });
-  const before = { head: 1, mark: "1", entries: 1 };
+  const before = { head: 1, reach: "1", entries: 1 };
   let flushed: Promise<void> | undefined;
   store.within(SHARD, () => {
     expect(read()).toEqual(before);
@@ -307,16 +307,16 @@ test("what is read inside one view is of one moment, whatever the worker commits
     while (other.extent(SHARD).flushedThrough < 4) expect(performance.now()).toBeLessThan(giveUpAt);
     expect(read()).toEqual(before);
   });
-  expect(read()).toEqual({ head: 2, mark: "3", entries: 2 });
+  expect(read()).toEqual({ head: 2, reach: "3", entries: 2 });
   await flushed;
 });
 
-test("a view is of one shard, and whoever asks another inside it hears of the mistake", async () => {
+test("a moment is of one shard, and asking another one within it is an error", async () => {
   const store = start();
   const history = new ShardHistory(SHARD);
   history.record([{ kind: "cell", stream: "@alice", key: "mark", value: "1" }]);
   await store.flush(history.job([]));
-  expect(() => store.within(SHARD, () => store.head(8 as ShardId, "@bob"))).toThrow("not asked inside a view");
+  expect(() => store.within(SHARD, () => store.head(8 as ShardId, "@bob"))).toThrow("not asked inside a moment");
   expect(store.head(8 as ShardId, "@bob")).toBeUndefined();
 });
 

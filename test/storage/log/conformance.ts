@@ -1,7 +1,7 @@
 /** What every `CommitLog` must do: a suite that each implementation runs. `RUNS` and `SEED` are for the random histories. */
 import { describe, expect, test } from "bun:test";
 import { FencedError, LogFailedError } from "../../../storage/errors.ts";
-import type { LogMark, Needed } from "../../../storage/log/commit-log.ts";
+import type { LogReach, Needed } from "../../../storage/log/commit-log.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../../../storage/types.ts";
 import { until } from "../../support/wait.ts";
 import { Reading, type ShardUser, Told } from "./log-user.ts";
@@ -250,8 +250,8 @@ function failing(world: () => LogWorld): void {
 }
 
 function keeping(world: () => LogWorld): void {
-  const marksOf = (users: Iterable<ShardUser>): Map<ShardId, LogMark> => {
-    const marks = new Map<ShardId, LogMark>();
+  const marksOf = (users: Iterable<ShardUser>): Map<ShardId, LogReach> => {
+    const marks = new Map<ShardId, LogReach>();
     for (const { shard, committed } of users) {
       const last = committed.at(-1);
       if (last === undefined) continue;

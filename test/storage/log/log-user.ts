@@ -1,6 +1,6 @@
 /** A user of a `CommitLog`, as `ShardLog` is one: numbers records, notes what it is told, and what must never happen throws. */
 import { FencedError, type LogFailure } from "../../../storage/errors.ts";
-import type { Commit, CommitLog, LogHooks, LogMark, LogPart, LogReader } from "../../../storage/log/commit-log.ts";
+import type { Commit, CommitLog, LogHooks, LogReach, LogPart, LogReader } from "../../../storage/log/commit-log.ts";
 import { beginRecord, endRecord, readRecordHead, writeCell } from "../../../storage/encoding/record.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../../../storage/types.ts";
 
@@ -124,13 +124,13 @@ function foundAt(bytes: Buffer, at: number, position: number): Found {
 export class Reading implements LogReader {
   readonly found = new Map<ShardId, Found[]>();
   readonly terms = new Map<ShardId, number>();
-  readonly #marks: ReadonlyMap<ShardId, LogMark>;
+  readonly #marks: ReadonlyMap<ShardId, LogReach>;
 
-  constructor(marks: ReadonlyMap<ShardId, LogMark> = new Map()) {
+  constructor(marks: ReadonlyMap<ShardId, LogReach> = new Map()) {
     this.#marks = marks;
   }
 
-  flushed(shard: ShardId): LogMark {
+  flushed(shard: ShardId): LogReach {
     return this.#marks.get(shard) ?? { offset: 0 as Offset, position: 0 as LogPosition, term: 0 as Term };
   }
 

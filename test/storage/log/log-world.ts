@@ -1,6 +1,6 @@
 /** Where a log under test lives, and how it is opened there. */
 import { expect } from "bun:test";
-import type { CommitLog, LogHooks, LogMark } from "../../../storage/log/commit-log.ts";
+import type { CommitLog, LogHooks, LogReach } from "../../../storage/log/commit-log.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import { Reading, type ShardUser, Told } from "./log-user.ts";
 
@@ -26,7 +26,7 @@ export const SHARDS = [3, 6, 7].map((shard) => shard as ShardId);
 export type OpenLog = { log: CommitLog; told: Told; read: Reading; users: Map<ShardId, ShardUser> };
 
 /** As a store opens it. */
-export async function openLog(world: LogWorld, marks?: ReadonlyMap<ShardId, LogMark>): Promise<OpenLog> {
+export async function openLog(world: LogWorld, marks?: ReadonlyMap<ShardId, LogReach>): Promise<OpenLog> {
   const told = new Told();
   const log = world.make(told);
   await log.contents();

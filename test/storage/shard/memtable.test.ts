@@ -40,7 +40,7 @@ class Fed {
         }
       },
       (record) => {
-        for (const [position, seq] of positions) this.stream.append(seq, this.table.place(record, position));
+        for (const [position, seq] of positions) this.stream.append(seq, this.table.pointer(record, position));
       },
     );
   }
@@ -50,7 +50,7 @@ class Fed {
     this.#record(
       out,
       () => writeCell(out, "@alice", key, value),
-      (record) => this.stream.setCell(key, this.table.place(record, RECORD_HEADER_BYTES)),
+      (record) => this.stream.setCell(key, this.table.pointer(record, RECORD_HEADER_BYTES)),
     );
   }
 
@@ -59,7 +59,7 @@ class Fed {
     this.#record(
       out,
       () => writeKey(out, "@alice", key, seq as Seq, value),
-      (record) => this.stream.setKey(this.table.place(record, RECORD_HEADER_BYTES)),
+      (record) => this.stream.setKey(this.table.pointer(record, RECORD_HEADER_BYTES)),
     );
   }
 

@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import {
   type Cells,
   type Fragment,
-  type StreamMark,
+  type StreamReach,
   writeFragment,
   addCells,
 } from "../../../storage/files/layers/fragment.ts";
@@ -16,7 +16,7 @@ import {
   writeStack,
 } from "../../../storage/files/layers/page-table.ts";
 import { itemsOf, type LoggedItem, piecesOf } from "../../../storage/files/layers/piece.ts";
-import { StreamView } from "../../../storage/files/layers/stream-view.ts";
+import { LayeredStream } from "../../../storage/files/layers/layered-stream.ts";
 import { CODEC_RAW } from "../../../storage/encoding/packing.ts";
 import { GrowingWriter } from "../../../storage/encoding/byte-writer.ts";
 import { SqlDatabase, type SqlValue } from "../../../storage/files/sqlite/database.ts";
@@ -25,7 +25,7 @@ import { rowCrc, type Table } from "../../../storage/files/sqlite/row-crc.ts";
 type Row = Record<string, SqlValue>;
 
 /** What a fragment says, to be changed in place. */
-export type Told = { mark: StreamMark; items: LoggedItem[]; cells: Cells };
+export type Told = { reach: StreamReach; items: LoggedItem[]; cells: Cells };
 
 export class ChangedRows {
   readonly #path: string;
@@ -96,7 +96,7 @@ function rewritePage(db: SqlDatabase, row: PageRow, stream: string, change: (tol
   for (const fragment of before) {
     const told = toldBy(fragment);
     if (fragment.name === stream) change(told);
-    writeFragment(out, told.mark, piecesOf(told.items), told.cells);
+    writeFragment(out, told.reach, piecesOf(told.items), told.cells);
   }
   const raw = Buffer.from(out.written());
   const after = [...fragmentsIn(raw)];
@@ -115,10 +115,10 @@ function toldBy(fragment: Fragment): Told {
   const { name, streamNo, headSeq, headOffset, placedSeq, placedThrough } = fragment;
   const cells: Cells = new Map();
   addCells(fragment, cells);
-  const mark = { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
-  return { mark, items: fragment.pieces.flatMap(itemsOf), cells };
+  const reach = { name, streamNo, headSeq, headOffset, placedSeq, placedThrough };
+  return { reach, items: fragment.pieces.flatMap(itemsOf), cells };
 }
 
 function itemBytes(fragments: readonly Fragment[]): number {
-  return fragments.reduce((sum, fragment) => sum + new StreamView([fragment]).size.bytes, 0);
+  return fragments.reduce((sum, fragment) => sum + new LayeredStream([fragment]).size.bytes, 0);
 }

@@ -248,14 +248,20 @@ describe("rows that are whole but tell another story are found:", () => {
   afterAll(() => fs.rmSync(kept, { recursive: true, force: true }));
 
   const cases: [string, () => void][] = [
-    ["a head beyond the entries", () => state().fragment(42, "@user1", ({ mark }) => void (mark.headSeq += 1000))],
-    ["a head's offset", () => state().fragment(42, "@new2", ({ mark }) => void (mark.headOffset -= 1))],
-    ["a head beyond what was flushed", () => state().fragment(42, "@new2", ({ mark }) => void (mark.headOffset = 1e6))],
-    ["entries that are not placed", () => state().fragment(42, "@user1", ({ mark }) => void (mark.placedSeq += 1))],
-    ["an offset that is not placed", () => state().fragment(42, "@user1", ({ mark }) => void (mark.placedThrough = 5))],
-    ["a stream of another name", () => state().fragment(42, "@new2", ({ mark }) => void (mark.name = "@new2x"))],
-    ["a stream of another number", () => state().fragment(42, "@new2", ({ mark }) => void (mark.streamNo = 1))],
-    ["a number beyond all", () => state().fragment(42, "@new2", ({ mark }) => void (mark.streamNo = 99))],
+    ["a head beyond the entries", () => state().fragment(42, "@user1", ({ reach }) => void (reach.headSeq += 1000))],
+    ["a head's offset", () => state().fragment(42, "@new2", ({ reach }) => void (reach.headOffset -= 1))],
+    [
+      "a head beyond what was flushed",
+      () => state().fragment(42, "@new2", ({ reach }) => void (reach.headOffset = 1e6)),
+    ],
+    ["entries that are not placed", () => state().fragment(42, "@user1", ({ reach }) => void (reach.placedSeq += 1))],
+    [
+      "an offset that is not placed",
+      () => state().fragment(42, "@user1", ({ reach }) => void (reach.placedThrough = 5)),
+    ],
+    ["a stream of another name", () => state().fragment(42, "@new2", ({ reach }) => void (reach.name = "@new2x"))],
+    ["a stream of another number", () => state().fragment(42, "@new2", ({ reach }) => void (reach.streamNo = 1))],
+    ["a number beyond all", () => state().fragment(42, "@new2", ({ reach }) => void (reach.streamNo = 99))],
     ["an item that is gone", () => state().fragment(42, "@new2", ({ items }) => void items.pop())],
     ["an item of another seq", () => state().fragment(42, "@new2", ({ items }) => void items[0]!.seq++)],
     ["an item of before", () => state().fragment(42, "@new2", ({ items }) => void ((items[0]!.offset as number) = 0))],
@@ -300,14 +306,14 @@ describe("rows that are whole but tell another story are found:", () => {
   });
 
   const light: [string, () => void][] = [
-    ["a head beyond the entries", () => recent().fragment(42, "@user1", ({ mark }) => void (mark.headSeq += 1000))],
-    ["a head's offset", () => recent().fragment(42, "@new1", ({ mark }) => void (mark.headOffset -= 1))],
+    ["a head beyond the entries", () => recent().fragment(42, "@user1", ({ reach }) => void (reach.headSeq += 1000))],
+    ["a head's offset", () => recent().fragment(42, "@new1", ({ reach }) => void (reach.headOffset -= 1))],
     [
       "entries that are placed nowhere",
-      () => recent().fragment(42, "@new1", ({ mark }) => void (mark.placedThrough = 5)),
+      () => recent().fragment(42, "@new1", ({ reach }) => void (reach.placedThrough = 5)),
     ],
     ["an item that is gone", () => recent().fragment(42, "@user1", ({ items }) => void items.splice(3, 1))],
-    ["a stream of another number", () => recent().fragment(42, "@new1", ({ mark }) => void (mark.streamNo = 1))],
+    ["a stream of another number", () => recent().fragment(42, "@new1", ({ reach }) => void (reach.streamNo = 1))],
     ["a layer that is not listed", () => recent().stack(42, (layers) => void layers.pop())],
     ["a page that is gone", () => recent().remove("page", "shard = 42")],
     ["a page of a shard that has none", () => recent().change("page", "shard = 42", { shard: 41 })],
@@ -330,9 +336,9 @@ describe("rows that are whole but tell another story are found:", () => {
     ["its newest entries are gone", () => recent().change("shard", "shard = 42", { layers: Buffer.from([9]) })],
     ["nothing is known of own files", () => recent().change("shard", "shard = 42", { own_through: -1 })],
     ["own files that are gone", () => fs.rmSync(join(directory, "shards/042"), { recursive: true })],
-    ["a stream of another number", () => recent().fragment(42, "@user1", ({ mark }) => void (mark.streamNo = 3))],
+    ["a stream of another number", () => recent().fragment(42, "@user1", ({ reach }) => void (reach.streamNo = 3))],
     ["an entry that is gone between", () => recent().fragment(42, "@user1", ({ items }) => void items.shift())],
-    ["a head that falls", () => recent().fragment(42, "@user1", ({ mark }) => void (mark.headSeq = 1))],
+    ["a head that falls", () => recent().fragment(42, "@user1", ({ reach }) => void (reach.headSeq = 1))],
   ];
 
   test.each(mixed)("in recent.db on top of own files, %s", async (_, tell) => {

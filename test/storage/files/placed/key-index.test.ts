@@ -49,7 +49,7 @@ const change = fc.record({
     { weight: 2, arbitrary: fc.constant("alone" as const) },
     { weight: 2, arbitrary: fc.constant("remove" as const) },
     { weight: 1, arbitrary: fc.constant("remove another" as const) },
-    { weight: 1, arbitrary: fc.constant("mark gone" as const) },
+    { weight: 1, arbitrary: fc.constant("reach gone" as const) },
   ),
   value: fc.oneof(fc.constantFrom("", "#ubuntu", "#team"), fc.string({ minLength: 1500, maxLength: 1500 })),
 });
@@ -83,7 +83,7 @@ class Model {
     const now = known.get(key);
     const time = ++this.#time;
     const isGone = (seq: number): boolean => (this.#gone.get(`${stream} ${seq}`) ?? Infinity) < time;
-    if (kind === "mark gone") {
+    if (kind === "reach gone") {
       if (now?.value === null) this.#gone.set(`${stream} ${now.seq}`, time);
     } else if (kind === "remove" || kind === "remove another") {
       const seq = kind === "remove" ? (now?.seq ?? 1) : 1e9;

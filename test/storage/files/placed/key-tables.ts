@@ -7,7 +7,7 @@ import { createDatabaseFile, emptyDatabase } from "../../../../storage/files/sql
 import { SqlDatabase } from "../../../../storage/files/sqlite/database.ts";
 import { KeyIndex } from "../../../../storage/files/placed/key-index.ts";
 import { findKey } from "../../../../storage/files/placed/key-reader.ts";
-import { type KeyPageRow, PLACES_SCHEMA, STATE_FORMAT } from "../../../../storage/files/placed/state-file.ts";
+import { type KeyPageRow, PLACED_SCHEMA, STATE_FORMAT } from "../../../../storage/files/placed/state-file.ts";
 import { KeyCheck } from "../../../../storage/tools/verify-keys.ts";
 import type { KeyHit, Seq } from "../../../../storage/types.ts";
 
@@ -23,7 +23,7 @@ export class KeyTables {
   #create(): SqlDatabase {
     createDatabaseFile(this.path, emptyDatabase(STATE_FORMAT, "rollback"));
     const state = this.#open();
-    state.exec(PLACES_SCHEMA);
+    state.exec(PLACED_SCHEMA);
     return state;
   }
 

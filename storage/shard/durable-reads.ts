@@ -11,7 +11,7 @@ import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnaps
 
 const NOTHING = new Uint8Array(0);
 
-export class ShardView {
+export class DurableReads {
   readonly shard: ShardId;
   readonly #segments: SegmentStore;
   protected active = new Memtable();

@@ -1,32 +1,34 @@
 /** Streams of a shard as its layers have them, newest on top. Pure reading; blocks and tails are elsewhere. */
 import type { Offset } from "../../types.ts";
-import { addCells, type Cells, cellOf, cellsOf, type Fragment, markOf, type StreamMark } from "./fragment.ts";
+import { addCells, type Cells, cellOf, cellsOf, type Fragment, reachOf, type StreamReach } from "./fragment.ts";
 import { laidOver } from "../../encoding/laid-over.ts";
 import type { LayerSource } from "./page-table.ts";
 import { type ItemSize, itemsOf, type LoggedItem, type Piece } from "./piece.ts";
 
 /** One stream: its fragments, the oldest first. There is at least one. */
-export class StreamView {
+export class LayeredStream {
   readonly #fragments: readonly Fragment[];
-  readonly mark: StreamMark;
+  readonly reach: StreamReach;
   /** What is not placed, in log order. */
   readonly pieces: readonly Piece[];
 
   constructor(fragments: readonly Fragment[]) {
     this.#fragments = fragments;
-    this.mark = fragments.length === 1 ? fragments[0]! : markOf(fragments);
-    const { placedThrough } = this.mark;
+    this.reach = fragments.length === 1 ? fragments[0]! : reachOf(fragments);
+    const { placedThrough } = this.reach;
     this.pieces = fragments.flatMap(({ pieces }) => pieces.filter(({ lastOffset }) => lastOffset > placedThrough));
   }
 
   /** Whether anything of it was ever placed. */
   get isPlaced(): boolean {
-    return this.mark.placedThrough > 0;
+    return this.reach.placedThrough > 0;
   }
 
   /** Whether layers still have bytes of items that were placed since: nobody reads them, and the next merging leaves them out. */
   get hasRemains(): boolean {
-    return this.#fragments.some(({ pieces }) => pieces.some(({ lastOffset }) => lastOffset <= this.mark.placedThrough));
+    return this.#fragments.some(({ pieces }) =>
+      pieces.some(({ lastOffset }) => lastOffset <= this.reach.placedThrough),
+    );
   }
 
   get size(): ItemSize {
@@ -68,7 +70,7 @@ export class StreamView {
 /** All layers of a shard, wherever they lie, from the oldest to the newest. */
 export class Streams {
   readonly #sources: readonly LayerSource[];
-  #last: { name: string; view: StreamView | undefined } | undefined;
+  #last: { name: string; layered: LayeredStream | undefined } | undefined;
 
   /** @param sources the one with the older layers first */
   constructor(sources: readonly LayerSource[]) {
@@ -76,38 +78,38 @@ export class Streams {
   }
 
   /** Several questions about one stream follow each other: its pages are gone through for the first. */
-  find(name: string): StreamView | undefined {
-    if (this.#last?.name !== name) this.#last = { name, view: this.#finder()(name) };
-    return this.#last.view;
+  find(name: string): LayeredStream | undefined {
+    if (this.#last?.name !== name) this.#last = { name, layered: this.#finder()(name) };
+    return this.#last.layered;
   }
 
   /** Those of the streams that are there, by name: cheaper than one by one, since each page is read once. */
-  findAll(names: readonly string[]): Map<string, StreamView> {
+  findAll(names: readonly string[]): Map<string, LayeredStream> {
     const find = this.#finder();
-    const found = new Map<string, StreamView>();
+    const found = new Map<string, LayeredStream>();
     for (const name of names.toSorted()) {
-      const view = find(name);
-      if (view !== undefined) found.set(name, view);
+      const layered = find(name);
+      if (layered !== undefined) found.set(name, layered);
     }
     return found;
   }
 
   /** Finds streams by rising name. */
-  #finder(): (name: string) => StreamView | undefined {
+  #finder(): (name: string) => LayeredStream | undefined {
     const finders = this.#sources.flatMap((source) => source.stack.layers.map((layer) => source.finder(layer)));
     return (name) => {
       const fragments = finders.map((find) => find(name)).filter((fragment) => fragment !== undefined);
-      return fragments.length === 0 ? undefined : new StreamView(fragments);
+      return fragments.length === 0 ? undefined : new LayeredStream(fragments);
     };
   }
 
   /** All streams, by rising name. */
-  *each(): Iterable<StreamView> {
-    for (const fragments of byName(this.#layers())) yield new StreamView(fragments);
+  *each(): Iterable<LayeredStream> {
+    for (const fragments of byName(this.#layers())) yield new LayeredStream(fragments);
   }
 
   /** Streams whose newest entry has an offset above this. Pages without such are not read. */
-  *beyond(offset: Offset): Iterable<StreamView> {
+  *beyond(offset: Offset): Iterable<LayeredStream> {
     for (const fragments of byName(this.#layers(offset))) {
       if (fragments.some(({ headOffset }) => headOffset > offset)) yield this.find(fragments[0]!.name)!;
     }

@@ -1,12 +1,12 @@
 /**
  * Where the placed entries of a shard are, told by the state, against the entries themselves.
  *
- * Each seq of a stream from 1 to the one that its mark says is placed is there once, in the lane that the timeline says, in a run or a tail of it. Offsets rise
+ * Each seq of a stream from 1 to the one that its reach says is placed is there once, in the lane that the timeline says, in a run or a tail of it. Offsets rise
  * with seqs. What is not placed is in verify-streams.ts.
  *
  * Memory: 12 bytes for each placed entry of one shard.
  */
-import type { StreamMark } from "../files/layers/fragment.ts";
+import type { StreamReach } from "../files/layers/fragment.ts";
 import type { NumberedRange } from "../files/placed/erasure.ts";
 import { covers } from "../files/placed/erasure.ts";
 import type { Run } from "../encoding/run.ts";
@@ -21,13 +21,13 @@ import {
   type TailRow,
   type TimelineRow,
 } from "../files/placed/state-file.ts";
-import { hasPlaces, listErasures } from "../files/placed/state-reader.ts";
+import { hasPlacedTables, listErasures } from "../files/placed/state-reader.ts";
 import { readPage } from "../files/placed/timeline.ts";
 import type { KeyCheck } from "./verify-keys.ts";
 import type { Fault } from "./verify-rows.ts";
 
 type Placed = {
-  mark: StreamMark;
+  reach: StreamReach;
   /** By seq - 1. */
   lanes: Uint32Array;
   /** By seq - 1, 0 for what was not met. */
@@ -35,7 +35,7 @@ type Placed = {
 };
 type Lane = { row: LaneRow; streamNo: number; lastSeq: number; tailChunks: number };
 
-export class PlaceCheck {
+export class PlacedCheck {
   readonly #state: SqlDatabase;
   readonly #shard: ShardRow;
   readonly #keys: KeyCheck;
@@ -52,10 +52,10 @@ export class PlaceCheck {
     this.#fault = fault;
   }
 
-  /** Lanes and timelines, before any entry. @param marks of all streams, by number */
-  begin(marks: ReadonlyMap<number, StreamMark>): void {
-    for (const mark of marks.values()) this.#addStream(mark);
-    if (!hasPlaces(this.#state)) return;
+  /** Lanes and timelines, before any entry. @param reaches of all streams, by number */
+  begin(reaches: ReadonlyMap<number, StreamReach>): void {
+    for (const reach of reaches.values()) this.#addStream(reach);
+    if (!hasPlacedTables(this.#state)) return;
     this.#readLanes();
     this.#readTimelines();
     for (const row of listErasures(this.#state)) {
@@ -80,17 +80,17 @@ export class PlaceCheck {
 
   /** Tails, after all runs; then what is missing. */
   finish(): void {
-    if (hasPlaces(this.#state)) {
+    if (hasPlacedTables(this.#state)) {
       for (const row of this.#state.sql("SELECT * FROM tail ORDER BY tail").each<TailRow>()) this.#tail(row);
     }
     for (const placed of this.#streams.values()) this.#finishStream(placed);
   }
 
-  #addStream(mark: StreamMark): void {
-    const { name, streamNo, placedSeq, placedThrough } = mark;
-    if (placedThrough > 0 && !hasPlaces(this.#state))
+  #addStream(reach: StreamReach): void {
+    const { name, streamNo, placedSeq, placedThrough } = reach;
+    if (placedThrough > 0 && !hasPlacedTables(this.#state))
       return this.#fault(`stream ${name}`, "it has placed entries, but there are no tables for them");
-    this.#streams.set(streamNo, { mark, lanes: new Uint32Array(placedSeq), offsets: new Float64Array(placedSeq) });
+    this.#streams.set(streamNo, { reach, lanes: new Uint32Array(placedSeq), offsets: new Float64Array(placedSeq) });
   }
 
   #readLanes(): void {
@@ -114,11 +114,11 @@ export class PlaceCheck {
       if (isOpen) open.add(row.stream_no);
       next.set(row.stream_no, this.#timelinePage(row, isOpen, next.get(row.stream_no) ?? 1));
     }
-    for (const { mark } of this.#streams.values()) {
-      const place = `table timeline, stream number ${mark.streamNo}`;
-      const end = (next.get(mark.streamNo) ?? 1) - 1;
-      if (end !== mark.placedSeq) this.#fault(place, `it ends with seq ${end}, placed are ${mark.placedSeq}`);
-      if (mark.placedThrough > 0 && !open.has(mark.streamNo)) this.#fault(place, "the page that grows is missing");
+    for (const { reach } of this.#streams.values()) {
+      const place = `table timeline, stream number ${reach.streamNo}`;
+      const end = (next.get(reach.streamNo) ?? 1) - 1;
+      if (end !== reach.placedSeq) this.#fault(place, `it ends with seq ${end}, placed are ${reach.placedSeq}`);
+      if (reach.placedThrough > 0 && !open.has(reach.streamNo)) this.#fault(place, "the page that grows is missing");
     }
   }
 
@@ -174,8 +174,8 @@ export class PlaceCheck {
     this.#items(lane, known.streamNo, run, at);
   }
 
-  #finishStream({ mark, offsets }: Placed): void {
-    const place = `stream ${mark.name}`;
+  #finishStream({ reach, offsets }: Placed): void {
+    const place = `stream ${reach.name}`;
     let last = 0;
     for (let at = 0; at < offsets.length; at++) {
       const offset = offsets[at]!;
@@ -183,8 +183,9 @@ export class PlaceCheck {
       if (offset < last) return this.#fault(place, `seq ${at + 1} has offset ${offset}, the one before ${last}`);
       last = offset;
     }
-    if (last > mark.placedThrough) this.#fault(place, `offset ${last} is placed, its mark says ${mark.placedThrough}`);
-    if (mark.headSeq === mark.placedSeq && last !== mark.headOffset)
-      this.#fault(place, `it ends with offset ${last}, its mark says ${mark.headOffset}`);
+    if (last > reach.placedThrough)
+      this.#fault(place, `offset ${last} is placed, its reach says ${reach.placedThrough}`);
+    if (reach.headSeq === reach.placedSeq && last !== reach.headOffset)
+      this.#fault(place, `it ends with offset ${last}, its reach says ${reach.headOffset}`);
   }
 }
