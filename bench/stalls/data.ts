@@ -4,7 +4,6 @@ import { systemClock } from "../../src/base/clock.ts";
 import { loadOrCreateKey } from "../../src/base/key-file.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { atOnce } from "../../src/base/steps.ts";
 import { isGroup, type Address, type GroupId, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
@@ -102,19 +101,19 @@ export class Filling {
     return new Promise((resolve, reject) => {
       const request = { ref: `f-${++this.#refs}`, to, text, retry: false };
       const reply = { session: undefined, sent: () => resolve(), refused: (_: string, error: Error) => reject(error) };
-      const rest = sendMessage(host, host.users.get(from)!, request, reply);
-      if (rest !== undefined) atOnce(rest);
+      const rest = sendMessage(host.home(from), host.users.get(from)!, request, reply);
+      if (rest !== undefined) void host.turns.run(rest);
     });
   }
 
   /** The data is where it was asked to be. */
   async close(): Promise<void> {
-    const { store, marks } = this.#host;
+    const { store } = this.#host;
     // Otherwise the server would load everybody to offer it again.
-    if (this.#place !== "log") new HandoffMarks(this.#host.logger).write(store.opened());
+    if (this.#place !== "log") new HandoffMarks(this.#host.logger).write(this.#host.shards());
     await store.idle();
     if (this.#place !== "log") await store.flushAll(() => false);
-    marks.stop();
+    this.#host.stop();
     await store.close();
   }
 }

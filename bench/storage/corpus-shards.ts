@@ -22,12 +22,19 @@ import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import { isShardStream } from "../../src/shard/cells.ts";
 import { GroupHeads } from "../../src/shard/group-heads.ts";
-import { GroupState } from "../../src/shard/group-state.ts";
+import type { GroupState } from "../../src/shard/group-state.ts";
 import { Marks } from "../../src/shard/marks.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
 import type { Shards } from "../../src/shard/shards.ts";
-import { StateTable } from "../../src/shard/state-table.ts";
-import { UserState } from "../../src/shard/user-state.ts";
+import { AllStates } from "../../src/shard/all-states.ts";
+import { Connected } from "../../src/shard/connected.ts";
+import { LoadBudget } from "../../src/shard/load-budget.ts";
+import { LocalMirrors } from "../../src/shard/local-mirrors.ts";
+import { LocalRouter } from "../../src/shard/local-router.ts";
+import { Refusals } from "../../src/shard/refusals.ts";
+import { Shard, type ShardParts } from "../../src/shard/shard.ts";
+import type { States } from "../../src/shard/state-table.ts";
+import type { UserState } from "../../src/shard/user-state.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
@@ -68,12 +75,14 @@ export class CorpusShards implements Shards {
     () => 0,
   );
   readonly marks: Marks = new Marks(this);
-  readonly users: StateTable<UserId, UserState>;
-  readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly users: States<UserId, UserState>;
+  readonly groups: States<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
   readonly ranks = new Ranks(() => this.store.shard(0 as ShardId));
   readonly turns = new StepTurns(this.clock);
   readonly #shardCount: number;
+  readonly #shardParts: ShardParts;
+  readonly #shards: (Shard | undefined)[] = [];
   #store: LogStore | undefined;
 
   static async open(directory: string, segments: SegmentStore, shardCount: number): Promise<CorpusShards> {
@@ -88,17 +97,43 @@ export class CorpusShards implements Shards {
 
   private constructor(shardCount: number) {
     this.#shardCount = shardCount;
-    this.users = new StateTable(
-      (user: UserId) => UserState.load(user, userAddress(user), this.log(userAddress(user)), 0),
-      () => false,
-      UNBOUNDED,
-    );
-    this.groups = new StateTable(
-      (group: GroupAddress) => GroupState.load(group, this.log(group)),
-      () => false,
-      UNBOUNDED,
-    );
+    this.users = new AllStates((user: UserId) => this.at(userAddress(user)).users);
+    this.groups = new AllStates((group: GroupAddress) => this.at(group).groups);
     this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
+    const shard = (id: ShardId): Shard => this.shard(id);
+    const { clock, ids, limits, logger, ranks, turns } = this;
+    this.#shardParts = {
+      ...{ clock, ids, limits, logger, ranks, turns },
+      refusals: new Refusals({ clock, logger }),
+      router: new LocalRouter({ shard, connected: new Connected(), turns }),
+      mirrors: new LocalMirrors(shard, this.groupHeads),
+      usersBudget: new LoadBudget(UNBOUNDED),
+      groupsBudget: new LoadBudget(UNBOUNDED),
+      shardOf: (address) => this.#idOf(address),
+      logOf: (id) => this.store.shard(id),
+      onDamageMet: () => {},
+      shortageOf: () => undefined,
+      schedule: () => this.schedule(),
+      offerSoon: () => {},
+    };
+  }
+
+  /** Shards of the whole product, put together on fewer. */
+  shard(id: ShardId): Shard {
+    const own = (id % this.#shardCount) as ShardId;
+    return (this.#shards[own] ??= new Shard(own, this.#shardParts, this as never));
+  }
+
+  *loadedUsers(): Iterable<UserState> {
+    for (const shard of this.#shards) if (shard !== undefined) yield* shard.users.loaded();
+  }
+
+  at(address: Address): Shard {
+    return this.shard(shardOf(address));
+  }
+
+  #idOf(address: Address): ShardId {
+    return (shardOf(address) % this.#shardCount) as ShardId;
   }
 
   get store(): LogStore {
@@ -106,7 +141,7 @@ export class CorpusShards implements Shards {
   }
 
   log(address: Address): ShardLog {
-    return this.store.shard((shardOf(address) % this.#shardCount) as ShardId);
+    return this.store.shard(this.#idOf(address));
   }
 
   userAt(address: Address): UserState | undefined {

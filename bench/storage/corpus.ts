@@ -9,7 +9,14 @@ import { decodeLog } from "../../scripts/irc/encoding.ts";
 import { planImport, type Plan, type PlannedGroup, type PlannedLine } from "../../scripts/irc/plan.ts";
 import { dateOfFile, parseDay, type IrcDay } from "../../scripts/irc/parse.ts";
 import { randomName, systemRandom } from "../../src/base/random.ts";
-import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
+import {
+  isGroup,
+  shardOf,
+  userAddress,
+  type Address,
+  type GroupAddress,
+  type UserId,
+} from "../../src/domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
 import { TOKEN_ID_BYTES } from "../../src/service/tokens.ts";
 import { encodeDevice, encodeProfile } from "../../src/shard/account-cells.ts";
@@ -143,8 +150,8 @@ class Play {
 
   /** Everybody has got everything. */
   async #flush(): Promise<void> {
-    const { marks, store, users } = this.#shards;
-    for (const user of users.loaded()) {
+    const { marks, store } = this.#shards;
+    for (const user of this.#shards.loadedUsers()) {
       if (user.headSeq > user.receivedPending) marks.received(user, user.headSeq);
       for (const { address } of user.conversations.values())
         if (isGroup(address)) this.#receiveGroup(address, user.user);
@@ -166,8 +173,11 @@ class Play {
     const sender = shards.users.get(line.from as UserId)!;
     const to = line.to as Address;
     const request = { ref: line.ref, to, text: line.text, retry: false };
-    if (isGroup(to)) postGroup(shards, sender, shards.groups.get(to)!, request, REPLY);
-    else sendDirect(shards, sender, shards.userAt(to)!, request, REPLY);
+    const home = shards.at(sender.address);
+    if (isGroup(to)) return postGroup(home, sender, to, shardOf(to), request, REPLY, false);
+    // In memory, so that it is taken in this turn.
+    shards.userAt(to);
+    sendDirect(home, sender, request, REPLY);
   }
 
   /** The cells of src/service/accounts.ts for a user made by an API key, with one device. */

@@ -8,8 +8,8 @@
  */
 import type { Clock } from "./clock.ts";
 
-/** Work that can be left off at each `yield`. */
-export type Steps<Result> = Generator<void, Result>;
+/** Work that can be left off at each `yield`. A promise that is yielded is waited for: the next step comes when it is settled. */
+export type Steps<Result> = Generator<void | Promise<unknown>, Result>;
 
 const TURN_MS = 3;
 const SLICE_MS = 1;
@@ -43,26 +43,33 @@ export class StepTurns {
     do {
       const task = this.#waiting.shift();
       if (task === undefined) break;
-      if (!this.#slice(task, endAt)) this.#waiting.push(task);
+      this.#slice(task, endAt);
     } while (this.#clock.monotonicMs() < endAt);
     this.#isWorking = false;
   }
 
-  /** @returns whether it is done */
-  #slice({ steps, resolve, reject }: Task, turnEndsAt: number): boolean {
+  /** Does steps of one task; what is left of it waits behind the others, or for the promise that it has yielded. */
+  #slice(task: Task, turnEndsAt: number): void {
     const endAt = Math.min(this.#clock.monotonicMs() + SLICE_MS, turnEndsAt);
     try {
       do {
-        const { done, value } = steps.next();
-        if (done !== true) continue;
-        resolve(value);
-        return true;
+        const { done, value } = task.steps.next();
+        if (done === true) return task.resolve(value);
+        if (value !== undefined) return this.#parked(task, value as Promise<unknown>);
       } while (this.#clock.monotonicMs() < endAt);
-      return false;
+      this.#waiting.push(task);
     } catch (error) {
-      reject(error);
-      return true;
+      task.reject(error);
     }
+  }
+
+  /** What it waits for takes no turn. How it ended the task looks up by itself (`answered`). */
+  #parked(task: Task, until: Promise<unknown>): void {
+    const goOn = (): void => {
+      this.#waiting.push(task);
+      if (!this.#isWorking) this.#work();
+    };
+    until.then(goOn, goOn);
   }
 
   #beginTurn(): number {
@@ -76,12 +83,26 @@ export class StepTurns {
   };
 }
 
-/** Does all of it at once. */
+/** Does all of it at once. @throws Error when it waits for somebody else: that cannot be done at once */
 export function atOnce<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const { done, value } = steps.next();
-    if (done === true) return value;
+    if (done === true) return value as Result;
+    if (value !== undefined) throw new Error("work that waits for an answer cannot be done at once");
   }
+}
+
+/** An answer that is at hand, or comes later. @throws what the promise rejects with */
+export function* answered<Answer>(answer: Answer | Promise<Answer>): Steps<Answer> {
+  if (!(answer instanceof Promise)) return answer;
+  let end: { value: Answer } | { error: unknown } | undefined;
+  const settled = answer.then(
+    (value) => void (end = { value }),
+    (error: unknown) => void (end = { error }),
+  );
+  while (end === undefined) yield settled;
+  if ("error" in end) throw end.error;
+  return (end as { value: Answer }).value;
 }
 
 export const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

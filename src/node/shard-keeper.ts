@@ -4,20 +4,20 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
-import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
+import { atOnce, StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
-import { HandoffMarks, offerAgain } from "../shard/handoffs.ts";
+import { HandoffMarks } from "../shard/handoffs.ts";
 import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
 import { closeAll } from "../shard/session.ts";
 import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
 import { DamagedShardError } from "../../storage/errors.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
-import type { ShardLog } from "../../storage/shard/shard-log.ts";
 
 const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
 const HANDOFF_MARKS_MS = 15_000;
+const OFFERS_MS = 1000;
 /** What was acknowledged until a moved directory is noticed stands in the moved one. */
 export const CHECK_DIRECTORY_MS = 1000;
 
@@ -46,6 +46,7 @@ export class ShardKeeper {
     const keeper = new ShardKeeper(storage, ports);
     await keeper.#open();
     keeper.#every(HANDOFF_MARKS_MS, () => keeper.#markHandoffs());
+    keeper.#every(OFFERS_MS, () => keeper.#host?.lookForHandoffs());
     keeper.#every(checkDirectoryMs, () => keeper.#host?.store.checkDirectory());
     return keeper;
   }
@@ -90,13 +91,14 @@ export class ShardKeeper {
     if (host === undefined) return;
     const end = this.#clock.monotonicMs() + flushMs;
     host.storedCounts.stop();
+    await host.arrivalsIdle();
     if (this.isOpen) {
       host.marks.hurry();
-      this.#handoffMarks.write(host.store.opened());
+      this.#handoffMarks.write(host.shards());
       host.ranks.settle();
     }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
-    host.marks.stop();
+    host.stop();
     await host.store.close();
   }
 
@@ -105,7 +107,7 @@ export class ShardKeeper {
     const startedAt = this.#clock.monotonicMs();
     const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
     const handoffs = await this.#handOver(host, failed).catch(async (error: unknown) => {
-      host.marks.stop();
+      host.stop();
       // One that follows a failed log is stopped by the next that does.
       if (failed === undefined) await host.store.close();
       throw error;
@@ -121,37 +123,15 @@ export class ShardKeeper {
 
   async #handOver(host: ShardHost, failed: ShardHost | undefined): Promise<number> {
     if (host.store.failed !== undefined) return 0;
-    const offering = this.#offerAll(host);
     // At the start nobody waits for anything else.
-    const handoffs = failed === undefined ? atOnce(offering) : await this.#turns.run(offering);
-    await host.store.idle();
-    return handoffs;
-  }
-
-  *#offerAll(host: ShardHost): Steps<number> {
-    let handoffs = 0;
-    for (const log of host.store.opened()) {
-      handoffs += this.#offerAgain(host, log);
-      yield;
-    }
-    return handoffs;
-  }
-
-  #offerAgain(host: ShardHost, log: ShardLog): number {
-    try {
-      return offerAgain(host, log);
-    } catch (error) {
-      // It is closed now, and the others go on.
-      if (host.store.isDamaged(log.shard)) return 0;
-      throw error;
-    }
+    return host.offerAll(failed === undefined ? atOnce : (steps) => this.#turns.run(steps));
   }
 
   #markHandoffs(): void {
     const host = this.#host;
     const isOver = (): boolean => this.#isClosed || this.#host !== host || !this.isOpen;
     if (host === undefined) return;
-    void this.#turns.run(this.#handoffMarks.steps(host.store.opened(), isOver));
+    void this.#turns.run(this.#handoffMarks.steps(host.shards(), isOver));
   }
 
   /** Until it is closed. */
@@ -210,10 +190,11 @@ export class ShardKeeper {
 }
 
 /** @throws DamagedShardError, when the store is closed */
-async function mustBeWhole({ store, marks }: ShardHost): Promise<void> {
+async function mustBeWhole(host: ShardHost): Promise<void> {
+  const { store } = host;
   const [damage] = store.damaged;
   if (damage === undefined) return;
-  marks.stop();
+  host.stop();
   await store.close();
   throw new DamagedShardError(damage.shard, damage.what);
 }

@@ -29,7 +29,7 @@ function* acknowledgeGroups(host: ShardHost, user: UserState, positions: [string
     if (host.groupHeads.of(address) === undefined || isNoted(host, user, address, position)) continue;
     const group = yield* stepsUnlessDamaged(host.groups.steps(address));
     // Nobody is connected any more; the device says it again when it comes back.
-    if (!isLoaded(host, user)) return;
+    if (!isLoaded(host.home(user.user), user)) return;
     if (group === undefined || user.membership(address) === undefined) continue;
     if (position.epoch === group.epoch && position.seq <= group.headSeq)
       host.marks.receivedGroup(user, group, position.seq as Seq);

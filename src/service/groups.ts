@@ -58,7 +58,7 @@ export function createGroups(
     const members = [...new Set([actor.user, ...input.members])];
     assertGroupSize(shards, members.length);
     shards.mustTakeWrites();
-    takeSendTokens(shards, creator, 1 + members.length);
+    takeSendTokens(shards.home(actor.user), creator, 1 + members.length);
     const address = input.id === undefined ? drawAddress(shards) : groupAddress(input.id);
     await shards.turns.run(begin(shards, address, members));
     try {
@@ -147,7 +147,7 @@ async function inTurn<T>(
 ): Promise<T> {
   const user = actingUser(shards, actor);
   const group = await shards.turns.run(visibleGroup(shards, user, address));
-  takeSendTokens(shards, user, entriesCaused(group));
+  takeSendTokens(shards.home(actor.user), user, entriesCaused(group));
   return waitTurn(group, () => {
     shards.mustTakeWrites();
     return change(shards, memberGroup(shards, user, address));
@@ -207,7 +207,7 @@ function hasLeft(group: GroupState, user: UserState): boolean {
 /** Who has left may come back, as a member. Nobody else learns here whether there is such a group. */
 async function comeBack(shards: ShardHost, actor: Actor, address: GroupAddress): Promise<void> {
   const user = actingUser(shards, actor);
-  takeSendTokens(shards, user, 2);
+  takeSendTokens(shards.home(actor.user), user, 2);
   const group = await shards.turns.run(shards.groups.steps(address));
   const isKnown = group?.isOver === false && (group.members.has(actor.user) || hasLeft(group, user));
   if (group === undefined || !isKnown) {

@@ -3,10 +3,11 @@ import type { Steps } from "../base/steps.ts";
 import { AppError } from "../base/errors.ts";
 import { shardOf, userAddress, type UserId } from "../domain/address.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 
 /** Whether this is still the user's state. It may be dropped between two turns of the event loop while nobody is connected, and another one loaded. */
-export const isLoaded = (host: ShardHost, user: UserState): boolean => host.users.peek(user.user) === user;
+export const isLoaded = ({ users }: Pick<Shard, "users">, user: UserState): boolean => users.peek(user.user) === user;
 
 /**
  * The user, and the heads of the groups that the user is in: in the step in which this ends, asking for those reads little or nothing. Undefined when there is no such user.
@@ -17,7 +18,7 @@ export function* userWithGroupHeads(host: ShardHost, name: UserId, formerToo = f
     const user = yield* host.users.steps(name);
     if (user === undefined) return undefined;
     yield* host.groupHeads.read(user, formerToo);
-    if (isLoaded(host, user)) return user;
+    if (isLoaded(host.home(user.user), user)) return user;
   }
 }
 

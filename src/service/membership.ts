@@ -45,5 +45,5 @@ export const unknownGroup = (address: GroupAddress): AppError =>
   new AppError("unknown_address", `${address}: there is no such group`);
 
 function payForStrange(host: ShardHost, user: UserState, address: Address): void {
-  if (address !== user.address && !user.conversations.has(address)) takeSendTokens(host, user, 1);
+  if (address !== user.address && !user.conversations.has(address)) takeSendTokens(host.home(user.user), user, 1);
 }

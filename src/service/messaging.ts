@@ -10,17 +10,17 @@ import type { Actor, Messaging, SendInput } from "./types.ts";
 export function createMessaging(host: () => ShardHost): Messaging {
   return {
     async send(actor: Actor, input: SendInput) {
-      const shards = host();
-      const sender = actingUser(shards, actor);
-      checkText(input.text, shards.limits.textBytesMax);
+      const shard = host().home(actor.user);
+      const sender = actingUser(shard, actor);
+      checkText(input.text, shard.limits.textBytesMax);
       const { promise, resolve, reject } = Promise.withResolvers<{ message: WireMessage; duplicate: boolean }>();
       const reply: SendReply = {
         session: undefined,
         sent: (sent, duplicate) => resolve({ message: wireMessage(actor, sent), duplicate }),
         refused: (_ref, error) => reject(error),
       };
-      const rest = sendMessage(shards, sender, input, reply);
-      if (rest !== undefined) await shards.turns.run(rest);
+      const rest = sendMessage(shard, sender, input, reply);
+      if (rest !== undefined) await shard.turns.run(rest);
       return promise;
     },
   };

@@ -1,109 +1,147 @@
 /** Who may send what to whom: the checks before a message is numbered. The same for sockets and HTTP. */
 import { AppError } from "../base/errors.ts";
-import type { Steps } from "../base/steps.ts";
-import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import type { GroupState } from "../shard/group-state.ts";
+import { answered, type Steps } from "../base/steps.ts";
+import { isGroup, shardOf, type UserAddress } from "../domain/address.ts";
+import type { Answers } from "../shard/messages/ask.ts";
 import type { SendReply, SendRequest } from "../shard/pending-send.ts";
 import { postGroup } from "../shard/post-group.ts";
-import { answeredAsRepeat } from "../shard/repeats.ts";
+import { answeredAsPosted, findRepeat, type PostedBefore } from "../shard/repeats.ts";
 import { sendDirect } from "../shard/send-direct.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import { takeFanOut } from "./fan-out.ts";
 import { isLoaded } from "./loading.ts";
-import { mustBeIn, unknownGroup } from "./membership.ts";
 import { refusalOf } from "./refusal-of.ts";
 import { takeSendTokens } from "./send-tokens.ts";
 import { mustHaveRoom } from "./stored-quota.ts";
 
 /**
  * Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`.
- * @returns when the receiver has to be loaded first: steps that do so and then number or refuse it. What the same device sends behind it waits for them (G4).
+ * @returns when something has to be asked or loaded first: steps that do so and then number or refuse it. What the same device sends behind it waits for them (G4).
  */
 export function sendMessage(
-  host: ShardHost,
+  shard: Shard,
   sender: UserState,
   request: SendRequest,
   reply: SendReply,
 ): Steps<void> | undefined {
   try {
-    mustBeReadable(host);
-    if (answeredAsRepeat(host, sender, request, reply)) return undefined;
-    // Before the receiver is looked for: who asks which addresses there are pays as if they were written to.
-    const nowMs = takeSendTokens(host, sender, 1);
-    const { storedBytesMax } = host.limits;
-    if (storedBytesMax !== undefined) mustHaveRoom(host, sender, storedBytesMax, nowMs);
-    const receiver = loadedReceiver(host, sender, request.to);
-    if (receiver === undefined) return sendLater(host, sender, request, reply);
-    number(host, sender, receiver, request, reply, nowMs);
+    mustBeReadable(shard);
+    const repeat = findRepeat(shard, sender, request, reply);
+    if (repeat === "answered") return undefined;
+    if (typeof repeat === "object") return repeatOrSend(shard, sender, request, repeat, reply);
+    const mayRepeat = repeat === "ask the group";
+    const nowMs = pay(shard, sender);
+    const missing = whatIsMissing(shard, sender, request);
+    if (missing !== undefined) return sendLater(shard, sender, request, missing, mayRepeat, reply);
+    number(shard, sender, request, mayRepeat, reply, nowMs);
   } catch (error) {
     refuse(request, reply, error);
   }
   return undefined;
 }
 
-/** The message is paid for. Another device may have sent it meanwhile. */
-function* sendLater(host: ShardHost, sender: UserState, request: SendRequest, reply: SendReply): Steps<void> {
+/** Before the receiver is looked for: who asks which addresses there are pays as if they were written to. @returns the monotonic time, ms */
+function pay(shard: Shard, sender: UserState): number {
+  const nowMs = takeSendTokens(shard, sender, 1);
+  const { storedBytesMax } = shard.limits;
+  if (storedBytesMax !== undefined) mustHaveRoom(shard, sender, storedBytesMax, nowMs);
+  return nowMs;
+}
+
+/** The ref was posted to a group, whose shard knows the text. */
+function* repeatOrSend(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  before: PostedBefore,
+  reply: SendReply,
+): Steps<void> {
   try {
-    const receiver = yield* receiverSteps(host, request.to);
-    if (!isLoaded(host, sender))
+    if (yield* answeredAsPosted(shard, request, before, reply)) return;
+    pay(shard, sender);
+  } catch (error) {
+    return refuse(request, reply, error);
+  }
+  yield* sendLater(shard, sender, request, whatIsMissing(shard, sender, request), true, reply);
+}
+
+/** The message is paid for. Another device may have sent it meanwhile. */
+function* sendLater(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  missing: Steps<unknown> | undefined,
+  mayRepeat: boolean,
+  reply: SendReply,
+): Steps<void> {
+  try {
+    if (missing !== undefined) yield* missing;
+    if (!isLoaded(shard, sender))
       throw new AppError("unavailable", "could not be taken now; send it again", { retryAfterMs: 1000 });
-    mustBeReadable(host);
-    if (answeredAsRepeat(host, sender, request, reply)) return;
-    host.mustTakeWrites();
-    number(host, sender, receiver, request, reply, host.clock.monotonicMs());
+    mustBeReadable(shard);
+    const repeat = findRepeat(shard, sender, request, reply);
+    if (repeat === "answered") return;
+    if (typeof repeat === "object" && (yield* answeredAsPosted(shard, request, repeat, reply))) return;
+    shard.mustAcceptWrites();
+    number(shard, sender, request, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
   } catch (error) {
     refuse(request, reply, error);
   }
 }
 
 /** Before a ref is looked up: among what failed, nothing can be told apart until the log is recovered. */
-function mustBeReadable(host: ShardHost): void {
-  if (host.store.failed !== undefined) throw host.refusals.error(host.refusal ?? "log failed");
+function mustBeReadable(shard: Shard): void {
+  if (shard.log.failure !== undefined) throw shard.refusals.error(shard.refusal ?? "log failed");
 }
 
-type Receiver = UserState | GroupState;
-
-function loadedReceiver(host: ShardHost, sender: UserState, to: Address): Receiver | undefined {
-  if (to === sender.address) return sender;
-  return isGroup(to) ? host.groups.peek(to) : host.users.peek(nameOf(to) as UserId);
+/**
+ * Undefined when the message can be numbered in this turn: the receiver is there, or the group is in memory.
+ * @throws AppError unknown_address for a user who is not there
+ */
+function whatIsMissing(shard: Shard, sender: UserState, { to }: SendRequest): Steps<unknown> | undefined {
+  if (to === sender.address) return undefined;
+  const conversation = sender.conversations.get(to);
+  if (isGroup(to)) {
+    const group = shard.mirrors.peek(to, conversation?.shard ?? shardOf(to));
+    return group === undefined ? shard.mirrors.steps(to) : undefined;
+  }
+  // Users never go away.
+  if (conversation !== undefined && conversation.lastSeq > 0) return undefined;
+  const found = shard.router.ask("user", to, { user: to });
+  if (found instanceof Promise) return receiverLater(to, found);
+  mustExist(to, found);
+  return undefined;
 }
 
-function* receiverSteps(host: ShardHost, to: Address): Steps<Receiver | undefined> {
-  return isGroup(to) ? yield* host.groups.steps(to) : yield* host.users.steps(nameOf(to) as UserId);
+function* receiverLater(to: UserAddress, asked: Promise<Answers["user"]>): Steps<void> {
+  mustExist(to, yield* answered(asked));
+}
+
+function mustExist(to: UserAddress, found: Answers["user"]): void {
+  if (found === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
 }
 
 function number(
-  host: ShardHost,
+  shard: Shard,
   sender: UserState,
-  receiver: Receiver | undefined,
   request: SendRequest,
+  mayRepeat: boolean,
   reply: SendReply,
   nowMs: number,
 ): void {
-  const { to } = request;
+  const { to, ref, text } = request;
   if (isGroup(to)) {
-    const group = openGroup(receiver as GroupState | undefined, sender, to);
-    takeFanOut(sender, group.members.size, request.text.length, nowMs);
-    postGroup(host, sender, group, request, reply);
-  } else sendDirect(host, sender, existing(receiver as UserState | undefined, to), request, reply);
-  sender.recentRefs.note(request.ref, nowMs);
+    const groupShard = sender.conversations.get(to)?.shard ?? shardOf(to);
+    const members = shard.mirrors.peek(to, groupShard)?.members.size ?? 0;
+    takeFanOut(sender, members, text.length, nowMs);
+    postGroup(shard, sender, to, groupShard, request, reply, mayRepeat);
+  } else sendDirect(shard, sender, request, reply);
+  sender.recentRefs.note(ref, nowMs);
 }
 
 function refuse({ ref }: SendRequest, reply: SendReply, error: unknown): void {
   const refusal = refusalOf(error);
   if (refusal === undefined) throw error;
   reply.refused(ref, refusal);
-}
-
-function existing(receiver: UserState | undefined, to: UserAddress): UserState {
-  if (receiver === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
-  return receiver;
-}
-
-function openGroup(found: GroupState | undefined, sender: UserState, to: GroupAddress): GroupState {
-  const group = mustBeIn(found, sender, to);
-  if (group.isEnding) throw unknownGroup(to);
-  if (group.leaving.has(sender.user)) throw new AppError("not_a_member", `${to}: you are not in it`);
-  return group;
 }

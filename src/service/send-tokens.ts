@@ -1,7 +1,7 @@
 /** How much a user may write: rates, and what they hear when it is too much. */
 import { AppError } from "../base/errors.ts";
 import { REFUSALS } from "../shard/refusals.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 
 const REFUSAL_MS_MIN = 250;
@@ -13,12 +13,12 @@ const REFUSAL_MS_MIN = 250;
  * @returns the monotonic time, ms
  * @throws AppError rate_limited, or unavailable while nobody may write
  */
-export function takeSendTokens(host: ShardHost, sender: UserState, count: number): number {
-  const { sendsPerSecond } = host.limits;
-  const now = host.clock.monotonicMs();
+export function takeSendTokens(shard: Shard, sender: UserState, count: number): number {
+  const { sendsPerSecond } = shard.limits;
+  const now = shard.clock.monotonicMs();
   if (now >= sender.sendRefusedUntil) {
-    sender.refusedFor = host.refusal;
-    if (sender.refusedFor === undefined && hasSendTokens(host, sender, now, count)) return now;
+    sender.refusedFor = shard.refusal;
+    if (sender.refusedFor === undefined && hasSendTokens(shard, sender, now, count)) return now;
     sender.sendRefusedUntil =
       now +
       (sender.refusedFor === undefined
@@ -26,7 +26,7 @@ export function takeSendTokens(host: ShardHost, sender: UserState, count: number
         : REFUSALS[sender.refusedFor].retryAfterMs);
   }
   const retryAfterMs = Math.ceil(sender.sendRefusedUntil - now);
-  if (sender.refusedFor !== undefined) throw host.refusals.error(sender.refusedFor, retryAfterMs);
+  if (sender.refusedFor !== undefined) throw shard.refusals.error(sender.refusedFor, retryAfterMs);
   throw new AppError(
     "rate_limited",
     `more than ${sendsPerSecond} messages a second; send again in ${retryAfterMs} ms`,
@@ -34,7 +34,7 @@ export function takeSendTokens(host: ShardHost, sender: UserState, count: number
   );
 }
 
-function hasSendTokens({ limits }: ShardHost, sender: UserState, now: number, count: number): boolean {
+function hasSendTokens({ limits }: Shard, sender: UserState, now: number, count: number): boolean {
   const earned = ((now - sender.sendTokensAt) / 1000) * limits.sendsPerSecond;
   sender.sendTokens = Math.min(limits.sendsBurst, sender.sendTokens + earned);
   sender.sendTokensAt = now;

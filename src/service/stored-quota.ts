@@ -1,6 +1,6 @@
 /** How much a user may store: bytes of text that the user wrote, to whomever, and that are not erased. */
 import { AppError } from "../base/errors.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 
 const REFUSAL_MS_MIN = 250;
@@ -11,9 +11,9 @@ const REFUSAL_MS_MIN = 250;
  * erasure lets no frame slip in between those that were refused (G4).
  * @throws AppError quota_exceeded for a user who stores as much as the quota, or more
  */
-export function mustHaveRoom(host: ShardHost, user: UserState, bytesMax: number, nowMs: number): void {
+export function mustHaveRoom(shard: Shard, user: UserState, bytesMax: number, nowMs: number): void {
   const { storedBytes } = user;
-  if (storedBytes === undefined) return host.storedCounts.begin(user);
+  if (storedBytes === undefined) return shard.host.storedCounts.begin(user);
   if (storedBytes >= bytesMax) user.quotaRefusedUntil = nowMs + REFUSAL_MS_MIN;
   if (nowMs >= user.quotaRefusedUntil) return;
   throw new AppError(

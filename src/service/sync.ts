@@ -45,7 +45,7 @@ function* beginPoll(shards: ShardHost, actor: Actor, cursor: Cursor, waitMs: num
   const catchUp = new CatchUp(shards, user, cursor);
   const page = new CatchUpPage(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX, shards.clock);
   const isPresent = yield* catchUp.reading(page);
-  const isWaiting = isPresent && page.frames.length === 0 && waitMs > 0 && isLoaded(shards, user);
+  const isWaiting = isPresent && page.frames.length === 0 && waitMs > 0 && isLoaded(shards.home(user.user), user);
   return { catchUp, page, notices: isWaiting ? waitForFrames(shards, user, actor, waitMs, signal) : undefined };
 }
 

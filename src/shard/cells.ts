@@ -15,7 +15,8 @@
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far
- *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count
+ *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count |
+                                     lastSeq - seq of the last message sent + 2, 1: none was sent, 0: not noted
  *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in
  *                             derived, for whoever has left: lastSeq | 0 | takenThrough
  *             head            derived: seq up to which the derived cells count | mark counter | bytes of text sent + 1, or 0: not counted

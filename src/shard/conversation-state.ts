@@ -2,8 +2,8 @@
  * One conversation as it stands in a user's timeline: with another user, with oneself, or the membership in a group.
  * Seqs are of the owner's timeline unless said otherwise. What is durable is changed by fold/ alone.
  */
-import type { Address } from "../domain/address.ts";
-import type { Seq } from "../../storage/types.ts";
+import { shardOf, type Address } from "../domain/address.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 
 const ZERO = 0 as Seq;
 
@@ -12,6 +12,8 @@ export class ConversationState {
   lastSeq = ZERO;
   /** Rank of the last message, for the order of lists. Of a group the group knows it. */
   lastRank = 0;
+  /** Seq of the last message that the owner sent here, 0 for none; undefined: a version that did not note it wrote the cell, and the log has to be asked. */
+  sentSeq: Seq | undefined = ZERO;
   /** Messages from the other side, ever. */
   incoming = 0;
   /** Highest seq of the source's stream that was taken (G8). In the source's numbering. */
@@ -40,7 +42,12 @@ export class ConversationState {
   seen = ZERO;
   seenMark = 0;
 
+  /** Messages sent up to it are durable in the receiver's timeline, as far as the receiver's shard has said since this was loaded. */
+  confirmedThrough = ZERO;
+
   // ---- numbered but not yet durable
+  /** As `sentSeq`. */
+  sentPending: Seq | undefined = ZERO;
   takenThroughPending = ZERO;
   incomingPending = 0;
   /** A membership takes its place from the moment when it is numbered. */
@@ -59,9 +66,16 @@ export class ConversationState {
   /** Key of the cell written for every message delivered: made once. */
   readonly deliveredKey: string;
 
+  #shard: ShardId | undefined = undefined;
+
   constructor(address: Address) {
     this.address = address;
     this.deliveredKey = `delivered/${address}`;
+  }
+
+  /** Where the other side lives: worked out once. */
+  get shard(): ShardId {
+    return (this.#shard ??= shardOf(this.address));
   }
 
   /** What was erased cannot be read any more. */
@@ -76,6 +90,7 @@ export class ConversationState {
 
   /** Loaded: nothing of it is on its way. */
   endLoad(): void {
+    this.sentPending = this.sentSeq;
     this.takenThroughPending = this.takenThrough;
     this.incomingPending = this.incoming;
     this.isPutInPending = this.isPutIn;

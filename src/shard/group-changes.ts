@@ -24,7 +24,6 @@ import { foldChanged } from "./fold/group.ts";
 import { foldEpoch } from "./fold/group-cells.ts";
 import { foldMembership } from "./fold/timeline.ts";
 import type { GroupState } from "./group-state.ts";
-import { fanOut } from "./post-group.ts";
 import type { Shards } from "./shards.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -243,4 +242,10 @@ export function membershipFrame(
   epoch: string,
 ): MembershipFrame {
   return { t: "membership", seq, conversation, change, groupSeq, epoch };
+}
+
+/** One frame to every session of every member. */
+function fanOut(host: Shards, group: GroupState, seq: Seq, frame: string): void {
+  const users = group.members.keys();
+  host.shard(group.log.shard).router.cast({ kind: "entry", group: group.address, seq, frame, users });
 }

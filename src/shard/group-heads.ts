@@ -14,7 +14,7 @@ import { cellNumber, cellText } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";
 import { bornSeqOf } from "./fold/group-cells.ts";
 import type { GroupState } from "./group-state.ts";
-import type { StateTable } from "./state-table.ts";
+import type { States } from "./state-table.ts";
 import type { UserState } from "./user-state.ts";
 
 const KNOWN_MAX = 50_000;
@@ -34,12 +34,12 @@ export type GroupHead = {
 };
 
 export class GroupHeads {
-  readonly #groups: StateTable<GroupAddress, GroupState>;
+  readonly #groups: States<GroupAddress, GroupState>;
   readonly #logOf: (address: GroupAddress) => ShardLog;
   /** In the order in which they were read. */
   readonly #known = new Map<GroupAddress, KnownHead>();
 
-  constructor(groups: StateTable<GroupAddress, GroupState>, logOf: (address: GroupAddress) => ShardLog) {
+  constructor(groups: States<GroupAddress, GroupState>, logOf: (address: GroupAddress) => ShardLog) {
     this.#groups = groups;
     this.#logOf = logOf;
   }

@@ -1,56 +1,78 @@
 /**
- * Handoffs that a crash may have cut off (G8).
+ * Handoffs that were not confirmed, offered again out of the log (G8).
  *
- * The outbox is not a queue beside the log: it is every entry above the shard's `handedOffThrough` mark that concerns somebody else: a timeline, or the refs of
- * who posted it. At start they are offered again, in order; who has taken them already ignores them. While all shards are on one node a handoff follows
- * the entry that caused it in the same log, so the mark may simply be the log's end whenever it is written.
+ * There is no queue beside the log: what is to be handed over is every entry above the shard's cell `handedOffThrough` that concerns somebody else. The cell rises over
+ * confirmed handoffs only. After a start, and whenever a receiver has not confirmed, the entries above it are read and offered again; receivers ignore what they have.
  */
 import type { Logger } from "../base/logger.ts";
 import { atOnce, type Steps } from "../base/steps.ts";
-import { isGroup, nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
-import {
-  readGroupEntry,
-  readTimelineEntry,
-  refOfPostedKey,
-  type GroupChangeDetail,
-  type MembershipEntry,
-} from "../domain/entries.ts";
-import { jsonString } from "../protocol/encode.ts";
+import { isGroup, type Address, type GroupAddress, type UserAddress } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
-import { unlessDamaged } from "./damage.ts";
 import { writeRecord } from "./durable.ts";
-import type { GroupState } from "./group-state.ts";
-import { joinedBy, leftBy, takeMembership } from "./group-changes.ts";
-import { noteMissingRef } from "./post-group.ts";
-import { take } from "./send-direct.ts";
-import type { Shards } from "./shards.ts";
+import { offerGroupEntry } from "./offer-group.ts";
+import { MessageOffers } from "./offer-messages.ts";
+import type { Shard } from "./shard.ts";
 
 const MARK = "handedOffThrough";
-const PAGE = 1000;
+const PAGE = 200;
+
+/** Nothing is left to hand over through this offset, as the log says. */
+export const handedOffThrough = (log: ShardLog): Offset => cellNumber(log.cell(SHARD_STREAM, MARK)) as Offset;
+
+/** After a start: what the log has above the mark is not known to be handed over. */
+export function beginLedger({ ledger, log }: Shard): void {
+  ledger.begin(handedOffThrough(log), log.durableThrough);
+}
 
 /**
- * Offers again what stands above the mark. Before anything new of the shard is handed over. Whoever lives in a damaged
- * shard is left out: what was handed over to them stands in the same frame of the log, which is kept.
+ * Offers everything durable that is not known to be handed over, a few entries a step. One at a time for each shard.
  * @returns how many were offered
  */
-export function offerAgain(host: Shards, log: ShardLog): number {
-  const mark = cellNumber(log.cell(SHARD_STREAM, MARK)) as Offset;
+export function* offerAgain(shard: Shard): Steps<number> {
+  const { ledger, log } = shard;
+  if (ledger.isEmpty || ledger.isOffering) return 0;
+  const end = log.durableThrough;
+  const after = ledger.beginOffer(end);
   let offered = 0;
-  for (const { stream, fromSeq } of log.streamsSince(mark)) {
-    if (isShardStream(stream)) continue;
-    offered += isGroup(stream as Address)
-      ? offerFromGroup(host, log, stream as GroupAddress, fromSeq)
-      : offerSends(host, log, stream as UserAddress, fromSeq);
+  try {
+    for (const { stream, fromSeq } of log.streamsSince(after)) {
+      if (!isShardStream(stream)) offered += yield* offerStream(shard, stream as Address, fromSeq, after, end);
+    }
+    ledger.endOffer();
+  } catch (error) {
+    ledger.giveUpOffer();
+    throw error;
   }
   return offered;
 }
 
+function* offerStream(shard: Shard, stream: Address, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
+  const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream as UserAddress);
+  let offered = 0;
+  for (let from = (fromSeq - 1) as Seq; ;) {
+    const page = shard.log.readForward(stream, from, PAGE);
+    for (const stored of page) {
+      if (stored.offset > end) return offered;
+      if (stored.offset > after) offered += offerEntry(shard, stream, messages, stored);
+    }
+    const last = page[PAGE - 1];
+    if (last === undefined) return offered;
+    from = last.seq;
+    yield;
+  }
+}
+
+function offerEntry(shard: Shard, stream: Address, messages: MessageOffers | undefined, stored: StoredEntry): number {
+  if (messages !== undefined) return messages.offer(stored);
+  return offerGroupEntry(shard, stream as GroupAddress, stored);
+}
+
 /** After a repair the log may end before the mark: what comes next would count as handed over. */
 export async function mendMark(log: ShardLog): Promise<void> {
-  if (cellNumber(log.cell(SHARD_STREAM, MARK)) <= log.durableThrough) return;
+  if (handedOffThrough(log) <= log.durableThrough) return;
   const handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
   await writeRecord(log, () => log.putNumbers(handle, MARK, log.durableThrough));
 }
@@ -66,8 +88,8 @@ export class HandoffMarks {
     this.#logger = logger;
   }
 
-  write(logs: Iterable<ShardLog>): void {
-    atOnce(this.steps(logs, () => false));
+  write(shards: Iterable<Shard>): void {
+    atOnce(this.steps(shards, () => false));
   }
 
   /**
@@ -75,25 +97,31 @@ export class HandoffMarks {
    * offered more at the next start, and keeps no other from its mark.
    * @param isOver whether no mark may be written any more
    */
-  *steps(logs: Iterable<ShardLog>, isOver: () => boolean): Steps<void> {
-    for (const log of logs) {
+  *steps(shards: Iterable<Shard>, isOver: () => boolean): Steps<void> {
+    for (const shard of shards) {
       if (isOver()) return;
       try {
-        if (log.memtable.isEmpty || log.durableThrough === this.#written.get(log)) continue;
-        this.#append(log, this.#handleOf(log));
+        if (!this.#append(shard)) continue;
       } catch (error) {
-        this.#logger.error("a handoff mark could not be written", { shard: log.shard, error });
+        this.#logger.error("a handoff mark could not be written", { shard: shard.id, error });
       }
       yield;
     }
   }
 
-  #append(log: ShardLog, handle: StreamHandle): void {
+  /** @returns false when there is nothing to note */
+  #append({ log, ledger }: Shard): boolean {
+    const through = ledger.through(log.durableThrough);
+    if (log.memtable.isEmpty || through === this.#written.get(log)) return false;
+    const handle = this.#handleOf(log);
+    // The mark is a record itself, which hands nothing over.
+    const isAll = through === log.durableThrough;
     log.append({
-      encode: () => log.putNumbers(handle, MARK, log.durableThrough),
-      committed: () => void this.#written.set(log, log.durableThrough),
+      encode: () => log.putNumbers(handle, MARK, through),
+      committed: () => void this.#written.set(log, isAll ? log.durableThrough : through),
       failed: () => {},
     });
+    return true;
   }
 
   #handleOf(log: ShardLog): StreamHandle {
@@ -101,70 +129,4 @@ export class HandoffMarks {
     if (handle === undefined) this.#handles.set(log, (handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM))));
     return handle;
   }
-}
-
-function* entriesFrom(log: ShardLog, stream: string, fromSeq: Seq): Iterable<StoredEntry> {
-  for (let after = (fromSeq - 1) as Seq; ;) {
-    const page = log.readForward(stream, after, PAGE);
-    yield* page;
-    if (page.length < PAGE) return;
-    after = page[page.length - 1]!.seq;
-  }
-}
-
-function offerSends(host: Shards, log: ShardLog, sender: UserAddress, fromSeq: Seq): number {
-  let offered = 0;
-  const streamNo = log.head(sender)!.streamNo;
-  for (const stored of entriesFrom(log, sender, fromSeq)) {
-    const entry = readTimelineEntry(stored);
-    const to = stored.lane as Address;
-    // What was erased is handed over no more; whether it was, the receiver's cells know.
-    if (entry.kind !== "sent" || to === sender) continue;
-    const receiver = unlessDamaged(() => host.userAt(to));
-    if (receiver === undefined) continue;
-    const id = host.ids.encode(log.shard, streamNo, stored.seq);
-    const { sentAt, text } = entry;
-    take(
-      receiver,
-      { id, sentAt, rank: host.ranks.direct(host.clock.now()), text, textJson: jsonString(text) },
-      sender,
-      nameOf(sender) as UserId,
-      stored.seq,
-      streamNo,
-    );
-    offered++;
-  }
-  return offered;
-}
-
-/** Memberships, and the refs of what was posted: without them a ref would be new again wherever else it is used, and here once its message is erased. */
-function offerFromGroup(host: Shards, log: ShardLog, address: GroupAddress, fromSeq: Seq): number {
-  const group = host.groups.get(address);
-  let offered = 0;
-  for (const stored of entriesFrom(log, address, fromSeq)) {
-    const entry = readGroupEntry(stored);
-    if (entry.kind === "erased" || group === undefined) continue;
-    if (entry.kind === "posted") {
-      const author = unlessDamaged(() => host.users.get(entry.author));
-      if (author !== undefined && noteMissingRef(author, address, refOfPostedKey(stored.key), stored.seq)) offered++;
-      continue;
-    }
-    const { detail } = entry;
-    for (const user of joinedBy(detail)) offer(host, user, "joined", group, stored.seq, detail);
-    for (const user of leftBy(detail)) offer(host, user, "left", group, stored.seq, detail);
-    offered++;
-  }
-  return offered;
-}
-
-function offer(
-  host: Shards,
-  user: UserId,
-  change: MembershipEntry["change"],
-  { address, epoch, bornSeq }: GroupState,
-  seq: Seq,
-  detail: GroupChangeDetail,
-): void {
-  const state = unlessDamaged(() => host.users.get(user));
-  if (state !== undefined) takeMembership(state, change, address, seq, detail, seq < bornSeq ? "" : epoch);
 }

@@ -29,6 +29,7 @@ export type SendReply = {
 export type SendRequest = { ref: string; to: Address; text: string; retry: boolean };
 
 export type PendingSend = {
+  readonly reply: SendReply;
   readonly ref: string;
   readonly to: Address;
   readonly text: string;

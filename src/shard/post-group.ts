@@ -1,208 +1,138 @@
 /**
- * A message to a group: one entry in the group's log, one record of its ref in the author's shard, no copy per member.
+ * A message to a group, at its author's home: it is sent to the group's shard (accept-post.ts), which numbers it and hands the ref over to this shard (take-posted.ts).
  *
- * The group's record goes first. The author hears `sent` when both are durable: the ref is then known wherever it is asked for (G2).
+ * The author hears `sent` when both records are durable: the message in the group's log, and its ref here, where it is asked for (G2). The reply and the handoff may come
+ * in either order, late or repeated; while one of them is missing the author is told nothing, and may send again with the same ref.
  */
+import { AppError } from "../base/errors.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
-import type { IdBatch } from "../domain/message-id.ts";
-import { payloadBytesMax, postedKey, POSTED_LANE, writePosted } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
-import type { RecordSource } from "../../storage/shard/staged-record.ts";
-import type { Seq } from "../../storage/types.ts";
-import { CellReader, encodeCell } from "./cells.ts";
-import type { ConversationState } from "./conversation-state.ts";
-import { foldPosted } from "./fold/group.ts";
-import { foldAsked } from "./fold/timeline-cells.ts";
-import { hasRoomForOwnGroup } from "./group-quota.ts";
-import type { GroupState } from "./group-state.ts";
-import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
-import { refuseAll, settle, unknownFate } from "./settle-send.ts";
-import type { Shards } from "./shards.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
+import type { OwnPostCast } from "./messages/cast.ts";
+import type { Post, Posted, PostReply } from "./messages/post.ts";
+import type { PendingSend, SendReply, SendRequest, Sent } from "./pending-send.ts";
+import { refuseAll, settle } from "./settle-send.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
-/** The request is allowed, is no repeat, and the author is a member. */
+/** The request is allowed, and no repeat of what this shard knows. @param mayRepeat the group's log may have it already */
 export function postGroup(
-  host: Shards,
+  shard: Shard,
   author: UserState,
-  group: GroupState,
+  group: GroupAddress,
+  groupShard: ShardId,
   request: SendRequest,
   reply: SendReply,
+  mayRepeat: boolean,
 ): void {
-  const { log, nextSeq: seq } = group;
-  const post = new GroupPost(host, author, group, request, reply, seq);
-  const savepoint = log.savepoint;
-  log.append(post);
-  try {
-    author.log.append(new RefNoted(post));
-  } catch (error) {
-    log.rollBack(savepoint);
-    throw error;
-  }
-  group.nextSeq = (seq + 1) as Seq;
+  const knownThrough = author.conversations.get(group)?.takenThrough ?? (0 as Seq);
+  const post = new GroupSend(author, group, request, reply, mayRepeat, knownThrough);
   author.pendingSends.push(post);
   author.bytesOnTheWay += post.textBytes;
+  try {
+    shard.router.post(groupShard, group, post, post);
+  } catch (error) {
+    post.withdraw();
+    throw error;
+  }
 }
 
-/** After a crash, which may have left the group's record alone. @returns whether it was missing */
-export function noteMissingRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): boolean {
-  const { log, address } = author;
-  if (log.findKey(address, ref) !== undefined) return false;
-  let asked: ConversationState | undefined;
-  log.append({
-    encode: () => void (asked = writePostedRef(author, group, ref, seq)),
-    committed: () => foldRefNoted(asked),
-    failed: () => {},
-  });
-  return true;
-}
-
-/**
- * Notes where the message went: the seq of the author's own membership entry, whose lane names the group. That takes one
- * or two bytes instead of the address. Where there is no such entry yet, it is the address. The value is encoded once a
- * membership and load, so that no other post pays for it.
- *
- *     value    cell of: seq of the entry | address, if that is 0
- *
- * @returns the membership, when the author makes it their own with this record
- */
-function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): ConversationState | undefined {
-  const joined = author.membership(group);
-  const isFirst = joined !== undefined && joined.postedRefValue === undefined;
-  const asked = isFirst && makeOwn(author, joined) ? joined : undefined;
-  if (isFirst) joined.postedRefValue = encodeCell(joined.lastSeq);
-  author.log.putKey(author.handle, ref, seq, joined?.postedRefValue ?? encodeCell(0, group));
-  return asked;
-}
-
-/**
- * An author makes the membership their own by posting, where there is room: in the same record. Should that record fail,
- * the place is counted as their own until the user is loaded again. @returns whether the record says so
- */
-function makeOwn(author: UserState, joined: ConversationState): boolean {
-  if (!joined.isUnasked || !hasRoomForOwnGroup(author)) return false;
-  author.log.putNumbers(author.handle, `asked/${joined.address}`, joined.joinedSeq);
-  joined.askedPending = joined.joinedSeq;
-  return true;
-}
-
-/** @param asked the membership that the record makes the author's own */
-function foldRefNoted(asked: ConversationState | undefined): void {
-  if (asked !== undefined) foldAsked(asked, asked.askedPending);
-}
-
-/** The group that a ref of the author was posted to; `value` is what stands with the ref. */
-export function groupOfPostedRef(author: UserState, value: Uint8Array): GroupAddress | undefined {
-  const fields = new CellReader(value);
-  const seq = fields.number() as Seq;
-  if (seq === 0) return fields.text() as GroupAddress;
-  const [membership] = author.log.readForward(author.address, (seq - 1) as Seq, 1);
-  return membership?.lane as GroupAddress | undefined;
-}
-
-class GroupPost implements RecordSource, PendingSend {
-  readonly host: Shards;
-  readonly author: UserState;
-  readonly group: GroupState;
+/** A post that its author waits for. */
+export class GroupSend implements PendingSend, Post, PostReply {
+  readonly #author: UserState;
   readonly reply: SendReply;
   readonly ref: string;
   readonly to: GroupAddress;
   readonly text: string;
-  readonly seq: Seq;
-  readonly sentAt: number;
-  readonly rank: number;
-  textBytes = 0;
+  readonly textBytes: number;
+  readonly mayRepeat: boolean;
+  readonly knownThrough: Seq;
   repeats: SendReply[] | undefined = undefined;
-  #id: string | undefined;
-  readonly #ids: IdBatch;
-  readonly #idAt: number;
-  /** Of the two records. */
-  #durable = 0;
+  #sent: Sent | undefined;
+  #isRepeat = false;
+  #isRefNoted = false;
+  #isSettled = false;
 
-  constructor(host: Shards, author: UserState, group: GroupState, request: SendRequest, reply: SendReply, seq: Seq) {
-    this.host = host;
-    this.author = author;
-    this.group = group;
+  constructor(
+    author: UserState,
+    group: GroupAddress,
+    { ref, text }: SendRequest,
+    reply: SendReply,
+    mayRepeat: boolean,
+    knownThrough: Seq,
+  ) {
+    this.#author = author;
     this.reply = reply;
-    this.ref = request.ref;
-    this.to = group.address;
-    this.text = request.text;
-    this.seq = seq;
-    this.sentAt = host.clock.now();
-    this.rank = host.ranks.group(this.sentAt);
-    this.#ids = host.ids.gathering;
-    this.#idAt = this.#ids.add(group.log.shard, group.handle.streamNo, seq);
+    this.ref = ref;
+    this.to = group;
+    this.text = text;
+    this.textBytes = Buffer.byteLength(text);
+    this.mayRepeat = mayRepeat;
+    this.knownThrough = knownThrough;
   }
 
-  /** As of a direct message: whoever asks first has it encrypted. */
-  get id(): string {
-    return (this.#id ??= this.#ids.id(this.#idAt));
+  get author(): UserId {
+    return this.#author.user;
   }
 
-  encode(): void {
-    const { group, author, seq, text } = this;
-    const { log } = group;
-    log.beginEntry(group.handle, POSTED_LANE, postedKey(author.user, this.ref), seq, payloadBytesMax(text));
-    this.textBytes = writePosted(log.writer, this.sentAt, text, this.rank);
-    log.endEntry();
+  get authorShard(): ShardId {
+    return this.#author.log.shard;
   }
 
-  committed(): void {
-    const { group, author, seq } = this;
-    foldPosted(group, seq, this.rank, author.user, this.textBytes);
-    author.postChanged(group.address, this.textBytes);
-    this.#fanOut();
-    this.noted();
+  posted({ seq, id, sentAt, text, deletedAt }: Posted, isRepeat: boolean): void {
+    const { ref, to } = this;
+    this.#sent = { ref, id, to, seq, sentAt, text, ...(deletedAt === undefined ? {} : { deletedAt }) };
+    this.#isRepeat = isRepeat;
+    this.#settleIfDone();
   }
 
-  /** One of the two records is durable. */
-  noted(): void {
-    if (++this.#durable === 2) settle(this.author, this, this.reply, this);
+  /** The ref is durable in the author's shard. */
+  refNoted(): void {
+    this.#isRefNoted = true;
+    this.#settleIfDone();
   }
 
-  failed(error: Error): void {
-    refuseAll(this, this.reply, unknownFate(error));
+  refused(error: AppError): void {
+    if (!this.#end()) return;
+    refuseAll(this, this.reply, error);
   }
 
-  #fanOut(): void {
-    const { group, author, seq, sentAt, text } = this;
-    const textJson = jsonString(text);
-    const frame = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt);
-    fanOut(this.host, group, seq, frame, author.user);
-    if (author.sessions.size === 0) return;
-    const own = messageFrame(this.id, group.address, author.user, textJson, seq, sentAt, jsonString(this.ref));
-    for (const session of author.sessions) if (session !== this.reply.session) session.entry(group.address, seq, own);
-  }
-}
-
-class RefNoted implements RecordSource {
-  readonly post: GroupPost;
-  #asked: ConversationState | undefined;
-
-  constructor(post: GroupPost) {
-    this.post = post;
+  /** It never left. */
+  withdraw(): void {
+    this.#end();
   }
 
-  encode(): void {
-    const { author, ref, seq, to } = this.post;
-    this.#asked = writePostedRef(author, to, ref, seq);
+  #settleIfDone(): void {
+    const sent = this.#sent;
+    if (sent === undefined || !this.#isRefNoted || this.#isSettled) return;
+    this.#isSettled = true;
+    const isSame = sent.text === this.text || sent.deletedAt !== undefined;
+    if (isSame) return settle(this.#author, this, this.reply, sent, this.#isRepeat);
+    this.#author.forgetPending(this);
+    refuseAll(this, this.reply, refConflict(this.ref));
   }
 
-  committed(): void {
-    foldRefNoted(this.#asked);
-    this.post.noted();
-  }
-
-  failed(): void {
-    // The post's own record has told the author.
+  #end(): boolean {
+    if (this.#isSettled) return false;
+    this.#isSettled = true;
+    this.#author.forgetPending(this);
+    return true;
   }
 }
 
-/** One frame to every session of every member, but those of `except`. */
-export function fanOut(host: Shards, group: GroupState, seq: Seq, frame: string, except?: UserId): void {
-  for (const member of group.members.keys()) {
-    if (member === except) continue;
-    const user = host.users.peek(member);
-    if (user === undefined) continue;
-    for (const session of user.sessions) session.entry(group.address, seq, frame);
-  }
+/** The author's devices see their own post with its ref; the one that sent it has `sent`. */
+export function showOwnPost(shard: Shard, { group, seq, author, ref, id, textJson, sentAt }: OwnPostCast): void {
+  const user = shard.users.peek(author);
+  if (user === undefined || user.sessions.size === 0) return;
+  const sender = user.pendingSend(ref)?.reply.session;
+  if (user.sessions.size === 1 && sender !== undefined && user.sessions.has(sender)) return;
+  const frame = messageFrame(id, group, author, textJson, seq, sentAt, jsonString(ref));
+  for (const session of user.sessions) if (session !== sender) session.entry(group, seq, frame);
+}
+
+export function refConflict(ref: string): AppError {
+  return new AppError(
+    "ref_conflict",
+    `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`,
+  );
 }

@@ -1,56 +1,85 @@
 /**
  * A direct message: into the sender's timeline, handed over to the receiver's.
  *
- * Both records ride the same frame of the log when both shards are here, the sender's first: the receiver's is never there alone, and it is there
- * whenever the sender's is. Everything is shown only after the frame is durable (G1, G5, G8).
+ * The sender is told when its own record is durable (G1). From then on the handoff is offered until the receiver's shard has it (G8): what is not confirmed is read again
+ * from the log (handoffs.ts).
  */
-import type { Address, UserAddress, UserId } from "../domain/address.ts";
+import type { Address, UserAddress } from "../domain/address.ts";
+import { payloadBytesMax, readTimelineEntry, writeSent } from "../domain/entries.ts";
 import type { IdBatch } from "../domain/message-id.ts";
-import { payloadBytesMax, writeSent, writeTaken } from "../domain/entries.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { RecordSource } from "../../storage/shard/staged-record.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import type { Offset, Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
-import { foldSent, foldTaken } from "./fold/timeline.ts";
+import { foldSent } from "./fold/timeline.ts";
+import type { Handed } from "./handoff-ledger.ts";
+import type { HandoffOutcome, MessageHandoff } from "./messages/handoff.ts";
 import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
-import type { Shards } from "./shards.ts";
 import { settle, refuseAll, unknownFate } from "./settle-send.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
+const LOOK_BACK = 30;
+
 /** The request is allowed, is no repeat, and the receiver exists. */
-export function sendDirect(
-  host: Shards,
-  sender: UserState,
-  receiver: UserState,
-  request: SendRequest,
-  reply: SendReply,
-): void {
-  const sentAt = host.clock.now();
-  const rank = host.ranks.direct(sentAt);
+export function sendDirect(shard: Shard, sender: UserState, request: SendRequest, reply: SendReply): void {
+  const sentAt = shard.clock.now();
+  const rank = shard.ranks.direct(sentAt);
   const { log, nextSeq: seq } = sender;
-  const send = new DirectSend(host, sender, request, reply, seq, sentAt, rank);
+  const conversation = sender.conversation(request.to);
+  const prev = lastSent(sender, conversation);
+  const send = new DirectSend(shard, sender, conversation, request, reply, seq, prev, sentAt, rank);
   const savepoint = log.savepoint;
   log.append(send);
   try {
-    if (receiver !== sender) take(receiver, send, sender.address, sender.user, seq, sender.handle.streamNo);
+    if (request.to !== sender.address) shard.router.handOff(conversation.shard, send, send);
   } catch (error) {
     log.rollBack(savepoint);
     throw error;
   }
+  if (request.to !== sender.address) shard.ledger.add(send);
+  conversation.sentPending = seq;
   sender.nextSeq = (seq + 1) as Seq;
   sender.pendingSends.push(send);
   sender.bytesOnTheWay += send.textBytes;
 }
 
-class DirectSend implements RecordSource, PendingSend {
+/** Of the messages that the user sent in this conversation, the ones on their way included; 0 for none. What was erased counts for nothing: it is handed over no more. */
+function lastSent(sender: UserState, conversation: ConversationState): Seq {
+  return (conversation.sentPending ??= lastSentBefore(
+    sender.log,
+    sender.address,
+    conversation.address,
+    sender.nextSeq,
+  ));
+}
+
+/** Seq of the last message from `address` to `to` that is not erased, before `before`; 0 for none. */
+export function lastSentBefore(log: ShardLog, address: UserAddress, to: Address, before: Seq): Seq {
+  for (;;) {
+    const page = log.readLaneBackward(address, to, before, LOOK_BACK);
+    for (const stored of page.reverse()) {
+      if (readTimelineEntry(stored).kind === "sent") return stored.seq;
+      before = stored.seq;
+    }
+    if (page.length < LOOK_BACK) return 0 as Seq;
+  }
+}
+
+class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOutcome, Handed {
+  readonly kind = "message";
+  readonly #shard: Shard;
   readonly sender: UserState;
+  readonly conversation: ConversationState;
   readonly reply: SendReply;
   readonly ref: string;
-  readonly to: Address;
   readonly text: string;
   readonly seq: Seq;
+  readonly prev: Seq;
   readonly sentAt: number;
   readonly rank: number;
+  offset = 0 as Offset;
   textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
   #id: string | undefined;
@@ -59,24 +88,40 @@ class DirectSend implements RecordSource, PendingSend {
   #textJson: string | undefined;
 
   constructor(
-    host: Shards,
+    shard: Shard,
     sender: UserState,
+    conversation: ConversationState,
     request: SendRequest,
     reply: SendReply,
     seq: Seq,
+    prev: Seq,
     sentAt: number,
     rank: number,
   ) {
+    this.#shard = shard;
     this.sender = sender;
+    this.conversation = conversation;
     this.reply = reply;
     this.ref = request.ref;
-    this.to = request.to;
     this.text = request.text;
     this.seq = seq;
+    this.prev = prev;
     this.sentAt = sentAt;
     this.rank = rank;
-    this.#ids = host.ids.gathering;
+    this.#ids = shard.ids.gathering;
     this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
+  }
+
+  get from(): UserState["address"] {
+    return this.sender.address;
+  }
+
+  get to(): UserState["address"] {
+    return this.conversation.address as UserState["address"];
+  }
+
+  get streamNo(): number {
+    return this.sender.handle.streamNo;
   }
 
   /** Of the place that it got with its number: whoever asks first, here or at the receiver, has it encrypted. */
@@ -91,6 +136,7 @@ class DirectSend implements RecordSource, PendingSend {
   encode(): void {
     const { sender, to, ref, seq, text } = this;
     const { log } = sender;
+    this.offset = log.nextOffset;
     log.beginEntry(sender.handle, to, ref, seq, payloadBytesMax(text));
     this.textBytes = writeSent(log.writer, this.sentAt, text, this.rank);
     log.endEntry();
@@ -98,13 +144,31 @@ class DirectSend implements RecordSource, PendingSend {
 
   committed(): void {
     const { sender } = this;
-    foldSent(sender, sender.conversation(this.to), this.seq, this.rank, this.textBytes);
+    foldSent(sender, this.conversation, this.seq, this.rank, this.textBytes);
     settle(sender, this, this.reply, this);
     if (this.#hasOtherDevices) this.#tellOtherDevices();
   }
 
   failed(error: Error): void {
     refuseAll(this, this.reply, unknownFate(error));
+  }
+
+  // ---- the handoff
+
+  get isConfirmed(): boolean {
+    return this.conversation.confirmedThrough >= this.seq;
+  }
+
+  confirmed(through: Seq): void {
+    if (through > this.conversation.confirmedThrough) this.conversation.confirmedThrough = through;
+  }
+
+  missing(): void {
+    this.#shard.offerSoon();
+  }
+
+  notTaken(): void {
+    this.#shard.offerSoon();
   }
 
   /** Not by their number alone: the device that sent may have gone meanwhile. */
@@ -120,86 +184,5 @@ class DirectSend implements RecordSource, PendingSend {
     const { sender, id, to, seq, sentAt } = this;
     const frame = messageFrame(id, to, sender.user, this.textJson, seq, sentAt, jsonString(this.ref));
     for (const session of sender.sessions) if (session !== this.reply.session) session.entry("timeline", seq, frame);
-  }
-}
-
-/** What a handoff carries; after a crash it is read from the sender's log instead of being at hand. */
-export type Handoff = {
-  readonly id: string;
-  readonly sentAt: number;
-  readonly rank: number;
-  readonly text: string;
-  readonly textJson: string;
-};
-
-/** Into the receiver's timeline, unless it is there already (G8). */
-export function take(
-  receiver: UserState,
-  handoff: Handoff,
-  from: UserAddress,
-  sender: UserId,
-  fromSeq: Seq,
-  fromStreamNo: number,
-): void {
-  const conversation = receiver.conversation(from);
-  if (fromSeq <= conversation.takenThroughPending) return;
-  const seq = receiver.nextSeq;
-  const ordinal = conversation.incomingPending + 1;
-  receiver.log.append(new DirectTake(receiver, conversation, handoff, sender, seq, fromSeq, fromStreamNo, ordinal));
-  receiver.nextSeq = (seq + 1) as Seq;
-  conversation.takenThroughPending = fromSeq;
-  conversation.incomingPending = ordinal;
-}
-
-class DirectTake implements RecordSource {
-  readonly receiver: UserState;
-  readonly conversation: ConversationState;
-  readonly handoff: Handoff;
-  readonly sender: UserId;
-  readonly seq: Seq;
-  readonly fromSeq: Seq;
-  readonly fromStreamNo: number;
-  readonly ordinal: number;
-
-  constructor(
-    receiver: UserState,
-    conversation: ConversationState,
-    handoff: Handoff,
-    sender: UserId,
-    seq: Seq,
-    fromSeq: Seq,
-    fromStreamNo: number,
-    ordinal: number,
-  ) {
-    this.receiver = receiver;
-    this.conversation = conversation;
-    this.handoff = handoff;
-    this.sender = sender;
-    this.seq = seq;
-    this.fromSeq = fromSeq;
-    this.fromStreamNo = fromStreamNo;
-    this.ordinal = ordinal;
-  }
-
-  encode(): void {
-    const { receiver, handoff } = this;
-    const { log } = receiver;
-    log.beginEntry(receiver.handle, this.conversation.address, "", this.seq, payloadBytesMax(handoff.text));
-    const { sentAt, rank, text } = handoff;
-    writeTaken(log.writer, sentAt, this.fromSeq, this.fromStreamNo, this.ordinal, text, rank);
-    log.endEntry();
-  }
-
-  committed(): void {
-    const { receiver, conversation, handoff, seq, fromSeq } = this;
-    foldTaken(receiver, conversation, seq, handoff.rank, fromSeq, this.ordinal);
-    receiver.undelivered.push({ seq, conversation, fromSeq });
-    if (receiver.sessions.size === 0) return;
-    const frame = messageFrame(handoff.id, conversation.address, this.sender, handoff.textJson, seq, handoff.sentAt);
-    for (const session of receiver.sessions) session.entry("timeline", seq, frame);
-  }
-
-  failed(): void {
-    // The sender is told; the state that counted this entry is dropped with the failed log.
   }
 }

@@ -3,13 +3,13 @@ import { AppError } from "../base/errors.ts";
 import type { PendingSend, SendReply, Sent } from "./pending-send.ts";
 import type { UserState } from "./user-state.ts";
 
-/** The oldest pending send of `sender` is durable. */
-export function settle(sender: UserState, send: PendingSend, reply: SendReply, sent: Sent): void {
+/** A pending send of `sender`, as a rule the oldest, is durable. @param isRepeat it was durable before */
+export function settle(sender: UserState, send: PendingSend, reply: SendReply, sent: Sent, isRepeat = false): void {
   const { pendingSends } = sender;
   if (pendingSends[0] === send) pendingSends.shift();
   else pendingSends.splice(pendingSends.indexOf(send), 1);
   sender.bytesOnTheWay -= send.textBytes;
-  reply.sent(sent, false);
+  reply.sent(sent, isRepeat);
   if (send.repeats !== undefined) for (const repeat of send.repeats) repeat.sent(sent, true);
 }
 

@@ -6,7 +6,7 @@
  * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
  */
 import type { Clock } from "../base/clock.ts";
-import { StepTurns, type Steps } from "../base/steps.ts";
+import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -23,25 +23,33 @@ import type { MessageIds } from "../domain/message-id.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Damage } from "../../storage/shard/damaged-shards.ts";
-import { CorruptionError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import type { ShardId } from "../../storage/types.ts";
 import { GroupHeads } from "./group-heads.ts";
-import { damagedError, DamageLog } from "./damage.ts";
-import { GroupState } from "./group-state.ts";
+import { Connected } from "./connected.ts";
+import { damagedError, DamageLog, isDamage } from "./damage.ts";
+import { LoadBudget } from "./load-budget.ts";
+import { LocalMirrors } from "./local-mirrors.ts";
+import { LocalRouter } from "./local-router.ts";
+import { beginLedger, offerAgain } from "./handoffs.ts";
+import { Offers } from "./offers.ts";
+import { Shard, type ShardParts } from "./shard.ts";
+import type { GroupState } from "./group-state.ts";
 import { CELLS_LAG_MAX, isShardStream } from "./cells.ts";
 import { Marks } from "./marks.ts";
 import { Ranks, RANKS_SHARD } from "./ranks.ts";
 import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import type { Shards } from "./shards.ts";
-import { StateTable } from "./state-table.ts";
+import { AllStates } from "./all-states.ts";
+import type { States } from "./state-table.ts";
 import { StoredCounts } from "./stored-counts.ts";
-import { UserState } from "./user-state.ts";
+import type { UserState } from "./user-state.ts";
 
 export type ShardHostPorts = {
   clock: Clock;
@@ -65,12 +73,16 @@ export class ShardHost implements Shards {
   readonly logger: Logger;
   readonly refusals: Refusals;
   readonly marks: Marks;
-  readonly users: StateTable<UserId, UserState>;
-  readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly users: States<UserId, UserState>;
+  readonly groups: States<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
   readonly ranks: Ranks;
   readonly turns: StepTurns;
   readonly storedCounts: StoredCounts;
+  readonly connected = new Connected();
+  readonly #shards: (Shard | undefined)[] = [];
+  readonly #shardParts: ShardParts;
+  readonly #offers: Offers;
   #store: LogStore | undefined;
   readonly #damageLog: DamageLog;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
@@ -85,8 +97,7 @@ export class ShardHost implements Shards {
     onFailure: (error: Error) => void,
     failed?: ShardHost,
   ): Promise<ShardHost> {
-    failed?.marks.stop();
-    failed?.storedCounts.stop();
+    failed?.stop();
     const host = new ShardHost(ports);
     const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
@@ -111,31 +122,106 @@ export class ShardHost implements Shards {
     this.turns = new StepTurns(clock);
     this.marks = new Marks(this);
     this.storedCounts = new StoredCounts(this);
-    this.users = new StateTable(
-      (user: UserId) => {
-        const address = userAddress(user);
-        return this.#loading(address, () => UserState.load(user, address, this.log(address), clock.monotonicMs()));
-      },
-      (user) =>
-        user.sessions.size === 0 &&
-        user.nextSeq === user.headSeq + 1 &&
-        user.pendingSends.length === 0 &&
-        user.pendingMarks === 0 &&
-        !user.isDirty,
-      usersLoadedMax,
-    );
-    this.groups = new StateTable(
-      (group: GroupAddress) => this.#loading(group, () => GroupState.load(group, this.log(group))),
-      (group) =>
-        group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty,
-      GROUPS_LOADED_MAX,
-    );
     this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
+    this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
+    this.groups = new AllStates((group: GroupAddress) => this.shard(shardOf(group)).groups);
     this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
+    const shard = (id: ShardId): Shard => this.shard(id);
+    this.#offers = new Offers(clock, logger);
+    this.#shardParts = {
+      clock,
+      ids,
+      limits,
+      logger,
+      refusals: this.refusals,
+      ranks: this.ranks,
+      turns: this.turns,
+      router: new LocalRouter({ shard, connected: this.connected, turns: this.turns }),
+      mirrors: new LocalMirrors(shard, this.groupHeads),
+      usersBudget: new LoadBudget(usersLoadedMax),
+      groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
+      logOf: (id) => this.store.shard(id),
+      onDamageMet: (id) => this.#damageLog.asked(id),
+      shortageOf: () => (this.store.pressure <= 1 ? undefined : this.store.shortage),
+      schedule: () => this.schedule(),
+      shardOf,
+      offerSoon: (from) => this.#offers.soon(from),
+    };
   }
 
   get store(): LogStore {
     return this.#store!;
+  }
+
+  /** Nothing more is written by itself: the log is about to be closed. */
+  stop(): void {
+    this.marks.stop();
+    this.storedCounts.stop();
+    this.#offers.stop();
+  }
+
+  /** One shard, which may be damaged: whoever asks it for its log is told then. */
+  shard(id: ShardId): Shard {
+    return (this.#shards[id] ??= new Shard(id, this.#shardParts, this));
+  }
+
+  /** The shard of who acts. */
+  home(user: UserId): Shard {
+    return this.shard(shardOf(userAddress(user)));
+  }
+
+  /** Shards that somebody has asked for. */
+  *shards(): Iterable<Shard> {
+    for (const shard of this.#shards) if (shard !== undefined) yield shard;
+  }
+
+  /** What was changed in the log behind their backs is loaded again. */
+  forgetStates(): void {
+    for (const { users, groups } of this.shards()) {
+      users.clear();
+      groups.clear();
+    }
+  }
+
+  /** After a start: offers what the log does not say was handed over, and waits until it has arrived. @returns how many were offered */
+  async offerAll(run: <T>(steps: Steps<T>) => T | Promise<T> = atOnce): Promise<number> {
+    const offered = await run(this.#offering());
+    await this.arrivalsIdle();
+    await this.store.idle();
+    return offered;
+  }
+
+  *#offering(): Steps<number> {
+    let offered = 0;
+    for (const { shard } of this.store.opened()) {
+      offered += yield* this.#offerShard(this.shard(shard));
+      yield;
+    }
+    return offered;
+  }
+
+  *#offerShard(shard: Shard): Steps<number> {
+    try {
+      beginLedger(shard);
+      return yield* offerAgain(shard);
+    } catch (error) {
+      // It is closed now, and the others go on.
+      if (this.store.isDamaged(shard.id)) return 0;
+      throw error;
+    }
+  }
+
+  /** Offers handoffs again that nobody has confirmed for a while. For calling every second. */
+  lookForHandoffs(): void {
+    this.#offers.look(this.shards());
+  }
+
+  /** Resolves when no handoff waits for its receiver to be loaded. */
+  async arrivalsIdle(): Promise<void> {
+    for (const { arrivals, groupArrivals } of this.shards()) {
+      await arrivals.idle();
+      await groupArrivals.idle();
+    }
   }
 
   /** Why nothing new may begin; undefined while it may. Asked for every message. */
@@ -153,32 +239,12 @@ export class ShardHost implements Shards {
 
   /** The log of the shard that an address lives in. @throws AppError unavailable when that shard is damaged */
   log(address: Address): ShardLog {
-    const shard = shardOf(address);
     try {
-      return this.store.shard(shard);
+      return this.shard(shardOf(address)).log;
     } catch (error) {
-      throw this.#damagedOr(error, address);
+      if (isDamage(error)) throw damagedError((error as Error).cause, address);
+      throw error;
     }
-  }
-
-  *#loading<State extends { readonly lastRank: number }>(
-    address: Address,
-    load: () => Steps<State | undefined>,
-  ): Steps<State | undefined> {
-    try {
-      const state = yield* load();
-      // Its shard may have come from another node, or from a backup, with ranks above those of this node.
-      if (state !== undefined) this.ranks.observe(state.lastRank);
-      return state;
-    } catch (error) {
-      throw this.#damagedOr(error, address);
-    }
-  }
-
-  #damagedOr(error: unknown, address: Address): unknown {
-    if (!(error instanceof CorruptionError)) return error;
-    this.#damageLog.asked(shardOf(address));
-    return damagedError(error, address);
   }
 
   /** The user behind `@name`. */
@@ -191,34 +257,38 @@ export class ShardHost implements Shards {
   }
 
   attach(session: Session): void {
-    this.users.get(session.user)?.sessions.add(session);
+    const user = this.users.get(session.user);
+    if (user !== undefined) this.connected.attach(user, session);
   }
 
   detach(session: Session): void {
-    this.users.peek(session.user)?.sessions.delete(session);
+    const user = this.users.peek(session.user);
+    if (user !== undefined) this.connected.detach(user, session);
   }
 
   /** Every session of every user. */
-  *sessions(): Iterable<Session> {
-    for (const user of this.users.loaded()) yield* user.sessions;
+  sessions(): Iterable<Session> {
+    return this.connected.all();
   }
 
   /** What is loaded of them is dropped, and whoever is connected there is sent away. */
   #closeShards(damages: readonly Damage[]): void {
     this.#damageLog.found(damages);
-    const closed = new Set(damages.map(({ shard }) => shard));
-    const users = this.users.forget(
-      ({ log }) => closed.has(log.shard),
-      (user) => closed.has(shardOf(userAddress(user))),
-    );
-    this.groups.forget(
-      ({ log }) => closed.has(log.shard),
-      (group) => closed.has(shardOf(group)),
-    );
-    for (const { sessions, address } of users) {
-      const { message, retryAfterMs } = damagedError(undefined, address);
-      for (const session of [...sessions]) session.close(CLOSE.tryLater, message, retryAfterMs);
+    for (const { shard: id } of damages) this.#closeShard(id);
+  }
+
+  #closeShard(id: ShardId): void {
+    const shard = this.#shards[id];
+    if (shard === undefined) return;
+    this.#shards[id] = undefined;
+    for (const user of shard.users.clear()) {
+      const { message, retryAfterMs } = damagedError(undefined, user.address);
+      for (const session of [...user.sessions]) {
+        session.close(CLOSE.tryLater, message, retryAfterMs);
+        this.connected.detach(user, session);
+      }
     }
+    shard.groups.clear();
   }
 
   /** Where that shard is damaged the order goes on from the clock, and from what is loaded. */

@@ -9,10 +9,12 @@ import type { Address, GroupAddress, UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import type { ShardId } from "../../storage/types.ts";
 import type { Ranks } from "./ranks.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import type { GroupState } from "./group-state.ts";
-import type { StateTable } from "./state-table.ts";
+import type { States } from "./state-table.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
 export type Shards = {
@@ -20,12 +22,13 @@ export type Shards = {
   readonly ids: MessageIds;
   readonly limits: Limits;
   readonly logger: Logger;
-  readonly users: StateTable<UserId, UserState>;
-  readonly groups: StateTable<GroupAddress, GroupState>;
+  readonly users: States<UserId, UserState>;
+  readonly groups: States<GroupAddress, GroupState>;
   readonly groupHeads: GroupHeads;
   readonly ranks: Ranks;
   /** Where work that reads much is done in steps. */
   readonly turns: StepTurns;
+  shard(id: ShardId): Shard;
   /** The log of the shard that an address lives in. */
   log(address: Address): ShardLog;
   /** The user behind `@name`. */

@@ -1,6 +1,6 @@
 /**
- * Folded states by name, loaded at need: at once, or in steps between which anything else may happen. What is idle is dropped when more than `loadedMax` are loaded,
- * the longest loaded first, and can be loaded again; what is in use stays, however much it is.
+ * Folded states of one shard by name, loaded at need: at once, or in steps between which anything else may happen. What is idle is dropped when the tables of a node
+ * hold more than their budget, the longest loaded first, and can be loaded again; what is in use stays, however much it is.
  *
  * Invariants
  * - There is one state of a name, and one load of it: two states would number the same seq twice. Whoever asks for a name that is being loaded goes on with that load.
@@ -9,22 +9,27 @@
  *   is not idle.
  */
 import { atOnce, type Steps } from "../base/steps.ts";
+import type { EvictedTable, LoadBudget } from "./load-budget.ts";
 
-const LOOKS_PER_TURN = 256;
+/** What commands do with a table. */
+export type States<Name, State> = {
+  get(name: Name): State | undefined;
+  steps(name: Name): Steps<State | undefined>;
+  peek(name: Name): State | undefined;
+};
 
-export class StateTable<Name, State> {
+export class StateTable<Name, State> implements States<Name, State>, EvictedTable {
   readonly #load: (name: Name) => Steps<State | undefined>;
   readonly #isIdle: (state: State) => boolean;
-  readonly #loadedMax: number;
+  readonly #budget: LoadBudget;
   readonly #states = new Map<Name, State>();
   readonly #loads = new Map<Name, Steps<State | undefined>>();
-  #isEvicting = false;
 
   /** @param load must not ask this table for the same name */
-  constructor(load: (name: Name) => Steps<State | undefined>, isIdle: (state: State) => boolean, loadedMax: number) {
+  constructor(load: (name: Name) => Steps<State | undefined>, isIdle: (state: State) => boolean, budget: LoadBudget) {
     this.#load = load;
     this.#isIdle = isIdle;
-    this.#loadedMax = loadedMax;
+    this.#budget = budget;
   }
 
   get size(): number {
@@ -44,7 +49,7 @@ export class StateTable<Name, State> {
       if (loaded !== undefined) return loaded;
       const end = this.#loadOn(name);
       if (end.done === true) return end.value;
-      yield;
+      yield end.value;
     }
   }
 
@@ -53,22 +58,29 @@ export class StateTable<Name, State> {
     return this.#states.get(name);
   }
 
-  /** Drops states and loads, in use or not. For names that nobody may go on with. @returns the states */
-  forget(isGone: (state: State) => boolean, isNameGone: (name: Name) => boolean): State[] {
-    const gone = [...this.#states].filter(([, state]) => isGone(state));
-    for (const [name] of gone) this.#states.delete(name);
-    for (const name of [...this.#loads.keys()]) if (isNameGone(name)) this.#loads.delete(name);
-    return gone.map(([, state]) => state);
+  /** Drops all states and loads, in use or not: nobody may go on with them. @returns the states */
+  clear(): State[] {
+    const gone = [...this.#states.values()];
+    this.#states.clear();
+    this.#loads.clear();
+    this.#budget.dropped(gone.length);
+    return gone;
+  }
+
+  /** Drops one state, in use or not. */
+  drop(name: Name): void {
+    this.#loads.delete(name);
+    if (this.#states.delete(name)) this.#budget.dropped(1);
   }
 
   loaded(): Iterable<State> {
     return this.#states.values();
   }
 
-  #loadOn(name: Name): IteratorResult<void, State | undefined> {
+  #loadOn(name: Name): IteratorResult<void | Promise<unknown>, State | undefined> {
     let load = this.#loads.get(name);
     if (load === undefined) this.#loads.set(name, (load = this.#load(name)));
-    let step: IteratorResult<void, State | undefined> | undefined;
+    let step: IteratorResult<void | Promise<unknown>, State | undefined> | undefined;
     try {
       step = load.next();
     } finally {
@@ -80,25 +92,18 @@ export class StateTable<Name, State> {
 
   #loaded(name: Name, state: State): void {
     this.#states.set(name, state);
-    if (this.#states.size > this.#loadedMax) this.#evictSoon();
+    this.#budget.loaded(this);
   }
 
-  #evictSoon(): void {
-    if (this.#isEvicting) return;
-    this.#isEvicting = true;
-    setImmediate(() => {
-      this.#isEvicting = false;
-      this.#evict();
-    });
-  }
-
-  /** A bounded look at the longest loaded; those in use get another turn behind the others. */
-  #evict(): void {
-    let looks = 0;
+  /** Looks at the longest loaded; those in use get another look behind the others. @returns how many were dropped */
+  evict(looks: number): number {
+    let dropped = 0;
     for (const [name, state] of this.#states) {
-      if (this.#states.size <= this.#loadedMax || looks++ === LOOKS_PER_TURN) return;
+      if (looks-- === 0) break;
       this.#states.delete(name);
-      if (!this.#isIdle(state)) this.#states.set(name, state);
+      if (this.#isIdle(state)) dropped++;
+      else this.#states.set(name, state);
     }
+    return dropped;
   }
 }

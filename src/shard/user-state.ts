@@ -133,6 +133,23 @@ export class UserState {
     return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
   }
 
+  /** A send that will not be settled. */
+  forgetPending(send: PendingSend): void {
+    const at = this.pendingSends.indexOf(send);
+    if (at < 0) return;
+    this.pendingSends.splice(at, 1);
+    this.bytesOnTheWay -= send.textBytes;
+  }
+
+  /** The newest send with this ref that is not settled. */
+  pendingSend(ref: string): PendingSend | undefined {
+    for (let at = this.pendingSends.length - 1; at >= 0; at--) {
+      const send = this.pendingSends[at]!;
+      if (send.ref === ref) return send;
+    }
+    return undefined;
+  }
+
   /** What is in cells may not be true: to be counted anew. */
   forgetCount(): void {
     this.isSentCounted = false;

@@ -597,7 +597,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       }
       this.#sendsRefusedUntil = 0;
     }
-    const rest = sendMessage(this.#host!, this.#userState!, requestOf(frame), this);
+    const rest = sendMessage(this.#host!.home(this.user), this.#userState!, requestOf(frame), this);
     if (rest !== undefined) this.#hold(rest);
   }
 

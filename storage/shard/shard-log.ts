@@ -79,6 +79,11 @@ export class ShardLog extends DurableReads {
     return this.#durableThrough;
   }
 
+  /** Of the record that is being encoded, or appended next. */
+  get nextOffset(): Offset {
+    return this.#nextOffset;
+  }
+
   /** That records are appended under: the highest that recovery has read, or that was flushed. */
   get term(): Term {
     return this.#term;

@@ -14,7 +14,6 @@ import { createMessaging } from "../../src/service/messaging.ts";
 import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
-import { offerAgain } from "../../src/shard/handoffs.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
@@ -129,8 +128,7 @@ test.each(["@nobody", "#nowhere"])(
 
 /** What a start does with what the crash before it may have cut off. */
 async function offerAll(): Promise<void> {
-  for (const log of host.store.opened()) offerAgain(host, log);
-  await host.store.idle();
+  await host.offerAll();
 }
 
 const bob = { user: "bob", device: "phone" } as Actor;

@@ -87,7 +87,7 @@ test("marks of handoffs are written a shard at a time, and where they stand is l
   let marks = new HandoffMarks(shards.host.logger);
   const write = async (): Promise<number> => {
     let steps = 0;
-    for (const _ of marks.steps(shards.host.store.opened(), () => false)) {
+    for (const _ of marks.steps(shards.host.shards(), () => false)) {
       steps++;
       await shards.host.store.idle();
     }
@@ -113,7 +113,7 @@ test("no mark of a handoff is written any more once that is over", async () => {
   await say(ann, userAddress(ben), "k3-1");
   const written = () => shards.host.log(userAddress(ann)).durableThrough;
   const before = written();
-  expect([...new HandoffMarks(shards.host.logger).steps(shards.host.store.opened(), () => true)]).toEqual([]);
+  expect([...new HandoffMarks(shards.host.logger).steps(shards.host.shards(), () => true)]).toEqual([]);
   await shards.host.store.idle();
   expect(written()).toBe(before);
 });

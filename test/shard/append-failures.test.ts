@@ -16,10 +16,11 @@ import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
 import { eraseRequested, erasureStatus, requestErasure } from "../../src/shard/erase-user.ts";
 import type { GroupState } from "../../src/shard/group-state.ts";
+import { HandoffLedger } from "../../src/shard/handoff-ledger.ts";
+import type { Shard } from "../../src/shard/shard.ts";
 import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
-import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq } from "../../storage/types.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
@@ -202,9 +203,10 @@ test("a mark that was lost is covered by the next one, which is above what was s
 test("a shard whose handoff mark cannot be written keeps no other from its mark", async () => {
   await send(ann, "@ben");
   const { log } = state(ann);
-  const damaged = { memtable: { isEmpty: false }, durableThrough: 1, append: () => log.append({ ...UNHEARD, encode }) };
   const encode = (): void => log.putCell(state(ann).handle, LONG, null);
-  new HandoffMarks(host.logger).write([damaged as unknown as ShardLog, log]);
+  const failing = { memtable: { isEmpty: false }, durableThrough: 1, append: () => log.append({ ...UNHEARD, encode }) };
+  const damaged = { id: 0, log: failing, ledger: new HandoffLedger() } as unknown as Shard;
+  new HandoffMarks(host.logger).write([damaged, host.shard(log.shard)]);
   await host.store.idle();
   expect(logged.join()).toContain("a handoff mark could not be written");
   expect(log.cell("$shard", "handedOffThrough")).toBeDefined();

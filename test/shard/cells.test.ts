@@ -83,13 +83,13 @@ test("the first epoch follows from whose history it is and when it began, for ev
 });
 
 type Derived = Partial<
-  Pick<ConversationState, "lastSeq" | "lastRank" | "incoming" | "takenThrough" | "takenSeq" | "joinedSeq">
+  Pick<ConversationState, "lastSeq" | "lastRank" | "incoming" | "takenThrough" | "takenSeq" | "joinedSeq" | "sentSeq">
 >;
 
 const seq = (value: number): Seq => value as Seq;
 
 test.each<[string, string, Derived, number]>([
-  ["sent to alone", "@bob", { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000) }, 7],
+  ["sent to alone", "@bob", { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000), sentSeq: seq(9) }, 12],
   [
     "answered last",
     "@bob",
@@ -99,8 +99,9 @@ test.each<[string, string, Derived, number]>([
       incoming: 2,
       takenThrough: seq(40),
       takenSeq: seq(290),
+      sentSeq: seq(300),
     },
-    11,
+    13,
   ],
   [
     "taken last",
@@ -111,10 +112,16 @@ test.each<[string, string, Derived, number]>([
       incoming: 2,
       takenThrough: seq(40),
       takenSeq: seq(300),
+      sentSeq: seq(0),
     },
-    10,
+    13,
   ],
-  ["of a rank that no time says", "@bob", { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000) + 200 }, 12],
+  [
+    "of a rank that no time says",
+    "@bob",
+    { lastSeq: seq(9), lastRank: rankOfTime(1_763_740_800_000) + 200, sentSeq: seq(4) },
+    13,
+  ],
   ["a group that the user is in", "#hikers", { lastSeq: seq(3), takenThrough: seq(1), joinedSeq: seq(1) }, 2],
   ["a group that was left", "#hikers", { lastSeq: seq(3), takenThrough: seq(200) }, 4],
 ])("the derived cell of a conversation is read back: %s", (_what, address, derived, bytes) => {

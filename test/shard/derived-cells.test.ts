@@ -99,7 +99,13 @@ class World {
       const { epoch, headSeq, nextSeq, received, markCount, conversations } = this.host.users.get(name)!;
       const kept = [...conversations.values()]
         .toSorted((a, b) => (a.address < b.address ? -1 : 1))
-        .map((state) => ({ ...state, isDirty: false, isMarkPending: false, postedRefValue: undefined }));
+        .map((state) => ({
+          ...state,
+          isDirty: false,
+          isMarkPending: false,
+          postedRefValue: undefined,
+          confirmedThrough: 0,
+        }));
       return { name, epoch, headSeq, nextSeq, received, markCount, kept };
     });
     const { epoch, name, createdAt, lastRank, isDissolved, headSeq, nextSeq, members } = this.host.groups.get(HIKERS)!;

@@ -20,7 +20,6 @@ import {
   requestErasure,
 } from "../../src/shard/erase-user.ts";
 import { createGroup } from "../../src/shard/group-changes.ts";
-import { offerAgain } from "../../src/shard/handoffs.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/files/memory-segments.ts";
@@ -282,8 +281,7 @@ export class ErasureModel {
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000 };
     this.#flushing = undefined;
     this.host = await ShardHost.open(storage, { clock, ids: this.#ids, limits, logger }, fail);
-    for (const log of this.host.store.opened()) offerAgain(this.host, log);
-    await this.host.store.idle();
+    await this.host.offerAll();
   }
 }
 

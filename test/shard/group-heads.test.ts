@@ -17,6 +17,7 @@ import { GroupHeads } from "../../src/shard/group-heads.ts";
 import { GroupState } from "../../src/shard/group-state.ts";
 import { eraseBefore } from "../../src/shard/keep.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
+import { LoadBudget } from "../../src/shard/load-budget.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory } from "../support/data-directory.ts";
@@ -37,7 +38,7 @@ function headsOf(host: ShardHost): GroupHeads {
   const loaded = new StateTable<GroupAddress, GroupState>(
     (group) => GroupState.load(group, host.log(group)),
     () => true,
-    0,
+    new LoadBudget(0),
   );
   return new GroupHeads(loaded, (group) => host.log(group));
 }
@@ -122,11 +123,7 @@ test("of a group that was created anew the head is of its new life, whatever was
   const data = await dataDirectory();
   const clock = new HandClock();
   const host = await open(data.path, clock);
-  const drop = (): unknown =>
-    host.groups.forget(
-      () => true,
-      () => true,
-    );
+  const drop = (): void => host.forgetStates();
   try {
     const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
     await createUserCells(() => host).create(ANN.user, [["profile", profile]]);

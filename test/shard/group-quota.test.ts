@@ -8,7 +8,6 @@ import { createGroups } from "../../src/service/groups.ts";
 import type { Actor } from "../../src/service/types.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
-import { offerAgain } from "../../src/shard/handoffs.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { additionsForTests } from "../support/additions.ts";
@@ -113,8 +112,7 @@ describe("a handoff that a crash cut off", () => {
       log.endEntry();
     });
     expect(isUnasked(group)).toBeUndefined();
-    offerAgain(host, log);
-    await host.store.idle();
+    await host.offerAll();
     expect(isUnasked(group)).toBe(expected);
   });
 });

@@ -46,7 +46,9 @@ async function sendTold(to: Address, inOrder: (sources: RecordSource[]) => Recor
   }
   let id = "no answer";
   const reply = { session: undefined, sent: (sent: Sent) => void (id = sent.id), refused: () => {} };
-  sendMessage(talk.host, talk.host.users.get(ANN)!, { to, text: "hello", ref: "r", retry: false }, reply);
+  const request = { to, text: "hello", ref: "r", retry: false };
+  const rest = sendMessage(talk.host.home(ANN), talk.host.users.get(ANN)!, request, reply);
+  if (rest !== undefined) await talk.host.turns.run(rest);
   await talk.host.store.idle();
   expect(told).toHaveLength(2);
   for (const source of inOrder(told)) source.committed();

@@ -54,9 +54,7 @@ function seqsOf(address: Address): number[] {
 
 /** What is loaded is of before the cells were set. */
 function forget(): void {
-  const all = (): boolean => true;
-  shards.host.users.forget(all, all);
-  shards.host.groups.forget(all, all);
+  shards.host.forgetStates();
 }
 
 const cellOf = (address: Address, key: string): Uint8Array | undefined => shards.host.log(address).cell(address, key);

@@ -2,7 +2,6 @@
  * Shards over a simulated disk and segments in memory that can be stopped, killed and started again, with a clock of
  * the test's own. Counts what segments are asked.
  */
-import { atOnce } from "../../src/base/steps.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import type { GroupAddress, UserId } from "../../src/domain/address.ts";
@@ -13,7 +12,6 @@ import { sendMessage } from "../../src/service/send-message.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
 import { createGroup } from "../../src/shard/group-changes.ts";
-import { offerAgain } from "../../src/shard/handoffs.ts";
 import type { SendRequest, Sent } from "../../src/shard/pending-send.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/files/memory-segments.ts";
@@ -36,6 +34,7 @@ export class RestartedShards {
   memtableBytesMax: number | undefined;
   /** Questions to segments by name, since the last `asked.clear()`. */
   readonly asked = new Map<string, number>();
+  readonly #held = new Map<UserId, Promise<void>>();
   #startedAtMs = 0;
   #disk = new SimulatedDisk();
   #segments = new MemorySegments();
@@ -60,16 +59,31 @@ export class RestartedShards {
     await this.host.store.idle();
   }
 
-  /** As a socket sends: answered when it is durable. */
+  /** As a socket sends: answered when it is durable. What waits for something holds up what the same user sends behind it. */
   send(from: UserId, request: SendRequest): Promise<Answer> {
     return new Promise((resolve) => {
-      const rest = sendMessage(this.host, this.host.users.get(from)!, request, {
-        session: undefined,
-        sent: (sent, isDuplicate) => resolve({ sent, isDuplicate }),
-        refused: (_ref, { code }) => resolve({ code }),
-      });
-      if (rest !== undefined) atOnce(rest);
+      const begin = (): Promise<void> | undefined => this.#send(from, request, resolve);
+      const before = this.#held.get(from);
+      const held = before === undefined ? begin() : before.then(begin);
+      if (held !== undefined) this.#hold(from, held);
     });
+  }
+
+  #hold(from: UserId, held: Promise<void>): void {
+    this.#held.set(from, held);
+    void held.then(() => {
+      if (this.#held.get(from) === held) this.#held.delete(from);
+    });
+  }
+
+  #send(from: UserId, request: SendRequest, resolve: (answer: Answer) => void): Promise<void> | undefined {
+    const reply = {
+      session: undefined,
+      sent: (sent: Sent, isDuplicate: boolean) => resolve({ sent, isDuplicate }),
+      refused: (_ref: string, { code }: { code: string }) => resolve({ code }),
+    };
+    const rest = sendMessage(this.host.home(from), this.host.users.get(from)!, request, reply);
+    return rest && this.host.turns.run(rest);
   }
 
   async flush(): Promise<void> {
@@ -99,8 +113,7 @@ export class RestartedShards {
   }
 
   async #close(host: ShardHost): Promise<void> {
-    host.marks.stop();
-    host.storedCounts.stop();
+    host.stop();
     await host.store.close();
   }
 
@@ -127,8 +140,7 @@ export class RestartedShards {
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };
     const ports = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
     this.host = await ShardHost.open(storage, ports, fail);
-    for (const log of this.host.store.opened()) offerAgain(this.host, log);
-    await this.host.store.idle();
+    await this.host.offerAll();
   }
 }
 

@@ -32,6 +32,7 @@ const user: Reasons<UserState> = {
 
 const conversation: Reasons<ConversationState> = {
   got: "the device says it again when it comes back",
+  confirmedThrough: "the receiver's shard says it again",
   postedRefValue: "encoded once, from what is durable",
   isDirty: "what a flush has to write",
 };
@@ -53,6 +54,7 @@ const ON_THE_WAY = new Set<string>([
   "isReceivedPending",
   "markCountPending",
   "pendingMarks",
+  "sentPending",
   "takenThroughPending",
   "incomingPending",
   "isPutInPending",
@@ -82,7 +84,7 @@ export const PRIVATE: Record<string, Record<string, string>> = {
     endLoad: "no field",
     writeDerivedCells: "no field",
   },
-  ConversationState: {},
+  ConversationState: { shard: "follows from the address" },
   GroupState: {
     dirtyMembers: "what a flush has to write",
     cellsThrough: "when derived cells were written last",

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { atOnce, type Steps } from "../../src/base/steps.ts";
+import { LoadBudget } from "../../src/shard/load-budget.ts";
 import { StateTable } from "../../src/shard/state-table.ts";
 
 type State = { name: number; isIdle: boolean };
@@ -15,7 +16,7 @@ function table(loadedMax: number, steps = 0) {
     if (name === 1013) throw new Error("damaged");
     return name < 0 ? undefined : { name, isIdle: true };
   }
-  const states = new StateTable<number, State>(load, (state) => state.isIdle, loadedMax);
+  const states = new StateTable<number, State>(load, (state) => state.isIdle, new LoadBudget(loadedMax));
   return { states, loads: () => loads };
 }
 

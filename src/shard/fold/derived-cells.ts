@@ -29,7 +29,15 @@ export function conversationCell(conversation: ConversationState): Uint8Array {
   if (joinedSeq > 0) return encodeCell(lastSeq, joinedSeq, 0, isPutIn ? 1 : 0);
   if (isGroup(address)) return encodeCell(lastSeq, 0, takenThrough);
   const { ms, count } = partsOfRank(lastRank);
-  return encodeCell(lastSeq, ms, takenThrough, incoming, incoming === 0 ? 0 : lastSeq - takenSeq, count);
+  return encodeCell(
+    lastSeq,
+    ms,
+    takenThrough,
+    incoming,
+    incoming === 0 ? 0 : lastSeq - takenSeq,
+    count,
+    sentField(conversation),
+  );
 }
 
 export function readConversationCell(
@@ -51,6 +59,16 @@ export function readConversationCell(
   conversation.takenSeq = (conversation.incoming === 0 ? 0 : conversation.lastSeq - behind) as Seq;
   conversation.lastRank += fields.number();
   if (conversation.lastRank > user.lastRank) user.lastRank = conversation.lastRank;
+  const sent = fields.number();
+  conversation.sentSeq = sent < 2 ? NOTHING_SENT[sent] : ((conversation.lastSeq - (sent - 2)) as Seq);
+}
+
+/** 0 in cells of a version that did not note it. */
+const NOTHING_SENT = [undefined, 0 as Seq] as const;
+
+function sentField({ sentSeq, lastSeq }: ConversationState): number {
+  if (sentSeq === undefined) return 0;
+  return sentSeq === 0 ? 1 : lastSeq - sentSeq + 2;
 }
 
 export function groupHeadCell(group: GroupState): Uint8Array {

@@ -21,6 +21,7 @@ export function foldSent(
   textBytes: number,
 ): void {
   foldMessage(user, conversation, seq, rank);
+  conversation.sentSeq = seq;
   user.sentBytes += textBytes;
 }
 

@@ -185,10 +185,7 @@ export class MembershipMender {
   async #bornAt({ log, address, handle }: GroupState, bornSeq: Seq): Promise<GroupState> {
     const { host } = this.#parts;
     await writeRecord(log, () => log.putNumbers(handle, "born", bornSeq));
-    host.groups.forget(
-      (group) => group.address === address,
-      (name) => name === address,
-    );
+    host.shard(log.shard).groups.drop(address);
     host.groupHeads.forget(address);
     return host.groups.get(address)!;
   }

@@ -43,7 +43,7 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   const survey = new Survey(host, losses);
   await host.turns.run(survey.look(SHARDS));
   const notes: MendNote[] = [];
-  forget(host);
+  host.forgetStates();
   const knownOf = Map.groupBy(survey.known, ([address]) => shardOf(address));
   const logs = openLogs(host, losses);
   const ends = new Map<Address, number>();
@@ -55,11 +55,11 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
     for (const [address, end] of streams.ends) ends.set(address, end);
   });
   // What was loaded while they were written numbers what stands there already.
-  forget(host);
+  host.forgetStates();
   for (let from = 0; from < logs.length; from += REFOLDED_SHARDS) {
     await inBatches(addressesIn(logs.slice(from, from + REFOLDED_SHARDS)), (address) => refold(host, losses, address));
     // What was changed stays loaded until it is flushed.
-    forget(host);
+    host.forgetStates();
   }
   const memberships = new MembershipMender({ host, losses, random, at });
   await memberships.run(survey, ends);
@@ -67,12 +67,6 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   await erasures.run(addressesIn(logs.filter(({ shard }) => losses.mayShowErased(shard))), survey.erasers);
   notes.push(...memberships.notes, ...erasures.notes, ...unknownOf(host, logs, losses));
   return notes.toSorted((a, b) => (a.shard ?? SHARD_COUNT) - (b.shard ?? SHARD_COUNT));
-}
-
-function forget(host: ShardHost): void {
-  const all = (): boolean => true;
-  host.users.forget(all, all);
-  host.groups.forget(all, all);
 }
 
 function openLogs({ store }: ShardHost, losses: Losses): ShardLog[] {

@@ -1,0 +1,85 @@
+/**
+ * The router of one node that owns all shards: a call in the same turn of the event loop. So what a command appends, and what it hands over, ride the same frame of the
+ * log. Nothing relies on that.
+ */
+import type { Steps, StepTurns } from "../base/steps.ts";
+import { shardOf, type Address, type GroupAddress } from "../domain/address.ts";
+import type { ShardId } from "../../storage/types.ts";
+import { ANSWERERS } from "./asks/answerers.ts";
+import type { Connected } from "./connected.ts";
+import type { Answers, Questions } from "./messages/ask.ts";
+import type { Cast, EntryCast } from "./messages/cast.ts";
+import type { Handoff, HandoffOutcome } from "./messages/handoff.ts";
+import type { Post, PostReply } from "./messages/post.ts";
+import type { ShardRouter } from "./messages/shard-router.ts";
+import { acceptPost } from "./accept-post.ts";
+import { showOwnPost } from "./post-group.ts";
+import type { Shard } from "./shard.ts";
+import { takeHandoff } from "./take-handoff.ts";
+
+export type LocalRouterParts = {
+  /** @throws AppError unavailable for a shard that is closed */
+  shard(id: ShardId): Shard;
+  connected: Connected;
+  turns: StepTurns;
+};
+
+export class LocalRouter implements ShardRouter {
+  readonly #shard: (id: ShardId) => Shard;
+  readonly #connected: Connected;
+  readonly #turns: StepTurns;
+
+  constructor({ shard, connected, turns }: LocalRouterParts) {
+    this.#shard = shard;
+    this.#connected = connected;
+    this.#turns = turns;
+  }
+
+  handOff(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void {
+    takeHandoff(this.#shard(to), handoff, outcome);
+  }
+
+  ask<Kind extends keyof Questions>(
+    kind: Kind,
+    to: Address,
+    question: Questions[Kind],
+  ): Answers[Kind] | Promise<Answers[Kind]> {
+    const answerer = ANSWERERS[kind] as (shard: Shard, question: Questions[Kind]) => Steps<Answers[Kind]>;
+    return soon(answerer(this.#shard(shardOf(to)), question), this.#turns);
+  }
+
+  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
+    acceptPost(this.#shard(to), group, post, reply);
+  }
+
+  cast(cast: Cast): void {
+    switch (cast.kind) {
+      case "entry":
+        return this.#showEntry(cast);
+      case "own":
+        if (this.#connected.of(cast.author) !== undefined) showOwnPost(this.#shard(cast.authorShard), cast);
+        return;
+      case "notice":
+        for (const user of cast.users) for (const session of this.#connected.of(user) ?? []) session.notice(cast.frame);
+    }
+  }
+
+  #showEntry(cast: EntryCast): void {
+    const { group, seq, frame, except } = cast;
+    for (const user of cast.users) {
+      if (user === except) continue;
+      const sessions = this.#connected.of(user);
+      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
+    }
+  }
+}
+
+/** At once if the first step is the last one. */
+function soon<Answer>(steps: Steps<Answer>, turns: StepTurns): Answer | Promise<Answer> {
+  const first = steps.next();
+  if (first.done === true) return first.value;
+  const { value } = first;
+  if (value === undefined) return turns.run(steps);
+  const goOn = (): Promise<Answer> => turns.run(steps);
+  return value.then(goOn, goOn);
+}

@@ -1,0 +1,34 @@
+/** Casts: what a shard tells users wherever they are connected, best effort. The list is closed. */
+import type { GroupAddress, UserId } from "../../domain/address.ts";
+import type { Seq, ShardId } from "../../../storage/types.ts";
+
+/** An entry of a group's log became durable. Whoever misses it has a hole below the head, and reads it from the log. */
+export type EntryCast = {
+  readonly kind: "entry";
+  readonly group: GroupAddress;
+  readonly seq: Seq;
+  readonly frame: string;
+  /** Who is told. */
+  readonly users: Iterable<UserId>;
+  /** Is not told: their own shard does that. */
+  readonly except?: UserId | undefined;
+};
+
+/** A post of one's own, for the author's devices: their frame has the ref. The device that sent it has `sent` instead. */
+export type OwnPostCast = {
+  readonly kind: "own";
+  readonly group: GroupAddress;
+  readonly seq: Seq;
+  readonly author: UserId;
+  readonly authorShard: ShardId;
+  readonly ref: string;
+  readonly id: string;
+  readonly textJson: string;
+  /** Unix ms */
+  readonly sentAt: number;
+};
+
+/** Stands for no entry: receipts in groups. */
+export type NoticeCast = { readonly kind: "notice"; readonly users: Iterable<UserId>; readonly frame: string };
+
+export type Cast = EntryCast | OwnPostCast | NoticeCast;

@@ -1,0 +1,31 @@
+/**
+ * The port through which a shard reaches others. On one node it is a call in the same turn of the event loop, without a promise, an encoding or a copy. Nothing may rely on
+ * that: a handoff may be lost, repeated, late or overtaken, an ask may take long or fail, a cast may be lost.
+ */
+import type { Address, GroupAddress } from "../../domain/address.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import type { Answers, Questions } from "./ask.ts";
+import type { Cast } from "./cast.ts";
+import type { Handoff, HandoffOutcome } from "./handoff.ts";
+import type { Post, PostReply } from "./post.ts";
+
+export type ShardRouter = {
+  /** @throws AppError unavailable when it is known at once that the shard cannot take it; then nothing was handed over */
+  handOff(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void;
+
+  /**
+   * Asks the shard of `to`. The answer is at hand, or comes later. Repeating a question is harmless.
+   * @throws AppError, at once or by the promise: what the shard refuses with, or unavailable when it does not answer in time
+   */
+  ask<Kind extends keyof Questions>(
+    kind: Kind,
+    to: Address,
+    question: Questions[Kind],
+  ): Answers[Kind] | Promise<Answers[Kind]>;
+
+  /** An ask on the way of a message: `reply` is told once, when the post is durable in the group's log or refused. */
+  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void;
+
+  /** Best effort: who misses it notices, or does not need it. */
+  cast(cast: Cast): void;
+};

@@ -1,0 +1,183 @@
+/**
+ * One shard as commands see it: its log, the users and groups that live in it, their sessions, marks and locks. A command runs at a shard and sees nothing of another
+ * one: what concerns another goes through the router (shard-router.ts), and groups that live elsewhere are seen through mirrors (group-mirror.ts).
+ *
+ * Not here: what commands do, and which shards there are (shard-host.ts).
+ */
+import type { Clock } from "../base/clock.ts";
+import type { StepTurns, Steps } from "../base/steps.ts";
+import type { Logger } from "../base/logger.ts";
+import { assert } from "../base/assert.ts";
+import { isGroup, nameOf, userAddress, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import type { MessageIds } from "../domain/message-id.ts";
+import type { Limits } from "../protocol/frames.ts";
+import { CorruptionError } from "../../storage/errors.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import type { ShardId } from "../../storage/types.ts";
+import { Arrivals } from "./arrivals.ts";
+import { damagedError } from "./damage.ts";
+import { GroupState } from "./group-state.ts";
+import type { GroupMirrors } from "./group-mirror.ts";
+import { HandoffLedger } from "./handoff-ledger.ts";
+import type { LoadBudget } from "./load-budget.ts";
+import type { Ranks } from "./ranks.ts";
+import type { Refusals, RefusalState } from "./refusals.ts";
+import type { ShardRouter } from "./messages/shard-router.ts";
+import type { ShardHost } from "./shard-host.ts";
+import { StateTable } from "./state-table.ts";
+import { UserState } from "./user-state.ts";
+
+/** What a node lends to each of its shards. */
+export type ShardParts = {
+  clock: Clock;
+  ids: MessageIds;
+  limits: Limits;
+  logger: Logger;
+  refusals: Refusals;
+  /** One order over all shards of the node. */
+  ranks: Ranks;
+  /** Where work that reads much is done in steps. */
+  turns: StepTurns;
+  router: ShardRouter;
+  mirrors: GroupMirrors;
+  usersBudget: LoadBudget;
+  groupsBudget: LoadBudget;
+  shardOf(address: Address): ShardId;
+  /** @throws CorruptionError for a shard that is damaged */
+  logOf(shard: ShardId): ShardLog;
+  /** Somebody asked for what is damaged. */
+  onDamageMet(shard: ShardId): void;
+  /** Why nothing new may begin in a shard, beside what `refusals` says; undefined while it may. */
+  shortageOf(shard: ShardId): RefusalState | undefined;
+  /** Asks for a write of the log soon, although no record was appended yet. */
+  schedule(): void;
+  /** Handoffs of the shard were not taken, or something is missing before them. */
+  offerSoon(shard: Shard): void;
+};
+
+export class Shard {
+  readonly id: ShardId;
+  readonly clock: Clock;
+  readonly ids: MessageIds;
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly refusals: Refusals;
+  readonly ranks: Ranks;
+  readonly turns: StepTurns;
+  readonly router: ShardRouter;
+  readonly users: StateTable<UserId, UserState>;
+  readonly groups: StateTable<GroupAddress, GroupState>;
+  /** Handoffs of this shard that are not confirmed yet. */
+  readonly ledger = new HandoffLedger();
+  /** Handoffs to users who are being loaded. */
+  readonly arrivals: Arrivals<UserId, UserState>;
+  /** Posts to groups that are being loaded. */
+  readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
+  readonly mirrors: GroupMirrors;
+  /** For code that does not know shards yet. */
+  readonly host: ShardHost;
+  readonly #parts: ShardParts;
+
+  constructor(id: ShardId, parts: ShardParts, host: ShardHost) {
+    this.id = id;
+    this.host = host;
+    this.#parts = parts;
+    this.clock = parts.clock;
+    this.ids = parts.ids;
+    this.limits = parts.limits;
+    this.logger = parts.logger;
+    this.refusals = parts.refusals;
+    this.ranks = parts.ranks;
+    this.turns = parts.turns;
+    this.router = parts.router;
+    this.mirrors = parts.mirrors;
+    this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
+    this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);
+    this.arrivals = new Arrivals(this.users, this.turns);
+    this.groupArrivals = new Arrivals(this.groups, this.turns);
+  }
+
+  /** @throws AppError unavailable when the shard is damaged */
+  get log(): ShardLog {
+    return this.logFor(undefined);
+  }
+
+  /** The log, for something that concerns `address`. @throws AppError unavailable, which names it, when the shard is damaged */
+  logFor(address: Address | undefined): ShardLog {
+    try {
+      return this.#parts.logOf(this.id);
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  get refusal(): RefusalState | undefined {
+    return this.refusals.standing ?? this.#parts.shortageOf(this.id);
+  }
+
+  /** @throws AppError unavailable, with the reason, when nothing new may begin */
+  mustAcceptWrites(): void {
+    const { refusal } = this;
+    if (refusal !== undefined) throw this.refusals.error(refusal);
+  }
+
+  /** Asks for a write of the log soon, although no record was appended yet. */
+  schedule(): void {
+    this.#parts.schedule();
+  }
+
+  /** Something that was handed over was not taken: it is offered again, out of the log. */
+  offerSoon(): void {
+    this.#parts.offerSoon(this);
+  }
+
+  /** A user or group that lives here, loaded at once. */
+  stateOf(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.get(address) : this.users.get(nameOf(address) as UserId);
+  }
+
+  peekState(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.peek(address) : this.users.peek(nameOf(address) as UserId);
+  }
+
+  #loadUser(user: UserId): Steps<UserState | undefined> {
+    const address = userAddress(user);
+    return this.#loading(address, () => UserState.load(user, address, this.logFor(address), this.clock.monotonicMs()));
+  }
+
+  #loadGroup(group: GroupAddress): Steps<GroupState | undefined> {
+    return this.#loading(group, () => GroupState.load(group, this.logFor(group)));
+  }
+
+  *#loading<State extends { readonly lastRank: number }>(
+    address: Address,
+    load: () => Steps<State | undefined>,
+  ): Steps<State | undefined> {
+    assert(this.#parts.shardOf(address) === this.id, `${address} lives in shard ${this.id}`);
+    try {
+      const state = yield* load();
+      // The shard may have come from another node, or from a backup, with ranks above those of this node.
+      if (state !== undefined) this.ranks.observe(state.lastRank);
+      return state;
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  #damagedOr(error: unknown, address: Address | undefined): unknown {
+    if (!(error instanceof CorruptionError)) return error;
+    this.#parts.onDamageMet(this.id);
+    return damagedError(error, address);
+  }
+}
+
+const isUserIdle = (user: UserState): boolean =>
+  user.sessions.size === 0 &&
+  user.nextSeq === user.headSeq + 1 &&
+  user.pendingSends.length === 0 &&
+  user.pendingMarks === 0 &&
+  !user.isDirty;
+
+const isGroupIdle = (group: GroupState): boolean =>
+  group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty;

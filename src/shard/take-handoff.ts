@@ -1,0 +1,54 @@
+/** A handoff arrives at the shard of its receiver: whoever is not in memory is loaded first. */
+import { assert } from "../base/assert.ts";
+import { nameOf, userAddress, type UserId } from "../domain/address.ts";
+import type { Handoff, HandoffOutcome } from "./messages/handoff.ts";
+import type { Shard } from "./shard.ts";
+import { takeMessage } from "./take-message.ts";
+import { takePosted } from "./take-posted.ts";
+import type { UserState } from "./user-state.ts";
+
+/** What goes into a user's stream. */
+type UserHandoff = Extract<Handoff, { kind: "message" | "posted" }>;
+
+/** @throws AppError unavailable when the shard is damaged; what the log throws for a record that cannot be appended */
+export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutcome): void {
+  switch (handoff.kind) {
+    case "message":
+      return forUser(shard, nameOf(handoff.to) as UserId, handoff, outcome);
+    case "posted":
+      return forUser(shard, handoff.author, handoff, outcome);
+    case "membership":
+    case "peerMark":
+    case "memberMark":
+      return assert(false, `${handoff.kind} is handed over in another way`);
+  }
+}
+
+function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: HandoffOutcome): void {
+  const user = shard.users.peek(name);
+  if (user !== undefined && !shard.arrivals.isAwaited(name)) return take(user, handoff, outcome);
+  // Damage is told at once where it is known.
+  shard.logFor(userAddress(name));
+  shard.arrivals.add(name, {
+    arrived(loaded) {
+      try {
+        if (loaded === undefined) noSuchUser(shard, handoff, outcome);
+        else take(loaded, handoff, outcome);
+      } catch (error) {
+        outcome.notTaken(error);
+      }
+    },
+    failed: (error) => outcome.notTaken(error),
+  });
+}
+
+function take(user: UserState, handoff: UserHandoff, outcome: HandoffOutcome): void {
+  if (handoff.kind === "message") takeMessage(user, handoff, outcome);
+  else takePosted(user, handoff, outcome);
+}
+
+/** Users do not go away, so this is the data of a user that is lost. Nobody is left to take it. */
+function noSuchUser(shard: Shard, handoff: UserHandoff, outcome: HandoffOutcome): void {
+  shard.logger.error("what was handed over has no receiver", { kind: handoff.kind, shard: shard.id });
+  outcome.confirmed(handoff.seq);
+}
