@@ -55,7 +55,7 @@ export class StepTurns {
       do {
         const { done, value } = task.steps.next();
         if (done === true) return task.resolve(value);
-        if (value !== undefined) return this.#parked(task, value as Promise<unknown>);
+        if (value !== undefined) return this.#parked(task, value);
       } while (this.#clock.monotonicMs() < endAt);
       this.#waiting.push(task);
     } catch (error) {
@@ -87,7 +87,7 @@ export class StepTurns {
 export function atOnce<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const { done, value } = steps.next();
-    if (done === true) return value as Result;
+    if (done === true) return value;
     if (value !== undefined) throw new Error("work that waits for an answer cannot be done at once");
   }
 }
@@ -102,7 +102,7 @@ export function* answered<Answer>(answer: Answer | Promise<Answer>): Steps<Answe
   );
   while (end === undefined) yield settled;
   if ("error" in end) throw end.error;
-  return (end as { value: Answer }).value;
+  return end.value;
 }
 
 export const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

@@ -39,7 +39,7 @@ export function* offerAgain(shard: Shard): Steps<number> {
   let offered = 0;
   try {
     for (const { stream, fromSeq } of log.streamsSince(after)) {
-      if (!isShardStream(stream)) offered += yield* offerStream(shard, stream as Address, fromSeq, after, end);
+      if (!isShardStream(stream)) offered += yield* offerStream(shard, stream, fromSeq, after, end);
     }
     ledger.endOffer();
   } catch (error) {
@@ -49,7 +49,8 @@ export function* offerAgain(shard: Shard): Steps<number> {
   return offered;
 }
 
-function* offerStream(shard: Shard, stream: Address, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
+function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
+  const stream = name as Address;
   const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream as UserAddress);
   let offered = 0;
   for (let from = (fromSeq - 1) as Seq; ;) {

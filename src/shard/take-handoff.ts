@@ -26,14 +26,14 @@ export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutc
 
 function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: HandoffOutcome): void {
   const user = shard.users.peek(name);
-  if (user !== undefined && !shard.arrivals.isAwaited(name)) return take(user, handoff, outcome);
+  if (user !== undefined && !shard.arrivals.isAwaited(name)) return take(shard, user, handoff, outcome);
   // Damage is told at once where it is known.
   shard.logFor(userAddress(name));
   shard.arrivals.add(name, {
     arrived(loaded) {
       try {
         if (loaded === undefined) noSuchUser(shard, handoff, outcome);
-        else take(loaded, handoff, outcome);
+        else take(shard, loaded, handoff, outcome);
       } catch (error) {
         outcome.notTaken(error);
       }
@@ -42,8 +42,8 @@ function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: Hand
   });
 }
 
-function take(user: UserState, handoff: UserHandoff, outcome: HandoffOutcome): void {
-  if (handoff.kind === "message") takeMessage(user, handoff, outcome);
+function take(shard: Shard, user: UserState, handoff: UserHandoff, outcome: HandoffOutcome): void {
+  if (handoff.kind === "message") takeMessage(shard, user, handoff, outcome);
   else takePosted(user, handoff, outcome);
 }
 

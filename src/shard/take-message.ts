@@ -8,10 +8,16 @@ import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import { foldTaken } from "./fold/timeline.ts";
 import type { HandoffOutcome, MessageHandoff } from "./messages/handoff.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
 /** Takes it when it follows what the receiver has of this sender, and otherwise says what that is. */
-export function takeMessage(receiver: UserState, handoff: MessageHandoff, outcome: HandoffOutcome): void {
+export function takeMessage(
+  { ranks }: Pick<Shard, "ranks">,
+  receiver: UserState,
+  handoff: MessageHandoff,
+  outcome: HandoffOutcome,
+): void {
   const { seq: fromSeq } = handoff;
   const conversation = receiver.conversation(handoff.from);
   const { takenThroughPending } = conversation;
@@ -23,7 +29,9 @@ export function takeMessage(receiver: UserState, handoff: MessageHandoff, outcom
   if (handoff.prev > takenThroughPending) return outcome.missing(takenThroughPending);
   const seq = receiver.nextSeq;
   const ordinal = conversation.incomingPending + 1;
-  receiver.log.append(new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal));
+  receiver.log.append(
+    new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, ranks.handedOver(handoff.rank)),
+  );
   receiver.nextSeq = (seq + 1) as Seq;
   conversation.takenThroughPending = fromSeq;
   conversation.incomingPending = ordinal;
@@ -36,6 +44,7 @@ class DirectTake implements RecordSource {
   readonly outcome: HandoffOutcome;
   readonly seq: Seq;
   readonly ordinal: number;
+  readonly rank: number;
 
   constructor(
     receiver: UserState,
@@ -44,6 +53,7 @@ class DirectTake implements RecordSource {
     outcome: HandoffOutcome,
     seq: Seq,
     ordinal: number,
+    rank: number,
   ) {
     this.receiver = receiver;
     this.conversation = conversation;
@@ -51,21 +61,22 @@ class DirectTake implements RecordSource {
     this.outcome = outcome;
     this.seq = seq;
     this.ordinal = ordinal;
+    this.rank = rank;
   }
 
   encode(): void {
     const { receiver, handoff } = this;
     const { log } = receiver;
     log.beginEntry(receiver.handle, this.conversation.address, "", this.seq, payloadBytesMax(handoff.text));
-    const { sentAt, rank, text, seq: fromSeq, streamNo } = handoff;
-    writeTaken(log.writer, sentAt, fromSeq, streamNo, this.ordinal, text, rank);
+    const { sentAt, text, seq: fromSeq, streamNo } = handoff;
+    writeTaken(log.writer, sentAt, fromSeq, streamNo, this.ordinal, text, this.rank);
     log.endEntry();
   }
 
   committed(): void {
     const { receiver, conversation, handoff, seq } = this;
     const { seq: fromSeq } = handoff;
-    foldTaken(receiver, conversation, seq, handoff.rank, fromSeq, this.ordinal);
+    foldTaken(receiver, conversation, seq, this.rank, fromSeq, this.ordinal);
     receiver.undelivered.push({ seq, conversation, fromSeq });
     this.outcome.confirmed(fromSeq);
     if (receiver.sessions.size === 0) return;
