@@ -51,7 +51,7 @@ export function* offerAgain(shard: Shard): Steps<number> {
 
 function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
   const stream = name as Address;
-  const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream as UserAddress);
+  const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream);
   let offered = 0;
   for (let from = (fromSeq - 1) as Seq; ;) {
     const page = shard.log.readForward(stream, from, PAGE);
