@@ -6,7 +6,7 @@
  */
 import type { Logger } from "../base/logger.ts";
 import { atOnce, type Steps } from "../base/steps.ts";
-import { isGroup, type Address, type GroupAddress, type UserAddress } from "../domain/address.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
