@@ -96,7 +96,7 @@ function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer
     const items = Array.from({ length: count }, (_, at) => item(lines[line++]!, lane, at, random));
     writer.add(lane, lane >> 2, `@person${lane}`, items, 0, Number.MAX_SAFE_INTEGER);
     if (writer.length < blockBytes && line < lines.length) continue;
-    const block = Buffer.from(writer.take());
+    const block = Buffer.from(writer.finish());
     bytes += block.length;
     blocks.push(block);
   }

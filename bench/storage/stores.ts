@@ -85,7 +85,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
     erase: () => Promise.resolve(),
     pendingErasures: () => [],
     compact: () => Promise.resolve({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }),
-    settle: () => Promise.resolve(),
+    spill: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

@@ -48,17 +48,17 @@ async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io
   let data: DataDirectory = holdDataDirectory(options.data);
   let isTaken = false;
   try {
-    const { exportNeeds, exportShard, settleShard } = await import("../../storage/tools/export-shard.ts");
-    const { unflushed, isSettled } = exportNeeds(data.held.at, shard);
-    if (unflushed > 0 || !isSettled) {
+    const { exportNeeds, exportShard, spillShard } = await import("../../storage/tools/export-shard.ts");
+    const { unflushed, isSpilled } = exportNeeds(data.held.at, shard);
+    if (unflushed > 0 || !isSpilled) {
       data.release();
       data = takeDataDirectory(options.data);
       isTaken = true;
       if (unflushed > 0) await (await import("./open-shards.ts")).flushData(data, io);
     }
     const { at } = data.held;
-    const settle = (): Promise<void> => settleShard(at, shard);
-    const exported = await exportShard(at, shard, out, settle, (done, total) => progress.set("export", done, total));
+    const spill = (): Promise<void> => spillShard(at, shard);
+    const exported = await exportShard(at, shard, out, spill, (done, total) => progress.set("export", done, total));
     progress.finish();
     if (isTaken) await leaveAtRest(data, io.stderr);
     if (exported === undefined) throw new FatalError("failed", `shard ${shard} has no data: nothing was written`);

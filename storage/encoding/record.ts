@@ -38,7 +38,7 @@ export function endRecord(out: ByteWriter, at: number): void {
 }
 
 /**
- * Writes the head of an entry and reserves `payloadBytesMax` for its payload, which the caller writes next; `endEntry` takes the returned
+ * Writes the header of an entry and reserves `payloadBytesMax` for its payload, which the caller writes next; `endEntry` takes the returned
  * position. Nothing is copied: the payload is encoded where it will be written from.
  */
 export function beginEntry(
@@ -125,9 +125,9 @@ export type OperationVisitor = {
   erase(stream: string, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void;
 };
 
-export type RecordHead = { shard: ShardId; term: Term; offset: Offset; opsAt: number; end: number };
+export type RecordHeader = { shard: ShardId; term: Term; offset: Offset; opsAt: number; end: number };
 
-export function readRecordHead(bytes: Buffer, at: number): RecordHead {
+export function readRecordHeader(bytes: Buffer, at: number): RecordHeader {
   return {
     shard: recordShard(bytes, at),
     term: recordTerm(bytes, at),

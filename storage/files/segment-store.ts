@@ -112,7 +112,7 @@ export type SegmentStore = {
   /** Packs what flushes left behind tighter, into fewer files. Nothing that is read changes. */
   compact(shard: ShardId, options?: CompactOptions): Promise<CompactReport>;
   /** Moves what `recent.db` has of the shard to the shard's own files: they are all of it then, until the next flush. */
-  settle(shard: ShardId): Promise<void>;
+  spill(shard: ShardId): Promise<void>;
   /** Ends the worker and closes every file. What erases and compacts is cut short. */
   close(): Promise<void>;
 };

@@ -276,10 +276,10 @@ class SqliteSegmentStore implements SegmentStore {
     return this.#writing.compact(shard, options.level ?? COMPACT_LEVEL, options.onProgress);
   }
 
-  async settle(shard: ShardId): Promise<void> {
+  async spill(shard: ShardId): Promise<void> {
     if (this.#isEmpty(shard)) return;
     try {
-      await this.#writing.settle(shard);
+      await this.#writing.spill(shard);
     } finally {
       this.#withoutState.delete(shard);
     }

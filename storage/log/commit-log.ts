@@ -2,14 +2,14 @@
  * The log that shards append to, as a port. The store knows this file and no implementation of it. `local/` is one: the
  * write-ahead log of one machine.
  *
- *     open ─▶ encode into `out` ─▶ push ─▶ … the log writes … ─▶ committed ─▶ told
- *                  │ throws: cancel              │ this node may not append: withdrawn ─▶ failed(FencedError)
- *                                                │ nobody knows:             failed(LogFailedError)
+ *     open ─▶ encode into `out` ─▶ push ─▶ … the log writes … ─▶ apply ─▶ notify
+ *                  │ throws: cancel              │ this node may not append: withdraw ─▶ fail(FencedError)
+ *                                                │ nobody knows:             fail(LogFailedError)
  *
  * Promises of every implementation (test/storage/log/conformance.ts)
  * - Order: records of one shard are committed in the order in which they were pushed. Each commit is notified of its
  *   end once.
- * - Durability: at `committed`, the record and every earlier one of its shard would survive a power cut.
+ * - Durability: at `apply`, the record and every earlier one of its shard would survive a power cut.
  * - Fencing: a record that may not be appended is withdrawn and uses no offset. In that term, no later record of its shard
  *   is committed.
  * - Recovery reads everything that was committed, in order. It may read records that failed with LogFailedError, and
@@ -28,23 +28,23 @@ import type { LogPosition, Offset, ShardId, Term } from "../types.ts";
 /** A record that was pushed, and how its owner is notified of its end. */
 export type Commit = {
   readonly shard: ShardId;
-  /** Its bytes in `out`, and in the buffer that `committed` gets. */
+  /** Its bytes in `out`, and in the buffer that `apply` gets. */
   readonly start: number;
   readonly end: number;
   /**
    * It is durable: lets it take effect. `bytes` is overwritten after the call: copy what is to stay. When this throws,
    * memory and log no longer agree, and the log of that shard has failed.
    */
-  committed(bytes: Buffer, position: LogPosition): void;
-  /** After `committed`: notifies the owner. The log reports what this throws, and goes on. */
-  told(): void;
+  apply(bytes: Buffer, position: LogPosition): void;
+  /** After `apply`: notifies the owner. The log reports what this throws, and goes on. */
+  notify(): void;
   /**
    * LogFailedError: nobody knows whether it is in the log, until that is recovered.
    * FencedError: it is not in the log, now or later, and was withdrawn before.
    */
-  failed(error: LogFailure): void;
+  fail(error: LogFailure): void;
   /** As if it had never been pushed: its offset is free again. The newest of several comes first. */
-  withdrawn(): void;
+  withdraw(): void;
 };
 
 /** Where records are encoded. All shards of a store have one, so at most one record is open at a time. */

@@ -30,7 +30,7 @@ import type { FileSystem } from "../vfs/file-system.ts";
 
 export const DAMAGED_LIST = "shards";
 const VERSION = 1;
-const HEAD = "parley damaged ";
+const HEADER = "parley damaged ";
 const LINE = /^(\d{1,3}) (\d+) (\d+) (.+)$/;
 /** What `.` does not match. */
 const LINE_ENDS = /\s*[\n\r\u2028\u2029]\s*/g;
@@ -113,9 +113,9 @@ function parseDamage(path: string, bytes: Buffer): Damage[] {
   const [, count, crc] = END.exec(lines[endAt] ?? "") ?? [];
   const endBytes = Buffer.byteLength(`${lines[endAt] ?? ""}\n`);
   const isWhole = lines.at(-1) === "" && crc === hex(Bun.hash.crc32(bytes.subarray(0, bytes.length - endBytes)));
-  if (!isWhole || !lines[0]!.startsWith(HEAD))
+  if (!isWhole || !lines[0]!.startsWith(HEADER))
     throw new CorruptionError(path, "its last line", "the list of damaged shards fails its checksum");
-  const version = Number(lines[0]!.slice(HEAD.length));
+  const version = Number(lines[0]!.slice(HEADER.length));
   if (version !== VERSION) throw new FormatError(path, version, VERSION);
   const damages = lines.slice(1, endAt).map((line) => damageOf(path, line));
   if (damages.length !== Number(count)) throw new CorruptionError(path, "its last line", "the list lacks lines");
@@ -124,7 +124,7 @@ function parseDamage(path: string, bytes: Buffer): Damage[] {
 
 function damageText(damages: readonly Damage[]): Buffer {
   const lines = damages.map(({ shard, what, first, last }) => `${shard} ${first} ${last} ${what}\n`);
-  const text = `${HEAD}${VERSION}\n${lines.join("")}`;
+  const text = `${HEADER}${VERSION}\n${lines.join("")}`;
   return Buffer.from(`${text}end ${damages.length} ${hex(Bun.hash.crc32(Buffer.from(text)))}\n`);
 }
 

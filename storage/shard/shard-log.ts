@@ -149,7 +149,7 @@ export class ShardLog extends DurableReads {
   #cancel(staged: StagedRecord): void {
     this.#staged = undefined;
     this.#payloadAt = 0;
-    staged.takeBack();
+    staged.undo();
     this.#appender.cancel();
   }
 

@@ -93,25 +93,25 @@ export class StagedRecord implements Commit {
     return this.#log.shard;
   }
 
-  committed(bytes: Buffer, position: LogPosition): void {
+  apply(bytes: Buffer, position: LogPosition): void {
     this.#log.apply(this, bytes, position);
   }
 
-  told(): void {
+  notify(): void {
     this.outcome.committed();
   }
 
-  failed(error: LogFailure): void {
+  fail(error: LogFailure): void {
     this.outcome.failed(error);
   }
 
-  withdrawn(): void {
-    this.takeBack();
+  withdraw(): void {
+    this.undo();
     this.#log.withdraw(this);
   }
 
   /** Its entries were never appended. */
-  takeBack(): void {
+  undo(): void {
     if (this.more !== undefined) for (const { stream, seq } of this.more.reverse()) forget(stream, seq);
     if (this.stream !== undefined) forget(this.stream, this.seq);
   }

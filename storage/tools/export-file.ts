@@ -3,7 +3,7 @@
  *
  *     file     "PARLEYSX" | u32 version | part…
  *     part     u8 kind | u32 bytes | u32 crc | data
- *     kind     1 head: JSON {shard, term, flushedThrough, streams}      first, once
+ *     kind     1 header: JSON {shard, term, flushedThrough, streams}      first, once
  *              2 name of a file: "state.db" or "segment-000001.db"      each once
  *              3 bytes of that file, at most 1 MiB
  *              4 end: JSON {files, bytes}                               last, once
@@ -18,34 +18,34 @@ import { CorruptionError, FormatError } from "../errors.ts";
 
 export const SHARD_FILE_VERSION = 1;
 const MAGIC = Buffer.from("PARLEYSX", "latin1");
-const HEAD_BYTES = MAGIC.length + 4;
-const PART_HEAD_BYTES = 9;
+const HEADER_BYTES = MAGIC.length + 4;
+const PART_HEADER_BYTES = 9;
 const PART_BYTES_MAX = 1 << 20;
 
-const HEAD = 1;
+const HEADER = 1;
 const NAME = 2;
 const BYTES = 3;
 const END = 4;
 
 const FILE_NAME = /^(state|segment-\d{6})\.db$/;
 
-export type ShardFileHead = { shard: number; term: number; flushedThrough: number; streams: number };
-export type ShardFileEnd = { files: number; bytes: number };
+export type ExportHeader = { shard: number; term: number; flushedThrough: number; streams: number };
+export type ExportEnd = { files: number; bytes: number };
 
 /** Writes an exported shard; the caller opens, syncs and closes the file. */
-export class ShardFileWriter {
+export class ExportWriter {
   readonly #file: number;
   #crc = 0;
-  readonly #end: ShardFileEnd = { files: 0, bytes: 0 };
+  readonly #end: ExportEnd = { files: 0, bytes: 0 };
 
-  constructor(file: number, head: ShardFileHead) {
+  constructor(file: number, header: ExportHeader) {
     this.#file = file;
-    const start = Buffer.alloc(HEAD_BYTES);
+    const start = Buffer.alloc(HEADER_BYTES);
     MAGIC.copy(start);
     start.writeUInt32LE(SHARD_FILE_VERSION, MAGIC.length);
     writeAll(file, start);
     this.#crc = Bun.hash.crc32(start);
-    this.#part(HEAD, json(head));
+    this.#part(HEADER, json(header));
   }
 
   /** Copies a file in. */
@@ -59,24 +59,24 @@ export class ShardFileWriter {
     });
   }
 
-  end(): ShardFileEnd {
+  end(): ExportEnd {
     this.#part(END, json(this.#end));
     return this.#end;
   }
 
   #part(kind: number, data: Buffer): void {
-    const head = Buffer.alloc(PART_HEAD_BYTES);
-    head.writeUInt8(kind, 0);
-    head.writeUInt32LE(data.length, 1);
-    this.#crc = partCrc(head, data, this.#crc);
-    head.writeUInt32LE(this.#crc, 5);
-    writeAll(this.#file, head);
+    const header = Buffer.alloc(PART_HEADER_BYTES);
+    header.writeUInt8(kind, 0);
+    header.writeUInt32LE(data.length, 1);
+    this.#crc = partCrc(header, data, this.#crc);
+    header.writeUInt32LE(this.#crc, 5);
+    writeAll(this.#file, header);
     writeAll(this.#file, data);
   }
 }
 
 export type ShardFileVisitor = {
-  head(head: ShardFileHead): void;
+  header(header: ExportHeader): void;
   /** The bytes that follow are of this file. */
   file(name: string): void;
   /** Valid until the call returns. */
@@ -87,26 +87,26 @@ export type ShardFileVisitor = {
  * Reads an exported shard from its beginning to its end; what the visitor has heard is right, and is all there is once this returns.
  * @throws CorruptionError, FormatError
  */
-export function readShardFile(path: string, visit: ShardFileVisitor): ShardFileEnd {
+export function readExport(path: string, visit: ShardFileVisitor): ExportEnd {
   const file = fs.openSync(path, "r");
   try {
-    return new ShardFileReader(path, file).read(visit);
+    return new ExportReader(path, file).read(visit);
   } finally {
     fs.closeSync(file);
   }
 }
 
 /** What it says of itself, before anything else of it is read. */
-export function readShardFileHead(path: string): ShardFileHead {
+export function readExportHeader(path: string): ExportHeader {
   const file = fs.openSync(path, "r");
   try {
-    return new ShardFileReader(path, file).readHead();
+    return new ExportReader(path, file).readHeader();
   } finally {
     fs.closeSync(file);
   }
 }
 
-class ShardFileReader {
+class ExportReader {
   readonly #path: string;
   readonly #file: number;
   #at = 0;
@@ -119,15 +119,15 @@ class ShardFileReader {
     this.#file = file;
   }
 
-  readHead(): ShardFileHead {
+  readHeader(): ExportHeader {
     this.#readStart();
     const { kind, data } = this.#part();
-    if (kind !== HEAD) throw this.#damage("the first part is not the head");
-    return this.#parsed<ShardFileHead>(data);
+    if (kind !== HEADER) throw this.#damage("the first part is not the header");
+    return this.#parsed<ExportHeader>(data);
   }
 
-  read(visit: ShardFileVisitor): ShardFileEnd {
-    visit.head(this.readHead());
+  read(visit: ShardFileVisitor): ExportEnd {
+    visit.header(this.readHeader());
     for (;;) {
       const { kind, data } = this.#part();
       if (kind === NAME) visit.file(this.#name(data));
@@ -138,7 +138,7 @@ class ShardFileReader {
   }
 
   #readStart(): void {
-    const start = this.#read(HEAD_BYTES);
+    const start = this.#read(HEADER_BYTES);
     if (!start.subarray(0, MAGIC.length).equals(MAGIC))
       throw new CorruptionError(this.#path, "byte 0", "not an exported shard");
     const version = start.readUInt32LE(MAGIC.length);
@@ -151,13 +151,13 @@ class ShardFileReader {
 
   #part(): { kind: number; data: Buffer } {
     const at = this.#at;
-    const head = this.#read(PART_HEAD_BYTES);
-    const bytes = head.readUInt32LE(1);
+    const header = this.#read(PART_HEADER_BYTES);
+    const bytes = header.readUInt32LE(1);
     if (bytes > PART_BYTES_MAX) throw this.#damage(`a part of ${bytes} bytes`, at);
     const data = this.#read(bytes);
-    this.#crc = partCrc(head, data, this.#crc);
-    if (this.#crc !== head.readUInt32LE(5)) throw this.#damage("a part fails its checksum", at);
-    return { kind: head[0]!, data };
+    this.#crc = partCrc(header, data, this.#crc);
+    if (this.#crc !== header.readUInt32LE(5)) throw this.#damage("a part fails its checksum", at);
+    return { kind: header[0]!, data };
   }
 
   #name(data: Buffer): string {
@@ -173,8 +173,8 @@ class ShardFileReader {
     visit.bytes(data);
   }
 
-  #readEnd(data: Buffer): ShardFileEnd {
-    const end = this.#parsed<ShardFileEnd>(data);
+  #readEnd(data: Buffer): ExportEnd {
+    const end = this.#parsed<ExportEnd>(data);
     if (end.files !== this.#names.size || end.bytes !== this.#bytes)
       throw this.#damage("the end counts other files than there are");
     if (fs.fstatSync(this.#file).size !== this.#at) throw this.#damage("something follows the end");
@@ -209,8 +209,8 @@ class ShardFileReader {
   }
 }
 
-const partCrc = (head: Buffer, data: Buffer, before: number): number =>
-  Bun.hash.crc32(data, Bun.hash.crc32(head.subarray(0, 5), before));
+const partCrc = (header: Buffer, data: Buffer, before: number): number =>
+  Bun.hash.crc32(data, Bun.hash.crc32(header.subarray(0, 5), before));
 
 const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
 

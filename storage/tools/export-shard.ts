@@ -1,11 +1,11 @@
 /**
- * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What `recent.db` has of it is brought there first: `settle`.
+ * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What `recent.db` has of it is brought there first: `spill`.
  *
  * The copies are made by SQLite (`VACUUM INTO`), each in one moment of its file: that works beside an open store, brings in what stands in a write-ahead file,
  * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
  * of later flushes come along and mean nothing.
  *
- * What came after the settling is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps the shard from
+ * What came after the spilling is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps the shard from
  * being compacted meanwhile.
  *
  * Crash: nothing under the name that was asked for, perhaps `….new` and `….copy` beside it, which the next export overwrites.
@@ -21,12 +21,12 @@ import { listSegments } from "../files/placed/state-reader.ts";
 import type { ShardId } from "../types.ts";
 import { openImage } from "./database-image.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
-import { ShardFileWriter, type ShardFileEnd, type ShardFileHead } from "./export-file.ts";
+import { ExportWriter, type ExportEnd, type ExportHeader } from "./export-file.ts";
 
-export type ExportedShard = ShardFileHead & ShardFileEnd;
+export type ExportedShard = ExportHeader & ExportEnd;
 
-/** `settle` of the open store; `settleShard` where there is none. */
-export type Settle = (shard: ShardId) => Promise<void>;
+/** `spill` of the open store; `spillShard` where there is none. */
+export type Spill = (shard: ShardId) => Promise<void>;
 
 /**
  * @param out replaced if it is there
@@ -36,10 +36,10 @@ export async function exportShard(
   directory: string,
   shard: ShardId,
   out: string,
-  settle: Settle,
+  spill: Spill,
   progress: (done: number, total: number) => void = () => {},
 ): Promise<ExportedShard | undefined> {
-  await settle(shard);
+  await spill(shard);
   if (!hasState(directory, shard)) return undefined;
   const copy = `${out}.copy`;
   const fresh = `${out}.new`;
@@ -51,8 +51,8 @@ export async function exportShard(
     const advance = (bytes: number): void => progress((done += bytes), total);
     const file = fs.openSync(fresh, "w", 0o600);
     try {
-      const head = { shard, term: row.term, flushedThrough: row.flushed_through, streams: row.streams };
-      const writer = new ShardFileWriter(file, head);
+      const header = { shard, term: row.term, flushedThrough: row.flushed_through, streams: row.streams };
+      const writer = new ExportWriter(file, header);
       writer.add("state.db", copy, advance);
       for (const segment of new Set(segments.map(({ file }) => file))) {
         const path = segmentPath(directory, shard, segment);
@@ -64,7 +64,7 @@ export async function exportShard(
       fs.fsyncSync(file);
       fs.renameSync(fresh, out);
       syncDirectory(dirname(out));
-      return { ...head, ...end };
+      return { ...header, ...end };
     } finally {
       fs.closeSync(file);
     }
@@ -74,12 +74,12 @@ export async function exportShard(
   }
 }
 
-/** Settles a shard of a directory that nobody has open, if it is not settled already: then nothing is written. */
-export async function settleShard(directory: string, shard: ShardId): Promise<void> {
-  if (reachOf(directory, shard).isSettled) return;
+/** Spills a shard of a directory that nobody has open, if it is not spilled already: then nothing is written. */
+export async function spillShard(directory: string, shard: ShardId): Promise<void> {
+  if (reachOf(directory, shard).isSpilled) return;
   const store = openSegmentStore({ dir: directory });
   try {
-    await store.settle(shard);
+    await store.spill(shard);
   } finally {
     await store.close();
   }
@@ -89,23 +89,23 @@ export async function settleShard(directory: string, shard: ShardId): Promise<vo
  * Whether exporting it writes nothing into the directory. `unflushed`: records of the shard that the log holds and its files do not have. For a directory that
  * nobody writes to.
  */
-export function exportNeeds(directory: string, shard: ShardId): { isSettled: boolean; unflushed: number } {
-  const { flushedThrough, isSettled } = reachOf(directory, shard);
+export function exportNeeds(directory: string, shard: ShardId): { isSpilled: boolean; unflushed: number } {
+  const { flushedThrough, isSpilled } = reachOf(directory, shard);
   let unflushed = 0;
   readLog(directory, {
     frame: (frame) =>
       eachRecord(frame, (record) => void (record.shard === shard && record.offset > flushedThrough && unflushed++)),
   });
-  return { isSettled, unflushed };
+  return { isSpilled, unflushed };
 }
 
 /** How far files have the shard, and whether its own have all of that. */
-function reachOf(directory: string, shard: ShardId): { flushedThrough: number; isSettled: boolean } {
+function reachOf(directory: string, shard: ShardId): { flushedThrough: number; isSpilled: boolean } {
   const sql = (where: string): string => `SELECT flushed_through AS through FROM shard WHERE ${where}`;
   const own = hasState(directory, shard) ? throughOf(statePath(directory, shard), sql("true")) : -1;
   const path = recentPath(directory);
   const recent = fs.existsSync(path) ? throughOf(path, sql(`shard = ${shard}`)) : -1;
-  return { flushedThrough: Math.max(own, recent, 0), isSettled: recent <= own };
+  return { flushedThrough: Math.max(own, recent, 0), isSpilled: recent <= own };
 }
 
 /** Of a file as it stands: opening it would write, where a crash left something. */

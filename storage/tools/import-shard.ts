@@ -15,10 +15,10 @@ import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { emptyReport, Findings } from "./report.ts";
 import { recentShards } from "./shard-layers.ts";
-import { readShardFile, readShardFileHead, writeAll, type ShardFileEnd, type ShardFileHead } from "./export-file.ts";
+import { readExport, readExportHeader, writeAll, type ExportEnd, type ExportHeader } from "./export-file.ts";
 import { verifyShardFiles } from "./verify-shard.ts";
 
-export type ImportedShard = ShardFileHead & ShardFileEnd;
+export type ImportedShard = ExportHeader & ExportEnd;
 
 /** The directory has something of this shard already. */
 export class ShardNotEmptyError extends Error {
@@ -53,9 +53,9 @@ export async function importShard(
 }
 
 function shardOf(file: string): ShardId {
-  const { shard } = readShardFileHead(file);
+  const { shard } = readExportHeader(file);
   if (Number.isInteger(shard) && shard >= 0 && shard < SHARD_COUNT) return shard as ShardId;
-  throw new CorruptionError(file, "its head", `${shard} is no shard`);
+  throw new CorruptionError(file, "its header", `${shard} is no shard`);
 }
 
 function refuseExisting(directory: string, shard: ShardId): void {
@@ -76,7 +76,7 @@ function refuseExisting(directory: string, shard: ShardId): void {
 
 function unpack(file: string, into: string, progress: (done: number, total: number) => void): ImportedShard {
   const total = fs.statSync(file).size;
-  let head: ShardFileHead | undefined;
+  let header: ExportHeader | undefined;
   let out: number | undefined;
   let done = 0;
   const finish = (): void => {
@@ -86,8 +86,8 @@ function unpack(file: string, into: string, progress: (done: number, total: numb
     out = undefined;
   };
   try {
-    const end = readShardFile(file, {
-      head: (found) => (head = found),
+    const end = readExport(file, {
+      header: (found) => (header = found),
       file(name) {
         finish();
         out = fs.openSync(join(into, name), "wx", 0o600);
@@ -99,7 +99,7 @@ function unpack(file: string, into: string, progress: (done: number, total: numb
     });
     finish();
     syncPath(into);
-    return { ...head!, ...end };
+    return { ...header!, ...end };
   } finally {
     if (out !== undefined) fs.closeSync(out);
   }
@@ -124,7 +124,7 @@ function check(file: string, unpacked: string, { shard, term, flushedThrough }: 
   if (found?.term === term && found.flushedThrough === flushedThrough) return;
   throw new CorruptionError(
     file,
-    "its head",
+    "its header",
     `it says term ${term} and offset ${flushedThrough}, its state says otherwise`,
   );
 }

@@ -7,14 +7,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
-import { decodeOperations, readRecordHead, type OperationVisitor, type RecordHead } from "../encoding/record.ts";
-import { chainAfter, FILE_HEAD_BYTES, FRAME_HEAD_BYTES, walFileName, walFileNo } from "../log/local/frame.ts";
+import { decodeOperations, readRecordHeader, type OperationVisitor, type RecordHeader } from "../encoding/record.ts";
+import { chainAfter, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, walFileName, walFileNo } from "../log/local/frame.ts";
 import { scanWalFile } from "../log/local/scan.ts";
 
 export type LogFrame = {
   fileNo: number;
   file: string;
-  /** Where its head begins. */
+  /** Where its header begins. */
   at: number;
   bytes: number;
   /** Records are in `buffer[from, to)`. A mark has none. */
@@ -83,16 +83,16 @@ function tryFrames(file: string, buffer: Buffer, place: Parameters<typeof scanWa
   const list: LogFrame[] = [];
   const { fileNo } = place;
   // Marks stand between: the scan tells of frames with records alone.
-  let next = FILE_HEAD_BYTES;
+  let next = FILE_HEADER_BYTES;
   const addMarks = (until: number): void => {
-    for (; next < until; next += FRAME_HEAD_BYTES) {
-      const to = next + FRAME_HEAD_BYTES;
-      list.push({ fileNo, file, at: next, bytes: FRAME_HEAD_BYTES, buffer, from: to, to });
+    for (; next < until; next += FRAME_HEADER_BYTES) {
+      const to = next + FRAME_HEADER_BYTES;
+      list.push({ fileNo, file, at: next, bytes: FRAME_HEADER_BYTES, buffer, from: to, to });
     }
   };
   try {
     const scan = scanWalFile(file, buffer, place, (from, to) => {
-      const at = from - FRAME_HEAD_BYTES;
+      const at = from - FRAME_HEADER_BYTES;
       addMarks(at);
       list.push({ fileNo, file, at, bytes: to - at, buffer, from, to });
       next = to;
@@ -109,11 +109,12 @@ function tryFrames(file: string, buffer: Buffer, place: Parameters<typeof scanWa
 /** Calls `record` for each record of a frame; `operations` walks what is in it. */
 export function eachRecord(
   { buffer, from, to }: LogFrame,
-  record: (head: RecordHead & { at: number }, operations: (visit: OperationVisitor) => void) => boolean | void,
+  record: (header: RecordHeader & { at: number }, operations: (visit: OperationVisitor) => void) => boolean | void,
 ): void {
   for (let at = from; at < to;) {
-    const head = readRecordHead(buffer, at);
-    if (record({ ...head, at }, (visit) => decodeOperations(buffer, head.opsAt, head.end, visit)) === true) return;
-    at = head.end;
+    const header = readRecordHeader(buffer, at);
+    if (record({ ...header, at }, (visit) => decodeOperations(buffer, header.opsAt, header.end, visit)) === true)
+      return;
+    at = header.end;
   }
 }

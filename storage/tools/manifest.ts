@@ -32,7 +32,7 @@ export const isManifestName = (path: string): boolean => OWN_NAMES.has(path);
 
 const VERSION = 1;
 const TRIES_MAX = 3;
-const HEAD = "parley manifest ";
+const HEADER = "parley manifest ";
 const LINE = /^([0-9a-f]{8}|-) (\d+) (\d+) (.+)$/;
 const END = /^end (\d+) ([0-9a-f]{8})$/;
 
@@ -108,13 +108,13 @@ export function readManifest(file: string): Manifest | undefined {
   const bytes = readIfThere(file);
   if (bytes === undefined) return undefined;
   const lines = bytes.toString("utf8").split("\n");
-  if (!lines[0]!.startsWith(HEAD)) throw new CorruptionError(file, "line 1", "not a manifest");
+  if (!lines[0]!.startsWith(HEADER)) throw new CorruptionError(file, "line 1", "not a manifest");
   const endAt = lines.length - 2;
   const [, count, crc] = END.exec(lines[endAt] ?? "") ?? [];
   const endBytes = Buffer.byteLength(`${lines[endAt] ?? ""}\n`);
   const isWhole = lines.at(-1) === "" && crc === hex(Bun.hash.crc32(bytes.subarray(0, bytes.length - endBytes)));
   if (!isWhole) throw new CorruptionError(file, "its last line", "the manifest fails its checksum");
-  const version = Number(lines[0]!.slice(HEAD.length));
+  const version = Number(lines[0]!.slice(HEADER.length));
   if (version !== VERSION) throw new FormatError(file, version, VERSION);
   const manifest: Manifest = new Map();
   for (const line of lines.slice(1, endAt)) {
@@ -180,7 +180,7 @@ function putManifest(directory: string, manifest: Manifest, name = MANIFEST): vo
   const lines = [...manifest.values()].map(
     ({ path, size, mtimeNs, crc }) => `${crc === undefined ? "-" : hex(crc)} ${size} ${mtimeNs} ${path}\n`,
   );
-  const text = `${HEAD}${VERSION}\n${lines.join("")}`;
+  const text = `${HEADER}${VERSION}\n${lines.join("")}`;
   const end = `end ${manifest.size} ${hex(Bun.hash.crc32(Buffer.from(text)))}\n`;
   const fresh = join(directory, FRESH_MANIFEST);
   fs.rmSync(fresh, { force: true });

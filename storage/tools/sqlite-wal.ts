@@ -12,8 +12,8 @@
  * is damage: a transaction begins after the one before it was synced. A frame that nothing whole follows is a torn tail,
  * as in the log (docs/decisions/2026-11-29-no-one-bit-judge.md).
  */
-const HEAD_BYTES = 32;
-const FRAME_HEAD_BYTES = 24;
+const HEADER_BYTES = 32;
+const FRAME_HEADER_BYTES = 24;
 const MAGIC = 0x377f0682;
 
 type Sums = { first: number; second: number };
@@ -37,13 +37,13 @@ export type SqliteWal = {
 export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): SqliteWal {
   const wal: SqliteWal = { pageBytes: 0, pages: new Map(), databasePages: undefined, wholeBytes: 0, faults: [] };
   if (bytes.length === 0) return wal;
-  const order = headOrder(bytes);
+  const order = headerOrder(bytes);
   if (order === undefined) return wal;
   wal.pageBytes = bytes.readUInt32BE(8);
-  const frameBytes = FRAME_HEAD_BYTES + wal.pageBytes;
+  const frameBytes = FRAME_HEADER_BYTES + wal.pageBytes;
   const open = new Map<number, Buffer>();
   let sums = sumsAt(bytes, 24);
-  let at = HEAD_BYTES;
+  let at = HEADER_BYTES;
   for (; at + frameBytes <= bytes.length; at += frameBytes) {
     const stored = sumsAt(bytes, at + 16);
     if (!hasSalts(bytes, at) || !isEqual(stored, frameSums(bytes, at, wal.pageBytes, sums, order))) {
@@ -51,7 +51,7 @@ export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): S
       sums = stored;
       continue;
     }
-    open.set(bytes.readUInt32BE(at), bytes.subarray(at + FRAME_HEAD_BYTES, at + frameBytes));
+    open.set(bytes.readUInt32BE(at), bytes.subarray(at + FRAME_HEADER_BYTES, at + frameBytes));
     sums = stored;
     const databasePages = bytes.readUInt32BE(at + 4);
     if (databasePages === 0) continue;
@@ -80,20 +80,22 @@ export function foldedImage(database: Buffer, wal: SqliteWal | undefined): Buffe
   return image;
 }
 
-/** Undefined when the head is not whole: nothing in the file counts. */
-function headOrder(head: Buffer): Order | undefined {
-  if (head.length < HEAD_BYTES) return undefined;
-  const magic = head.readUInt32BE(0);
+/** Undefined when the header is not whole: nothing in the file counts. */
+function headerOrder(header: Buffer): Order | undefined {
+  if (header.length < HEADER_BYTES) return undefined;
+  const magic = header.readUInt32BE(0);
   if (magic >>> 1 !== MAGIC >>> 1) return undefined;
   const order: Order = (magic & 1) === 1 ? "big" : "little";
-  const pageBytes = head.readUInt32BE(8);
+  const pageBytes = header.readUInt32BE(8);
   const isPageSize = pageBytes >= 512 && pageBytes <= 65_536 && (pageBytes & (pageBytes - 1)) === 0;
-  return isPageSize && isEqual(sumsAt(head, 24), add(head, 0, 24, { first: 0, second: 0 }, order)) ? order : undefined;
+  return isPageSize && isEqual(sumsAt(header, 24), add(header, 0, 24, { first: 0, second: 0 }, order))
+    ? order
+    : undefined;
 }
 
 /** Whether a frame follows that was written after a commit behind `at`. */
 function isFollowed(bytes: Buffer, at: number, order: Order, pageBytes: number): boolean {
-  const frameBytes = FRAME_HEAD_BYTES + pageBytes;
+  const frameBytes = FRAME_HEADER_BYTES + pageBytes;
   let isCommitted = bytes.readUInt32BE(at + 4) !== 0;
   for (let next = at + frameBytes; next + frameBytes <= bytes.length; next += frameBytes) {
     const before = sumsAt(bytes, next - frameBytes + 16);
@@ -105,7 +107,7 @@ function isFollowed(bytes: Buffer, at: number, order: Order, pageBytes: number):
   return false;
 }
 
-/** Whether the frame is of the same use of the file as its head: SQLite writes over earlier ones from the start. */
+/** Whether the frame is of the same use of the file as its header: SQLite writes over earlier ones from the start. */
 const hasSalts = (bytes: Buffer, at: number): boolean =>
   bytes.readUInt32BE(at + 8) === bytes.readUInt32BE(16) && bytes.readUInt32BE(at + 12) === bytes.readUInt32BE(20);
 
@@ -117,7 +119,13 @@ const isEqual = (a: Sums, b: Sums): boolean => a.first === b.first && a.second =
 
 /** Over page number, size after the commit, and the page. */
 const frameSums = (bytes: Buffer, at: number, pageBytes: number, before: Sums, order: Order): Sums =>
-  add(bytes, at + FRAME_HEAD_BYTES, at + FRAME_HEAD_BYTES + pageBytes, add(bytes, at, at + 8, before, order), order);
+  add(
+    bytes,
+    at + FRAME_HEADER_BYTES,
+    at + FRAME_HEADER_BYTES + pageBytes,
+    add(bytes, at, at + 8, before, order),
+    order,
+  );
 
 function add(bytes: Buffer, from: number, to: number, sums: Sums, order: Order): Sums {
   let { first, second } = sums;

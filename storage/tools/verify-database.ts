@@ -73,7 +73,7 @@ function verifyAsDatabase(db: SqlDatabase, { format, schema }: DatabaseFile, fau
 
 function tell({ findings }: DatabaseCheck, { path, file }: DatabaseFile, error: unknown): void {
   const what = messageOf(error, path);
-  if (error instanceof FormatError) findings.add("newer", file, "its head", what);
+  if (error instanceof FormatError) findings.add("newer", file, "its header", what);
   else findings.add("damaged", file, error instanceof CorruptionError ? error.place : "all of it", what);
 }
 
@@ -93,7 +93,7 @@ export function messageOf(error: unknown, path: string): string {
 function checkFormat(db: SqlDatabase, format: FileFormat): void {
   const id = db.pragma("application_id");
   if (id !== format.applicationId)
-    throw new CorruptionError(db.file, "its head", `application id ${String(id)}, not that of a ${format.name}`);
+    throw new CorruptionError(db.file, "its header", `application id ${String(id)}, not that of a ${format.name}`);
   const version = db.pragma("user_version") as number;
   if (version > format.version) throw new FormatError(db.file, version, format.version);
 }

@@ -16,7 +16,7 @@ export type VerifiedLog = {
   isWhole: boolean;
   /** Numbers of files that do not go on where the one before ends. */
   broken: readonly number[];
-  /** All of it is one file, the first, without its head. */
+  /** All of it is one file, the first, without its header. */
   isUnbegun: boolean;
 };
 
@@ -42,7 +42,7 @@ export function verifyLog(
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     const [file = "wal", what] = error.message.split(/: (.*)/s);
-    findings.add("newer", inDirectory(file), "its head", what ?? error.message);
+    findings.add("newer", inDirectory(file), "its header", what ?? error.message);
     return log;
   }
 }

@@ -46,7 +46,7 @@ test("a directory that was begun on a full disk again and again is opened once t
 
 test.each([
   ["is empty", 0],
-  ["is cut in its head", 20],
+  ["is cut in its header", 20],
   ["is all zeros", 5000],
 ])("a log whose only file %s is told as missing, and the file is left as it is", async (_, bytes) => {
   const store = await openLogStore({ directory }, QUIET);

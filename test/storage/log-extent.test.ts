@@ -95,7 +95,7 @@ test("the same after files were trimmed, and the directory was opened and closed
   await expect(start()).rejects.toThrow(CorruptionError);
 });
 
-test("a log whose newest file is gone, or lost its head, is told", async () => {
+test("a log whose newest file is gone, or lost its header, is told", async () => {
   await writeFiles();
   await closeAll();
   const last = logFiles().at(-1)!;

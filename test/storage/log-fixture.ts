@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
-import { fileHead, walFileName } from "../../storage/log/local/frame.ts";
+import { fileHeader, walFileName } from "../../storage/log/local/frame.ts";
 import type { RecordOfShard } from "./log-history.ts";
 import { MemorySegments } from "./files/memory-segments.ts";
 import type { SimulatedDisk } from "./vfs/simulated-disk.ts";
@@ -37,7 +37,7 @@ export function openStore(
 /** The log of a directory in which only segments are written: begun, and empty. */
 export function beginLog(directory: string): void {
   mkdirSync(join(directory, "wal"));
-  writeFileSync(join(directory, "wal", walFileName(1)), fileHead(1, 0));
+  writeFileSync(join(directory, "wal", walFileName(1)), fileHeader(1, 0));
 }
 
 /** One record with one entry. */

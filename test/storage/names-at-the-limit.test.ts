@@ -8,7 +8,7 @@ import { openLogStore } from "../../storage/open-store.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../storage/files/sqlite-segments.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
-import { exportShard, settleShard } from "../../storage/tools/export-shard.ts";
+import { exportShard, spillShard } from "../../storage/tools/export-shard.ts";
 import { importShard } from "../../storage/tools/import-shard.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import type { Offset, Seq, ShardId } from "../../storage/types.ts";
@@ -110,7 +110,7 @@ test.each<[string, Partial<SegmentStoreOptions>]>([
     await store.compact(SHARD);
     expect(readsOf(store.shard(SHARD))).toEqual(reads);
     await store.close();
-    await exportShard(from, SHARD, file, (shard) => settleShard(from, shard));
+    await exportShard(from, SHARD, file, (shard) => spillShard(from, shard));
     await importShard(to, file);
     for (const directory of [from, to])
       expect((await verifyDirectory(directory, { companions: { constant: [], changing: [] } })).findings).toEqual([]);

@@ -275,7 +275,7 @@ test("what a crash leaves of a line, or of all of them, keeps nobody from openin
   }
 });
 
-test("a flipped bit anywhere in the head of the list keeps no server from its data, and is told by verify", async () => {
+test("a flipped bit anywhere in the header of the list keeps no server from its data, and is told by verify", async () => {
   await write(await start(), "before");
   await open.pop()!.close();
   const whole = fs.readFileSync(openingsPath());

@@ -1,6 +1,6 @@
 /** The file system under the log, as a test wants it: writes held back, or failing. */
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
-import { FRAME_HEAD_BYTES } from "../../storage/log/local/frame.ts";
+import { FRAME_HEADER_BYTES } from "../../storage/log/local/frame.ts";
 import { until } from "./wait.ts";
 
 export class FaultyFiles {
@@ -16,7 +16,7 @@ export class FaultyFiles {
       ...realFileSystem,
       write: (file, bytes, from, to, position, done) => {
         // A mark at rest carries nobody's record.
-        const failure = to - from > FRAME_HEAD_BYTES ? this.#failures.shift() : undefined;
+        const failure = to - from > FRAME_HEADER_BYTES ? this.#failures.shift() : undefined;
         if (failure !== undefined) {
           this.failuresMet++;
           if (failure.isWritten) return realFileSystem.write(file, bytes, from, to, position, () => done(failure));

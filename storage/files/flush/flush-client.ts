@@ -1,7 +1,7 @@
 /**
  * The event loop's end of the flush worker: hands jobs over, keeps who waits for what.
  *
- * Invariants: each request settles once. When the worker dies, all that waits is rejected, and what is asked next, once it has let go of its files, gets
+ * Invariants: each request ends once. When the worker dies, all that waits is rejected, and what is asked next, once it has let go of its files, gets
  * another worker; what the dead one was doing is told by the files. There is at most one.
  */
 import type { EraseRange, ShardId } from "../../types.ts";
@@ -57,8 +57,8 @@ export class FlushClient {
   }
 
   /** @throws FlushError */
-  async settle(shard: ShardId): Promise<void> {
-    await this.#ask((id) => this.#post({ kind: "settle", id, shard }));
+  async spill(shard: ShardId): Promise<void> {
+    await this.#ask((id) => this.#post({ kind: "spill", id, shard }));
   }
 
   /**

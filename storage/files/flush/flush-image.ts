@@ -1,5 +1,5 @@
 /** What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure; reads nothing. */
-import { decodeOperations, readRecordHead } from "../../encoding/record.ts";
+import { decodeOperations, readRecordHeader } from "../../encoding/record.ts";
 import type { EraseRange, Offset } from "../../types.ts";
 import type { LoggedItem } from "../layers/piece.ts";
 import type { FlushJob } from "../segment-store.ts";
@@ -41,12 +41,14 @@ class ImageReader {
     const bytes = asBuffer(image);
     let last = after;
     for (let at = 0; at < bytes.length;) {
-      const head = readRecordHead(bytes, at);
-      if (head.shard !== shard) throw new RangeError(`a record of shard ${head.shard} in a flush of shard ${shard}`);
-      if (head.offset <= last) throw new RangeError(`shard ${shard}: record ${head.offset} after ${last} in a flush`);
-      last = head.offset;
-      this.#readOperations(bytes, head.opsAt, head.end, last);
-      at = head.end;
+      const header = readRecordHeader(bytes, at);
+      if (header.shard !== shard)
+        throw new RangeError(`a record of shard ${header.shard} in a flush of shard ${shard}`);
+      if (header.offset <= last)
+        throw new RangeError(`shard ${shard}: record ${header.offset} after ${last} in a flush`);
+      last = header.offset;
+      this.#readOperations(bytes, header.opsAt, header.end, last);
+      at = header.end;
     }
     if (last > throughOffset)
       throw new RangeError(`shard ${shard}: record ${last} in a flush through ${throughOffset}`);

@@ -17,7 +17,7 @@ export type FlushRequest =
   | { kind: "flush"; id: number; job: FlushJob }
   | { kind: "erase"; id: number; shard: ShardId; ranges: EraseRange[] }
   | { kind: "compact"; id: number; shard: ShardId; level: number }
-  | { kind: "settle"; id: number; shard: ShardId }
+  | { kind: "spill"; id: number; shard: ShardId }
   /** The answer to `release`. */
   | { kind: "released"; id: number }
   | { kind: "close"; id: number };
@@ -29,7 +29,7 @@ export type FlushRequest =
 export type FlushReply =
   | { kind: "flushed"; id: number; unsealed: number[]; isErasing: boolean }
   | { kind: "erased"; id: number }
-  | { kind: "settled"; id: number }
+  | { kind: "spilled"; id: number }
   | { kind: "compacted"; id: number; report: CompactReport }
   | { kind: "progress"; id: number; done: number; total: number }
   /** These files are not listed any more: the worker waits until nobody reads them, and removes them. */

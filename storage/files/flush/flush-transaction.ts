@@ -110,7 +110,7 @@ export class FlushTransaction {
   }
 
   /** Erases what was flushed before, takes carried layers in, makes all layers one where `isWhole` says so: no job. */
-  settle(
+  spill(
     ranges: readonly EraseRange[],
     { flushed_through, term }: Pick<ShardRow, "flushed_through" | "term">,
     packing: Packing,

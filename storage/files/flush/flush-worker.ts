@@ -39,7 +39,7 @@ class FlushServer {
     this.#rewrites = new RewriteQueue(this.#writers, this.#mustOwn);
   }
 
-  take(request: Exclude<FlushRequest, { kind: "open" }>): void {
+  handle(request: Exclude<FlushRequest, { kind: "open" }>): void {
     switch (request.kind) {
       case "flush":
         if (this.#arrived.push(request) === 1) setImmediate(() => this.#flush());
@@ -48,8 +48,8 @@ class FlushServer {
         return this.#erase(request);
       case "compact":
         return this.#compact(request);
-      case "settle":
-        return this.#settle(request);
+      case "spill":
+        return this.#spill(request);
       case "released":
         return this.#rewrites.released();
       case "close":
@@ -126,12 +126,12 @@ class FlushServer {
     this.#rewrites.add({ ...task, begin: (writer) => writer.compactSteps(level) });
   }
 
-  #settle({ id, shard }: FlushRequest & { kind: "settle" }): void {
+  #spill({ id, shard }: FlushRequest & { kind: "spill" }): void {
     try {
       this.#mustOwn();
       this.#flush();
-      this.#flushes.together(() => this.#flushes.settle(shard, []));
-      this.#reply({ kind: "settled", id });
+      this.#flushes.together(() => this.#flushes.spill(shard, []));
+      this.#reply({ kind: "spilled", id });
     } catch (error) {
       this.#fail(id, error);
     }
@@ -181,7 +181,7 @@ function serve(worker: Worker): void {
   let server: FlushServer | undefined;
   worker.onmessage = (event: MessageEvent<FlushRequest>) => {
     const request = event.data;
-    if (request.kind !== "open") return server?.take(request);
+    if (request.kind !== "open") return server?.handle(request);
     server = new FlushServer(request.options, (message, transfer = []) => worker.postMessage(message, transfer));
   };
 }

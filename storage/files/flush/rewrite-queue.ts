@@ -51,18 +51,18 @@ export class RewriteQueue {
       this.#running?.steps.return(undefined);
     } finally {
       this.#running = undefined;
-      this.#writers.keep(undefined);
+      this.#writers.pin(undefined);
       for (const task of tasks) task.failed(error);
     }
   }
 
   #next(): void {
     this.#running = undefined;
-    this.#writers.keep(undefined);
+    this.#writers.pin(undefined);
     const task = this.#waiting.shift();
     if (task === undefined) return;
     try {
-      this.#writers.keep(task.shard);
+      this.#writers.pin(task.shard);
       this.#writers.use(task.shard, (writer) => {
         this.#running = { task, writer, steps: task.begin(writer), bytes: 0 };
       });

@@ -132,7 +132,7 @@ function rewritten(
       writer.add(lane, streamNo, run.lane, run.items, 0, Number.POSITIVE_INFINITY);
     }
   }
-  const bytes = edit === undefined ? raw : writer.take();
+  const bytes = edit === undefined ? raw : writer.finish();
   return { ...pack(bytes, level === undefined ? packing : { codec: CODEC_ZSTD, level }), rawBytes: bytes.length };
 }
 

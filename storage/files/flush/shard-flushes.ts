@@ -72,7 +72,7 @@ export class ShardFlushes {
    */
   erase(shard: ShardId, ranges: readonly EraseRange[]): boolean {
     if (this.#reach(shard).stateThrough >= 0) {
-      this.settle(shard, ranges);
+      this.spill(shard, ranges);
       return true;
     }
     this.#noteErasing(shard, ranges);
@@ -81,19 +81,19 @@ export class ShardFlushes {
   }
 
   /** Within `together`: the shard's own files have all of it, the entries in these ranges as tombstones. */
-  settle(shard: ShardId, ranges: readonly EraseRange[], level?: number): void {
+  spill(shard: ShardId, ranges: readonly EraseRange[], level?: number): void {
     const reach = this.#reach(shard);
     const carried = this.#recent.source(shard, reach.stateThrough);
     this.#stateThrough.delete(shard);
-    this.#writers.use(shard, (writer) => writer.settle(ranges, carried, reach, level));
-    this.#settled(shard, reach.flushed_through, reach.term);
+    this.#writers.use(shard, (writer) => writer.spill(ranges, carried, reach, level));
+    this.#spilled(shard, reach.flushed_through, reach.term);
   }
 
   /** Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. Tells what they took and take. */
   compact(shard: ShardId, level: number): { bytesBefore: number; bytesAfter: number } {
     const isOwn = this.#reach(shard).stateThrough >= 0;
     const bytesBefore = this.layerBytes(shard);
-    if (isOwn) this.settle(shard, [], level);
+    if (isOwn) this.spill(shard, [], level);
     else this.#recent.compact(shard, { codec: CODEC_ZSTD, level });
     return { bytesBefore, bytesAfter: this.layerBytes(shard) };
   }
@@ -109,11 +109,11 @@ export class ShardFlushes {
     const carried = this.#recent.source(shard, stateThrough);
     this.#stateThrough.delete(shard);
     const flushed = this.#writers.use(shard, (writer) => writer.flush(job, image, carried));
-    this.#settled(shard, throughOffset, term);
+    this.#spilled(shard, throughOffset, term);
     return flushed;
   }
 
-  #settled(shard: ShardId, through: number, term: number): void {
+  #spilled(shard: ShardId, through: number, term: number): void {
     const streams = this.#writers.use(shard, (writer) => writer.row.streams);
     this.#recent.part(() => this.#recent.clear(shard, through, term, streams));
     this.#stateThrough.set(shard, through);

@@ -92,7 +92,7 @@ export class ShardWriter {
    * @param through how far the shard is flushed, and of which term
    * @param level all layers become one, packed with this zstd level
    */
-  settle(
+  spill(
     ranges: readonly EraseRange[],
     carried: LayerSource | undefined,
     through: Pick<ShardRow, "flushed_through" | "term">,
@@ -102,7 +102,7 @@ export class ShardWriter {
     this.#noteErasing(ranges);
     const packing: Packing = level === undefined ? this.#options.packing : { codec: CODEC_ZSTD, level };
     state.within("BEGIN IMMEDIATE", () => {
-      this.#apply(state, carried, (transaction) => transaction.settle(ranges, through, packing, level !== undefined));
+      this.#apply(state, carried, (transaction) => transaction.spill(ranges, through, packing, level !== undefined));
     });
     this.#files.foldLarge(this.#options.walBytesMax);
   }
@@ -165,7 +165,7 @@ export class ShardWriter {
   }
 
   #writeBlock(active: Active): void {
-    const raw = this.#blocks.take();
+    const raw = this.#blocks.finish();
     const block = active.row.blocks + 1;
     const stored = { ...pack(raw, this.#options.packing), rawBytes: raw.length };
     insertBlock(active.db, { shard: this.#shard, file: active.row.file, block }, stored);

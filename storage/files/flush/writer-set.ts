@@ -10,7 +10,7 @@ export class WriterSet {
   readonly #max: number;
   /** Least recently used first. */
   readonly #writers = new Map<ShardId, ShardWriter>();
-  #kept: ShardId | undefined;
+  #pinned: ShardId | undefined;
 
   constructor(options: WriterOptions, max: number) {
     this.#options = options;
@@ -38,8 +38,8 @@ export class WriterSet {
   }
 
   /** The one shard that stays open; undefined for none. */
-  keep(shard: ShardId | undefined): void {
-    this.#kept = shard;
+  pin(shard: ShardId | undefined): void {
+    this.#pinned = shard;
   }
 
   drop(shard: ShardId): void {
@@ -48,7 +48,7 @@ export class WriterSet {
   }
 
   close(): void {
-    this.#kept = undefined;
+    this.#pinned = undefined;
     this.#closeOldest(0);
   }
 
@@ -60,7 +60,7 @@ export class WriterSet {
   #closeOldest(max: number): void {
     for (const [shard, writer] of this.#writers) {
       if (this.#writers.size <= max) return;
-      if (shard === this.#kept) continue;
+      if (shard === this.#pinned) continue;
       this.#writers.delete(shard);
       writer.close();
     }

@@ -49,7 +49,7 @@ export function writeFragment(out: GrowingWriter, reach: StreamReach, pieces: re
 }
 
 /** Name of the fragment at `at`, and where it ends. @throws RangeError where the bytes are none. */
-export function readFragmentHead(bytes: Buffer, at: number, bytesEnd: number): { name: string; end: number } {
+export function readFragmentHeader(bytes: Buffer, at: number, bytesEnd: number): { name: string; end: number } {
   const reader = new ByteReader(bytes, at, bytesEnd);
   const name = reader.str8();
   const length = reader.varint();

@@ -15,7 +15,7 @@ import { GrowingWriter } from "../../encoding/byte-writer.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { checkedRow, rowCrc } from "../sqlite/row-crc.ts";
 import type { ShardId } from "../../types.ts";
-import { type Fragment, readFragment, readFragmentHead, type StreamReach } from "./fragment.ts";
+import { type Fragment, readFragment, readFragmentHeader, type StreamReach } from "./fragment.ts";
 import type { ItemSize } from "./piece.ts";
 
 /**
@@ -99,7 +99,7 @@ export class LayerSource {
     let at = 0;
     const inPage = (name: string): { isPassed: boolean; fragment?: Fragment } => {
       while (page !== undefined && at < page.length) {
-        const head = readFragmentHead(page, at, page.length);
+        const head = readFragmentHeader(page, at, page.length);
         if (head.name === name) return { isPassed: true, fragment: readFragment(page, at, page.length) };
         if (head.name > name) return { isPassed: true };
         at = head.end;

@@ -37,7 +37,7 @@ export class BlockWriter {
   }
 
   /** The block so far, valid until the next `add`; the writer starts over. */
-  take(): Buffer {
+  finish(): Buffer {
     const block = this.#out.written();
     this.#out.reset();
     return block;

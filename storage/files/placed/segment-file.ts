@@ -33,7 +33,7 @@ export type BlockLocation = { shard: ShardId; file: number; block: number };
 export type StoredBlock = Packed & { rawBytes: number };
 type BlockRow = { codec: number; raw_bytes: number; crc: number; data: Uint8Array };
 
-const CHECKED_HEAD_BYTES = 19;
+const CHECKED_HEADER_BYTES = 19;
 
 /** A transaction must be open. */
 export function insertBlock(db: SqlDatabase, place: BlockLocation, { codec, data, rawBytes }: StoredBlock): void {
@@ -90,13 +90,13 @@ export function blockAt(block: number): string {
  */
 function checksum(place: BlockLocation, codec: number, rawBytes: number, data: Buffer): number {
   if (!isCount(place.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;
-  const head = Buffer.allocUnsafe(CHECKED_HEAD_BYTES);
-  head.writeUInt16LE(place.shard, 0);
-  head.writeUInt32LE(place.file, 2);
-  head.writeUIntLE(place.block, 6, 6);
-  head.writeUInt8(codec & 255, 12);
-  head.writeUIntLE(rawBytes, 13, 6);
-  return Bun.hash.crc32(data, Bun.hash.crc32(head)) | 0;
+  const header = Buffer.allocUnsafe(CHECKED_HEADER_BYTES);
+  header.writeUInt16LE(place.shard, 0);
+  header.writeUInt32LE(place.file, 2);
+  header.writeUIntLE(place.block, 6, 6);
+  header.writeUInt8(codec & 255, 12);
+  header.writeUIntLE(rawBytes, 13, 6);
+  return Bun.hash.crc32(data, Bun.hash.crc32(header)) | 0;
 }
 
 /** What six bytes hold. */

@@ -93,7 +93,7 @@ function checkFormat(db: SqlDatabase, format: FileFormat): void {
   const id = db.pragma("application_id");
   const version = db.pragma("user_version") as number;
   if (id !== format.applicationId) {
-    throw new CorruptionError(db.file, "its head", `application id ${String(id)}, not that of a ${format.name}`);
+    throw new CorruptionError(db.file, "its header", `application id ${String(id)}, not that of a ${format.name}`);
   }
   if (version > format.version) throw new FormatError(db.file, version, format.version);
 }

@@ -17,28 +17,28 @@ const KIND_BYTES = 3;
 
 /** CRC-32, signed so that SQLite stores four bytes. `values` are the columns but `crc`, in their order in the table. */
 export function rowCrc(table: Table, values: readonly SqlValue[]): number {
-  const head = Buffer.allocUnsafe(headBytes(table, values));
-  let pos = head.write(table, "latin1");
+  const header = Buffer.allocUnsafe(headerBytes(table, values));
+  let pos = header.write(table, "latin1");
   let crc = 0;
   for (const value of values) {
     if (typeof value === "number") {
-      head[pos] = KIND_NUMBER;
-      pos = head.writeDoubleLE(value, pos + 1);
+      header[pos] = KIND_NUMBER;
+      pos = header.writeDoubleLE(value, pos + 1);
     } else if (typeof value === "string") {
-      head[pos] = KIND_TEXT;
-      const bytes = head.write(value, pos + 5);
-      pos = head.writeUInt32LE(bytes, pos + 1) + bytes;
-    } else if (value === null) head[pos++] = KIND_NULL;
+      header[pos] = KIND_TEXT;
+      const bytes = header.write(value, pos + 5);
+      pos = header.writeUInt32LE(bytes, pos + 1) + bytes;
+    } else if (value === null) header[pos++] = KIND_NULL;
     else {
-      head[pos] = KIND_BYTES;
-      pos = head.writeUInt32LE(value.length, pos + 1);
+      header[pos] = KIND_BYTES;
+      pos = header.writeUInt32LE(value.length, pos + 1);
       crc = Bun.hash.crc32(value, crc);
     }
   }
-  return Bun.hash.crc32(head, crc) | 0;
+  return Bun.hash.crc32(header, crc) | 0;
 }
 
-function headBytes(table: Table, values: readonly SqlValue[]): number {
+function headerBytes(table: Table, values: readonly SqlValue[]): number {
   let bytes: number = table.length;
   for (const value of values) {
     if (typeof value === "number") bytes += 9;

@@ -4,7 +4,7 @@
  * It is stricter than recovery where recovery loses nothing by going on: a bit that flipped in room that holds no frame is found, too.
  */
 import { join } from "node:path";
-import { decodeOperations, readRecordHead } from "../../encoding/record.ts";
+import { decodeOperations, readRecordHeader } from "../../encoding/record.ts";
 import { type Offset, type Seq, SHARD_COUNT, type ShardId, type Term } from "../../types.ts";
 import type { FileSystem } from "../../vfs/file-system.ts";
 import { CHAIN_PLACE, isWrittenThrough, walFileName, walFileNo } from "./frame.ts";
@@ -129,7 +129,7 @@ function checkFile(
   return scan.chain;
 }
 
-/** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose head was not written yet. */
+/** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose header was not written yet. */
 function noteTail(file: string, bytes: Buffer, at: number, fileNo: number, check: LogCheck): void {
   const isSet = (byte: number): boolean => byte !== 0;
   const behind = bytes.subarray(at).findIndex(isSet);
@@ -148,7 +148,7 @@ function checkPrepared(file: string, files: FileSystem, check: LogCheck): void {
 
 function checkFrame(file: string, bytes: Buffer, from: number, to: number, check: LogCheck, visit: EntryVisitor): void {
   for (let at = from; at < to;) {
-    const { shard, term, offset, opsAt, end } = readRecordHead(bytes, at);
+    const { shard, term, offset, opsAt, end } = readRecordHeader(bytes, at);
     const place = `byte ${at}`;
     if (end > to || end < opsAt || shard >= SHARD_COUNT) {
       check.gaps++;

@@ -1,7 +1,7 @@
 /** A log file without the records of most shards: what is kept of it when the others need it no more. */
 import { RECORD_HEADER_BYTES, recordEnd, recordShard } from "../../encoding/record.ts";
 import type { ShardId } from "../../types.ts";
-import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "./frame.ts";
+import { chainAfter, fileHeader, FRAME_HEADER_BYTES, sealFrame } from "./frame.ts";
 import { type LogGap, scanWalFile } from "./scan.ts";
 
 export type FilteredFile = {
@@ -21,12 +21,12 @@ export function filterWalFile(
   isKept: (shard: ShardId) => boolean,
 ): FilteredFile {
   const gaps: LogGap[] = [];
-  const frames: Buffer[] = [fileHead(fileNo, 0)];
+  const frames: Buffer[] = [fileHeader(fileNo, 0)];
   let chain = chainAfter(frames[0]!, 0);
   const keep = (from: number, to: number): void => {
     const records = recordsOf(bytes, from, to, isKept);
     if (records.length === 0) return;
-    const frame = Buffer.concat([Buffer.alloc(FRAME_HEAD_BYTES), ...records]);
+    const frame = Buffer.concat([Buffer.alloc(FRAME_HEADER_BYTES), ...records]);
     sealFrame(frame, frame.length, fileNo, chain);
     chain = chainAfter(frame, 0);
     frames.push(frame);

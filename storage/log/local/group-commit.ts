@@ -1,9 +1,9 @@
 /**
- * Gathers records into frames and tells their owners when they are durable.
+ * Gathers records into frames and notifies their owners when they are durable.
  *
  * While one frame is being written the next gathers: an idle log pays one write a record, a busy one spreads a write over hundreds. There is
- * no timer. Owners are told in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
- * present and later, is told of the failure.
+ * no timer. Owners are notified in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
+ * present and later, is notified of the failure.
  *
  * One write is under way at a time. A full frame is handed to the disk as soon as the write before has returned, before the records of that one take
  * effect, which they do in the same turn of the event loop: so the disk does not wait for it, and nobody can see the difference.
@@ -16,7 +16,7 @@ import { ByteWriter } from "../../encoding/byte-writer.ts";
 import type { LogFailedError } from "../../errors.ts";
 import type { LogPosition, ShardId } from "../../types.ts";
 import type { Appender, Commit } from "../commit-log.ts";
-import { FRAME_HEAD_BYTES } from "./frame.ts";
+import { FRAME_HEADER_BYTES } from "./frame.ts";
 import type { WalFiles } from "./wal-files.ts";
 
 const BUFFER_BYTES = 256 << 10;
@@ -25,21 +25,21 @@ const SPARES_MAX = 2;
 const KEPT_BYTES_MAX = 4 << 20;
 
 /** `position`: the number of its file. */
-type WrittenFrame = { owners: Commit[]; bytes: Buffer; position: LogPosition; error: LogFailedError | null };
+type WrittenFrame = { commits: Commit[]; bytes: Buffer; position: LogPosition; error: LogFailedError | null };
 
 export type GroupCommitOptions = {
   /** A log that rests this long gets a mark. 0: never. */
   markAfterMs: number;
-  /** A frame of so many bytes gains little from waiting for more: it is written while the owners of the one before are told. */
+  /** A frame of so many bytes gains little from waiting for more: it is written while the owners of the one before are notified. */
   fullFrameBytes: number;
 };
 
 export type GroupCommitHooks = {
   /** Just before a frame is closed: the last chance to add records to it. */
   beforeWrite: () => void;
-  /** After the owners of a frame were told. */
+  /** After the owners of a frame were notified. */
   afterCommit: () => void;
-  /** Somebody who was told threw, or a hook did. */
+  /** A notified owner threw, or a hook did. */
   onListenerError(error: unknown): void;
 };
 
@@ -47,19 +47,19 @@ export type GroupCommitHooks = {
 const GATHERED_BYTES_MAX = 512 << 20;
 
 export class GroupCommit implements Appender {
-  readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEAD_BYTES);
+  readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEADER_BYTES);
   /** One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache. */
   readonly #spares: Buffer[] = [];
   readonly #files: WalFiles;
   readonly #hooks: GroupCommitHooks;
   #gathering: Commit[] = [];
   /** Where the records that were pushed end. */
-  #end = FRAME_HEAD_BYTES;
+  #end = FRAME_HEADER_BYTES;
   #isRecordOpen = false;
   #writing = false;
-  /** Written, or failed; their owners were not told yet. In the order of the log. */
+  /** Written, or failed; their owners were not notified yet. In the order of the log. */
   readonly #finished: WrittenFrame[] = [];
-  #isTelling = false;
+  #isFinishing = false;
   /** A record could not take effect: memory does not say any more what the log says. */
   #isBroken = false;
   /** Something asked for a write since the last one began. */
@@ -80,7 +80,7 @@ export class GroupCommit implements Appender {
 
   /** Bytes encoded and not yet handed to a write. */
   get backlogBytes(): number {
-    return this.#end - FRAME_HEAD_BYTES;
+    return this.#end - FRAME_HEADER_BYTES;
   }
 
   /** Of whatever shard: all of them ride one frame, and none is ever fenced alone. */
@@ -114,7 +114,7 @@ export class GroupCommit implements Appender {
     if (this.#isRecordOpen) throw new Error("assertion failed: a record is being encoded, and others are taken back");
     const first = this.#gathering[savepoint];
     if (first === undefined) return;
-    for (const commit of this.#gathering.splice(savepoint).reverse()) commit.withdrawn();
+    for (const commit of this.#gathering.splice(savepoint).reverse()) commit.withdraw();
     this.#end = this.out.pos = first.start;
   }
 
@@ -144,21 +144,21 @@ export class GroupCommit implements Appender {
     this.#writing = true;
     this.#guarded(this.#hooks.beforeWrite);
     this.#isWanted = false;
-    const owners = this.#gathering;
-    if (owners.length === 0) {
+    const commits = this.#gathering;
+    if (commits.length === 0) {
       this.#writing = false;
-      return this.#tellIdle();
+      return this.#notifyIdle();
     }
     const { out } = this;
     const { bytes } = out;
     const pos = this.#end;
     this.#gathering = [];
-    this.#end = FRAME_HEAD_BYTES;
+    this.#end = FRAME_HEADER_BYTES;
     out.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
-    out.pos = FRAME_HEAD_BYTES;
+    out.pos = FRAME_HEADER_BYTES;
     // No other write is under way, so the file is still the one it was written to.
     this.#files.append(bytes, pos, (error) => {
-      this.#written({ owners, bytes, position: this.#files.fileNo as LogPosition, error });
+      this.#written({ commits, bytes, position: this.#files.fileNo as LogPosition, error });
     });
   };
 
@@ -171,31 +171,31 @@ export class GroupCommit implements Appender {
     }
   }
 
-  /** A full frame does not wait for the owners of the one before; with a smaller one, what they append in return shall ride. */
+  /** A full frame does not wait for the owners of the one before; small frames wait, so that replies appended by these owners join them. */
   #written(frame: WrittenFrame): void {
     this.#writing = false;
     this.#finished.push(frame);
     // One that was begun below has failed at once.
-    if (this.#isTelling) return;
-    this.#isTelling = true;
+    if (this.#isFinishing) return;
+    this.#isFinishing = true;
     for (let next = this.#finished.shift(); next !== undefined; next = this.#finished.shift()) {
       const isFull = this.backlogBytes >= this.#fullFrameBytes;
       if (next.error === null && isFull && !this.#scheduled) this.#writeNext();
-      this.#tell(next);
+      this.#finish(next);
     }
-    this.#isTelling = false;
+    this.#isFinishing = false;
     if (this.#writing) return;
     if (this.#isWanted) this.schedule();
     else this.#rest();
   }
 
-  #tell({ owners, bytes, position, error }: WrittenFrame): void {
-    for (const owner of owners) {
-      const isDone = error === null && this.#takesEffect(owner, bytes, position);
-      // One who throws keeps nobody behind from being told, nor the next frame from being written.
+  #finish({ commits, bytes, position, error }: WrittenFrame): void {
+    for (const commit of commits) {
+      const isDone = error === null && this.#apply(commit, bytes, position);
+      // An owner that throws keeps no later owner from being notified, and no frame from being written.
       try {
-        if (isDone) owner.told();
-        else owner.failed(this.#files.failed!);
+        if (isDone) commit.notify();
+        else commit.fail(this.#files.failed!);
       } catch (listenerError) {
         this.#hooks.onListenerError(listenerError);
       }
@@ -204,11 +204,11 @@ export class GroupCommit implements Appender {
     this.#guarded(this.#hooks.afterCommit);
   }
 
-  #takesEffect(owner: Commit, bytes: Buffer, position: LogPosition): boolean {
-    // That a frame behind it could not be written takes nothing from one that was.
+  #apply(commit: Commit, bytes: Buffer, position: LogPosition): boolean {
+    // A frame was written whole, even when the one behind it could not be.
     if (this.#isBroken) return false;
     try {
-      owner.committed(bytes, position);
+      commit.apply(bytes, position);
       return true;
     } catch (cause) {
       this.#isBroken = true;
@@ -220,7 +220,7 @@ export class GroupCommit implements Appender {
   #rest(): void {
     if (this.#markAfterMs > 0 && !this.#isClosing && this.#markTimer === undefined && !this.#files.isMarked)
       this.#markLater();
-    this.#tellIdle();
+    this.#notifyIdle();
   }
 
   /** One timer at a time, and none per frame: it looks whether the log has rested since it was set. */
@@ -235,13 +235,13 @@ export class GroupCommit implements Appender {
         this.#writing = false;
         this.#guarded(this.#hooks.afterCommit);
         if (this.#isWanted) this.schedule();
-        else this.#tellIdle();
+        else this.#notifyIdle();
       });
     }, this.#markAfterMs);
     this.#markTimer.unref();
   }
 
-  #tellIdle(): void {
+  #notifyIdle(): void {
     const waiters = this.#idleWaiters;
     this.#idleWaiters = [];
     for (const resolve of waiters) resolve();

@@ -24,7 +24,7 @@ import type {
   LogReader,
   Needed,
 } from "../commit-log.ts";
-import { FILE_HEAD_BYTES, walFileName } from "./frame.ts";
+import { FILE_HEADER_BYTES, walFileName } from "./frame.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { type FoundExtent, LogExtent, readExtent } from "./log-extent.ts";
 import { LogTrim } from "./log-trim.ts";
@@ -137,7 +137,7 @@ export class LocalLog implements CommitLog {
 
   #isUnused(fileNo: number): boolean {
     const look = this.#files.look(join(this.#directory, walFileName(fileNo)));
-    return look !== undefined && look.size <= FILE_HEAD_BYTES;
+    return look !== undefined && look.size <= FILE_HEADER_BYTES;
   }
 
   async begin(): Promise<void> {

@@ -10,7 +10,7 @@
  *                   version
  *
  * Invariant: what it says is true at every moment. Before a log file is removed the line is durable that does not count on it; where that line cannot be
- * written (a full disk) the file `extent` is removed, durably, and nothing is said. A file is counted on once its head is durable.
+ * written (a full disk) the file `extent` is removed, durably, and nothing is said. A file is counted on once its header is durable.
  *
  * A build that does not know this file removes log files without saying so here. Such a build may be the last one that opened the log: the list of openings
  * names it, and then what stands here does not count. Neither does a line that is not whole. A log without this file is of an older version.
@@ -113,7 +113,7 @@ export class LogExtent {
     }
   }
 
-  /** The head of the log's newest file is durable. */
+  /** The header of the log's newest file is durable. */
   begun(fileNo: number): void {
     this.#extent.last = fileNo;
     try {

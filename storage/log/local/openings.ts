@@ -13,7 +13,7 @@
  * Invariant: the lines of an opening stand before `begin` of the next one, unless two were at work.
  *
  * Lines are added at the end in one write and are not synced: what is to be told from each other are processes, not power cuts. A crash leaves a part of a line,
- * or zeros; such lines are passed over. The head has no checksum in version 1; a head of a later version has one, as the lines have. So a version that was
+ * or zeros; such lines are passed over. The header has no checksum in version 1; a header of a later version has one, as the lines have. So a version that was
  * hit is not taken for a later one: the list is evidence only, and keeps no server from its data. Before the file gets too large its older half goes, by a rename. A log without the file is of an older version.
  */
 import { join } from "node:path";
@@ -23,9 +23,9 @@ import type { FileSystem } from "../../vfs/file-system.ts";
 export const OPENINGS_NAME = "openings";
 export const FRESH_OPENINGS_NAME = "openings.new";
 
-const HEAD = /^(parley openings (\d+))(?: ([0-9a-f]{8}))?$/;
+const HEADER = /^(parley openings (\d+))(?: ([0-9a-f]{8}))?$/;
 const VERSION = 1;
-const HEAD_LINE = `parley openings ${VERSION}\n`;
+const HEADER_LINE = `parley openings ${VERSION}\n`;
 const LINE = /^(begin|file|end|beside|changed) (\d+) ([0-9a-f]{16})(?: (\d+))? ([0-9a-f]{8})$/;
 const BYTES_MAX = 64 << 10;
 
@@ -144,7 +144,7 @@ export class Openings {
     if (this.#size > BYTES_MAX && kind === "begin") this.#shorten();
     const text = lineOf(kind, this.#no, id, about);
     // Behind a part of a line, or zeros, another line begins all the same.
-    const bytes = Buffer.from(this.#size === 0 ? `${HEAD_LINE}${text}` : kind === "begin" ? `\n${text}` : text);
+    const bytes = Buffer.from(this.#size === 0 ? `${HEADER_LINE}${text}` : kind === "begin" ? `\n${text}` : text);
     files.append(this.#path, bytes);
     this.#size += bytes.length;
   }
@@ -156,7 +156,7 @@ export class Openings {
     const kept = lines.slice(lines.length >> 1);
     const fresh = join(directory, FRESH_OPENINGS_NAME);
     if (files.look(fresh) !== undefined) files.remove(fresh);
-    const text = `${HEAD_LINE}${kept.map(({ kind, no, id, about }) => lineOf(kind, no, id, about)).join("")}`;
+    const text = `${HEADER_LINE}${kept.map(({ kind, no, id, about }) => lineOf(kind, no, id, about)).join("")}`;
     files.append(fresh, Buffer.from(text));
     files.rename(fresh, this.#path);
     this.#size = text.length;
@@ -171,20 +171,20 @@ export function readOpenings(
   file: string,
   bytes: Buffer,
 ): { lines: OpeningLine[]; unreadable: number; changed: number } {
-  const [head = "", ...rest] = bytes.toString("latin1").split("\n");
-  const version = versionOf(head);
+  const [header = "", ...rest] = bytes.toString("latin1").split("\n");
+  const version = versionOf(header);
   if (version > VERSION) throw new FormatError(file, version, VERSION);
   const texts = rest.filter((text) => text !== "");
   const lines = texts.map(readLine).filter((line) => line !== undefined);
   const changed = texts.filter((text) => readLine(text) === undefined && !isCut(text)).length;
-  const isHeadChanged = version !== VERSION && head.length === HEAD_LINE.length - 1;
-  const unreadable = texts.length - lines.length - changed + (version === VERSION || isHeadChanged ? 0 : 1);
-  return { lines, unreadable, changed: changed + (isHeadChanged ? 1 : 0) };
+  const isHeaderChanged = version !== VERSION && header.length === HEADER_LINE.length - 1;
+  const unreadable = texts.length - lines.length - changed + (version === VERSION || isHeaderChanged ? 0 : 1);
+  return { lines, unreadable, changed: changed + (isHeaderChanged ? 1 : 0) };
 }
 
-/** 0 for a head that is not what was written. */
-function versionOf(head: string): number {
-  const [, text, version, crc] = HEAD.exec(head) ?? [];
+/** 0 for a header that is not what was written. */
+function versionOf(header: string): number {
+  const [, text, version, crc] = HEADER.exec(header) ?? [];
   if (text === undefined || (Number(version) > VERSION && crc !== crcOf(text))) return 0;
   return Number(version);
 }

@@ -5,7 +5,7 @@
  * - a torn tail in the last file: cut, durably, before a new file is begun;
  * - a last frame that was read but may stand in the system's memory only: made durable before anybody is shown what is
  *   in it (otherwise a power cut after a killed process would take back what was shown);
- * - a last file whose head is not whole: removed, its number is free again;
+ * - a last file whose header is not whole: removed, its number is free again;
  * - a prepared file that was never used: removed;
  * - a missing file (between two others, or at either end by what the log says of itself, log-extent.ts), or a bad checksum that is no torn tail: told as a loss. Nothing is guessed.
  *
@@ -25,7 +25,7 @@ import { PREPARED_NAME, type WalPlace } from "./wal-files.ts";
 export type LocalRead = LogRead & {
   oldestFileNo: number;
   newestFileNo: number;
-  /** Goes on in the head of the next file. */
+  /** Goes on in the header of the next file. */
   chain: number | undefined;
 };
 
@@ -109,7 +109,7 @@ function* readFile(
   );
   read.bytes += scan.wholeBytes;
   if (isLast && scan.torn) read.tornBytes = bytes.length - scan.wholeBytes;
-  if (isLast && scan.wholeBytes === 0) return withoutHead(options, name, bytes, fileNo, read, reader);
+  if (isLast && scan.wholeBytes === 0) return withoutHeader(options, name, bytes, fileNo, read, reader);
   read.chain = scan.chain;
   read.isMarked = scan.isMarked;
   if (isLast) mendEnd(options, name, bytes, fileNo, scan);
@@ -132,15 +132,15 @@ class Room {
 }
 
 /**
- * Zeros alone in a file that once had a head, or nothing. Something of its head would say that only that is damaged, and that no frame was there. Of the
+ * Zeros alone in a file that once had a header, or nothing. Something of its header would say that only that is damaged, and that no frame was there. Of the
  * first file `recent.db` tells.
  */
 export const isEmptied = (bytes: Buffer, fileNo: number, extent: Extent): boolean =>
   fileNo > 1 && extent.last >= fileNo && isZero(bytes, 0);
 export const EMPTIED = "the file has zeros alone, and was begun";
 
-/** The last file: its head was not written whole, so it holds nothing; or it was, and is not what it was. */
-function withoutHead(
+/** The last file: its header was not written whole, so it holds nothing; or it was, and is not what it was. */
+function withoutHeader(
   { files, directory, extent }: ReadOptions,
   path: string,
   bytes: Buffer,

@@ -14,14 +14,14 @@ import {
   CHAIN_PLACE,
   chainAfter,
   chainOf,
-  endByHead,
-  FILE_HEAD_BYTES,
-  fileHead,
-  FRAME_HEAD_BYTES,
+  endByHeader,
+  FILE_HEADER_BYTES,
+  fileHeader,
+  FRAME_HEADER_BYTES,
   frameEnd,
   isZero,
   nextFrame,
-  readFileHead,
+  readFileHeader,
   WAL_VERSION,
 } from "./frame.ts";
 
@@ -45,7 +45,7 @@ export type LogGap = {
 
 export type WalFileScan = {
   /**
-   * Bytes up to the end of the last whole frame, or of the last gap. 0 when not even the head is whole: the file was
+   * Bytes up to the end of the last whole frame, or of the last gap. 0 when not even the header is whole: the file was
    * never used.
    */
   wholeBytes: number;
@@ -57,7 +57,7 @@ export type WalFileScan = {
   lastFrameAt: number | undefined;
   /** The last whole frame is a mark: the one before it is known to have been durable. */
   isMarked: boolean;
-  /** For the head of the file that follows; undefined when the file ends in a gap. */
+  /** For the header of the file that follows; undefined when the file ends in a gap. */
   chain: number | undefined;
 };
 
@@ -99,7 +99,7 @@ export function* scanWalFileSteps(
     isMarked: false,
     chain: place.chain,
   };
-  const framesAt = passHead(file, bytes, place, scan, gap);
+  const framesAt = passHeader(file, bytes, place, scan, gap);
   if (framesAt === undefined) return scan;
   scan.wholeBytes = framesAt;
   do yield* walkFrames(bytes, place.fileNo, scan, frame);
@@ -122,9 +122,9 @@ function* walkFrames(
     }
     const end = frameEnd(bytes, at, { fileNo, chain: scan.chain });
     if (end === undefined) return;
-    scan.isMarked = end === at + FRAME_HEAD_BYTES;
+    scan.isMarked = end === at + FRAME_HEADER_BYTES;
     if (!scan.isMarked) {
-      frame(at + FRAME_HEAD_BYTES, end);
+      frame(at + FRAME_HEADER_BYTES, end);
       scan.frames++;
     }
     scan.lastFrameAt = at;
@@ -167,20 +167,20 @@ function frameBehind(
   fileNo: number,
   chain: number | undefined,
 ): { at: number; chain: number } | undefined {
-  const end = endByHead(bytes, at, { fileNo, chain });
+  const end = endByHeader(bytes, at, { fileNo, chain });
   if (end !== undefined) {
     const after = chainAfter(bytes, at);
-    if (endByHead(bytes, end, { fileNo, chain: after }) !== undefined) return { at: end, chain: after };
+    if (endByHeader(bytes, end, { fileNo, chain: after }) !== undefined) return { at: end, chain: after };
   }
   const next = nextFrame(bytes, at + 1, fileNo);
   return next === undefined ? undefined : { at: next, chain: chainOf(bytes, next) };
 }
 
 /**
- * @returns where frames begin; undefined for a last file that was never begun, or whose head is not what it was and
+ * @returns where frames begin; undefined for a last file that was never begun, or whose header is not what it was and
  * which holds no whole frame: then it holds nothing.
  */
-function passHead(
+function passHeader(
   file: string,
   bytes: Buffer,
   { fileNo, isLast, chain }: WalFilePlace,
@@ -189,31 +189,31 @@ function passHead(
 ): number | undefined {
   const tell = (to: number, where: string, what: string, isEmpty = false): void =>
     gap({ file, from: 0, to, error: new CorruptionError(file, where, what), isEmpty });
-  const head = readFileHead(bytes);
-  if (head === undefined) {
+  const header = readFileHeader(bytes);
+  if (header === undefined) {
     const first = nextFrame(bytes, 0, fileNo);
     if (isLast && first === undefined) return undefined;
-    const isEmpty = first === FILE_HEAD_BYTES && isHeadBefore(bytes, first, fileNo, chain);
-    tell(first ?? bytes.length, "byte 0", "the file head fails its checksum", isEmpty);
+    const isEmpty = first === FILE_HEADER_BYTES && isHeaderBefore(bytes, first, fileNo, chain);
+    tell(first ?? bytes.length, "byte 0", "the file header fails its checksum", isEmpty);
     scan.chain = first === undefined ? undefined : chainOf(bytes, first);
     return first ?? bytes.length;
   }
-  if (head.version > WAL_VERSION) throw new FormatError(file, head.version, WAL_VERSION);
-  if (head.fileNo !== fileNo) {
-    tell(bytes.length, "byte 12", `the file says it is number ${head.fileNo}`);
+  if (header.version > WAL_VERSION) throw new FormatError(file, header.version, WAL_VERSION);
+  if (header.fileNo !== fileNo) {
+    tell(bytes.length, "byte 12", `the file says it is number ${header.fileNo}`);
     scan.chain = undefined;
     return bytes.length;
   }
   scan.chain = chainAfter(bytes, 0);
-  if (chain !== undefined && head.chain !== chain)
+  if (chain !== undefined && header.chain !== chain)
     tell(0, CHAIN_PLACE, "the file does not continue the one before it, whose end is missing or changed");
-  return FILE_HEAD_BYTES;
+  return FILE_HEADER_BYTES;
 }
 
 /**
- * Whether the first frame names the head that the file must have had, so that nothing is missing between the file
+ * Whether the first frame names the header that the file must have had, so that nothing is missing between the file
  * before and this frame.
  */
-function isHeadBefore(bytes: Buffer, first: number, fileNo: number, chain: number | undefined): boolean {
-  return chain === undefined || chainOf(bytes, first) === chainAfter(fileHead(fileNo, chain), 0);
+function isHeaderBefore(bytes: Buffer, first: number, fileNo: number, chain: number | undefined): boolean {
+  return chain === undefined || chainOf(bytes, first) === chainAfter(fileHeader(fileNo, chain), 0);
 }

@@ -15,7 +15,7 @@
 import { join } from "node:path";
 import { LogFailedError, OtherWriterError } from "../../errors.ts";
 import type { FileHandle, FileSystem } from "../../vfs/file-system.ts";
-import { chainAfter, FILE_HEAD_BYTES, fileHead, FRAME_HEAD_BYTES, sealFrame, walFileName } from "./frame.ts";
+import { chainAfter, FILE_HEADER_BYTES, fileHeader, FRAME_HEADER_BYTES, sealFrame, walFileName } from "./frame.ts";
 
 export const PREPARED_NAME = "prepared.next";
 const UNPREPARED_BYTES_MAX = 64 << 10;
@@ -43,7 +43,7 @@ export class WalFiles {
   #file: FileHandle | undefined;
   #fileNo = 0;
   /** Where the next frame goes. */
-  #position = FILE_HEAD_BYTES;
+  #position = FILE_HEADER_BYTES;
   #chain = 0;
   #isMarked = true;
   /** Whether the file being written has its room already. */
@@ -114,7 +114,7 @@ export class WalFiles {
     return this.#notPrepared !== undefined && this.#room() < this.#options.fileBytesMax / 8;
   }
 
-  /** Seals the frame in `bytes[0, length)` (head reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
+  /** Seals the frame in `bytes[0, length)` (header reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
   append(bytes: Buffer, length: number, done: (error: LogFailedError | null) => void): void {
     if (this.#failed) return done(this.#failed);
     if (this.#file === undefined) return done(this.fail(new Error("the log is closed")));
@@ -133,7 +133,7 @@ export class WalFiles {
 
   /** Writes a mark: whoever reads the log later knows that everything before it was durable. */
   mark(done: (error: LogFailedError | null) => void): void {
-    this.append(Buffer.alloc(FRAME_HEAD_BYTES), FRAME_HEAD_BYTES, done);
+    this.append(Buffer.alloc(FRAME_HEADER_BYTES), FRAME_HEADER_BYTES, done);
   }
 
   /** No further file is prepared; one that is being filled is waited for. Frames can still be written. */
@@ -164,7 +164,7 @@ export class WalFiles {
   #leaveNothingOver(hasOthers: boolean): void {
     const { files, directory, onLeave } = this.#options;
     const name = walFileName(this.#fileNo);
-    if (hasOthers && this.#position === FILE_HEAD_BYTES) {
+    if (hasOthers && this.#position === FILE_HEADER_BYTES) {
       try {
         onLeave?.(this.#fileNo);
       } catch {
@@ -186,14 +186,14 @@ export class WalFiles {
   #seal(bytes: Buffer, length: number): number {
     sealFrame(bytes, length, this.#fileNo, this.#chain);
     this.#chain = chainAfter(bytes, 0);
-    this.#isMarked = length === FRAME_HEAD_BYTES;
+    this.#isMarked = length === FRAME_HEADER_BYTES;
     const at = this.#position;
     this.#position += length;
     return at;
   }
 
   #markNow(): void {
-    const bytes = Buffer.alloc(FRAME_HEAD_BYTES);
+    const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
     const at = this.#seal(bytes, bytes.length);
     this.#options.files.writeNow(this.#file!, bytes, at);
   }
@@ -214,7 +214,7 @@ export class WalFiles {
    */
   leaveFile(): number {
     if (this.#failed) throw this.#failed;
-    if (this.#position === FILE_HEAD_BYTES) return this.#fileNo;
+    if (this.#position === FILE_HEADER_BYTES) return this.#fileNo;
     try {
       this.#rotate();
     } catch (error) {
@@ -225,7 +225,7 @@ export class WalFiles {
 
   /** A file without room of its own is left as soon as there is a better one. */
   #mustRotate(length: number): boolean {
-    if (this.#position <= FILE_HEAD_BYTES) return false;
+    if (this.#position <= FILE_HEADER_BYTES) return false;
     if (!this.#isPrepared && this.#next === "ready") return true;
     return this.#position + length > this.#options.fileBytesMax;
   }
@@ -242,7 +242,7 @@ export class WalFiles {
   #begin(fileNo: number, file: FileHandle, isPrepared: boolean): void {
     this.#file = file;
     this.#fileNo = fileNo;
-    this.#position = FILE_HEAD_BYTES;
+    this.#position = FILE_HEADER_BYTES;
     this.#isMarked = true;
     this.#isPrepared = isPrepared;
     this.#options.onBegin?.(fileNo);
@@ -250,7 +250,7 @@ export class WalFiles {
 
   #create(fileNo: number): FileHandle {
     const path = join(this.#options.directory, walFileName(fileNo));
-    return this.#writeHead(fileNo, this.#options.files.openDurable(path, true));
+    return this.#writeHeader(fileNo, this.#options.files.openDurable(path, true));
   }
 
   #adopt(fileNo: number): FileHandle {
@@ -259,21 +259,21 @@ export class WalFiles {
     // A rename would replace it.
     if (files.look(path) !== undefined) throw new OtherWriterError(`${path} is there already`);
     files.rename(join(directory, PREPARED_NAME), path);
-    return this.#writeHead(fileNo, files.openDurable(path, false));
+    return this.#writeHeader(fileNo, files.openDurable(path, false));
   }
 
-  /** What is left of a file whose head could not be written, recovery removes. */
-  #writeHead(fileNo: number, file: FileHandle): FileHandle {
+  /** What is left of a file whose header could not be written, recovery removes. */
+  #writeHeader(fileNo: number, file: FileHandle): FileHandle {
     const { files, directory } = this.#options;
-    const head = fileHead(fileNo, this.#chain);
+    const header = fileHeader(fileNo, this.#chain);
     try {
-      files.writeNow(file, head, 0);
+      files.writeNow(file, header, 0);
       files.syncDirectory(directory);
     } catch (error) {
       files.close(file);
       throw error;
     }
-    this.#chain = chainAfter(head, 0);
+    this.#chain = chainAfter(header, 0);
     return file;
   }
 

@@ -5,7 +5,7 @@
  *     file      page…; the header of the first says how large they are, and where the list of free pages begins
  *     page      u8 kind | u16 | u16 cells | u16 | u8 | (u32)… | u16 place of a cell…    kind: 2, 5 inner and 10, 13 leaves
  *     cell      (u32 page)… | (varint bytes | (varint row number)… | record | u32 page where the record goes on)
- *     record    varint bytes of the head | varint kind of a value… | value…
+ *     record    varint bytes of the header | varint kind of a value… | value…
  *
  * Big-endian; a varint has 7 bits a byte, the highest first. Pages on the list of free pages are left out: what they have
  * was deleted.
@@ -16,7 +16,7 @@ import type { SqlValue } from "../../files/sqlite/database.ts";
 /** `rowid` is undefined in a tree that goes by its columns. */
 export type RawRow = { values: SqlValue[]; rowid: number | undefined; page: number };
 
-const FILE_HEAD_BYTES = 100;
+const FILE_HEADER_BYTES = 100;
 const FREE_LIST_AT = 32;
 const RESERVED_AT = 20;
 const INNER_INDEX = 2;
@@ -53,7 +53,7 @@ class Pages {
   free(): Set<number> {
     const free = new Set<number>();
     const image = this.#image;
-    let trunk = image.length >= FILE_HEAD_BYTES ? image.readUInt32BE(FREE_LIST_AT) : 0;
+    let trunk = image.length >= FILE_HEADER_BYTES ? image.readUInt32BE(FREE_LIST_AT) : 0;
     while (trunk > 0 && trunk <= this.count && !free.has(trunk)) {
       free.add(trunk);
       const at = (trunk - 1) * this.#pageBytes;
@@ -66,11 +66,11 @@ class Pages {
 
   *rows(page: number): Iterable<RawRow> {
     const start = (page - 1) * this.#pageBytes;
-    const head = page === 1 ? start + FILE_HEAD_BYTES : start;
-    const kind = this.#image[head];
+    const header = page === 1 ? start + FILE_HEADER_BYTES : start;
+    const kind = this.#image[header];
     if (kind !== INNER_INDEX && kind !== LEAF_INDEX && kind !== LEAF_TABLE) return;
-    const cellsAt = head + (kind === INNER_INDEX ? 12 : 8);
-    const cells = this.#image.readUInt16BE(head + 3);
+    const cellsAt = header + (kind === INNER_INDEX ? 12 : 8);
+    const cells = this.#image.readUInt16BE(header + 3);
     for (let n = 0; n < cells && cellsAt + 2 * n + 2 <= start + this.#pageBytes; n++) {
       const row = this.#row(page, kind, start + this.#image.readUInt16BE(cellsAt + 2 * n));
       if (row !== undefined) yield row;
@@ -123,10 +123,10 @@ class Pages {
 /** @throws RangeError where the bytes are no record */
 function valuesOf(record: Buffer): SqlValue[] {
   const kinds = new BigEndianReader(record, 0);
-  const headBytes = kinds.varint();
-  let at = headBytes;
+  const headerBytes = kinds.varint();
+  let at = headerBytes;
   const values: SqlValue[] = [];
-  while (kinds.pos < headBytes) {
+  while (kinds.pos < headerBytes) {
     if (values.length === VALUES_MAX) throw new RangeError("no row of ours has so many values");
     const kind = kinds.varint();
     const bytes = kind >= 12 ? (kind - 12) >> 1 : NUMBER_BYTES[kind];

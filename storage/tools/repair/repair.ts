@@ -20,7 +20,7 @@ import { erasingPath, recentPath, shardDirectory, shardsDirectory } from "../../
 import { openSegmentStore } from "../../files/sqlite-segments.ts";
 import { type LogPosition, SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
-import { fileHead, walFileName, walFileNo } from "../../log/local/frame.ts";
+import { fileHeader, walFileName, walFileNo } from "../../log/local/frame.ts";
 import { reachOf } from "../../log/local/read-log.ts";
 import { TakenAside } from "../../log/local/taken-aside.ts";
 import { emptyReport, Findings } from "../report.ts";
@@ -289,7 +289,7 @@ class StoreRepair {
     else this.#keepFor(left, before, wal, numbers);
     for (const name of fs.readdirSync(wal)) fs.rmSync(join(wal, name), { force: true });
     // An empty one: a directory without a log is one whose log is gone.
-    fs.writeFileSync(join(wal, walFileName(1)), fileHead(1, 0), { mode: 0o600 });
+    fs.writeFileSync(join(wal, walFileName(1)), fileHeader(1, 0), { mode: 0o600 });
   }
 
   #keepFor(left: readonly ShardId[], before: Map<ShardId, Damage>, wal: string, numbers: readonly number[]): void {

@@ -8,7 +8,7 @@ import { DAMAGED_DIRECTORY } from "../../log/damaged-directory.ts";
 import { FormatError } from "../../errors.ts";
 import {
   decodeOperations,
-  readRecordHead,
+  readRecordHeader,
   RECORD_HEADER_BYTES,
   recordEnd,
   recordShard,
@@ -185,7 +185,7 @@ export class SalvagedLog {
   #keep(shard: ShardId, record: Buffer, place: Place): void {
     let ofShard = this.#records.get(shard);
     if (ofShard === undefined) this.#records.set(shard, (ofShard = new Map()));
-    const { offset } = readRecordHead(record, 0);
+    const { offset } = readRecordHeader(record, 0);
     if (!ofShard.has(offset)) ofShard.set(offset, Buffer.from(record));
     this.#newest.set(shard, place);
   }
@@ -205,7 +205,7 @@ const unread = (from: number, to: number): string => `bytes ${from} to ${to - 1}
 
 function addRecord(contents: ShardContents, record: Buffer, offset: number): void {
   contents.reached(offset);
-  contents.term = Math.max(contents.term, readRecordHead(record, 0).term);
+  contents.term = Math.max(contents.term, readRecordHeader(record, 0).term);
   const slice = (start: number, length: number): Uint8Array => record.subarray(start, start + length);
   visit(record, {
     entry: (stream, lane, key, seq, start, length) =>

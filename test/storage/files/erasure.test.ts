@@ -299,7 +299,7 @@ test("a crash at any step of erasing leaves what is read as it was, and the eras
   const history = await filled(store);
   await store.close();
   const erasing = new ShardWriter(SHARD, { dir, ...WRITER });
-  erasing.settle([BOB], undefined, erasing.row);
+  erasing.spill([BOB], undefined, erasing.row);
   erasing.close();
   history.erase(BOB);
   const steps = await crashAtEachStep(

@@ -1,5 +1,5 @@
 /** The segment side in memory, as `storage/files/segment-store.ts` promises it: for tests of the log that need thousands of recoveries. */
-import { decodeOperations, readRecordHead, type OperationVisitor } from "../../../storage/encoding/record.ts";
+import { decodeOperations, readRecordHeader, type OperationVisitor } from "../../../storage/encoding/record.ts";
 import { counterBehind, isCountedPrefix } from "../../../storage/encoding/counted-key.ts";
 import type {
   CompactReport,
@@ -120,7 +120,7 @@ export class MemorySegments implements SegmentStore {
 
   pendingErasures = (): ShardId[] => [];
   compact = async (): Promise<CompactReport> => ({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 });
-  settle = async (): Promise<void> => {};
+  spill = async (): Promise<void> => {};
 
   async close(): Promise<void> {}
 
@@ -158,7 +158,7 @@ export class MemorySegments implements SegmentStore {
 }
 
 function applyRecord(shard: Shard, bytes: Buffer, at: number): number {
-  const { offset, opsAt, end } = readRecordHead(bytes, at);
+  const { offset, opsAt, end } = readRecordHeader(bytes, at);
   decodeOperations(bytes, opsAt, end, operationsOn(shard, bytes, offset));
   return end;
 }

@@ -62,7 +62,7 @@ function giveBack(): void {
   fs.renameSync(moved(), path);
 }
 
-test("flushing, erasing, settling and compacting are refused, reads go on, and nothing is put into the other directory; when it is back, all is done", async () => {
+test("flushing, erasing, spilling and compacting are refused, reads go on, and nothing is put into the other directory; when it is back, all is done", async () => {
   const store = start();
   const history = new ShardHistory(SHARD);
   chat(history, 20, 2);
@@ -77,7 +77,7 @@ test("flushing, erasing, settling and compacting are refused, reads go on, and n
     code: "ESTALE",
     message: expect.stringContaining(`another directory is at ${path}`),
   });
-  for (const work of [store.erase(SHARD, []), store.settle(SHARD), store.compact(SHARD)])
+  for (const work of [store.erase(SHARD, []), store.spill(SHARD), store.compact(SHARD)])
     expect(await codeOf(work)).toBe("ESTALE");
   const [name] = history.streams.keys();
   expect(store.readForward(SHARD, name!, 0 as Seq, 1000).length).toBeGreaterThan(0);

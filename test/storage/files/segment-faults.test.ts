@@ -139,7 +139,7 @@ test("a crash between the transactions of a shard's own files and of the file of
   await third.flush(history.job());
   expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
   expect(texts(third, "@user5")).toEqual(expected(history, "@user5"));
-  await third.settle(SHARD);
+  await third.spill(SHARD);
   expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
 });
 

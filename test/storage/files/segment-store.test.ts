@@ -215,7 +215,7 @@ const flush = fc.record({
     maxLength: 8,
   }),
   checkpoint,
-  next: fc.constantFrom("nothing", "reopen", "erase", "finish erasing", "compact", "settle"),
+  next: fc.constantFrom("nothing", "reopen", "erase", "finish erasing", "compact", "spill"),
   ranges: fc.array(range, { maxLength: 3 }),
 });
 
@@ -239,7 +239,7 @@ async function goOn(
     await store.erase(SHARD, []);
     expect(store.pendingErasures()).toEqual([]);
   } else if (step.next === "compact") await store.compact(SHARD);
-  else if (step.next === "settle") await store.settle(SHARD);
+  else if (step.next === "spill") await store.spill(SHARD);
   else if (step.next === "reopen") {
     await store.close();
     return openSegmentStore(options);
@@ -400,7 +400,7 @@ test("what a shard has little of makes no file of its own", async () => {
   expect(readdirSync(join(dir, "shards"))).toEqual(["recent.db"]);
   const again = start();
   expectSame(again, history);
-  await again.settle(SHARD);
+  await again.spill(SHARD);
   expectSame(again, history);
   await again.close();
   expect(readdirSync(join(dir, "shards", "007"))).toEqual(["state.db"]);

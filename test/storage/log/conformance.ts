@@ -112,19 +112,19 @@ function appending(world: () => LogWorld): void {
     expect(users.get(ONE)!.texts).toEqual(["a"]);
   });
 
-  test("what is pushed just before a write, or by whoever is told, is written too", async () => {
+  test("what is pushed just before a write, or by an owner that is notified, is written too", async () => {
     const here = world();
     const open = await openLog(here);
     const { log, users, told } = open;
     const one = users.get(ONE)!;
     let asked = 0;
     told.onWrite = () => {
-      if (++asked === 1) one.push(log, "before the write", { told: () => one.push(log, "when told") });
+      if (++asked === 1) one.push(log, "before the write", { notify: () => one.push(log, "when notified") });
     };
     log.schedule();
     await until("both are committed", () => one.committed.length === 2);
     await close(open);
-    expect(one.texts).toEqual(["before the write", "when told"]);
+    expect(one.texts).toEqual(["before the write", "when notified"]);
     expect((await openLog(here)).read.texts(ONE)).toEqual(one.texts);
   });
 
@@ -145,14 +145,14 @@ function appending(world: () => LogWorld): void {
     await close(open);
   });
 
-  test("whoever throws when told keeps nobody else from being told", async () => {
+  test("an owner that throws when notified keeps no other from being notified", async () => {
     const { log, users, told } = await openLog(world());
     const mistake = new Error("a listener's own mistake");
     told.onWrite = () => {
       throw mistake;
     };
     users.get(ONE)!.push(log, "a", {
-      told() {
+      notify() {
         throw mistake;
       },
     });
@@ -227,7 +227,7 @@ function failing(world: () => LogWorld): void {
       throw new Error("memory is not what the log says");
     };
     one.push(log, "a");
-    one.push(log, "b", { committed });
+    one.push(log, "b", { apply: committed });
     one.push(log, "c");
     await log.idle();
     expect(one.texts).toEqual(["a"]);

@@ -48,7 +48,7 @@ export class Gathering implements Appender {
     if (this.#isOpen) throw new Error("assertion failed: a record is being encoded, and others are taken back");
     const first = this.#commits[savepoint];
     if (first === undefined) return;
-    for (const commit of this.#commits.splice(savepoint).reverse()) commit.withdrawn();
+    for (const commit of this.#commits.splice(savepoint).reverse()) commit.withdraw();
     this.#end = this.out.pos = first.start;
   }
 

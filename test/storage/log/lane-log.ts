@@ -138,7 +138,7 @@ export class LaneLog implements port.CommitLog {
     const { commits, bytes } = this.appender.close();
     for (const commit of commits) {
       const failure = this.#failures.get(commit.shard);
-      if (failure !== undefined) this.#guarded(() => commit.failed(failure));
+      if (failure !== undefined) this.#guarded(() => commit.fail(failure));
     }
     for (const [lane, writing] of this.#writings.entries()) {
       const own = commits.filter(({ shard }) => laneOf(shard) === lane && !this.#failures.has(shard));
@@ -189,16 +189,16 @@ export class LaneLog implements port.CommitLog {
 
   #commit(commit: port.Commit, bytes: Buffer, position: LogPosition): void {
     try {
-      commit.committed(bytes, position);
+      commit.apply(bytes, position);
     } catch (cause) {
       return this.#fail(commit.shard, new LogFailedError(cause), [commit]);
     }
-    this.#guarded(() => commit.told());
+    this.#guarded(() => commit.notify());
   }
 
   #fail(shard: ShardId, error: LogFailedError, first: port.Commit[] = []): void {
     this.#failures.set(shard, error);
-    for (const commit of [...first, ...this.#takeOut(shard)]) this.#guarded(() => commit.failed(error));
+    for (const commit of [...first, ...this.#takeOut(shard)]) this.#guarded(() => commit.fail(error));
     this.#guarded(() => this.#hooks.onFailure(error, [shard]));
   }
 
@@ -207,8 +207,8 @@ export class LaneLog implements port.CommitLog {
     const error = new FencedError(shard, "another node has taken it");
     this.#failures.set(shard, error);
     const commits = [first, ...this.#takeOut(shard)];
-    for (const commit of commits.toReversed()) commit.withdrawn();
-    for (const commit of commits) this.#guarded(() => commit.failed(error));
+    for (const commit of commits.toReversed()) commit.withdraw();
+    for (const commit of commits) this.#guarded(() => commit.fail(error));
     this.#guarded(() => this.#hooks.onFailure(error, [shard]));
   }
 

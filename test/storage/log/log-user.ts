@@ -1,12 +1,12 @@
 /** A user of a `CommitLog`, as `ShardLog` is one: numbers records, notes what it is told, and what must never happen throws. */
 import { FencedError, type LogFailure } from "../../../storage/errors.ts";
 import type { Commit, CommitLog, LogHooks, LogReach, LogPart, LogReader } from "../../../storage/log/commit-log.ts";
-import { beginRecord, endRecord, readRecordHead, writeCell } from "../../../storage/encoding/record.ts";
+import { beginRecord, endRecord, readRecordHeader, writeCell } from "../../../storage/encoding/record.ts";
 import type { LogPosition, Offset, ShardId, Term } from "../../../storage/types.ts";
 
 export type Found = { offset: number; term: number; text: string; position: number };
 
-/** Where the value of a record's only cell begins: behind head, kind, stream, key and length. */
+/** Where the value of a record's only cell begins: behind header, kind, stream, key and length. */
 const VALUE_AT = 16 + 1 + 2 + 2 + 4;
 
 /** One shard of one log. */
@@ -29,7 +29,7 @@ export class ShardUser {
   }
 
   /** @throws FencedError */
-  push(log: CommitLog, text: string, tell: Partial<Pick<Commit, "committed" | "told">> = {}): void {
+  push(log: CommitLog, text: string, tell: Partial<Pick<Commit, "apply" | "notify">> = {}): void {
     const { out } = log.appender;
     const start = log.appender.open(this.shard);
     beginRecord(out, this.shard, this.term, this.next as Offset);
@@ -45,10 +45,10 @@ export class ShardUser {
   }
 }
 
-/** Each is told of its end once, and in order. */
+/** Each is notified of its end once, and in order. */
 class Pushed implements Commit {
   readonly #user: ShardUser;
-  readonly #tell: Partial<Pick<Commit, "committed" | "told">>;
+  readonly #tell: Partial<Pick<Commit, "apply" | "notify">>;
   readonly offset: number;
   readonly text: string;
   readonly start: number;
@@ -68,24 +68,24 @@ class Pushed implements Commit {
     return this.#user.shard;
   }
 
-  committed(bytes: Buffer, position: LogPosition): void {
+  apply(bytes: Buffer, position: LogPosition): void {
     const { committed, pending } = this.#user;
     this.#goOn("pending", "committed");
     if (pending[0] !== this) this.#wrong(`${this.text} is committed before ${pending[0]?.text}`);
     if (position <= 0 || position < (committed.at(-1)?.position ?? 0)) this.#wrong(`position ${position} falls`);
     const found = foundAt(bytes, this.start, position);
     if (found.text !== this.text || found.offset !== this.offset) this.#wrong(`${found.text} is not ${this.text}`);
-    this.#tell.committed?.(bytes, position);
+    this.#tell.apply?.(bytes, position);
     pending.shift();
     committed.push(found);
   }
 
-  told(): void {
+  notify(): void {
     this.#goOn("committed", "ended");
-    this.#tell.told?.();
+    this.#tell.notify?.();
   }
 
-  failed(error: LogFailure): void {
+  fail(error: LogFailure): void {
     const { pending, failed } = this.#user;
     if (error instanceof FencedError) this.#goOn("withdrawn", "ended");
     // What could not take effect is told that it failed.
@@ -97,7 +97,7 @@ class Pushed implements Commit {
     failed.push({ text: this.text, error });
   }
 
-  withdrawn(): void {
+  withdraw(): void {
     this.#goOn("pending", "withdrawn");
     if (this.#user.pending.pop() !== this) this.#wrong(`${this.text} is withdrawn, and a later one is not`);
     this.#user.next = this.offset;
@@ -116,7 +116,7 @@ class Pushed implements Commit {
 }
 
 function foundAt(bytes: Buffer, at: number, position: number): Found {
-  const { offset, term, end } = readRecordHead(bytes, at);
+  const { offset, term, end } = readRecordHeader(bytes, at);
   return { offset, term, text: bytes.toString("latin1", at + VALUE_AT, end), position };
 }
 
@@ -136,7 +136,7 @@ export class Reading implements LogReader {
 
   records({ bytes, position }: LogPart, from: number, to: number): void {
     for (let at = from; at < to;) {
-      const { shard, term, offset, end } = readRecordHead(bytes, at);
+      const { shard, term, offset, end } = readRecordHeader(bytes, at);
       const found = this.found.get(shard) ?? [];
       this.found.set(shard, found);
       if (offset > this.flushed(shard).offset) {

@@ -12,7 +12,7 @@ import { FlushError } from "../../../storage/files/flush-error.ts";
 import type { LogPosition, Seq, ShardId } from "../../../storage/types.ts";
 import type { FileSystem } from "../../../storage/vfs/file-system.ts";
 import { checkLog } from "../../../storage/log/local/check-log.ts";
-import { FILE_HEAD_BYTES, FRAME_HEAD_BYTES } from "../../../storage/log/local/frame.ts";
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES } from "../../../storage/log/local/frame.ts";
 import { until } from "../../support/wait.ts";
 import { LogHistory } from "../log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../log-fixture.ts";
@@ -60,8 +60,8 @@ async function write(
 
 /** Where the nth frame of a file begins. */
 function frameAt(bytes: Buffer, n: number): number {
-  let at = FILE_HEAD_BYTES;
-  for (let frame = 0; frame < n; frame++) at += FRAME_HEAD_BYTES + bytes.readUInt32LE(at + 4);
+  let at = FILE_HEADER_BYTES;
+  for (let frame = 0; frame < n; frame++) at += FRAME_HEADER_BYTES + bytes.readUInt32LE(at + 4);
   return at;
 }
 
@@ -71,7 +71,7 @@ function change(disk: SimulatedDisk, path: string, how: (bytes: Buffer) => void)
   disk.overwrite(path, bytes);
 }
 
-const damageFrame = (disk: SimulatedDisk, n: number, byte = FRAME_HEAD_BYTES + 5): void =>
+const damageFrame = (disk: SimulatedDisk, n: number, byte = FRAME_HEADER_BYTES + 5): void =>
   change(disk, FIRST, (bytes) => void (bytes[frameAt(bytes, n) + byte]! ^= 1));
 
 const without = (...shards: number[]): number[] =>
@@ -98,8 +98,8 @@ function append(store: LogStore, shard: number, text: string): void {
 
 describe("a damaged frame in the middle of the log", () => {
   test.each([
-    ["its body", FRAME_HEAD_BYTES + 5],
-    ["its head", 5],
+    ["its body", FRAME_HEADER_BYTES + 5],
+    ["its header", 5],
   ])("(%s) closes the shards that lost records, or wrote nothing behind it, and no other", async (_, byte) => {
     const disk = new SimulatedDisk();
     await write(disk, [1, 2, 3, 4, 1, 3, 2]);
@@ -170,11 +170,11 @@ test("a log file that is missing, or ends in zeros, closes the shards that may h
   const missing = await openClosing(without2);
   expect(missing.shards()).toContain(2);
   expect(missing.shards()).toHaveLength(1000 - [1, 3].filter((shard) => !missing.shards().includes(shard)).length);
-  change(disk, files[1]!, (bytes) => void bytes.fill(0, FILE_HEAD_BYTES));
+  change(disk, files[1]!, (bytes) => void bytes.fill(0, FILE_HEADER_BYTES));
   expect((await openClosing(disk)).shards()).toEqual(missing.shards());
 });
 
-test("a damaged file head in front of whole frames costs nothing and closes nobody", async () => {
+test("a damaged file header in front of whole frames costs nothing and closes nobody", async () => {
   const disk = new SimulatedDisk();
   const history = await write(disk, [1, 2, 1, 2, 1, 2, 3, 1], { walFileBytes: 200 });
   const [first, second] = logFiles(disk);

@@ -8,10 +8,10 @@ import type { LogStoreHooks } from "../../../storage/store-options.ts";
 import { openSegmentStore, type SegmentStoreOptions } from "../../../storage/files/sqlite-segments.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../../storage/shard/staged-record.ts";
-import { exportNeeds, exportShard, settleShard, type ExportedShard } from "../../../storage/tools/export-shard.ts";
+import { exportNeeds, exportShard, spillShard, type ExportedShard } from "../../../storage/tools/export-shard.ts";
 import { importShard, ShardNotEmptyError } from "../../../storage/tools/import-shard.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
-import { readShardFile } from "../../../storage/tools/export-file.ts";
+import { readExport } from "../../../storage/tools/export-file.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { beginLog } from "../log-fixture.ts";
@@ -43,7 +43,7 @@ const LIGHT = { ...SOON_PLACED, recentBytesMax: 1 << 20 };
 
 /** Of a directory that nobody has open. */
 const exportOf = (directory: string, shard: ShardId): Promise<ExportedShard | undefined> =>
-  exportShard(directory, shard, file, (one) => settleShard(directory, one));
+  exportShard(directory, shard, file, (one) => spillShard(directory, one));
 
 const HOOKS: LogStoreHooks = {
   checkpoint: () => new Uint8Array(0),
@@ -106,10 +106,10 @@ test.each([
 ])("a shard %s is exported whole, and reads the same where it was and where it comes to", async (_, options) => {
   const history = await filled(3, options);
   const before = await readsOf(from, history);
-  expect(exportNeeds(from, SHARD)).toEqual({ isSettled: false, unflushed: 0 });
+  expect(exportNeeds(from, SHARD)).toEqual({ isSpilled: false, unflushed: 0 });
   const exported = await exportOf(from, SHARD);
   expect(exported!.flushedThrough).toBe(history.offset);
-  expect(exportNeeds(from, SHARD)).toEqual({ isSettled: true, unflushed: 0 });
+  expect(exportNeeds(from, SHARD)).toEqual({ isSpilled: true, unflushed: 0 });
   await importShard(to, file);
   for (const directory of [from, to]) {
     expect((await verifyDirectory(directory, { companions: COMPANIONS })).findings).toEqual([]);
@@ -117,7 +117,7 @@ test.each([
   }
 });
 
-test("a shard that is settled is exported without a change to its directory", async () => {
+test("a shard that is spilled is exported without a change to its directory", async () => {
   await filled(2);
   const before = listFiles(from);
   await exportOf(from, SHARD);
@@ -150,11 +150,11 @@ test("a shard is exported beside an open store that goes on writing, as of one f
   chat(history, 50, 5);
   await store.flush(history.job());
   const [exported] = await Promise.all([
-    exportShard(from, SHARD, file, (shard) => store.settle(shard)),
+    exportShard(from, SHARD, file, (shard) => store.spill(shard)),
     store.flush((chat(history, 50, 5), history.job())),
   ]);
   await store.close();
-  // The flush was asked for after the settling, and is there or not when the state is copied.
+  // The flush was asked for after the spilling, and is there or not when the state is copied.
   expect([history.offset - 50, history.offset as number]).toContain(exported!.flushedThrough);
   await importShard(to, file);
   expect((await verifyDirectory(to, { companions: COMPANIONS })).findings).toEqual([]);
@@ -166,7 +166,7 @@ test("a shard without data is not exported", async () => {
 });
 
 describe("the file", () => {
-  const read = (): unknown => readShardFile(file, { head() {}, file() {}, bytes() {} });
+  const read = (): unknown => readExport(file, { header() {}, file() {}, bytes() {} });
 
   test("one flipped bit anywhere in it is found, and nothing is imported", async () => {
     await filled(1);

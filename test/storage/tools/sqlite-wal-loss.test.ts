@@ -107,7 +107,7 @@ test("a bit that flips in a write-ahead file of SQLite loses nothing, or verify 
       for (let round = 0; round < 3; round++) {
         fs.cpSync(at, changed, { recursive: true });
         const bytes = fs.readFileSync(join(changed, wal));
-        // The head, any frame, and the last one, each in turn.
+        // The header, any frame, and the last one, each in turn.
         const [from, to] = [
           [0, 32],
           [32, bytes.length],

@@ -90,7 +90,7 @@ describe.each([
     expect((await verify()).blocks > 5).toBe(options !== LIGHT);
   });
 
-  test("after compacting, erasing, settling, and further flushes", async () => {
+  test("after compacting, erasing, spilling, and further flushes", async () => {
     const history = await filled(6, options);
     const erased = [
       { stream: "@user1", fromSeq: 5, toSeq: 60 },
@@ -113,7 +113,7 @@ describe.each([
     await withStore(async (store) => {
       await store.flush(history.job());
       await flushRound(store, history, 13);
-      await store.settle(SHARD);
+      await store.spill(SHARD);
     }, options);
     expect(await findingsOf()).toEqual([]);
   });
@@ -163,7 +163,7 @@ describe("nothing is wrong", () => {
     const history = await filled(3, LIGHT);
     const before = join(place, "before.db");
     fs.copyFileSync(recentPath(directory), before);
-    await withStore((store) => store.settle(SHARD), LIGHT);
+    await withStore((store) => store.spill(SHARD), LIGHT);
     expect(await notesOf()).toEqual([]);
     fs.copyFileSync(before, recentPath(directory));
     expect(await findingsOf()).toEqual([]);

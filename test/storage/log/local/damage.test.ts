@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { CorruptionError } from "../../../../storage/errors.ts";
 import { checkLog } from "../../../../storage/log/local/check-log.ts";
-import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
+import { chainAfter, fileHeader, FRAME_HEADER_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
 import { scanWalFile } from "../../../../storage/log/local/scan.ts";
 import { LogHistory } from "../../log-history.ts";
 import { entry, openStore, WAL_DIRECTORY } from "../../log-fixture.ts";
@@ -31,7 +31,7 @@ function flip(bytes: Buffer, bit: number): Buffer {
   return bytes;
 }
 
-/** Bytes of head and frames, without the room behind them. */
+/** Bytes of header and frames, without the room behind them. */
 function usedBytes(bytes: Buffer): number {
   let end = bytes.length;
   while (end > 0 && bytes[end - 1] === 0) end--;
@@ -41,7 +41,7 @@ function usedBytes(bytes: Buffer): number {
 /** Where the last frame of the file begins. */
 function lastFrameOf(bytes: Buffer): number {
   let last = 24;
-  for (let at = last; at < usedBytes(bytes); at += FRAME_HEAD_BYTES + bytes.readUInt32LE(at + 4)) last = at;
+  for (let at = last; at < usedBytes(bytes); at += FRAME_HEADER_BYTES + bytes.readUInt32LE(at + 4)) last = at;
   return last;
 }
 
@@ -117,7 +117,7 @@ test("a last frame that nothing follows is cut when it fails its checksum, and c
   }
 });
 
-test("a damaged head of a last file without frames costs nothing and stops nobody", async () => {
+test("a damaged header of a last file without frames costs nothing and stops nobody", async () => {
   const disk = new SimulatedDisk();
   const store = await openStore(disk);
   await store.close();
@@ -206,13 +206,13 @@ test("a last frame of which any sectors never arrived is cut", async () => {
   }
 });
 
-/** A frame with a body that is drawn, behind a file head. */
+/** A frame with a body that is drawn, behind a file header. */
 function fileWithFrame(frameBytes: number, random: () => number): Buffer {
-  const head = fileHead(1, 0);
+  const header = fileHeader(1, 0);
   const frame = Buffer.alloc(frameBytes);
-  for (let at = FRAME_HEAD_BYTES; at + 4 <= frameBytes; at += 4) frame.writeUInt32LE(random() * 2 ** 32, at);
-  sealFrame(frame, frameBytes, 1, chainAfter(head, 0));
-  return Buffer.concat([head, frame]);
+  for (let at = FRAME_HEADER_BYTES; at + 4 <= frameBytes; at += 4) frame.writeUInt32LE(random() * 2 ** 32, at);
+  sealFrame(frame, frameBytes, 1, chainAfter(header, 0));
+  return Buffer.concat([header, frame]);
 }
 
 const isRefused = (bytes: Buffer): boolean => {
@@ -256,9 +256,9 @@ test("a frame that was taken out of the middle, or swapped, is told", async () =
   await write(disk, { isClosed: true });
   const path = logFiles(disk)[1]!;
   const bytes = disk.bytes(path);
-  const frame = FRAME_HEAD_BYTES + bytes.readUInt32LE(24 + 4);
+  const frame = FRAME_HEADER_BYTES + bytes.readUInt32LE(24 + 4);
   const next = bytes.subarray(24 + frame, 24 + 2 * frame);
-  expect(next.readUInt32LE(4)).toBe(frame - FRAME_HEAD_BYTES);
+  expect(next.readUInt32LE(4)).toBe(frame - FRAME_HEADER_BYTES);
   const without = Buffer.concat([bytes.subarray(0, 24), bytes.subarray(24 + frame)]);
   const swapped = Buffer.concat([
     bytes.subarray(0, 24),
@@ -273,13 +273,13 @@ test("a frame that was taken out of the middle, or swapped, is told", async () =
   }
 });
 
-test("a file whose end became zeros is told by the head of the next", async () => {
+test("a file whose end became zeros is told by the header of the next", async () => {
   const disk = new SimulatedDisk();
   await write(disk, { isClosed: true });
   const path = logFiles(disk)[1]!;
   const bytes = disk.bytes(path);
   let at = 24;
-  for (let end = at; bytes.readUInt32LE(end) !== 0; end += FRAME_HEAD_BYTES + bytes.readUInt32LE(end + 4)) at = end;
+  for (let end = at; bytes.readUInt32LE(end) !== 0; end += FRAME_HEADER_BYTES + bytes.readUInt32LE(end + 4)) at = end;
   disk.overwrite(path, bytes.fill(0, at));
   expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toMatchObject({ file: logFiles(disk)[2] });
 });
@@ -289,9 +289,9 @@ test("two damaged frames in a row are told by the whole one behind them", async 
   await write(disk, { isClosed: false });
   const path = logFiles(disk).at(-1)!;
   const bytes = disk.bytes(path);
-  const second = 24 + FRAME_HEAD_BYTES + bytes.readUInt32LE(24 + 4);
+  const second = 24 + FRAME_HEADER_BYTES + bytes.readUInt32LE(24 + 4);
   expect(second).toBeLessThan(lastFrameOf(bytes));
-  bytes[24 + FRAME_HEAD_BYTES + 3]! ^= 1;
+  bytes[24 + FRAME_HEADER_BYTES + 3]! ^= 1;
   bytes.fill(0xaa, second, second + 8);
   disk.overwrite(path, bytes);
   expect(await openStore(copy(disk)).catch((refused: unknown) => refused)).toMatchObject({
@@ -320,7 +320,7 @@ test("bytes of a message that look like a frame are no frame", async () => {
   history.expectIn(await openStore(disk));
 });
 
-test("a prepared file that was taken over and whose head was never written is no damage", async () => {
+test("a prepared file that was taken over and whose header was never written is no damage", async () => {
   const disk = new SimulatedDisk();
   const history = await write(disk, { isClosed: true });
   const last = logFiles(disk).at(-1)!;

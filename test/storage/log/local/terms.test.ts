@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { CorruptionError } from "../../../../storage/errors.ts";
 import { checkLog } from "../../../../storage/log/local/check-log.ts";
-import { chainAfter, fileHead, FRAME_HEAD_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
+import { chainAfter, fileHeader, FRAME_HEADER_BYTES, sealFrame } from "../../../../storage/log/local/frame.ts";
 import { ByteWriter } from "../../../../storage/encoding/byte-writer.ts";
 import { beginRecord, endRecord, writeCell } from "../../../../storage/encoding/record.ts";
 import type { Offset, ShardId, Term } from "../../../../storage/types.ts";
@@ -16,18 +16,18 @@ const FILE = `${WAL_DIRECTORY}/0000000001.wal`;
 
 /** A log of one frame, whose records, offsets from 1, have these terms. */
 function diskWith(...terms: number[]): SimulatedDisk {
-  const out = new ByteWriter(Buffer.alloc(4096), FRAME_HEAD_BYTES);
+  const out = new ByteWriter(Buffer.alloc(4096), FRAME_HEADER_BYTES);
   for (const [n, term] of terms.entries()) {
     const at = beginRecord(out, SHARD, term as Term, (n + 1) as Offset);
     writeCell(out, "@alice", "key", Buffer.from(`${n}`));
     endRecord(out, at);
   }
-  const head = fileHead(1, 0);
-  sealFrame(out.bytes, out.pos, 1, chainAfter(head, 0));
+  const header = fileHeader(1, 0);
+  sealFrame(out.bytes, out.pos, 1, chainAfter(header, 0));
   const disk = new SimulatedDisk();
   disk.files.makeDirectory(WAL_DIRECTORY);
   const file = disk.files.openDurable(FILE, true);
-  disk.files.writeNow(file, Buffer.concat([head, out.bytes.subarray(0, out.pos)]), 0);
+  disk.files.writeNow(file, Buffer.concat([header, out.bytes.subarray(0, out.pos)]), 0);
   disk.files.close(file);
   disk.files.syncDirectory(WAL_DIRECTORY);
   return disk;
