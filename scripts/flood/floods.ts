@@ -3,7 +3,7 @@
  * An attacker has one ordinary account, or none.
  */
 import { callAs, makePerson, type Person } from "./people.ts";
-import { frameOf, RawSocket, type RawSocketOptions } from "./raw-socket.ts";
+import { frameOf, RawSocket, upgradeOnce, type RawSocketOptions } from "./raw-socket.ts";
 
 export type FloodWorld = { url: URL; attacker: Person; apiKey: string };
 
@@ -50,6 +50,28 @@ const frames =
       stopped,
     );
 
+/** Upgrades, one after the other in so many lanes; a connection is closed as soon as its upgrade is answered. */
+const upgrades =
+  (lanes: number): Attack =>
+  async ({ url }, stopped) => {
+    let isStopped = false;
+    const statuses = new Map<string, number>();
+    const work = async (): Promise<void> => {
+      while (!isStopped) {
+        const status = await upgradeOnce(url);
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+    };
+    const workers = Array.from({ length: lanes }, work);
+    await stopped;
+    isStopped = true;
+    await Promise.race([Promise.all(workers), Bun.sleep(2000)]);
+    return tallyOf(statuses);
+  };
+
+const tallyOf = (statuses: Map<string, number>): string =>
+  [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
+
 /** Calls over HTTP, so many at a time. */
 const calls =
   (concurrent: number, call: (world: FloodWorld, n: number) => Promise<Response>): Attack =>
@@ -76,7 +98,7 @@ const calls =
     await stopped;
     isStopped = true;
     await Promise.race([Promise.all(workers), Bun.sleep(2000)]);
-    return [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
+    return tallyOf(statuses);
   };
 
 async function inBatches(count: number, batch: number, work: (n: number) => Promise<unknown>): Promise<void> {
@@ -201,6 +223,7 @@ export const FLOODS: readonly Flood[] = [
     attack: (world, stopped) =>
       withSockets(world, 500, () => ({ hello: undefined, next: () => undefined, isStubborn: true }), stopped),
   },
+  { name: "opens and closes sockets as fast as it can", attack: upgrades(64) },
   {
     name: "hello of somebody in 300 groups, again and again",
     prepare: manyGroups,

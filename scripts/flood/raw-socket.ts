@@ -17,6 +17,28 @@ function longHead(length: number): number[] {
   return [0xff, ...bytes];
 }
 
+const upgradeOf = (url: URL): string =>
+  `GET /v1/ws HTTP/1.1\r\nHost: ${url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+
+/** Opens a WebSocket and leaves. @returns the status of the answer */
+export function upgradeOnce(url: URL): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  Bun.connect({
+    hostname: url.hostname,
+    port: Number(url.port),
+    socket: {
+      open: (socket) => void socket.write(upgradeOf(url)),
+      data(socket, data) {
+        resolve(data.toString("latin1", 9, 12));
+        socket.terminate();
+      },
+      close: () => resolve("none"),
+      error: () => resolve("none"),
+    },
+  }).catch(() => resolve("none"));
+  return promise;
+}
+
 export type RawSocketOptions = {
   /** The first thing said; undefined: nothing. */
   hello: string | undefined;
@@ -62,9 +84,7 @@ export class RawSocket {
       });
       this.#socket = socket;
       this.connections++;
-      socket.write(
-        `GET /v1/ws HTTP/1.1\r\nHost: ${this.#url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n`,
-      );
+      socket.write(upgradeOf(this.#url));
     } catch {
       this.#closed();
     }

@@ -205,6 +205,13 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 10_000_000,
   }),
+  connectRate: integer({
+    section: CONNECTIONS,
+    summary: "WebSockets a second that one address may ask for, granted or not; ten times as many at once",
+    initial: 200,
+    min: 1,
+    max: 100_000_000,
+  }),
   heartbeatMs: integer({
     section: CONNECTIONS,
     summary: "silence after which a client pings; 2.5 times as long ends the connection",

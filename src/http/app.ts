@@ -21,6 +21,7 @@ import { messageCalls } from "./calls/messages.ts";
 import { operatorCalls } from "./calls/operators.ts";
 import { serverCalls } from "./calls/server.ts";
 import type { HttpEnv } from "./env.ts";
+import { checkHost } from "./host.ts";
 import { shown } from "./invalid.ts";
 import { landingPage, protocolPage } from "./landing.ts";
 import { openApiDocument, type App } from "./openapi.ts";
@@ -70,6 +71,7 @@ export function createHttpApp({
   return {
     async fetch(request, env = {}) {
       try {
+        checkHost(request);
         checkPercentEncoding(request.url);
         if (request.method === "OPTIONS") return optionsResponse(allowed(request));
         return await app.fetch(request, env);

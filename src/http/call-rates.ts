@@ -6,7 +6,8 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
-import { TokenBucket, type Rate } from "../base/token-bucket.ts";
+import { RateBuckets } from "../base/rate-buckets.ts";
+import type { Rate } from "../base/token-bucket.ts";
 
 export type CallRateBounds = { address: Rate; stranger: Rate; token: Rate };
 
@@ -20,52 +21,33 @@ export function callRateBounds(perSecond: number): CallRateBounds {
   return { address: rate(ADDRESS_OVER_TOKEN), token: rate(1), stranger: rate(1) };
 }
 
-/** Of addresses and tokens together; the longest unused are forgotten. */
-const BUCKETS_MAX = 50_000;
-
 export class CallRates {
   readonly #bounds: CallRateBounds;
-  readonly #clock: Clock;
-  readonly #buckets = new Map<string, TokenBucket>();
+  readonly #buckets: RateBuckets;
 
   constructor(bounds: CallRateBounds, clock: Clock) {
     this.#bounds = bounds;
-    this.#clock = clock;
+    this.#buckets = new RateBuckets(clock);
   }
 
   /** Why the call is not taken, if it is not. @param address as src/http/client-address.ts makes it */
   refusal(address: string, headers: Headers): AppError | undefined {
-    const now = this.#clock.monotonicMs();
-    return this.#take(`a ${address}`, this.#bounds.address, now) ?? this.#ofCaller(address, headers, now);
+    return this.#take(`a ${address}`, this.#bounds.address) ?? this.#ofCaller(address, headers);
   }
 
-  #ofCaller(address: string, headers: Headers, now: number): AppError | undefined {
+  #ofCaller(address: string, headers: Headers): AppError | undefined {
     const token = headers.get("authorization");
     // Whoever asks writes what stands there, and as much as a header holds: the bucket keeps none of it.
-    if (token !== null) return this.#take(`t ${Bun.hash.xxHash64(token, 0n)}`, this.#bounds.token, now);
+    if (token !== null) return this.#take(`t ${Bun.hash.xxHash64(token, 0n)}`, this.#bounds.token);
     // An operator's server acts for many.
-    return headers.has("x-api-key") ? undefined : this.#take(`s ${address}`, this.#bounds.stranger, now);
+    return headers.has("x-api-key") ? undefined : this.#take(`s ${address}`, this.#bounds.stranger);
   }
 
-  #take(key: string, rate: Rate, now: number): AppError | undefined {
-    let bucket = this.#buckets.get(key);
-    if (bucket === undefined) {
-      bucket = new TokenBucket(rate, now);
-      this.#buckets.set(key, bucket);
-      if (this.#buckets.size > BUCKETS_MAX) this.#forget(now);
-    }
-    if (bucket.take(1, now)) return undefined;
-    const retryAfterMs = Math.max(RETRY_MS_MIN, bucket.waitMs);
+  #take(key: string, rate: Rate): AppError | undefined {
+    const waitMs = this.#buckets.take(key, rate);
+    if (waitMs === 0) return undefined;
+    const retryAfterMs = Math.max(RETRY_MS_MIN, waitMs);
     const detail = `more than ${rate.perSecond} calls a second; go on in ${retryAfterMs} ms`;
     return new AppError("rate_limited", detail, { retryAfterMs });
-  }
-
-  /** Those that owe nothing go first, and if all do, the oldest. */
-  #forget(now: number): void {
-    for (const [key, bucket] of this.#buckets) if (bucket.isFull(now)) this.#buckets.delete(key);
-    for (const key of this.#buckets.keys()) {
-      if (this.#buckets.size <= BUCKETS_MAX) return;
-      this.#buckets.delete(key);
-    }
   }
 }

@@ -15,7 +15,7 @@ import type { Logger } from "../base/logger.ts";
 import type { Connections } from "./connections.ts";
 import type { DescriptorBudget, Descriptors } from "./descriptors.ts";
 import type { KernelSocket, KernelSockets } from "./kernel-sockets.ts";
-import { listenerGate, type ListenerGate } from "./listener-gate.ts";
+import type { ListenerGate } from "./listener-gate.ts";
 
 export type ConnectionRoomParts = {
   connections: Connections;
@@ -24,6 +24,8 @@ export type ConnectionRoomParts = {
   descriptors: Descriptors;
   budget: DescriptorBudget;
   kernel: KernelSockets;
+  /** Undefined where accepting cannot be stopped. */
+  gate: ListenerGate | undefined;
   /** Where the server listens. */
   port: number;
   /** Called at each look: whoever keeps descriptors back can fill up. */
@@ -58,13 +60,12 @@ export class ConnectionRoom {
   #closed = 0;
 
   constructor(parts: ConnectionRoomParts) {
-    const { kernel, port, descriptors, budget, connections } = parts;
+    const { gate, descriptors, budget, connections } = parts;
     this.#parts = parts;
+    this.#gate = gate;
     this.#many = descriptors.limit - budget.free;
     this.#most = descriptors.limit - budget.free / 2;
     connections.max = Math.max(1, this.#many - (descriptors.inUse() ?? 0));
-    const listener = kernel.listener(port, descriptors.limit);
-    this.#gate = listener === undefined ? undefined : listenerGate(listener);
     this.#lookAfter(LOOK_EVERY_MS.max);
   }
 

@@ -11,6 +11,8 @@ export type ListenerGate = {
   /** Nobody is accepted until `open`, and only so many wait. */
   shut(waitingMax: number): void;
   open(): void;
+  /** Shut or not, nobody is accepted while it is paused. */
+  pause(isPaused: boolean): void;
   /** Again as many wait as when it was made. */
   widen(): void;
   /** Opens it, for good. */
@@ -35,11 +37,13 @@ export function listenerGate(listener: number): ListenerGate | undefined {
   });
   const { epoll_ctl: change, listen } = library.symbols;
   let isShut = false;
+  let isPaused = false;
+  let isWaitedFor = true;
   let isNarrow = false;
-  const set = (shut: boolean): void => {
-    if (isShut === shut) return;
-    isShut = shut;
-    change(epoll, EPOLL_CTL_MOD, listener, ptr(epollEvent(shut ? 0 : events, data)));
+  const set = (): void => {
+    if (isWaitedFor === !(isShut || isPaused)) return;
+    isWaitedFor = !isWaitedFor;
+    change(epoll, EPOLL_CTL_MOD, listener, ptr(epollEvent(isWaitedFor ? events : 0, data)));
   };
   const widen = (): void => {
     if (isNarrow) listen(listener, WAITING_MAX);
@@ -47,14 +51,23 @@ export function listenerGate(listener: number): ListenerGate | undefined {
   };
   return {
     shut(waitingMax) {
-      set(true);
+      isShut = true;
+      set();
       if (!isNarrow) listen(listener, waitingMax);
       isNarrow = true;
     },
-    open: () => set(false),
+    open() {
+      isShut = false;
+      set();
+    },
+    pause(paused) {
+      isPaused = paused;
+      set();
+    },
     widen,
     close() {
-      set(false);
+      isShut = isPaused = false;
+      set();
       widen();
       library.close();
     },

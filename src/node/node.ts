@@ -1,6 +1,5 @@
 /** One server process: builds all parts, listens, drains. The only place beside src/main.ts that knows them all. */
 import { join } from "node:path";
-import type { Server } from "bun";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { StepTurns } from "../base/steps.ts";
 import { AppError } from "../base/errors.ts";
@@ -39,18 +38,21 @@ import { Admission } from "../socket/admission.ts";
 import { FrameTurns } from "../socket/frame-turns.ts";
 import { OutboxFlusher } from "../socket/outbox-flusher.ts";
 import { Penalties } from "../socket/penalties.ts";
-import { createSocketHandler, SocketData } from "../socket/socket-server.ts";
+import { createSocketHandler, type SocketData } from "../socket/socket-server.ts";
 import type { SocketSession } from "../socket/socket-session.ts";
 import { UserShares } from "../socket/user-shares.ts";
 import { WaitingBytes } from "../socket/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
+import { AcceptPace } from "./accept-pace.ts";
 import { ClosedSockets } from "./closed-sockets.ts";
 import { ConnectionRoom } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
 import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
 import { kernelSockets } from "./kernel-sockets.ts";
+import { listenerGate } from "./listener-gate.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
+import { isUpgrade, Upgrades } from "./upgrades.ts";
 import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
 import { DescriptorReserve } from "../../storage/vfs/descriptor-reserve.ts";
 import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
@@ -197,6 +199,7 @@ export async function startNode(
     },
     clock,
   );
+  const upgrades = new Upgrades({ connections, admission, clock, perSecond: options.connectRate });
   const server = Bun.serve<SocketData>({
     hostname: options.host,
     port: options.port,
@@ -212,7 +215,7 @@ export async function startNode(
     fetch(request, listener) {
       const pathname = pathOf(request.url);
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
-      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrade(request, listener, connections, admission);
+      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrades.answer(request, listener);
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
@@ -228,9 +231,13 @@ export async function startNode(
   refusals.watch(keeper.refusalSource);
   const kernel = kernelSockets();
   const onLook = (): void => reserve.refill();
+  const listener = kernel?.listener(server.port!, descriptors.limit);
+  const gate = listener === undefined ? undefined : listenerGate(listener);
   const room =
     kernel &&
-    new ConnectionRoom({ connections, clock, logger, descriptors, budget, kernel, port: server.port!, onLook });
+    new ConnectionRoom({ connections, clock, logger, descriptors, budget, kernel, gate, port: server.port!, onLook });
+  const pace = gate && new AcceptPace(gate, clock);
+  upgrades.onTooFast = () => pace?.refused();
   const readWatch =
     kernel &&
     new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });
@@ -248,6 +255,7 @@ export async function startNode(
       refusals.begin("draining");
       await readWatch?.stop();
       await closedSockets?.stop();
+      pace?.stop();
       await room?.stop();
       upkeep.stop();
       const end = clock.monotonicMs() + options.drainMs;
@@ -284,42 +292,5 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
-const badUpgrade = (): AppError =>
-  new AppError("bad_request", "the WebSocket upgrade is not valid: one Host, Connection: Upgrade, Upgrade: websocket");
-
 const goingAway = (): AppError =>
   new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS });
-
-const isUpgrade = ({ headers }: Request): boolean => headers.get("upgrade")?.toLowerCase() === "websocket";
-
-/** What the runtime upgrades all the same. Two hosts, which it joins by a comma: two readers of the request could take it for two different ones. */
-function isSoundUpgrade({ headers }: Request): boolean {
-  const connection = headers.get("connection")?.toLowerCase().split(",") ?? [];
-  const host = headers.get("host");
-  return connection.some((word) => word.trim() === "upgrade") && host !== null && !host.includes(",");
-}
-
-function upgrade(
-  request: Request,
-  server: Server<SocketData>,
-  connections: Connections,
-  admission: Admission,
-): Response | undefined {
-  if (!isSoundUpgrade(request)) return problemResponse(badUpgrade(), { connection: "close" });
-  const refusal = connections.refusal();
-  if (refusal !== undefined) return problemResponse(refusal);
-  try {
-    const peer = server.requestIP(request);
-    const admitted = admission.admit(fairnessKey(clientAddress(peer?.address, request.headers)));
-    const data = new SocketData(admitted);
-    if (!server.upgrade(request, { data })) {
-      admitted.ended();
-      return problemResponse(badUpgrade());
-    }
-    data.closed = connections.open(peer, data);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return problemResponse(error, { connection: "close" });
-  }
-}

@@ -151,3 +151,16 @@ test("two Authorization headers are 401 unauthorized", async () => {
   const { status, body } = await rawRequest(server.port, [lines]);
   expect([status, codeOf(body)]).toEqual([401, "unauthorized"]);
 });
+
+test.each([
+  ["two hosts", ["Host: a", "Host: b"]],
+  ["the same host twice", ["Host: a", "Host: a"]],
+  ["an empty second host", ["Host: a", "Host: "]],
+  ["two hosts in one", ["Host: a, b"]],
+])("%s are 400 bad_request, and the connection ends", async (_, hosts) => {
+  const { status, head, body } = await rawRequest(server.port, [
+    ["GET /healthz HTTP/1.1", ...hosts, "", ""].join("\r\n"),
+  ]);
+  expect([status, codeOf(body)]).toEqual([400, "bad_request"]);
+  expect(head.toLowerCase()).toContain("connection: close");
+});

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Device } from "../support/device.ts";
 import { Admission, type AdmissionBounds } from "../../src/socket/admission.ts";
 import { HandClock } from "../service/hand-clock.ts";
+import { RawUpgrade } from "../support/raw-upgrade.ts";
 import { startTestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
 
@@ -121,4 +122,37 @@ test("connections: beyond the limit the upgrade is answered 503, and when one ha
   } finally {
     await node.stop();
   }
+});
+
+describe("connections:", () => {
+  test("an address that asks for them too fast waits, whether they were granted or not, and others do not", async () => {
+    const node = await startTestNode({ connectRate: 1, addressConnectionsMax: 3 });
+    const clients: RawUpgrade[] = [];
+    const ask = async (address: string): Promise<string> => {
+      const client = new RawUpgrade(node.port, [`X-Forwarded-For: ${address}`]);
+      clients.push(client);
+      const status = await client.answer();
+      await until("the answer is whole", () => status === 101 || client.came.includes("}"));
+      const why = /"detail":"([^"]*)"/.exec(client.came)?.[1];
+      return why === undefined ? String(status) : `${status} ${why}`;
+    };
+    try {
+      const answers: string[] = [];
+      // One comes back each second, however slow this machine is.
+      await until(
+        "it is too fast",
+        async () => answers.push(await ask("192.0.2.1")) > 40 || answers.at(-1)!.includes("a second"),
+      );
+      expect(answers.slice(0, 10)).toEqual([
+        ...Array<string>(3).fill("101"),
+        ...Array<string>(7).fill("429 3 connections of your address are open, that is the most; come back in 2000 ms"),
+      ]);
+      expect(answers.at(-1)).toStartWith("429 your address asks for more than 1 connections a second");
+      expect(clients.at(-1)!.came).toMatch(/\r\nretry-after: 1\r\n/i);
+      expect(await ask("192.0.2.2")).toBe("101");
+    } finally {
+      for (const client of clients) client.destroy();
+      await node.stop();
+    }
+  });
 });

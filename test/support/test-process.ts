@@ -9,7 +9,7 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 const MAIN = join(import.meta.dir, "../../src/main.ts");
 const READY = /parley listening on (http:\/\/\S+)\n/;
 /** A test asks faster than people do. Tests of limits set their own. */
-export const UNHURRIED = ["--call-rate", "1000000", "--read-rate", "1000000"];
+export const UNHURRIED = ["--call-rate", "1000000", "--connect-rate", "1000000", "--read-rate", "1000000"];
 const START_WAIT_MS = 60_000;
 
 export class TestProcess {

@@ -1,0 +1,89 @@
+/**
+ * Requests for a WebSocket: which are sound, and which are granted.
+ *
+ * An address may ask so many times a second, whatever becomes of it. What is beyond that is refused before anything else is looked at, by an answer
+ * that is made once: whoever opens and closes connections as fast as they can costs hardly more than the system's own part of it.
+ */
+import type { Server } from "bun";
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/errors.ts";
+import { RateBuckets } from "../base/rate-buckets.ts";
+import type { Rate } from "../base/token-bucket.ts";
+import { clientAddress, fairnessKey } from "../http/client-address.ts";
+import { hasOneHost } from "../http/host.ts";
+import { problemResponse } from "../http/problem.ts";
+import type { Admission } from "../socket/admission.ts";
+import { SocketData } from "../socket/socket-server.ts";
+import type { Connections } from "./connections.ts";
+
+export type UpgradesParts = {
+  connections: Connections;
+  admission: Admission;
+  clock: Clock;
+  /** Of one address. */
+  perSecond: number;
+};
+
+const BURST_SECONDS = 10;
+const TOO_FAST_MS = 1000;
+const CLOSE = { connection: "close" };
+
+export const isUpgrade = ({ headers }: Request): boolean => headers.get("upgrade")?.toLowerCase() === "websocket";
+
+/** What the runtime upgrades all the same. */
+function isSound(request: Request): boolean {
+  const connection = request.headers.get("connection")?.toLowerCase().split(",") ?? [];
+  const isMeant = connection.some((word) => word.trim() === "upgrade");
+  return isMeant && request.headers.has("host") && hasOneHost(request);
+}
+
+export class Upgrades {
+  readonly #parts: UpgradesParts;
+  readonly #rate: Rate;
+  readonly #asked: RateBuckets;
+  readonly #tooFast: Response;
+  /** Told of each that is refused for its rate. */
+  onTooFast: (() => void) | undefined;
+
+  constructor(parts: UpgradesParts) {
+    const { perSecond } = parts;
+    this.#parts = parts;
+    this.#rate = { perSecond, burst: perSecond * BURST_SECONDS };
+    this.#asked = new RateBuckets(parts.clock);
+    this.#tooFast = problemResponse(tooFast(perSecond), CLOSE);
+  }
+
+  /** @returns undefined when it is granted */
+  answer(request: Request, server: Server<SocketData>): Response | undefined {
+    const peer = server.requestIP(request);
+    const address = fairnessKey(clientAddress(peer?.address, request.headers));
+    if (this.#asked.take(address, this.#rate) > 0) {
+      this.onTooFast?.();
+      return this.#tooFast.clone();
+    }
+    if (!isSound(request)) return problemResponse(notSound(), CLOSE);
+    const { connections, admission } = this.#parts;
+    const refusal = connections.refusal();
+    if (refusal !== undefined) return problemResponse(refusal);
+    try {
+      const data = new SocketData(admission.admit(address));
+      if (!server.upgrade(request, { data })) {
+        data.gone();
+        return problemResponse(notSound());
+      }
+      data.closed = connections.open(peer, data);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return problemResponse(error, CLOSE);
+    }
+  }
+}
+
+const notSound = (): AppError =>
+  new AppError("bad_request", "the WebSocket upgrade is not valid: one Host, Connection: Upgrade, Upgrade: websocket");
+
+const tooFast = (perSecond: number): AppError =>
+  new AppError("rate_limited", `your address asks for more than ${perSecond} connections a second; come back later`, {
+    retryAfterMs: TOO_FAST_MS,
+  });
