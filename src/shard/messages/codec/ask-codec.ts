@@ -1,0 +1,51 @@
+/** Questions and answers as bytes: `varint code of the kind | its fields`. */
+import type { ByteReader } from "../../../../storage/encoding/byte-reader.ts";
+import type { GrowingWriter } from "../../../../storage/encoding/byte-writer.ts";
+import { address, groupAddress, seq, text, userAddress } from "./values.ts";
+import type { Address } from "../../../domain/address.ts";
+import type { Answers, Questions } from "../ask.ts";
+import { decodeMessage, encodeMessage, fields, optional, readNumber, type Codec } from "./codec.ts";
+import { posted } from "./post-codec.ts";
+
+type Kind = keyof Questions;
+
+/** A code stays with its kind, and no kind gets that of another. */
+const ASKS: {
+  readonly [K in Kind]: readonly [code: number, question: Codec<Questions[K]>, answer: Codec<Answers[K]>];
+} = {
+  posted: [1, fields<Questions["posted"]>({ group: groupAddress, seq }), optional(posted)],
+  user: [2, fields<Questions["user"]>({ user: userAddress }), optional(fields({ displayName: text }))],
+};
+
+/** A question on its way. */
+export type Asked<K extends Kind = Kind> = { readonly kind: K; readonly to: Address; readonly question: Questions[K] };
+
+const KINDS = Object.keys(ASKS) as Kind[];
+
+const asked: Codec<Asked> = {
+  write(out: GrowingWriter, { kind, to, question }) {
+    const [code, codec] = ASKS[kind];
+    out.varint(code);
+    address.write(out, to);
+    (codec as Codec<Questions[Kind]>).write(out, question);
+  },
+  read(from: ByteReader) {
+    const code = readNumber(from);
+    const kind = KINDS.find((one) => ASKS[one][0] === code);
+    if (kind === undefined) throw new RangeError(`unknown kind of question: ${code}`);
+    return { kind, to: address.read(from), question: ASKS[kind][1].read(from) };
+  },
+};
+
+export const encodeQuestion = (value: Asked): Buffer => encodeMessage(asked, value);
+/** @throws RangeError for bytes that are none */
+export const decodeQuestion = (bytes: Buffer): Asked => decodeMessage(asked, bytes);
+
+export function encodeAnswer<K extends Kind>(kind: K, answer: Answers[K]): Buffer {
+  return encodeMessage(ASKS[kind][2] as Codec<Answers[K]>, answer);
+}
+
+/** @throws RangeError for bytes that are none */
+export function decodeAnswer<K extends Kind>(kind: K, bytes: Buffer): Answers[K] {
+  return decodeMessage(ASKS[kind][2] as Codec<Answers[K]>, bytes);
+}

@@ -1,0 +1,34 @@
+/** Casts as bytes. */
+import type { UserId } from "../../../domain/address.ts";
+import type { Cast } from "../cast.ts";
+import { decodeMessage, encodeMessage, fields, list, oneOf, optional, type Codec } from "./codec.ts";
+import { groupAddress, number, seq, shardId, text, userId } from "./values.ts";
+
+const userIds = list(userId);
+/** Whatever they come in. */
+const users: Codec<Iterable<UserId>> = {
+  write: (out, value) => userIds.write(out, [...value]),
+  read: userIds.read,
+};
+
+const cast = oneOf<Cast>({
+  entry: [1, fields({ group: groupAddress, seq, frame: text, users, except: optional(userId) })],
+  own: [
+    2,
+    fields({
+      group: groupAddress,
+      seq,
+      author: userId,
+      authorShard: shardId,
+      ref: text,
+      id: text,
+      textJson: text,
+      sentAt: number,
+    }),
+  ],
+  notice: [3, fields({ users, frame: text })],
+});
+
+export const encodeCast = (value: Cast): Buffer => encodeMessage(cast, value);
+/** @throws RangeError for bytes that are none */
+export const decodeCast = (bytes: Buffer): Cast => decodeMessage(cast, bytes);

@@ -1,0 +1,119 @@
+/** Any message that can cross between shards. A kind that is missing here is a type error. */
+import fc from "fast-check";
+import { AppError } from "../../../src/base/errors.ts";
+import { groupAddress, userAddress, type GroupId, type UserId } from "../../../src/domain/address.ts";
+import { ERROR_CODES } from "../../../src/protocol/codes.ts";
+import type { ToldOutcome } from "../../../src/shard/messages/codec/handoff-codec.ts";
+import type { ToldPostReply } from "../../../src/shard/messages/codec/post-codec.ts";
+import type { Answers, Questions } from "../../../src/shard/messages/ask.ts";
+import type { Cast } from "../../../src/shard/messages/cast.ts";
+import type { Handoff, MessageHandoff } from "../../../src/shard/messages/handoff.ts";
+import type { Post, Posted } from "../../../src/shard/messages/post.ts";
+import type { Seq, ShardId } from "../../../storage/types.ts";
+
+type Fields<Value> = { readonly [Key in keyof Value]-?: fc.Arbitrary<Value[Key]> };
+/** A field more or less than the type has is a type error. */
+const record = <Value>(fields: Fields<Value>): fc.Arbitrary<Value> => fc.record(fields) as fc.Arbitrary<Value>;
+const kind = <Kind extends string>(one: Kind): fc.Arbitrary<Kind> => fc.constant(one);
+const maybe = <Value>(some: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> =>
+  fc.option(some, { nil: undefined });
+
+const number = fc.oneof(fc.nat(300), fc.maxSafeNat());
+const seq = number as fc.Arbitrary<Seq>;
+const shard = fc.nat(999) as fc.Arbitrary<ShardId>;
+const user = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,31}$/) as fc.Arbitrary<UserId>;
+const group = user.map((name) => groupAddress(name as string as GroupId));
+const at = user.map(userAddress);
+const text = fc.oneof(fc.string({ unit: "grapheme" }), fc.string({ unit: "binary", maxLength: 300 }));
+const error = fc
+  .record({ code: fc.constantFrom(...ERROR_CODES), detail: text, retryAfterMs: maybe(number) })
+  .map(
+    ({ code, detail, retryAfterMs }) => new AppError(code, detail, retryAfterMs === undefined ? {} : { retryAfterMs }),
+  );
+
+export const HANDOFFS: {
+  [Kind in Handoff["kind"]]: fc.Arbitrary<Omit<Extract<Handoff, { kind: Kind }>, "id" | "textJson">>;
+} = {
+  message: record<Omit<MessageHandoff, "id" | "textJson">>({
+    kind: kind("message"),
+    from: at,
+    to: at,
+    seq,
+    prev: seq,
+    streamNo: number,
+    sentAt: number,
+    rank: number,
+    text,
+  }),
+  posted: record({ kind: kind("posted"), group, author: user, ref: text, seq }),
+  membership: record({
+    kind: kind("membership"),
+    group,
+    user,
+    change: fc.constantFrom("joined" as const, "left" as const),
+    seq,
+    prev: seq,
+    at: number,
+    isUnasked: fc.boolean(),
+    epoch: text,
+  }),
+  peerMark: record({ kind: kind("peerMark"), from: at, to: at, delivered: seq, read: seq }),
+  memberMark: record({ kind: kind("memberMark"), user, group, epoch: text, delivered: seq, read: seq }),
+};
+
+export const OUTCOMES: { [Kind in ToldOutcome["kind"]]: fc.Arbitrary<Extract<ToldOutcome, { kind: Kind }>> } = {
+  confirmed: record({ kind: kind("confirmed"), through: seq }),
+  missing: record({ kind: kind("missing"), through: seq }),
+  notTaken: record({ kind: kind("notTaken"), error }),
+};
+
+const posted = record<Posted>({
+  seq,
+  id: text,
+  sentAt: number,
+  text: maybe(text),
+  deletedAt: maybe(number) as fc.Arbitrary<number>,
+});
+
+export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind]> } = {
+  posted: record({ group, seq }),
+  user: record({ user: at }),
+};
+
+export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } = {
+  posted: maybe(posted),
+  user: maybe(record({ displayName: text })),
+};
+
+export const POST = record<Post>({
+  author: user,
+  authorShard: shard,
+  ref: text,
+  text,
+  mayRepeat: fc.boolean(),
+  knownThrough: seq,
+});
+
+export const POST_REPLIES: { [Kind in ToldPostReply["kind"]]: fc.Arbitrary<Extract<ToldPostReply, { kind: Kind }>> } = {
+  posted: record({ kind: kind("posted"), posted, isRepeat: fc.boolean() }),
+  refused: record({ kind: kind("refused"), error }),
+};
+
+export const CASTS: { [Kind in Cast["kind"]]: fc.Arbitrary<Extract<Cast, { kind: Kind }>> } = {
+  entry: record({ kind: kind("entry"), group, seq, frame: text, users: fc.array(user), except: maybe(user) }),
+  own: record({
+    kind: kind("own"),
+    group,
+    seq,
+    author: user,
+    authorShard: shard,
+    ref: text,
+    id: text,
+    textJson: text,
+    sentAt: number,
+  }),
+  notice: record({ kind: kind("notice"), users: fc.array(user), frame: text }),
+};
+
+export const ADDRESS = fc.oneof(group, at);
+export const GROUP = group;
