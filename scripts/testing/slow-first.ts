@@ -31,7 +31,7 @@ export const SLOWEST: readonly string[] = [
   "test/cli/compact-erasures.test.ts",
   "test/cli/serve.test.ts",
   "test/socket/session.test.ts",
-  "test/node/upkeep.test.ts",
+  "test/node/maintenance.test.ts",
   "test/cli/main.test.ts",
   "test/guarantees/g2-and-the-clock.test.ts",
   "test/shard/refs-model.test.ts",

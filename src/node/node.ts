@@ -50,10 +50,10 @@ import { Connections } from "./connections.ts";
 import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
 import { kernelSockets } from "./kernel-sockets.ts";
 import { listenerGate } from "./listener-gate.ts";
+import { Maintenance, type MaintenanceTimes } from "./maintenance.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { isUpgrade, Upgrades } from "./upgrades.ts";
-import { Upkeep, type UpkeepTimes } from "./upkeep.ts";
 import { DescriptorReserve } from "../../storage/vfs/descriptor-reserve.ts";
 import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
@@ -77,7 +77,7 @@ export type NodeParts = {
   held?: HeldDirectory;
   files?: FileSystem;
   clock?: Clock;
-  upkeepTimes?: Partial<UpkeepTimes>;
+  maintenanceTimes?: Partial<MaintenanceTimes>;
   checkDirectoryMs?: number;
   readWatchTimes?: Partial<ReadWatchTimes>;
   walFileBytes?: number;
@@ -91,7 +91,7 @@ export type NodeParts = {
  */
 export async function startNode(
   options: ServeOptions,
-  { clock = systemClock, upkeepTimes, checkDirectoryMs, readWatchTimes = {}, ...parts }: NodeParts = {},
+  { clock = systemClock, maintenanceTimes, checkDirectoryMs, readWatchTimes = {}, ...parts }: NodeParts = {},
 ): Promise<RunningNode> {
   const random = systemRandom;
   const logger = createLogger(
@@ -135,13 +135,13 @@ export async function startNode(
     random,
     isRegistrationOpen: options.registration === "open",
   });
-  const upkeep = new Upkeep({
+  const maintenance = new Maintenance({
     host: keeper.host,
     isOpen: () => keeper.isOpen,
     clock,
     logger,
     keepDays: options.keepDays,
-    ...(upkeepTimes === undefined ? {} : { times: upkeepTimes }),
+    ...(maintenanceTimes === undefined ? {} : { times: maintenanceTimes }),
   });
   let isDraining = false;
   let url = "";
@@ -154,11 +154,11 @@ export async function startNode(
       keeper.host,
       random,
       new GroupAdditions(additionRates(limits.groupMembersMax, options.groupAddsMax), clock),
-      (group) => upkeep.retentionChanged(group),
+      (group) => maintenance.retentionChanged(group),
     ),
     history: createHistory(keeper.host, reads),
     sync: createSync(keeper.host, reads),
-    erasures: createErasures(keeper.host, (user) => upkeep.eraseUser(user)),
+    erasures: createErasures(keeper.host, (user) => maintenance.eraseUser(user)),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
     health: {
       notReadyReason: () => refusals.notReadyReason(),
@@ -257,7 +257,7 @@ export async function startNode(
       await closedSockets?.stop();
       pace?.stop();
       await room?.stop();
-      upkeep.stop();
+      maintenance.stop();
       const end = clock.monotonicMs() + options.drainMs;
       const turns = new StepTurns(clock);
       // Whatever becomes of the log meanwhile: this is the host whose senders are told.
@@ -271,9 +271,9 @@ export async function startNode(
       const cancelPatience = clock.after(COME_BACK_MS, patience.resolve);
       await Promise.race([server.stop(), patience.promise]);
       cancelPatience();
-      await upkeep.quiet();
+      await maintenance.quiet();
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
-      await upkeep.ended();
+      await maintenance.ended();
       await server.stop(true);
       refusals.stop();
       reserve.release();

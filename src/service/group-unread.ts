@@ -9,7 +9,7 @@ import type { Steps } from "../base/steps.ts";
 import type { UserId } from "../domain/address.ts";
 import { authorOf, POSTED_LANE } from "../domain/entries.ts";
 import type { GroupState } from "../shard/group-state.ts";
-import { keptThrough } from "../shard/keep.ts";
+import { retainedFrom } from "../shard/retention.ts";
 import type { Seq } from "../../storage/types.ts";
 
 /** More are not counted. */
@@ -35,7 +35,7 @@ export class GroupUnread {
    */
   *count(group: GroupState, member: UserId, read: Seq, cost: { looked: number }): Steps<number> {
     const { log, address, bornSeq } = group;
-    const from = Math.max(read, keptThrough(log, address), bornSeq - 1) as Seq;
+    const from = Math.max(read, retainedFrom(log, address), bornSeq - 1) as Seq;
     const pass = this.#resumed(group, member, from);
     for (let pages = 1; pass.others.length < GROUP_UNREAD_MAX; pages++) {
       const page = log.readLaneForward(address, POSTED_LANE, pass.through, PAGE);

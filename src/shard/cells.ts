@@ -11,7 +11,7 @@
  *             seen/CONV       seq | mark
  *             asked/#GROUP    group seq of the membership that the user made their own by posting
  *             erased          when something of the stream was erased last
- *             kept            retention: seq up to which all that may go has gone | time of the first message after it (keep.ts)
+ *             kept            retention: seq up to which all that may go has gone | time of the first message after it (retention.ts)
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far

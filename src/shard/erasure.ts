@@ -1,7 +1,7 @@
 /**
  * Erasing entries of one stream: a record that makes them tombstones, with all that they meant beside them.
  *
- * Not here: which entries go (keep.ts, erase-user.ts), and when their bytes leave the files (`LogStore.eraseNow`).
+ * Not here: which entries go (retention.ts, erase-user.ts), and when their bytes leave the files (`LogStore.eraseNow`).
  *
  * Invariants
  * - A tombstone is never folded. The record of an erasure carries every derived cell that the state files may not have, as of the durable head, and erases

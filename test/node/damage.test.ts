@@ -23,8 +23,8 @@ let cem: Credentials;
 async function begin(): Promise<void> {
   lines = [];
   const log = (line: string): void => void lines.push(JSON.parse(line) as (typeof lines)[number]);
-  const upkeepTimes = { firstMs: 50, sweepMs: 50, firstCompactMs: 100, compactMs: 100, againMs: 50 };
-  node = await startTestNode({ logLevel: "warn" }, { log, upkeepTimes });
+  const maintenanceTimes = { firstMs: 50, sweepMs: 50, firstCompactMs: 100, compactMs: 100, againMs: 50 };
+  node = await startTestNode({ logLevel: "warn" }, { log, maintenanceTimes });
   [alice, bob, cem] = (await node.api.users("alice", "bob", "cem")) as [Credentials, Credentials, Credentials];
   await node.api.group(alice, "team", ["bob", "cem"]);
   await node.api.group(alice, SAD, ["cem"]);
@@ -46,7 +46,7 @@ describe.each([
   beforeAll(async () => {
     await begin();
     await node.restart({}, () => damageRecent(node.dataDirectory, "@bob", table));
-    // Upkeep looks into every shard.
+    // Maintenance looks into every shard.
     await until("the damage is told", () => errors().length > 0);
   });
   afterAll(() => node.stop());

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { startTestNode } from "../support/test-node.ts";
 import { WatchedClock } from "../support/watched-clock.ts";
 
-/** The marks of what was received, the first look of the upkeep, the marks of what was handed over. */
+/** The marks of what was received, the first look of the maintenance, the marks of what was handed over. */
 const PUT_OFF_MS = [1000, 2000, 15_000];
 
 test("of a node that has drained nothing is put off that could come back to write to a log that is closed", async () => {

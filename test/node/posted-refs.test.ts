@@ -14,7 +14,7 @@ import { createMessaging } from "../../src/service/messaging.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { Seq } from "../../storage/types.ts";
 import { dataDirectory } from "../support/data-directory.ts";

@@ -26,8 +26,8 @@ async function start(keepDays?: number): Promise<void> {
   nowMs = NOON;
   startedAtMs = performance.now();
   const clock: Clock = { ...systemClock, now: () => Math.floor(nowMs + performance.now() - startedAtMs) };
-  const upkeepTimes = { firstMs: 1, sweepMs: 20, againMs: 20 };
-  node = await startTestNode(keepDays === undefined ? {} : { keepDays }, { clock, upkeepTimes });
+  const maintenanceTimes = { firstMs: 1, sweepMs: 20, againMs: 20 };
+  node = await startTestNode(keepDays === undefined ? {} : { keepDays }, { clock, maintenanceTimes });
   [ann, ben] = (await node.api.users("ann", "ben")) as [Credentials, Credentials];
 }
 

@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import fc from "fast-check";
 import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { eraseRequested, finishErasure, requestErasure } from "../../src/shard/erase-user.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { randomFrom } from "../support/random.ts";
 import { SEED } from "../support/seed.ts";
 import { Facts } from "./facts.ts";

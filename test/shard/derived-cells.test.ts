@@ -13,7 +13,7 @@ import type { Actor } from "../../src/service/types.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { CELLS_LAG_MAX } from "../../src/shard/cells.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";

@@ -20,7 +20,7 @@ import {
   requestErasure,
 } from "../../src/shard/erase-user.ts";
 import { createGroup } from "../../src/shard/group-changes.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/files/memory-segments.ts";
 import type { Random as DiskRandom } from "../support/random.ts";

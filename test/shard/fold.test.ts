@@ -155,7 +155,7 @@ const MAY_CHANGE_BESIDE: Record<string, string> = {
   "shard-host.ts": "has marks of its own",
   "group-heads.ts": "a head that is kept of a group that is not loaded",
   "erasure.ts": "adds up what is about to go",
-  "keep-lives.ts": "how long one life of a group keeps its messages",
+  "expiry.ts": "how long one life of a group keeps its messages",
   "stored-counts.ts": "what nobody has counted before",
   "mend/": "after a repair cells may be of different ages: the higher of two is right",
 };

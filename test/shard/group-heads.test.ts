@@ -15,7 +15,7 @@ import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { GroupHeads } from "../../src/shard/group-heads.ts";
 import { GroupState } from "../../src/shard/group-state.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { LoadBudget } from "../../src/shard/load-budget.ts";
 import { StateTable } from "../../src/shard/state-table.ts";

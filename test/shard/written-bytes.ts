@@ -7,7 +7,7 @@ import { nextTurn } from "../../src/base/steps.ts";
 import { CellReader, encodeCell } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { eraseRequested, finishErasure, requestErasure } from "../../src/shard/erase-user.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import type { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";

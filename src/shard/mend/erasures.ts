@@ -15,7 +15,7 @@ import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { eraseRequested, finishErasure, reopenErasure } from "../erase-user.ts";
 import { ERASE_PAGE, Erasure, eraseEntries, flushed } from "../erasure.ts";
 import { GroupState } from "../group-state.ts";
-import { keptThrough } from "../keep.ts";
+import { retainedFrom } from "../retention.ts";
 import type { ShardHost } from "../shard-host.ts";
 import type { UserState } from "../user-state.ts";
 import { isDamage } from "../damage.ts";
@@ -97,7 +97,7 @@ function unlessKept(error: unknown): void {
 /** Entries of a page that had been erased. */
 function provenIn(state: UserState | GroupState, page: readonly StoredEntry[]): Erasure {
   const erasure = new Erasure();
-  const kept = keptThrough(state.log, state.address);
+  const kept = retainedFrom(state.log, state.address);
   for (const stored of page) {
     if (stored.payload.length === 0) continue;
     if (state instanceof GroupState) {

@@ -2,7 +2,7 @@
  * What a server does beside messages, one thing at a time: erases what users asked for, erases what has become too old, takes both out of the files, and
  * packs sealed segments tighter.
  *
- * Not here: what goes (src/shard/erase-user.ts, src/shard/keep.ts) and how files are rewritten (storage/files/flush).
+ * Not here: what goes (src/shard/erase-user.ts, src/shard/retention.ts) and how files are rewritten (storage/files/flush).
  *
  * Invariants
  * - Nothing here is state that must survive: what is to be done is read from the shards at the start, and again after the log was reopened.
@@ -17,15 +17,15 @@ import type { Logger } from "../base/logger.ts";
 import { shardOf, type Address, type UserId } from "../domain/address.ts";
 import { isDamage, unlessDamaged } from "../shard/damage.ts";
 import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
-import { eraseTooOld, type Swept } from "../shard/keep-lives.ts";
-import { tooOldAt } from "../shard/keep.ts";
+import { eraseExpired, type Swept } from "../shard/expiry.ts";
+import { expiresAt } from "../shard/retention.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { FlushError, KEPT_FOR_DAMAGED } from "../../storage/files/flush-error.ts";
 import { SHARD_COUNT, type Offset, type ShardId } from "../../storage/types.ts";
 
-export type UpkeepTimes = {
+export type MaintenanceTimes = {
   /** After the start, and between looks for what has become too old. */
   firstMs: number;
   sweepMs: number;
@@ -36,7 +36,7 @@ export type UpkeepTimes = {
   againMs: number;
 };
 
-export const UPKEEP_TIMES: UpkeepTimes = {
+export const MAINTENANCE_TIMES: MaintenanceTimes = {
   firstMs: 2000,
   sweepMs: 3_600_000,
   firstCompactMs: 60_000,
@@ -50,14 +50,14 @@ const REST_MS_MAX = 60_000;
 /** Of `LogStore.pressure`: from here on compaction waits. */
 const PRESSURE_MAX = 0.25;
 
-export type UpkeepParts = {
+export type MaintenanceParts = {
   host: () => ShardHost;
   isOpen: () => boolean;
   clock: Clock;
   logger: Logger;
   /** Days that messages are kept; undefined: for ever. */
   keepDays: number | undefined;
-  times?: Partial<UpkeepTimes>;
+  times?: Partial<MaintenanceTimes>;
 };
 
 /** Damage, or a mistake of the program's, that one stream has: the others can be erased all the same. */
@@ -68,9 +68,9 @@ const isAddress = (stream: string): stream is Address => stream.startsWith("@") 
 
 const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
 
-export class Upkeep {
-  readonly #parts: UpkeepParts;
-  readonly #times: UpkeepTimes;
+export class Maintenance {
+  readonly #parts: MaintenanceParts;
+  readonly #times: MaintenanceTimes;
   /** Users whose request is known to be unfinished. */
   readonly #erasing = new Set<UserId>();
   /** The shards of this host were looked through for requests. */
@@ -96,9 +96,9 @@ export class Upkeep {
   #cancelTimer: (() => void) | undefined;
   #endRest: (() => void) | undefined;
 
-  constructor(parts: UpkeepParts) {
+  constructor(parts: MaintenanceParts) {
     this.#parts = parts;
-    this.#times = { ...UPKEEP_TIMES, ...parts.times };
+    this.#times = { ...MAINTENANCE_TIMES, ...parts.times };
     const now = parts.clock.monotonicMs();
     this.#sweepAtMs = now + this.#times.firstMs;
     this.#compactAtMs = now + this.#times.firstCompactMs;
@@ -280,7 +280,7 @@ export class Upkeep {
     const changes = this.#retentionChanges;
     let entries = 0;
     // Whoever writes a first message later does so after now.
-    let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : tooOldAt(clock.now(), keepDays);
+    let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : expiresAt(clock.now(), keepDays);
     for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
       if (host.store.isDamaged(shard)) break;
       const swept = isAddress(stream) ? await this.#eraseOld(host, stream) : undefined;
@@ -297,13 +297,13 @@ export class Upkeep {
   async #eraseOld(host: ShardHost, stream: Address): Promise<Swept | undefined> {
     const { keepDays, clock } = this.#parts;
     try {
-      const swept = await eraseTooOld(host, stream, { keepDays, nowMs: clock.now(), isStopped: this.#stopped });
+      const swept = await eraseExpired(host, stream, { keepDays, nowMs: clock.now(), isStopped: this.#stopped });
       if (swept !== undefined && (swept.entries > 0 || this.#isLogRecovered)) this.#hasErased = true;
       return swept;
     } catch (error) {
       if (!isOfOneStream(error)) throw error;
       this.#parts.logger.error("what is too old cannot be erased", { stream, error });
-      return { entries: 0, dueAt: tooOldAt(clock.now(), 0) };
+      return { entries: 0, dueAt: expiresAt(clock.now(), 0) };
     }
   }
 

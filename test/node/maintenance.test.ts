@@ -8,13 +8,13 @@ import { shardOf, userAddress, type DeviceId, type UserId } from "../../src/doma
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { ShardKeeper } from "../../src/node/shard-keeper.ts";
-import { Upkeep } from "../../src/node/upkeep.ts";
+import { Maintenance } from "../../src/node/maintenance.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";
 import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { erasureStatus, requestErasure } from "../../src/shard/erase-user.ts";
-import { eraseBefore } from "../../src/shard/keep.ts";
+import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -50,8 +50,8 @@ async function fill(node: TestNode, ann: Credentials): Promise<void> {
 
 test("segments are packed tighter by themselves, and say the same", async () => {
   const never = 86_400_000;
-  const upkeepTimes = { firstMs: 20, firstCompactMs: never };
-  const node = await startTestNode({ segmentMb: 1 }, { upkeepTimes });
+  const maintenanceTimes = { firstMs: 20, firstCompactMs: never };
+  const node = await startTestNode({ segmentMb: 1 }, { maintenanceTimes });
   try {
     const [ann] = (await node.api.users("ann")) as [Credentials];
     // Each fills a segment; the first is sealed when the second is begun.
@@ -62,7 +62,7 @@ test("segments are packed tighter by themselves, and say the same", async () => 
     expect(packings(node).length).toBeGreaterThan(2);
     expect(packings(node)).toContain(0);
     const history = await node.api.history(ann, "@ann");
-    upkeepTimes.firstCompactMs = 1;
+    maintenanceTimes.firstCompactMs = 1;
     await node.restart();
     await until("it is packed tighter", () => packings(node).every((level) => level > 0));
     expect(await node.api.history(ann, "@ann")).toEqual(history);
@@ -99,12 +99,12 @@ test("what was too old and erased in the log alone before a crash is out of the 
 
     const keeper = await ShardKeeper.open({ directory: data.path }, ports);
     const of = { host: keeper.host, isOpen: () => keeper.isOpen };
-    const upkeep = new Upkeep({ ...ports, ...of, keepDays: 1, times: { firstMs: 1 } });
+    const maintenance = new Maintenance({ ...ports, ...of, keepDays: 1, times: { firstMs: 1 } });
     await until("no file has it", () => filesWith(data.path, Buffer.from(secret)).length === 0);
-    upkeep.stop();
-    await upkeep.quiet();
+    maintenance.stop();
+    await maintenance.quiet();
     await keeper.close(0);
-    await upkeep.ended();
+    await maintenance.ended();
   } finally {
     data.remove();
   }
@@ -144,12 +144,12 @@ test.each(["cannot be erased by request", "cannot be erased by age", "is erased,
       if (isByAge) nowMs += 10 * 86_400_000;
       (host.users.get(first)!.handle as { name: string }).name = "x".repeat(300);
       const parts = { ...ports, host: keeper.host, isOpen: () => keeper.isOpen };
-      const upkeep = new Upkeep({ ...parts, keepDays: isByAge ? 1 : undefined, times: { firstMs: 1 } });
+      const maintenance = new Maintenance({ ...parts, keepDays: isByAge ? 1 : undefined, times: { firstMs: 1 } });
       await until("it is erased", () => payloads(second)[0] === 0);
       if (!isByAge) await until("that is noted", () => erasureStatus(host.users.get(second)!).state === "done");
-      upkeep.stop();
-      await upkeep.quiet();
-      await upkeep.ended();
+      maintenance.stop();
+      await maintenance.quiet();
+      await maintenance.ended();
       expect(payloads(first)).not.toContain(0);
       expect(logged.join()).toMatch(new RegExp(`cannot be.*"@?${first}"`));
     } finally {

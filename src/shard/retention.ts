@@ -23,10 +23,10 @@ const DAY_MS = 86_400_000;
 const LOOK = 8;
 
 /** Messages from before it are too old. The beginning of a day (UTC): so a shard has something to do once a day, and not once a message. */
-export const keptFrom = (nowMs: number, days: number): number => (Math.floor(nowMs / DAY_MS) - days) * DAY_MS;
+export const cutoffOf = (nowMs: number, days: number): number => (Math.floor(nowMs / DAY_MS) - days) * DAY_MS;
 
 /** From when on a message of that time is too old. */
-export const tooOldAt = (sentAt: number, days: number): number => (Math.floor(sentAt / DAY_MS) + 1 + days) * DAY_MS;
+export const expiresAt = (sentAt: number, days: number): number => (Math.floor(sentAt / DAY_MS) + 1 + days) * DAY_MS;
 
 export type Kept = {
   /** How many messages were erased. */
@@ -85,7 +85,7 @@ function oldestAfter(host: Shards, address: Address, after: Seq): number | undef
 }
 
 /** Nothing that says something stands before it but changes of groups and memberships. */
-export const keptThrough = (log: ShardLog, address: Address): Seq => cellNumber(log.cell(address, "kept")) as Seq;
+export const retainedFrom = (log: ShardLog, address: Address): Seq => cellNumber(log.cell(address, "kept")) as Seq;
 
 function directAt(stored: StoredEntry): number | undefined {
   const entry = readTimelineEntry(stored);

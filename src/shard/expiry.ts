@@ -11,7 +11,7 @@ import type { Seq } from "../../storage/types.ts";
 import { cellNumber } from "./cells.ts";
 import { unlessDamaged } from "./damage.ts";
 import { ERASE_PAGE, eraseEntries, flushed, gatherPosted } from "./erasure.ts";
-import { eraseBefore, keptFrom, tooOldAt } from "./keep.ts";
+import { eraseBefore, cutoffOf, expiresAt } from "./retention.ts";
 import { loadState } from "./load-state.ts";
 import type { Shards } from "./shards.ts";
 
@@ -32,14 +32,14 @@ export type KeepPorts = {
 };
 
 /** @returns undefined when nothing of it will ever be too old. @throws as `eraseBefore` does */
-export async function eraseTooOld(host: Shards, address: Address, ports: KeepPorts): Promise<Swept | undefined> {
+export async function eraseExpired(host: Shards, address: Address, ports: KeepPorts): Promise<Swept | undefined> {
   if (unlessDamaged(() => isGroup(address) && cellOf(host, address, "born") > 0) === true)
     return eraseInLives(host, address as GroupAddress, ports);
   const own = isGroup(address) ? unlessDamaged(() => cellOf(host, address, "keepDays")) : 0;
   const days = own === undefined ? undefined : shorter(own, ports.keepDays);
   if (days === undefined) return undefined;
-  const { entries, oldestAt } = await eraseBefore(host, address, keptFrom(ports.nowMs, days), ports.isStopped);
-  return { entries, dueAt: tooOldAt(oldestAt ?? ports.nowMs, days) };
+  const { entries, oldestAt } = await eraseBefore(host, address, cutoffOf(ports.nowMs, days), ports.isStopped);
+  return { entries, dueAt: expiresAt(oldestAt ?? ports.nowMs, days) };
 }
 
 const cellOf = (host: Shards, address: Address, key: string): number =>
@@ -55,8 +55,8 @@ async function eraseInLives(host: Shards, address: GroupAddress, ports: KeepPort
   for await (const life of livesOf(host, address)) {
     const days = shorter(life.keepDays, ports.keepDays);
     if (days === undefined) continue;
-    const oldestAt = await eraseInLife(host, address, life, keptFrom(ports.nowMs, days), swept, ports.isStopped);
-    swept.dueAt = Math.min(swept.dueAt, tooOldAt(oldestAt ?? ports.nowMs, days));
+    const oldestAt = await eraseInLife(host, address, life, cutoffOf(ports.nowMs, days), swept, ports.isStopped);
+    swept.dueAt = Math.min(swept.dueAt, expiresAt(oldestAt ?? ports.nowMs, days));
     if (ports.isStopped()) break;
   }
   return swept.dueAt === Number.POSITIVE_INFINITY ? undefined : swept;
