@@ -145,12 +145,13 @@ export class ParleyClient {
   // ---- the connection's owner
 
   #newConnection(): Connection {
-    const { url, transport, WebSocket: Socket, clock, random } = this.#settings;
+    const { url, token, transport, WebSocket: Socket, clock, random } = this.#settings;
     const { connectTimeoutMs, backoffBaseMs, backoffMaxMs, socketRetryMs, pollWaitMs } = this.#settings;
     const settled = () => this.#settled();
     return new Connection(
       {
         url,
+        token,
         transport,
         Socket,
         clock,

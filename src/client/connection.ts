@@ -17,6 +17,7 @@ import type { Transport, TransportEvents } from "./transport.ts";
 
 export type ConnectionOptions = {
   url: string;
+  token: string;
   transport: "auto" | "socket" | "poll";
   Socket: SocketConstructor | undefined;
   startPoll(url: string, events: TransportEvents): Transport;
@@ -61,6 +62,8 @@ export class Connection {
   #transport: Transport | undefined;
   #lastKind: "socket" | "poll" | undefined;
   #socketFailures = 0;
+  /** Since a socket was last welcomed. */
+  #socketTries = 0;
   #welcomedAtMs: number | undefined;
   #silentTicks = 0;
   #probeMs: number;
@@ -104,7 +107,7 @@ export class Connection {
     const kind = this.#transport?.kind;
     this.#welcomedAtMs = this.#options.clock.monotonicMs();
     if (kind === "socket") {
-      this.#socketFailures = 0;
+      this.#socketFailures = this.#socketTries = 0;
       this.#probeMs = this.#options.socketRetryMs;
     }
     this.#cancelTimer?.();
@@ -140,11 +143,20 @@ export class Connection {
     try {
       this.#transport =
         kind === "socket" && this.#options.Socket !== undefined
-          ? startSocket(this.#options.Socket, this.#url, events)
+          ? this.#startSocket(this.#options.Socket, events)
           : this.#options.startPoll(this.#url, events);
     } catch (error) {
       this.#down(NETWORK_LOST, `no connection to ${this.#url}: ${String(error)}`);
     }
+  }
+
+  /**
+   * Every second try in vain shows the token, which a server that refuses strangers of this address asks for. The others do not: some proxies do not pass
+   * it on, and a browser takes that for a failure.
+   */
+  #startSocket(Socket: SocketConstructor, events: TransportEvents): Transport {
+    const isShown = this.#socketTries++ % 2 === 1;
+    return startSocket(Socket, this.#url, events, isShown ? this.#options.token : undefined);
   }
 
   #choose(): "socket" | "poll" {
@@ -244,7 +256,7 @@ export class Connection {
     const none = () => {};
     let events: TransportEvents = { opened: none, frame: none, acked: none, closed: failed };
     try {
-      const probe = startSocket(Socket, this.#url, {
+      const probe = this.#startSocket(Socket, {
         opened: () => (events = this.#promote(probe)),
         frame: (frame) => events.frame(frame),
         acked: none,

@@ -17,13 +17,20 @@ export type SocketLike = {
   close(code?: number, reason?: string): void;
   readonly readyState: number;
 };
-export type SocketConstructor = new (url: string) => SocketLike;
+export type SocketConstructor = new (url: string, protocols?: string[]) => SocketLike;
 
 const NO_STATUS = 1006;
 const OPEN = 1;
 
-export function startSocket(Socket: SocketConstructor, url: string, events: TransportEvents): Transport {
-  const socket = new Socket(`${url.replace(/^http/, "ws").replace(/\/+$/, "")}/v1/ws`);
+/** @param token shown with the upgrade already: a server that refuses strangers of this address takes it all the same */
+export function startSocket(
+  Socket: SocketConstructor,
+  url: string,
+  events: TransportEvents,
+  token?: string,
+): Transport {
+  const at = `${url.replace(/^http/, "ws").replace(/\/+$/, "")}/v1/ws`;
+  const socket = token === undefined ? new Socket(at) : new Socket(at, ["parley", `token.${token}`]);
   const release = () => {
     socket.onopen = null;
     socket.onmessage = null;

@@ -53,6 +53,7 @@ import { listenerGate } from "./listener-gate.ts";
 import { Maintenance, type MaintenanceTimes } from "./maintenance.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
+import { UpgradeTokens } from "./upgrade-tokens.ts";
 import { isUpgrade, Upgrades } from "./upgrades.ts";
 import { DescriptorReserve } from "../../storage/vfs/descriptor-reserve.ts";
 import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts";
@@ -199,7 +200,13 @@ export async function startNode(
     },
     clock,
   );
-  const upgrades = new Upgrades({ connections, admission, clock, perSecond: options.connectRate });
+  const upgrades = new Upgrades({
+    connections,
+    admission,
+    tokens: new UpgradeTokens(tokens, context.penalties, clock),
+    clock,
+    perSecond: options.connectRate,
+  });
   const server = Bun.serve<SocketData>({
     hostname: options.host,
     port: options.port,

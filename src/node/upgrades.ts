@@ -12,13 +12,15 @@ import type { Rate } from "../base/token-bucket.ts";
 import { clientAddress, fairnessKey } from "../http/client-address.ts";
 import { hasOneHost } from "../http/host.ts";
 import { problemResponse } from "../http/problem.ts";
-import type { Admission } from "../socket/admission.ts";
+import type { Admission, KnownClient } from "../socket/admission.ts";
 import { SocketData } from "../socket/socket-server.ts";
 import type { Connections } from "./connections.ts";
+import type { UpgradeTokens } from "./upgrade-tokens.ts";
 
 export type UpgradesParts = {
   connections: Connections;
   admission: Admission;
+  tokens: UpgradeTokens;
   clock: Clock;
   /** Of one address. */
   perSecond: number;
@@ -57,16 +59,17 @@ export class Upgrades {
   answer(request: Request, server: Server<SocketData>): Response | undefined {
     const peer = server.requestIP(request);
     const address = fairnessKey(clientAddress(peer?.address, request.headers));
+    const { connections, admission, tokens } = this.#parts;
+    let client: KnownClient | undefined;
     if (this.#asked.take(address, this.#rate) > 0) {
-      this.onTooFast?.();
-      return this.#tooFast.clone();
+      client = tokens.take(request.headers);
+      if (client === undefined) return this.#refuseTooFast();
     }
     if (!isSound(request)) return problemResponse(notSound(), CLOSE);
-    const { connections, admission } = this.#parts;
     const refusal = connections.refusal();
     if (refusal !== undefined) return problemResponse(refusal);
     try {
-      const data = new SocketData(admission.admit(address));
+      const data = new SocketData(admission.admit(address, () => client ?? tokens.take(request.headers)));
       if (!server.upgrade(request, { data })) {
         data.gone();
         return problemResponse(notSound());
@@ -77,6 +80,11 @@ export class Upgrades {
       if (!(error instanceof AppError)) throw error;
       return problemResponse(error, CLOSE);
     }
+  }
+
+  #refuseTooFast(): Response {
+    this.onTooFast?.();
+    return this.#tooFast.clone();
   }
 }
 

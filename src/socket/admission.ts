@@ -3,7 +3,7 @@
  *
  * Decided before the upgrade, so that whoever is refused costs one short answer. A connection counts until it is gone, also while it lingers after a
  * close. Where too many have not said `hello`, the address that has most of those gives way, so that a few addresses keep
- * nobody out. An address is what src/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
+ * nobody out. Who shows a token with the upgrade is not counted with the strangers of their address. An address is what src/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -16,6 +16,12 @@ export type AdmissionBounds = {
   beforeHelloPerAddress: number;
   /** Connections of one address that may be closed for misbehaving. */
   strikes: Rate;
+};
+
+/** Somebody who showed with the upgrade who they are. */
+export type KnownClient = {
+  /** A connection of theirs was closed for misbehaving: that is theirs, and not their address's. */
+  struck(): void;
 };
 
 const RETRY_MS = 2000;
@@ -41,27 +47,35 @@ export class Admission {
     return this.#open;
   }
 
-  /** @throws AppError rate_limited or unavailable, with the time to come back */
-  admit(key: string): AdmittedSocket {
+  /**
+   * @param known who asks, if they show it; called where a stranger would be refused for what strangers of the address did
+   * @throws AppError rate_limited or unavailable, with the time to come back
+   */
+  admit(key: string, known: () => KnownClient | undefined = () => undefined): AdmittedSocket {
     const address = this.#addresses.get(key) ?? { key, open: 0, strangers: new Set(), strikes: undefined };
-    this.#check(address);
-    if (this.#beforeHello >= this.#bounds.beforeHello) this.#makeRoom(address);
+    this.#checkRoom(address);
+    const refusal = this.#refusalOfStranger(address);
+    const client = refusal === undefined ? undefined : known();
+    if (refusal !== undefined && client === undefined) throw refusal;
+    if (client === undefined && this.#beforeHello >= this.#bounds.beforeHello) this.#makeRoom(address);
     this.#addresses.set(key, address);
-    return new AdmittedSocket(this, address);
+    return new AdmittedSocket(this, address, client);
   }
 
-  #check({ open, strangers, strikes }: Address): void {
-    const bounds = this.#bounds;
-    if (this.#open >= bounds.total) throw full("unavailable", `${bounds.total} connections are open`);
-    if (open >= bounds.perAddress)
-      throw full("rate_limited", `${bounds.perAddress} connections of your address are open`);
-    if (strangers.size >= bounds.beforeHelloPerAddress)
-      throw full("rate_limited", `${bounds.beforeHelloPerAddress} connections of your address have not said hello yet`);
-    if (strikes !== undefined && strikes.spend(0, this.#clock.monotonicMs()) !== "within") {
-      const retryAfterMs = Math.max(RETRY_MS, strikes.waitMs);
-      const detail = "connections of your address were closed for misbehaving, again and again";
-      throw new AppError("rate_limited", detail, { retryAfterMs });
-    }
+  #checkRoom({ open }: Address): void {
+    const { total, perAddress } = this.#bounds;
+    if (this.#open >= total) throw full("unavailable", `${total} connections are open`);
+    if (open >= perAddress) throw full("rate_limited", `${perAddress} connections of your address are open`);
+  }
+
+  #refusalOfStranger({ strangers, strikes }: Address): AppError | undefined {
+    const { beforeHelloPerAddress } = this.#bounds;
+    if (strangers.size >= beforeHelloPerAddress)
+      return full("rate_limited", `${beforeHelloPerAddress} connections of your address have not said hello yet`);
+    if (strikes === undefined || strikes.spend(0, this.#clock.monotonicMs()) === "within") return undefined;
+    const retryAfterMs = Math.max(RETRY_MS, strikes.waitMs);
+    const detail = "connections of your address were closed for misbehaving, again and again";
+    return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
   /** @throws AppError unavailable when nobody has more strangers than the newcomer's address */
@@ -75,9 +89,10 @@ export class Admission {
   }
 
   /** Called by `AdmittedSocket`. */
-  opened(address: Address, socket: AdmittedSocket): void {
+  opened(address: Address, socket: AdmittedSocket, isStranger: boolean): void {
     address.open++;
     this.#open++;
+    if (!isStranger) return;
     address.strangers.add(socket);
     this.#strange.add(address);
     this.#beforeHello++;
@@ -118,12 +133,15 @@ export class Admission {
 export class AdmittedSocket {
   readonly #admission: Admission;
   readonly #address: Address;
+  readonly #client: KnownClient | undefined;
   #onGiveWay: () => void = () => {};
 
-  constructor(admission: Admission, address: Address) {
+  /** @param client undefined of strangers */
+  constructor(admission: Admission, address: Address, client: KnownClient | undefined) {
     this.#admission = admission;
     this.#address = address;
-    admission.opened(address, this);
+    this.#client = client;
+    admission.opened(address, this, client === undefined);
   }
 
   /** @param onGiveWay ends the connection, which has not said who it is, to make room for another */
@@ -144,7 +162,8 @@ export class AdmittedSocket {
 
   /** It is closed for what it did. */
   misbehaved(): void {
-    this.#admission.strike(this.#address);
+    if (this.#client === undefined) this.#admission.strike(this.#address);
+    else this.#client.struck();
   }
 
   ended(): void {

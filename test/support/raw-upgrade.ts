@@ -5,6 +5,7 @@ import { until } from "./wait.ts";
 const TEXT = 0x81;
 const BINARY = 0x82;
 const CLOSE = 0x88;
+const PING = Buffer.of(0x89, 0x80, 0, 0, 0, 0);
 
 export class RawUpgrade {
   came = "";
@@ -44,6 +45,11 @@ export class RawUpgrade {
 
   sayClose(code: number): void {
     this.#write(CLOSE, Buffer.of(code >> 8, code & 255));
+  }
+
+  /** So many pings of the protocol, in one piece. */
+  ping(count: number): void {
+    this.#socket.write(Buffer.alloc(PING.length * count, PING));
   }
 
   #write(first: number, payload: Buffer): void {

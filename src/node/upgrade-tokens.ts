@@ -1,0 +1,47 @@
+/**
+ * Who shows a token with the request for a WebSocket is no stranger of their address: what strangers did there does not keep them out. It is looked at only
+ * where a stranger would be refused, and by its signature alone; `hello` says whether it is still alive. Each user has a rate of their own.
+ *
+ * The token stands in `Authorization: Bearer`, or, for browsers, which cannot set that, among the protocols: `parley, token.<token>`.
+ */
+import type { Clock } from "../base/clock.ts";
+import { RateBuckets } from "../base/rate-buckets.ts";
+import type { Tokens } from "../service/tokens.ts";
+import type { KnownClient } from "../socket/admission.ts";
+import type { Penalties } from "../socket/penalties.ts";
+
+/** All sockets of a user, twice. */
+const RATE = { perSecond: 5, burst: 256 };
+/** A connection that is closed for what it did costs as much as so many. */
+const STRIKE = 10;
+const BEARER = /^Bearer /i;
+const PROTOCOL = "token.";
+
+export class UpgradeTokens {
+  readonly #tokens: Pick<Tokens, "signedFor">;
+  readonly #penalties: Penalties;
+  readonly #taken: RateBuckets;
+
+  constructor(tokens: Pick<Tokens, "signedFor">, penalties: Penalties, clock: Clock) {
+    this.#tokens = tokens;
+    this.#penalties = penalties;
+    this.#taken = new RateBuckets(clock);
+  }
+
+  /** Spends one of the user's upgrades. @returns undefined for strangers, and for users who have none left */
+  take(headers: Headers): KnownClient | undefined {
+    const token = tokenOf(headers);
+    if (token === undefined || this.#penalties.waitMs(token) > 0) return undefined;
+    const user = this.#tokens.signedFor(token);
+    if (user === undefined || this.#taken.take(user, RATE) > 0) return undefined;
+    return { struck: () => void this.#taken.take(user, RATE, STRIKE) };
+  }
+}
+
+function tokenOf(headers: Headers): string | undefined {
+  const authorization = headers.get("authorization");
+  if (authorization !== null) return authorization.replace(BEARER, "");
+  const protocols = headers.get("sec-websocket-protocol")?.split(",") ?? [];
+  const shown = protocols.map((name) => name.trim()).find((name) => name.startsWith(PROTOCOL));
+  return shown?.slice(PROTOCOL.length);
+}
