@@ -59,6 +59,7 @@ const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
 const HELLO_RETRY_MS = 1000;
+const GAVE_WAY_RETRY_MS = 10_000;
 const SOCKETS_OVER_SESSIONS = 2;
 /** How long a closed connection may take to go: one that is slow to read the reason, and one that sent without measure. */
 const LINGER_MS = 5000;
@@ -284,9 +285,12 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     if (this.#state !== "closed") this.#socket.terminate();
   }
 
-  /** Others wait for the place of this one, which has not said who it is. */
+  /** Somebody else gets the place of this one. Closed already, it has had its time. */
   giveWay(): void {
-    this.close(CLOSE.tryLater, "too many connections have not said hello", HELLO_RETRY_MS, FLOOD_LINGER_MS);
+    const isStranger = this.user === NO_USER;
+    const reason = isStranger ? "too many connections have not said hello" : "others who have fewer need a connection";
+    this.close(CLOSE.tryLater, reason, isStranger ? HELLO_RETRY_MS : GAVE_WAY_RETRY_MS, FLOOD_LINGER_MS);
+    this.lingerMs = Math.min(this.lingerMs, FLOOD_LINGER_MS);
   }
 
   /** The connection is closed, by either end. What waits in it counts until it has gone. */
@@ -395,10 +399,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #identify(user: UserId, device: DeviceId): void {
+    this.#connection.saidHello(user);
     this.#context.waiting.set(this, 0);
     this.user = user;
     this.device = device;
-    this.#connection.saidHello();
     this.share = this.#context.shares.join(user);
     this.#budget.share(this.share.buckets);
     this.#account();

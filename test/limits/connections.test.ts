@@ -1,11 +1,14 @@
 /** How many connections there may be, and of whom. */
 import { describe, expect, test } from "bun:test";
+import type { UserId } from "../../src/domain/address.ts";
 import { Device } from "../support/device.ts";
 import { Admission, type AdmissionBounds } from "../../src/socket/admission.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { RawUpgrade } from "../support/raw-upgrade.ts";
 import { startTestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
+
+const ANN = "ann" as UserId;
 
 const BOUNDS: AdmissionBounds = {
   total: 10,
@@ -28,7 +31,7 @@ describe("connections:", () => {
   test("in total", () => {
     const { admit } = setUp({ total: 3 });
     const open = ["a", "b", "c"].map(admit);
-    for (const one of open) one.saidHello();
+    for (const [n, one] of open.entries()) one.saidHello(`user-${n}` as UserId);
     expect(() => admit("d")).toThrow(expect.objectContaining({ code: "unavailable" }));
     open[0]!.ended();
     admit("d");
@@ -54,7 +57,7 @@ describe("connections:", () => {
     const known = stranger("a", "a1");
     for (const name of ["a2", "a3", "a4"]) stranger("a", name);
     expect(() => admit("a")).toThrow(expect.objectContaining({ code: "unavailable" }));
-    known.saidHello();
+    known.saidHello(ANN);
     stranger("b", "b1");
     stranger("b", "b2");
     stranger("c", "c1");
@@ -92,8 +95,8 @@ describe("connections:", () => {
   test("what has ended is counted once, whatever is said of it", () => {
     const { admit, admission } = setUp({});
     const one = admit("a");
-    one.saidHello();
-    one.saidHello();
+    one.saidHello(ANN);
+    one.saidHello(ANN);
     one.ended();
     expect(admission.open).toBe(0);
   });
