@@ -45,6 +45,14 @@ const SAY_AGAIN_MS = 60_000;
 /** Descriptors that are looked at in one turn of the event loop: about a millisecond. */
 const TURN = 256;
 
+/** Of what the system's limit leaves to connections, those that stay may have so much; requests over HTTP need some, too. */
+const STAYING_SHARE = 15 / 16;
+
+/** How many WebSockets this process has descriptors for: below that, limits that are fair to users and addresses say who gets them. */
+export function socketsMax(descriptors: Descriptors, { free }: DescriptorBudget): number {
+  return Math.max(1, Math.floor((descriptors.limit - free - (descriptors.inUse() ?? 0)) * STAYING_SHARE));
+}
+
 export class ConnectionRoom {
   readonly #parts: ConnectionRoomParts;
   readonly #gate: ListenerGate | undefined;

@@ -45,7 +45,7 @@ import { WaitingBytes } from "../socket/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { AcceptPace } from "./accept-pace.ts";
 import { ClosedSockets } from "./closed-sockets.ts";
-import { ConnectionRoom } from "./connection-room.ts";
+import { ConnectionRoom, socketsMax } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
 import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
 import { kernelSockets } from "./kernel-sockets.ts";
@@ -192,7 +192,7 @@ export async function startNode(
   const callRates = new CallRates(callRateBounds(options.callRate), clock);
   const admission = new Admission(
     {
-      total: options.connectionsMax,
+      total: Math.min(options.connectionsMax, socketsMax(descriptors, budget)),
       perAddress: options.addressConnectionsMax,
       beforeHello: STRANGERS_MAX,
       beforeHelloPerAddress: ADDRESS_STRANGERS_MAX,
