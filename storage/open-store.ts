@@ -12,7 +12,7 @@ const MIB = 1 << 20;
 const FULL_FRAME_BYTES = 16 << 10;
 
 /**
- * Opens a data directory, with its own write-ahead log.
+ * Opens a data directory, with its own write-ahead log unless the options name another.
  * @throws CorruptionError, FormatError, DirectoryLostError, OtherWriterError; what the system says. Nothing is open then.
  */
 export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
@@ -26,7 +26,7 @@ export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHook
         directory,
         files,
         segments,
-        makeLog: (logHooks) => new LocalLog(localLogOptions(options, files), logHooks),
+        makeLog: options.makeLog ?? ((logHooks) => new LocalLog(localLogOptions(options, files), logHooks)),
         damage: options.damage ?? "refuse",
         memtableBytesMax: options.memtableBytesMax ?? 128 * MIB,
         flushWaitMs: options.flushWaitMs,

@@ -2,6 +2,7 @@
 import type { DamagePolicy } from "./shard/damage-control.ts";
 import type { Damage } from "./shard/damaged-shards.ts";
 import type { LogFailure } from "./errors.ts";
+import type { CommitLog, LogHooks } from "./log/commit-log.ts";
 import type { Checkpoint } from "./shard/flusher.ts";
 import type { SegmentStore } from "./files/segment-store.ts";
 import type { ShardId } from "./types.ts";
@@ -32,6 +33,8 @@ export type LogStoreOptions = {
   flushWaitMs?: number;
   /** In place of SQLite and its worker, for tests of the log alone. */
   segments?: SegmentStore;
+  /** In place of the write-ahead log of this machine. */
+  makeLog?: (hooks: LogHooks) => CommitLog;
   /** What damage of a shard does. Default "refuse". */
   damage?: DamagePolicy;
 };

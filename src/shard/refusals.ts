@@ -19,7 +19,7 @@ import type { Logger } from "../base/logger.ts";
 import { DirectoryLostError } from "../../storage/errors.ts";
 import { shortageOf, type Shortage } from "../../storage/shortage.ts";
 
-export type RefusalState = "draining" | Shortage;
+export type RefusalState = "draining" | "taken over" | Shortage;
 
 type Facts = {
   /** What is the matter, for people: lower case, true for as long as the state holds. */
@@ -38,6 +38,11 @@ export const REFUSALS: Record<RefusalState, Facts> = {
     level: "error",
   },
   "other writer": { words: "another server writes to the data directory", retryAfterMs: 30_000, level: "error" },
+  "taken over": {
+    words: "another server has taken over the part of the data that this concerns",
+    retryAfterMs: 5000,
+    level: "warn",
+  },
   "disk full": { words: "the disk is full", retryAfterMs: 2000, level: "error" },
   "no descriptors": {
     words: "the server may open no more files",

@@ -7,6 +7,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
+import type { AppError } from "../base/errors.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -23,6 +24,7 @@ import type { MessageIds } from "../domain/message-id.ts";
 import { CLOSE } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Damage } from "../../storage/shard/damaged-shards.ts";
+import { FencedError, type LogFailure } from "../../storage/errors.ts";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
@@ -30,6 +32,7 @@ import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../storage/types.ts";
+import { FailedShards } from "./failed-shards.ts";
 import { GroupHeads } from "./group-heads.ts";
 import { Connected } from "./connected.ts";
 import { damagedError, DamageLog, isDamage } from "./damage.ts";
@@ -83,6 +86,7 @@ export class ShardHost implements Shards {
   readonly #shards: (Shard | undefined)[] = [];
   readonly #shardParts: ShardParts;
   readonly #offers: Offers;
+  readonly #failedShards: FailedShards;
   #store: LogStore | undefined;
   readonly #damageLog: DamageLog;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
@@ -104,7 +108,7 @@ export class ShardHost implements Shards {
       beforeWrite: () => host.marks.write(),
       onFlushFailure: (error) => host.#flushFailed(error),
       onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
-      onFailure,
+      onFailure: (error, shards) => host.#failed(error, shards, onFailure),
       onDamage: (damages) => host.#closeShards(damages),
     };
     host.#store = failed === undefined ? await openLogStore(storage, hooks) : await failed.store.reopen(hooks);
@@ -128,6 +132,12 @@ export class ShardHost implements Shards {
     this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
     const shard = (id: ShardId): Shard => this.shard(id);
     this.#offers = new Offers(clock, logger);
+    this.#failedShards = new FailedShards({
+      clock,
+      logger,
+      reopen: (id) => this.store.reopenShard(id),
+      onReopened: (id) => this.#reopened(id),
+    });
     this.#shardParts = {
       clock,
       ids,
@@ -142,7 +152,7 @@ export class ShardHost implements Shards {
       groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
       logOf: (id) => this.store.shard(id),
       onDamageMet: (id) => this.#damageLog.asked(id),
-      shortageOf: () => (this.store.pressure <= 1 ? undefined : this.store.shortage),
+      shortageOf: (log) => this.#shortageOf(log),
       schedule: () => this.schedule(),
       shardOf,
       offerSoon: (from) => this.#offers.soon(from),
@@ -158,6 +168,7 @@ export class ShardHost implements Shards {
     this.marks.stop();
     this.storedCounts.stop();
     this.#offers.stop();
+    this.#failedShards.stop();
   }
 
   /** One shard, which may be damaged: whoever asks it for its log is told then. */
@@ -274,21 +285,43 @@ export class ShardHost implements Shards {
   /** What is loaded of them is dropped, and whoever is connected there is sent away. */
   #closeShards(damages: readonly Damage[]): void {
     this.#damageLog.found(damages);
-    for (const { shard: id } of damages) this.#closeShard(id);
+    for (const { shard } of damages) this.#closeShard(shard, ({ address }) => damagedError(undefined, address));
   }
 
-  #closeShard(id: ShardId): void {
+  /** Drops what is in memory of a shard. @param why those who are connected there are sent away */
+  #closeShard(id: ShardId, why: (user: UserState) => AppError): void {
     const shard = this.#shards[id];
     if (shard === undefined) return;
     this.#shards[id] = undefined;
     for (const user of shard.users.clear()) {
-      const { message, retryAfterMs } = damagedError(undefined, user.address);
+      const { message, retryAfterMs } = why(user);
       for (const session of [...user.sessions]) {
         session.close(CLOSE.tryLater, message, retryAfterMs);
         this.connected.detach(user, session);
       }
     }
     shard.groups.clear();
+  }
+
+  /** The log has failed for all shards, or for some of them. */
+  #failed(error: LogFailure, shards: readonly ShardId[], onFailure: (error: Error) => void): void {
+    if (this.#store === undefined || this.store.failed !== undefined) return onFailure(error);
+    this.#failedShards.failed(error, shards);
+  }
+
+  /** What was appended and not written is gone: handoffs are offered again, and devices come back with their cursors. */
+  #reopened(id: ShardId): void {
+    this.#closeShard(id, () => this.refusals.error("log failed"));
+    this.turns.run(this.#offerShard(this.shard(id))).catch((error: unknown) => {
+      this.logger.error("handoffs could not be offered again", { shard: id, error });
+    });
+  }
+
+  /** Of the whole store, and of a log that has failed alone. */
+  #shortageOf(log: ShardLog): RefusalState | undefined {
+    if (this.store.pressure > 1) return this.store.shortage;
+    if (log.pressure <= 1) return undefined;
+    return log.failure instanceof FencedError ? "taken over" : log.shortage;
   }
 
   /** Where that shard is damaged the order goes on from the clock, and from what is loaded. */

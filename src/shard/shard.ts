@@ -47,8 +47,8 @@ export type ShardParts = {
   logOf(shard: ShardId): ShardLog;
   /** Somebody asked for what is damaged. */
   onDamageMet(shard: ShardId): void;
-  /** Why nothing new may begin in a shard, beside what `refusals` says; undefined while it may. */
-  shortageOf(shard: ShardId): RefusalState | undefined;
+  /** Why nothing new may begin in the shard of this log, beside what `refusals` says; undefined while it may. */
+  shortageOf(log: ShardLog): RefusalState | undefined;
   /** Asks for a write of the log soon, although no record was appended yet. */
   schedule(): void;
   /** Handoffs of the shard were not taken, or something is missing before them. */
@@ -113,7 +113,7 @@ export class Shard {
 
   /** Why nothing new may begin; undefined while it may. Asked for every message. */
   get refusal(): RefusalState | undefined {
-    return this.refusals.standing ?? this.#parts.shortageOf(this.id);
+    return this.refusals.standing ?? this.#parts.shortageOf(this.log);
   }
 
   /** @throws AppError unavailable, with the reason, when nothing new may begin */
