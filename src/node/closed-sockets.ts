@@ -26,6 +26,8 @@ export type ClosedSocketsParts = {
 /** For the client to read the close and answer it, once its system has it. */
 export const DELIVERED_LINGER_MS = 1000;
 export const CLOSED_LOOK_EVERY_MS = 25;
+/** By then the runtime has ended it, also where the system cannot say so. */
+const GONE_MS = 30_000;
 /** Looking rests so many times as long as it took. */
 const REST = 20;
 /** Descriptors that are looked at in one turn of the event loop: about a millisecond. */
@@ -64,12 +66,13 @@ export class ClosedSockets {
   }
 
   async #look(): Promise<void> {
-    const { connections } = this.#parts;
+    const { connections, clock } = this.#parts;
     // Those that are closed from now on may be missing in the list of descriptors.
     const closed = [...connections.closed];
     const isListed = closed.every(({ descriptor }) => descriptor !== undefined) || (await this.#find());
+    const gone = clock.monotonicMs() - GONE_MS;
     await this.#inTurns(closed, (known) => {
-      if (isListed || known.descriptor !== undefined) this.#check(known);
+      if (isListed || known.descriptor !== undefined || known.closedAtMs! <= gone) this.#check(known);
     });
     this.#isFollowing = connections.hasClosed;
     if (this.#isFollowing && !this.#isStopped) this.#lookAfter(Math.max(CLOSED_LOOK_EVERY_MS, REST * this.#tookMs));

@@ -67,12 +67,12 @@ export class Upgrades {
     }
     if (!isSound(request)) return problemResponse(notSound(), CLOSE);
     const refusal = connections.refusal();
-    if (refusal !== undefined) return problemResponse(refusal);
+    if (refusal !== undefined) return problemResponse(refusal, CLOSE);
     try {
       const data = new SocketData(admission.admit(address, () => client ?? tokens.take(request.headers)));
       if (!server.upgrade(request, { data })) {
         data.gone();
-        return problemResponse(notSound());
+        return problemResponse(notSound(), CLOSE);
       }
       data.closed = connections.open(peer, data);
       return undefined;

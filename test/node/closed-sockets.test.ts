@@ -82,8 +82,18 @@ test("while the system cannot list what is open, none counts as gone", async () 
   await pass(CLOSED_LOOK_EVERY_MS);
   expect(state.gone).toEqual([]);
   state.canList = true;
+  // A process always has something open.
   state.held.add(7);
   await pass(CLOSED_LOOK_EVERY_MS);
+  expect(state.gone).toEqual([0]);
+});
+test("where it never can, one has gone when the runtime has ended it for sure", async () => {
+  const { closes, state, pass } = followed(1);
+  state.canList = false;
+  closes[0]!();
+  await pass(29_000);
+  expect(state.gone).toEqual([]);
+  await pass(2000);
   expect(state.gone).toEqual([0]);
 });
 
