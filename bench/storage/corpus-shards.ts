@@ -21,7 +21,7 @@ import {
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import { isShardStream } from "../../src/shard/cells.ts";
-import { GroupHeads } from "../../src/shard/group-heads.ts";
+import type { GroupHeads } from "../../src/shard/group-heads.ts";
 import type { GroupState } from "../../src/shard/group-state.ts";
 import { Marks } from "../../src/shard/marks.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
@@ -77,7 +77,7 @@ export class CorpusShards implements Shards {
   readonly marks: Marks = new Marks(this);
   readonly users: States<UserId, UserState>;
   readonly groups: States<GroupAddress, GroupState>;
-  readonly groupHeads: GroupHeads;
+  readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
   readonly ranks = new Ranks(() => this.store.shard(0 as ShardId));
   readonly turns = new StepTurns(this.clock);
   readonly #shardCount: number;
@@ -99,14 +99,19 @@ export class CorpusShards implements Shards {
     this.#shardCount = shardCount;
     this.users = new AllStates((user: UserId) => this.at(userAddress(user)).users);
     this.groups = new AllStates((group: GroupAddress) => this.at(group).groups);
-    this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
+    this.groupHeads = {
+      of: (group) => this.at(group).heads.of(group),
+      forget: (group) => this.at(group).heads.forget(group),
+    };
     const shard = (id: ShardId): Shard => this.shard(id);
     const { clock, ids, limits, logger, ranks, turns } = this;
+    const connected = new Connected();
     this.#shardParts = {
       ...{ clock, ids, limits, logger, ranks, turns },
       refusals: new Refusals({ clock, logger }),
-      router: new LocalRouter({ shard, connected: new Connected(), turns }),
-      mirrors: new LocalMirrors(shard, this.groupHeads),
+      router: new LocalRouter({ shard, connected, turns }),
+      mirrors: new LocalMirrors(shard),
+      connected,
       usersBudget: new LoadBudget(UNBOUNDED),
       groupsBudget: new LoadBudget(UNBOUNDED),
       shardOf: (address) => this.#idOf(address),

@@ -9,6 +9,7 @@ import { systemRandom } from "../base/random.ts";
 import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
+import type { UserId } from "../domain/address.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
 import { callRateBounds, CallRates } from "../http/call-rates.ts";
@@ -170,7 +171,7 @@ export async function startNode(
   const sockets = new Set<SocketSession>();
   const { heartbeatMs, nodeName: node } = options;
   const context = {
-    host: keeper.host,
+    home: (user: UserId) => keeper.host().home(user),
     accounts,
     limits,
     clock,

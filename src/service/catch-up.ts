@@ -5,16 +5,20 @@
  * streams are reached in this very turn of the event loop: from then on what is pushed live continues without a hole.
  */
 import type { Clock } from "../base/clock.ts";
-import type { Steps } from "../base/steps.ts";
+import { AppError } from "../base/errors.ts";
+import { answered, type Steps } from "../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { receiptFrame } from "../protocol/encode.ts";
 import type { Cursor, ReceiptKind, StreamPosition } from "../protocol/frames.ts";
-import type { GroupHead } from "../shard/group-heads.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import { viewerOf } from "../shard/authorization.ts";
+import type { ConversationState } from "../shard/conversation-state.ts";
+import type { Standing } from "../shard/group-heads.ts";
+import type { Answers } from "../shard/messages/ask.ts";
+import { ENTRY_BYTES } from "../shard/reading/answer-size.ts";
+import { timelineFrame } from "../shard/reading/entry-frames.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
-import { ENTRY_BYTES } from "./answer-size.ts";
-import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
 
 /** Entries read from the log at once. */
 const READ_ENTRIES = 64;
@@ -46,6 +50,11 @@ export class CatchUpPage {
     return Math.min(READ_ENTRIES, this.#framesMax - this.frames.length);
   }
 
+  /** Characters of frames that are missing to make it full. */
+  get charactersLeft(): number {
+    return this.#charactersMax - this.#characters;
+  }
+
   /** What it cost, in entries (read-budget.ts): a large text costs as much as several. */
   get work(): number {
     return this.frames.length + this.#characters / ENTRY_BYTES;
@@ -69,7 +78,7 @@ export class CatchUpPage {
 }
 
 export class CatchUp {
-  readonly #host: ShardHost;
+  readonly #shard: Shard;
   readonly #user: UserState;
   readonly #groups = new Map<GroupAddress, StreamPosition>();
   readonly #resets: string[] = [];
@@ -79,28 +88,32 @@ export class CatchUp {
   #marks: number;
 
   /** Cheap when the heads of the user's groups have been read. */
-  constructor(host: ShardHost, user: UserState, cursor: Cursor) {
-    this.#host = host;
+  constructor(shard: Shard, user: UserState, cursor: Cursor) {
+    this.#shard = shard;
     this.#user = user;
     this.#timeline = this.#validTimeline(cursor);
     // Without marks no missed receipts come; those that come from now on do.
     this.#marks = Math.min(cursor.marks ?? user.markCount, user.markCount);
     for (const [address, position] of Object.entries(cursor.groups)) {
       const joined = user.membership(address as GroupAddress);
-      const valid = joined && this.#validGroup(address as GroupAddress, position, joined.lastSeq);
+      const valid = joined && this.#validGroup(joined, position);
       if (valid) this.#groups.set(address as GroupAddress, valid);
     }
   }
 
-  /** Reads the next frames to the page, as many as one step has time for. @returns whether the present is reached, with them */
-  read(page: CatchUpPage): boolean {
+  /**
+   * Reads the next frames to the page, as many as one step has time for. What is not at hand it waits for.
+   * @returns whether the present is reached, with them; never in a step that had to wait: streams that were read before may have gone on
+   */
+  *read(page: CatchUpPage): Steps<boolean> {
     page.beginStep();
     for (const reset of this.#resets.splice(0)) page.push(reset);
     if (!this.#readTimeline(page)) return false;
     for (const conversation of this.#user.conversations.values()) {
       if (page.isFull) return false;
       if (conversation.joinedSeq === 0 || !isGroup(conversation.address)) continue;
-      if (!this.#readGroup(page, conversation.address, conversation.joinedSeq)) return false;
+      const position = this.#missedOf(page, conversation, conversation.address);
+      if (position !== undefined && !(yield* this.#readGroup(page, conversation, position))) return false;
     }
     return this.#readMarks(page);
   }
@@ -108,7 +121,7 @@ export class CatchUp {
   /** Reads until the page is full. In the step in which it ends, and in no other, the present may have been reached. @returns whether it was */
   *reading(page: CatchUpPage): Steps<boolean> {
     for (;;) {
-      if (this.read(page)) return true;
+      if (yield* this.read(page)) return true;
       if (page.isFull) return false;
       yield;
     }
@@ -118,9 +131,9 @@ export class CatchUp {
   get isBehind(): boolean {
     const { headSeq, markCount, conversations } = this.#user;
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
-    for (const { address, joinedSeq } of conversations.values()) {
+    for (const { address, joinedSeq, shard } of conversations.values()) {
       if (joinedSeq === 0 || !isGroup(address)) continue;
-      const head = this.#host.groupHeads.of(address);
+      const head = this.#shard.mirrors.head(address, shard);
       if (!head || joinedSeq < head.bornSeq) continue;
       if ((this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
     }
@@ -144,17 +157,17 @@ export class CatchUp {
 
   /**
    * Undefined when the device has a former life of the group, and this catch-up tells it that the user joined the present one: it begins there.
-   * @param joinedAt where the timeline says so
+   * @param lastSeq where the timeline says so
    */
-  #validGroup(address: GroupAddress, position: StreamPosition, joinedAt: Seq): StreamPosition | undefined {
-    const group = this.#host.groupHeads.of(address);
+  #validGroup({ address, shard, lastSeq }: ConversationState, position: StreamPosition): StreamPosition | undefined {
+    const group = this.#shard.mirrors.head(address as GroupAddress, shard);
     if (group === undefined) return { ...position };
     const { epoch, bornSeq, headSeq } = group;
     const { seq } = position;
     // Nothing is stale about nothing, but of a later life nothing is before its beginning.
     if (seq === 0 && bornSeq === 1) return { epoch, seq };
     if (position.epoch === epoch && seq >= bornSeq - 1 && seq <= headSeq) return { epoch, seq };
-    if (position.epoch !== epoch && seq < bornSeq && this.#timeline < joinedAt) return undefined;
+    if (position.epoch !== epoch && seq < bornSeq && this.#timeline < lastSeq) return undefined;
     this.#resets.push(`{"t":"reset","conversation":"${address}"}`);
     return { epoch, seq: headSeq };
   }
@@ -169,7 +182,7 @@ export class CatchUp {
       if (entries.length === 0) throw hole(user.address, this.#timeline);
       for (const stored of entries) {
         if (stored.seq > user.headSeq) break;
-        page.push(JSON.stringify(timelineFrame(this.#host, user, stored)));
+        page.push(JSON.stringify(timelineFrame(this.#shard, user, stored)));
         this.#timeline = stored.seq;
         if (page.isStepOver()) break;
       }
@@ -177,35 +190,64 @@ export class CatchUp {
     return true;
   }
 
-  /** @returns whether all of it was read */
-  #readGroup(page: CatchUpPage, address: GroupAddress, joinedSeq: Seq): boolean {
-    const group = this.#host.groupHeads.of(address);
-    if (group === undefined || joinedSeq < group.bornSeq) return true;
+  /** Where it goes on in a group; undefined when nothing of it is missed. */
+  #missedOf(
+    page: CatchUpPage,
+    { joinedSeq, shard }: ConversationState,
+    address: GroupAddress,
+  ): StreamPosition | undefined {
+    const group = this.#shard.mirrors.head(address, shard);
+    if (group === undefined || joinedSeq < group.bornSeq) return undefined;
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
-    while (position.seq < group.headSeq) {
-      if (page.isStepOver()) return false;
-      this.#readEntries(page, group, position);
-    }
-    return true;
+    return position.seq < group.headSeq ? position : undefined;
   }
 
-  #readEntries(page: CatchUpPage, group: GroupHead, position: StreamPosition): void {
-    const entries = group.log.readForward(group.address, position.seq as Seq, page.room);
-    if (entries.length === 0) throw hole(group.address, position.seq);
-    for (const stored of entries) {
-      if (stored.seq > group.headSeq) return;
-      page.push(JSON.stringify(groupEntryFrame(this.#host, group, stored, this.#user.user)));
-      position.seq = stored.seq;
-      if (page.isStepOver()) return;
+  /** @returns whether all of it was read, and at once */
+  *#readGroup(page: CatchUpPage, conversation: ConversationState, position: StreamPosition): Steps<boolean> {
+    const address = conversation.address as GroupAddress;
+    for (;;) {
+      const headSeq = this.#shard.mirrors.head(address, conversation.shard)?.headSeq ?? 0;
+      if (position.seq >= headSeq) return true;
+      if (page.isStepOver()) return false;
+      const answer = this.#entriesBehind(page, address, position);
+      const isAtHand = !(answer instanceof Promise);
+      const entries = isAtHand ? answer : yield* unlessNotIn(answer);
+      if (entries === undefined) position.seq = Math.max(position.seq, headSeq);
+      else if (!this.#take(page, entries, position) && isAtHand) throw hole(address, position.seq);
+      if (!isAtHand) return false;
     }
+  }
+
+  #entriesBehind(
+    page: CatchUpPage,
+    group: GroupAddress,
+    { seq }: StreamPosition,
+  ): GroupEntries | Promise<GroupEntries> | undefined {
+    const { room: limit, charactersLeft: charactersMax } = page;
+    const viewer = viewerOf(this.#user, group);
+    const question = { group, viewer, after: seq as Seq, limit, charactersMax };
+    try {
+      return this.#shard.router.ask("groupEntries", group, question);
+    } catch (error) {
+      if (isNotIn(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** @returns whether there were some; those of another life of the group are not what was asked for */
+  #take(page: CatchUpPage, { epoch, frames, from, through }: GroupEntries, position: StreamPosition): boolean {
+    if (epoch !== position.epoch || from !== position.seq) return false;
+    for (const frame of frames) page.push(frame);
+    position.seq = through;
+    return frames.length > 0;
   }
 
   /**
    * A group that the device knew nothing of begins where the user joined it. So does one that was created anew since this
    * began, which may be long ago: nobody is shown the rest of a former life, and the timeline has told of the new one.
    */
-  #positionIn({ address, epoch }: GroupHead, joinedSeq: Seq): StreamPosition {
+  #positionIn({ address, epoch }: Standing, joinedSeq: Seq): StreamPosition {
     let position = this.#groups.get(address);
     if (position?.epoch !== epoch) {
       position = { epoch, seq: joinedSeq - 1 };
@@ -215,7 +257,7 @@ export class CatchUp {
   }
 
   #skipGap(page: CatchUpPage, conversation: Address | undefined, from: number, head: number): number {
-    if (head - from <= this.#host.limits.resumeEntriesMax) return from;
+    if (head - from <= this.#shard.limits.resumeEntriesMax) return from;
     const where = conversation === undefined ? "" : `"conversation":"${conversation}",`;
     page.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
     return head;
@@ -233,6 +275,21 @@ export class CatchUp {
       this.#marks = next?.mark ?? user.markCount;
     }
     return true;
+  }
+}
+
+type GroupEntries = Answers["groupEntries"];
+
+/** The group's shard knows that the user has left, and the timeline does not yet: nothing of it is missed. */
+const isNotIn = (error: unknown): boolean =>
+  error instanceof AppError && (error.code === "not_a_member" || error.code === "unknown_address");
+
+function* unlessNotIn<Answer>(answer: Promise<Answer>): Steps<Answer | undefined> {
+  try {
+    return yield* answered(answer);
+  } catch (error) {
+    if (isNotIn(error)) return undefined;
+    throw error;
   }
 }
 

@@ -8,11 +8,11 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
-import { isGroup, type Address } from "../domain/address.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import type { ConversationState } from "../shard/conversation-state.ts";
-import { stepsUnlessDamaged, unlessDamaged } from "../shard/damage.ts";
-import type { GroupState } from "../shard/group-state.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import { stepsUnlessDamaged } from "../shard/damage.ts";
+import type { GroupMirror } from "../shard/group-mirror.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 
@@ -38,32 +38,41 @@ export function newestFirst(a: Place, b: Place): number {
 }
 
 /**
- * Loads the user's groups, and says what is the newest of all that the list would show now. What is durable becomes so
+ * Has the user's groups at hand, and says what is the newest of all that the list would show now. What is durable becomes so
  * in the order of ranks, so everything below that rank is there already.
  */
-export function* asOfNow(host: ShardHost, user: UserState): Steps<AsOf> {
-  const groups: GroupState[] = [];
+export function* asOfNow(shard: Shard, user: UserState): Steps<AsOf> {
+  const groups: { conversation: ConversationState; group: GroupMirror }[] = [];
   let looked = 0;
   for (const conversation of user.conversations.values()) {
-    const { address } = conversation;
     if (++looked % LOOKS_PER_STEP === 0) yield;
-    if (!isGroup(address)) continue;
-    const group = yield* stepsUnlessDamaged(host.groups.steps(address));
-    if (group !== undefined && isListed(host, user, conversation)) groups.push(group);
+    if (!isGroup(conversation.address)) continue;
+    const group = yield* listedGroup(shard, conversation);
+    if (group !== undefined && isListed(user, conversation, group)) groups.push({ conversation, group });
   }
   // As they are in this turn: one that was idle may have been loaded anew.
-  const ranks = groups.map((group) => (host.groups.peek(group.address) ?? group).lastRank);
+  const ranks = groups.map(
+    ({ conversation, group }) => (shard.mirrors.peek(group.address, conversation.shard) ?? group).lastRank,
+  );
   return { head: user.headSeq, rank: Math.max(user.lastRank, ...ranks) };
 }
 
-/** Whether it belongs to the list now. One whose data is damaged cannot be shown, and keeps no other from being shown. */
+/** The group of a conversation; undefined when there is none, or its data is damaged: it cannot be shown, and keeps no other from being shown. */
+export function* listedGroup(
+  { mirrors }: Shard,
+  { address, shard }: ConversationState,
+): Steps<GroupMirror | undefined> {
+  const group = address as GroupAddress;
+  return mirrors.peek(group, shard) ?? (yield* stepsUnlessDamaged(mirrors.steps(group, shard)));
+}
+
+/** Whether it belongs to the list now. @param group that it is with, if it is with one */
 export function isListed(
-  host: ShardHost,
-  user: UserState,
-  { address, joinedSeq, lastSeq }: Pick<ConversationState, "address" | "joinedSeq" | "lastSeq">,
+  { user }: UserState,
+  { address, joinedSeq, lastSeq }: ConversationState,
+  group: GroupMirror | undefined,
 ): boolean {
-  if (!isGroup(address)) return lastSeq > 0;
-  return joinedSeq > 0 && unlessDamaged(() => host.groups.get(address))?.members.has(user.user) === true;
+  return isGroup(address) ? joinedSeq > 0 && group?.hasMember(user) === true : lastSeq > 0;
 }
 
 export const cursorText = ({ asOf, after }: Cursor): string =>

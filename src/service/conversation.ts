@@ -3,87 +3,66 @@
  * whatever changed under them (who is in the group, how large it is, what was erased) is in them: src/shard/README.md
  * has the table.
  */
-import type { Steps } from "../base/steps.ts";
-import { isGroup, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import { answered, type Steps } from "../base/steps.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import type { Conversation } from "../protocol/http-shapes.ts";
+import { viewerOf } from "../shard/authorization.ts";
 import { ConversationState } from "../shard/conversation-state.ts";
-import type { GroupState } from "../shard/group-state.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { AnswerSize } from "../shard/reading/answer-size.ts";
+import { END, newest, ownLane } from "../shard/reading/lanes.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
+import { mustKnowUser, payForStrange } from "./addresses.ts";
 import { displayName } from "./display-name.ts";
-import type { GroupUnread } from "./group-unread.ts";
-import type { AnswerSize } from "./answer-size.ts";
-import { END, groupLane, laneOf, newest } from "./lanes.ts";
-import { memberGroup, visibleGroup } from "./membership.ts";
 
 /** @throws AppError unknown_address or not_a_member */
 export function* describeConversation(
-  host: ShardHost,
-  unread: GroupUnread,
+  shard: Shard,
   user: UserState,
   address: Address,
   messages: number,
   size: AnswerSize,
 ): Steps<Conversation> {
-  if (isGroup(address)) return yield* describeGroup(host, unread, user, address, messages, size);
-  const lane = yield* laneOf(host, user, address);
-  const {
-    unread: count,
-    lastSeq,
-    seen,
-    delivered,
-    ownRead,
-  } = user.conversations.get(address) ?? new ConversationState(address);
+  payForStrange(shard, user, address);
+  if (isGroup(address)) return yield* describeGroup(shard, user, address, messages, size);
+  yield* mustKnowUser(shard, user, address);
+  const name = yield* displayName(shard, address);
+  const { unread, lastSeq, seen, delivered, ownRead } =
+    user.conversations.get(address) ?? new ConversationState(address);
   return {
     conversation: address,
-    name: displayName(host, address),
-    unread: count,
+    name,
+    unread,
     lastSeq,
     readThrough: seen,
     deliveredThrough: delivered,
     ownReadThrough: ownRead,
-    messages: newest(lane, END, messages, size).messages,
+    messages: newest(ownLane(shard, user, address), END, messages, size).messages,
   };
 }
 
+/** Worked out where the group lives. */
 function* describeGroup(
-  host: ShardHost,
-  unread: GroupUnread,
+  shard: Shard,
   user: UserState,
   address: GroupAddress,
   messages: number,
   size: AnswerSize,
 ): Steps<Conversation> {
-  const asked = yield* visibleGroup(host, user, address);
-  const { joinedSeq, ownRead } = user.conversation(address);
+  const { joinedSeq, ownRead } = user.conversations.get(address) ?? new ConversationState(address);
   const read = Math.max(ownRead, joinedSeq) as Seq;
-  const count = yield* unread.count(asked, user.user, read, size);
-  // Between two steps the user may have left it.
-  const group = memberGroup(host, user, address);
-  const lane = groupLane(host, user, group);
-  const others = othersMarks(group, user.user, host.limits.groupReceiptsMembersMax);
+  const question = { group: address, viewer: viewerOf(user, address), read, messages, bytes: size.bytes };
+  const view = yield* answered(shard.router.ask("groupView", address, question));
+  size.add(view.cost);
   return {
     conversation: address,
-    name: group.name,
-    unread: count,
-    lastSeq: group.headSeq,
-    readThrough: others.seen,
-    deliveredThrough: others.delivered,
+    name: view.name,
+    unread: view.unread,
+    lastSeq: view.headSeq,
+    readThrough: view.seen,
+    deliveredThrough: view.delivered,
     ownReadThrough: ownRead,
-    messages: newest(lane, END, messages, size).messages,
+    messages: view.messages,
   };
-}
-
-/** How far the farthest of the other members is. 0 in a group that is too large for marks now. */
-function othersMarks({ members, marks }: GroupState, self: UserId, membersMax: number) {
-  const others = { seen: 0, delivered: 0 };
-  if (members.size > membersMax) return others;
-  for (const member of members.keys()) {
-    const theirs = member === self ? undefined : marks.get(member);
-    if (theirs === undefined) continue;
-    others.seen = Math.max(others.seen, theirs.seen);
-    others.delivered = Math.max(others.delivered, theirs.delivered);
-  }
-  return others;
 }

@@ -1,11 +1,15 @@
-import { nameOf, type UserAddress, type UserId } from "../domain/address.ts";
-import { readProfile } from "../shard/account-cells.ts";
-import { unlessDamaged } from "../shard/damage.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import { answered, type Steps } from "../base/steps.ts";
+import { nameOf, type UserAddress } from "../domain/address.ts";
+import { refusalOf } from "./refusal-of.ts";
+import type { Shard } from "../shard/shard.ts";
 
-/** What a user calls themselves; the user id when nothing was said, or cannot be read. */
-export function displayName(host: ShardHost, address: UserAddress): string {
-  const cell = unlessDamaged(() => host.log(address).cell(address, "profile"));
-  const user = nameOf(address) as UserId;
-  return cell === undefined ? user : readProfile(user, cell).displayName;
+/** What a user calls themselves; the user id when nothing was said, or cannot be read now. */
+export function* displayName(shard: Shard, address: UserAddress): Steps<string> {
+  try {
+    const profile = yield* answered(shard.router.ask("profile", address, { user: address }));
+    return profile?.displayName ?? nameOf(address);
+  } catch (error) {
+    if (refusalOf(error) === undefined) throw error;
+    return nameOf(address);
+  }
 }

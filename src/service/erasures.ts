@@ -26,7 +26,7 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
   return {
     async request(name, by) {
       const shards = host();
-      await shards.turns.run(userWithGroupHeads(shards, name, true));
+      await shards.turns.run(userWithGroupHeads(shards.home(name), name, true));
       const user = existing(shards, name);
       if (by === "user") mustHaveRested(shards, user);
       // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.

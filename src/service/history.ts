@@ -1,107 +1,137 @@
 /** Reading back: pages of a conversation, the list of conversations, entries that a gap left out. Durable state only. */
+import { answered, type Steps } from "../base/steps.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import type { ServerFrame } from "../protocol/frames.ts";
 import type { EntriesPage, HistoryPage } from "../protocol/http-shapes.ts";
-import type { GroupState } from "../shard/group-state.ts";
+import { viewerOf } from "../shard/authorization.ts";
+import { AnswerSize } from "../shard/reading/answer-size.ts";
+import { timelineFrame } from "../shard/reading/entry-frames.ts";
+import { CHUNK_ENTRIES, ownLane, pageOf } from "../shard/reading/lanes.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 import { actingUser } from "./acting-user.ts";
-import { AnswerSize } from "./answer-size.ts";
+import { mustKnowUser, payForStrange } from "./addresses.ts";
 import { listConversations } from "./conversation-list.ts";
 import { describeConversation } from "./conversation.ts";
-import { groupEntryFrame, timelineFrame } from "./entry-frames.ts";
-import { GroupUnread } from "./group-unread.ts";
-import { CHUNK_ENTRIES, END, gather, laneOf, newest, type Lane } from "./lanes.ts";
-import { visibleGroup } from "./membership.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import type { Actor, History } from "./types.ts";
 
-export function createHistory(host: () => ShardHost, budget: ReadBudget): History {
-  const unread = new GroupUnread();
+/** `before` and `after`: seqs. */
+type PageInput = { before?: number; after?: number; limit: number };
 
+export function createHistory(host: () => ShardHost, budget: ReadBudget): History {
   /** What a call looked at is paid when it has been answered, or refused. */
   async function paid<T>(
     actor: Actor,
-    read: (shards: ShardHost, user: UserState, cost: AnswerSize) => Promise<T> | T,
+    read: (shard: Shard, user: UserState, cost: AnswerSize) => Steps<T>,
   ): Promise<T> {
-    const shards = host();
-    const user = actingUser(shards, actor);
+    const shard = host().home(actor.user);
+    const user = actingUser(shard, actor);
     budget.check(actor.user);
     const cost = new AnswerSize();
     try {
-      return await read(shards, user, cost);
+      return await shard.turns.run(read(shard, user, cost));
     } finally {
       budget.spend(actor.user, cost.work);
     }
   }
 
   return {
-    page: (actor, address, { before, after, limit }) =>
-      paid(actor, async (shards, user, cost) => {
-        const lane = await shards.turns.run(laneOf(shards, user, address));
-        return after === undefined ? pageBackward(lane, before, limit, cost) : pageForward(lane, after, limit, cost);
-      }),
+    page: (actor, address, input) => paid(actor, (shard, user, cost) => readPage(shard, user, address, input, cost)),
     conversations: (actor, question) =>
-      paid(actor, (shards, user, cost) => shards.turns.run(listConversations(shards, unread, user, question, cost))),
+      paid(actor, (shard, user, cost) => listConversations(shard, user, question, cost)),
     conversation: (actor, address, messages) =>
-      paid(actor, (shards, user, cost) =>
-        shards.turns.run(describeConversation(shards, unread, user, address, messages, cost)),
+      paid(actor, (shard, user, cost) => describeConversation(shard, user, address, messages, cost)),
+    entries: (actor, { conversation: group, after, limit }) =>
+      paid(actor, (shard, user, cost) =>
+        group === undefined
+          ? readTimeline(shard, user, after, limit, cost)
+          : readGroup(shard, user, group, after, limit, cost),
       ),
-    entries: (actor, { conversation, after, limit }) =>
-      paid(actor, async (shards, user, cost) => {
-        const group = conversation && (await shards.turns.run(visibleGroup(shards, user, conversation)));
-        return readEntries(shards, user, group, after, limit, cost);
-      }),
   };
 }
 
-function pageBackward(lane: Lane, before: number | undefined, limit: number, size: AnswerSize): HistoryPage {
-  const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, size);
-  const reply: HistoryPage = { messages };
-  const last = messages.at(-1);
-  if (!isAll && through !== undefined) reply.before = through;
-  if (before !== undefined && last && lane.forward(last.seq as Seq, 1).length > 0) reply.after = last.seq;
-  return reply;
-}
-
-function pageForward(lane: Lane, after: number, limit: number, size: AnswerSize): HistoryPage {
-  const { messages, through, isAll } = gather(lane, limit, size, (from, count) =>
-    lane.forward(from ?? (after as Seq), count),
-  );
-  const reply: HistoryPage = { messages };
-  const [first] = messages;
-  if (first && lane.backward(first.seq as Seq, 1).length > 0) reply.before = first.seq;
-  if (!isAll && through !== undefined) reply.after = through;
-  return reply;
-}
-
-function readEntries(
-  host: ShardHost,
+/** @throws AppError unknown_address or not_a_member */
+function* readPage(
+  shard: Shard,
   user: UserState,
-  group: GroupState | undefined,
+  address: Address,
+  { before, after, limit }: PageInput,
+  size: AnswerSize,
+): Steps<HistoryPage> {
+  payForStrange(shard, user, address);
+  if (!isGroup(address)) {
+    yield* mustKnowUser(shard, user, address);
+    return pageOf(ownLane(shard, user, address), { before, after, limit }, size);
+  }
+  const question = { group: address, viewer: viewerOf(user, address), before, after, limit };
+  const { page, cost } = yield* answered(shard.router.ask("groupPage", address, question));
+  size.add(cost);
+  return page;
+}
+
+function* readTimeline(
+  shard: Shard,
+  user: UserState,
   after: number,
   limit: number,
   size: AnswerSize,
-): EntriesPage {
-  const log = group?.log ?? user.log;
-  const head = group?.headSeq ?? user.headSeq;
-  const stream = group?.address ?? user.address;
-  const from = Math.max(after, (group?.bornSeq ?? 1) - 1);
-  const reply: EntriesPage = { frames: [], after: from, more: from < head };
+): Steps<EntriesPage> {
+  const { log, address, headSeq } = user;
+  const reply: EntriesPage = { frames: [], after, more: after < headSeq };
   while (reply.more && reply.frames.length < limit) {
     const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
-    const found = log.readForward(stream, reply.after as Seq, wanted).filter((entry) => entry.seq <= head);
+    const found = log.readForward(address, reply.after as Seq, wanted).filter(({ seq }) => seq <= headSeq);
     size.looked += found.length;
     for (const stored of found) {
-      const frame: ServerFrame = group
-        ? groupEntryFrame(host, group, stored, user.user)
-        : timelineFrame(host, user, stored);
-      if (!size.has(frame)) return reply;
-      reply.frames.push(frame);
-      reply.after = stored.seq;
+      if (!isTaken(reply, timelineFrame(shard, user, stored), stored.seq, size)) return reply;
     }
-    reply.more = reply.after < head;
+    reply.more = reply.after < headSeq;
     if (found.length === 0) break;
+    yield;
   }
   return reply;
+}
+
+/** @throws AppError unknown_address or not_a_member */
+function* readGroup(
+  shard: Shard,
+  user: UserState,
+  group: GroupAddress,
+  after: number,
+  limit: number,
+  size: AnswerSize,
+): Steps<EntriesPage> {
+  payForStrange(shard, user, group);
+  const reply: EntriesPage = { frames: [], after, more: true };
+  while (reply.more && reply.frames.length < limit) {
+    const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
+    const question = {
+      group,
+      viewer: viewerOf(user, group),
+      after: reply.after as Seq,
+      limit: wanted,
+      charactersMax: size.room,
+    };
+    const { frames, from, headSeq } = yield* answered(shard.router.ask("groupEntries", group, question));
+    size.looked += frames.length;
+    reply.after = from;
+    for (const [at, frame] of frames.entries()) {
+      if (!isTaken(reply, JSON.parse(frame) as ServerFrame, from + 1 + at, size)) return reply;
+    }
+    reply.more = reply.after < headSeq;
+    if (frames.length === 0) break;
+    yield;
+  }
+  return reply;
+}
+
+/** @returns whether the answer has room for it */
+function isTaken(reply: EntriesPage, frame: ServerFrame, seq: number, size: AnswerSize): boolean {
+  if (!size.has(frame)) return false;
+  reply.frames.push(frame);
+  reply.after = seq;
+  return true;
 }

@@ -13,12 +13,12 @@ export const isLoaded = ({ users }: Pick<Shard, "users">, user: UserState): bool
  * The user, and the heads of the groups that the user is in: in the step in which this ends, asking for those reads little or nothing. Undefined when there is no such user.
  * @param formerToo the heads of groups that the user was in as well
  */
-export function* userWithGroupHeads(host: ShardHost, name: UserId, formerToo = false): Steps<UserState | undefined> {
+export function* userWithGroupHeads(shard: Shard, name: UserId, formerToo = false): Steps<UserState | undefined> {
   for (;;) {
-    const user = yield* host.users.steps(name);
+    const user = yield* shard.users.steps(name);
     if (user === undefined) return undefined;
-    yield* host.groupHeads.read(user, formerToo);
-    if (isLoaded(host.home(user.user), user)) return user;
+    yield* shard.mirrors.readHeads(user, formerToo);
+    if (isLoaded(shard, user)) return user;
   }
 }
 

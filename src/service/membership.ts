@@ -1,11 +1,11 @@
-/** Who may see what: conversations that a user has, groups that a user is in. What is not the user's is answered alike whether it exists or not. */
+/** Who may change a group. What is not the user's is answered alike whether it exists or not. */
 import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
-import { nameOf, type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
+import type { GroupAddress } from "../domain/address.ts";
 import type { GroupState } from "../shard/group-state.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
-import { takeSendTokens } from "./send-tokens.ts";
+import { payForStrange } from "./addresses.ts";
 
 /**
  * The group, for a member. Only who has been in it is told that they are not in it any more, or that it is over; to everybody else a group of
@@ -17,7 +17,7 @@ export function memberGroup(host: ShardHost, user: UserState, address: GroupAddr
 }
 
 /** The same of a group that was looked up, which may not be there. */
-export function mustBeIn(group: GroupState | undefined, user: UserState, address: GroupAddress): GroupState {
+function mustBeIn(group: GroupState | undefined, user: UserState, address: GroupAddress): GroupState {
   if (group?.members.has(user.user) === true) return group;
   const lastSeq = user.conversations.get(address)?.takenThrough ?? 0;
   if (group === undefined || lastSeq < group.bornSeq) throw unknownGroup(address);
@@ -28,22 +28,10 @@ export function mustBeIn(group: GroupState | undefined, user: UserState, address
 
 /** The same for somebody who only looks: a look at what is not theirs costs as much as a message to it. */
 export function* visibleGroup(host: ShardHost, user: UserState, address: GroupAddress): Steps<GroupState> {
-  payForStrange(host, user, address);
+  payForStrange(host.home(user.user), user, address);
   yield* host.groups.steps(address);
   return memberGroup(host, user, address);
 }
 
-/** @throws AppError unknown_address */
-export function* mustKnowUser(host: ShardHost, user: UserState, address: UserAddress): Steps<void> {
-  payForStrange(host, user, address);
-  if (user.conversations.has(address)) return;
-  const known = yield* host.users.steps(nameOf(address) as UserId);
-  if (known === undefined) throw new AppError("unknown_address", `${address}: there is no such user`);
-}
-
 export const unknownGroup = (address: GroupAddress): AppError =>
   new AppError("unknown_address", `${address}: there is no such group`);
-
-function payForStrange(host: ShardHost, user: UserState, address: Address): void {
-  if (address !== user.address && !user.conversations.has(address)) takeSendTokens(host.home(user.user), user, 1);
-}

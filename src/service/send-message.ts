@@ -133,7 +133,7 @@ function number(
   const { to, ref, text } = request;
   if (isGroup(to)) {
     const groupShard = sender.conversations.get(to)?.shard ?? shardOf(to);
-    const members = shard.mirrors.peek(to, groupShard)?.members.size ?? 0;
+    const members = shard.mirrors.peek(to, groupShard)?.memberCount ?? 0;
     takeFanOut(sender, members, text.length, nowMs);
     postGroup(shard, sender, to, groupShard, request, reply, mayRepeat);
   } else sendDirect(shard, sender, request, reply);

@@ -6,6 +6,7 @@ import type { Cursor, ServerFrame } from "../protocol/frames.ts";
 import type { SyncReply } from "../protocol/http-shapes.ts";
 import type { Session } from "../shard/session.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import { acknowledge } from "./acknowledge.ts";
 import { actingUser } from "./acting-user.ts";
@@ -17,14 +18,14 @@ import type { Actor, Sync } from "./types.ts";
 export function createSync(host: () => ShardHost, budget: ReadBudget): Sync {
   return {
     async poll(actor, cursor, waitMs, signal): Promise<SyncReply> {
-      const shards = host();
+      const shard = host().home(actor.user);
       budget.check(actor.user);
-      const poll = await shards.turns.run(beginPoll(shards, actor, cursor, waitMs, signal));
+      const poll = await shard.turns.run(beginPoll(shard, actor, cursor, waitMs, signal));
       const { catchUp, page } = poll;
       budget.spend(actor.user, page.work);
       const notices = await poll.notices;
       if (notices !== undefined) {
-        await shards.turns.run(catchUp.reading(page));
+        await shard.turns.run(catchUp.reading(page));
         budget.spend(actor.user, page.work);
       }
       return {
@@ -39,14 +40,14 @@ export function createSync(host: () => ShardHost, budget: ReadBudget): Sync {
 type Poll = { catchUp: CatchUp; page: CatchUpPage; notices: Promise<string[]> | undefined };
 
 /** Waits when nothing is missed, from the very turn of the event loop in which that was seen. */
-function* beginPoll(shards: ShardHost, actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Steps<Poll> {
-  const user = (yield* userWithGroupHeads(shards, actor.user)) ?? actingUser(shards, actor);
-  acknowledge(shards, user, cursor);
-  const catchUp = new CatchUp(shards, user, cursor);
-  const page = new CatchUpPage(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX, shards.clock);
+function* beginPoll(shard: Shard, actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Steps<Poll> {
+  const user = (yield* userWithGroupHeads(shard, actor.user)) ?? actingUser(shard, actor);
+  acknowledge(shard.host, user, cursor);
+  const catchUp = new CatchUp(shard, user, cursor);
+  const page = new CatchUpPage(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX, shard.clock);
   const isPresent = yield* catchUp.reading(page);
-  const isWaiting = isPresent && page.frames.length === 0 && waitMs > 0 && isLoaded(shards.home(user.user), user);
-  return { catchUp, page, notices: isWaiting ? waitForFrames(shards, user, actor, waitMs, signal) : undefined };
+  const isWaiting = isPresent && page.frames.length === 0 && waitMs > 0 && isLoaded(shard, user);
+  return { catchUp, page, notices: isWaiting ? waitForFrames(shard, user, actor, waitMs, signal) : undefined };
 }
 
 /**
@@ -54,7 +55,7 @@ function* beginPoll(shards: ShardHost, actor: Actor, cursor: Cursor, waitMs: num
  * @throws AppError when the device is logged out or the node goes away meanwhile
  */
 function waitForFrames(
-  host: ShardHost,
+  shard: Shard,
   user: UserState,
   actor: Actor,
   waitMs: number,
@@ -71,7 +72,7 @@ function waitForFrames(
     const notices: string[] = [];
     let isEnding = false;
     const end = (settle: () => void): void => {
-      host.detach(session);
+      shard.detach(session);
       cancel();
       signal.removeEventListener("abort", onAbort);
       settle();
@@ -94,9 +95,9 @@ function waitForFrames(
       },
       close: (_code, reason, afterMs) => end(() => reject(closedError(reason, afterMs))),
     };
-    const cancel = host.clock.after(waitMs, () => end(() => resolve([])));
+    const cancel = shard.clock.after(waitMs, () => end(() => resolve([])));
     signal.addEventListener("abort", onAbort, { once: true });
-    host.attach(session);
+    shard.attach(session);
   });
 }
 

@@ -1,13 +1,12 @@
 /**
- * Where groups stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
+ * Where the groups of a shard stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
  *
  * Epoch and beginning of a group change when it is created anew: `forget`, by whoever does so.
  *
  * What is told is the durable head at the time of the call. A group that is loaded says it itself. Of any other it is read from the log once, and after that the memtables tell what
  * came: what they do not have has not changed, unless a flush has taken it from them, which `flushes` counts.
  */
-import type { Steps } from "../base/steps.ts";
-import { isGroup, type GroupAddress } from "../domain/address.ts";
+import type { GroupAddress } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { cellNumber, cellText } from "./cells.ts";
@@ -15,31 +14,34 @@ import { unlessDamaged } from "./damage.ts";
 import { bornSeqOf } from "./fold/group-cells.ts";
 import type { GroupState } from "./group-state.ts";
 import type { States } from "./state-table.ts";
-import type { UserState } from "./user-state.ts";
 
-const KNOWN_MAX = 50_000;
-const LOOKS_PER_STEP = 64;
+/** In each of a thousand shards. */
+const KNOWN_MAX = 64;
 
-export type GroupHead = {
+/** As the homes of its members see it. */
+export type Standing = {
   readonly address: GroupAddress;
-  readonly log: ShardLog;
-  readonly handle: { readonly streamNo: number };
   /** Of its present life. */
   readonly epoch: string;
   /** Where its present life begins. */
   readonly bornSeq: Seq;
   readonly headSeq: Seq;
+};
+
+export type GroupHead = Standing & {
+  readonly log: ShardLog;
+  readonly handle: { readonly streamNo: number };
   /** When something of the log was erased last; 0: never. */
   readonly erasedAt: number;
 };
 
 export class GroupHeads {
-  readonly #groups: States<GroupAddress, GroupState>;
+  readonly #groups: Pick<States<GroupAddress, GroupState>, "peek">;
   readonly #logOf: (address: GroupAddress) => ShardLog;
   /** In the order in which they were read. */
   readonly #known = new Map<GroupAddress, KnownHead>();
 
-  constructor(groups: States<GroupAddress, GroupState>, logOf: (address: GroupAddress) => ShardLog) {
+  constructor(groups: Pick<States<GroupAddress, GroupState>, "peek">, logOf: (address: GroupAddress) => ShardLog) {
     this.#groups = groups;
     this.#logOf = logOf;
   }
@@ -52,18 +54,9 @@ export class GroupHeads {
     return known?.update() === true ? known : this.#read(address);
   }
 
-  /** After it, and in the same turn, `of` reads nothing from files for the groups that the user is in, or little. @param formerToo those that they were in as well */
-  *read({ conversations }: UserState, formerToo = false): Steps<void> {
-    let looked = 0;
-    for (const { address, joinedSeq } of conversations.values()) {
-      const isRead = (joinedSeq > 0 || formerToo) && isGroup(address) && this.#mustRead(address);
-      if (isRead) this.#read(address);
-      if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
-    }
-  }
-
-  #mustRead(address: GroupAddress): boolean {
-    return this.#groups.peek(address) === undefined && this.#known.get(address)?.update() !== true;
+  /** Whether `of` has to read nothing from files, in this turn of the event loop. */
+  isAtHand(address: GroupAddress): boolean {
+    return this.#groups.peek(address) !== undefined || this.#known.get(address)?.update() === true;
   }
 
   /**

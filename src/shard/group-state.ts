@@ -94,6 +94,14 @@ export class GroupState {
     return this.members.size === 0;
   }
 
+  get memberCount(): number {
+    return this.members.size;
+  }
+
+  hasMember(user: UserId): boolean {
+    return this.members.has(user);
+  }
+
   isAdmin(user: UserId): boolean {
     return this.members.get(user)?.role === "admin";
   }

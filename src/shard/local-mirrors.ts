@@ -1,34 +1,41 @@
 /** Mirrors of a node that owns all shards: the states of the groups themselves. */
 import type { Steps } from "../base/steps.ts";
-import { shardOf, type GroupAddress } from "../domain/address.ts";
+import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
-import type { GroupHead, GroupHeads } from "./group-heads.ts";
+import type { Standing } from "./group-heads.ts";
 import type { GroupMirror, GroupMirrors } from "./group-mirror.ts";
 import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
+const LOOKS_PER_STEP = 64;
+
 export class LocalMirrors implements GroupMirrors {
   readonly #shard: (id: ShardId) => Shard;
-  readonly #heads: GroupHeads;
 
-  constructor(shard: (id: ShardId) => Shard, heads: GroupHeads) {
+  constructor(shard: (id: ShardId) => Shard) {
     this.#shard = shard;
-    this.#heads = heads;
   }
 
   peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined {
     return this.#shard(shard).groups.peek(group);
   }
 
-  steps(group: GroupAddress): Steps<GroupMirror | undefined> {
-    return this.#shard(shardOf(group)).groups.steps(group);
+  steps(group: GroupAddress, shard: ShardId = shardOf(group)): Steps<GroupMirror | undefined> {
+    return this.#shard(shard).groups.steps(group);
   }
 
-  head(group: GroupAddress): GroupHead | undefined {
-    return this.#heads.of(group);
+  head(group: GroupAddress, shard: ShardId): Standing | undefined {
+    return this.#shard(shard).heads.of(group);
   }
 
-  readHeads(user: UserState, formerToo = false): Steps<void> {
-    return this.#heads.read(user, formerToo);
+  *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
+    let looked = 0;
+    for (const { address, joinedSeq, shard } of conversations.values()) {
+      if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
+      const { heads } = this.#shard(shard);
+      const isRead = !heads.isAtHand(address);
+      if (isRead) heads.of(address);
+      if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
+    }
   }
 }

@@ -33,7 +33,7 @@ import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { FailedShards } from "./failed-shards.ts";
-import { GroupHeads } from "./group-heads.ts";
+import type { GroupHeads } from "./group-heads.ts";
 import { Connected } from "./connected.ts";
 import { damagedError, DamageLog, isDamage } from "./damage.ts";
 import { LoadBudget } from "./load-budget.ts";
@@ -78,7 +78,7 @@ export class ShardHost implements Shards {
   readonly marks: Marks;
   readonly users: States<UserId, UserState>;
   readonly groups: States<GroupAddress, GroupState>;
-  readonly groupHeads: GroupHeads;
+  readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
   readonly ranks: Ranks;
   readonly turns: StepTurns;
   readonly storedCounts: StoredCounts;
@@ -129,7 +129,10 @@ export class ShardHost implements Shards {
     this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
     this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
     this.groups = new AllStates((group: GroupAddress) => this.shard(shardOf(group)).groups);
-    this.groupHeads = new GroupHeads(this.groups, (group) => this.log(group));
+    this.groupHeads = {
+      of: (group) => this.shard(shardOf(group)).heads.of(group),
+      forget: (group) => this.shard(shardOf(group)).heads.forget(group),
+    };
     const shard = (id: ShardId): Shard => this.shard(id);
     this.#offers = new Offers(clock, logger);
     this.#failedShards = new FailedShards({
@@ -147,7 +150,8 @@ export class ShardHost implements Shards {
       ranks: this.ranks,
       turns: this.turns,
       router: new LocalRouter({ shard, connected: this.connected, turns: this.turns }),
-      mirrors: new LocalMirrors(shard, this.groupHeads),
+      mirrors: new LocalMirrors(shard),
+      connected: this.connected,
       usersBudget: new LoadBudget(usersLoadedMax),
       groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
       logOf: (id) => this.store.shard(id),
@@ -268,13 +272,11 @@ export class ShardHost implements Shards {
   }
 
   attach(session: Session): void {
-    const user = this.users.get(session.user);
-    if (user !== undefined) this.connected.attach(user, session);
+    this.home(session.user).attach(session);
   }
 
   detach(session: Session): void {
-    const user = this.users.peek(session.user);
-    if (user !== undefined) this.connected.detach(user, session);
+    this.home(session.user).detach(session);
   }
 
   /** Every session of every user. */

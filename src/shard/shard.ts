@@ -15,13 +15,17 @@ import { CorruptionError } from "../../storage/errors.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { Arrivals } from "./arrivals.ts";
+import type { Connected } from "./connected.ts";
 import { damagedError } from "./damage.ts";
+import { GroupHeads } from "./group-heads.ts";
 import { GroupState } from "./group-state.ts";
 import type { GroupMirrors } from "./group-mirror.ts";
 import { HandoffLedger } from "./handoff-ledger.ts";
 import type { LoadBudget } from "./load-budget.ts";
 import type { Ranks } from "./ranks.ts";
 import type { Refusals, RefusalState } from "./refusals.ts";
+import { GroupUnread } from "./reading/group-unread.ts";
+import type { Session } from "./session.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import type { ShardHost } from "./shard-host.ts";
 import { StateTable } from "./state-table.ts";
@@ -40,6 +44,7 @@ export type ShardParts = {
   turns: StepTurns;
   router: ShardRouter;
   mirrors: GroupMirrors;
+  connected: Connected;
   usersBudget: LoadBudget;
   groupsBudget: LoadBudget;
   shardOf(address: Address): ShardId;
@@ -67,6 +72,10 @@ export class Shard {
   readonly router: ShardRouter;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
+  /** Where groups stand that may not be loaded. */
+  readonly heads: GroupHeads;
+  /** What members have not read in groups of this shard. */
+  readonly groupUnread = new GroupUnread();
   /** Handoffs of this shard that are not confirmed yet. */
   readonly ledger = new HandoffLedger();
   /** Handoffs to users who are being loaded. */
@@ -93,6 +102,7 @@ export class Shard {
     this.mirrors = parts.mirrors;
     this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
     this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);
+    this.heads = new GroupHeads(this.groups, (group) => this.logFor(group));
     this.arrivals = new Arrivals(this.users, this.turns);
     this.groupArrivals = new Arrivals(this.groups, this.turns);
   }
@@ -120,6 +130,17 @@ export class Shard {
   mustAcceptWrites(): void {
     const { refusal } = this;
     if (refusal !== undefined) throw this.refusals.error(refusal);
+  }
+
+  /** From now on the session is told what concerns its user. Nothing when the user is gone. */
+  attach(session: Session): void {
+    const user = this.users.get(session.user);
+    if (user !== undefined) this.#parts.connected.attach(user, session);
+  }
+
+  detach(session: Session): void {
+    const user = this.users.peek(session.user);
+    if (user !== undefined) this.#parts.connected.detach(user, session);
   }
 
   /** Asks for a write of the log soon, although no record was appended yet. */

@@ -24,7 +24,7 @@ export type Shards = {
   readonly logger: Logger;
   readonly users: States<UserId, UserState>;
   readonly groups: States<GroupAddress, GroupState>;
-  readonly groupHeads: GroupHeads;
+  readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
   readonly ranks: Ranks;
   /** Where work that reads much is done in steps. */
   readonly turns: StepTurns;

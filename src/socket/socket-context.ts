@@ -1,11 +1,12 @@
 /** What all sessions of a node share. */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
+import type { UserId } from "../domain/address.ts";
 import type { FrameRates } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Accounts } from "../service/types.ts";
 import type { ReadBudget } from "../service/read-budget.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { FrameTurns } from "./frame-turns.ts";
 import type { OutboxFlusher } from "./outbox-flusher.ts";
 import type { Penalties } from "./penalties.ts";
@@ -13,7 +14,8 @@ import type { UserShares } from "./user-shares.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
 
 export type SocketContext = {
-  host: () => ShardHost;
+  /** The shard of who acts. */
+  home: (user: UserId) => Shard;
   accounts: Accounts;
   limits: Limits;
   clock: Clock;

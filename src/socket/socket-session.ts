@@ -39,7 +39,7 @@ import { sendMessage } from "../service/send-message.ts";
 import type { Actor } from "../service/types.ts";
 import type { SendReply, SendRequest, Sent } from "../shard/pending-send.ts";
 import type { EntryPlace, Session } from "../shard/session.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { AdmittedSocket } from "./admission.ts";
 import { decodeFrame } from "./decode-frame.ts";
@@ -86,7 +86,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   readonly #cancelHelloTimeout: () => void;
   readonly #stallWatch: StallWatch;
   #state: State = "new";
-  #host: ShardHost | undefined;
+  /** The home of its user. */
+  #home: Shard | undefined;
   #userState: UserState | undefined;
   #catchUp: CatchUp | undefined;
   #cancelWait: (() => void) | undefined;
@@ -365,8 +366,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     try {
       const actor = await this.#context.accounts.authenticate(frame.token);
       if (this.#state !== "authenticating") return;
-      const host = this.#context.host();
-      await host.turns.run(this.#enter(host, actor, frame.cursor));
+      const home = this.#context.home(actor.user);
+      await home.turns.run(this.#enter(home, actor, frame.cursor));
       // Whoever logged the device out meanwhile did not find this session; from now on they do.
       await this.#context.accounts.authenticate(frame.token);
     } catch (error) {
@@ -374,10 +375,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     }
   }
 
-  *#enter(host: ShardHost, actor: Actor, cursor: Cursor | undefined): Steps<void> {
-    const user = yield* userWithGroupHeads(host, actor.user);
+  *#enter(home: Shard, actor: Actor, cursor: Cursor | undefined): Steps<void> {
+    const user = yield* userWithGroupHeads(home, actor.user);
     if (this.#state !== "authenticating") return;
-    if (this.#context.host() !== host) throw new AppError("unavailable", "the log was recovered meanwhile");
+    if (this.#context.home(actor.user) !== home) throw new AppError("unavailable", "the log was recovered meanwhile");
     if (user === undefined) return this.close(CLOSE.badToken, "the user does not exist any more");
     if (this.#hasTooMany(user)) {
       return this.close(
@@ -387,7 +388,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       );
     }
     this.#identify(actor.user, actor.device);
-    this.#begin(host, user, cursor);
+    this.#begin(home, user, cursor);
   }
 
   /** Closed ones that have not gone may be as many again: whoever left just now, and comes back, finds room. */
@@ -416,22 +417,22 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.close(CLOSE.tryLater, reason, refusal?.retryAfterMs ?? HELLO_RETRY_MS);
   }
 
-  #begin(host: ShardHost, user: UserState, cursor: Cursor | undefined): void {
-    this.#host = host;
+  #begin(home: Shard, user: UserState, cursor: Cursor | undefined): void {
+    this.#home = home;
     this.#userState = user;
-    this.#outbox.push(JSON.stringify(this.#welcome(host, user)));
-    host.attach(this);
+    this.#outbox.push(JSON.stringify(this.#welcome(home, user)));
+    home.attach(this);
     if (cursor === undefined) return this.#goLive(false);
-    acknowledge(host, user, cursor);
-    this.#catchUp = new CatchUp(host, user, cursor);
+    acknowledge(home.host, user, cursor);
+    this.#catchUp = new CatchUp(home, user, cursor);
     this.#state = "catching-up";
     this.#continueCatchUp();
   }
 
-  #welcome(host: ShardHost, user: UserState): WelcomeFrame {
+  #welcome(home: Shard, user: UserState): WelcomeFrame {
     const groups: WelcomeFrame["groups"] = {};
-    for (const { address, joinedSeq } of user.conversations.values()) {
-      const head = joinedSeq > 0 && isGroup(address) ? host.groupHeads.of(address) : undefined;
+    for (const { address, joinedSeq, shard } of user.conversations.values()) {
+      const head = joinedSeq > 0 && isGroup(address) ? home.mirrors.head(address, shard) : undefined;
       if (head) groups[address] = { epoch: head.epoch, seq: head.headSeq };
     }
     const { node, heartbeatMs, limits } = this.#context;
@@ -459,7 +460,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   readonly #read = (): void => {
-    this.#host!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
+    this.#home!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
   };
 
   /** Page by page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
@@ -473,8 +474,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
         const waitMs = this.#context.reads.waitMs(this.user);
         if (waitMs > 0) return this.#continueLater(waitMs);
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
-        const isPresent = this.#catchUp.read(page);
+        const isPresent = yield* this.#catchUp.read(page);
         this.#context.reads.spend(this.user, page.work);
+        // It may have had to wait.
+        if (this.#state !== "catching-up") return;
         for (const frame of page.frames) this.#outbox.push(frame);
         if (isPresent) return this.#goLive(true);
         // So that what was read counts as queued before more is read.
@@ -512,7 +515,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       this.#isHeld = false;
       this.#actOnHeld();
     };
-    this.#host!.turns.run(steps)
+    this.#home!.turns.run(steps)
       .then(goOn)
       .catch((error: unknown) => this.failed(error));
   }
@@ -555,7 +558,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #mark(frame: ReceivedFrame | ReadFrame): void {
-    const load = whatMarkNeeds(this.#host!, this.#userState!, frame);
+    const load = whatMarkNeeds(this.#home!.host, this.#userState!, frame);
     if (load === undefined) return this.#markNow(frame);
     this.#hold(this.#markLater(load, frame));
   }
@@ -567,7 +570,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   #markNow(frame: ReceivedFrame | ReadFrame): void {
     try {
-      actOnMark(this.#host!, this.#userState!, frame);
+      actOnMark(this.#home!.host, this.#userState!, frame);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === undefined) throw error;
@@ -601,7 +604,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       }
       this.#sendsRefusedUntil = 0;
     }
-    const rest = sendMessage(this.#host!.home(this.user), this.#userState!, requestOf(frame), this);
+    const rest = sendMessage(this.#home!, this.#userState!, requestOf(frame), this);
     if (rest !== undefined) this.#hold(rest);
   }
 
@@ -630,7 +633,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#unacted = [];
     this.#inboxBytes = 0;
     this.#asideBytes = 0;
-    this.#host?.detach(this);
+    this.#home?.detach(this);
   }
 }
 

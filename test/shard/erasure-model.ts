@@ -1,6 +1,7 @@
 /** What everybody should see of a history of messages, erasures and crashes: the model, and the shards that are held against it. */
 import { expect } from "bun:test";
 import { AppError } from "../../src/base/errors.ts";
+import { atOnce } from "../../src/base/steps.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { userAddress, type Address, type DeviceId, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
@@ -224,11 +225,11 @@ export class ErasureModel {
 
   #expectFrames(user: UserId): void {
     const state = this.host.users.get(user)!;
-    const catchUp = new CatchUp(this.host, state, { epoch: "", timeline: 0, groups: {}, marks: 0 });
+    const catchUp = new CatchUp(this.host.home(user), state, { epoch: "", timeline: 0, groups: {}, marks: 0 });
     const frames: ServerFrame[] = [];
     for (let isPresent = false; !isPresent;) {
       const page = new CatchUpPage(100, 1 << 20, this.host.clock);
-      isPresent = catchUp.read(page);
+      isPresent = atOnce(catchUp.read(page));
       frames.push(...page.frames.map((frame) => JSON.parse(frame) as ServerFrame));
     }
     const seen = frames.filter((frame) => frame.t !== "receipt").map(shown);

@@ -2,7 +2,12 @@
 import type { Steps } from "../../base/steps.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
+import { answerGroupEntries } from "./answer-group-entries.ts";
+import { answerGroupPage } from "./answer-group-page.ts";
+import { answerGroupRank } from "./answer-group-rank.ts";
+import { answerGroupView } from "./answer-group-view.ts";
 import { answerPosted } from "./answer-posted.ts";
+import { answerProfile } from "./answer-profile.ts";
 import { answerUser } from "./answer-user.ts";
 
 export type Answerers = {
@@ -10,6 +15,11 @@ export type Answerers = {
 };
 
 export const ANSWERERS: Answerers = {
+  groupEntries: answerGroupEntries,
+  groupPage: answerGroupPage,
+  groupRankAsOf: answerGroupRank,
+  groupView: answerGroupView,
   posted: answerPosted,
+  profile: answerProfile,
   user: answerUser,
 };

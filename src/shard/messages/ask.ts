@@ -5,12 +5,30 @@
 import type { GroupAddress, UserAddress } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
 import type { Posted } from "./post.ts";
+import type {
+  GroupEntriesAnswer,
+  GroupEntriesQuestion,
+  GroupPageAnswer,
+  GroupPageQuestion,
+  GroupRankAnswer,
+  GroupRankQuestion,
+  GroupViewAnswer,
+  GroupViewQuestion,
+  ProfileAnswer,
+  ProfileQuestion,
+} from "./reads.ts";
 
 export type Questions = {
   /** What was posted there? */
   posted: { readonly group: GroupAddress; readonly seq: Seq };
   /** Is there such a user? */
   user: { readonly user: UserAddress };
+  groupEntries: GroupEntriesQuestion;
+  groupPage: GroupPageQuestion;
+  groupRankAsOf: GroupRankQuestion;
+  groupView: GroupViewQuestion;
+  /** What does a user say of themselves? Nothing is loaded for it. */
+  profile: ProfileQuestion;
 };
 
 export type Answers = {
@@ -18,4 +36,11 @@ export type Answers = {
   posted: Posted | undefined;
   /** Undefined when there is no such user. */
   user: { readonly displayName: string } | undefined;
+  /** @throws AppError unknown_address or not_a_member, as the next three */
+  groupEntries: GroupEntriesAnswer;
+  groupPage: GroupPageAnswer;
+  groupRankAsOf: GroupRankAnswer;
+  groupView: GroupViewAnswer;
+  /** Undefined when there is no such user. */
+  profile: ProfileAnswer | undefined;
 };

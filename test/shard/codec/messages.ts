@@ -8,6 +8,8 @@ import type { ToldPostReply } from "../../../src/shard/messages/codec/post-codec
 import type { Answers, Questions } from "../../../src/shard/messages/ask.ts";
 import type { Cast } from "../../../src/shard/messages/cast.ts";
 import type { Handoff, MessageHandoff } from "../../../src/shard/messages/handoff.ts";
+import type { Cost } from "../../../src/shard/messages/reads.ts";
+import type { Viewer } from "../../../src/shard/authorization.ts";
 import type { Post, Posted } from "../../../src/shard/messages/post.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 
@@ -75,14 +77,30 @@ const posted = record<Posted>({
   deletedAt: maybe(number) as fc.Arbitrary<number>,
 });
 
+const viewer = record<Viewer>({ user, knownThrough: seq, joinedSeq: seq });
+const cost = record<Cost>({ bytes: number, looked: number });
+const messages = fc.array(
+  fc.record({ id: text, conversation: fc.oneof(group, at), from: user, text, seq, sentAt: number }),
+);
+
 export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind]> } = {
   posted: record({ group, seq }),
   user: record({ user: at }),
+  groupEntries: record({ group, viewer, after: seq, limit: number, charactersMax: number }),
+  groupPage: record({ group, viewer, before: maybe(number), after: maybe(number), limit: number }),
+  groupRankAsOf: record({ group, viewer, rank: number }),
+  groupView: record({ group, viewer, read: seq, messages: number, bytes: number }),
+  profile: record({ user: at }),
 };
 
 export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } = {
   posted: maybe(posted),
   user: maybe(record({ displayName: text })),
+  groupEntries: record({ epoch: text, frames: fc.array(text), from: seq, through: seq, headSeq: seq }),
+  groupPage: record({ page: fc.record({ messages }), cost }),
+  groupRankAsOf: record({ rank: number, looked: number }),
+  groupView: record({ name: text, unread: number, headSeq: seq, seen: number, delivered: number, messages, cost }),
+  profile: maybe(record({ displayName: text })),
 };
 
 export const POST = record<Post>({

@@ -6,6 +6,7 @@ import type { Address } from "../../../domain/address.ts";
 import type { Answers, Questions } from "../ask.ts";
 import { decodeMessage, encodeMessage, fields, optional, readNumber, type Codec } from "./codec.ts";
 import { posted } from "./post-codec.ts";
+import * as reads from "./reads-codec.ts";
 
 type Kind = keyof Questions;
 
@@ -15,6 +16,11 @@ const ASKS: {
 } = {
   posted: [1, fields<Questions["posted"]>({ group: groupAddress, seq }), optional(posted)],
   user: [2, fields<Questions["user"]>({ user: userAddress }), optional(fields({ displayName: text }))],
+  groupEntries: [3, reads.groupEntriesQuestion, reads.groupEntriesAnswer],
+  groupPage: [4, reads.groupPageQuestion, reads.groupPageAnswer],
+  groupRankAsOf: [5, reads.groupRankQuestion, reads.groupRankAnswer],
+  groupView: [6, reads.groupViewQuestion, reads.groupViewAnswer],
+  profile: [7, reads.profileQuestion, optional(reads.profileAnswer)],
 };
 
 /** A question on its way. */

@@ -1,9 +1,10 @@
 /**
  * What an answer costs while it is put together: how large it becomes as JSON, since pages end by bytes, whatever the count of what is in them; and how many
- * entries were looked at for it (read-budget.ts).
+ * entries were looked at for it (src/service/read-budget.ts).
  */
-import { ANSWER_BYTES_MAX } from "../domain/limits.ts";
-import type { ServerFrame, WireMessage } from "../protocol/frames.ts";
+import { ANSWER_BYTES_MAX } from "../../domain/limits.ts";
+import type { ServerFrame, WireMessage } from "../../protocol/frames.ts";
+import type { Cost } from "../messages/reads.ts";
 
 /** Names, numbers and brackets of one message, at most about. */
 const REST_BYTES = 400;
@@ -15,30 +16,42 @@ export const ENTRY_BYTES = 512;
 const SHORT_UNITS = 256;
 
 export class AnswerSize {
-  readonly #bytesMax: number;
-  #bytes = 0;
+  /** So far. */
+  bytes: number;
   /** Entries that were looked at, whatever became of them. */
   looked = 0;
 
-  constructor(bytesMax = ANSWER_BYTES_MAX) {
-    this.#bytesMax = bytesMax;
+  /** @param bytes of the answer that this is a part of */
+  constructor(bytes = 0) {
+    this.bytes = bytes;
+  }
+
+  /** A part was put together elsewhere. */
+  add({ bytes, looked }: Cost): void {
+    this.bytes += bytes;
+    this.looked += looked;
   }
 
   /** In entries: a large text costs as much as several. */
   get work(): number {
-    return this.looked + this.#bytes / ENTRY_BYTES;
+    return this.looked + this.bytes / ENTRY_BYTES;
+  }
+
+  /** Bytes that are left. */
+  get room(): number {
+    return Math.max(0, ANSWER_BYTES_MAX - this.bytes);
   }
 
   get isFull(): boolean {
-    return this.#bytes >= this.#bytesMax;
+    return this.bytes >= ANSWER_BYTES_MAX;
   }
 
   /** Counts it if there is room for it; the first always has. @returns whether it belongs to the answer */
   has(part: WireMessage | ServerFrame): boolean {
     const bytes = "text" in part && part.text !== undefined ? REST_BYTES + textBytes(part.text) : restBytes(part);
-    const isFirst = this.#bytes === 0;
-    this.#bytes += bytes;
-    return isFirst || this.#bytes <= this.#bytesMax;
+    const isFirst = this.bytes === 0;
+    this.bytes += bytes;
+    return isFirst || this.bytes <= ANSWER_BYTES_MAX;
   }
 }
 

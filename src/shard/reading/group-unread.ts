@@ -5,12 +5,12 @@
  * Nothing is looked at twice: to a member who wrote thousands of messages, and has read none of them, the first count
  * costs a pass over them, and the next begins where it ended. Short passes are not kept.
  */
-import type { Steps } from "../base/steps.ts";
-import type { UserId } from "../domain/address.ts";
-import { authorOf, POSTED_LANE } from "../domain/entries.ts";
-import type { GroupState } from "../shard/group-state.ts";
-import { retainedFrom } from "../shard/retention.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Steps } from "../../base/steps.ts";
+import type { UserId } from "../../domain/address.ts";
+import { authorOf, POSTED_LANE } from "../../domain/entries.ts";
+import type { GroupState } from "../group-state.ts";
+import { retainedFrom } from "../retention.ts";
+import type { Seq } from "../../../storage/types.ts";
 
 /** More are not counted. */
 export const GROUP_UNREAD_MAX = 100;

@@ -2,17 +2,16 @@
  * One conversation as a run of messages that can be read from both ends, in the timeline or in the log of a group.
  * Durable state only.
  */
-import type { Steps } from "../base/steps.ts";
-import { isGroup, type Address } from "../domain/address.ts";
-import { POSTED_LANE } from "../domain/entries.ts";
-import type { WireMessage } from "../protocol/frames.ts";
-import type { GroupState } from "../shard/group-state.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
-import type { UserState } from "../shard/user-state.ts";
-import type { Seq, StoredEntry } from "../../storage/types.ts";
+import type { UserAddress, UserId } from "../../domain/address.ts";
+import { POSTED_LANE } from "../../domain/entries.ts";
+import type { WireMessage } from "../../protocol/frames.ts";
+import type { HistoryPage } from "../../protocol/http-shapes.ts";
+import type { Seq, StoredEntry } from "../../../storage/types.ts";
+import type { GroupState } from "../group-state.ts";
+import type { Shard } from "../shard.ts";
+import type { UserState } from "../user-state.ts";
 import type { AnswerSize } from "./answer-size.ts";
 import { groupMessage, timelineMessage } from "./entry-frames.ts";
-import { mustKnowUser, visibleGroup } from "./membership.ts";
 
 /** Before this is the newest. */
 export const END = Number.MAX_SAFE_INTEGER as Seq;
@@ -25,25 +24,22 @@ export type Lane = {
   message(stored: StoredEntry): WireMessage | undefined;
 };
 
-/** @throws AppError unknown_address or not_a_member */
-export function* laneOf(host: ShardHost, user: UserState, address: Address): Steps<Lane> {
-  if (isGroup(address)) return groupLane(host, user, yield* visibleGroup(host, user, address));
-  yield* mustKnowUser(host, user, address);
+export function ownLane(shard: Shard, user: UserState, address: UserAddress): Lane {
   const { log } = user;
   return {
     backward: (before, limit) => log.readLaneBackward(user.address, address, before, limit),
     forward: (after, limit) => log.readLaneForward(user.address, address, after, limit),
-    message: (stored) => timelineMessage(host, user, stored),
+    message: (stored) => timelineMessage(shard, user, stored),
   };
 }
 
 /** Of its present life. */
-export function groupLane(host: ShardHost, user: UserState, group: GroupState): Lane {
+export function groupLane(shard: Shard, viewer: UserId, group: GroupState): Lane {
   const { log, address, bornSeq } = group;
   return {
     backward: (before, limit) => sinceBorn(group, log.readLaneBackward(address, POSTED_LANE, before, limit)),
     forward: (after, limit) => log.readLaneForward(address, POSTED_LANE, Math.max(after, bornSeq - 1) as Seq, limit),
-    message: (stored) => groupMessage(host, group, stored, user.user),
+    message: (stored) => groupMessage(shard, group, stored, viewer),
   };
 }
 
@@ -85,3 +81,31 @@ export const newest = (lane: Lane, before: Seq, limit: number, size: AnswerSize)
   gathered.messages.reverse();
   return gathered;
 };
+
+/** Messages before or after a seq; without both the newest. */
+export const pageOf = (
+  lane: Lane,
+  { before, after, limit }: { before: number | undefined; after: number | undefined; limit: number },
+  size: AnswerSize,
+): HistoryPage =>
+  after === undefined ? pageBackward(lane, before, limit, size) : pageForward(lane, after, limit, size);
+
+function pageBackward(lane: Lane, before: number | undefined, limit: number, size: AnswerSize): HistoryPage {
+  const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, size);
+  const reply: HistoryPage = { messages };
+  const last = messages.at(-1);
+  if (!isAll && through !== undefined) reply.before = through;
+  if (before !== undefined && last && lane.forward(last.seq as Seq, 1).length > 0) reply.after = last.seq;
+  return reply;
+}
+
+function pageForward(lane: Lane, after: number, limit: number, size: AnswerSize): HistoryPage {
+  const { messages, through, isAll } = gather(lane, limit, size, (from, count) =>
+    lane.forward(from ?? (after as Seq), count),
+  );
+  const reply: HistoryPage = { messages };
+  const [first] = messages;
+  if (first && lane.backward(first.seq as Seq, 1).length > 0) reply.before = first.seq;
+  if (!isAll && through !== undefined) reply.after = through;
+  return reply;
+}

@@ -1,0 +1,68 @@
+/** What the home of a user reads of a group, or of another user: questions and their answers. Answers end by bytes, and say what was looked at for them. */
+import type { GroupAddress, UserAddress } from "../../domain/address.ts";
+import type { WireMessage } from "../../protocol/frames.ts";
+import type { HistoryPage } from "../../protocol/http-shapes.ts";
+import type { Seq } from "../../../storage/types.ts";
+import type { Viewer } from "../authorization.ts";
+
+/** What (a part of) an answer cost (reading/answer-size.ts). */
+export type Cost = { readonly bytes: number; readonly looked: number };
+
+/** Messages of a group, before or after a seq; without both the newest. */
+export type GroupPageQuestion = {
+  readonly group: GroupAddress;
+  readonly viewer: Viewer;
+  readonly before: number | undefined;
+  readonly after: number | undefined;
+  readonly limit: number;
+};
+export type GroupPageAnswer = { readonly page: HistoryPage; readonly cost: Cost };
+
+/** Entries of a group's log as frames, in their order: as many as a step has time for, and at least one where there are some. */
+export type GroupEntriesQuestion = {
+  readonly group: GroupAddress;
+  readonly viewer: Viewer;
+  readonly after: Seq;
+  readonly limit: number;
+  /** Of the frames together; the last one may go beyond it. */
+  readonly charactersMax: number;
+};
+export type GroupEntriesAnswer = {
+  /** Of the life of the group that they are of. */
+  readonly epoch: string;
+  /** Without a hole, from behind `from` to `through`. */
+  readonly frames: readonly string[];
+  /** At least the end of the life before. */
+  readonly from: Seq;
+  readonly through: Seq;
+  readonly headSeq: Seq;
+};
+
+/** A group as one of its members sees it in the list of conversations. */
+export type GroupViewQuestion = {
+  readonly group: GroupAddress;
+  readonly viewer: Viewer;
+  /** How far the member has read, or where they joined, if that is later. */
+  readonly read: Seq;
+  /** How many of the newest messages. */
+  readonly messages: number;
+  /** Of the answer that it becomes a part of, so far. */
+  readonly bytes: number;
+};
+export type GroupViewAnswer = {
+  readonly name: string;
+  readonly unread: number;
+  readonly headSeq: Seq;
+  /** How far the farthest of the other members has read and got it. */
+  readonly seen: number;
+  readonly delivered: number;
+  readonly messages: WireMessage[];
+  readonly cost: Cost;
+};
+
+/** Rank of a group's newest entry that is not above `rank`; 0 where none of its present life is. */
+export type GroupRankQuestion = { readonly group: GroupAddress; readonly viewer: Viewer; readonly rank: number };
+export type GroupRankAnswer = { readonly rank: number; readonly looked: number };
+
+export type ProfileQuestion = { readonly user: UserAddress };
+export type ProfileAnswer = { readonly displayName: string };
