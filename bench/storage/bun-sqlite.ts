@@ -12,6 +12,7 @@ export class SqlDatabase {
   readonly #db: Database;
   readonly #statements = new Map<string, SqlStatement>();
   readonly #prepared: Statement[] = [];
+  readonly namedTables = new Set<string>();
 
   constructor(file: string, mode: SqlMode, busyTimeoutMs = BUSY_TIMEOUT_MS) {
     this.file = file;

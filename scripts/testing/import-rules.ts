@@ -108,7 +108,13 @@ export const LAYERS: readonly Layer[] = [
   // A shard knows the log and the files by their ports.
   {
     place: "storage/shard",
-    imports: [...STORE_WORDS, "storage/encoding", "storage/log", "storage/files/flush-error.ts"],
+    imports: [
+      ...STORE_WORDS,
+      "storage/encoding",
+      "storage/log",
+      "storage/files/flush-error.ts",
+      "storage/vfs/whole-file.ts",
+    ],
     types: ["storage/vfs", "storage/files/segment-store.ts"],
   },
   { place: "storage/open-store.ts", imports: ["storage"] },

@@ -20,13 +20,14 @@
  *
  * Crash: the list is there as it was or as it is. Records are in one of the two places, or in both.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DAMAGED_DIRECTORY, DamagedDirectory } from "../log/damaged-directory.ts";
 import { CorruptionError, DamagedShardError, FormatError } from "../errors.ts";
 import type { LogRange } from "../log/commit-log.ts";
 import type { LogPosition, ShardId } from "../types.ts";
 import type { FileSystem } from "../vfs/file-system.ts";
+import { readWholeFile } from "../vfs/whole-file.ts";
 
 export const DAMAGED_LIST = "shards";
 const VERSION = 1;
@@ -104,7 +105,7 @@ export class DamagedShards {
 /** The list of a data directory that nobody has open. @throws CorruptionError, FormatError */
 export function readDamage(root: string): Damage[] {
   const path = join(root, DAMAGED_DIRECTORY, DAMAGED_LIST);
-  return existsSync(path) ? parseDamage(path, readFileSync(path)) : [];
+  return existsSync(path) ? parseDamage(path, readWholeFile(path)) : [];
 }
 
 function parseDamage(path: string, bytes: Buffer): Damage[] {

@@ -6,6 +6,7 @@
  */
 import * as fs from "node:fs";
 import { SqlDatabase } from "../files/sqlite/database.ts";
+import { readWholeFile } from "../vfs/whole-file.ts";
 import { foldedImage, readSqliteWal } from "./sqlite-wal.ts";
 
 export type DatabaseImage = {
@@ -15,8 +16,8 @@ export type DatabaseImage = {
 
 export function openImage(path: string): DatabaseImage {
   const walPath = `${path}-wal`;
-  const wal = fs.existsSync(walPath) ? readSqliteWal(fs.readFileSync(walPath)) : undefined;
-  const image = foldedImage(fs.readFileSync(path), wal);
+  const wal = fs.existsSync(walPath) ? readSqliteWal(readWholeFile(walPath)) : undefined;
+  const image = foldedImage(readWholeFile(path), wal);
   const faults = (wal?.faults ?? []).map(({ at, what }) => ({ file: walPath, place: `byte ${at}`, what }));
   return { db: new SqlDatabase(path, "readonly", 0, image), faults };
 }

@@ -10,7 +10,9 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import { createDirectory } from "../files/sqlite/database-file.ts";
-import { recentPath, shardDirectory } from "../files/sqlite/paths.ts";
+import { listSegments } from "../files/placed/state-reader.ts";
+import { recentPath, segmentFileNo, shardDirectory } from "../files/sqlite/paths.ts";
+import { openImage } from "./database-image.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { eachRecord, readLog } from "./log-reader.ts";
 import { emptyReport, Findings } from "./report.ts";
@@ -106,7 +108,7 @@ function unpack(file: string, into: string, progress: (done: number, total: numb
 }
 
 /** Every part was whole; this says that they are a shard, and this one. */
-function check(file: string, unpacked: string, { shard, term, flushedThrough }: ImportedShard): void {
+function check(file: string, unpacked: string, { shard, term, flushedThrough, streams }: ImportedShard): void {
   if (!fs.existsSync(join(unpacked, "state.db"))) throw new CorruptionError(file, "its parts", "there is no state.db");
   const findings = new Findings();
   const found = verifyShardFiles({
@@ -121,12 +123,24 @@ function check(file: string, unpacked: string, { shard, term, flushedThrough }: 
   });
   const [first] = findings.list;
   if (first !== undefined) throw new CorruptionError(first.file, first.place, first.what);
-  if (found?.term === term && found.flushedThrough === flushedThrough) return;
-  throw new CorruptionError(
-    file,
-    "its header",
-    `it says term ${term} and offset ${flushedThrough}, its state says otherwise`,
-  );
+  refuseUnlisted(file, unpacked);
+  if (found?.term === term && found.flushedThrough === flushedThrough && found.streams === streams) return;
+  const told = `term ${term}, offset ${flushedThrough} and ${streams} streams`;
+  throw new CorruptionError(file, "its header", `it says ${told}, its state says otherwise`);
+}
+
+/** A server would remove it; an export has none. */
+function refuseUnlisted(file: string, unpacked: string): void {
+  const { db } = openImage(join(unpacked, "state.db"));
+  try {
+    const listed = new Set(listSegments(db).map((segment) => segment.file));
+    for (const name of fs.readdirSync(unpacked)) {
+      const no = segmentFileNo(name);
+      if (no !== undefined && !listed.has(no)) throw new CorruptionError(file, name, "state.db does not list it");
+    }
+  } finally {
+    db.close();
+  }
 }
 
 function syncPath(path: string): void {

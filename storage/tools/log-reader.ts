@@ -4,12 +4,13 @@
  * A log that is being written to can be caught in the middle of a write: then its last file is read again, a few times. What is read is then what was
  * there at some moment. Files that were trimmed between listing and reading are left out.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import { decodeOperations, readRecordHeader, type OperationVisitor, type RecordHeader } from "../encoding/record.ts";
 import { chainAfter, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, walFileName, walFileNo } from "../log/local/frame.ts";
 import { scanWalFile } from "../log/local/scan.ts";
+import { readWholeFile } from "../vfs/whole-file.ts";
 
 export type LogFrame = {
   fileNo: number;
@@ -74,7 +75,7 @@ type FileFrames = { list: LogFrame[]; end?: LogEnd; chain: number | undefined; e
 function framesOf(path: string, place: Parameters<typeof scanWalFile>[2]): FileFrames | undefined {
   for (let reads = 1; ; reads++) {
     if (!existsSync(path)) return undefined;
-    const found = tryFrames(path, readFileSync(path), place);
+    const found = tryFrames(path, readWholeFile(path), place);
     if (found.error === undefined || !place.isLast || reads === READS_MAX) return found;
   }
 }

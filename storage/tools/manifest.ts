@@ -21,6 +21,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
+import { readWholeFile } from "../vfs/whole-file.ts";
 import { fileCrc, listFiles, type FoundFile } from "./inventory.ts";
 
 export const MANIFEST = "manifest";
@@ -199,7 +200,7 @@ const hex = (crc: number): string => crc.toString(16).padStart(8, "0");
 
 function readIfThere(file: string): Buffer | undefined {
   try {
-    return fs.readFileSync(file);
+    return readWholeFile(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -1,4 +1,5 @@
 /** What `verify` says: what is wrong, where, what that means and what to do. */
+import { CorruptionError } from "../errors.ts";
 
 /** What kind of wrong it is decides what to do about it. */
 export type FindingKind = keyof typeof ADVICE;
@@ -42,6 +43,12 @@ export class Findings {
     this.count++;
     if (this.list.length < FINDINGS_MAX) this.list.push({ kind, file, place, what, advice: ADVICE[kind] });
   }
+}
+
+/** What is said of a file whose bytes nobody gets. */
+export function unreadable(error: unknown): string {
+  if (error instanceof CorruptionError) return error.message.slice(error.file.length + 2);
+  return `it cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`;
 }
 
 export type VerifyReport = {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { FormatError } from "../errors.ts";
 import { EXTENT_NAME, readExtent } from "../log/local/log-extent.ts";
 import { realFileSystem } from "../vfs/file-system.ts";
-import type { Findings, VerifyReport } from "./report.ts";
+import { type Findings, unreadable, type VerifyReport } from "./report.ts";
 
 const NAME = `wal/${EXTENT_NAME}`;
 const UNKNOWN = "that the oldest or the newest log file is gone could not be noticed";
@@ -18,10 +18,7 @@ export function verifyExtent(directory: string, findings: Findings, report: Veri
     if (isDamaged) findings.add("damaged", NAME, "its line", `it is not what was written; ${UNKNOWN}`);
     else if (extent === undefined) report.notes.push(`${NAME} says nothing of the log as it is now; ${UNKNOWN}`);
   } catch (error) {
-    if (!(error instanceof FormatError)) findings.add("damaged", NAME, "the file", readable(error));
+    if (!(error instanceof FormatError)) findings.add("damaged", NAME, "the file", unreadable(error));
     else if (error.message.includes(EXTENT_NAME)) findings.add("newer", NAME, "line 1", error.message);
   }
 }
-
-const readable = (error: unknown): string =>
-  `it cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`;

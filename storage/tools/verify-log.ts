@@ -5,7 +5,7 @@ import type { Seq, ShardId } from "../types.ts";
 import { realFileSystem, type FileSystem } from "../vfs/file-system.ts";
 import { checkLog, type LogCheck, type LogShard } from "../log/local/check-log.ts";
 import { walFileName } from "../log/local/frame.ts";
-import type { Findings, VerifyReport } from "./report.ts";
+import { type Findings, unreadable, type VerifyReport } from "./report.ts";
 
 /** Seqs of a stream in the log: the first and the last; dense between them. */
 export type LogSeqs = { firstSeq: Seq; lastSeq: Seq; gaps: number };
@@ -67,7 +67,7 @@ function readable(findings: Findings, inDirectory: (file: string) => string): Fi
     try {
       return realFileSystem.read(path);
     } catch (error) {
-      findings.add("damaged", inDirectory(path), "all of it", `it cannot be read: ${(error as Error).message}`);
+      findings.add("damaged", inDirectory(path), "all of it", unreadable(error));
       return Buffer.alloc(0);
     }
   };

@@ -2,13 +2,14 @@
  * Whether two servers have written to the log at the same time, as far as they have left traces (storage/log/local/openings.ts): an opening that goes on after a later
  * one has begun, or that has found the other one; and a log that does not go on where the first file of an opening says that it does.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
 import { chainAfter, fileChain, walFileName } from "../log/local/frame.ts";
 import { OPENINGS_NAME, readOpenings, type OpeningLine } from "../log/local/openings.ts";
 import { readLog } from "./log-reader.ts";
-import type { Findings, VerifyReport } from "./report.ts";
+import { readWholeFile } from "../vfs/whole-file.ts";
+import { type Findings, unreadable, type VerifyReport } from "./report.ts";
 
 const NAME = `wal/${OPENINGS_NAME}`;
 
@@ -23,19 +24,16 @@ export function verifyOpenings(
   // The log is of an older version, or there is none.
   if (!existsSync(path)) return;
   try {
-    const { lines, unreadable, changed } = readOpenings(path, readFileSync(path));
+    const { lines, unreadable, changed } = readOpenings(path, readWholeFile(path));
     if (changed > 0) findings.add("damaged", NAME, "its lines", `${changed} of them are not what was written`);
     if (unreadable > 0) report.notes.push(`${NAME} has ${unreadable} lines that a crash cut short; they say nothing`);
     for (const [at, what] of overlaps(lines)) findings.add("writers", NAME, at, what);
     for (const fileNo of broken) tellBroken(directory, fileNo, lines, findings);
   } catch (error) {
-    if (!(error instanceof FormatError)) findings.add("damaged", NAME, "the file", readable(error));
+    if (!(error instanceof FormatError)) findings.add("damaged", NAME, "the file", unreadable(error));
     else findings.add("newer", NAME, "line 1", error.message.slice(path.length + 2));
   }
 }
-
-const readable = (error: unknown): string =>
-  `it cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`;
 
 /** One for each two openings, and for each file that was changed. */
 function overlaps(lines: readonly OpeningLine[]): Map<string, string> {
@@ -74,7 +72,7 @@ function tellBroken(directory: string, fileNo: number, lines: readonly OpeningLi
 
 /** Whether the file before has frames behind the one that this file says it goes on from. */
 function hasMore(directory: string, fileNo: number): boolean {
-  const chain = fileChain(readFileSync(join(directory, "wal", walFileName(fileNo))));
+  const chain = fileChain(readWholeFile(join(directory, "wal", walFileName(fileNo))));
   const chains: number[] = [];
   try {
     readLog(directory, {

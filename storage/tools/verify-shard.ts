@@ -8,7 +8,7 @@
  *
  * Files are read as bytes (database-image.ts), state and one segment at a time; nothing is opened for writing.
  */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import type { LayerSource } from "../files/layers/page-table.ts";
@@ -50,18 +50,22 @@ export type ShardCheck = {
 export type RecentPart = { row: RecentShardRow; source: LayerSource; file: string };
 
 /** How far the shard reaches. */
-export type VerifiedShard = { flushedThrough: number; term: number };
+export type VerifiedShard = { flushedThrough: number; term: number; streams: number };
 
 const STATE = "state.db";
 const segmentName = (file: number): string => `segment-${String(file).padStart(6, "0")}.db`;
 
 /** @returns undefined where nothing can be said of it */
 export function verifyShardFiles(check: ShardCheck): VerifiedShard | undefined {
-  const { recent } = check;
+  const { recent, at, name, findings } = check;
+  if (existsSync(at) && !statSync(at).isDirectory()) {
+    findings.add("damaged", name, "this name", "it is no directory");
+    return undefined;
+  }
   if (!hasOwnFiles(check)) return verifyRecentAlone(check, recent, -1);
   const place = {
-    path: join(check.at, STATE),
-    file: `${check.name}/${STATE}`,
+    path: join(at, STATE),
+    file: `${name}/${STATE}`,
     format: STATE_FORMAT,
     schema: stateSchema,
   };
@@ -85,7 +89,7 @@ function hasOwnFiles({ at }: ShardCheck): boolean {
  * @param ownThrough 0 beside a state that holds nothing yet, -1 without
  */
 function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined, ownThrough: number): VerifiedShard {
-  if (recent === undefined) return { flushedThrough: 0, term: 0 };
+  if (recent === undefined) return { flushedThrough: 0, term: 0, streams: 0 };
   const { shard, findings } = check;
   const { row, source, file } = recent;
   const fault: Fault = (where, what) => findings.add("damaged", file, `shard ${shard}, ${where}`, what);
@@ -97,7 +101,7 @@ function verifyRecentAlone(check: ShardCheck, recent: RecentPart | undefined, ow
     for (const { name, placedThrough } of found.reaches.values())
       if (placedThrough > 0) fault(`stream ${name}`, "it has placed entries, but the shard has no files of its own");
   }
-  return { flushedThrough: flushed_through, term };
+  return { flushedThrough: flushed_through, term, streams };
 }
 
 function verifyState(check: ShardCheck, state: SqlDatabase, runs: number, fault: Fault): VerifiedShard | undefined {

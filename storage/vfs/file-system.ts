@@ -3,6 +3,7 @@
  * Not a general wrapper: what the log does not need is not here.
  */
 import * as fs from "node:fs";
+import { mustBeFile } from "./whole-file.ts";
 
 export type FileHandle = number & { readonly __file: unique symbol };
 type Done = (error: Error | null) => void;
@@ -13,7 +14,7 @@ export type FileLook = { id: string; size: number; changedNs: bigint };
 export type FileSystem = {
   makeDirectory(path: string): void;
   list(path: string): string[];
-  /** All of a file. It may be put in `room`, when it fits. */
+  /** All of a file. It may be put in `room`, when it fits. @throws CorruptionError where it is no regular file */
   read(path: string, room?: Buffer): Buffer;
   /** Opens for writing such that a finished `write` is on disk with its data and the size needed to read it (O_DSYNC). */
   openDurable(path: string, create: boolean): FileHandle;
@@ -86,8 +87,9 @@ export function fileSystemOf(system: SystemCalls): FileSystem {
     makeDirectory: (path) => void system.mkdirSync(path, { recursive: true, mode: 0o700 }),
     list: (path) => system.readdirSync(path),
     read(path, room) {
-      const { size } = system.statSync(path);
-      return room === undefined || room.length < size ? system.readFileSync(path) : readInto(path, room);
+      const look = system.statSync(path);
+      mustBeFile(path, look);
+      return room === undefined || room.length < look.size ? system.readFileSync(path) : readInto(path, room);
     },
     openDurable(path, create) {
       const flags = constants.O_WRONLY | constants.O_DSYNC | (create ? constants.O_CREAT | constants.O_EXCL : 0);

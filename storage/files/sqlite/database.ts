@@ -32,6 +32,8 @@ export class SqlDatabase {
   readonly #openedAs: string;
   readonly #db: BetterSqlite.Database;
   readonly #statements = new Map<string, SqlStatement>();
+  /** Tables whose columns were found to have their names (row-crc.ts). */
+  readonly namedTables = new Set<string>();
 
   /**
    * The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. With `image`, a database in memory of those bytes, of which `file` is

@@ -1,5 +1,5 @@
 /** Where the files of a shard are, below the data directory. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { CorruptionError } from "../../errors.ts";
 import type { ShardId } from "../../types.ts";
@@ -39,16 +39,24 @@ export function erasingPath(dir: string, shard: ShardId): string {
 
 /**
  * Whether the shard has a state; without one, all that it has is in `recent.db`.
- * @throws CorruptionError when there are segments but no state: it is made before them, so somebody took it away.
+ * @throws CorruptionError when there are segments but no state: it is made before them, so somebody took it away; or a
+ * file in the place of the directory
  */
 export function hasState(dir: string, shard: ShardId): boolean {
   const path = statePath(dir, shard);
   if (existsSync(path)) return true;
   const directory = shardDirectory(dir, shard);
-  if (!existsSync(directory)) return false;
+  if (!isDirectory(directory)) return false;
   const segment = readdirSync(directory).find((name) => /^segment-\d+\.db$/.test(name));
   if (segment === undefined) return false;
   throw new CorruptionError(path, "this name", `shard state is missing, ${segment} is there`);
+}
+
+/** False where there is nothing. @throws CorruptionError where something else stands */
+export function isDirectory(path: string): boolean {
+  const look = statSync(path, { throwIfNoEntry: false });
+  if (look?.isDirectory() === false) throw new CorruptionError(path, "this name", "it is no directory");
+  return look !== undefined;
 }
 
 /** Shards that say so themselves. */

@@ -48,8 +48,42 @@ function headerBytes(table: Table, values: readonly SqlValue[]): number {
   return bytes;
 }
 
+/** Names of columns, by table; `shard` of `state.db`, then of `recent.db`. */
+const COLUMNS: Record<Table, readonly string[]> = {
+  shard: [
+    "shard,flush,flushed_through,term,streams,lanes,files,erasures,layers,crc",
+    "shard,flushed_through,term,streams,own_through,layers,crc",
+  ],
+  name: ["page,names,crc"],
+  page: ["shard,layer,first,through,codec,raw_bytes,data,crc"],
+  segment: ["segment,file,base,blocks,status,packing,crc"],
+  timeline: ["stream_no,first_seq,page,crc"],
+  lane: ["stream_no,name,lane,crc"],
+  run: ["lane,last_seq,first_seq,segment,block,entries,crc"],
+  tail: ["tail,first_seq,last_seq,entries,codec,raw_bytes,data,crc"],
+  key_page: ["stream_no,prefix,first,page,crc"],
+  key_hash: ["stream_no,hash,seq,alone,crc"],
+  erasure: ["id,stream_no,lane,from_seq,to_seq,crc"],
+};
+
+/**
+ * Checksums cover no names of columns, so they are compared with the first row that is read of a table: asking SQLite
+ * when a file is opened would cost a third of opening it.
+ */
+function checkNames(db: SqlDatabase, table: Table, row: object): void {
+  const names = Object.keys(row).join();
+  if (!COLUMNS[table].includes(names))
+    throw new CorruptionError(
+      db.file,
+      `table ${table}`,
+      `its columns are not those that it was made with, but ${names}`,
+    );
+  db.namedTables.add(table);
+}
+
 /** The row itself, checked. Its columns are in the order of the table and `crc` comes last. @throws CorruptionError */
 export function checkedRow<Row extends { crc: number }>(state: SqlDatabase, table: Table, row: Row): Row {
+  if (!state.namedTables.has(table)) checkNames(state, table, row);
   const values = Object.values(row as Record<string, SqlValue>);
   const crc = values.pop();
   if (rowCrc(table, values) === crc) return row;

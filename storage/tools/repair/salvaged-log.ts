@@ -15,6 +15,7 @@ import {
 } from "../../encoding/record.ts";
 import { SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
+import { readWholeFile } from "../../vfs/whole-file.ts";
 import { walFileName, walFileNo } from "../../log/local/frame.ts";
 import { type Extent, readExtent } from "../../log/local/log-extent.ts";
 import { EMPTIED, isEmptied, reachOf } from "../../log/local/read-log.ts";
@@ -147,7 +148,7 @@ export class SalvagedLog {
     for (const name of names) {
       const [, file, from] = /^(\d{10})-(\d+)\.part$/.exec(name) ?? [];
       if (file === undefined) continue;
-      const bytes = fs.readFileSync(join(directory, name));
+      const bytes = readWholeFile(join(directory, name));
       const place = { file: `wal/${file}.wal`, fileNo: Number(file), from: Number(from) };
       const what = bytes.length > 0 ? `kept as ${folder}/${name}` : "a log file is missing";
       this.parts.push({ ...place, bytes, what });

@@ -7,6 +7,7 @@ import type { PageRow } from "../../files/layers/page-table.ts";
 import type { RecentShardRow } from "../../files/layers/recent-file.ts";
 import type { SqlValue } from "../../files/sqlite/database.ts";
 import { rowCrc, type Table } from "../../files/sqlite/row-crc.ts";
+import { readWholeFile } from "../../vfs/whole-file.ts";
 import type {
   ErasureRow,
   KeyHashRow,
@@ -135,5 +136,5 @@ export function salvagedImage(path: string): Buffer | undefined {
 }
 
 function readIfThere(path: string): Buffer | undefined {
-  return fs.existsSync(path) ? fs.readFileSync(path) : undefined;
+  return fs.existsSync(path) ? readWholeFile(path) : undefined;
 }

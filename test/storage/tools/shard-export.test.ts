@@ -11,7 +11,7 @@ import { StreamHandle } from "../../../storage/shard/staged-record.ts";
 import { exportNeeds, exportShard, spillShard, type ExportedShard } from "../../../storage/tools/export-shard.ts";
 import { importShard, ShardNotEmptyError } from "../../../storage/tools/import-shard.ts";
 import { listFiles } from "../../../storage/tools/inventory.ts";
-import { readExport } from "../../../storage/tools/export-file.ts";
+import { type ExportHeader, ExportWriter, readExport } from "../../../storage/tools/export-file.ts";
 import { verifyDirectory } from "../../../storage/tools/verify.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { beginLog } from "../log-fixture.ts";
@@ -242,6 +242,39 @@ test.each(["null", '"shard 42"', "{", ""])(
     expect(fs.existsSync(join(to, "shards"))).toBe(false);
   },
 );
+
+/** The same export with its checksums right, but another header, or one segment twice. */
+function writeAnother(header: Partial<ExportHeader>, extra?: string): void {
+  const unpacked = join(place, "unpacked");
+  fs.mkdirSync(unpacked);
+  const names: string[] = [];
+  let found: ExportHeader | undefined;
+  readExport(file, {
+    header: (told) => (found = told),
+    file: (name) => void names.push(name),
+    bytes: (piece) => fs.appendFileSync(join(unpacked, names.at(-1)!), piece),
+  });
+  const out = fs.openSync(file, "w");
+  const writer = new ExportWriter(out, { ...found!, ...header });
+  for (const name of names) writer.add(name, join(unpacked, name), () => {});
+  if (extra !== undefined) writer.add(extra, join(unpacked, names.at(-1)!), () => {});
+  writer.end();
+  fs.closeSync(out);
+}
+
+describe("an import is refused, and nothing of it is left,", () => {
+  test.each([
+    ["where a segment comes along that the state does not list", {}, "segment-000099.db", "state.db does not list it"],
+    ["where the header counts other streams than the state", { streams: 7 }, undefined, "its state says otherwise"],
+    ["where the header says another term", { term: 5 }, undefined, "its state says otherwise"],
+  ])("%s", async (_, header, extra, what) => {
+    await filled(2);
+    await exportOf(from, SHARD);
+    writeAnother(header, extra);
+    await expect(importShard(to, file)).rejects.toThrow(what);
+    expect(fs.readdirSync(join(to, "shards"))).toEqual([]);
+  });
+});
 
 describe("importing", () => {
   test("is refused where the shard has files, or is in recent.db, or has records in the log", async () => {

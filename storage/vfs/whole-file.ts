@@ -1,0 +1,13 @@
+/** Reading a file at once, where anything else may stand in its place. */
+import * as fs from "node:fs";
+import { CorruptionError } from "../errors.ts";
+
+/** @throws CorruptionError for a pipe, which would be waited for, and for whatever else is no regular file; what the system says */
+export function readWholeFile(path: string): Buffer {
+  mustBeFile(path, fs.statSync(path));
+  return fs.readFileSync(path);
+}
+
+export function mustBeFile(path: string, look: fs.Stats): void {
+  if (!look.isFile()) throw new CorruptionError(path, "this name", "it is no regular file");
+}
