@@ -186,7 +186,7 @@ class Play {
     const createdAt = this.#now;
     for (let at = 0; at < users.length; at += USERS_AT_ONCE) {
       const written = users.slice(at, at + USERS_AT_ONCE).map(({ id, nick }) =>
-        writeUserCells(this.#shards, id as UserId, [
+        writeUserCells(this.#shards.at(userAddress(id as UserId)), id as UserId, [
           ["profile", encodeProfile(id as UserId, { displayName: nick.slice(0, 64), createdAt })],
           ["device/irc-import", encodeDevice({ createdAt, login: 1, tokenId: systemRandom.bytes(TOKEN_ID_BYTES) })],
         ]),

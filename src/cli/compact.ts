@@ -1,6 +1,5 @@
 /** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
 import type { UserId } from "../domain/address.ts";
-import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
@@ -20,8 +19,6 @@ const OPTIONS = {
   }),
   json: JSON_LINES,
 };
-
-const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
 
 type Compacted = {
   /** Whose requests to erase everything were unfinished, and are done now. */
@@ -70,11 +67,11 @@ async function finishErasures(host: ShardHost, progress: BytesProgress): Promise
   const { store } = host;
   const tidy = (): Promise<void> =>
     store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));
-  const users = SHARDS.flatMap((shard) => beingErased(store.shard(shard)));
-  for (const user of users) await eraseRequested(host, user, { isStopped: () => false, tidy });
+  const users = host.ownedShards().flatMap((shard) => beingErased(store.shard(shard)));
+  for (const user of users) await eraseRequested(host.home(user), user, { isStopped: () => false, tidy });
   // Only reading the log would tell whether something in it was erased.
   if (users.length > 0 || store.recovery.records > 0 || store.pendingErasures().length > 0) await tidy();
-  for (const user of users) await finishErasure(host, user);
+  for (const user of users) await finishErasure(host.home(user), user);
   return users;
 }
 
@@ -83,7 +80,7 @@ async function compactAll(host: ShardHost, level: number, progress: BytesProgres
   const usersErased = await finishErasures(host, progress);
   const sum: Compacted = { usersErased, shards: 0, filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 };
   await store.flushAll(() => false);
-  for (const shard of SHARDS) {
+  for (const shard of host.ownedShards()) {
     const onProgress = (done: number, total: number): void => progress.set(`compact shard ${shard}`, done, total);
     const report = await store.compact(shard, { level, onProgress });
     if (report.filesBefore === 0) continue;

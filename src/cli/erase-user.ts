@@ -92,13 +92,13 @@ async function eraseHere(user: UserId, data: string, io: Io): Promise<Done> {
   const { erasureStatus, eraseRequested, finishErasure, requestErasure } = await import("../shard/erase-user.ts");
   try {
     return await withShards(data, io, async (host) => {
-      const state = host.users.get(user);
-      if (state === undefined) throw new FatalError("failed", `there is no user @${user} in ${data}`);
-      await requestErasure(host, state);
-      await eraseRequested(host, user, { isStopped: () => false, tidy: () => host.store.eraseNow() });
+      const home = host.home(user);
+      if (home.users.get(user) === undefined) throw new FatalError("failed", `there is no user @${user} in ${data}`);
+      await requestErasure(home, user);
+      await eraseRequested(home, user, { isStopped: () => false, tidy: () => host.store.eraseNow() });
       await host.store.eraseNow();
-      await finishErasure(host, user);
-      return erasureStatus(host.users.get(user)!) as Done;
+      await finishErasure(home, user);
+      return erasureStatus(home.users.get(user)!) as Done;
     });
   } catch (error) {
     if (!(error instanceof FatalError) || error.reason !== "dataLocked") throw error;

@@ -74,10 +74,11 @@ async function reset({ user, password, data, json }: Options, io: Io): Promise<n
 
 /** In one record. @returns how many devices were logged out */
 async function write(host: ShardHost, user: UserId, hash: string, data: string): Promise<number> {
-  const state = host.users.get(user);
+  const home = host.home(user);
+  const state = home.users.get(user);
   if (state === undefined) throw new FatalError("failed", `there is no user @${user} in ${data}`);
   const keys = [...state.log.cells(userAddress(user)).keys()].filter((key) => key.startsWith(DEVICE_PREFIX));
-  await writeUserCells(host, user, [
+  await writeUserCells(home, user, [
     [PASSWORD, Buffer.from(hash)],
     [PASSWORD_LOST, null],
     ...keys.map((key): [string, null] => [key, null]),

@@ -17,7 +17,7 @@ import type { Logger } from "../base/logger.ts";
 import { shardOf, type Address, type UserId } from "../domain/address.ts";
 import { isDamage, unlessDamaged } from "../shard/damage.ts";
 import { beingErased, eraseRequested, erasureStatus, finishErasure } from "../shard/erase-user.ts";
-import { eraseExpired, type Swept } from "../shard/expiry.ts";
+import { eraseExpired, type Expired } from "../shard/expiry.ts";
 import { expiresAt } from "../shard/retention.ts";
 import type { ShardHost } from "../shard/shard-host.ts";
 import { LogFailedError } from "../../storage/errors.ts";
@@ -196,7 +196,7 @@ export class Maintenance {
     // Before it is durable: whoever asks again after that is not to be forgotten.
     this.#erasing.delete(user);
     try {
-      await finishErasure(host, user);
+      await finishErasure(host.home(user), user);
       this.#parts.logger.info("content of a user erased", { user });
     } catch (error) {
       if (!isOfOneStream(error)) throw error;
@@ -208,7 +208,7 @@ export class Maintenance {
   async #eraseUser(host: ShardHost, user: UserId): Promise<boolean> {
     try {
       const tidy = async (): Promise<void> => void (await this.#eraseNow(host, () => {}));
-      await eraseRequested(host, user, { isStopped: this.#stopped, tidy });
+      await eraseRequested(host.home(user), user, { isStopped: this.#stopped, tidy });
     } catch (error) {
       if (!isOfOneStream(error)) throw error;
       this.#parts.logger.error("content of a user cannot be erased", { user, error });
@@ -294,10 +294,14 @@ export class Maintenance {
     return entries;
   }
 
-  async #eraseOld(host: ShardHost, stream: Address): Promise<Swept | undefined> {
+  async #eraseOld(host: ShardHost, stream: Address): Promise<Expired | undefined> {
     const { keepDays, clock } = this.#parts;
     try {
-      const swept = await eraseExpired(host, stream, { keepDays, nowMs: clock.now(), isStopped: this.#stopped });
+      const swept = await eraseExpired(host.ownerOf(stream), stream, {
+        keepDays,
+        nowMs: clock.now(),
+        isStopped: this.#stopped,
+      });
       if (swept !== undefined && (swept.entries > 0 || this.#isLogRecovered)) this.#hasErased = true;
       return swept;
     } catch (error) {

@@ -160,7 +160,11 @@ export async function startNode(
     ),
     history: createHistory(keeper.host, reads),
     sync: createSync(keeper.host, reads),
-    erasures: createErasures(keeper.host, (user) => maintenance.eraseUser(user)),
+    erasures: createErasures({
+      home: (user) => keeper.host().home(user),
+      isWritable: () => keeper.isOpen,
+      onRequest: (user) => maintenance.eraseUser(user),
+    }),
     directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
     health: {
       notReadyReason: () => refusals.notReadyReason(),

@@ -2,42 +2,45 @@
 import { AppError } from "../base/errors.ts";
 import { userAddress, type UserId } from "../domain/address.ts";
 import { erasureStatus, requestErasure } from "../shard/erase-user.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
-import { userWithGroupHeads } from "./loading.ts";
 import type { Erasures } from "./types.ts";
 
-/** @param onRequest told when a request is durable */
-export function createErasures(host: () => ShardHost, onRequest: (user: UserId) => void): Erasures {
+export type ErasuresParts = {
+  /** The shard of the user. @throws AppError unavailable */
+  home(user: UserId): Shard;
+  /** Requests are noted also where no message would be: what makes room must not need it. False only when nothing can be. */
+  isWritable(): boolean;
+  /** Told when a request is durable. */
+  onRequest(user: UserId): void;
+};
+
+export function createErasures({ home, isWritable, onRequest }: ErasuresParts): Erasures {
   /** Requests on their way to the log. Another would take their place, and what they began would count for it. */
   const asking = new Map<UserId, Promise<void>>();
 
-  async function ask(shards: ShardHost, user: UserState): Promise<void> {
-    const asked = requestErasure(shards, user);
-    asking.set(user.user, asked);
+  async function ask(shard: Shard, name: UserId): Promise<void> {
+    const asked = requestErasure(shard, name);
+    asking.set(name, asked);
     try {
       await asked;
     } finally {
-      asking.delete(user.user);
+      asking.delete(name);
     }
-    onRequest(user.user);
+    onRequest(name);
   }
 
   return {
     async request(name, by) {
-      const shards = host();
-      await shards.turns.run(userWithGroupHeads(shards.home(name), name, true));
-      const user = existing(shards, name);
-      if (by === "user") mustHaveRested(shards, user);
-      // What makes room must not need it: a disk that is nearly full is no reason to keep what somebody wants gone.
-      if (shards.store.failed !== undefined) throw shards.refusals.error(shards.refusal ?? "log failed");
-      await (asking.get(name) ?? ask(shards, user));
-      return erasureStatus(existing(host(), name));
+      const shard = home(name);
+      const user = await existing(shard, name);
+      if (by === "user") mustHaveRested(shard, user);
+      if (!isWritable()) throw shard.refusals.error(shard.refusal ?? "log failed");
+      await (asking.get(name) ?? ask(shard, name));
+      return erasureStatus(await existing(home(name), name));
     },
     async status(name) {
-      const shards = host();
-      await shards.turns.run(shards.users.steps(name));
-      return erasureStatus(existing(shards, name));
+      return erasureStatus(await existing(home(name), name));
     },
   };
 }
@@ -45,7 +48,7 @@ export function createErasures(host: () => ShardHost, onRequest: (user: UserId) 
 /** Files are rewritten each time: nobody is to keep the disk busy with it. Counted while the server runs, and not by the time that is shown: that may jump. */
 const REST_MS = 600_000;
 
-function mustHaveRested({ clock }: ShardHost, user: UserState): void {
+function mustHaveRested({ clock }: Shard, user: UserState): void {
   const retryAfterMs = Math.ceil(user.erasureEndedMs + REST_MS - clock.monotonicMs());
   if (retryAfterMs <= 0 || erasureStatus(user).state === "running") return;
   throw new AppError("rate_limited", "your messages were erased just now; what came since can be erased later", {
@@ -53,8 +56,8 @@ function mustHaveRested({ clock }: ShardHost, user: UserState): void {
   });
 }
 
-function existing(shards: ShardHost, name: UserId): UserState {
-  const user = shards.users.get(name);
+async function existing({ users, turns }: Shard, name: UserId): Promise<UserState> {
+  const user = users.peek(name) ?? (await turns.run(users.steps(name)));
   if (user === undefined) throw new AppError("unknown_address", `${userAddress(name)}: there is no such user`);
   return user;
 }

@@ -33,12 +33,12 @@ export function createUserCells(host: () => ShardHost): UserCells {
       const shards = host();
       await shards.turns.run(begin(shards, user));
       try {
-        await writeUserCells(shards, user, cells);
+        await writeUserCells(shards.home(user), user, cells);
       } finally {
         creating.delete(user);
       }
     },
-    write: (user, cells) => writeUserCells(host(), user, cells),
+    write: (user, cells) => writeUserCells(host().home(user), user, cells),
     closeSessions(user, device) {
       for (const session of host().users.peek(user)?.sessions ?? []) {
         if (session.device === device) session.close(CLOSE.loggedOut, "this device was logged out");

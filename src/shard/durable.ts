@@ -3,7 +3,7 @@ import { userAddress, type UserId } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import { unknownFate } from "./settle-send.ts";
-import type { Shards } from "./shards.ts";
+import type { Shard } from "./shard.ts";
 
 /**
  * Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied.
@@ -26,15 +26,15 @@ export function writeRecord(
   return promise;
 }
 
-/** Sets or clears (null) cells of a user, who need not exist yet, in one record. */
+/** Sets or clears (null) cells of a user of the shard, who need not exist yet, in one record. */
 export function writeUserCells(
-  host: Shards,
+  shard: Shard,
   user: UserId,
   cells: [key: string, value: Uint8Array | null][],
 ): Promise<void> {
   const address = userAddress(user);
-  const handle = host.users.peek(user)?.handle ?? new StreamHandle(address, undefined);
-  return writeRecord(host.log(address), (log) => {
+  const handle = shard.users.peek(user)?.handle ?? new StreamHandle(address, undefined);
+  return writeRecord(shard.logFor(address), (log) => {
     for (const [key, value] of cells) log.putCell(handle, key, value);
   });
 }

@@ -1,43 +1,44 @@
 /**
- * Erasing a user's content on request: everything in the user's timeline, and what the user wrote in the timelines of others and in groups.
+ * Erasing a user's content on request, at the user's home: everything in the user's timeline, and what the user wrote in the timelines of others and in groups. Each stream is
+ * asked to do it at its own shard (erase-content.ts).
  *
  *     request    cell `erasure` of the user, and `erasing/USER` of the shard, in one record      durable: whoever starts next finds it
- *     passes     own timeline, then each of those written with, then each group, a page a record  what is gone is passed over when it is done again
+ *     asks       own timeline, then each of those written with, then each group                   what is gone is passed over when it is done again
  *     files      LogStore.eraseNow, by the caller                                                 no file has it any more
  *     finish     cell `erasure` says so, `erasing/USER` is cleared
  *
  * Meant is what was written before the request. A crash anywhere in between leaves the request, and all is gone through again.
  *
+ * How many messages went is a sum over streams. Each stream knows its own number, so the sum is the same after a crash, and after answers that were lost.
+ *
  * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
  */
 import { AppError } from "../base/errors.ts";
 import { nextTurn } from "../base/steps.ts";
-import {
-  isGroup,
-  userAddress,
-  type Address,
-  type GroupAddress,
-  type UserAddress,
-  type UserId,
-} from "../domain/address.ts";
-import { POSTED_LANE, readGroupEntry } from "../domain/entries.ts";
+import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
-import { isDamage } from "./damage.ts";
-import { eraseEntries, flushed, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
-import type { GroupState } from "./group-state.ts";
-import { loadState } from "./load-state.ts";
-import type { Shards } from "./shards.ts";
+import type { ContentErased } from "./messages/erasing.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
 const MARKER = "erasing/";
 
-/** How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. */
-type Request = { requestedAt: number; finishedAt?: number; through: number; groups: Record<string, number> };
+/**
+ * How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. `id` tells the requests of a user apart; those
+ * of older versions have none.
+ */
+type Request = {
+  id?: number;
+  requestedAt: number;
+  finishedAt?: number;
+  through: number;
+  groups: Record<string, number>;
+};
 
 export type ErasePorts = {
   isStopped: () => boolean;
@@ -46,7 +47,9 @@ export type ErasePorts = {
 };
 
 const RANGES_MAX = 4000;
-const LOOK_PAGE = 1000;
+const LOOK_AGAIN_MS = 20;
+/** A stream in which nothing could be erased for so long is left for later. */
+const STALLED_MS_MAX = 60_000;
 
 /** Users of a shard whose content is being erased. */
 export const beingErased = (log: ShardLog): UserId[] =>
@@ -64,41 +67,53 @@ export function erasureStatus(user: UserState): ErasureStatus {
     : { state: "done", requestedAt, finishedAt, entries };
 }
 
-/** Notes the request. One that is under way is left as it is. Resolves when it is durable. Cheap when the heads of the user's groups, former ones too, have been read. */
-export async function requestErasure(host: Shards, user: UserState): Promise<void> {
-  if (erasureStatus(user).state === "running") return;
-  const groups: Request["groups"] = {};
-  for (const address of user.conversations.keys()) {
-    if (!isGroup(address)) continue;
-    // Refused where its data is damaged: nobody knows then how far the request goes.
-    host.log(address);
-    const head = host.groupHeads.of(address);
-    // What is on its way to the log is before the request, too; to a group that is not loaded nothing is.
-    if (head !== undefined) groups[address] = (host.groups.peek(head.address)?.nextSeq ?? head.headSeq + 1) - 1;
-  }
-  const request: Request = { requestedAt: host.clock.now(), through: user.nextSeq - 1, groups };
+/**
+ * Notes the request of a user who is there. One that is under way is left as it is. Resolves when it is durable.
+ * @throws AppError unavailable when a group cannot say how far it goes: then nobody would know how far the request does
+ */
+export async function requestErasure(shard: Shard, name: UserId): Promise<void> {
+  const asked = await userOf(shard, name);
+  if (asked === undefined || erasureStatus(asked).state === "running") return;
+  const groups = await groupEnds(shard, [...asked.conversations.keys()].filter(isGroup));
+  const user = (await userOf(shard, name))!;
+  const request: Request = {
+    id: (requestOf(user)?.id ?? 0) + 1,
+    requestedAt: shard.clock.now(),
+    through: user.nextSeq - 1,
+    groups,
+  };
   await writeRecord(user.log, (log) => {
     log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify(request)));
     log.putNumbers(user.handle, "erasedEntries", 0);
-    log.putNumbers(shardHandle(log), MARKER + user.user, request.requestedAt);
+    log.putNumbers(shardHandle(log), MARKER + name, request.requestedAt);
   });
 }
 
+/** As of after the call. What was posted may not be known here yet, so the groups are asked. What is on its way to their logs is before the request, too. */
+async function groupEnds(shard: Shard, groups: readonly GroupAddress[]): Promise<Request["groups"]> {
+  const ends: Request["groups"] = {};
+  const ask = async (group: GroupAddress): Promise<void> => {
+    const end = await shard.router.ask("groupEnd", group, { group });
+    if (end !== undefined) ends[group] = end.through;
+  };
+  await Promise.all(groups.map(ask));
+  return ends;
+}
+
 /**
- * After a repair, which may have brought back what was erased: the request is open again, and means what it meant. How
- * far it went in a group is forgotten when it is finished, so there the times of messages tell.
- * @param isMeant groups in which something may have come back
+ * After a repair, which may have brought back what was erased: the request is open again, and means what it meant.
+ * @param ends how far it goes in groups in which something may have come back: that is forgotten when it is finished
  */
 export async function reopenErasure(
-  host: Shards,
   user: UserState,
-  isMeant: (group: GroupAddress) => boolean,
+  ends: (group: GroupAddress, requestedAt: number) => number,
 ): Promise<void> {
   const { finishedAt: _, ...request } = requestOf(user)!;
   const groups = { ...request.groups };
   for (const address of user.conversations.keys()) {
-    if (!isGroup(address) || !isMeant(address)) continue;
-    groups[address] = Math.max(groups[address] ?? 0, lastPostBefore(host, user.user, address, request));
+    if (!isGroup(address)) continue;
+    const end = Math.max(groups[address] ?? 0, ends(address, request.requestedAt));
+    if (end > 0) groups[address] = end;
   }
   await writeRecord(user.log, (log) => {
     log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify({ ...request, groups })));
@@ -106,162 +121,111 @@ export async function reopenErasure(
   });
 }
 
-function lastPostBefore(
-  host: Shards,
-  author: UserId,
-  address: GroupAddress,
-  { requestedAt: at }: Pick<Request, "requestedAt">,
-): number {
-  const log = host.log(address);
-  let last = 0;
-  for (let after = 0 as Seq; ;) {
-    const page = log.readLaneForward(address, POSTED_LANE, after, LOOK_PAGE);
-    for (const stored of page) {
-      const entry = readGroupEntry(stored);
-      if (entry.kind === "posted" && entry.author === author && entry.sentAt <= at) last = stored.seq;
-    }
-    if (page.length < LOOK_PAGE) return last;
-    after = page.at(-1)!.seq;
-  }
-}
-
-/** Makes tombstones of all that the request means. @throws AppError unavailable as `eraseEntries` does, and when it was stopped */
-export async function eraseRequested(host: Shards, name: UserId, ports: ErasePorts): Promise<void> {
-  const user = host.users.get(name);
+/** Has all that the request means erased. @throws AppError unavailable when it was stopped; what a stream answered that cannot be erased from, when all others are done */
+export async function eraseRequested(shard: Shard, name: UserId, ports: ErasePorts): Promise<void> {
+  const user = await userOf(shard, name);
   const request = user && requestOf(user);
   if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
-  await new UserErasure(host, name, request, ports).run([...user.conversations.keys()]);
+  await new UserErasure(shard, name, request, ports).run([...user.conversations.keys()]);
 }
 
 /** Every file is rid of it. */
-export async function finishErasure(host: Shards, name: UserId): Promise<void> {
-  const user = host.users.get(name);
+export async function finishErasure(shard: Shard, name: UserId): Promise<void> {
+  const user = await userOf(shard, name);
   const request = user && requestOf(user);
-  await writeRecord(host.log(userAddress(name)), (log) => {
+  await writeRecord(shard.logFor(userAddress(name)), (log) => {
     if (user !== undefined && request !== undefined) {
-      const finished: Request = { ...request, groups: {}, finishedAt: request.finishedAt ?? host.clock.now() };
+      const finished: Request = { ...request, groups: {}, finishedAt: request.finishedAt ?? shard.clock.now() };
       log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify(finished)));
     }
     log.putCell(shardHandle(log), MARKER + name, null);
   });
-  if (user !== undefined) user.erasureEndedMs = host.clock.monotonicMs();
+  if (user !== undefined) user.erasureEndedMs = shard.clock.monotonicMs();
 }
 
 class UserErasure {
-  readonly #host: Shards;
+  readonly #shard: Shard;
   readonly #name: UserId;
-  readonly #address: UserAddress;
   readonly #request: Request;
   readonly #ports: ErasePorts;
+  /** In streams that are done. */
+  #entries = 0;
   #ranges = 0;
+  /** Of the last stream that could not be erased from. */
+  #failure: { error: unknown } | undefined;
 
-  constructor(host: Shards, name: UserId, request: Request, ports: ErasePorts) {
-    this.#host = host;
+  constructor(shard: Shard, name: UserId, request: Request, ports: ErasePorts) {
+    this.#shard = shard;
     this.#name = name;
-    this.#address = userAddress(name);
     this.#request = request;
     this.#ports = ports;
   }
 
-  /** @throws at its end, when something could not be reached since it is damaged: all else is erased by then */
-  async run(conversations: Address[]): Promise<void> {
-    await this.#own();
-    let damage: Error | undefined;
+  async run(conversations: readonly Address[]): Promise<void> {
+    const { through, groups } = this.#request;
+    const own = userAddress(this.#name);
+    await this.#erase(own, through);
     for (const address of conversations) {
-      if (address === this.#address) continue;
-      try {
-        if (isGroup(address)) await this.#posted(address);
-        else await this.#taken(address);
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        damage = error as Error;
-      }
+      if (!isGroup(address)) await (address === own ? undefined : this.#erase(address, through));
+      else if (groups[address] !== undefined) await this.#erase(address, groups[address]);
     }
-    if (damage !== undefined) throw damage;
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** Both ways: what others sent stays with them. */
-  #own(): Promise<void> {
-    const { through } = this.#request;
-    return this.#pass(this.#address, (after) => {
-      if (after >= through) return undefined;
-      const state = this.#host.userAt(this.#address)!;
-      // Seqs say where the request ends; a page may go beyond it.
-      const page = gatherDirect(state, undefined, after, through as Seq, () => "erase");
-      return { state, page };
-    });
-  }
-
-  #taken(peer: Address): Promise<void> {
-    const { through } = this.#request;
-    return this.#pass(peer, (after) => {
-      const state = this.#host.userAt(peer);
-      if (state === undefined) return undefined;
-      const page = gatherDirect(state, this.#address, after, state.headSeq, (message) => {
-        if (message.kind === "sent") return "keep";
-        return message.fromSeq <= through ? "erase" : "end";
-      });
-      return { state, page };
-    });
-  }
-
-  #posted(address: GroupAddress): Promise<void> {
-    const through = this.#request.groups[address] ?? 0;
-    return this.#pass(address, (after) => {
-      const state = after < through ? this.#host.groups.get(address) : undefined;
-      if (state === undefined) return undefined;
-      const isOwn = ({ author }: { author: UserId }) => (author === this.#name ? "erase" : "keep");
-      return { state, page: gatherPosted(state, after, through as Seq, isOwn) };
-    });
-  }
-
-  /** A page in each turn of the event loop, each durable before the next. */
-  async #pass(
-    address: Address,
-    look: (after: Seq) => { state: UserState | GroupState; page: Page } | undefined,
-  ): Promise<void> {
-    const log = this.#host.log(address);
-    await loadState(this.#host, address);
+  async #erase(stream: Address, through: number): Promise<void> {
+    let stalledAt: number | undefined;
     for (let after = 0 as Seq; ;) {
-      if (this.#ports.isStopped()) throw new AppError("unavailable", "erasing was stopped; it goes on later");
-      if (log.isFlushing) {
-        await flushed(this.#host, log, this.#ports.isStopped);
-        continue;
+      if (this.#ports.isStopped()) throw stopped();
+      const erased = await this.#ask(stream, through as Seq, after);
+      if (erased === undefined) return nextTurn();
+      await this.#count(this.#entries + erased.entries);
+      if (erased.isDone) {
+        this.#entries += erased.entries;
+        return nextTurn();
       }
-      const found = look(after);
-      if (found === undefined) return nextTurn();
-      const { state, page } = found;
-      after = page.through;
-      if (!page.erasure.isEmpty) await this.#erase(state, page);
-      else await nextTurn();
-      if (page.isLast) return;
-      if (this.#ranges > RANGES_MAX) await this.#tidy();
+      stalledAt = erased.through > after ? undefined : (stalledAt ?? this.#shard.clock.monotonicMs());
+      await (stalledAt === undefined ? this.#tidy(erased.ranges) : this.#wait(stalledAt));
+      after = erased.through;
     }
   }
 
-  /** How many there were is counted in the same frame of the log: a crash leaves both or none. */
-  async #erase(state: UserState | GroupState, { erasure }: Page): Promise<void> {
-    const user = this.#host.users.get(this.#name)!;
-    const { log, handle } = user;
-    const entries = entriesOf(user) + erasure.entries;
-    const savepoint = log.savepoint;
-    const counted = writeRecord(log, () => log.putNumbers(handle, "erasedEntries", entries));
-    let erased: Promise<void>;
+  /** @returns undefined when the stream cannot be erased from: the others can all the same */
+  async #ask(stream: Address, through: Seq, after: Seq): Promise<ContentErased | undefined> {
+    const question = { user: this.#name, request: this.#request.id ?? 0, stream, through, after };
     try {
-      erased = eraseEntries(this.#host, state, erasure);
+      return await this.#shard.router.ask("eraseContent", stream, question);
     } catch (error) {
-      log.rollBack(savepoint);
-      throw error;
+      this.#failure = { error };
+      return undefined;
     }
-    this.#ranges += erasure.ranges.length;
-    await Promise.all([erased, counted]);
   }
 
-  async #tidy(): Promise<void> {
+  /** After a crash it begins anew, below what was counted before. */
+  async #count(entries: number): Promise<void> {
+    const { log, handle, address } = (await userOf(this.#shard, this.#name))!;
+    if (entries <= cellNumber(log.cell(address, "erasedEntries"))) return;
+    await writeRecord(log, () => log.putNumbers(handle, "erasedEntries", entries));
+  }
+
+  async #tidy(ranges: number): Promise<void> {
+    this.#ranges += ranges;
+    if (this.#ranges <= RANGES_MAX) return nextTurn();
     await this.#ports.tidy();
     this.#ranges = 0;
   }
+
+  #wait(stalledAt: number): Promise<void> {
+    const { clock } = this.#shard;
+    if (clock.monotonicMs() - stalledAt > STALLED_MS_MAX)
+      throw new AppError("unavailable", "the shard is being flushed; erase again later");
+    return new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve));
+  }
 }
+
+const stopped = (): AppError => new AppError("unavailable", "erasing was stopped; it goes on later");
+
+const userOf = ({ turns, users }: Shard, name: UserId): Promise<UserState | undefined> | UserState | undefined =>
+  users.peek(name) ?? turns.run(users.steps(name));
 
 const shardHandle = (log: ShardLog): StreamHandle => new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
 

@@ -1,12 +1,13 @@
 /**
  * Erasing entries of one stream: a record that makes them tombstones, with all that they meant beside them.
  *
- * Not here: which entries go (retention.ts, erase-user.ts), and when their bytes leave the files (`LogStore.eraseNow`).
+ * Not here: which entries go (retention.ts, erase-content.ts), and when their bytes leave the files (`LogStore.eraseNow`).
  *
  * Invariants
  * - A tombstone is never folded. The record of an erasure carries every derived cell that the state files may not have, as of the durable head, and erases
  *   nothing above that head. So whoever loads the stream afterwards, from whatever is left of log and files, begins to fold behind what was erased. That is why
  *   nothing is erased while the shard is being flushed: cells that went with that flush are in neither until it is done.
+ * - One erasure of a stream at a time: what the next one reads shows what went with the one before.
  * - Memberships and changes of groups are never erased: they hold who is in a group, and its name.
  * - A ref stands for its message for ever (G2): those of erased entries are kept as keys by themselves.
  * - Of the other side's messages in a conversation the oldest go first, so one number says how many of them cannot be unread any more.
@@ -31,7 +32,7 @@ import type { ConversationState } from "./conversation-state.ts";
 import { foldGroupErasure } from "./fold/group-cells.ts";
 import { foldErasure, foldGone } from "./fold/timeline-cells.ts";
 import { GroupState } from "./group-state.ts";
-import type { Shards } from "./shards.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 import { unknownFate } from "./settle-send.ts";
 
@@ -174,13 +175,22 @@ function gather(
   return page;
 }
 
-/** Waits for the flush of a shard that is under way. The caller looks again: another may begin before it goes on. */
-export async function flushed(host: Shards, log: ShardLog, isStopped: () => boolean): Promise<void> {
-  const giveUpAt = host.clock.monotonicMs() + FLUSH_WAIT_MS;
+/** What has to be waited for before something can be erased from the stream; undefined when it can be, in this turn of the event loop. The caller looks again after it. */
+export function unlessErasable(
+  shard: Shard,
+  { log, erasing }: UserState | GroupState,
+  isStopped: () => boolean,
+): Promise<void> | undefined {
+  return log.isFlushing ? flushed(shard, log, isStopped) : erasing;
+}
+
+/** Waits for the flush of a shard that is under way. Another may begin before the caller goes on. */
+async function flushed({ clock }: Shard, log: ShardLog, isStopped: () => boolean): Promise<void> {
+  const giveUpAt = clock.monotonicMs() + FLUSH_WAIT_MS;
   while (log.isFlushing) {
-    if (isStopped() || host.clock.monotonicMs() > giveUpAt)
+    if (isStopped() || clock.monotonicMs() > giveUpAt)
       throw new AppError("unavailable", "the shard is being flushed; erase again later");
-    await new Promise<void>((resolve) => void host.clock.after(LOOK_AGAIN_MS, resolve));
+    await new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve));
   }
 }
 
@@ -189,14 +199,14 @@ export async function flushed(host: Shards, log: ShardLog, isStopped: () => bool
  * @param more further operations of the same record
  */
 export function eraseEntries(
-  host: Shards,
+  shard: Shard,
   state: UserState | GroupState,
   erasure: Erasure,
   more: () => void = () => {},
 ): Promise<void> {
   const { log, handle } = state;
-  assert(!log.isFlushing, `${state.address} is not being flushed`);
-  const at = host.clock.now();
+  assert(!log.isFlushing && state.erasing === undefined, `${state.address} can be erased from`);
+  const at = shard.clock.now();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let writeAgain = (): void => {};
   log.append({
@@ -212,21 +222,26 @@ export function eraseEntries(
     },
     committed() {
       state.pendingMarks--;
+      state.erasing = undefined;
       if (state instanceof GroupState) foldGroupErasure(state, at, erasure.postedBytes);
       else foldErasure(state, at, erasure.sentBytes);
       for (const { conversation, seq, incoming } of erasure.gone) foldGone(conversation, seq, incoming);
       writeAgain();
-      if (isGroup(state.address)) tellAuthors(host, state.address, erasure);
+      if (isGroup(state.address)) tellAuthors(shard, state.address, erasure);
       resolve();
     },
-    failed: (error) => reject(unknownFate(error)),
+    failed(error) {
+      state.erasing = undefined;
+      reject(unknownFate(error));
+    },
   });
+  state.erasing = promise.catch(() => {});
   // Not dropped from memory before it knows.
   state.pendingMarks++;
   return promise;
 }
 
 /** Those that are not loaded add up their posts when they are. */
-function tellAuthors(host: Shards, group: GroupAddress, { postedBytes }: ErasedBytes): void {
+function tellAuthors({ host }: Shard, group: GroupAddress, { postedBytes }: ErasedBytes): void {
   for (const [author, bytes] of postedBytes) host.users.peek(author)?.postChanged(group, -bytes);
 }

@@ -47,6 +47,8 @@ export class GroupState {
   erasedAt = 0;
   /** Rises with each erasure that is folded. */
   erasures = 0;
+  /** Settled, and never rejected, when the erasure that is on its way to the log has ended: until then nothing else is erased. */
+  erasing: Promise<void> | undefined;
   /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
   isEnding = false;
   /** Members whose `left` is numbered and not yet durable: what they say now would stand behind it. */

@@ -13,10 +13,18 @@ import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { CellReader, cellNumber } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
-import { ERASE_PAGE, eraseEntries, flushed, gatherDirect, gatherPosted, type Page, type Verdict } from "./erasure.ts";
+import {
+  ERASE_PAGE,
+  eraseEntries,
+  gatherDirect,
+  gatherPosted,
+  unlessErasable,
+  type Page,
+  type Verdict,
+} from "./erasure.ts";
 import { GroupState } from "./group-state.ts";
 import { loadState } from "./load-state.ts";
-import type { Shards } from "./shards.ts";
+import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
 const DAY_MS = 86_400_000;
@@ -28,7 +36,7 @@ export const cutoffOf = (nowMs: number, days: number): number => (Math.floor(now
 /** From when on a message of that time is too old. */
 export const expiresAt = (sentAt: number, days: number): number => (Math.floor(sentAt / DAY_MS) + 1 + days) * DAY_MS;
 
-export type Kept = {
+export type Retained = {
   /** How many messages were erased. */
   entries: number;
   /** Time of the oldest message that is left; undefined when there is none. */
@@ -36,44 +44,46 @@ export type Kept = {
 };
 
 /**
- * Erases messages of a stream from before `from`, a page in each turn of the event loop, each durable before the next.
+ * Erases messages of a stream from before `cutoff`, Unix ms, a page in each turn of the event loop, each durable before the next.
  * @throws AppError unavailable when the log fails, or when it was stopped while it waited for a flush; it can be called again
  */
 export async function eraseBefore(
-  host: Shards,
+  shard: Shard,
   address: Address,
-  from: number,
+  cutoff: number,
   isStopped: () => boolean,
-): Promise<Kept> {
-  const log = host.log(address);
-  const cell = new CellReader(log.cell(address, "kept"));
+): Promise<Retained> {
+  const cell = new CellReader(shard.logFor(address).cell(address, "kept"));
   const noted = cell.number() as Seq;
-  const oldestAt = cell.number() || oldestAfter(host, address, noted);
-  if (oldestAt !== undefined && oldestAt >= from) return { entries: 0, oldestAt };
-  const kept: Kept = { entries: 0, oldestAt: undefined };
+  const oldestAt = cell.number() || oldestAfter(shard, address, noted);
+  if (oldestAt !== undefined && oldestAt >= cutoff) return { entries: 0, oldestAt };
+  const retained: Retained = { entries: 0, oldestAt: undefined };
   let written = noted;
-  await loadState(host, address);
+  await loadState(shard, address);
   for (let through = noted; ;) {
-    if (log.isFlushing) {
-      await flushed(host, log, isStopped);
+    // Its stream has entries, so it is there.
+    const state = shard.stateOf(address)!;
+    const waiting = unlessErasable(shard, state, isStopped);
+    if (waiting !== undefined) {
+      await waiting;
       continue;
     }
-    const page = judged(host, address, through, from, kept);
+    const page = judged(state, through, cutoff, retained);
     through = page.through;
     if (!page.erasure.isEmpty) {
-      await erasePage(host, address, page, kept);
+      await erasePage(shard, state, page, retained);
       written = through;
     } else await nextTurn();
     if (page.isLast || isStopped()) {
-      if (through - written >= ERASE_PAGE) await note(host, address, through, kept);
-      return kept;
+      if (through - written >= ERASE_PAGE) await note(shard, address, through, retained);
+      return retained;
     }
   }
 }
 
 /** Time of the first message behind `after`, if it is near: most streams have nothing to erase, and need not be loaded to be told so. */
-function oldestAfter(host: Shards, address: Address, after: Seq): number | undefined {
-  const log = host.log(address);
+function oldestAfter(shard: Shard, address: Address, after: Seq): number | undefined {
+  const log = shard.logFor(address);
   const found = isGroup(address)
     ? log.readLaneForward(address, POSTED_LANE, after, LOOK)
     : log.readForward(address, after, LOOK);
@@ -97,32 +107,27 @@ function postedAt(stored: StoredEntry): number | undefined {
   return entry.kind === "posted" ? entry.sentAt : undefined;
 }
 
-function judged(host: Shards, address: Address, after: Seq, from: number, kept: Kept): Page {
+function judged(state: UserState | GroupState, after: Seq, cutoff: number, retained: Retained): Page {
   const judge = ({ sentAt }: { sentAt: number }): Verdict => {
-    if (sentAt < from) return "erase";
-    kept.oldestAt = sentAt;
+    if (sentAt < cutoff) return "erase";
+    retained.oldestAt = sentAt;
     return "end";
   };
-  const state = stateOf(host, address);
   return state instanceof GroupState
     ? gatherPosted(state, after, state.headSeq, judge)
     : gatherDirect(state, undefined, after, state.headSeq, judge);
 }
 
-/** Its stream has entries, so it is there. */
-function stateOf(host: Shards, address: Address): UserState | GroupState {
-  return isGroup(address) ? host.groups.get(address)! : host.userAt(address)!;
-}
-
-async function erasePage(host: Shards, address: Address, page: Page, kept: Kept): Promise<void> {
-  const state = stateOf(host, address);
+async function erasePage(shard: Shard, state: UserState | GroupState, page: Page, retained: Retained): Promise<void> {
   const { log, handle } = state;
-  await eraseEntries(host, state, page.erasure, () => log.putNumbers(handle, "kept", page.through, kept.oldestAt ?? 0));
-  kept.entries += page.erasure.entries;
+  await eraseEntries(shard, state, page.erasure, () =>
+    log.putNumbers(handle, "kept", page.through, retained.oldestAt ?? 0),
+  );
+  retained.entries += page.erasure.entries;
 }
 
 /** What was only passed over need not be passed over again. */
-function note(host: Shards, address: Address, through: Seq, { oldestAt }: Kept): Promise<void> {
-  const handle = new StreamHandle(address, host.log(address).head(address));
-  return writeRecord(host.log(address), (log) => log.putNumbers(handle, "kept", through, oldestAt ?? 0));
+function note(shard: Shard, address: Address, through: Seq, { oldestAt }: Retained): Promise<void> {
+  const handle = new StreamHandle(address, shard.logFor(address).head(address));
+  return writeRecord(shard.logFor(address), (log) => log.putNumbers(handle, "kept", through, oldestAt ?? 0));
 }

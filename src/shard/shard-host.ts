@@ -31,7 +31,7 @@ import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
-import type { ShardId } from "../../storage/types.ts";
+import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import { FailedShards } from "./failed-shards.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import { Connected } from "./connected.ts";
@@ -68,6 +68,8 @@ export type ShardHostPorts = {
 const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
+
+const OWNED = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
 
 export class ShardHost implements Shards {
   readonly clock: Clock;
@@ -183,6 +185,16 @@ export class ShardHost implements Shards {
   /** The shard of who acts. */
   home(user: UserId): Shard {
     return this.shard(shardOf(userAddress(user)));
+  }
+
+  /** The shard that an address lives in. */
+  ownerOf(address: Address): Shard {
+    return this.shard(shardOf(address));
+  }
+
+  /** Ids of the shards that this node has. Most of them nobody has asked for. */
+  ownedShards(): readonly ShardId[] {
+    return OWNED;
   }
 
   /** Shards that somebody has asked for. */

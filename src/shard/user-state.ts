@@ -61,6 +61,8 @@ export class UserState {
   erasedAt = 0;
   /** Rises with each erasure that is folded. */
   erasures = 0;
+  /** Settled, and never rejected, when the erasure that is on its way to the log has ended: until then nothing else is erased. */
+  erasing: Promise<void> | undefined;
   /** Bytes of text of the direct messages that the user sent and that are not erased, when `isSentCounted`. */
   sentBytes = 0;
   /** False for a timeline of a version that did not count, until somebody counts it (stored-counts.ts). */

@@ -81,9 +81,10 @@ test("what had become too old and was erased in the log alone is in no file", as
   };
   const host = await ShardHost.open({ directory: server.dataDirectory }, ports, () => {});
   for (const user of ["ann", "ben"])
-    expect((await eraseBefore(host, userAddress(user as UserId), systemClock.now() + 1, () => false)).entries).toBe(
-      100,
-    );
+    expect(
+      (await eraseBefore(host.home(user as UserId), userAddress(user as UserId), systemClock.now() + 1, () => false))
+        .entries,
+    ).toBe(100);
   // Closing flushes nothing: the files are as a crash leaves them.
   host.marks.stop();
   await host.store.close();

@@ -61,7 +61,9 @@ async function say(host: ShardHost, history: History, from: UserId, to: Address)
 async function begin(host: ShardHost): Promise<void> {
   const at = host.clock.now();
   for (const user of USERS)
-    await writeUserCells(host, user, [["profile", encodeProfile(user, { createdAt: at, displayName: user })]]);
+    await writeUserCells(host.home(user), user, [
+      ["profile", encodeProfile(user, { createdAt: at, displayName: user })],
+    ]);
   for (const group of GROUPS) {
     const detail = { change: "created", by: USERS[0]!, at, name: "A group", members: USERS.slice(0, 3) } as const;
     await createGroup(host, group, "e-group", { ...detail, members: [...detail.members] });

@@ -62,7 +62,7 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
     const elsewhere = send(ann, { ...again, to: userAddress("ben" as UserId) });
     expect(await elsewhere.catch(({ code }: { code: string }) => code)).toBe("ref_conflict");
     expect(await send(ann, { ...again, to: club })).toMatchObject({ duplicate: true, message: { seq: 2 } });
-    expect((await eraseBefore(second.host(), club, systemClock.now() + 1, () => false)).entries).toBe(1);
+    expect((await eraseBefore(second.host().ownerOf(club), club, systemClock.now() + 1, () => false)).entries).toBe(1);
     const erased = await send(ann, { ...again, to: club });
     expect(erased).toMatchObject({ duplicate: true, message: { seq: 2, deletedAt: expect.any(Number) } });
     expect(second.host().groups.get(club)!.headSeq).toBe(2 as Seq);

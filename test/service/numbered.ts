@@ -155,14 +155,15 @@ export class Numbered {
   async #erase(user: UserId): Promise<void> {
     await this.#everybodyReceivesAll();
     const { host } = this.talk;
-    await requestErasure(host, host.users.get(user)!);
-    await eraseRequested(host, user, { isStopped: NEVER, tidy: async () => {} });
-    await finishErasure(host, user);
+    await requestErasure(host.home(user), user);
+    await eraseRequested(host.home(user), user, { isStopped: NEVER, tidy: async () => {} });
+    await finishErasure(host.home(user), user);
   }
 
   async #keep(seconds: number): Promise<void> {
     await this.#everybodyReceivesAll();
     const from = this.talk.shards.wallMs - seconds * 1000;
-    for (const of of [...PEOPLE.map(userAddress), ...GROUPS]) await eraseBefore(this.talk.host, of, from, NEVER);
+    for (const of of [...PEOPLE.map(userAddress), ...GROUPS])
+      await eraseBefore(this.talk.host.ownerOf(of), of, from, NEVER);
   }
 }

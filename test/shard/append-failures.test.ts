@@ -214,9 +214,9 @@ test("a shard whose handoff mark cannot be written keeps no other from its mark"
 
 test("erasing that cannot be encoded leaves neither a count of it nor a state that is never dropped", async () => {
   await send(ann, "@ben", "to be erased");
-  await requestErasure(host, state(ann));
+  await requestErasure(host.home(ann), ann);
   const ports = { isStopped: () => false, tidy: () => Promise.resolve() };
-  const erase = (): Promise<void> => eraseRequested(host, ann, ports);
+  const erase = (): Promise<void> => eraseRequested(host.home(ann), ann, ports);
   const conversation = state(ben).conversation("@ann" as Address);
   const { takenSeq } = conversation;
   await broken(state(ben), async () => {

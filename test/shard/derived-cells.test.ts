@@ -81,7 +81,7 @@ class World {
   /** Everything but the newest. */
   async erase(): Promise<void> {
     for (const address of [...PEOPLE.map(userAddress), HIKERS])
-      await eraseBefore(this.host, address, this.clock.now() - 5000, () => false);
+      await eraseBefore(this.host.ownerOf(address), address, this.clock.now() - 5000, () => false);
   }
 
   /** Cat leaves the group, or comes back. */

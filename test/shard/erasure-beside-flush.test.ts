@@ -24,7 +24,7 @@ test("what it carries of conversations is written again by the next flush, so th
   const sends = written.write(ANN, userAddress(DAN), texts(CELLS_LAG_MAX, "x".repeat(1000)));
   await nextTurn();
   const { erasure } = gatherDirect(ann, userAddress(BEN), 0 as Seq, 6 as Seq, () => "erase");
-  const erased = eraseEntries(written.host, ann, erasure);
+  const erased = eraseEntries(written.host.home(ANN), ann, erasure);
   await sends;
   const hasBegunFlush = ann.log.isFlushing || ann.log.flushes > flushes;
   expect([hasBegunFlush, ann.erasures]).toEqual([true, 0]);

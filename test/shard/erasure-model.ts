@@ -73,7 +73,7 @@ export class ErasureModel {
     await this.#open();
     for (const user of USERS) {
       const profile = encodeProfile(user, { createdAt: this.nowMs, displayName: user });
-      await writeUserCells(this.host, user, [["profile", profile]]);
+      await writeUserCells(this.host.home(user), user, [["profile", profile]]);
     }
     const detail = { change: "created", by: USERS[0]!, at: this.nowMs, name: "Club", members: USERS } as const;
     await createGroup(this.host, GROUP, "e-club", { ...detail, members: [...USERS] });
@@ -111,7 +111,7 @@ export class ErasureModel {
 
   /** @param cutOffAfter writes of the log after which a crash comes */
   async erase(user: UserId, cutOffAfter: number | undefined): Promise<void> {
-    await requestErasure(this.host, this.host.users.get(user)!);
+    await requestErasure(this.host.home(user), user);
     for (const message of this.timelines.get(user)!) if (message.conversation !== GROUP) message.isGone = true;
     for (const timeline of this.timelines.values())
       for (const message of timeline)
@@ -134,7 +134,8 @@ export class ErasureModel {
     for (const list of [...this.timelines.values(), this.posted])
       for (const message of list) if (message.text !== "" && message.at < from) message.isGone = true;
     this.release();
-    for (const address of [...USERS.map(userAddress), GROUP]) await eraseBefore(this.host, address, from, NEVER);
+    for (const address of [...USERS.map(userAddress), GROUP])
+      await eraseBefore(this.host.ownerOf(address), address, from, NEVER);
   }
 
   async read(user: UserId, other: UserId, part: number): Promise<void> {
@@ -262,8 +263,8 @@ export class ErasureModel {
   async #eraseAll(host: ShardHost): Promise<void> {
     for (const user of USERS) {
       if (!beingErased(host.log(userAddress(user))).includes(user)) continue;
-      await eraseRequested(host, user, { isStopped: () => this.#isStopped(), tidy: async () => {} });
-      await finishErasure(host, user);
+      await eraseRequested(host.home(user), user, { isStopped: () => this.#isStopped(), tidy: async () => {} });
+      await finishErasure(host.home(user), user);
     }
   }
 

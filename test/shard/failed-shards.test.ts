@@ -69,7 +69,9 @@ beforeEach(async () => {
     throw error;
   });
   for (const user of [ANN, BEN, CAT])
-    await writeUserCells(host, user, [["profile", encodeProfile(user, { createdAt: 1, displayName: user })]]);
+    await writeUserCells(host.home(user), user, [
+      ["profile", encodeProfile(user, { createdAt: 1, displayName: user })],
+    ]);
 });
 
 afterEach(async () => {

@@ -27,7 +27,7 @@ test("a flush that goes on failing is told of at once, and then once a minute", 
   const storage = { directory: data.path, segments, memtableBytesMax: 1 << 16 };
   const host = await ShardHost.open(storage, ports, () => {});
   try {
-    await writeUserCells(host, "ann" as UserId, [["large", new Uint8Array(2 << 20)]]);
+    await writeUserCells(host.home("ann" as UserId), "ann" as UserId, [["large", new Uint8Array(2 << 20)]]);
     await until("it was tried again", () => tries >= 2);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain("flush failed, trying again");

@@ -88,7 +88,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
             } else if (one.kind === "flush") await host.store.flushAll(() => false);
             else if (one.kind === "erase") {
               clock.nowMs += 1;
-              for (const group of GROUPS) await eraseBefore(host, group, clock.now(), () => false);
+              for (const group of GROUPS) await eraseBefore(host.ownerOf(group), group, clock.now(), () => false);
             } else {
               await host.store.close();
               host = await open(data.path, clock);

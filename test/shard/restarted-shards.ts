@@ -52,7 +52,7 @@ export class RestartedShards {
     await this.#open();
     for (const user of [...users, ...others]) {
       const profile = encodeProfile(user, { createdAt: this.wallMs, displayName: user });
-      await writeUserCells(this.host, user, [["profile", profile]]);
+      await writeUserCells(this.host.home(user), user, [["profile", profile]]);
     }
     const detail = { change: "created", by: users[0]!, at: this.wallMs, name: "Club", members: [...users] } as const;
     await createGroup(this.host, group, "e-club", { ...detail, members: [...users] });

@@ -20,6 +20,7 @@ const user: Reasons<UserState> = {
   addingUp: "that sum, while it is added up",
   addUpAgainAt: "when that sum is tried again",
   erasures: "rises while it is loaded, so that a count under way notices",
+  erasing: "who waits for whom",
   erasureEndedMs: "of the clock of this process",
   sendTokens: "of the clock of this process",
   sendTokensAt: "of the clock of this process",
@@ -42,6 +43,7 @@ const group: Reasons<GroupState> = {
   handle: "where it lives",
   changing: "who waits for whom",
   erasures: "rises while it is loaded, so that a count under way notices",
+  erasing: "who waits for whom",
   isDirty: "what a flush has to write",
 };
 

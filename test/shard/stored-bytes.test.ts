@@ -235,7 +235,7 @@ test.each<[string, () => Promise<unknown>]>([
   const others = written.write(DAN, CLUB, hellos(1));
   await nextTurn();
   const { erasure } = gatherPosted(group, 0 as Seq, 5 as Seq, () => "erase");
-  const erased = eraseEntries(written.host, group, erasure);
+  const erased = eraseEntries(written.host.ownerOf(CLUB), group, erasure);
   // The frame with the posts is being written, and the erasure is in the next one.
   expect(group.headSeq).toBeLessThan(group.nextSeq - 1);
   await Promise.all([posts, others]);
@@ -293,7 +293,7 @@ describe("while a history is counted", () => {
     await written.write(ANN, CLUB, hellos(LONG));
     const group = written.talk.group(CLUB);
     const { erasure } = gatherPosted(group, 0 as Seq, 6 as Seq, () => "erase");
-    const erased = eraseEntries(written.host, group, erasure);
+    const erased = eraseEntries(written.host.ownerOf(CLUB), group, erasure);
     atOnce(addUp(written.host, written.user(ANN)));
     await erased;
     expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([(LONG - 5) * 5, (LONG - 5) * 5]);

@@ -56,15 +56,15 @@ export class WrittenBytes {
   }
 
   async erase(user: UserId): Promise<void> {
-    await requestErasure(this.host, this.user(user));
-    await eraseRequested(this.host, user, { isStopped: NEVER, tidy: async () => {} });
-    await finishErasure(this.host, user);
+    await requestErasure(this.host.home(user), user);
+    await eraseRequested(this.host.home(user), user, { isStopped: NEVER, tidy: async () => {} });
+    await finishErasure(this.host.home(user), user);
   }
 
   /** What was written before the last so many seconds goes. */
   async keep(seconds: number): Promise<void> {
     const from = this.talk.shards.wallMs - seconds * 1000;
-    for (const of of [...PEOPLE.map(userAddress), ...GROUPS]) await eraseBefore(this.host, of, from, NEVER);
+    for (const of of [...PEOPLE.map(userAddress), ...GROUPS]) await eraseBefore(this.host.ownerOf(of), of, from, NEVER);
   }
 
   /** The cells of the user's timeline are as a version wrote them that did not count. */

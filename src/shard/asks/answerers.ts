@@ -6,6 +6,8 @@ import { answerGroupEntries } from "./answer-group-entries.ts";
 import { answerGroupPage } from "./answer-group-page.ts";
 import { answerGroupRank } from "./answer-group-rank.ts";
 import { answerGroupView } from "./answer-group-view.ts";
+import { eraseContent } from "../erase-content.ts";
+import { answerGroupEnd } from "./answer-group-end.ts";
 import { answerPosted } from "./answer-posted.ts";
 import { answerProfile } from "./answer-profile.ts";
 import { answerUser } from "./answer-user.ts";
@@ -19,6 +21,8 @@ export const ANSWERERS: Answerers = {
   groupPage: answerGroupPage,
   groupRankAsOf: answerGroupRank,
   groupView: answerGroupView,
+  eraseContent,
+  groupEnd: answerGroupEnd,
   posted: answerPosted,
   profile: answerProfile,
   user: answerUser,

@@ -7,13 +7,13 @@
  *
  * And whoever once asked for an erasure gets it again, as far as their content may be in shards that lost something.
  */
-import { isGroup, shardOf, type Address, type UserId } from "../../domain/address.ts";
-import { readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
+import { shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { POSTED_LANE, readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
 import { erasedKey } from "../../domain/refs.ts";
 import { KEPT_FOR_DAMAGED } from "../../../storage/files/flush-error.ts";
 import type { Seq, ShardId, StoredEntry } from "../../../storage/types.ts";
 import { eraseRequested, finishErasure, reopenErasure } from "../erase-user.ts";
-import { ERASE_PAGE, Erasure, eraseEntries, flushed } from "../erasure.ts";
+import { ERASE_PAGE, Erasure, eraseEntries, unlessErasable } from "../erasure.ts";
 import { GroupState } from "../group-state.ts";
 import { retainedFrom } from "../retention.ts";
 import type { ShardHost } from "../shard-host.ts";
@@ -42,20 +42,24 @@ export class ErasureMender {
     const again: UserId[] = [];
     for (const user of erasers) if (await this.#eraseUser(user)) again.push(user);
     if (this.#hasErased || again.length > 0) await this.#host.store.eraseNow().catch(unlessKept);
-    for (const user of again) await finishErasure(this.#host, user);
+    for (const user of again) await finishErasure(this.#host.home(user), user);
   }
 
   async #eraseProven(address: Address): Promise<void> {
-    const { store } = this.#host;
-    const log = store.shard(shardOf(address));
+    const shard = this.#host.ownerOf(address);
+    const { log } = shard;
     let entries = 0;
     for (let after = 0 as Seq; ;) {
-      while (log.isFlushing) await flushed(this.#host, log, isStopped);
-      const state = isGroup(address) ? this.#host.groups.get(address) : this.#host.userAt(address);
+      const state = shard.stateOf(address);
       if (state === undefined) return;
+      const waiting = unlessErasable(shard, state, isStopped);
+      if (waiting !== undefined) {
+        await waiting;
+        continue;
+      }
       const page = log.readForward(address, after, ERASE_PAGE);
       const erasure = log.within(() => provenIn(state, page));
-      if (!erasure.isEmpty) await eraseEntries(this.#host, state, erasure);
+      if (!erasure.isEmpty) await eraseEntries(shard, state, erasure);
       entries += erasure.entries;
       if (page.length < ERASE_PAGE) break;
       after = page.at(-1)!.seq;
@@ -67,14 +71,15 @@ export class ErasureMender {
 
   /** @returns whether something of theirs may be where something came back */
   async #eraseUser(name: UserId): Promise<boolean> {
-    const user = this.#host.users.get(name);
+    const home = this.#host.home(name);
+    const user = home.users.get(name);
     if (user === undefined) return false;
     const isMeant = (address: Address): boolean => this.#losses.mayShowErased(shardOf(address));
     if (![user.address, ...user.conversations.keys()].some(isMeant)) return false;
     try {
-      await reopenErasure(this.#host, user, isMeant);
+      await reopenErasure(user, (group, at) => (isMeant(group) ? this.#lastPost(name, group, at) : 0));
       const tidy = (): Promise<void> => this.#host.store.eraseNow().catch(unlessKept);
-      await eraseRequested(this.#host, name, { isStopped, tidy });
+      await eraseRequested(home, name, { isStopped, tidy });
     } catch (error) {
       // It stays open: the server goes on with it when the other shards are repaired.
       if (!isDamage(error)) throw error;
@@ -82,6 +87,21 @@ export class ErasureMender {
     }
     this.#note(user.log.shard, user.address, "had asked for an erasure; it was done once more");
     return true;
+  }
+
+  /** How far the request went in the group is forgotten, so the times of messages tell. @param at of the request, Unix ms */
+  #lastPost(author: UserId, group: GroupAddress, at: number): Seq {
+    const { log } = this.#host.ownerOf(group);
+    let last = 0 as Seq;
+    for (let after = last; ;) {
+      const page = log.readLaneForward(group, POSTED_LANE, after, ERASE_PAGE);
+      for (const stored of page) {
+        const entry = readGroupEntry(stored);
+        if (entry.kind === "posted" && entry.author === author && entry.sentAt <= at) last = stored.seq;
+      }
+      if (page.length < ERASE_PAGE) return last;
+      after = page.at(-1)!.seq;
+    }
   }
 
   #note(shard: ShardId, stream: Address, what: string): void {

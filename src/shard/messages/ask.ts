@@ -4,6 +4,7 @@
  */
 import type { GroupAddress, UserAddress } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
+import type { ContentErased, ContentToErase } from "./erasing.ts";
 import type { Posted } from "./post.ts";
 import type {
   GroupEntriesAnswer,
@@ -29,6 +30,10 @@ export type Questions = {
   groupView: GroupViewQuestion;
   /** What does a user say of themselves? Nothing is loaded for it. */
   profile: ProfileQuestion;
+  /** Through which seq does the log of the group go, with what is on its way to the disk? */
+  groupEnd: { readonly group: GroupAddress };
+  /** Erases a part of what a user wrote in one stream. */
+  eraseContent: ContentToErase;
 };
 
 export type Answers = {
@@ -43,4 +48,7 @@ export type Answers = {
   groupView: GroupViewAnswer;
   /** Undefined when there is no such user. */
   profile: ProfileAnswer | undefined;
+  /** Undefined when there is no such group. */
+  groupEnd: { readonly through: Seq } | undefined;
+  eraseContent: ContentErased;
 };

@@ -91,6 +91,8 @@ export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind
   groupRankAsOf: record({ group, viewer, rank: number }),
   groupView: record({ group, viewer, read: seq, messages: number, bytes: number }),
   profile: record({ user: at }),
+  groupEnd: record({ group }),
+  eraseContent: record({ user, request: number, stream: fc.oneof(group, at), through: seq, after: seq }),
 };
 
 export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } = {
@@ -101,6 +103,8 @@ export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } =
   groupRankAsOf: record({ rank: number, looked: number }),
   groupView: record({ name: text, unread: number, headSeq: seq, seen: number, delivered: number, messages, cost }),
   profile: maybe(record({ displayName: text })),
+  groupEnd: maybe(record({ through: seq })),
+  eraseContent: record({ entries: number, ranges: number, through: seq, isDone: fc.boolean() }),
 };
 
 export const POST = record<Post>({

@@ -5,6 +5,7 @@ import { address, groupAddress, seq, text, userAddress } from "./values.ts";
 import type { Address } from "../../../domain/address.ts";
 import type { Answers, Questions } from "../ask.ts";
 import { decodeMessage, encodeMessage, fields, optional, readNumber, type Codec } from "./codec.ts";
+import * as erasing from "./erasing-codec.ts";
 import { posted } from "./post-codec.ts";
 import * as reads from "./reads-codec.ts";
 
@@ -21,6 +22,8 @@ const ASKS: {
   groupRankAsOf: [5, reads.groupRankQuestion, reads.groupRankAnswer],
   groupView: [6, reads.groupViewQuestion, reads.groupViewAnswer],
   profile: [7, reads.profileQuestion, optional(reads.profileAnswer)],
+  groupEnd: [20, erasing.groupEndQuestion, optional(erasing.groupEndAnswer)],
+  eraseContent: [21, erasing.contentToErase, erasing.contentErased],
 };
 
 /** A question on its way. */

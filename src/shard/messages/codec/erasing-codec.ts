@@ -1,0 +1,21 @@
+/** Asks of erasures as bytes. */
+import type { Answers, Questions } from "../ask.ts";
+import { bool, fields } from "./codec.ts";
+import { address, groupAddress, number, seq, userId } from "./values.ts";
+
+export const groupEndQuestion = fields<Questions["groupEnd"]>({ group: groupAddress });
+export const groupEndAnswer = fields<NonNullable<Answers["groupEnd"]>>({ through: seq });
+
+export const contentToErase = fields<Questions["eraseContent"]>({
+  user: userId,
+  request: number,
+  stream: address,
+  through: seq,
+  after: seq,
+});
+export const contentErased = fields<Answers["eraseContent"]>({
+  entries: number,
+  ranges: number,
+  through: seq,
+  isDone: bool,
+});
