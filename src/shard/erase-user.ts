@@ -102,18 +102,18 @@ async function groupEnds(shard: Shard, groups: readonly GroupAddress[]): Promise
 
 /**
  * After a repair, which may have brought back what was erased: the request is open again, and means what it meant.
- * @param ends how far it goes in groups in which something may have come back: that is forgotten when it is finished
+ * @param endOf how far it goes in groups in which something may have come back: that is forgotten when it is finished
  */
 export async function reopenErasure(
   user: UserState,
-  ends: (group: GroupAddress, requestedAt: number) => number,
+  endOf: (group: GroupAddress, requestedAt: number) => number,
 ): Promise<void> {
   const { finishedAt: _, ...request } = requestOf(user)!;
   const groups = { ...request.groups };
   for (const address of user.conversations.keys()) {
     if (!isGroup(address)) continue;
-    const end = Math.max(groups[address] ?? 0, ends(address, request.requestedAt));
-    if (end > 0) groups[address] = end;
+    const end = endOf(address, request.requestedAt);
+    if (end > (groups[address] ?? 0)) groups[address] = end;
   }
   await writeRecord(user.log, (log) => {
     log.putCell(user.handle, "erasure", Buffer.from(JSON.stringify({ ...request, groups })));
