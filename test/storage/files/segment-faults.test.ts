@@ -1,15 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../../../storage/errors.ts";
@@ -241,12 +231,11 @@ test("files that are no databases, not ours, or newer are refused by name", asyn
 test("a flush that cannot write rejects with the system's code, gives its buffers back, and can be repeated", async () => {
   const history = new ShardHistory(SHARD);
   chat(history, 50, 4);
-  mkdirSync(join(dir, "shards"));
-  writeFileSync(shardDirectory(dir, SHARD), "in the way");
   const store = start();
+  writeFileSync(join(dir, "shards"), "in the way");
   const error = await rejection(store.flush(history.job()));
   expect(error.code).toBe("ENOTDIR");
-  rmSync(shardDirectory(dir, SHARD));
+  rmSync(join(dir, "shards"));
   await store.flush(error.job!);
   expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
 });
