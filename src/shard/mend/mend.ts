@@ -14,8 +14,8 @@
  */
 import { nextTurn } from "../../base/steps.ts";
 import type { Random } from "../../base/random.ts";
-import { isGroup, shardOf, type Address } from "../../domain/address.ts";
-import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
+import { shardOf, type Address, type UserAddress } from "../../domain/address.ts";
+import { SHARD_COUNT, type Seq, type ShardId } from "../../../storage/types.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { unlessDamaged } from "../damage.ts";
 import { mendMark } from "../handoffs.ts";
@@ -57,7 +57,9 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   // What was loaded while they were written numbers what stands there already.
   host.forgetStates();
   for (let from = 0; from < logs.length; from += REFOLDED_SHARDS) {
-    await inBatches(addressesIn(logs.slice(from, from + REFOLDED_SHARDS)), (address) => refold(host, losses, address));
+    await inBatches(addressesIn(logs.slice(from, from + REFOLDED_SHARDS)), (address) =>
+      refold(host, losses, address, survey.handedOver.get(address)),
+    );
     // What was changed stays loaded until it is flushed.
     host.forgetStates();
   }
@@ -79,11 +81,16 @@ function openLogs({ store }: ShardHost, losses: Losses): ShardLog[] {
 const addressesIn = (logs: readonly ShardLog[]): Address[] =>
   logs.flatMap((log) => [...log.streams()].filter(isAddress));
 
-async function refold(host: ShardHost, losses: Losses, address: Address): Promise<void> {
+async function refold(
+  host: ShardHost,
+  losses: Losses,
+  address: Address,
+  handedOver: ReadonlyMap<UserAddress, Seq> = new Map(),
+): Promise<void> {
   const isHurt = losses.isHurt(address);
   if (!isHurt && !losses.mayShowErased(shardOf(address))) return;
-  const state = isGroup(address) ? host.groups.get(address) : host.userAt(address);
-  if (isHurt && state instanceof UserState) await refoldUser(state);
+  const state = host.ownerOf(address).stateOf(address);
+  if (isHurt && state instanceof UserState) await refoldUser(state, handedOver);
   if (state !== undefined) await forgetCount(state);
   await nextTurn();
 }

@@ -4,8 +4,10 @@
  * Cells of one stream may come from different flushes when newer ones are lost: `head` then says that entries count
  * which the cell of their conversation does not have. All that is derived here only rises, so the higher of both is
  * right: what a cell knows of an entry that is lost, and what an entry says that no cell knows.
+ *
+ * A message that is lost and was handed over does not come again: its sender's shard has done with it. So the messages of a sender follow behind the last of those.
  */
-import type { Address } from "../../domain/address.ts";
+import type { Address, UserAddress } from "../../domain/address.ts";
 import { readTimelineEntry } from "../../domain/entries.ts";
 import { nextTurn } from "../../base/steps.ts";
 import type { Seq, StoredEntry } from "../../../storage/types.ts";
@@ -14,10 +16,15 @@ import { writeRecord } from "../durable.ts";
 import type { UserState } from "../user-state.ts";
 import { pagesOf } from "./survey.ts";
 
-export async function refoldUser(user: UserState): Promise<void> {
+/** @param handedOver by sender: seq of the last message that was handed over to the user */
+export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAddress, Seq>): Promise<void> {
   for (const page of pagesOf(user.log, user.address)) {
     for (const stored of page) refoldEntry(user.conversation(stored.lane as Address), stored);
     await nextTurn();
+  }
+  for (const [sender, seq] of handedOver) {
+    const conversation = user.conversation(sender);
+    if (seq > conversation.takenThrough) conversation.takenThrough = conversation.takenThroughPending = seq;
   }
   for (const conversation of user.conversations.values()) {
     const { incoming, incomingRead, goneIncoming } = conversation;

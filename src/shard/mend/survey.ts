@@ -2,7 +2,8 @@
  * What the streams of all shards know of addresses that live in doubtful shards: that they exist, how far their
  * positions have gone, and who is in which group.
  *
- *     timeline of P    conversation with U: U exists, and P has taken U's messages through a seq of U's stream
+ *     timeline of P    conversation with U: U exists, and P has taken U's messages through a seq of U's stream;
+ *                      P's own messages were handed over to U through a seq of P's stream
  *                      a group: it exists, and had a seq; P is in it, or was
  *     group            members, authors and whoever changed something: they exist
  */
@@ -24,6 +25,8 @@ import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { isShardStream } from "../cells.ts";
 import type { ConversationState } from "../conversation-state.ts";
 import { stepsUnlessDamaged, unlessDamaged } from "../damage.ts";
+import { handedOffThrough } from "../handoffs.ts";
+import { lastSentBefore } from "../send-direct.ts";
 import type { ShardHost } from "../shard-host.ts";
 import type { UserState } from "../user-state.ts";
 import type { Losses } from "./losses.ts";
@@ -41,6 +44,8 @@ export class Survey {
   readonly known = new Map<Address, Known>();
   /** Who says that somebody is in a group, where the one or the other lives in a doubtful shard. */
   readonly memberships = new Map<string, Membership>();
+  /** By receiver who lives in a doubtful shard, and by sender: seq of the last message that was handed over, as far as the sender's shard knows. */
+  readonly handedOver = new Map<Address, Map<UserAddress, Seq>>();
   /** Streams of doubtful shards that are there. */
   readonly #there = new Set<string>();
   /** Users who once asked for an erasure. */
@@ -84,7 +89,20 @@ export class Survey {
       if (joinedSeq > 0) this.#noteMembership(user.user, address, joinedSeq);
     } else if (address !== user.address && this.#isAsked(address)) {
       this.#mention(address, takenThrough, this.#streamNoOf(user, conversation));
+      this.#noteHandedOver(user, conversation);
     }
+  }
+
+  #noteHandedOver(sender: UserState, { address: receiver, sentSeq }: ConversationState): void {
+    const { log, address } = sender;
+    const through = handedOffThrough(log);
+    let last = sentSeq ?? lastSentBefore(log, address, receiver, (sender.headSeq + 1) as Seq);
+    // What is above the mark is offered again, behind the one before it.
+    while (last > 0 && (log.readForward(address, (last - 1) as Seq, 1)[0]?.offset ?? 0) > through)
+      last = lastSentBefore(log, address, receiver, last);
+    if (last === 0) return;
+    const senders = this.handedOver.get(receiver) ?? new Map<UserAddress, Seq>();
+    this.handedOver.set(receiver, senders.set(address, last));
   }
 
   /** Of the other side, as the newest message from there says it. Asked for streams that are gone: the others have theirs. */
