@@ -200,9 +200,12 @@ class Play {
     const first = members.slice(0, FIRST_MEMBERS_MAX) as UserId[];
     const detail = { change: "created", by, at: this.#now, name, members: first } as const;
     const epoch = randomName(systemRandom, 8);
-    const group = await createGroup(this.#shards, address as GroupAddress, epoch, detail);
+    // In memory, so that they take their memberships in this turn.
+    for (const user of members) this.#shards.userAt(userAddress(user as UserId));
+    const shard = this.#shards.at(address as GroupAddress);
+    const group = await createGroup(shard, address as GroupAddress, epoch, detail);
     for (const user of members.slice(FIRST_MEMBERS_MAX) as UserId[])
-      await changeGroup(this.#shards, group, { change: "joined", by, at: this.#now, user, role: "member" });
+      await changeGroup(shard, group, { change: "joined", by, at: this.#now, user, role: "member" });
   }
 }
 

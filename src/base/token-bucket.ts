@@ -36,6 +36,11 @@ export class TokenBucket {
     return true;
   }
 
+  /** What was spent came to nothing. */
+  giveBack(count: number): void {
+    this.#left = Math.min(this.#rate.burst, this.#left + count);
+  }
+
   /** Whether nothing that was spent is still missing. */
   isFull(nowMs: number): boolean {
     this.spend(0, nowMs);

@@ -38,6 +38,13 @@ export class GroupAdditions {
       this.#spend(`${by} ${user}`, this.#rates.samePerson, 1, `you put @${user} into groups too often`);
   }
 
+  /** They were not added. */
+  giveBack(by: UserId, added: readonly UserId[]): void {
+    const others = added.filter((user) => user !== by);
+    this.#buckets.get(by)?.giveBack(others.length);
+    for (const user of others) this.#buckets.get(`${by} ${user}`)?.giveBack(1);
+  }
+
   #spend(key: string, rate: Rate, count: number, detail: string): void {
     const now = this.#clock.monotonicMs();
     const bucket = this.#buckets.get(key) ?? new TokenBucket(rate, now);

@@ -1,8 +1,6 @@
 /** States brought to memory in steps, for what then uses them in one turn of the event loop. */
 import type { Steps } from "../base/steps.ts";
-import { AppError } from "../base/errors.ts";
-import { shardOf, userAddress, type UserId } from "../domain/address.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { UserId } from "../domain/address.ts";
 import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 
@@ -19,14 +17,5 @@ export function* userWithGroupHeads(shard: Shard, name: UserId, formerToo = fals
     if (user === undefined) return undefined;
     yield* shard.mirrors.readHeads(user, formerToo);
     if (isLoaded(shard, user)) return user;
-  }
-}
-
-/** All of them, shard by shard, since a shard's files are opened once then. @throws AppError unknown_address */
-export function* loadUsers(host: ShardHost, names: readonly UserId[]): Steps<void> {
-  const byShard = names.map((name) => ({ name, shard: shardOf(userAddress(name)) })).sort((a, b) => a.shard - b.shard);
-  for (const { name } of byShard) {
-    const user = yield* host.users.steps(name);
-    if (user === undefined) throw new AppError("unknown_address", `${userAddress(name)}: there is no such user`);
   }
 }

@@ -4,7 +4,9 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
-import type { GroupAddress, UserId } from "../domain/address.ts";
+import { userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
+import { readGroupEntry } from "../domain/entries.ts";
+import type { Limits } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { GroupHead } from "./group-heads.ts";
 import type { GroupState } from "./group-state.ts";
@@ -65,6 +67,57 @@ export function mustBeAbleToPost(
   if (group.isEnding) throw unknownGroup(address);
   if (group.leaving.has(author)) throw notAMember(address);
   return group;
+}
+
+/** An id is taken while somebody is in a group of that id. @throws AppError group_taken */
+export function mustBeFree(found: GroupState | undefined, address: GroupAddress): void {
+  if (found?.isOver === false) throw new AppError("group_taken", `${address} is taken; choose another id`);
+}
+
+/** @throws AppError forbidden */
+export function mustBeAdmin(group: GroupState, user: UserId): void {
+  if (!group.isAdmin(user)) throw new AppError("forbidden", `only an admin of ${group.address} may do that`);
+}
+
+/** Somebody leads the group without this user, too. @throws AppError forbidden */
+export function mustLeaveAnAdmin(group: GroupState, user: UserId): void {
+  for (const [member, { role }] of group.members) if (member !== user && role === "admin") return;
+  throw new AppError("forbidden", `${userAddress(user)} is the last admin of ${group.address}; make another one first`);
+}
+
+/** Of somebody who is to be removed. @throws AppError not_found */
+export function mustBeInGroup(group: GroupState, user: UserId): void {
+  if (!group.members.has(user)) throw new AppError("not_found", `${userAddress(user)} is not in ${group.address}`);
+}
+
+/** @param size of the group, as it is to be. @throws AppError too_large */
+export function mustFit({ groupMembersMax }: Limits, size: number): void {
+  if (size > groupMembersMax) throw new AppError("too_large", `members: ${size}, the most is ${groupMembersMax}`);
+}
+
+/** Nobody else puts in who has left. @throws AppError forbidden */
+export function mustNotHaveLeft(group: GroupState, user: UserId, leftAt: Seq): void {
+  if (hasLeft(group, user, leftAt))
+    throw new AppError("forbidden", `${userAddress(user)} has left ${group.address}; only they can come back`);
+}
+
+/**
+ * Whether the user, who is not in it, went by their own doing, and was not removed by somebody else, in the present life of the group.
+ * @param leftAt seq of the change by which the user came or went last; 0: none
+ */
+export function hasLeft(group: GroupState, user: UserId, leftAt: Seq): boolean {
+  if (leftAt < group.bornSeq) return false;
+  const [stored] = group.log.readForward(group.address, (leftAt - 1) as Seq, 1);
+  const entry = stored && readGroupEntry(stored);
+  return entry?.kind === "changed" && entry.detail.change === "left" && entry.detail.by === user;
+}
+
+/** A group whose last admin goes is led by who has been in it longest. Undefined when it needs no other, or has nobody else. */
+export function heirOf(group: GroupState, leaving: UserId): UserId | undefined {
+  const others = [...group.members].filter(([user]) => user !== leaving);
+  if (others.length === 0 || others.some(([, member]) => member.role === "admin")) return undefined;
+  others.sort(([a, one], [b, other]) => one.joinedSeq - other.joinedSeq || (a < b ? -1 : 1));
+  return others[0]![0];
 }
 
 export const unknownGroup = (address: GroupAddress): AppError =>

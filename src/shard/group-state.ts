@@ -55,10 +55,8 @@ export class GroupState {
   readonly leaving = new Set<UserId>();
   headSeq: Seq;
   nextSeq = 0 as Seq;
-  /** Changes of membership that are numbered and not yet durable: the next change waits for them. */
-  changing: Promise<void> = Promise.resolve();
-  /** While there are some the group stays in memory: they wait for each other there. */
-  changesWaiting = 0;
+  /** While there are some the group stays in memory. */
+  changesUnderWay = 0;
   pendingMarks = 0;
   isDirty = false;
   /** Members changed since derived cells were last taken. */
@@ -102,6 +100,16 @@ export class GroupState {
 
   hasMember(user: UserId): boolean {
     return this.members.has(user);
+  }
+
+  /** Work that needs the group in memory until it ends. */
+  *kept<Result>(work: Steps<Result>): Steps<Result> {
+    this.changesUnderWay++;
+    try {
+      return yield* work;
+    } finally {
+      this.changesUnderWay--;
+    }
   }
 
   isAdmin(user: UserId): boolean {

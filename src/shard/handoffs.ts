@@ -6,13 +6,13 @@
  */
 import type { Logger } from "../base/logger.ts";
 import { atOnce, type Steps } from "../base/steps.ts";
-import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
+import { isGroup, type Address } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
-import type { Offset, Seq, StoredEntry } from "../../storage/types.ts";
+import type { Offset, Seq } from "../../storage/types.ts";
 import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
-import { offerGroupEntry } from "./offer-group.ts";
+import { GroupOffers } from "./offer-group.ts";
 import { MessageOffers } from "./offer-messages.ts";
 import type { Shard } from "./shard.ts";
 
@@ -52,23 +52,21 @@ export function* offerAgain(shard: Shard): Steps<number> {
 function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
   const stream = name as Address;
   const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream);
+  const ofGroup = isGroup(stream) ? new GroupOffers(shard, stream) : undefined;
   let offered = 0;
   for (let from = (fromSeq - 1) as Seq; ;) {
     const page = shard.log.readForward(stream, from, PAGE);
     for (const stored of page) {
       if (stored.offset > end) return offered;
-      if (stored.offset > after) offered += offerEntry(shard, stream, messages, stored);
+      if (stored.offset <= after) continue;
+      offered += messages?.offer(stored) ?? 0;
+      if (ofGroup !== undefined) offered += yield* ofGroup.offer(stored);
     }
     const last = page[PAGE - 1];
     if (last === undefined) return offered;
     from = last.seq;
     yield;
   }
-}
-
-function offerEntry(shard: Shard, stream: Address, messages: MessageOffers | undefined, stored: StoredEntry): number {
-  if (messages !== undefined) return messages.offer(stored);
-  return offerGroupEntry(shard, stream as GroupAddress, stored);
 }
 
 /** After a repair the log may end before the mark: what comes next would count as handed over. */

@@ -20,6 +20,7 @@ import { damagedError } from "./damage.ts";
 import { GroupHeads } from "./group-heads.ts";
 import { GroupState } from "./group-state.ts";
 import type { GroupMirrors } from "./group-mirror.ts";
+import { GroupTurns } from "./group-turns.ts";
 import { HandoffLedger } from "./handoff-ledger.ts";
 import type { LoadBudget } from "./load-budget.ts";
 import type { Ranks } from "./ranks.ts";
@@ -82,6 +83,7 @@ export class Shard {
   readonly arrivals: Arrivals<UserId, UserState>;
   /** Posts to groups that are being loaded. */
   readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
+  readonly groupTurns = new GroupTurns();
   readonly mirrors: GroupMirrors;
   /** For code that does not know shards yet. */
   readonly host: ShardHost;
@@ -201,4 +203,4 @@ const isUserIdle = (user: UserState): boolean =>
   !user.isDirty;
 
 const isGroupIdle = (group: GroupState): boolean =>
-  group.nextSeq === group.headSeq + 1 && group.changesWaiting === 0 && group.pendingMarks === 0 && !group.isDirty;
+  group.nextSeq === group.headSeq + 1 && group.changesUnderWay === 0 && group.pendingMarks === 0 && !group.isDirty;

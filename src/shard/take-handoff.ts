@@ -3,12 +3,13 @@ import { assert } from "../base/assert.ts";
 import { nameOf, userAddress, type UserId } from "../domain/address.ts";
 import type { Handoff, HandoffOutcome } from "./messages/handoff.ts";
 import type { Shard } from "./shard.ts";
+import { takeMembership } from "./take-membership.ts";
 import { takeMessage } from "./take-message.ts";
 import { takePosted } from "./take-posted.ts";
 import type { UserState } from "./user-state.ts";
 
 /** What goes into a user's stream. */
-type UserHandoff = Extract<Handoff, { kind: "message" | "posted" }>;
+type UserHandoff = Extract<Handoff, { kind: "message" | "posted" | "membership" }>;
 
 /** @throws AppError unavailable when the shard is damaged; what the log throws for a record that cannot be appended */
 export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutcome): void {
@@ -18,6 +19,7 @@ export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutc
     case "posted":
       return forUser(shard, handoff.author, handoff, outcome);
     case "membership":
+      return forUser(shard, handoff.user, handoff, outcome);
     case "peerMark":
     case "memberMark":
       return assert(false, `${handoff.kind} is handed over in another way`);
@@ -44,7 +46,8 @@ function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: Hand
 
 function take(shard: Shard, user: UserState, handoff: UserHandoff, outcome: HandoffOutcome): void {
   if (handoff.kind === "message") takeMessage(shard, user, handoff, outcome);
-  else takePosted(user, handoff, outcome);
+  else if (handoff.kind === "posted") takePosted(user, handoff, outcome);
+  else takeMembership(user, handoff, outcome);
 }
 
 /** Users do not go away, so this is the data of a user that is lost. Nobody is left to take it. */

@@ -66,7 +66,7 @@ async function begin(host: ShardHost): Promise<void> {
     ]);
   for (const group of GROUPS) {
     const detail = { change: "created", by: USERS[0]!, at, name: "A group", members: USERS.slice(0, 3) } as const;
-    await createGroup(host, group, "e-group", { ...detail, members: [...detail.members] });
+    await createGroup(host.shard(shardOf(group)), group, "e-group", { ...detail, members: [...detail.members] });
   }
 }
 
@@ -90,9 +90,10 @@ async function step(host: ShardHost, history: History): Promise<void> {
   if (user === admin) return;
   if (kind < 0.92) return beginAgain(host, history, group.address, [admin!, user]);
   const change = { by: admin!, at: host.clock.now(), user };
+  const shard = host.shard(group.log.shard);
   if (member === undefined) history.lives.get(group.address)!.at(-1)!.add(user);
-  if (member === undefined) return changeGroup(host, group, { change: "joined", ...change, role: "member" });
-  return changeGroup(host, group, { change: "left", ...change });
+  if (member === undefined) return changeGroup(shard, group, { change: "joined", ...change, role: "member" });
+  return changeGroup(shard, group, { change: "left", ...change });
 }
 
 async function beginAgain(
@@ -103,8 +104,17 @@ async function beginAgain(
 ): Promise<void> {
   const change = { by: USERS[0]!, at: host.clock.now() };
   const former = host.groups.get(address)!;
-  await changeGroup(host, former, { change: "dissolved", ...change, members: [...former.members.keys()] });
-  await createGroup(host, address, "e-again", { change: "created", ...change, name: "Again", members });
+  await changeGroup(host.shard(former.log.shard), former, {
+    change: "dissolved",
+    ...change,
+    members: [...former.members.keys()],
+  });
+  await createGroup(host.shard(former.log.shard), address, "e-again", {
+    change: "created",
+    ...change,
+    name: "Again",
+    members,
+  });
   lives.get(address)!.push(new Set(members));
 }
 

@@ -1,7 +1,14 @@
 /** People who talk, in groups and one to one, on shards that are stopped and killed, by a clock that anybody may set. */
 import { AccountService } from "../../src/service/accounts.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { userAddress, type Address, type DeviceId, type GroupAddress, type UserId } from "../../src/domain/address.ts";
+import {
+  shardOf,
+  userAddress,
+  type Address,
+  type DeviceId,
+  type GroupAddress,
+  type UserId,
+} from "../../src/domain/address.ts";
 import type { GroupChangeDetail } from "../../src/domain/entries.ts";
 import type { Limits } from "../../src/protocol/frames.ts";
 import type { Conversation } from "../../src/protocol/http-shapes.ts";
@@ -48,7 +55,13 @@ export class Talk {
     await this.shards.begin(PEOPLE, CLUB);
     const members = PEOPLE.slice(0, 2);
     const at = this.shards.wallMs;
-    await createGroup(this.host, CREW, "e-crew", { change: "created", by: PEOPLE[0]!, at, name: "Crew", members });
+    await createGroup(this.host.shard(shardOf(CREW)), CREW, "e-crew", {
+      change: "created",
+      by: PEOPLE[0]!,
+      at,
+      name: "Crew",
+      members,
+    });
     const clock = new HandClock();
     this.#accounts = new AccountService({
       cells: createUserCells(() => this.host),
@@ -88,20 +101,23 @@ export class Talk {
 
   async change(address: GroupAddress, detail: Omit<GroupChangeDetail, "at" | "by">): Promise<void> {
     const change = { by: PEOPLE[0]!, at: this.shards.wallMs, ...detail };
-    await changeGroup(this.host, this.group(address), change);
+    const group = this.group(address);
+    await changeGroup(this.host.shard(group.log.shard), group, change);
+    await this.host.arrivalsIdle();
     await this.host.store.idle();
   }
 
   /** Another group under the id of one that nobody is in. */
   async again(address: GroupAddress, members: UserId[]): Promise<void> {
     const epoch = `e-${++this.#refs}`;
-    await createGroup(this.host, address, epoch, {
+    await createGroup(this.host.shard(shardOf(address)), address, epoch, {
       change: "created",
       by: PEOPLE[0]!,
       at: this.shards.wallMs,
       name: epoch,
       members,
     });
+    await this.host.arrivalsIdle();
     await this.host.store.idle();
   }
 

@@ -3,7 +3,14 @@ import { expect } from "bun:test";
 import { AppError } from "../../src/base/errors.ts";
 import { atOnce } from "../../src/base/steps.ts";
 import { createLogger } from "../../src/base/logger.ts";
-import { userAddress, type Address, type DeviceId, type GroupAddress, type UserId } from "../../src/domain/address.ts";
+import {
+  shardOf,
+  userAddress,
+  type Address,
+  type DeviceId,
+  type GroupAddress,
+  type UserId,
+} from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { ServerFrame } from "../../src/protocol/frames.ts";
@@ -76,9 +83,10 @@ export class ErasureModel {
       await writeUserCells(this.host.home(user), user, [["profile", profile]]);
     }
     const detail = { change: "created", by: USERS[0]!, at: this.nowMs, name: "Club", members: USERS } as const;
-    await createGroup(this.host, GROUP, "e-club", { ...detail, members: [...USERS] });
+    await createGroup(this.host.shard(shardOf(GROUP)), GROUP, "e-club", { ...detail, members: [...USERS] });
     this.posted.push({ seq: 1, conversation: GROUP, from: USERS[0]!, text: "", at: 0, isGone: false, fromSeq: 0 });
     for (const user of USERS) this.#entry(user, GROUP, user, "", 0);
+    await this.host.arrivalsIdle();
     await this.host.store.idle();
   }
 

@@ -183,8 +183,19 @@ describe("the id of a group that was used again", () => {
   test("and lost the cell that says where hides what came before all the same", async () => {
     const { host } = shards;
     const at = shards.wallMs;
-    await changeGroup(host, host.groups.get(CLUB)!, { change: "dissolved", by: ann, at, members: [ann, ben] });
-    await createGroup(host, CLUB, "e-again", { change: "created", by: cat, at, name: "Mine", members: [cat] });
+    await changeGroup(host.shard(shardOf(CLUB)), host.groups.get(CLUB)!, {
+      change: "dissolved",
+      by: ann,
+      at,
+      members: [ann, ben],
+    });
+    await createGroup(host.shard(shardOf(CLUB)), CLUB, "e-again", {
+      change: "created",
+      by: cat,
+      at,
+      name: "Mine",
+      members: [cat],
+    });
     const { bornSeq } = host.groups.get(CLUB)!;
     await setCells(CLUB, {
       born: null,

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../src/base/clock.ts";
 import { createLogger } from "../../src/base/logger.ts";
-import type { GroupAddress, UserId } from "../../src/domain/address.ts";
+import { shardOf, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { Limits } from "../../src/protocol/frames.ts";
@@ -55,7 +55,8 @@ export class RestartedShards {
       await writeUserCells(this.host.home(user), user, [["profile", profile]]);
     }
     const detail = { change: "created", by: users[0]!, at: this.wallMs, name: "Club", members: [...users] } as const;
-    await createGroup(this.host, group, "e-club", { ...detail, members: [...users] });
+    await createGroup(this.host.shard(shardOf(group)), group, "e-club", { ...detail, members: [...users] });
+    await this.host.arrivalsIdle();
     await this.host.store.idle();
   }
 

@@ -41,7 +41,6 @@ const conversation: Reasons<ConversationState> = {
 const group: Reasons<GroupState> = {
   log: "where it lives",
   handle: "where it lives",
-  changing: "who waits for whom",
   erasures: "rises while it is loaded, so that a count under way notices",
   erasing: "who waits for whom",
   isDirty: "what a flush has to write",
@@ -68,7 +67,7 @@ const ON_THE_WAY = new Set<string>([
   "incomingReadPending",
   "isEnding",
   "leaving",
-  "changesWaiting",
+  "changesUnderWay",
 ]);
 
 /** By class. Fields that only the class itself sees cannot be compared: each has a reason here. */

@@ -8,6 +8,10 @@ import { answerGroupRank } from "./answer-group-rank.ts";
 import { answerGroupView } from "./answer-group-view.ts";
 import { eraseContent } from "../erase-content.ts";
 import { answerGroupEnd } from "./answer-group-end.ts";
+import { answerChangeGroup } from "./answer-change-group.ts";
+import { answerCreateGroup } from "./answer-create-group.ts";
+import { answerGroup } from "./answer-group.ts";
+import { answerMayJoin } from "./answer-may-join.ts";
 import { answerPosted } from "./answer-posted.ts";
 import { answerProfile } from "./answer-profile.ts";
 import { answerUser } from "./answer-user.ts";
@@ -26,4 +30,8 @@ export const ANSWERERS: Answerers = {
   posted: answerPosted,
   profile: answerProfile,
   user: answerUser,
+  group: answerGroup,
+  createGroup: answerCreateGroup,
+  changeGroup: answerChangeGroup,
+  mayJoin: answerMayJoin,
 };

@@ -17,9 +17,11 @@ import { readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts"
 import type { Seq } from "../../../storage/types.ts";
 import { isDamage } from "../damage.ts";
 import { writeRecord } from "../durable.ts";
-import { changeGroup, createGroup, takeMembership } from "../group-changes.ts";
+import { changeGroup, createGroup } from "../group-changes.ts";
 import type { GroupState } from "../group-state.ts";
+import type { HandoffOutcome } from "../messages/handoff.ts";
 import type { ShardHost } from "../shard-host.ts";
+import { takeMembership } from "../take-membership.ts";
 import type { UserState } from "../user-state.ts";
 import type { Losses } from "./losses.ts";
 import type { MendNote } from "./notes.ts";
@@ -29,6 +31,9 @@ import type { Membership, Survey } from "./survey.ts";
 
 /** `at`: Unix ms, shown to people. */
 export type MembershipParts = { host: ShardHost; losses: Losses; random: Random; at: number };
+
+/** Of a membership that no group's shard hands over. */
+const UNHEARD: HandoffOutcome = { confirmed() {}, missing() {}, notTaken() {} };
 
 export class MembershipMender {
   readonly #parts: MembershipParts;
@@ -141,7 +146,8 @@ export class MembershipMender {
     const members = added.map(({ user }) => user);
     const [by] = members;
     const detail: GroupChangeDetail = { change: "created", by: by!, at, name: nameOf(address), members };
-    await createGroup(host, address, randomName(random, EPOCH_CHARACTERS), detail);
+    await createGroup(host.shard(group.log.shard), address, randomName(random, EPOCH_CHARACTERS), detail);
+    await this.#arrived();
     const names = members.map((user) => `@${user}`).join(", ");
     this.#note(
       group,
@@ -155,7 +161,11 @@ export class MembershipMender {
     const taken = user.conversation(group.address).takenThroughPending;
     const seq = last !== undefined && last.isIn === isIn && last.seq > taken ? last.seq : group.headSeq;
     const detail = last?.detail ?? { change: "left", by: user.user, at: this.#parts.at };
-    takeMembership(user, isIn ? "joined" : "left", group.address, seq, detail, group.epoch);
+    const change = isIn ? "joined" : "left";
+    const isUnasked = isIn && detail.by !== user.user;
+    const { epoch, address } = group;
+    const place = { group: address, user: user.user, seq, prev: 0 as Seq, epoch };
+    takeMembership(user, { kind: "membership", ...place, change, at: detail.at, isUnasked }, UNHEARD);
     await this.#parts.host.store.idle();
     const isTold = (user.membership(group.address) !== undefined) === isIn;
     const what = `${user.address} is ${isIn ? "in" : "out of"} it, as the group's log says`;
@@ -194,7 +204,15 @@ export class MembershipMender {
   async #change(group: GroupState, detail: GroupChangeDetail): Promise<void> {
     for (const user of [...(detail.members ?? []), ...(detail.user === undefined ? [] : [detail.user])])
       this.#parts.host.userAt(userAddress(user));
-    await changeGroup(this.#parts.host, group, detail);
+    await changeGroup(this.#parts.host.shard(group.log.shard), group, detail);
+    await this.#arrived();
+  }
+
+  /** What was handed over is in the timelines. */
+  async #arrived(): Promise<void> {
+    const { host } = this.#parts;
+    await host.arrivalsIdle();
+    await host.store.idle();
   }
 }
 

@@ -2,8 +2,8 @@
 import type { UserId } from "../../domain/address.ts";
 import { CHANGED_LANE, readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts";
 import type { Seq } from "../../../storage/types.ts";
-import { joinedBy, leftBy } from "../group-changes.ts";
 import type { GroupState } from "../group-state.ts";
+import { joinedBy, leftBy } from "../last-membership-change.ts";
 
 const PAGE = 1000;
 

@@ -2,9 +2,12 @@
  * Asks: what one shard wants to know from another, or wants it to do, with a reply. The list is closed: a kind has its question and its answer here, and a function that
  * answers it at the shard in asks/.
  */
-import type { GroupAddress, UserAddress } from "../../domain/address.ts";
+import type { GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
+import type { GroupRole } from "../../protocol/frames.ts";
+import type { Group } from "../../protocol/http-shapes.ts";
 import type { Seq } from "../../../storage/types.ts";
 import type { ContentErased, ContentToErase } from "./erasing.ts";
+import type { Viewer } from "../authorization.ts";
 import type { Posted } from "./post.ts";
 import type {
   GroupEntriesAnswer,
@@ -18,6 +21,17 @@ import type {
   ProfileAnswer,
   ProfileQuestion,
 } from "./reads.ts";
+
+/** What somebody wants changed in a group. What they may is decided at the group's shard. */
+export type GroupWish =
+  /** What is undefined stays. `keepDays` 0: as the server has it. */
+  | { readonly kind: "settings"; readonly name?: string | undefined; readonly keepDays?: number | undefined }
+  | { readonly kind: "dissolve" }
+  /** Adds a member, or sets a member's role. */
+  | { readonly kind: "putMember"; readonly user: UserId; readonly role: GroupRole }
+  | { readonly kind: "removeMember"; readonly user: UserId }
+  /** Who asks has left, and is in it again, as a member. */
+  | { readonly kind: "comeBack" };
 
 export type Questions = {
   /** What was posted there? */
@@ -34,6 +48,20 @@ export type Questions = {
   groupEnd: { readonly group: GroupAddress };
   /** Erases a part of what a user wrote in one stream. */
   eraseContent: ContentToErase;
+  /** How does the group look to this member? */
+  group: { readonly group: GroupAddress; readonly viewer: Viewer };
+  /** Begin a group. `epoch` is new with each call, and so is the name of the call. `members`: each once, `by` among them. */
+  createGroup: {
+    readonly group: GroupAddress;
+    readonly epoch: string;
+    readonly by: UserId;
+    readonly name: string;
+    readonly members: readonly UserId[];
+  };
+  /** Change a group. */
+  changeGroup: { readonly group: GroupAddress; readonly by: Viewer; readonly wish: GroupWish };
+  /** May this user be put into the group, as far as their own shard knows? `isOwnDoing`: they ask for it themselves. */
+  mayJoin: { readonly user: UserId; readonly group: GroupAddress; readonly isOwnDoing: boolean };
 };
 
 export type Answers = {
@@ -51,4 +79,16 @@ export type Answers = {
   /** Undefined when there is no such group. */
   groupEnd: { readonly through: Seq } | undefined;
   eraseContent: ContentErased;
+  group: Group;
+  createGroup: Group;
+  /** The change is durable. `group`: of settings alone. */
+  changeGroup: {
+    readonly group?: Group | undefined;
+    /** Messages are kept for another number of days now. */
+    readonly isKeptAnew: boolean;
+    /** Somebody is in it who was not. */
+    readonly isAdded: boolean;
+  };
+  /** What the user's timeline says last of the group, in the group's numbering; 0: nothing. */
+  mayJoin: { readonly knownThrough: Seq };
 };

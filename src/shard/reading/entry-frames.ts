@@ -2,9 +2,10 @@
 import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../../domain/entries.ts";
 import type { EntryFrame, WireMessage } from "../../protocol/frames.ts";
-import { groupFrame, membershipFrame } from "../group-changes.ts";
+import { groupFrame } from "../group-changes.ts";
 import type { GroupHead } from "../group-heads.ts";
 import type { Shard } from "../shard.ts";
+import { membershipFrame } from "../take-membership.ts";
 import type { UserState } from "../user-state.ts";
 import type { Seq, StoredEntry } from "../../../storage/types.ts";
 

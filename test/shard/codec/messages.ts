@@ -5,7 +5,8 @@ import { groupAddress, userAddress, type GroupId, type UserId } from "../../../s
 import { ERROR_CODES } from "../../../src/protocol/codes.ts";
 import type { ToldOutcome } from "../../../src/shard/messages/codec/handoff-codec.ts";
 import type { ToldPostReply } from "../../../src/shard/messages/codec/post-codec.ts";
-import type { Answers, Questions } from "../../../src/shard/messages/ask.ts";
+import type { Group, GroupMember } from "../../../src/protocol/http-shapes.ts";
+import type { Answers, GroupWish, Questions } from "../../../src/shard/messages/ask.ts";
 import type { Cast } from "../../../src/shard/messages/cast.ts";
 import type { Handoff, MessageHandoff } from "../../../src/shard/messages/handoff.ts";
 import type { Cost } from "../../../src/shard/messages/reads.ts";
@@ -82,6 +83,22 @@ const cost = record<Cost>({ bytes: number, looked: number });
 const messages = fc.array(
   fc.record({ id: text, conversation: fc.oneof(group, at), from: user, text, seq, sentAt: number }),
 );
+const role = fc.constantFrom("admin" as const, "member" as const);
+const WISHES: { [Kind in GroupWish["kind"]]: fc.Arbitrary<Extract<GroupWish, { kind: Kind }>> } = {
+  settings: record({ kind: kind("settings"), name: maybe(text), keepDays: maybe(number) }),
+  dissolve: record({ kind: kind("dissolve") }),
+  putMember: record({ kind: kind("putMember"), user, role }),
+  removeMember: record({ kind: kind("removeMember"), user }),
+  comeBack: record({ kind: kind("comeBack") }),
+};
+const described = record<Group>({
+  id: text,
+  name: text,
+  createdAt: number,
+  head: record({ epoch: text, seq: number }),
+  members: fc.array(record<GroupMember>({ user: text, role })),
+  keepDays: maybe(number) as fc.Arbitrary<number>,
+});
 
 export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind]> } = {
   posted: record({ group, seq }),
@@ -93,6 +110,10 @@ export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind
   profile: record({ user: at }),
   groupEnd: record({ group }),
   eraseContent: record({ user, request: number, stream: fc.oneof(group, at), through: seq, after: seq }),
+  group: record({ group, viewer }),
+  createGroup: record({ group, epoch: text, by: user, name: text, members: fc.array(user) }),
+  changeGroup: record({ group, by: viewer, wish: fc.oneof(...Object.values(WISHES)) }),
+  mayJoin: record({ user, group, isOwnDoing: fc.boolean() }),
 };
 
 export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } = {
@@ -105,6 +126,10 @@ export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } =
   profile: maybe(record({ displayName: text })),
   groupEnd: maybe(record({ through: seq })),
   eraseContent: record({ entries: number, ranges: number, through: seq, isDone: fc.boolean() }),
+  group: described,
+  createGroup: described,
+  changeGroup: record({ group: maybe(described), isKeptAnew: fc.boolean(), isAdded: fc.boolean() }),
+  mayJoin: record({ knownThrough: seq }),
 };
 
 export const POST = record<Post>({

@@ -1,11 +1,12 @@
 /** Questions and answers as bytes: `varint code of the kind | its fields`. */
 import type { ByteReader } from "../../../../storage/encoding/byte-reader.ts";
 import type { GrowingWriter } from "../../../../storage/encoding/byte-writer.ts";
-import { address, groupAddress, seq, text, userAddress } from "./values.ts";
+import { address, groupAddress, seq, text, userAddress, userId } from "./values.ts";
 import type { Address } from "../../../domain/address.ts";
 import type { Answers, Questions } from "../ask.ts";
-import { decodeMessage, encodeMessage, fields, optional, readNumber, type Codec } from "./codec.ts";
 import * as erasing from "./erasing-codec.ts";
+import { bool, decodeMessage, encodeMessage, fields, list, optional, readNumber, type Codec } from "./codec.ts";
+import { group, groupWish } from "./group-codec.ts";
 import { posted } from "./post-codec.ts";
 import * as reads from "./reads-codec.ts";
 
@@ -24,6 +25,28 @@ const ASKS: {
   profile: [7, reads.profileQuestion, optional(reads.profileAnswer)],
   groupEnd: [20, erasing.groupEndQuestion, optional(erasing.groupEndAnswer)],
   eraseContent: [21, erasing.contentToErase, erasing.contentErased],
+  group: [30, fields<Questions["group"]>({ group: groupAddress, viewer: reads.viewer }), group],
+  createGroup: [
+    31,
+    fields<Questions["createGroup"]>({
+      group: groupAddress,
+      epoch: text,
+      by: userId,
+      name: text,
+      members: list(userId),
+    }),
+    group,
+  ],
+  changeGroup: [
+    32,
+    fields<Questions["changeGroup"]>({ group: groupAddress, by: reads.viewer, wish: groupWish }),
+    fields<Answers["changeGroup"]>({ isKeptAnew: bool, isAdded: bool, group: optional(group) }),
+  ],
+  mayJoin: [
+    33,
+    fields<Questions["mayJoin"]>({ user: userId, group: groupAddress, isOwnDoing: bool }),
+    fields<Answers["mayJoin"]>({ knownThrough: seq }),
+  ],
 };
 
 /** A question on its way. */

@@ -18,7 +18,7 @@ import type {
 import { fields, list, optional } from "./codec.ts";
 import { groupAddress, json, number, seq, text, userAddress, userId } from "./values.ts";
 
-const viewer = fields<Viewer>({ user: userId, knownThrough: seq, joinedSeq: seq });
+export const viewer = fields<Viewer>({ user: userId, knownThrough: seq, joinedSeq: seq });
 const cost = fields<Cost>({ bytes: number, looked: number });
 
 export const groupPageQuestion = fields<GroupPageQuestion>({
