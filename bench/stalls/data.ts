@@ -47,7 +47,7 @@ export class Filling {
     };
     const host = await ShardHost.open({ directory, ...segments }, { clock, ids, limits: LIMITS, logger }, fail);
     const accounts = new AccountService({
-      cells: createUserCells(() => host),
+      cells: createUserCells((user) => host.home(user)),
       passwords: await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom),
       tokens: await Tokens.open(await loadOrCreateTokenKey(directory, systemRandom), clock),
       throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),

@@ -128,7 +128,7 @@ export async function startNode(
     checkDirectoryMs,
   );
   const accounts = new AccountService({
-    cells: createUserCells(keeper.host),
+    cells: createUserCells((user) => keeper.host().home(user)),
     passwords,
     tokens,
     throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),

@@ -87,20 +87,20 @@ export class AccountService implements Accounts {
     const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(1, input.device);
     const cells: Cell[] = [this.#newUserCell(input), [PASSWORD, encoder.encode(hash)], cell];
-    await this.#cells.create(user, [...cells, ...this.#clientCell(user, client)]);
+    await this.#cells.create(user, [...cells, ...(await this.#clientCell(user, client))]);
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
   async login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials> {
     const { user, password, device, client } = input;
-    if (!(await this.#isRight(user, password, client))) throw this.#wrong(user);
-    return this.#openDevice(user, device, this.#clientCell(user, client));
+    if (!(await this.#isRight(user, password, client))) throw await this.#wrong(user);
+    return this.#openDevice(user, device, await this.#clientCell(user, client));
   }
 
   /** Nobody is left to guess at a password that is gone. That the name is taken, a registration tells as well. */
-  #wrong(user: UserId): AppError {
-    const isLost =
-      this.#cells.cell(user, PASSWORD_LOST) !== undefined && this.#cells.cell(user, PASSWORD) === undefined;
+  async #wrong(user: UserId): Promise<AppError> {
+    const lost = await this.#cells.cell(user, PASSWORD_LOST);
+    const isLost = lost !== undefined && (await this.#cells.cell(user, PASSWORD)) === undefined;
     const detail = isLost
       ? `@${user} has no password since the data of this server was repaired; ask its operator for a new one`
       : "user and password do not belong together";
@@ -109,9 +109,10 @@ export class AccountService implements Accounts {
 
   async #isRight(user: UserId, password: string, client: string | undefined): Promise<boolean> {
     await this.#cells.load(user);
-    const attempt = this.#throttle.begin(user, this.#knownClient(user, client));
-    const stored = this.#cells.cell(user, PASSWORD);
+    const known = await this.#knownClient(user, client);
+    const stored = await this.#cells.cell(user, PASSWORD);
     const hash = stored === undefined ? undefined : decoder.decode(stored);
+    const attempt = this.#throttle.begin(user, known);
     let isRight: boolean;
     try {
       isRight = await this.#passwords.verify(password, hash, client);
@@ -124,14 +125,14 @@ export class AccountService implements Accounts {
     return isRight;
   }
 
-  #knownClient(user: UserId, client: string | undefined): string | undefined {
+  async #knownClient(user: UserId, client: string | undefined): Promise<string | undefined> {
     if (client === undefined || client === "") return undefined;
-    return this.#clients.has(this.#cells.cell(user, CLIENTS_CELL), user, client) ? client : undefined;
+    return this.#clients.has(await this.#cells.cell(user, CLIENTS_CELL), user, client) ? client : undefined;
   }
 
-  #clientCell(user: UserId, client: string | undefined): Cell[] {
+  async #clientCell(user: UserId, client: string | undefined): Promise<Cell[]> {
     if (client === undefined || client === "") return [];
-    const cell = this.#clients.with(this.#cells.cell(user, CLIENTS_CELL), user, client);
+    const cell = this.#clients.with(await this.#cells.cell(user, CLIENTS_CELL), user, client);
     return cell === undefined ? [] : [[CLIENTS_CELL, cell]];
   }
 
@@ -143,7 +144,7 @@ export class AccountService implements Accounts {
   async authenticate(token: string): Promise<Actor> {
     const { user, device, tokenId } = await this.#tokens.verify(token);
     await this.#cells.load(user);
-    const cell = this.#cells.cell(user, deviceKey(device));
+    const cell = await this.#cells.cell(user, deviceKey(device));
     if (cell === undefined || textOfTokenId(readDevice(cell).tokenId) !== tokenId) {
       throw new AppError(
         "unauthorized",
@@ -183,7 +184,7 @@ export class AccountService implements Accounts {
 
   /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
   async #openDevice(user: UserId, name?: DeviceId, more: Cell[] = []): Promise<Credentials> {
-    const devices = this.#devices(user);
+    const devices = await this.#devices(user);
     const login = devices.reduce((newest, { cell }) => Math.max(newest, cell.login), 0) + 1;
     const { device, tokenId, cell } = this.#newDevice(login, name);
     const others = devices.filter((other) => other.device !== device);
@@ -194,8 +195,8 @@ export class AccountService implements Accounts {
     return { user, device, token: await this.#tokens.issue({ user, device, tokenId }) };
   }
 
-  #devices(user: UserId): Device[] {
-    return [...this.#cells.cellsWithPrefix(user, DEVICE_PREFIX)].map(([key, value]) => ({
+  async #devices(user: UserId): Promise<Device[]> {
+    return [...(await this.#cells.cellsWithPrefix(user, DEVICE_PREFIX))].map(([key, value]) => ({
       device: key.slice(DEVICE_PREFIX.length) as DeviceId,
       cell: readDevice(value),
     }));

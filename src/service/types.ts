@@ -115,13 +115,16 @@ export type Services = {
 
 // ---- what the account service itself needs from the user's home
 
+/** At hand, or comes later. */
+type Soon<Answer> = Answer | Promise<Answer>;
+
 /** Small durable state of users, at their homes. Reads are of durable state only. */
 export type UserCells = {
   /** Brings the user's state to memory, in its turn: what is asked then is cheap. Resolves with whether there is such a user. */
   load(user: UserId): Promise<boolean>;
-  cell(user: UserId, key: string): Uint8Array | undefined;
+  cell(user: UserId, key: string): Soon<Uint8Array | undefined>;
   /** Keys that begin with `prefix`. */
-  cellsWithPrefix(user: UserId, prefix: string): Map<string, Uint8Array>;
+  cellsWithPrefix(user: UserId, prefix: string): Soon<ReadonlyMap<string, Uint8Array>>;
   /** Creates the user with these cells, at once. @throws AppError user_taken */
   create(user: UserId, cells: [key: string, value: Uint8Array][]): Promise<void>;
   /** Resolves when durable. A `null` clears. */

@@ -79,6 +79,8 @@ export class Shard {
   readonly groupUnread = new GroupUnread();
   /** Handoffs of this shard that are not confirmed yet. */
   readonly ledger = new HandoffLedger();
+  /** Users who are on their way to the log. */
+  readonly creating = new Set<UserId>();
   /** Handoffs to users who are being loaded. */
   readonly arrivals: Arrivals<UserId, UserState>;
   /** Posts to groups that are being loaded. */

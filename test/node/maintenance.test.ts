@@ -87,7 +87,7 @@ test("what was too old and erased in the log alone before a crash is out of the 
     const address = userAddress(ann);
     const host = await ShardHost.open({ directory: data.path }, { ...ports, clock: systemClock }, () => {});
     const profile = encodeProfile(ann, { createdAt: 1, displayName: "Ann" });
-    await createUserCells(() => host).create(ann, [["profile", profile]]);
+    await createUserCells((user) => host.home(user)).create(ann, [["profile", profile]]);
     const secret = crypto.randomUUID();
     const input = { to: address, text: secret, ref: "a-1", retry: false };
     await createMessaging(() => host).send({ user: ann, device: "d" as DeviceId }, input);
@@ -134,7 +134,7 @@ test.each(["cannot be erased by request", "cannot be erased by age", "is erased,
     try {
       for (const user of users) {
         const profile = encodeProfile(user, { createdAt: 1, displayName: "Someone" });
-        await createUserCells(() => host).create(user, [["profile", profile]]);
+        await createUserCells((user) => host.home(user)).create(user, [["profile", profile]]);
         const input = { to: userAddress(user), text: "to be erased", ref: "a-1", retry: false };
         // One who has written nothing is soon erased.
         if (user === second || how.startsWith("cannot"))

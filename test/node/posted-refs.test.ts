@@ -43,7 +43,7 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
   try {
     const first = await ShardHost.open({ directory: data.path }, ports, () => {});
     for (const user of [ann.user, "ben" as UserId])
-      await createUserCells(() => first).create(user, [
+      await createUserCells((user) => first.home(user)).create(user, [
         ["profile", encodeProfile(user, { createdAt: 1, displayName: user })],
       ]);
     await createGroups(() => first, systemRandom, additionsForTests()).create(ann, {

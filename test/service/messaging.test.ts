@@ -33,7 +33,7 @@ beforeEach(async () => {
   data = await dataDirectory();
   await open();
   for (const user of ["alice", "bob"])
-    await createUserCells(() => host).create(user as UserId, [
+    await createUserCells((user) => host.home(user)).create(user as UserId, [
       ["profile", encodeProfile(user as UserId, { createdAt: clock.now(), displayName: user })],
     ]);
 });

@@ -64,7 +64,7 @@ export class Talk {
     });
     const clock = new HandClock();
     this.#accounts = new AccountService({
-      cells: createUserCells(() => this.host),
+      cells: createUserCells((user) => this.host.home(user)),
       passwords: await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom, NO_PASSWORDS),
       tokens: await Tokens.open(new Uint8Array(32), clock),
       throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
@@ -141,11 +141,9 @@ export class Talk {
   }
 
   devices(user: UserId): string[] {
-    return [
-      ...createUserCells(() => this.host)
-        .cellsWithPrefix(user, "device/")
-        .keys(),
-    ].toSorted();
+    const { log } = this.host.home(user);
+    const keys = [...log.cells(userAddress(user)).keys()];
+    return keys.filter((key) => key.startsWith("device/")).toSorted();
   }
 
   /** All of the list, in pages of so many. `between` happens after each page but the last. */

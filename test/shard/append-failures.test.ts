@@ -101,7 +101,7 @@ beforeEach(async () => {
   await open();
   for (const user of PEOPLE) {
     const profile = encodeProfile(user, { createdAt: clock.now(), displayName: user });
-    await createUserCells(() => host).create(user, [["profile", profile]]);
+    await createUserCells((user) => host.home(user)).create(user, [["profile", profile]]);
   }
 });
 

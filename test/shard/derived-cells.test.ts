@@ -41,7 +41,7 @@ class World {
     await world.#open();
     for (const user of PEOPLE) {
       const profile = encodeProfile(user, { createdAt: world.clock.now(), displayName: user });
-      await createUserCells(() => world.host).create(user, [["profile", profile]]);
+      await createUserCells((user) => world.host.home(user)).create(user, [["profile", profile]]);
     }
     const id = "hikers" as GroupId;
     await createGroups(() => world.host, systemRandom, additionsForTests()).create(actor("ann" as UserId), {

@@ -64,7 +64,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
       let host = await open(data.path, clock);
       try {
         const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
-        await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
+        await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
         for (const group of GROUPS)
           await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {
             id: group.slice(1) as GroupId,
@@ -130,7 +130,7 @@ test("of a group that was created anew the head is of its new life, whatever was
   const drop = (): void => host.forgetStates();
   try {
     const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
-    await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
+    await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
     const groups = createGroups(() => host, systemRandom, additionsForTests());
     const hikers = { id: "hikers" as GroupId, name: "Hikers", members: [] };
     const { head: former } = await groups.create(ANN, hikers);
@@ -153,7 +153,7 @@ test("of a group that is not there no head is told, until it is made", async () 
   const host = await open(data.path, clock);
   try {
     const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
-    await createUserCells(() => host).create(ANN.user, [["profile", profile]]);
+    await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
     const heads = headsOf(host);
     expect(heads.of(GROUPS[0]!)).toBeUndefined();
     await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {

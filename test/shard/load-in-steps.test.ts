@@ -51,7 +51,7 @@ async function say(from: UserId, to: UserId, ref: string): Promise<number> {
 async function begin(): Promise<void> {
   data = await dataDirectory();
   await open();
-  const cells = createUserCells(() => host);
+  const cells = createUserCells((user) => host.home(user));
   const create = (user: UserId) =>
     cells.create(user, [["profile", encodeProfile(user, { createdAt: clock.now(), displayName: user })]]);
   await Promise.all([BOT, ...Array.from({ length: PEERS }, (_, n) => peer(n))].map(create));
