@@ -3,7 +3,7 @@
  * An attacker has one ordinary account, or none.
  */
 import { callAs, makePerson, type Person } from "./people.ts";
-import { frameOf, RawSocket, upgradeOnce, type RawSocketOptions } from "./raw-socket.ts";
+import { connectOnce, frameOf, RawSocket, upgradeOnce, type RawSocketOptions } from "./raw-socket.ts";
 
 export type FloodWorld = { url: URL; attacker: Person; apiKey: string };
 
@@ -50,15 +50,15 @@ const frames =
       stopped,
     );
 
-/** Upgrades, one after the other in so many lanes; a connection is closed as soon as its upgrade is answered. */
-const upgrades =
-  (lanes: number): Attack =>
+/** Connections, one after the other in so many lanes, each closed as soon as it is answered, or made. */
+const connections =
+  (lanes: number, once: (url: URL) => Promise<string>): Attack =>
   async ({ url }, stopped) => {
     let isStopped = false;
     const statuses = new Map<string, number>();
     const work = async (): Promise<void> => {
       while (!isStopped) {
-        const status = await upgradeOnce(url);
+        const status = await once(url);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
       }
     };
@@ -223,7 +223,8 @@ export const FLOODS: readonly Flood[] = [
     attack: (world, stopped) =>
       withSockets(world, 500, () => ({ hello: undefined, next: () => undefined, isStubborn: true }), stopped),
   },
-  { name: "opens and closes sockets as fast as it can", attack: upgrades(64) },
+  { name: "opens and closes sockets as fast as it can", attack: connections(64, upgradeOnce) },
+  { name: "connects and leaves without a word", attack: connections(64, connectOnce) },
   {
     name: "hello of somebody in 300 groups, again and again",
     prepare: manyGroups,

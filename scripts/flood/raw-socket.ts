@@ -39,6 +39,24 @@ export function upgradeOnce(url: URL): Promise<string> {
   return promise;
 }
 
+/** Connects, and leaves. */
+export function connectOnce(url: URL): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  Bun.connect({
+    hostname: url.hostname,
+    port: Number(url.port),
+    socket: {
+      open(socket) {
+        resolve("made");
+        socket.terminate();
+      },
+      data() {},
+      error: () => resolve("none"),
+    },
+  }).catch(() => resolve("none"));
+  return promise;
+}
+
 export type RawSocketOptions = {
   /** The first thing said; undefined: nothing. */
   hello: string | undefined;

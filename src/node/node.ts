@@ -249,7 +249,7 @@ export async function startNode(
     kernel &&
     new ConnectionRoom({ connections, clock, logger, descriptors, budget, kernel, gate, port: server.port!, onLook });
   const pace = gate && new AcceptPace(gate, clock);
-  upgrades.onTooFast = () => pace?.refused();
+  upgrades.onRefused = () => pace?.refused();
   const readWatch =
     kernel &&
     new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });

@@ -44,8 +44,8 @@ export class Upgrades {
   readonly #rate: Rate;
   readonly #asked: RateBuckets;
   readonly #tooFast: Response;
-  /** Told of each that is refused for its rate. */
-  onTooFast: (() => void) | undefined;
+  /** Told of each that is refused. */
+  onRefused: (() => void) | undefined;
 
   constructor(parts: UpgradesParts) {
     const { perSecond } = parts;
@@ -57,13 +57,19 @@ export class Upgrades {
 
   /** @returns undefined when it is granted */
   answer(request: Request, server: Server<SocketData>): Response | undefined {
+    const refusal = this.#refusal(request, server);
+    if (refusal !== undefined) this.onRefused?.();
+    return refusal;
+  }
+
+  #refusal(request: Request, server: Server<SocketData>): Response | undefined {
     const peer = server.requestIP(request);
     const address = fairnessKey(clientAddress(peer?.address, request.headers));
     const { connections, admission, tokens } = this.#parts;
     let client: KnownClient | undefined;
     if (this.#asked.take(address, this.#rate) > 0) {
       client = tokens.take(request.headers);
-      if (client === undefined) return this.#refuseTooFast();
+      if (client === undefined) return this.#tooFast.clone();
     }
     if (!isSound(request)) return problemResponse(notSound(), CLOSE);
     const refusal = connections.refusal();
@@ -80,11 +86,6 @@ export class Upgrades {
       if (!(error instanceof AppError)) throw error;
       return problemResponse(error, CLOSE);
     }
-  }
-
-  #refuseTooFast(): Response {
-    this.onTooFast?.();
-    return this.#tooFast.clone();
   }
 }
 
