@@ -6,8 +6,8 @@ import type { Clock } from "../base/clock.ts";
 import { TokenBucket } from "../base/token-bucket.ts";
 import type { ListenerGate } from "./listener-gate.ts";
 
-/** About a sixth of a core. As many as the system lets wait may come at once. */
-const PACE = { perSecond: 5000, burst: 512 };
+/** About a tenth of a core. As many as the system lets wait may come at once. */
+const PACE = { perSecond: 2500, burst: 512 };
 
 export class AcceptPace {
   readonly #gate: ListenerGate;
