@@ -13,8 +13,11 @@ const REFUSAL_MS_MIN = 250;
  */
 export function mustHaveRoom(shard: Shard, user: UserState, bytesMax: number, nowMs: number): void {
   const { storedBytes } = user;
-  if (storedBytes === undefined) return shard.host.storedCounts.begin(user);
-  if (storedBytes >= bytesMax) user.quotaRefusedUntil = nowMs + REFUSAL_MS_MIN;
+  const isTooMuch = storedBytes !== undefined && storedBytes >= bytesMax;
+  // Also for whoever is refused: of what was erased the user's shard may not have heard.
+  if (storedBytes === undefined || isTooMuch) shard.storedCounts.begin(shard, user);
+  if (storedBytes === undefined) return;
+  if (isTooMuch) user.quotaRefusedUntil = nowMs + REFUSAL_MS_MIN;
   if (nowMs >= user.quotaRefusedUntil) return;
   throw new AppError(
     "quota_exceeded",

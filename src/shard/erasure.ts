@@ -16,7 +16,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { AppError } from "../base/errors.ts";
-import { isGroup, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import { type Address, type UserId } from "../domain/address.ts";
 import { erasedKey } from "../domain/refs.ts";
 import {
   POSTED_LANE,
@@ -35,6 +35,7 @@ import { GroupState } from "./group-state.ts";
 import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 import { unknownFate } from "./settle-send.ts";
+import { tellAuthors } from "./stored-counts.ts";
 
 const NOTHING = new Uint8Array(0);
 /** Of a page that is read, judged and erased in one turn of the event loop. */
@@ -227,7 +228,7 @@ export function eraseEntries(
       else foldErasure(state, at, erasure.sentBytes);
       for (const { conversation, seq, incoming } of erasure.gone) foldGone(conversation, seq, incoming);
       writeAgain();
-      if (isGroup(state.address)) tellAuthors(shard, state.address, erasure);
+      if (state instanceof GroupState) tellAuthors(shard, state, erasure.postedBytes.keys());
       resolve();
     },
     failed(error) {
@@ -239,9 +240,4 @@ export function eraseEntries(
   // Not dropped from memory before it knows.
   state.pendingMarks++;
   return promise;
-}
-
-/** Those that are not loaded add up their posts when they are. */
-function tellAuthors({ host }: Shard, group: GroupAddress, { postedBytes }: ErasedBytes): void {
-  for (const [author, bytes] of postedBytes) host.users.peek(author)?.postChanged(group, -bytes);
 }

@@ -15,6 +15,7 @@ import type { ShardRouter } from "./messages/shard-router.ts";
 import { acceptPost } from "./accept-post.ts";
 import { showOwnPost } from "./post-group.ts";
 import type { Shard } from "./shard.ts";
+import { takePostedBytes } from "./stored-counts.ts";
 import { takeHandoff } from "./take-handoff.ts";
 
 export type LocalRouterParts = {
@@ -59,6 +60,8 @@ export class LocalRouter implements ShardRouter {
       case "own":
         if (this.#connected.of(cast.author) !== undefined) showOwnPost(this.#shard(cast.authorShard), cast);
         return;
+      case "postedBytes":
+        return takePostedBytes(this.#shard(cast.authorShard), cast);
       case "notice":
         for (const user of cast.users) for (const session of this.#connected.of(user) ?? []) session.notice(cast.frame);
     }

@@ -127,7 +127,7 @@ export class ShardHost implements Shards {
     this.#damageLog = new DamageLog(clock, logger);
     this.turns = new StepTurns(clock);
     this.marks = new Marks(this);
-    this.storedCounts = new StoredCounts(this);
+    this.storedCounts = new StoredCounts({ clock, logger, turns: this.turns });
     this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
     this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
     this.groups = new AllStates((group: GroupAddress) => this.shard(shardOf(group)).groups);
@@ -151,6 +151,7 @@ export class ShardHost implements Shards {
       refusals: this.refusals,
       ranks: this.ranks,
       turns: this.turns,
+      storedCounts: this.storedCounts,
       router: new LocalRouter({ shard, connected: this.connected, turns: this.turns }),
       mirrors: new LocalMirrors(shard),
       connected: this.connected,

@@ -30,6 +30,7 @@ import type { Session } from "./session.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import type { ShardHost } from "./shard-host.ts";
 import { StateTable } from "./state-table.ts";
+import type { StoredCounts } from "./stored-counts.ts";
 import { UserState } from "./user-state.ts";
 
 /** What a node lends to each of its shards. */
@@ -44,6 +45,8 @@ export type ShardParts = {
   /** Where work that reads much is done in steps. */
   turns: StepTurns;
   router: ShardRouter;
+  /** Who is being counted, one after the other. */
+  storedCounts: StoredCounts;
   mirrors: GroupMirrors;
   connected: Connected;
   usersBudget: LoadBudget;
@@ -71,6 +74,7 @@ export class Shard {
   readonly ranks: Ranks;
   readonly turns: StepTurns;
   readonly router: ShardRouter;
+  readonly storedCounts: StoredCounts;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   /** Where groups stand that may not be loaded. */
@@ -103,6 +107,7 @@ export class Shard {
     this.ranks = parts.ranks;
     this.turns = parts.turns;
     this.router = parts.router;
+    this.storedCounts = parts.storedCounts;
     this.mirrors = parts.mirrors;
     this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
     this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);

@@ -49,7 +49,7 @@ class RefNoted implements RecordSource {
     const asked = this.#asked;
     if (asked !== undefined) foldAsked(asked, asked.askedPending);
     const send = this.#send;
-    if (send !== undefined) this.#author.postChanged(this.#handoff.group, send.textBytes);
+    if (send !== undefined) this.#author.posted?.posted(this.#handoff.group, this.#handoff.seq, send.textBytes);
     this.#outcome.confirmed(this.#handoff.seq);
     send?.refNoted();
   }

@@ -11,7 +11,7 @@
  */
 import type { Steps } from "../base/steps.ts";
 import type { TokenBucket } from "../base/token-bucket.ts";
-import { type Address, type GroupAddress, type UserAddress, type UserId } from "../domain/address.ts";
+import { type Address, type UserAddress, type UserId } from "../domain/address.ts";
 import { RecentRefs } from "../domain/refs.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
@@ -24,6 +24,7 @@ import { conversationCell, readUserHead, userHeadCell } from "./fold/derived-cel
 import { foldTimelineEntry } from "./fold/timeline.ts";
 import { foldTimelineCell } from "./fold/timeline-cells.ts";
 import type { PendingSend } from "./pending-send.ts";
+import type { PostedBytes } from "./posted-bytes.ts";
 import type { RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
 import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
@@ -67,14 +68,10 @@ export class UserState {
   sentBytes = 0;
   /** False for a timeline of a version that did not count, until somebody counts it (stored-counts.ts). */
   isSentCounted = false;
-  /** The same of posts in all groups, when `isPostedCounted`. Not NaN before: adding to that costs a post 0.2 µs. */
-  postedBytes = 0;
-  /** Added up since the user was loaded. */
-  isPostedCounted = false;
+  /** The same of posts in all groups, from the moment when somebody asks for it. */
+  posted: PostedBytes | undefined;
   /** Of `pendingSends`. */
   bytesOnTheWay = 0;
-  /** Posts by group, while they are being added up. */
-  addingUp: Map<GroupAddress, number> | undefined;
   /** Monotonic time before which nobody adds up again. */
   addUpAgainAt = Number.NEGATIVE_INFINITY;
   /** Monotonic time at which a request to erase was finished, ms; since this was loaded, otherwise long ago as far as anybody can tell. */
@@ -159,15 +156,8 @@ export class UserState {
 
   /** Bytes of text that the user wrote and that are not erased, those on their way to the log included; undefined: not known yet. */
   get storedBytes(): number | undefined {
-    if (!this.isSentCounted || !this.isPostedCounted) return undefined;
-    return this.sentBytes + this.postedBytes + this.bytesOnTheWay;
-  }
-
-  /** A post of the user is durable, or is erased. @param bytes of its text; below 0 when it is erased */
-  postChanged(group: GroupAddress, bytes: number): void {
-    this.postedBytes += bytes;
-    const added = this.addingUp?.get(group);
-    if (added !== undefined) this.addingUp!.set(group, added + bytes);
+    if (!this.isSentCounted || this.posted?.isCounted !== true) return undefined;
+    return this.sentBytes + this.posted.sum + this.bytesOnTheWay;
   }
 
   /** Its derived cell has to be written again. */

@@ -80,7 +80,7 @@ class Lived {
         if (this.#isAlive(one.group)) await talk.change(one.group, { change: "retention", keepDays: one.days });
         return this.#numbered.facts.learn(this.#host);
       case "count":
-        return this.#host.storedCounts.begin(this.#host.users.get(one.who)!);
+        return this.#host.storedCounts.begin(this.#host.home(one.who), this.#host.users.get(one.who)!);
       default:
         return this.#numbered.take(one);
     }

@@ -2,17 +2,20 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { systemRandom } from "../../src/base/random.ts";
-import { userAddress, type UserId } from "../../src/domain/address.ts";
+import { userAddress, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { atOnce, nextTurn, type Steps } from "../../src/base/steps.ts";
 import { CELLS_LAG_MAX, encodeCell } from "../../src/shard/cells.ts";
 import { writeRecord } from "../../src/shard/durable.ts";
 import { eraseEntries, gatherPosted } from "../../src/shard/erasure.ts";
 import { mend } from "../../src/shard/mend/mend.ts";
-import { addUp } from "../../src/shard/stored-counts.ts";
+import { mustHaveRoom } from "../../src/service/stored-quota.ts";
+import type { Cast } from "../../src/shard/messages/cast.ts";
+import { addUp, answerPostedBytes } from "../../src/shard/stored-counts.ts";
 import type { Seq } from "../../storage/types.ts";
 import { ADDRESSES, CLUB, CREW, GROUPS, PEOPLE } from "../service/talk.ts";
 import { randomFrom } from "../support/random.ts";
 import { SEED, seeded } from "../support/seed.ts";
+import { until } from "../support/wait.ts";
 import { ErasureModel, GROUP, USERS } from "./erasure-model.ts";
 import { WrittenBytes } from "./written-bytes.ts";
 
@@ -65,7 +68,7 @@ async function take(written: WrittenBytes, one: Step): Promise<void> {
       return written.keep(one.seconds);
     case "count":
       // Not waited for: what comes next happens while it is counted.
-      return written.host.storedCounts.begin(written.user(one.who));
+      return written.count(one.who);
     case "quota on or off":
       if (limits.storedBytesMax === undefined) limits.storedBytesMax = Number.MAX_SAFE_INTEGER;
       else delete limits.storedBytesMax;
@@ -200,11 +203,11 @@ test("messages are taken and answered while a long history is counted, and count
   // Each look at the clock is a millisecond later: a step takes at least one.
   let looks = 0;
   Object.assign(written.host.clock, { monotonicMs: () => monotonicMs() + ++looks });
-  written.host.storedCounts.begin(written.user(ANN));
+  written.count(ANN);
   let answered = 0;
   for (let turn = 0; turn < 4; turn++) {
     await nextTurn();
-    expect(written.user(ANN).isPostedCounted).toBe(false);
+    expect(written.user(ANN).posted?.isCounted ?? false).toBe(false);
     void written.write(ANN, CLUB, ["during"]).then(() => answered++);
   }
   await written.host.storedCounts.idle();
@@ -248,57 +251,127 @@ test.each<[string, () => Promise<unknown>]>([
   await written.expectAll();
 });
 
-/** Does the steps of a count up to the first after which `isThere`. */
-function countUntil(name: UserId, isThere: () => boolean): Steps<void> {
-  const steps = addUp(written.host, written.user(name));
-  while (!isThere()) expect(steps.next().done).toBe(false);
-  return steps;
+/** A count that has done so many steps. */
+function begun<Result>(count: Steps<Result>, steps: number): Steps<Result> {
+  for (let step = 0; step < steps; step++) expect(count.next().done).toBe(false);
+  return count;
 }
 
-/** Each look costs a step, so that it is known how far the count is. */
-const afterSteps = (count: number) => () => count-- === 0;
+const countPosts = (author: UserId, group: GroupAddress) =>
+  answerPostedBytes(written.host.ownerOf(group), { group, author });
+
+const countAll = (name: UserId): Steps<void> => addUp(written.host.home(name), written.user(name));
+
+/** What becomes of casts. */
+function castsGo(cast: (cast: Cast, deliver: (cast: Cast) => void) => void): void {
+  const { router } = written.host.home(ANN);
+  const deliver = router.cast.bind(router);
+  Object.assign(router, { cast: (one: Cast) => cast(one, deliver) });
+}
 
 describe("while a history is counted", () => {
   const LONG = 900;
 
   test("what is erased in it does not count: posts", async () => {
     await written.write(ANN, CLUB, hellos(LONG));
-    const steps = countUntil(ANN, afterSteps(3));
+    const steps = begun(countPosts(ANN, CLUB), 3);
     await written.erase(ANN);
     await written.write(ANN, CLUB, hellos(2));
-    atOnce(steps);
-    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
+    expect(atOnce(steps)).toEqual({ bytes: 10, through: written.talk.group(CLUB).headSeq });
+    expect([await written.counted(ANN), written.inLogs(ANN)]).toEqual([10, 10]);
   });
 
   test("what is erased in it does not count: direct messages", async () => {
     await written.write(ANN, userAddress(BEN), hellos(LONG));
     await written.asBefore(ANN);
-    const steps = countUntil(ANN, afterSteps(3));
+    const steps = begun(countAll(ANN), 3);
     await written.erase(ANN);
     await written.write(ANN, userAddress(BEN), hellos(2));
-    atOnce(steps);
+    await written.host.turns.run(steps);
     expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
   });
 
   test("what is posted in a group that is counted already changes the sum", async () => {
     await written.write(ANN, CLUB, hellos(3));
     await written.write(BEN, CREW, hellos(LONG));
-    const steps = countUntil(ANN, () => written.user(ANN).addingUp?.has(CLUB) === true);
+    const steps = countAll(ANN);
+    while (written.user(ANN).posted?.has(CREW) !== true) {
+      const { value } = steps.next();
+      if (value !== undefined) await value;
+    }
     await written.write(ANN, CLUB, hellos(2));
-    atOnce(steps);
+    await written.host.turns.run(steps);
     expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([25, 25]);
   });
 
   test("an erasure that is on its way when the count ends is counted once, and so after a crash", async () => {
     await written.write(ANN, CLUB, hellos(LONG));
     const group = written.talk.group(CLUB);
+    atOnce(countPosts(ANN, CLUB));
     const { erasure } = gatherPosted(group, 0 as Seq, 6 as Seq, () => "erase");
     const erased = eraseEntries(written.host.ownerOf(CLUB), group, erasure);
-    atOnce(addUp(written.host, written.user(ANN)));
-    await erased;
+    const counted = written.host.turns.run(countAll(ANN));
+    await Promise.all([erased, counted]);
     expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([(LONG - 5) * 5, (LONG - 5) * 5]);
     await written.talk.shards.crash(randomFrom(1));
     await written.expectAll();
+  });
+
+  test("an answer that comes late counts no post twice, and forgets none", async () => {
+    await written.write(ANN, CLUB, hellos(3));
+    const { router } = written.host.home(ANN);
+    const late = Promise.withResolvers<void>();
+    const asked: string[] = [];
+    const ask = router.ask.bind(router);
+    Object.assign(router, {
+      async ask(...question: Parameters<typeof ask>) {
+        asked.push(question[0]);
+        const answer = await ask(...question);
+        await late.promise;
+        return answer;
+      },
+    });
+    const counted = written.host.turns.run(countAll(ANN));
+    await until("a group was asked", () => asked.includes("postedBytes"));
+    for (let n = 0; n < 5; n++) await written.write(ANN, CLUB, hellos(1));
+    late.resolve();
+    await counted;
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([40, 40]);
+  });
+});
+
+describe("what a group's shard says of erased posts", () => {
+  const erase = async (through: number): Promise<void> => {
+    const group = written.talk.group(CLUB);
+    const { erasure } = gatherPosted(group, 0 as Seq, through as Seq, () => "erase");
+    await eraseEntries(written.host.ownerOf(CLUB), group, erasure);
+  };
+
+  test("may come twice, and in another order", async () => {
+    await written.write(ANN, CLUB, hellos(6));
+    await written.counted(ANN);
+    const held: (() => void)[] = [];
+    castsGo((cast, deliver) => (cast.kind === "postedBytes" ? void held.push(() => deliver(cast)) : deliver(cast)));
+    await erase(3);
+    await erase(5);
+    expect(written.user(ANN).storedBytes).toBe(30);
+    for (const cast of [held[1]!, held[0]!, held[1]!]) cast();
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
+  });
+
+  test("may be lost: whoever is refused for it is counted anew", async () => {
+    await written.write(ANN, CLUB, hellos(6));
+    await written.counted(ANN);
+    castsGo((cast, deliver) => (cast.kind === "postedBytes" ? undefined : deliver(cast)));
+    await erase(5);
+    const send = (): void => mustHaveRoom(written.host.home(ANN), written.user(ANN), 30, written.talk.shards.passedMs);
+    expect(send).toThrow("30 bytes");
+    written.talk.shards.passedMs += 60_000;
+    expect(send).toThrow("30 bytes");
+    await written.host.storedCounts.idle();
+    expect([written.user(ANN).storedBytes, written.inLogs(ANN)]).toEqual([10, 10]);
+    written.talk.shards.passedMs += 60_000;
+    send();
   });
 });
 
@@ -310,7 +383,7 @@ test("a count that ends while its shard is being flushed takes nothing from what
   model.holdFlush();
   await nextTurn();
   expect(model.host.log(GROUP).isFlushing).toBe(true);
-  model.host.storedCounts.begin(model.host.users.get(ann)!);
+  model.host.storedCounts.begin(model.host.home(ann), model.host.users.get(ann)!);
   await model.host.storedCounts.idle();
   await model.host.store.idle();
   expect(model.host.users.get(ann)!.storedBytes).toBeGreaterThan(0);
@@ -323,6 +396,6 @@ test("a count that ends while its shard is being flushed takes nothing from what
 test("a long history is counted in short steps", async () => {
   await written.write(ANN, CLUB, hellos(3000));
   let steps = 1;
-  for (const count = addUp(written.host, written.user(ANN)); count.next().done !== true;) steps++;
+  for (const count = countPosts(ANN, CLUB); count.next().done !== true;) steps++;
   expect(steps).toBeGreaterThan(3000 / 250);
 });

@@ -81,9 +81,14 @@ export class WrittenBytes {
     while ([...this.host.store.opened()].some(({ isFlushing }) => isFlushing)) await nextTurn();
   }
 
+  /** Begins to find out what the user stores. */
+  count(name: UserId): void {
+    this.host.storedCounts.begin(this.host.home(name), this.user(name));
+  }
+
   /** As the server knows it, counted first if it does not. */
   async counted(name: UserId): Promise<number | undefined> {
-    if (this.user(name).storedBytes === undefined) this.host.storedCounts.begin(this.user(name));
+    if (this.user(name).storedBytes === undefined) this.count(name);
     await this.host.storedCounts.idle();
     await this.host.store.idle();
     return this.user(name).storedBytes;

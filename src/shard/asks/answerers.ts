@@ -7,6 +7,7 @@ import { answerGroupPage } from "./answer-group-page.ts";
 import { answerGroupRank } from "./answer-group-rank.ts";
 import { answerGroupView } from "./answer-group-view.ts";
 import { eraseContent } from "../erase-content.ts";
+import { answerPostedBytes } from "../stored-counts.ts";
 import { answerGroupEnd } from "./answer-group-end.ts";
 import { answerChangeGroup } from "./answer-change-group.ts";
 import { answerCreateGroup } from "./answer-create-group.ts";
@@ -28,6 +29,7 @@ export const ANSWERERS: Answerers = {
   eraseContent,
   groupEnd: answerGroupEnd,
   posted: answerPosted,
+  postedBytes: answerPostedBytes,
   profile: answerProfile,
   user: answerUser,
   group: answerGroup,

@@ -46,6 +46,8 @@ export type Questions = {
   profile: ProfileQuestion;
   /** Through which seq does the log of the group go, with what is on its way to the disk? */
   groupEnd: { readonly group: GroupAddress };
+  /** How many bytes of text does the author have in the group's log? Counts them, where nobody has. */
+  postedBytes: { readonly group: GroupAddress; readonly author: UserId };
   /** Erases a part of what a user wrote in one stream. */
   eraseContent: ContentToErase;
   /** How does the group look to this member? */
@@ -78,6 +80,8 @@ export type Answers = {
   profile: ProfileAnswer | undefined;
   /** Undefined when there is no such group. */
   groupEnd: { readonly through: Seq } | undefined;
+  /** As of the entry `through`; undefined when there is no such group. */
+  postedBytes: { readonly bytes: number; readonly through: Seq } | undefined;
   eraseContent: ContentErased;
   group: Group;
   createGroup: Group;

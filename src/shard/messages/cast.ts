@@ -31,4 +31,15 @@ export type OwnPostCast = {
 /** Stands for no entry: receipts in groups. */
 export type NoticeCast = { readonly kind: "notice"; readonly users: Iterable<UserId>; readonly frame: string };
 
-export type Cast = EntryCast | OwnPostCast | NoticeCast;
+/** Posts of the author were erased. Whoever misses it counts the bytes that went until the author is counted anew (stored-counts.ts). */
+export type PostedBytesCast = {
+  readonly kind: "postedBytes";
+  readonly group: GroupAddress;
+  readonly author: UserId;
+  readonly authorShard: ShardId;
+  /** Of text that the author has in the group's log, as of its entry `through`. */
+  readonly bytes: number;
+  readonly through: Seq;
+};
+
+export type Cast = PostedBytesCast | EntryCast | OwnPostCast | NoticeCast;

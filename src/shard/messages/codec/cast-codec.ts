@@ -26,6 +26,7 @@ const cast = oneOf<Cast>({
       sentAt: number,
     }),
   ],
+  postedBytes: [20, fields({ group: groupAddress, author: userId, authorShard: shardId, bytes: number, through: seq })],
   notice: [3, fields({ users, frame: text })],
 });
 

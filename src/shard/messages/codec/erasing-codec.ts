@@ -6,6 +6,9 @@ import { address, groupAddress, number, seq, userId } from "./values.ts";
 export const groupEndQuestion = fields<Questions["groupEnd"]>({ group: groupAddress });
 export const groupEndAnswer = fields<NonNullable<Answers["groupEnd"]>>({ through: seq });
 
+export const postedBytesQuestion = fields<Questions["postedBytes"]>({ group: groupAddress, author: userId });
+export const postedBytesAnswer = fields<NonNullable<Answers["postedBytes"]>>({ bytes: number, through: seq });
+
 export const contentToErase = fields<Questions["eraseContent"]>({
   user: userId,
   request: number,
