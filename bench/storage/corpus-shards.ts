@@ -107,12 +107,13 @@ export class CorpusShards implements Shards {
     const shard = (id: ShardId): Shard => this.shard(id);
     const { clock, ids, limits, logger, ranks, turns } = this;
     const connected = new Connected();
+    const mirrors = new LocalMirrors(shard, connected);
     this.#shardParts = {
       ...{ clock, ids, limits, logger, ranks, turns },
       refusals: new Refusals({ clock, logger }),
       storedCounts: new StoredCounts({ clock, logger, turns }),
-      router: new LocalRouter({ shard, connected, turns }),
-      mirrors: new LocalMirrors(shard),
+      router: new LocalRouter({ shard, connected, mirrors, turns }),
+      mirrors,
       connected,
       usersBudget: new LoadBudget(UNBOUNDED),
       groupsBudget: new LoadBudget(UNBOUNDED),

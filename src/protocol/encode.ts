@@ -37,6 +37,9 @@ export function messageFrame(
   return `{"t":"message","id":"${id}","conversation":"${conversation}","from":"${from}","text":${textJson},"seq":${seq},"sentAt":${sentAt}${end}`;
 }
 
+/** The same message for its author's own devices. */
+export const withRef = (frame: string, ref: string): string => `${frame.slice(0, -1)},"ref":${jsonString(ref)}}`;
+
 export function receiptFrame(
   kind: ReceiptKind,
   conversation: WireAddress,

@@ -133,7 +133,7 @@ export class CatchUp {
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
     for (const { address, joinedSeq, shard } of conversations.values()) {
       if (joinedSeq === 0 || !isGroup(address)) continue;
-      const head = this.#shard.mirrors.head(address, shard);
+      const head = this.#shard.mirrors.head(address, shard, this.#user.user);
       if (!head || joinedSeq < head.bornSeq) continue;
       if ((this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
     }
@@ -160,7 +160,7 @@ export class CatchUp {
    * @param lastSeq where the timeline says so
    */
   #validGroup({ address, shard, lastSeq }: ConversationState, position: StreamPosition): StreamPosition | undefined {
-    const group = this.#shard.mirrors.head(address as GroupAddress, shard);
+    const group = this.#shard.mirrors.head(address as GroupAddress, shard, this.#user.user);
     if (group === undefined) return { ...position };
     const { epoch, bornSeq, headSeq } = group;
     const { seq } = position;
@@ -196,7 +196,7 @@ export class CatchUp {
     { joinedSeq, shard }: ConversationState,
     address: GroupAddress,
   ): StreamPosition | undefined {
-    const group = this.#shard.mirrors.head(address, shard);
+    const group = this.#shard.mirrors.head(address, shard, this.#user.user);
     if (group === undefined || joinedSeq < group.bornSeq) return undefined;
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
@@ -207,10 +207,10 @@ export class CatchUp {
   *#readGroup(page: CatchUpPage, conversation: ConversationState, position: StreamPosition): Steps<boolean> {
     const address = conversation.address as GroupAddress;
     for (;;) {
-      const headSeq = this.#shard.mirrors.head(address, conversation.shard)?.headSeq ?? 0;
+      const headSeq = this.#shard.mirrors.head(address, conversation.shard, this.#user.user)?.headSeq ?? 0;
       if (position.seq >= headSeq) return true;
       if (page.isStepOver()) return false;
-      const answer = this.#entriesBehind(page, address, position);
+      const answer = this.#entriesBehind(page, address, position, headSeq);
       const isAtHand = !(answer instanceof Promise);
       const entries = isAtHand ? answer : yield* unlessNotIn(answer);
       if (entries === undefined) position.seq = Math.max(position.seq, headSeq);
@@ -223,9 +223,12 @@ export class CatchUp {
     page: CatchUpPage,
     group: GroupAddress,
     { seq }: StreamPosition,
+    headSeq: number,
   ): GroupEntries | Promise<GroupEntries> | undefined {
-    const { room: limit, charactersLeft: charactersMax } = page;
+    const { room, charactersLeft: charactersMax } = page;
     const viewer = viewerOf(this.#user, group);
+    // What is behind the head is pushed.
+    const limit = Math.min(room, headSeq - seq);
     const question = { group, viewer, after: seq as Seq, limit, charactersMax };
     try {
       return this.#shard.router.ask("groupEntries", group, question);

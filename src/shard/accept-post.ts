@@ -167,13 +167,10 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
   }
 
   #fanOut(): void {
-    const { group, author, seq, sentAt, id } = this;
-    const textJson = jsonString(this.text);
-    const frame = messageFrame(id, group, author, textJson, seq, sentAt);
+    const { group, author, seq, rank, sentAt } = this;
+    const frame = messageFrame(this.id, group, author, jsonString(this.text), seq, sentAt);
     const users = this.#group.members.keys();
-    this.#shard.router.cast({ kind: "entry", group, seq, frame, users, except: author });
-    const { authorShard } = this.#post;
-    this.#shard.router.cast({ kind: "own", group, seq, ref: this.ref, author, authorShard, id, textJson, sentAt });
+    this.#shard.router.cast({ kind: "entry", group, seq, rank, frame, users, own: this.#post });
   }
 
   // ---- the handoff

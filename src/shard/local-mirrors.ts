@@ -2,8 +2,11 @@
 import type { Steps } from "../base/steps.ts";
 import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
+import type { Connected } from "./connected.ts";
 import type { Standing } from "./group-heads.ts";
 import type { GroupMirror, GroupMirrors } from "./group-mirror.ts";
+import type { EntryCast, OwnPost } from "./messages/cast.ts";
+import { showOwnPost } from "./post-group.ts";
 import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -11,9 +14,11 @@ const LOOKS_PER_STEP = 64;
 
 export class LocalMirrors implements GroupMirrors {
   readonly #shard: (id: ShardId) => Shard;
+  readonly #connected: Connected;
 
-  constructor(shard: (id: ShardId) => Shard) {
+  constructor(shard: (id: ShardId) => Shard, connected: Connected) {
     this.#shard = shard;
+    this.#connected = connected;
   }
 
   peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined {
@@ -37,5 +42,21 @@ export class LocalMirrors implements GroupMirrors {
       if (isRead) heads.of(address);
       if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
     }
+  }
+
+  entry(cast: EntryCast): void {
+    const { group, seq, frame, own } = cast;
+    const author = own?.author;
+    for (const user of cast.users) {
+      if (user === author) continue;
+      const sessions = this.#connected.of(user);
+      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
+    }
+    if (own !== undefined && this.#connected.of(own.author) !== undefined) this.#showOwn(cast, own);
+  }
+
+  #showOwn(cast: EntryCast, { author, authorShard, ref }: OwnPost): void {
+    const user = this.#shard(authorShard).users.peek(author);
+    if (user !== undefined) showOwnPost(user, cast, ref);
   }
 }

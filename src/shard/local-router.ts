@@ -7,13 +7,13 @@ import { shardOf, type Address, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { ANSWERERS } from "./asks/answerers.ts";
 import type { Connected } from "./connected.ts";
+import type { GroupMirrors } from "./group-mirror.ts";
 import type { Answers, Questions } from "./messages/ask.ts";
-import type { Cast, EntryCast } from "./messages/cast.ts";
+import type { Cast } from "./messages/cast.ts";
 import type { Handoff, HandoffOutcome } from "./messages/handoff.ts";
 import type { Post, PostReply } from "./messages/post.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import { acceptPost } from "./accept-post.ts";
-import { showOwnPost } from "./post-group.ts";
 import type { Shard } from "./shard.ts";
 import { takePostedBytes } from "./stored-counts.ts";
 import { takeHandoff } from "./take-handoff.ts";
@@ -22,17 +22,20 @@ export type LocalRouterParts = {
   /** @throws AppError unavailable for a shard that is closed */
   shard(id: ShardId): Shard;
   connected: Connected;
+  mirrors: GroupMirrors;
   turns: StepTurns;
 };
 
 export class LocalRouter implements ShardRouter {
   readonly #shard: (id: ShardId) => Shard;
   readonly #connected: Connected;
+  readonly #mirrors: GroupMirrors;
   readonly #turns: StepTurns;
 
-  constructor({ shard, connected, turns }: LocalRouterParts) {
+  constructor({ shard, connected, mirrors, turns }: LocalRouterParts) {
     this.#shard = shard;
     this.#connected = connected;
+    this.#mirrors = mirrors;
     this.#turns = turns;
   }
 
@@ -56,23 +59,11 @@ export class LocalRouter implements ShardRouter {
   cast(cast: Cast): void {
     switch (cast.kind) {
       case "entry":
-        return this.#showEntry(cast);
-      case "own":
-        if (this.#connected.of(cast.author) !== undefined) showOwnPost(this.#shard(cast.authorShard), cast);
-        return;
+        return this.#mirrors.entry(cast);
       case "postedBytes":
         return takePostedBytes(this.#shard(cast.authorShard), cast);
       case "notice":
         for (const user of cast.users) for (const session of this.#connected.of(user) ?? []) session.notice(cast.frame);
-    }
-  }
-
-  #showEntry(cast: EntryCast): void {
-    const { group, seq, frame, except } = cast;
-    for (const user of cast.users) {
-      if (user === except) continue;
-      const sessions = this.#connected.of(user);
-      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
     }
   }
 }

@@ -6,9 +6,9 @@
  */
 import { AppError } from "../base/errors.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
-import { jsonString, messageFrame } from "../protocol/encode.ts";
+import { withRef } from "../protocol/encode.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
-import type { OwnPostCast } from "./messages/cast.ts";
+import type { EntryCast } from "./messages/cast.ts";
 import type { Post, Posted, PostReply } from "./messages/post.ts";
 import type { PendingSend, SendReply, SendRequest, Sent } from "./pending-send.ts";
 import { refuseAll, settle } from "./settle-send.ts";
@@ -121,13 +121,13 @@ export class GroupSend implements PendingSend, Post, PostReply {
 }
 
 /** The author's devices see their own post with its ref; the one that sent it has `sent`. */
-export function showOwnPost(shard: Shard, { group, seq, author, ref, id, textJson, sentAt }: OwnPostCast): void {
-  const user = shard.users.peek(author);
-  if (user === undefined || user.sessions.size === 0) return;
+export function showOwnPost(user: UserState, { group, seq, frame }: EntryCast, ref: string): void {
+  const { sessions } = user;
+  if (sessions.size === 0) return;
   const sender = user.pendingSend(ref)?.reply.session;
-  if (user.sessions.size === 1 && sender !== undefined && user.sessions.has(sender)) return;
-  const frame = messageFrame(id, group, author, textJson, seq, sentAt, jsonString(ref));
-  for (const session of user.sessions) if (session !== sender) session.entry(group, seq, frame);
+  if (sessions.size === 1 && sender !== undefined && sessions.has(sender)) return;
+  const own = withRef(frame, ref);
+  for (const session of sessions) if (session !== sender) session.entry(group, seq, own);
 }
 
 export function refConflict(ref: string): AppError {

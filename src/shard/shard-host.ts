@@ -136,6 +136,7 @@ export class ShardHost implements Shards {
       forget: (group) => this.shard(shardOf(group)).heads.forget(group),
     };
     const shard = (id: ShardId): Shard => this.shard(id);
+    const mirrors = new LocalMirrors(shard, this.connected);
     this.#offers = new Offers(clock, logger);
     this.#failedShards = new FailedShards({
       clock,
@@ -152,8 +153,8 @@ export class ShardHost implements Shards {
       ranks: this.ranks,
       turns: this.turns,
       storedCounts: this.storedCounts,
-      router: new LocalRouter({ shard, connected: this.connected, turns: this.turns }),
-      mirrors: new LocalMirrors(shard),
+      router: new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns }),
+      mirrors,
       connected: this.connected,
       usersBudget: new LoadBudget(usersLoadedMax),
       groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),

@@ -432,7 +432,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #welcome(home: Shard, user: UserState): WelcomeFrame {
     const groups: WelcomeFrame["groups"] = {};
     for (const { address, joinedSeq, shard } of user.conversations.values()) {
-      const head = joinedSeq > 0 && isGroup(address) ? home.mirrors.head(address, shard) : undefined;
+      const head = joinedSeq > 0 && isGroup(address) ? home.mirrors.head(address, shard, user.user) : undefined;
       if (head) groups[address] = { epoch: head.epoch, seq: head.headSeq };
     }
     const { node, heartbeatMs, limits } = this.#context;

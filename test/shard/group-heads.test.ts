@@ -17,6 +17,7 @@ import { GroupHeads } from "../../src/shard/group-heads.ts";
 import { GroupState } from "../../src/shard/group-state.ts";
 import { eraseBefore } from "../../src/shard/retention.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
+import { Connected } from "../../src/shard/connected.ts";
 import { LocalMirrors } from "../../src/shard/local-mirrors.ts";
 import type { Shard } from "../../src/shard/shard.ts";
 import { LoadBudget } from "../../src/shard/load-budget.ts";
@@ -97,7 +98,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
           }
           const user = host.users.get("ann" as UserId)!;
           for (const group of GROUPS) expectSame(heads, host, group);
-          const ofHeads = new LocalMirrors(() => ({ heads }) as Shard);
+          const ofHeads = new LocalMirrors(() => ({ heads }) as Shard, new Connected());
           atOnce(ofHeads.readHeads(user));
           for (const group of GROUPS) expect(heads.isAtHand(group)).toBe(true);
           for (const group of GROUPS) expectSame(heads, host, group);

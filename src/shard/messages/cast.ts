@@ -7,26 +7,16 @@ export type EntryCast = {
   readonly kind: "entry";
   readonly group: GroupAddress;
   readonly seq: Seq;
+  /** Of a post; a change of the group has one as well, which is asked for. */
+  readonly rank?: number | undefined;
   readonly frame: string;
   /** Who is told. */
   readonly users: Iterable<UserId>;
-  /** Is not told: their own shard does that. */
-  readonly except?: UserId | undefined;
+  /** Of a post. Its author's frame has the ref as well, and the device that sent it has `sent` instead. */
+  readonly own?: OwnPost | undefined;
 };
 
-/** A post of one's own, for the author's devices: their frame has the ref. The device that sent it has `sent` instead. */
-export type OwnPostCast = {
-  readonly kind: "own";
-  readonly group: GroupAddress;
-  readonly seq: Seq;
-  readonly author: UserId;
-  readonly authorShard: ShardId;
-  readonly ref: string;
-  readonly id: string;
-  readonly textJson: string;
-  /** Unix ms */
-  readonly sentAt: number;
-};
+export type OwnPost = { readonly author: UserId; readonly authorShard: ShardId; readonly ref: string };
 
 /** Stands for no entry: receipts in groups. */
 export type NoticeCast = { readonly kind: "notice"; readonly users: Iterable<UserId>; readonly frame: string };
@@ -42,4 +32,4 @@ export type PostedBytesCast = {
   readonly through: Seq;
 };
 
-export type Cast = PostedBytesCast | EntryCast | OwnPostCast | NoticeCast;
+export type Cast = PostedBytesCast | EntryCast | NoticeCast;

@@ -13,7 +13,7 @@ export function timelineFrame(shard: Shard, user: UserState, stored: StoredEntry
   const entry = readTimelineEntry(stored);
   if (entry.kind === "membership") {
     const group = stored.lane as GroupAddress;
-    const head = shard.mirrors.head(group, user.conversations.get(group)?.shard ?? shardOf(group));
+    const head = shard.mirrors.head(group, user.conversations.get(group)?.shard ?? shardOf(group), user.user);
     // Of a former life the epoch is empty, under which a device has nothing of the group.
     return membershipFrame(
       stored.seq,

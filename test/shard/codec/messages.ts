@@ -7,7 +7,7 @@ import type { ToldOutcome } from "../../../src/shard/messages/codec/handoff-code
 import type { ToldPostReply } from "../../../src/shard/messages/codec/post-codec.ts";
 import type { Group, GroupMember } from "../../../src/protocol/http-shapes.ts";
 import type { Answers, GroupWish, Questions } from "../../../src/shard/messages/ask.ts";
-import type { Cast } from "../../../src/shard/messages/cast.ts";
+import type { Cast, OwnPost } from "../../../src/shard/messages/cast.ts";
 import type { Handoff, MessageHandoff } from "../../../src/shard/messages/handoff.ts";
 import type { Cost } from "../../../src/shard/messages/reads.ts";
 import type { Viewer } from "../../../src/shard/authorization.ts";
@@ -149,17 +149,14 @@ export const POST_REPLIES: { [Kind in ToldPostReply["kind"]]: fc.Arbitrary<Extra
 };
 
 export const CASTS: { [Kind in Cast["kind"]]: fc.Arbitrary<Extract<Cast, { kind: Kind }>> } = {
-  entry: record({ kind: kind("entry"), group, seq, frame: text, users: fc.array(user), except: maybe(user) }),
-  own: record({
-    kind: kind("own"),
+  entry: record({
+    kind: kind("entry"),
     group,
     seq,
-    author: user,
-    authorShard: shard,
-    ref: text,
-    id: text,
-    textJson: text,
-    sentAt: number,
+    rank: maybe(number),
+    frame: text,
+    users: fc.array(user),
+    own: maybe(record<OwnPost>({ author: user, authorShard: shard, ref: text })),
   }),
   postedBytes: record({
     kind: kind("postedBytes"),

@@ -1,6 +1,6 @@
 /** Casts as bytes. */
 import type { UserId } from "../../../domain/address.ts";
-import type { Cast } from "../cast.ts";
+import type { Cast, OwnPost } from "../cast.ts";
 import { decodeMessage, encodeMessage, fields, list, oneOf, optional, type Codec } from "./codec.ts";
 import { groupAddress, number, seq, shardId, text, userId } from "./values.ts";
 
@@ -11,21 +11,10 @@ const users: Codec<Iterable<UserId>> = {
   read: userIds.read,
 };
 
+const own = fields<OwnPost>({ author: userId, authorShard: shardId, ref: text });
+
 const cast = oneOf<Cast>({
-  entry: [1, fields({ group: groupAddress, seq, frame: text, users, except: optional(userId) })],
-  own: [
-    2,
-    fields({
-      group: groupAddress,
-      seq,
-      author: userId,
-      authorShard: shardId,
-      ref: text,
-      id: text,
-      textJson: text,
-      sentAt: number,
-    }),
-  ],
+  entry: [1, fields({ group: groupAddress, seq, rank: optional(number), frame: text, users, own: optional(own) })],
   postedBytes: [20, fields({ group: groupAddress, author: userId, authorShard: shardId, bytes: number, through: seq })],
   notice: [3, fields({ users, frame: text })],
 });
