@@ -47,9 +47,9 @@ export type StreamHead = { streamNo: number; headSeq: Seq };
 /** Where a stream stood in one moment, and its cells then. */
 export type StreamSnapshot = {
   head: StreamHead;
-  cell(key: string): Uint8Array | undefined;
-  /** Each key once. Decoded as they are gone through, from memory alone, so that it can be done in several turns of the event loop. */
-  cells(): Iterable<[key: string, value: Uint8Array]>;
+  cell(name: string): Uint8Array | undefined;
+  /** Each name once. Decoded as they are gone through, from memory alone, so that it can be done in several turns of the event loop. */
+  cells(): Iterable<[name: string, value: Uint8Array]>;
 };
 
 /** Entries of a stream, `fromSeq` to `toSeq`, of one lane or of all. */

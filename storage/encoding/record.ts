@@ -3,7 +3,7 @@
  *
  *     record   u32 bytes after this field | u16 shard | u32 term | u48 offset | operation…
  *     entry    u8 1 | str8 stream | str8 lane | str8 key | u48 seq | u32 length | payload
- *     cell     u8 2 | str8 stream | str8 key | u32 length, 0xffffffff = cleared | value
+ *     cell     u8 2 | str8 stream | str8 name | u32 length, 0xffffffff = cleared | value
  *     key      u8 3 | str8 stream | str8 key | u48 seq | u32 length | value
  *     erase    u8 4 | str8 stream | u8 has lane | str8 lane | u48 from seq | u48 to seq
  *     str8     u8 length | ASCII
@@ -64,11 +64,11 @@ export function endEntry(out: ByteWriter, payloadAt: number): void {
   out.u32At(payloadAt - 4, out.pos - payloadAt);
 }
 
-export function writeCell(out: ByteWriter, stream: string, key: string, value: Uint8Array | null): void {
-  out.reserve(7 + stream.length + key.length + (value?.length ?? 0));
+export function writeCell(out: ByteWriter, stream: string, name: string, value: Uint8Array | null): void {
+  out.reserve(7 + stream.length + name.length + (value?.length ?? 0));
   out.u8(OP_CELL);
   out.str8(stream);
-  out.str8(key);
+  out.str8(name);
   if (value === null) return out.u32(CLEARED);
   if (value.length >= CLEARED) throw outside("u32", value.length);
   out.u32(value.length);
@@ -79,14 +79,14 @@ export function writeCell(out: ByteWriter, stream: string, key: string, value: U
 export function writeNumbersCell(
   out: ByteWriter,
   stream: string,
-  key: string,
+  name: string,
   first: number,
   second: number | undefined,
 ): void {
-  out.reserve(7 + stream.length + key.length + 2 * VARINT_BYTES_MAX);
+  out.reserve(7 + stream.length + name.length + 2 * VARINT_BYTES_MAX);
   out.u8(OP_CELL);
   out.str8(stream);
-  out.str8(key);
+  out.str8(name);
   const at = out.pos;
   out.pos = at + 4;
   out.varint(first);
@@ -119,7 +119,7 @@ export function writeErase(out: ByteWriter, stream: string, lane: string | undef
 export type OperationVisitor = {
   entry(stream: string, lane: string, key: string, seq: Seq, start: number, length: number): void;
   /** `start` is -1 for a cleared cell. */
-  cell(stream: string, key: string, start: number, length: number): void;
+  cell(stream: string, name: string, start: number, length: number): void;
   key(stream: string, key: string, seq: Seq, start: number, length: number): void;
   /** `lane` is undefined for all lanes. */
   erase(stream: string, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void;

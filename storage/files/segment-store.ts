@@ -80,10 +80,10 @@ export type SegmentStore = {
   streamName(shard: ShardId, streamNo: number): string | undefined;
   /** Names of all streams, in no order that means anything. */
   streamNames(shard: ShardId): string[];
-  cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined;
+  cell(shard: ShardId, stream: string, name: string): Uint8Array | undefined;
   /** Undefined when nothing of the stream was flushed. */
   snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined;
-  /** All cells of a stream, by key. */
+  /** All cells of a stream, by name. */
   cells(shard: ShardId, stream: string): Map<string, Uint8Array>;
   /** Entries with `seq > after`, rising, at most `limit`. */
   readForward(shard: ShardId, stream: string, after: Seq, limit: number): StoredEntry[];

@@ -201,14 +201,14 @@ class SqliteSegmentStore implements SegmentStore {
     });
   }
 
-  cell(shard: ShardId, stream: string, key: string): Uint8Array | undefined {
-    return this.#ofStream(shard, stream, (_, layered) => layered.cell(key));
+  cell(shard: ShardId, stream: string, name: string): Uint8Array | undefined {
+    return this.#ofStream(shard, stream, (_, layered) => layered.cell(name));
   }
 
   snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined {
     return this.#ofStream(shard, stream, (_, layered) => ({
       head: headOf(layered),
-      cell: (key) => layered.cell(key),
+      cell: (name) => layered.cell(name),
       cells: () => layered.eachCell(),
     }));
   }

@@ -52,8 +52,8 @@ export class DurableReads {
     return names;
   }
 
-  cell(stream: string, key: string): Uint8Array | undefined {
-    return cellIn(this.#memStreams(stream), key, () => this.#segments.cell(this.shard, stream, key));
+  cell(stream: string, name: string): Uint8Array | undefined {
+    return cellIn(this.#memStreams(stream), name, () => this.#segments.cell(this.shard, stream, name));
   }
 
   cells(stream: string): Map<string, Uint8Array> {
@@ -68,7 +68,7 @@ export class DurableReads {
     if (newest === undefined) return flushed;
     return {
       head: { streamNo: newest.streamNo, headSeq: newest.headSeq },
-      cell: (key) => cellIn(mems, key, () => flushed?.cell(key)),
+      cell: (name) => cellIn(mems, name, () => flushed?.cell(name)),
       cells: () => laidOver([...mems.map((mem) => mem.cells()), ...(flushed ? [flushed.cells()] : [])]),
     };
   }
@@ -189,9 +189,9 @@ export class DurableReads {
   }
 }
 
-function cellIn(mems: MemStream[], key: string, below: () => Uint8Array | undefined): Uint8Array | undefined {
+function cellIn(mems: MemStream[], name: string, below: () => Uint8Array | undefined): Uint8Array | undefined {
   for (const mem of mems) {
-    const value = mem.cell(key);
+    const value = mem.cell(name);
     if (value !== undefined) return value ?? undefined;
   }
   return below();

@@ -124,19 +124,19 @@ export class MemStream {
     }
   }
 
-  setCell(key: string, pointer: number): void {
-    (this.#cells ??= new Map()).set(key, pointer);
+  setCell(name: string, pointer: number): void {
+    (this.#cells ??= new Map()).set(name, pointer);
   }
 
   /** Null for a cleared cell, undefined for one that is not here. */
-  cell(key: string): Uint8Array | null | undefined {
-    const pointer = this.#cells?.get(key);
+  cell(name: string): Uint8Array | null | undefined {
+    const pointer = this.#cells?.get(name);
     return pointer === undefined ? undefined : this.table.operation(pointer).valueOrNull();
   }
 
   /** Null for cleared ones. */
-  *cells(): Iterable<[key: string, value: Uint8Array | null]> {
-    for (const [key, pointer] of this.#cells ?? []) yield [key, this.table.operation(pointer).valueOrNull()];
+  *cells(): Iterable<[name: string, value: Uint8Array | null]> {
+    for (const [name, pointer] of this.#cells ?? []) yield [name, this.table.operation(pointer).valueOrNull()];
   }
 
   setKey(pointer: number): void {
@@ -205,7 +205,7 @@ export class Memtable {
 
   /** Of the last record; it is not empty. The shard's own term may be higher by now. */
   get lastTerm(): Term {
-    return recordTerm(this.#records.chunkOf(this.#lastPointer), this.#records.positionOf(this.#lastPointer));
+    return recordTerm(this.#records.slabOf(this.#lastPointer), this.#records.positionOf(this.#lastPointer));
   }
 
   /** All records in offset order. */
@@ -220,17 +220,17 @@ export class Memtable {
 
   /** Kind of the operation at the pointer. */
   kindOf(pointer: number): number {
-    return this.#records.chunkOf(pointer)[this.#records.operationAt(pointer)]!;
+    return this.#records.slabOf(pointer)[this.#records.operationAt(pointer)]!;
   }
 
   /** Of the entry at the pointer. A page of a lane passes over all between its entries, so nothing else is read of those. */
   isInLane(pointer: number, lane: string): boolean {
-    return isInLane(this.#records.chunkOf(pointer), this.#records.operationAt(pointer), lane);
+    return isInLane(this.#records.slabOf(pointer), this.#records.operationAt(pointer), lane);
   }
 
   /** Reads what is at the pointer into `operation`. */
   read(pointer: number, operation: Operation): void {
-    operation.read(this.#records.chunkOf(pointer), this.#records.operationAt(pointer));
+    operation.read(this.#records.slabOf(pointer), this.#records.operationAt(pointer));
   }
 
   operation(pointer: number): Operation {
@@ -242,7 +242,7 @@ export class Memtable {
   /** Offset of the record that has the operation. */
   offsetOf(pointer: number): Offset {
     const records = this.#records;
-    return recordOffset(records.chunkOf(pointer), records.positionOf(records.recordOf(pointer)));
+    return recordOffset(records.slabOf(pointer), records.positionOf(records.recordOf(pointer)));
   }
 
   /** All records in offset order, in a buffer of their own. */

@@ -182,8 +182,8 @@ export class ShardLog extends DurableReads {
   }
 
   /** Ends the operation that began at `at`. */
-  #end(stream: StreamHandle, at: number, key: string): void {
-    this.#staged!.add(stream, at, key, NO_SEQ);
+  #end(stream: StreamHandle, at: number, cell: string): void {
+    this.#staged!.add(stream, at, cell, NO_SEQ);
     this.#wholeTo = this.#appender.out.pos;
   }
 
@@ -214,17 +214,17 @@ export class ShardLog extends DurableReads {
     this.#wholeTo = out.pos;
   }
 
-  putCell(stream: StreamHandle, key: string, value: Uint8Array | null): void {
+  putCell(stream: StreamHandle, name: string, value: Uint8Array | null): void {
     const at = this.#begin();
-    writeCell(this.#appender.out, stream.name, key, value);
-    this.#end(stream, at, key);
+    writeCell(this.#appender.out, stream.name, name, value);
+    this.#end(stream, at, name);
   }
 
   /** A cell of one or two numbers of at most 53 bits, encoded where it is written from. */
-  putNumbers(stream: StreamHandle, key: string, first: number, second?: number): void {
+  putNumbers(stream: StreamHandle, name: string, first: number, second?: number): void {
     const at = this.#begin();
-    writeNumbersCell(this.#appender.out, stream.name, key, first, second);
-    this.#end(stream, at, key);
+    writeNumbersCell(this.#appender.out, stream.name, name, first, second);
+    this.#end(stream, at, name);
   }
 
   /** Sets a key that belongs to no entry of this stream. */
@@ -251,15 +251,15 @@ export class ShardLog extends DurableReads {
     const { offset, start, end, stream } = record;
     const at = this.active.record(offset, bytes, start, end, position);
     this.#durableThrough = offset;
-    if (stream !== undefined) this.#applyOperation(stream, at, record.position, record.key, record.seq);
+    if (stream !== undefined) this.#applyOperation(stream, at, record.position, record.cell, record.seq);
     if (record.more !== undefined) {
-      for (const { stream: other, position, key, seq } of record.more)
-        this.#applyOperation(other, at, position, key, seq);
+      for (const { stream: other, position, cell, seq } of record.more)
+        this.#applyOperation(other, at, position, cell, seq);
     }
     this.#onApplied(this, end - start);
   }
 
-  #applyOperation(stream: StreamHandle, record: number, position: number, key: string, seq: Seq): void {
+  #applyOperation(stream: StreamHandle, record: number, position: number, cell: string, seq: Seq): void {
     const pointer = this.active.pointer(record, position);
     const mem = this.#memOf(stream);
     if (seq !== NO_SEQ) {
@@ -267,7 +267,7 @@ export class ShardLog extends DurableReads {
       stream.headSeq = seq;
       return;
     }
-    if (this.active.kindOf(pointer) === OP_CELL) mem.setCell(key, pointer);
+    if (this.active.kindOf(pointer) === OP_CELL) mem.setCell(cell, pointer);
     else this.#applyRare(mem, this.active.operation(pointer), pointer);
   }
 

@@ -46,13 +46,13 @@ type RecordLog = {
   withdraw(record: StagedRecord): void;
 };
 
-/** What an operation needs beside its bytes when it takes effect: the stream's handle, and of a cell the key, which is at hand. */
+/** What an operation needs beside its bytes when it takes effect: the stream's handle, and the name of a cell, which is at hand. */
 export type StagedOperation = {
   stream: StreamHandle;
   /** Where it begins, behind the record's begin. */
   position: number;
-  /** Of a cell. */
-  key: string;
+  /** Its name; "" for all others. */
+  cell: string;
   /** Of an entry; 0 for all others. */
   seq: Seq;
 };
@@ -65,7 +65,7 @@ export class StagedRecord implements Commit {
   end = 0;
   stream: StreamHandle | undefined = undefined;
   position = 0;
-  key = "";
+  cell = "";
   seq = 0 as Seq;
   more: StagedOperation[] | undefined = undefined;
   readonly outcome: Outcome;
@@ -78,14 +78,14 @@ export class StagedRecord implements Commit {
   }
 
   /** `at` is where the operation begins. */
-  add(stream: StreamHandle, at: number, key: string, seq: Seq): void {
+  add(stream: StreamHandle, at: number, cell: string, seq: Seq): void {
     if (this.stream !== undefined) {
-      (this.more ??= []).push({ stream, position: at - this.start, key, seq });
+      (this.more ??= []).push({ stream, position: at - this.start, cell, seq });
       return;
     }
     this.stream = stream;
     this.position = at - this.start;
-    this.key = key;
+    this.cell = cell;
     this.seq = seq;
   }
 

@@ -2,7 +2,7 @@
  * A fragment: what one layer has of one stream. Where the stream stood, items that came since and are not placed, cells that changed.
  *
  *     fragment  str8 name | bytes after this field, in 4 bytes | stream number | head seq | head offset | placed seq | placed through | pieces | piece… | cell…
- *     cell      str8 key | 0 for a cleared one, else length + 1 | bytes                                       by rising key
+ *     cell      str8 name | 0 for a cleared one, else length + 1 | bytes                                       by rising name
  *     str8      u8 length | ASCII
  *
  * Every number not marked u8 is a varint; pieces are drawn in piece.ts.
@@ -28,7 +28,7 @@ export type StreamReach = {
   placedThrough: number;
 };
 
-/** Values by key, null for a cleared cell. */
+/** Values by name, null for a cleared cell. */
 export type Cells = Map<string, Uint8Array | null>;
 
 /** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when somebody asks. */
@@ -91,23 +91,23 @@ export function emptyReach(name: string, streamNo: number): StreamReach {
 }
 
 /** Null for cleared ones. @throws RangeError where the bytes are no cells. */
-export function* cellsOf({ bytes, cellsAt, end }: Fragment): Iterable<[key: string, value: Uint8Array | null]> {
+export function* cellsOf({ bytes, cellsAt, end }: Fragment): Iterable<[name: string, value: Uint8Array | null]> {
   const reader = new ByteReader(bytes, cellsAt, end);
   while (reader.pos < end) yield [reader.str8(), readValue(reader)];
 }
 
 /** Lays the fragment's cells over those of older ones. @throws RangeError where the bytes are no cells. */
 export function addCells(fragment: Fragment, cells: Cells): void {
-  for (const [key, value] of cellsOf(fragment)) cells.set(key, value);
+  for (const [name, value] of cellsOf(fragment)) cells.set(name, value);
 }
 
 /** One cell: null when it was cleared here, undefined when this fragment says nothing of it. */
 export function cellOf({ bytes, cellsAt, end }: Fragment, wanted: string): Uint8Array | null | undefined {
   const reader = new ByteReader(bytes, cellsAt, end);
   while (reader.pos < end) {
-    const key = reader.str8();
-    if (key === wanted) return readValue(reader);
-    if (key > wanted) return undefined;
+    const name = reader.str8();
+    if (name === wanted) return readValue(reader);
+    if (name > wanted) return undefined;
     const length = reader.varint();
     if (length > 0) reader.skip(length - 1);
   }
@@ -115,9 +115,9 @@ export function cellOf({ bytes, cellsAt, end }: Fragment, wanted: string): Uint8
 }
 
 function writeCells(out: GrowingWriter, cells: Cells): void {
-  for (const key of [...cells.keys()].toSorted()) {
-    const value = cells.get(key)!;
-    out.str8(key);
+  for (const name of [...cells.keys()].toSorted()) {
+    const value = cells.get(name)!;
+    out.str8(name);
     out.varint(value === null ? 0 : value.length + 1);
     if (value !== null) out.copy(value, 0, value.length);
   }

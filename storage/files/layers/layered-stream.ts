@@ -46,20 +46,20 @@ export class LayeredStream {
   }
 
   /** Undefined when there is none. */
-  cell(key: string): Uint8Array | undefined {
+  cell(name: string): Uint8Array | undefined {
     for (let at = this.#fragments.length - 1; at >= 0; at--) {
-      const value = cellOf(this.#fragments[at]!, key);
+      const value = cellOf(this.#fragments[at]!, name);
       if (value !== undefined) return value ?? undefined;
     }
     return undefined;
   }
 
   /** Those that are there, each once. From the bytes of the fragments, whatever becomes of the files. */
-  eachCell(): Iterable<[key: string, value: Uint8Array]> {
+  eachCell(): Iterable<[name: string, value: Uint8Array]> {
     return laidOver(this.#fragments.map(cellsOf).reverse());
   }
 
-  /** By key; null for those that were cleared and may stand in layers below. */
+  /** By name; null for those that were cleared and may stand in layers below. */
   cells(): Cells {
     const cells: Cells = new Map();
     for (const fragment of this.#fragments) addCells(fragment, cells);

@@ -21,15 +21,10 @@ function one<Row extends { crc: number }>(state: SqlDatabase, table: Table, row:
   return row && checkedRow(state, table, row);
 }
 
-/** A checksum covers no names of columns: where one was hit, the row lacks what all else is reckoned from. */
+/** Undefined where nothing was flushed to it yet. */
 export function findShard(state: SqlDatabase): ShardRow | undefined {
-  const row = one(state, "shard", state.sql("SELECT * FROM shard").get<ShardRow>());
-  const lost = row && SHARD_COLUMNS.find((column) => row[column] === undefined);
-  if (lost !== undefined) throw new CorruptionError(state.file, "table shard", `its column ${lost} is missing`);
-  return row;
+  return one(state, "shard", state.sql("SELECT * FROM shard").get<ShardRow>());
 }
-
-const SHARD_COLUMNS = ["flush", "flushed_through", "term", "streams", "lanes", "files", "erasures", "layers"] as const;
 
 /** Whether anything of the shard was ever placed: without, only the tables of `STATE_FORMAT` are there. */
 export function hasPlacedTables(state: SqlDatabase): boolean {

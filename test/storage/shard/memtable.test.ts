@@ -75,7 +75,7 @@ class Fed {
 
 const payload = (seq: number, length: number): Buffer => Buffer.alloc(length, `${seq} `);
 
-test("what was taken is read back as it was, whatever its size: records of many entries, and larger than any chunk", () => {
+test("what was taken is read back as it was, whatever its size: records of many entries, and larger than any slab", () => {
   const fed = new Fed();
   const sizes = [3, 0, 5000, 700, 300_000, 12, 1_100_000, 40, 41, 2_000_000, 8];
   const records = Array.from({ length: 400 }, (_, at) => [sizes[at % sizes.length]!, at % 7].slice(0, 1 + (at % 2)));
