@@ -33,6 +33,7 @@ import { createSync } from "../service/sync.ts";
 import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
 import { createUserCells } from "../service/user-cells.ts";
+import type { ShardRouter } from "../shard/messages/shard-router.ts";
 import { Refusals } from "../shard/refusals.ts";
 import { closeAll } from "../shard/session.ts";
 import { Admission } from "../socket/admission.ts";
@@ -83,6 +84,8 @@ export type NodeParts = {
   checkDirectoryMs?: number;
   readWatchTimes?: Partial<ReadWatchTimes>;
   walFileBytes?: number;
+  /** Around the router of this node. */
+  router?: (local: ShardRouter) => ShardRouter;
   /** Where the lines of the log go. Default stderr. */
   log?: (line: string) => void;
 };
@@ -93,7 +96,7 @@ export type NodeParts = {
  */
 export async function startNode(
   options: ServeOptions,
-  { clock = systemClock, maintenanceTimes, checkDirectoryMs, readWatchTimes = {}, ...parts }: NodeParts = {},
+  { clock = systemClock, maintenanceTimes, checkDirectoryMs, readWatchTimes = {}, router, ...parts }: NodeParts = {},
 ): Promise<RunningNode> {
   const random = systemRandom;
   const logger = createLogger(
@@ -124,7 +127,7 @@ export async function startNode(
       damage: options.strict ? "refuse to open" : "close",
       ...parts,
     },
-    { clock, ids, limits, logger, refusals },
+    { clock, ids, limits, logger, refusals, ...(router === undefined ? {} : { router }) },
     checkDirectoryMs,
   );
   const accounts = new AccountService({

@@ -94,7 +94,7 @@ export class ShardKeeper {
     await host.arrivalsIdle();
     if (this.isOpen) {
       host.marks.hurry();
-      this.#handoffMarks.write(host.shards());
+      this.#handoffMarks.write(host.wholeShards());
       host.ranks.settle();
     }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
@@ -117,6 +117,9 @@ export class ShardKeeper {
     const ms = Math.round(this.#clock.monotonicMs() - startedAt);
     this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
+    this.#turns.run(host.lookAtAllShards()).catch((error: unknown) => {
+      this.#logger.error("not all shards could be asked what they have to hand over", { error });
+    });
     // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
   }
@@ -131,7 +134,7 @@ export class ShardKeeper {
     const host = this.#host;
     const isOver = (): boolean => this.#isClosed || this.#host !== host || !this.isOpen;
     if (host === undefined) return;
-    void this.#turns.run(this.#handoffMarks.steps(host.shards(), isOver));
+    void this.#turns.run(this.#handoffMarks.steps(host.wholeShards(), isOver));
   }
 
   /** Until it is closed. */

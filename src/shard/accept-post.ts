@@ -59,7 +59,7 @@ function accept(
   const savepoint = log.savepoint;
   log.append(record);
   try {
-    shard.router.handOff(post.authorShard, record, record);
+    record.isHandedOver = shard.router.handOffAlong(post.authorShard, record, record);
   } catch (error) {
     log.rollBack(savepoint);
     throw error;
@@ -113,6 +113,7 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
   #textBytes = 0;
   offset = 0 as Offset;
   isConfirmed = false;
+  isHandedOver = false;
 
   constructor(shard: Shard, group: GroupState, post: Post, reply: PostReply, seq: Seq) {
     this.#shard = shard;
@@ -158,6 +159,7 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
 
   committed(): void {
     foldPosted(this.#group, this.seq, this.rank, this.author, this.#textBytes);
+    if (!this.isHandedOver) this.#handOff();
     this.#fanOut();
     this.#reply.posted(this, false);
   }
@@ -174,6 +176,15 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
   }
 
   // ---- the handoff
+
+  #handOff(): void {
+    this.isHandedOver = true;
+    try {
+      this.#shard.router.handOff(this.#post.authorShard, this, this);
+    } catch {
+      this.notTaken();
+    }
+  }
 
   confirmed(): void {
     this.isConfirmed = true;

@@ -4,7 +4,11 @@
  *
  * Invariant: every record with a handoff that is not confirmed is here, or at or above `#unknownFrom`.
  */
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Offset } from "../../storage/types.ts";
+import { cellNumber, SHARD_STREAM } from "./cells.ts";
+
+export const HANDED_OFF_THROUGH = "handedOffThrough";
 
 /** A record that concerns another shard. `isConfirmed`: all of them have what it says, durably. */
 export type Handed = { readonly offset: Offset; readonly isConfirmed: boolean };
@@ -17,6 +21,10 @@ export class HandoffLedger {
   /** Of the records from here on that were durable before, not all are here. */
   #unknownFrom: Offset | undefined;
   #isOffering = false;
+
+  constructor(through: Offset, durableThrough: Offset) {
+    this.begin(through, durableThrough);
+  }
 
   /** Nothing is left to hand over through this offset, as the log says; of what follows nothing is known. */
   begin(through: Offset, durableThrough: Offset): void {
@@ -103,3 +111,10 @@ export class HandoffLedger {
     this.#open = [];
   }
 }
+
+/** Nothing is left to hand over through this offset, as the log says. */
+export const handedOffThrough = (log: ShardLog): Offset =>
+  cellNumber(log.cell(SHARD_STREAM, HANDED_OFF_THROUGH)) as Offset;
+
+/** Of a log that nobody has asked yet what it has handed over. */
+export const ledgerOf = (log: ShardLog): HandoffLedger => new HandoffLedger(handedOffThrough(log), log.durableThrough);

@@ -10,22 +10,14 @@ import { isGroup, type Address } from "../domain/address.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
-import { cellNumber, isShardStream, SHARD_STREAM } from "./cells.ts";
+import { isShardStream, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
+import { HANDED_OFF_THROUGH, handedOffThrough } from "./handoff-ledger.ts";
 import { GroupOffers } from "./offer-group.ts";
 import { MessageOffers } from "./offer-messages.ts";
 import type { Shard } from "./shard.ts";
 
-const MARK = "handedOffThrough";
 const PAGE = 200;
-
-/** Nothing is left to hand over through this offset, as the log says. */
-export const handedOffThrough = (log: ShardLog): Offset => cellNumber(log.cell(SHARD_STREAM, MARK)) as Offset;
-
-/** After a start: what the log has above the mark is not known to be handed over. */
-export function beginLedger({ ledger, log }: Shard): void {
-  ledger.begin(handedOffThrough(log), log.durableThrough);
-}
 
 /**
  * Offers everything durable that is not known to be handed over, a few entries a step. One at a time for each shard.
@@ -69,11 +61,15 @@ function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, e
   }
 }
 
+/** What was flushed may have been confirmed later. The marks themselves are no entries. */
+const hasEntriesAbove = (log: ShardLog, through: Offset): boolean =>
+  log.streamsSince(through).some(({ stream }) => !isShardStream(stream));
+
 /** After a repair the log may end before the mark: what comes next would count as handed over. */
 export async function mendMark(log: ShardLog): Promise<void> {
   if (handedOffThrough(log) <= log.durableThrough) return;
   const handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
-  await writeRecord(log, () => log.putNumbers(handle, MARK, log.durableThrough));
+  await writeRecord(log, () => log.putNumbers(handle, HANDED_OFF_THROUGH, log.durableThrough));
 }
 
 /** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */
@@ -111,13 +107,17 @@ export class HandoffMarks {
   /** @returns false when there is nothing to note */
   #append({ log, ledger }: Shard): boolean {
     const through = ledger.through(log.durableThrough);
-    if (log.memtable.isEmpty || through === this.#written.get(log)) return false;
+    if (through === this.#written.get(log)) return false;
+    if (log.memtable.isEmpty && !hasEntriesAbove(log, handedOffThrough(log))) {
+      this.#written.set(log, through);
+      return false;
+    }
     const handle = this.#handleOf(log);
     // The mark is a record itself, which hands nothing over.
-    const isAll = through === log.durableThrough;
+    const written = through === log.nextOffset - 1 ? log.nextOffset : through;
     log.append({
-      encode: () => log.putNumbers(handle, MARK, through),
-      committed: () => void this.#written.set(log, isAll ? log.durableThrough : through),
+      encode: () => log.putNumbers(handle, HANDED_OFF_THROUGH, through),
+      committed: () => void this.#written.set(log, written),
       failed: () => {},
     });
     return true;

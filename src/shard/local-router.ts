@@ -39,6 +39,11 @@ export class LocalRouter implements ShardRouter {
     this.#turns = turns;
   }
 
+  handOffAlong(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): boolean {
+    this.handOff(to, handoff, outcome);
+    return true;
+  }
+
   handOff(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void {
     takeHandoff(this.#shard(to), handoff, outcome);
   }

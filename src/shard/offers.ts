@@ -5,6 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Offset } from "../../storage/types.ts";
+import { unlessDamaged } from "./damage.ts";
 import { offerAgain } from "./handoffs.ts";
 import type { Shard } from "./shard.ts";
 
@@ -40,9 +41,10 @@ export class Offers {
   look(shards: Iterable<Shard>): void {
     const now = this.#clock.monotonicMs();
     for (const shard of shards) {
-      const oldest = shard.ledger.oldest?.offset;
+      const ledger = unlessDamaged(() => shard.ledger);
+      const oldest = ledger?.oldest?.offset;
       const waiting = this.#waiting.get(shard);
-      if (shard.ledger.isEmpty) this.#waiting.delete(shard);
+      if (ledger === undefined || ledger.isEmpty) this.#waiting.delete(shard);
       else if (waiting === undefined) this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });
       else if (waiting.oldest !== oldest && waiting.waitMs > LATER_MS)
         this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });

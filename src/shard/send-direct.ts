@@ -33,7 +33,7 @@ export function sendDirect(shard: Shard, sender: UserState, request: SendRequest
   const savepoint = log.savepoint;
   log.append(send);
   try {
-    if (request.to !== sender.address) shard.router.handOff(conversation.shard, send, send);
+    send.isHandedOver = request.to === sender.address || shard.router.handOffAlong(conversation.shard, send, send);
   } catch (error) {
     log.rollBack(savepoint);
     throw error;
@@ -82,6 +82,8 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
   offset = 0 as Offset;
   textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
+  /** Or there is nobody to hand it over to. */
+  isHandedOver = false;
   #id: string | undefined;
   readonly #ids: IdBatch;
   readonly #idAt: number;
@@ -146,6 +148,7 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
     const { sender } = this;
     foldSent(sender, this.conversation, this.seq, this.rank, this.textBytes);
     settle(sender, this, this.reply, this);
+    if (!this.isHandedOver) this.#handOff();
     if (this.#hasOtherDevices) this.#tellOtherDevices();
   }
 
@@ -154,6 +157,15 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
   }
 
   // ---- the handoff
+
+  #handOff(): void {
+    this.isHandedOver = true;
+    try {
+      this.#shard.router.handOff(this.conversation.shard, this, this);
+    } catch {
+      this.notTaken();
+    }
+  }
 
   get isConfirmed(): boolean {
     return this.conversation.confirmedThrough >= this.seq;

@@ -31,15 +31,17 @@ import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
-import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
+import { ALL_SHARDS, SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import { FailedShards } from "./failed-shards.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import { Connected } from "./connected.ts";
-import { damagedError, DamageLog, isDamage } from "./damage.ts";
+import { damagedError, DamageLog, isDamage, unlessDamaged } from "./damage.ts";
 import { LoadBudget } from "./load-budget.ts";
 import { LocalMirrors } from "./local-mirrors.ts";
 import { LocalRouter } from "./local-router.ts";
-import { beginLedger, offerAgain } from "./handoffs.ts";
+import { handedOffThrough } from "./handoff-ledger.ts";
+import { offerAgain } from "./handoffs.ts";
+import type { ShardRouter } from "./messages/shard-router.ts";
 import { Offers } from "./offers.ts";
 import { Shard, type ShardParts } from "./shard.ts";
 import type { GroupState } from "./group-state.ts";
@@ -63,6 +65,8 @@ export type ShardHostPorts = {
   refusals?: Refusals;
   /** Idle users above it are dropped from memory. Default 100,000. */
   usersLoadedMax?: number;
+  /** What a test puts around the router of this node. */
+  router?: (local: ShardRouter) => ShardRouter;
 };
 
 const USERS_LOADED_MAX = 100_000;
@@ -91,6 +95,7 @@ export class ShardHost implements Shards {
   readonly #failedShards: FailedShards;
   #store: LogStore | undefined;
   readonly #damageLog: DamageLog;
+  #isStopped = false;
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
 
   /**
@@ -118,7 +123,15 @@ export class ShardHost implements Shards {
     return host;
   }
 
-  private constructor({ clock, ids, limits, logger, refusals, usersLoadedMax = USERS_LOADED_MAX }: ShardHostPorts) {
+  private constructor({
+    clock,
+    ids,
+    limits,
+    logger,
+    refusals,
+    usersLoadedMax = USERS_LOADED_MAX,
+    router = (local) => local,
+  }: ShardHostPorts) {
     this.clock = clock;
     this.ids = ids;
     this.limits = limits;
@@ -153,7 +166,7 @@ export class ShardHost implements Shards {
       ranks: this.ranks,
       turns: this.turns,
       storedCounts: this.storedCounts,
-      router: new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns }),
+      router: router(new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns })),
       mirrors,
       connected: this.connected,
       usersBudget: new LoadBudget(usersLoadedMax),
@@ -177,6 +190,7 @@ export class ShardHost implements Shards {
     this.storedCounts.stop();
     this.#offers.stop();
     this.#failedShards.stop();
+    this.#isStopped = true;
   }
 
   /** One shard, which may be damaged: whoever asks it for its log is told then. */
@@ -202,6 +216,11 @@ export class ShardHost implements Shards {
   /** Shards that somebody has asked for. */
   *shards(): Iterable<Shard> {
     for (const shard of this.#shards) if (shard !== undefined) yield shard;
+  }
+
+  /** Those of them that are not damaged. */
+  *wholeShards(): Iterable<Shard> {
+    for (const shard of this.shards()) if (!this.store.isDamaged(shard.id)) yield shard;
   }
 
   /** What was changed in the log behind their backs is loaded again. */
@@ -231,7 +250,7 @@ export class ShardHost implements Shards {
 
   *#offerShard(shard: Shard): Steps<number> {
     try {
-      beginLedger(shard);
+      shard.ledger.begin(handedOffThrough(shard.log), shard.log.durableThrough);
       return yield* offerAgain(shard);
     } catch (error) {
       // It is closed now, and the others go on.
@@ -242,7 +261,16 @@ export class ShardHost implements Shards {
 
   /** Offers handoffs again that nobody has confirmed for a while. For calling every second. */
   lookForHandoffs(): void {
-    this.#offers.look(this.shards());
+    this.#offers.look(this.wholeShards());
+  }
+
+  /** After a start, one a step: what a shard hands over may not have been taken before, although nobody has asked for the shard since. */
+  *lookAtAllShards(): Steps<void> {
+    for (const id of ALL_SHARDS) {
+      if (this.#isStopped) return;
+      if (!this.store.isDamaged(id)) unlessDamaged(() => this.shard(id).ledger);
+      yield;
+    }
   }
 
   /** Resolves when no handoff waits for its receiver to be loaded. */

@@ -21,7 +21,7 @@ import { GroupHeads } from "./group-heads.ts";
 import { GroupState } from "./group-state.ts";
 import type { GroupMirrors } from "./group-mirror.ts";
 import { GroupTurns } from "./group-turns.ts";
-import { HandoffLedger } from "./handoff-ledger.ts";
+import { ledgerOf, type HandoffLedger } from "./handoff-ledger.ts";
 import type { LoadBudget } from "./load-budget.ts";
 import type { Ranks } from "./ranks.ts";
 import type { Refusals, RefusalState } from "./refusals.ts";
@@ -81,8 +81,6 @@ export class Shard {
   readonly heads: GroupHeads;
   /** What members have not read in groups of this shard. */
   readonly groupUnread = new GroupUnread();
-  /** Handoffs of this shard that are not confirmed yet. */
-  readonly ledger = new HandoffLedger();
   /** Users who are on their way to the log. */
   readonly creating = new Set<UserId>();
   /** Handoffs to users who are being loaded. */
@@ -93,6 +91,7 @@ export class Shard {
   readonly mirrors: GroupMirrors;
   /** For code that does not know shards yet. */
   readonly host: ShardHost;
+  #ledger: HandoffLedger | undefined;
   readonly #parts: ShardParts;
 
   constructor(id: ShardId, parts: ShardParts, host: ShardHost) {
@@ -128,6 +127,11 @@ export class Shard {
     } catch (error) {
       throw this.#damagedOr(error, address);
     }
+  }
+
+  /** Handoffs of this shard that are not confirmed yet. @throws AppError unavailable when the shard is damaged */
+  get ledger(): HandoffLedger {
+    return (this.#ledger ??= ledgerOf(this.log));
   }
 
   /** Why nothing new may begin; undefined while it may. Asked for every message. */

@@ -21,7 +21,7 @@ import type { Shard } from "../../src/shard/shard.ts";
 import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import { ShardHost } from "../../src/shard/shard-host.ts";
 import type { UserState } from "../../src/shard/user-state.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Offset, Seq } from "../../storage/types.ts";
 import { HandClock } from "../service/hand-clock.ts";
 import { until } from "../support/wait.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
@@ -227,7 +227,7 @@ test("a shard whose handoff mark cannot be written keeps no other from its mark"
   const { log } = state(ann);
   const encode = (): void => log.putCell(state(ann).handle, LONG, null);
   const failing = { memtable: { isEmpty: false }, durableThrough: 1, append: () => log.append({ ...UNHEARD, encode }) };
-  const damaged = { id: 0, log: failing, ledger: new HandoffLedger() } as unknown as Shard;
+  const damaged = { id: 0, log: failing, ledger: new HandoffLedger(0 as Offset, 0 as Offset) } as unknown as Shard;
   new HandoffMarks(host.logger).write([damaged, host.shard(log.shard)]);
   await host.store.idle();
   expect(logged.join()).toContain("a handoff mark could not be written");

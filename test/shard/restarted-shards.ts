@@ -3,6 +3,7 @@
  * the test's own. Counts what segments are asked.
  */
 import type { Clock } from "../../src/base/clock.ts";
+import { atOnce } from "../../src/base/steps.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { shardOf, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
@@ -13,12 +14,14 @@ import { encodeProfile } from "../../src/shard/account-cells.ts";
 import { writeUserCells } from "../../src/shard/durable.ts";
 import { createGroup } from "../../src/shard/group-changes.ts";
 import type { SendRequest, Sent } from "../../src/shard/pending-send.ts";
-import { ShardHost } from "../../src/shard/shard-host.ts";
+import { ShardHost, type ShardHostPorts } from "../../src/shard/shard-host.ts";
 import { MemorySegments } from "../storage/files/memory-segments.ts";
 import type { Random } from "../support/random.ts";
 import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 
 export type Answer = { sent?: Sent; isDuplicate?: boolean; code?: string };
+
+export const ID_KEY = new Uint8Array(16);
 
 const fail = (error: unknown): never => {
   throw error;
@@ -40,11 +43,13 @@ export class RestartedShards {
   #segments = new MemorySegments();
   readonly #usersLoadedMax: number;
   readonly #limits: Partial<Limits>;
-  readonly #ids = new MessageIds(new Uint8Array(16));
+  readonly #router: ShardHostPorts["router"];
+  readonly #ids = new MessageIds(ID_KEY);
 
-  constructor(usersLoadedMax = 1000, limits: Partial<Limits> = {}) {
+  constructor(usersLoadedMax = 1000, limits: Partial<Limits> = {}, router?: ShardHostPorts["router"]) {
     this.#usersLoadedMax = usersLoadedMax;
     this.#limits = limits;
+    this.#router = router;
   }
 
   /** Users, a group of them, and others who are not in it. */
@@ -139,9 +144,11 @@ export class RestartedShards {
     };
     const logger = createLogger("error", fail, () => 0);
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };
-    const ports = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
+    const common = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
+    const ports = this.#router === undefined ? common : { ...common, router: this.#router };
     this.host = await ShardHost.open(storage, ports, fail);
     await this.host.offerAll();
+    atOnce(this.host.lookAtAllShards());
   }
 }
 

@@ -25,7 +25,7 @@ import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { isShardStream } from "../cells.ts";
 import type { ConversationState } from "../conversation-state.ts";
 import { stepsUnlessDamaged, unlessDamaged } from "../damage.ts";
-import { handedOffThrough } from "../handoffs.ts";
+import { handedOffThrough } from "../handoff-ledger.ts";
 import { lastSentBefore } from "../send-direct.ts";
 import type { ShardHost } from "../shard-host.ts";
 import type { UserState } from "../user-state.ts";

@@ -10,7 +10,15 @@ import type { Handoff, HandoffOutcome } from "./handoff.ts";
 import type { Post, PostReply } from "./post.ts";
 
 export type ShardRouter = {
-  /** @throws AppError unavailable when it is known at once that the shard cannot take it; then nothing was handed over */
+  /**
+   * Takes the handoff along with the record that it follows from, which is appended and not yet durable: where both shards are in one log, none is durable without the
+   * record before it.
+   * @returns false where they are not. Then it is for `handOff`, when the record is durable: nobody may have what its sender loses in a crash
+   * @throws AppError unavailable when it is known at once that the shard cannot take it; then nothing was handed over
+   */
+  handOffAlong(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): boolean;
+
+  /** What it says is durable at its sender. @throws AppError unavailable when it is known at once that the shard cannot take it; then nothing was handed over */
   handOff(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void;
 
   /**

@@ -16,14 +16,17 @@ import {
   decodeOutcome,
   encodeHandoff,
   encodeOutcome,
+  type ToldOutcome,
 } from "../../../src/shard/messages/codec/handoff-codec.ts";
 import {
   decodePost,
   decodePostReply,
   encodePost,
   encodePostReply,
+  type ToldPostReply,
 } from "../../../src/shard/messages/codec/post-codec.ts";
 import type { Answers, Questions } from "../../../src/shard/messages/ask.ts";
+import type { Cast } from "../../../src/shard/messages/cast.ts";
 import type { Handoff } from "../../../src/shard/messages/handoff.ts";
 import { seeded } from "../../support/seed.ts";
 import { ADDRESS, ANSWERS, CASTS, GROUP, HANDOFFS, OUTCOMES, POST, POST_REPLIES, QUESTIONS } from "./messages.ts";
@@ -70,7 +73,7 @@ describe("every message between shards is the same after it was bytes", () => {
   test.each(kindsOf(OUTCOMES))("outcome: %s", (kind) => {
     const seen = (outcome: object): object =>
       "error" in outcome ? { ...outcome, error: asFields(outcome.error) } : outcome;
-    expectSame<any>(OUTCOMES[kind], (outcome) => decodeOutcome(encodeOutcome(outcome)), seen);
+    expectSame(OUTCOMES[kind] as fc.Arbitrary<ToldOutcome>, (outcome) => decodeOutcome(encodeOutcome(outcome)), seen);
   });
 
   test.each(kindsOf(QUESTIONS))("question and answer: %s", (kind) => {
@@ -91,11 +94,15 @@ describe("every message between shards is the same after it was bytes", () => {
 
   test.each(kindsOf(POST_REPLIES))("reply to a post: %s", (kind) => {
     const seen = (reply: object): object => ("error" in reply ? { ...reply, error: asFields(reply.error) } : reply);
-    expectSame<any>(POST_REPLIES[kind], (reply) => decodePostReply(encodePostReply(reply)), seen);
+    expectSame(
+      POST_REPLIES[kind] as fc.Arbitrary<ToldPostReply>,
+      (reply) => decodePostReply(encodePostReply(reply)),
+      seen,
+    );
   });
 
   test.each(kindsOf(CASTS))("cast: %s", (kind) => {
-    expectSame<any>(CASTS[kind], (cast) => decodeCast(encodeCast(cast)));
+    expectSame(CASTS[kind] as fc.Arbitrary<Cast>, (cast) => decodeCast(encodeCast(cast)));
   });
 });
 

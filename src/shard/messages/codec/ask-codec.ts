@@ -75,10 +75,10 @@ export const encodeQuestion = (value: Asked): Buffer => encodeMessage(asked, val
 export const decodeQuestion = (bytes: Buffer): Asked => decodeMessage(asked, bytes);
 
 export function encodeAnswer<K extends Kind>(kind: K, answer: Answers[K]): Buffer {
-  return encodeMessage(ASKS[kind][2] as Codec<Answers[K]>, answer);
+  return encodeMessage(ASKS[kind][2], answer);
 }
 
 /** @throws RangeError for bytes that are none */
 export function decodeAnswer<K extends Kind>(kind: K, bytes: Buffer): Answers[K] {
-  return decodeMessage(ASKS[kind][2] as Codec<Answers[K]>, bytes);
+  return decodeMessage(ASKS[kind][2], bytes);
 }

@@ -1,0 +1,187 @@
+/**
+ * The worst that a router may be: what crosses between two shards is lost, comes twice, late, or in another order, as a seed says, and for a while nothing crosses between
+ * two shards at all. Everything crosses as bytes, so no object of one shard is in the hands of another.
+ *
+ * A node that crashes leaves what is under way: it comes to the one that is started after it, whose outcome nobody hears of.
+ */
+import { AppError } from "../../src/base/errors.ts";
+import { shardOf, userAddress, type Address, type GroupAddress } from "../../src/domain/address.ts";
+import type { MessageIds } from "../../src/domain/message-id.ts";
+import type { Answers, Questions } from "../../src/shard/messages/ask.ts";
+import type { Cast } from "../../src/shard/messages/cast.ts";
+import {
+  decodeAnswer,
+  decodeQuestion,
+  encodeAnswer,
+  encodeQuestion,
+  type Asked,
+} from "../../src/shard/messages/codec/ask-codec.ts";
+import { decodeCast, encodeCast } from "../../src/shard/messages/codec/cast-codec.ts";
+import {
+  decodeHandoff,
+  decodeOutcome,
+  encodeHandoff,
+  encodeOutcome,
+  type ToldOutcome,
+} from "../../src/shard/messages/codec/handoff-codec.ts";
+import {
+  decodePost,
+  decodePostReply,
+  encodePost,
+  encodePostReply,
+  type ToldPostReply,
+} from "../../src/shard/messages/codec/post-codec.ts";
+import { appError } from "../../src/shard/messages/codec/error-codec.ts";
+import { decodeMessage, encodeMessage } from "../../src/shard/messages/codec/codec.ts";
+import type { Handoff, HandoffOutcome } from "../../src/shard/messages/handoff.ts";
+import type { Post, PostReply } from "../../src/shard/messages/post.ts";
+import type { ShardRouter } from "../../src/shard/messages/shard-router.ts";
+import type { ShardId } from "../../storage/types.ts";
+import type { End, FaultyWire } from "./faulty-wire.ts";
+
+const ASK_TICKS_MAX = 120;
+
+export class FaultyRouter {
+  readonly wire: FaultyWire;
+  readonly #ids: MessageIds;
+  #local: ShardRouter | undefined;
+
+  constructor(wire: FaultyWire, ids: MessageIds) {
+    this.wire = wire;
+    this.#ids = ids;
+  }
+
+  /** The node is killed: what it still says nobody hears, and what comes to it is lost until another one is started. */
+  down(): void {
+    this.#local = undefined;
+  }
+
+  /** Around the router of a node that has just been started, as often as one is. */
+  readonly around = (local: ShardRouter): ShardRouter => {
+    this.#local = local;
+    return {
+      handOffAlong: (to, handoff, outcome) => to === originOf(handoff) && local.handOffAlong(to, handoff, outcome),
+      handOff: (to, handoff, outcome) => {
+        if (to === originOf(handoff)) return local.handOff(to, handoff, outcome);
+        this.#handOff(local, to, handoff, outcome);
+      },
+      ask: (kind, to, question) => this.#ask(local, kind, to, question),
+      post: (to, group, post, reply) => {
+        if (to === post.authorShard) return local.post(to, group, post, reply);
+        this.#post(local, to, group, post, reply);
+      },
+      cast: (cast: Cast) => local.cast(decodeCast(encodeCast(cast))),
+    };
+  };
+
+  #handOff(sender: ShardRouter, to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void {
+    const from = originOf(handoff);
+    this.#carry(sender, from, to, encodeHandoff(handoff), (bytes, receiver) => {
+      const tell = (told: ToldOutcome): void =>
+        this.#carry(receiver, to, from, encodeOutcome(told), (back, there) => {
+          if (there === sender) tellOutcome(outcome, decodeOutcome(back));
+        });
+      try {
+        receiver.handOff(to, decodeHandoff(bytes, this.#ids), {
+          confirmed: (through) => tell({ kind: "confirmed", through }),
+          missing: (through) => tell({ kind: "missing", through }),
+          notTaken: (error) => tell({ kind: "notTaken", error }),
+        });
+      } catch (error) {
+        tell({ kind: "notTaken", error });
+      }
+    });
+  }
+
+  #ask<Kind extends keyof Questions>(
+    sender: ShardRouter,
+    kind: Kind,
+    to: Address,
+    question: Questions[Kind],
+  ): Promise<Answers[Kind]> {
+    const there = shardOf(to);
+    const { promise, resolve, reject } = Promise.withResolvers<Answers[Kind]>();
+    this.wire.after(ASK_TICKS_MAX, () => reject(new AppError("unavailable", `${to} does not answer`)));
+    this.#carry(sender, undefined, there, encodeQuestion({ kind, to, question }), (bytes, receiver) => {
+      void answered(receiver, decodeQuestion(bytes)).then((answer) =>
+        this.#carry(receiver, there, undefined, answer.bytes, (back, asker) => {
+          if (asker !== sender) return;
+          if (answer.isError) reject(decodeMessage(appError, back));
+          else resolve(decodeAnswer(kind, back));
+        }),
+      );
+    });
+    return promise;
+  }
+
+  #post(sender: ShardRouter, to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
+    const from = post.authorShard;
+    this.#carry(sender, from, to, encodePost({ group, post }), (bytes, receiver) => {
+      const tell = (told: ToldPostReply): void =>
+        this.#carry(receiver, to, from, encodePostReply(told), (back, there) => {
+          if (there === sender) tellReply(reply, decodePostReply(back));
+        });
+      const sent = decodePost(bytes);
+      try {
+        receiver.post(to, sent.group, sent.post, {
+          posted: (posted, isRepeat) => tell({ kind: "posted", posted, isRepeat }),
+          refused: (error) => tell({ kind: "refused", error }),
+        });
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        tell({ kind: "refused", error });
+      }
+    });
+  }
+
+  /** From a node that is up to the one that is up then. */
+  #carry(
+    sender: ShardRouter,
+    from: End,
+    to: End,
+    bytes: Buffer,
+    deliver: (bytes: Buffer, receiver: ShardRouter) => void,
+  ): void {
+    if (this.#local !== sender) return;
+    this.wire.carry(from, to, bytes, (carried) => {
+      if (this.#local !== undefined) deliver(carried, this.#local);
+    });
+  }
+}
+
+async function answered(
+  there: ShardRouter,
+  { kind, to, question }: Asked,
+): Promise<{ isError: boolean; bytes: Buffer }> {
+  try {
+    return { isError: false, bytes: encodeAnswer(kind, await there.ask(kind, to, question)) };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return { isError: true, bytes: encodeMessage(appError, error) };
+  }
+}
+
+function tellOutcome(outcome: HandoffOutcome, told: ToldOutcome): void {
+  if (told.kind === "confirmed") outcome.confirmed(told.through);
+  else if (told.kind === "missing") outcome.missing(told.through);
+  else outcome.notTaken(told.error);
+}
+
+function tellReply(reply: PostReply, told: ToldPostReply): void {
+  if (told.kind === "posted") reply.posted(told.posted, told.isRepeat);
+  else reply.refused(told.error);
+}
+
+/** The shard that hands it over. */
+function originOf(handoff: Handoff): ShardId {
+  switch (handoff.kind) {
+    case "message":
+    case "peerMark":
+      return shardOf(handoff.from);
+    case "posted":
+    case "membership":
+      return shardOf(handoff.group);
+    case "memberMark":
+      return shardOf(userAddress(handoff.user));
+  }
+}
