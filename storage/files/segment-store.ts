@@ -34,7 +34,8 @@ export type FlushJob = {
 
 /**
  * How far a shard's files reach. `flushedPosition` is where the log has the record of `flushedThrough`, so that recovery
- * can begin there. It is absent where nobody has kept it: in files, since the local log reads all that it has.
+ * can begin there. It may be that of an earlier record, and is absent where nobody has kept it: in directories of the
+ * local log, which reads all that it has.
  */
 export type ShardReach = {
   flushedThrough: Offset;

@@ -20,6 +20,7 @@ import {
   recentSource,
 } from "./layers/recent-file.ts";
 import { Streams, type LayeredStream } from "./layers/layered-stream.ts";
+import { findPosition } from "./layers/position-table.ts";
 import type { SqlDatabase } from "./sqlite/database.ts";
 import { type ShardRow, STATE_FORMAT } from "./placed/state-file.ts";
 import { allNames, findShard, findStreamName } from "./placed/state-reader.ts";
@@ -79,6 +80,8 @@ export type SegmentStoreOptions = {
   layerBytesMax?: number;
   /** Raw bytes that a shard has in `recent.db`; with more, all of it moves to its own files. Default 256 KiB. */
   recentBytesMax?: number;
+  /** Keeps where the log has what was flushed last, for a log whose recovery begins there. Default false. */
+  keepsPositions?: boolean;
   /** How flushes pack. Default zstd at level 3; compaction packs with level 9. */
   packing?: Packing;
   /** How long closing waits for flushes under way, milliseconds. Default 60,000. */
@@ -101,6 +104,7 @@ export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
 class SqliteSegmentStore implements SegmentStore {
   readonly #dir: string;
   readonly #closeMsMax: number;
+  readonly #keepsPositions: boolean;
   readonly #writing: FlushClient;
   readonly #pool: HandlePool;
   readonly #blocks: BlockSource;
@@ -117,6 +121,7 @@ class SqliteSegmentStore implements SegmentStore {
   constructor(options: SegmentStoreOptions) {
     this.#dir = options.dir;
     this.#closeMsMax = options.closeMsMax ?? CLOSE_MS_MAX;
+    this.#keepsPositions = options.keepsPositions ?? false;
     this.#pool = new HandlePool(options.readHandlesMax ?? 256);
     this.#cache = new BlockCache(options.cacheBytesMax ?? 8 * MIB);
     this.#blocks = new BlockSource(options.dir, this.#pool, this.#cache);
@@ -157,11 +162,14 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   extent(shard: ShardId): ShardReach {
-    return this.#inMoment(shard, ({ recentRow, stateRow }) => {
+    return this.#inMoment(shard, ({ recentDb, recentRow, stateRow }) => {
       const larger = (of: (row: RecentShardRow | ShardRow) => number): number =>
         Math.max(recentRow ? of(recentRow) : 0, stateRow ? of(stateRow) : 0);
+      const flushedThrough = larger((row) => row.flushed_through) as Offset;
+      const position = this.#keepsPositions && recentDb ? findPosition(recentDb, shard, flushedThrough) : undefined;
       return {
-        flushedThrough: larger((row) => row.flushed_through) as Offset,
+        flushedThrough,
+        ...(position === undefined ? {} : { flushedPosition: position }),
         term: larger((row) => row.term) as Term,
         streamCount: larger((row) => row.streams),
       };
@@ -349,7 +357,7 @@ class SqliteSegmentStore implements SegmentStore {
     const recent = db && recentSource(db, recentRow, stateRow?.flushed_through ?? -1, this.#cache);
     const streams = new Streams([own, recent].filter((source) => source !== undefined));
     const reader = new ShardReader(shard, state, stateRow, streams, this.#blocks);
-    return { recentRow, stateRow, recent, state, streams, reader };
+    return { recentDb: db, recentRow, stateRow, recent, state, streams, reader };
   }
 
   /** Asked for by every read, so no other file takes its place among those that are open. */
@@ -377,6 +385,7 @@ function headOf({ reach }: LayeredStream): StreamHead {
 
 /** A shard's files in one moment. `recent`: layers in `recent.db` that count. */
 type ShardMoment = {
+  recentDb: SqlDatabase | undefined;
   recentRow: RecentShardRow | undefined;
   stateRow: ShardRow | undefined;
   recent: LayerSource | undefined;
@@ -397,6 +406,7 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     layerBytesMax: options.layerBytesMax ?? 8 * MIB,
     recentBytesMax: options.recentBytesMax ?? 256 * KIB,
     runEntriesMin: options.runEntriesMin ?? 32,
+    keepsPositions: options.keepsPositions ?? false,
     packing: options.packing ?? { codec: CODEC_ZSTD, level: FLUSH_LEVEL },
     identity: options.held?.identity,
   };

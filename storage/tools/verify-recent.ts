@@ -4,12 +4,13 @@
  */
 import { relative } from "node:path";
 import { RECENT_FORMAT, type RecentShardRow } from "../files/layers/recent-file.ts";
+import { hasPositions } from "../files/layers/position-table.ts";
 import { recentPath } from "../files/sqlite/paths.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 import { type CheckedDatabase, type DatabaseCheck, isSound, openDatabase } from "./verify-database.ts";
 import { LayerCheck } from "./verify-layers.ts";
 import type { RecentPart } from "./verify-shard.ts";
-import { verifyRows } from "./verify-rows.ts";
+import { recentSchema, verifyRows } from "./verify-rows.ts";
 
 export type VerifiedRecent = {
   /** Shards that it has, and whose layers can be read; until `close`. */
@@ -30,7 +31,7 @@ export function verifyRecent(
   const file = relative(directory, path);
   const recent: VerifiedRecent = { parts: new Map(), isUnknown: () => false, close() {} };
   if (!isThere && !isDue) return recent;
-  const opened = openDatabase(check, { path, file, format: RECENT_FORMAT, schema: () => RECENT_FORMAT.schema });
+  const opened = openDatabase(check, { path, file, format: RECENT_FORMAT, schema: recentSchema });
   if (opened === undefined) return { ...recent, isUnknown: () => true };
   const unknown = readShards(opened, check, file, recent.parts);
   return { ...recent, isUnknown: (shard) => unknown === "all" || unknown.has(shard), close: () => opened.db.close() };
@@ -43,7 +44,8 @@ function readShards(
   file: string,
   parts: Map<ShardId, RecentPart>,
 ): Set<ShardId> | "all" {
-  if (!isSound(check.findings, () => verifyRows(db, ["shard"], fault))) return "all";
+  if (!isSound(check.findings, () => verifyRows(db, hasPositions(db) ? ["shard", "position"] : ["shard"], fault)))
+    return "all";
   const unknown = new Set<ShardId>();
   const layers = new LayerCheck(db, fault);
   for (const row of db.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>()) {

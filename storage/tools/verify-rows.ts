@@ -1,6 +1,8 @@
 /** Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is right. */
 import { CorruptionError } from "../errors.ts";
 import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../files/layers/page-table.ts";
+import { hasPositions, POSITION_SCHEMA } from "../files/layers/position-table.ts";
+import { RECENT_FORMAT } from "../files/layers/recent-file.ts";
 import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";
 import { checkedRow, type Table } from "../files/sqlite/row-crc.ts";
 import { PLACED_SCHEMA, STATE_FORMAT } from "../files/placed/state-file.ts";
@@ -18,6 +20,9 @@ const PLACED_TABLES: readonly Table[] = [
   "erasure",
 ];
 export const RECENT_TABLES: readonly Table[] = ["shard", "page"];
+
+export const recentSchema = (recent: SqlDatabase): string =>
+  hasPositions(recent) ? RECENT_FORMAT.schema + POSITION_SCHEMA : RECENT_FORMAT.schema;
 
 export const stateTables = (state: SqlDatabase): readonly Table[] =>
   hasPlacedTables(state) ? [...FIRST_TABLES, ...PLACED_TABLES] : FIRST_TABLES;

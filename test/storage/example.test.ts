@@ -148,7 +148,7 @@ async function inRecent(): Promise<void> {
           `stream ${fragment.streamNo}, head ${fragment.headSeq} at offset ${fragment.headOffset}, placed 0`,
         ) +
         line("  piece of 1 item", hex(raw, piece!.from, piece!.at)) +
-        line("  its lanes, keys, bytes", hex(raw, piece!.at, piece!.end)),
+        line("  lanes, keys, bytes", hex(raw, piece!.at, piece!.end)),
     );
   });
 }

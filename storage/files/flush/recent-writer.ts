@@ -26,6 +26,7 @@ import {
   writeStack,
 } from "../layers/page-table.ts";
 import { Streams } from "../layers/layered-stream.ts";
+import { writePosition } from "../layers/position-table.ts";
 import {
   findRecentShard,
   RECENT_FORMAT,
@@ -40,6 +41,8 @@ export type RecentOptions = {
   recentBytesMax: number;
   /** SQLite's write-ahead file, when larger than this, is folded into the database: what is merged often is then written there less often. */
   recentWalBytesMax: number;
+  /** As in `SegmentStoreOptions`. */
+  keepsPositions: boolean;
 };
 
 const CACHE_BYTES = 4 << 20;
@@ -182,6 +185,12 @@ export class RecentWriter {
     if (row === undefined || into === undefined) return;
     const stack = this.#putLayer(into, [], new ErasedRanges(), true, packing, true);
     writeRecentShard(this.open(), { ...row, layers: writeStack(stack) });
+  }
+
+  /** How far the log was flushed with this job, for logs that begin there. */
+  notePosition({ shard, throughOffset, throughPosition }: FlushJob): void {
+    if (this.#options.keepsPositions && throughPosition !== undefined)
+      writePosition(this.open(), shard, throughOffset, throughPosition);
   }
 
   /** Its layers are in its `state.db`. */

@@ -62,7 +62,10 @@ export class ShardFlushes {
     const isSmall = mayErase && this.#recent.hasRoom(job.shard, image);
     if (!isSmall || job.throughOffset <= reach.stateThrough) return this.#toState(job, image, reach);
     const isErasing = this.#noteErasing(job.shard, image.erasures);
-    this.#recent.part(() => this.#recent.put(job, image, reach.stateThrough, this.#packing));
+    this.#recent.part(() => {
+      this.#recent.put(job, image, reach.stateThrough, this.#packing);
+      this.#recent.notePosition(job);
+    });
     return { unsealed: [], isErasing };
   }
 
@@ -110,6 +113,7 @@ export class ShardFlushes {
     this.#stateThrough.delete(shard);
     const flushed = this.#writers.use(shard, (writer) => writer.flush(job, image, carried));
     this.#spilled(shard, throughOffset, term);
+    this.#recent.part(() => this.#recent.notePosition(job));
     return flushed;
   }
 

@@ -8,7 +8,18 @@ import { CorruptionError } from "../../errors.ts";
 import type { SqlDatabase, SqlValue } from "./database.ts";
 
 export type Table =
-  "shard" | "name" | "page" | "segment" | "timeline" | "lane" | "run" | "tail" | "key_page" | "key_hash" | "erasure";
+  | "shard"
+  | "position"
+  | "name"
+  | "page"
+  | "segment"
+  | "timeline"
+  | "lane"
+  | "run"
+  | "tail"
+  | "key_page"
+  | "key_hash"
+  | "erasure";
 
 const KIND_NULL = 0;
 const KIND_NUMBER = 1;
@@ -54,6 +65,7 @@ const COLUMNS: Record<Table, readonly string[]> = {
     "shard,flush,flushed_through,term,streams,lanes,files,erasures,layers,crc",
     "shard,flushed_through,term,streams,own_through,layers,crc",
   ],
+  position: ["shard,flushed_through,position,crc"],
   name: ["page,names,crc"],
   page: ["shard,layer,first,through,codec,raw_bytes,data,crc"],
   segment: ["segment,file,base,blocks,status,packing,crc"],
