@@ -24,6 +24,7 @@ import { isShardStream } from "../../src/shard/cells.ts";
 import type { GroupHeads } from "../../src/shard/group-heads.ts";
 import type { GroupState } from "../../src/shard/group-state.ts";
 import { Marks } from "../../src/shard/marks.ts";
+import { ErasedFiles } from "../../src/shard/erased-files.ts";
 import { StoredCounts } from "../../src/shard/stored-counts.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
 import type { Shards } from "../../src/shard/shards.ts";
@@ -111,6 +112,7 @@ export class CorpusShards implements Shards {
     this.#shardParts = {
       ...{ clock, ids, limits, logger, ranks, turns },
       refusals: new Refusals({ clock, logger }),
+      erasedFiles: new ErasedFiles(() => false),
       storedCounts: new StoredCounts({ clock, logger, turns }),
       router: new LocalRouter({ shard, connected, mirrors, turns }),
       mirrors,

@@ -52,7 +52,7 @@ import { Connections } from "./connections.ts";
 import { descriptorBudget, openDescriptors, systemDescriptors } from "./descriptors.ts";
 import { kernelSockets } from "./kernel-sockets.ts";
 import { listenerGate } from "./listener-gate.ts";
-import { Maintenance, type MaintenanceTimes } from "./maintenance.ts";
+import { Maintenance, type MaintenanceTimes } from "./maintenance/maintenance.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { UpgradeTokens } from "./upgrade-tokens.ts";

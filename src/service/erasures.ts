@@ -1,4 +1,4 @@
-/** Erasing what users wrote: who is asked, and what of it has been done. The doing is src/shard/erase-user.ts, in the turns that src/node/maintenance.ts gives it. */
+/** Erasing what users wrote: who is asked, and what of it has been done. The doing is src/shard/erase-user.ts, in the turns that src/node/maintenance/maintenance.ts gives it. */
 import { AppError } from "../base/errors.ts";
 import { userAddress, type UserId } from "../domain/address.ts";
 import { erasureStatus, requestErasure } from "../shard/erase-user.ts";

@@ -15,6 +15,7 @@
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far
+ *             erasedFor/USER  number of a request of USER | messages that it erased in this stream (erase-content.ts)
  *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count |
                                      lastSeq - seq of the last message sent + 2, 1: none was sent, 0: not noted
  *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in
@@ -23,7 +24,7 @@
  *     group   epoch           the text, set at creation, and anew when the id is used again
  *             born            seq of the `created` that began its present life, absent in its first
  *             delivered/USER  seq            seen/USER  seq                members' marks, small groups only
- *             erased, kept    as of a user
+ *             erased, kept, erasedFor/USER    as of a user
  *             keepDays        days that messages are kept, absent or 0: as the server has it
  *             head            derived: seq | createdAt | rank, ms | name | dissolved | rank, count | 1: `wrote` counts
  *             member/USER     derived: joined seq | role (1 admin)

@@ -4,7 +4,7 @@
  *
  *     request    cell `erasure` of the user, and `erasing/USER` of the shard, in one record      durable: whoever starts next finds it
  *     asks       own timeline, then each of those written with, then each group                   what is gone is passed over when it is done again
- *     files      LogStore.eraseNow, by the caller                                                 no file has it any more
+ *     files      LogStore.eraseNow, by the caller, at each node                                   no file has it any more
  *     finish     cell `erasure` says so, `erasing/USER` is cleared
  *
  * Meant is what was written before the request. A crash anywhere in between leaves the request, and all is gone through again.
@@ -19,7 +19,7 @@ import { isGroup, userAddress, type Address, type GroupAddress, type UserId } fr
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
-import type { Seq } from "../../storage/types.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
 import { writeRecord } from "./durable.ts";
 import type { ContentErased } from "./messages/erasing.ts";
@@ -127,6 +127,20 @@ export async function eraseRequested(shard: Shard, name: UserId, ports: ErasePor
   const request = user && requestOf(user);
   if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
   await new UserErasure(shard, name, request, ports).run([...user.conversations.keys()]);
+}
+
+/**
+ * Whether no file has it any more, as far as the shards say that were asked to erase. Where one may have it, its node is told to see to that.
+ * @throws AppError when one of them does not answer
+ */
+export async function isGoneFromFiles(shard: Shard, name: UserId): Promise<boolean> {
+  const user = await userOf(shard, name);
+  const streams = new Map<ShardId, Address>([[shard.id, userAddress(name)]]);
+  for (const { address, shard: id } of user?.conversations.values() ?? []) streams.set(id, address);
+  const ask = async (stream: Address): Promise<boolean> =>
+    (await shard.router.ask("erasedFromFiles", stream, { stream })).isGone;
+  const answers = await Promise.all([...streams.values()].map(ask));
+  return answers.every((isGone) => isGone);
 }
 
 /** Every file is rid of it. */

@@ -31,7 +31,8 @@ import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { writeCell } from "../../storage/encoding/record.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
-import { ALL_SHARDS, SHARD_COUNT, type ShardId } from "../../storage/types.ts";
+import { ALL_SHARDS, type ShardId } from "../../storage/types.ts";
+import { ErasedFiles } from "./erased-files.ts";
 import { FailedShards } from "./failed-shards.ts";
 import type { GroupHeads } from "./group-heads.ts";
 import { Connected } from "./connected.ts";
@@ -73,8 +74,6 @@ const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
 
-const OWNED = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
-
 export class ShardHost implements Shards {
   readonly clock: Clock;
   readonly ids: MessageIds;
@@ -88,6 +87,7 @@ export class ShardHost implements Shards {
   readonly ranks: Ranks;
   readonly turns: StepTurns;
   readonly storedCounts: StoredCounts;
+  readonly erasedFiles = new ErasedFiles(() => this.store.pendingErasures().length > 0);
   readonly connected = new Connected();
   readonly #shards: (Shard | undefined)[] = [];
   readonly #shardParts: ShardParts;
@@ -119,6 +119,7 @@ export class ShardHost implements Shards {
       onDamage: (damages) => host.#closeShards(damages),
     };
     host.#store = failed === undefined ? await openLogStore(storage, hooks) : await failed.store.reopen(hooks);
+    if (host.store.recovery.records > 0) host.erasedFiles.recovered();
     host.#beginRanks();
     return host;
   }
@@ -166,6 +167,7 @@ export class ShardHost implements Shards {
       ranks: this.ranks,
       turns: this.turns,
       storedCounts: this.storedCounts,
+      erasedFiles: this.erasedFiles,
       router: router(new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns })),
       mirrors,
       connected: this.connected,
@@ -210,7 +212,7 @@ export class ShardHost implements Shards {
 
   /** Ids of the shards that this node has. Most of them nobody has asked for. */
   ownedShards(): readonly ShardId[] {
-    return OWNED;
+    return ALL_SHARDS;
   }
 
   /** Shards that somebody has asked for. */

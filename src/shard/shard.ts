@@ -17,6 +17,7 @@ import type { ShardId } from "../../storage/types.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Connected } from "./connected.ts";
 import { damagedError } from "./damage.ts";
+import type { ErasedFiles } from "./erased-files.ts";
 import { GroupHeads } from "./group-heads.ts";
 import { GroupState } from "./group-state.ts";
 import type { GroupMirrors } from "./group-mirror.ts";
@@ -47,6 +48,7 @@ export type ShardParts = {
   router: ShardRouter;
   /** Who is being counted, one after the other. */
   storedCounts: StoredCounts;
+  erasedFiles: ErasedFiles;
   mirrors: GroupMirrors;
   connected: Connected;
   usersBudget: LoadBudget;
@@ -75,6 +77,7 @@ export class Shard {
   readonly turns: StepTurns;
   readonly router: ShardRouter;
   readonly storedCounts: StoredCounts;
+  readonly erasedFiles: ErasedFiles;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
   /** Where groups stand that may not be loaded. */
@@ -107,6 +110,7 @@ export class Shard {
     this.turns = parts.turns;
     this.router = parts.router;
     this.storedCounts = parts.storedCounts;
+    this.erasedFiles = parts.erasedFiles;
     this.mirrors = parts.mirrors;
     this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
     this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);

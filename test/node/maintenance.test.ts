@@ -8,7 +8,7 @@ import { shardOf, userAddress, type DeviceId, type UserId } from "../../src/doma
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { ShardKeeper } from "../../src/node/shard-keeper.ts";
-import { Maintenance } from "../../src/node/maintenance.ts";
+import { Maintenance } from "../../src/node/maintenance/maintenance.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { createUserCells } from "../../src/service/user-cells.ts";

@@ -8,6 +8,7 @@ import { answerGroupRank } from "./answer-group-rank.ts";
 import { answerGroupView } from "./answer-group-view.ts";
 import { eraseContent } from "../erase-content.ts";
 import { answerPostedBytes } from "../stored-counts.ts";
+import { answerErasedFromFiles } from "./answer-erased-from-files.ts";
 import { answerGroupEnd } from "./answer-group-end.ts";
 import { answerChangeGroup } from "./answer-change-group.ts";
 import { answerCreateGroup } from "./answer-create-group.ts";
@@ -27,6 +28,7 @@ export const ANSWERERS: Answerers = {
   groupRankAsOf: answerGroupRank,
   groupView: answerGroupView,
   eraseContent,
+  erasedFromFiles: answerErasedFromFiles,
   groupEnd: answerGroupEnd,
   posted: answerPosted,
   postedBytes: answerPostedBytes,

@@ -2,7 +2,7 @@
  * Asks: what one shard wants to know from another, or wants it to do, with a reply. The list is closed: a kind has its question and its answer here, and a function that
  * answers it at the shard in asks/.
  */
-import type { GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
+import type { Address, GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
 import type { GroupRole } from "../../protocol/frames.ts";
 import type { Group } from "../../protocol/http-shapes.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -48,6 +48,8 @@ export type Questions = {
   groupEnd: { readonly group: GroupAddress };
   /** How many bytes of text does the author have in the group's log? Counts them, where nobody has. */
   postedBytes: { readonly group: GroupAddress; readonly author: UserId };
+  /** Are the files of the node that the stream is on rid of all that was erased? If not, the node is to see to that. */
+  erasedFromFiles: { readonly stream: Address };
   /** Erases a part of what a user wrote in one stream. */
   eraseContent: ContentToErase;
   /** How does the group look to this member? */
@@ -82,6 +84,7 @@ export type Answers = {
   groupEnd: { readonly through: Seq } | undefined;
   /** As of the entry `through`; undefined when there is no such group. */
   postedBytes: { readonly bytes: number; readonly through: Seq } | undefined;
+  erasedFromFiles: { readonly isGone: boolean };
   eraseContent: ContentErased;
   group: Group;
   createGroup: Group;

@@ -24,6 +24,7 @@ const ASKS: {
   groupView: [6, reads.groupViewQuestion, reads.groupViewAnswer],
   profile: [7, reads.profileQuestion, optional(reads.profileAnswer)],
   groupEnd: [20, erasing.groupEndQuestion, optional(erasing.groupEndAnswer)],
+  erasedFromFiles: [23, erasing.erasedFromFilesQuestion, erasing.erasedFromFilesAnswer],
   postedBytes: [22, erasing.postedBytesQuestion, optional(erasing.postedBytesAnswer)],
   eraseContent: [21, erasing.contentToErase, erasing.contentErased],
   group: [30, fields<Questions["group"]>({ group: groupAddress, viewer: reads.viewer }), group],

@@ -9,6 +9,9 @@ export const groupEndAnswer = fields<NonNullable<Answers["groupEnd"]>>({ through
 export const postedBytesQuestion = fields<Questions["postedBytes"]>({ group: groupAddress, author: userId });
 export const postedBytesAnswer = fields<NonNullable<Answers["postedBytes"]>>({ bytes: number, through: seq });
 
+export const erasedFromFilesQuestion = fields<Questions["erasedFromFiles"]>({ stream: address });
+export const erasedFromFilesAnswer = fields<Answers["erasedFromFiles"]>({ isGone: bool });
+
 export const contentToErase = fields<Questions["eraseContent"]>({
   user: userId,
   request: number,

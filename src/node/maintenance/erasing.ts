@@ -1,0 +1,97 @@
+/** Content of users that they asked to be erased: first nobody is shown it any more, then no file has it (erase-user.ts, erased-files.ts). */
+import type { Logger } from "../../base/logger.ts";
+import type { UserId } from "../../domain/address.ts";
+import type { Clock } from "../../base/clock.ts";
+import { unlessDamaged } from "../../shard/damage.ts";
+import { beingErased, eraseRequested, finishErasure, isGoneFromFiles } from "../../shard/erase-user.ts";
+import type { ShardHost } from "../../shard/shard-host.ts";
+import { FlushError, KEPT_FOR_DAMAGED } from "../../../storage/files/flush-error.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import type { Pace } from "./pace.ts";
+
+export type ErasingParts = { clock: Clock; logger: Logger; pace: Pace };
+
+export class Erasing {
+  readonly #parts: ErasingParts;
+  /** Users whose request is known to be unfinished. */
+  readonly #users = new Set<UserId>();
+
+  constructor(parts: ErasingParts) {
+    this.#parts = parts;
+  }
+
+  add(user: UserId): void {
+    this.#users.add(user);
+  }
+
+  /** Finds the requests that are noted in the shards of this node. */
+  async look(host: ShardHost): Promise<void> {
+    for (const shard of host.ownedShards()) {
+      for (const user of unlessDamaged(() => beingErased(host.store.shard(shard))) ?? []) this.add(user);
+      await this.#parts.pace.nextTurn();
+    }
+  }
+
+  /** @returns users of whose content nobody is shown anything any more */
+  async erase(host: ShardHost): Promise<UserId[]> {
+    const { pace, logger } = this.#parts;
+    const tidy = async (): Promise<void> => void (await this.#eraseNow(host, () => {}));
+    const erased: UserId[] = [];
+    for (const user of [...this.#users]) {
+      try {
+        await eraseRequested(host.home(user), user, { isStopped: pace.isStopped, tidy });
+        erased.push(user);
+      } catch (error) {
+        pace.goOnAfter(error);
+        logger.error("content of a user cannot be erased", { user, error });
+      }
+      pace.mustGoOn();
+    }
+    // After a start nobody knows what of it is in files.
+    if (erased.length > 0) host.erasedFiles.assume();
+    return erased;
+  }
+
+  /** @returns false when files may have erased entries all the same */
+  async emptyFiles(host: ShardHost): Promise<boolean> {
+    if (!host.erasedFiles.mayHold) return true;
+    const { clock, logger } = this.#parts;
+    const startedAt = clock.monotonicMs();
+    const shards = new Set<ShardId>();
+    if (!(await this.#eraseNow(host, (shard) => shards.add(shard)))) return false;
+    const ms = Math.round(clock.monotonicMs() - startedAt);
+    logger.info("erased entries are out of the files", { shards: shards.size, ms });
+    return true;
+  }
+
+  /** Other nodes may not have emptied their files yet: then it is looked at again. */
+  async finish(host: ShardHost, user: UserId): Promise<void> {
+    const { pace, logger } = this.#parts;
+    try {
+      if (!(await isGoneFromFiles(host.home(user), user))) {
+        pace.mustTryAgain = true;
+        return;
+      }
+      // Before it is durable: whoever asks again after that is not to be forgotten.
+      this.#users.delete(user);
+      await finishErasure(host.home(user), user);
+      logger.info("content of a user erased", { user });
+    } catch (error) {
+      pace.goOnAfter(error);
+      logger.error("content of a user is erased, which cannot be noted", { user, error });
+    }
+  }
+
+  /** @returns false when log files with erased entries have to be kept, for shards that are damaged */
+  async #eraseNow(host: ShardHost, onShard: (shard: ShardId) => void): Promise<boolean> {
+    const { pace, logger } = this.#parts;
+    try {
+      await pace.workInFiles(() => host.erasedFiles.emptied(() => host.store.eraseNow(onShard)));
+      return true;
+    } catch (error) {
+      if (!(error instanceof FlushError) || error.code !== KEPT_FOR_DAMAGED) throw error;
+      logger.warn("erased entries stay in files", { error });
+      return false;
+    }
+  }
+}

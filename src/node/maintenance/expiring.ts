@@ -1,0 +1,90 @@
+/** Messages that have become too old, shard by shard (src/shard/expiry.ts). */
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { shardOf, type Address } from "../../domain/address.ts";
+import { unlessDamaged } from "../../shard/damage.ts";
+import { eraseExpired, type Expired } from "../../shard/expiry.ts";
+import { expiresAt } from "../../shard/retention.ts";
+import type { ShardHost } from "../../shard/shard-host.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import type { Pace } from "./pace.ts";
+
+export type ExpiringParts = {
+  clock: Clock;
+  logger: Logger;
+  pace: Pace;
+  /** Days that messages are kept; undefined: for ever. */
+  keepDays: number | undefined;
+};
+
+const isAddress = (stream: string): stream is Address => stream.startsWith("@") || stream.startsWith("#");
+
+export class Expiring {
+  readonly #parts: ExpiringParts;
+  /** When the next message of a shard will be too old, as of its last sweep. */
+  readonly #dueAt = new Map<ShardId, number>();
+  /** By the same clock. */
+  #sweptAt = 0;
+  #changes = 0;
+
+  constructor(parts: ExpiringParts) {
+    this.#parts = parts;
+  }
+
+  /** A group has set how long it keeps. */
+  retentionChanged(group: Address): void {
+    this.#dueAt.delete(shardOf(group));
+    this.#changes++;
+  }
+
+  async sweep(host: ShardHost): Promise<void> {
+    const { clock, logger } = this.#parts;
+    this.#forgetIfClockWentBack();
+    let entries = 0;
+    for (const shard of host.ownedShards()) {
+      if ((this.#dueAt.get(shard) ?? 0) <= clock.now()) entries += await this.#sweepShard(host, shard);
+    }
+    if (entries > 0) logger.info("messages that were too old erased", { entries });
+  }
+
+  /** What comes now is older than what those moments were reckoned from. */
+  #forgetIfClockWentBack(): void {
+    const now = this.#parts.clock.now();
+    if (now < this.#sweptAt) this.#dueAt.clear();
+    this.#sweptAt = now;
+  }
+
+  async #sweepShard(host: ShardHost, shard: ShardId): Promise<number> {
+    const { keepDays, clock, pace } = this.#parts;
+    const changes = this.#changes;
+    let entries = 0;
+    // Whoever writes a first message later does so after now.
+    let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : expiresAt(clock.now(), keepDays);
+    for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
+      if (host.store.isDamaged(shard)) break;
+      const expired = isAddress(stream) ? await this.#eraseExpired(host, stream) : undefined;
+      if (expired === undefined) continue;
+      entries += expired.entries;
+      dueAt = Math.min(dueAt, expired.dueAt);
+      await pace.nextTurn();
+    }
+    if (changes === this.#changes) this.#dueAt.set(shard, dueAt);
+    await pace.nextTurn();
+    return entries;
+  }
+
+  async #eraseExpired(host: ShardHost, stream: Address): Promise<Expired | undefined> {
+    const { keepDays, clock, pace, logger } = this.#parts;
+    try {
+      const ports = { keepDays, nowMs: clock.now(), isStopped: pace.isStopped };
+      const expired = await eraseExpired(host.ownerOf(stream), stream, ports);
+      // What an earlier process erased here may still be in files.
+      if (expired !== undefined) host.erasedFiles.assume();
+      return expired;
+    } catch (error) {
+      pace.goOnAfter(error);
+      logger.error("what is too old cannot be erased", { stream, error });
+      return { entries: 0, dueAt: pace.mustTryAgain ? 0 : expiresAt(clock.now(), 0) };
+    }
+  }
+}
