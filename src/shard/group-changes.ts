@@ -152,12 +152,13 @@ function writeChange(log: ShardLog, handle: StreamHandle, seq: Seq, detail: Grou
 function* handOver(shard: Shard, change: MembershipChange, offset: Offset, written: Promise<void>): Steps<void> {
   // It may fail before it is waited for.
   written.catch(() => {});
-  if (joinedBy(change.detail).length + leftBy(change.detail).length > 0) {
-    const handoffs = new MembershipHandoffs(shard, change, offset);
-    shard.ledger.add(handoffs);
-    yield* handoffs.handOver();
-  }
+  const isOfMembers = joinedBy(change.detail).length + leftBy(change.detail).length > 0;
+  if (!isOfMembers) return yield* answered(written);
+  const handoffs = new MembershipHandoffs(shard, change, offset);
+  shard.ledger.add(handoffs);
+  yield* handoffs.handOverAlong();
   yield* answered(written);
+  yield* handoffs.handOver();
 }
 
 /** One frame to every session of these users. */

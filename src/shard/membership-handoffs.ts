@@ -7,7 +7,7 @@ import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
 import { shardOf, userAddress, type GroupAddress, type UserId } from "../domain/address.ts";
 import type { GroupChangeDetail } from "../domain/entries.ts";
-import type { Offset, Seq } from "../../storage/types.ts";
+import type { Offset, Seq, ShardId } from "../../storage/types.ts";
 import { isDamage } from "./damage.ts";
 import type { Handed } from "./handoff-ledger.ts";
 import { joinedBy, leftBy } from "./last-membership-change.ts";
@@ -46,14 +46,29 @@ export class MembershipHandoffs implements Handed {
     return this.#unconfirmed === 0;
   }
 
+  /** The change is appended and not yet durable. What cannot go along with it is left for `handOver`. */
+  *handOverAlong(): Steps<void> {
+    yield* this.#each((to, membership) => {
+      membership.isHandedOver = this.#shard.router.handOffAlong(to, membership, membership);
+    });
+  }
+
+  /** The change is durable. */
   *handOver(): Steps<void> {
-    let handed = 0;
+    yield* this.#each((to, membership) => {
+      if (!membership.isHandedOver) this.#shard.router.handOff(to, membership, membership);
+    });
+  }
+
+  *#each(handOff: (to: ShardId, membership: Membership) => void): Steps<void> {
+    let looked = 0;
     for (const membership of this.#memberships) {
-      if (++handed % HANDED_PER_STEP === 0) yield;
+      if (++looked % HANDED_PER_STEP === 0) yield;
       try {
-        this.#shard.router.handOff(shardOf(userAddress(membership.user)), membership, membership);
+        handOff(shardOf(userAddress(membership.user)), membership);
       } catch (error) {
-        membership.notTaken(error);
+        membership.isHandedOver = true;
+        this.#notHanded(membership.user, error);
       }
     }
   }
@@ -62,9 +77,14 @@ export class MembershipHandoffs implements Handed {
     this.#unconfirmed--;
   }
 
-  notTaken(user: UserId, error: unknown): void {
+  /** The other members get theirs. */
+  #notHanded(user: UserId, error: unknown): void {
     if (!(error instanceof AppError) && !isDamage(error))
       this.#shard.logger.error("a membership could not be taken", { error, user });
+    this.offerSoon();
+  }
+
+  offerSoon(): void {
     this.#shard.offerSoon();
   }
 }
@@ -76,6 +96,8 @@ class Membership implements MembershipHandoff, HandoffOutcome {
   readonly user: UserId;
   readonly change: "joined" | "left";
   readonly prev: Seq;
+  /** Or it is offered again later. */
+  isHandedOver = false;
   #isConfirmed = false;
 
   constructor(handoffs: MembershipHandoffs, of: MembershipChange, user: UserId, change: "joined" | "left") {
@@ -113,10 +135,10 @@ class Membership implements MembershipHandoff, HandoffOutcome {
   }
 
   missing(): void {
-    this.#handoffs.notTaken(this.user, undefined);
+    this.#handoffs.offerSoon();
   }
 
-  notTaken(error: unknown): void {
-    this.#handoffs.notTaken(this.user, error);
+  notTaken(): void {
+    this.#handoffs.offerSoon();
   }
 }

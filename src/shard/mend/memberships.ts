@@ -1,6 +1,6 @@
 /**
  * Lets a group and its members say the same again. A membership stands in two logs: in the group's, and in the timeline
- * of the member. Both are in one frame of the log, so they agree unless one of them is lost.
+ * of the member. Where neither has lost anything they agree once all is handed over (membership-handoffs.ts).
  *
  *     member's timeline is whole     it is right
  *     the group's log is whole       it is right
