@@ -60,12 +60,12 @@ export class FencedError extends Error {
   }
 }
 
-/** Why a record that was appended did not get into the log, as far as anybody knows. */
+/** Why a record that was appended is not in the log, or may not be. */
 export type LogFailure = LogFailedError | FencedError;
 
 /**
- * The directory is not where it was, or is not the one it was. Nothing more may be written, and nothing is wrong with what was.
- * `code` is the system's word for a file that is not behind its name any more.
+ * The directory is not where it was, or is not the one it was. Nothing more may be written, and nothing is wrong with
+ * what was. `code` is the system's word for a file that is not behind its name any more.
  */
 export class DirectoryLostError extends Error {
   readonly code: string = "ESTALE";
@@ -76,7 +76,10 @@ export class DirectoryLostError extends Error {
   }
 }
 
-/** Somebody else writes to the directory at the same time: the locks did not keep them apart. What was written may be lost or mixed. */
+/**
+ * Somebody else writes to the directory at the same time: the locks did not keep them apart. What was written may be
+ * lost or mixed.
+ */
 export class OtherWriterError extends DirectoryLostError {
   override readonly code = "EOTHERWRITER";
 

@@ -1,14 +1,14 @@
 /**
  * The log store of one node: 1000 shards over one log and their segment files.
  *
- *     append → log → apply to the shard's memtable → owner told          … → flush → segments → log trimmed
+ *     append → log → apply to the shard's memtable → owner notified      … → flush → segments → log trimmed
  *
  * Which log it is (log/commit-log.ts) and which segments, open-store.ts says. How records come back is recovery.ts.
  *
- * When the log of a shard fails, the shard can be read only: every waiting owner is told, nothing more is accepted, what
- * was committed can still be read. Where the cause is that of all shards, the caller opens the store anew (`reopen`),
- * from what is on disk; where it is one shard's alone, that shard (`reopenShard`). A store whose log cannot get room
- * because the disk is full opens read only, too. `hasRoom` tells when another try is worth it.
+ * When the log of a shard fails, the shard can be read only: every waiting owner is notified, nothing more is accepted,
+ * what was committed can still be read. Where the cause is that of all shards, the caller opens the store anew
+ * (`reopen`), from what is on disk; where it is one shard's alone, that shard (`reopenShard`). A store whose log cannot
+ * get room because the disk is full opens read only, too. `hasRoom` says when another try is worth it.
  */
 import { DamageControl, type DamagePolicy } from "./shard/damage-control.ts";
 import { DamagedShards, type Damage } from "./shard/damaged-shards.ts";
@@ -28,7 +28,10 @@ import type { FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
 
 const MIB = 1 << 20;
-/** Flushed at once: as many shards as one sync serves well, and no more than keeps the worker busy for some tens of milliseconds. */
+/**
+ * Flushed at once: as many shards as one sync serves well, and no more than keeps the worker busy for some tens of
+ * milliseconds.
+ */
 const FLUSHED_SHARDS = 32;
 const FLUSHED_BYTES = 2 * MIB;
 const FLUSH_WAIT_MS = 60_000;
@@ -74,8 +77,8 @@ export class LogStore {
    * The store that follows this one, which has failed: recovered from what is on disk, over the same segments. This one
    * can be read until then, and also afterwards when it throws. The successor closes what they share. A caller that
    * cannot use the successor calls this again: that one is stopped first, since two would write to one log.
-   * @throws Error while a flush is still under way that has taken longer than closing waits: what it brings to disk would be in memory, too. CorruptionError and others
-   * as `openLogStore`
+   * @throws Error while a flush is still under way that has taken longer than closing waits: what it brings to disk
+   * would be in memory, too. CorruptionError and others as `openLogStore`
    */
   async reopen(hooks: LogStoreHooks): Promise<LogStore> {
     await this.#stop();
@@ -167,7 +170,9 @@ export class LogStore {
 
   // ---- how it stands
 
-  /** Set when the log has failed for all shards, or could not be begun: the store is read only. See `ShardLog.failure`. */
+  /**
+   * Set when the log has failed for all shards, or could not be begun: the store is read only. See `ShardLog.failure`.
+   */
   get failed(): LogFailure | undefined {
     return this.#log.failure();
   }
@@ -198,7 +203,9 @@ export class LogStore {
     return this.#log.canReopen();
   }
 
-  /** Checks that it is still the only one that writes to its directory; for calling now and then. If not, the log fails. */
+  /**
+   * Checks that it is still the only one that writes to its directory; for calling now and then. If not, the log fails.
+   */
   checkDirectory(): void {
     this.#log.checkOwner();
   }
@@ -265,7 +272,10 @@ export class LogStore {
     return this.#work.erase(onProgress);
   }
 
-  /** Shards with erased entries that are still in segment files, as far as flushes have brought the erasures there. `eraseNow` finishes them. */
+  /**
+   * Shards with erased entries that are still in segment files, as far as flushes have brought the erasures there.
+   * `eraseNow` finishes them.
+   */
   pendingErasures(): ShardId[] {
     return this.#work.pendingErasures();
   }
@@ -323,7 +333,7 @@ export class LogStore {
     }
   }
 
-  /** Why is told already. */
+  /** The cause was reported already. */
   async #giveUp(): Promise<void> {
     await this.#stop().catch(() => {});
   }

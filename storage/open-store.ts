@@ -13,7 +13,8 @@ const FULL_FRAME_BYTES = 16 << 10;
 
 /**
  * Opens a data directory, with its own write-ahead log unless the options name another.
- * @throws CorruptionError, FormatError, DirectoryLostError, OtherWriterError; what the system says. Nothing is open then.
+ * @throws CorruptionError, FormatError, DirectoryLostError, OtherWriterError; what the system says. Nothing is open
+ * then.
  */
 export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHooks): Promise<LogStore> {
   const { directory, held, files = realFileSystem } = options;

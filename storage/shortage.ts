@@ -1,8 +1,8 @@
 /**
- * Why a store wants no new work, as a closed list. Whoever uses the store tells it on in words of its own.
+ * Why a store wants no new work, as a closed list. The store's user reports it in words of its own.
  *
- * `errno` names of the system decide where one is known: the same failed call can mean a full disk, a process without file descriptors, or a directory
- * that is not there any more, and each wants something else done about it.
+ * `errno` names of the system decide where one is known: the same failed call can mean a full disk, a process without
+ * file descriptors, or a directory that is not there any more, and each wants something else done about it.
  */
 export type Shortage =
   /** The directory of the log is not where it was. */

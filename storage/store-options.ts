@@ -1,4 +1,4 @@
-/** What a store is opened with, and whom it tells. */
+/** What a store is opened with, and which hooks it calls. */
 import type { DamagePolicy } from "./shard/damage-control.ts";
 import type { Damage } from "./shard/damaged-shards.ts";
 import type { LogFailure } from "./errors.ts";
@@ -12,7 +12,10 @@ import type { HeldDirectory } from "./vfs/held-directory.ts";
 export type LogStoreOptions = {
   /** Data directory; the log goes to `wal/`, segments to `shards/`. */
   directory: string;
-  /** The same, held by the caller; `directory` is its `at`. Nothing is made in it, or renamed, when it is not where it was. */
+  /**
+   * The same, held by the caller; `directory` is its `at`. Nothing is made in it, or renamed, when it is not where it
+   * was.
+   */
   held?: HeldDirectory | undefined;
   files?: FileSystem;
   /** Size of one log file, bytes. Default 32 MiB. */
@@ -40,7 +43,7 @@ export type LogStoreOptions = {
 };
 
 export type LogStoreHooks = {
-  /** A hook, or whoever was told of a record, threw: a programmer's error, or damage that they met. Everybody else was told. */
+  /** A hook or a notified owner threw: a programmer's error, or damage that it met. All other owners were notified. */
   onListenerError: (error: unknown) => void;
   checkpoint: Checkpoint;
   /** Just before each write to the log: the last chance to add records to it. */

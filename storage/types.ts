@@ -1,8 +1,10 @@
 /**
- * The words of the log store. It knows shards, streams, entries and cells; what is inside a payload or a cell is its user's business.
+ * The words of the log store. It knows shards, streams, entries and cells; what is inside a payload or a cell is its
+ * user's business.
  *
- * A *shard* has one log of records. A record is a list of operations that take effect together: an *entry* appended to a stream of that
- * shard, or a *cell* of a stream set or cleared. Everything the store can answer is a fold over those records in offset order.
+ * A *shard* has one log of records. A record is a list of operations that take effect together: an *entry* appended to
+ * a stream of that shard, or a *cell* of a stream set or cleared. Everything the store can answer is a fold over those
+ * records in offset order.
  */
 
 declare const brand: unique symbol;
@@ -31,24 +33,35 @@ export type StoredEntry = {
   seq: Seq;
   /** Offset of the record that appended it. */
   offset: Offset;
-  /** Sub-sequence of the stream that can be read by itself (a conversation in a timeline); "" when the stream has none. */
+  /**
+   * Sub-sequence of the stream that can be read by itself (a conversation in a timeline); "" when the stream has none.
+   */
   lane: string;
   /** Unique key of the entry inside its stream, "" for none. Found again with `findKey`. */
   key: string;
   payload: Uint8Array;
 };
 
-/** What `findKey` tells: where a key points. A key belongs to an entry of this stream, or was set alone and points elsewhere (`value`). */
+/**
+ * What `findKey` finds: where a key points. A key belongs to an entry of this stream, or was set alone and points
+ * elsewhere (`value`).
+ */
 export type KeyHit = { seq: Seq; value: Uint8Array | null };
 
-/** Head and numeric name of a stream. `streamNo` is dense per shard, in order of first appearance in the log, so every replica agrees. */
+/**
+ * Head and numeric name of a stream. `streamNo` is dense per shard, in order of first appearance in the log, so every
+ * replica agrees.
+ */
 export type StreamHead = { streamNo: number; headSeq: Seq };
 
 /** Where a stream stood in one moment, and its cells then. */
 export type StreamSnapshot = {
   head: StreamHead;
   cell(name: string): Uint8Array | undefined;
-  /** Each name once. Decoded as they are gone through, from memory alone, so that it can be done in several turns of the event loop. */
+  /**
+   * Each name once. Decoded as they are gone through, from memory alone, so that it can be done in several turns of the
+   * event loop.
+   */
   cells(): Iterable<[name: string, value: Uint8Array]>;
 };
 

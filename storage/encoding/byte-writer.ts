@@ -1,4 +1,6 @@
-/** Numbers and names, written into bytes: the one writer of the store. What is written by it, `byte-reader.ts` reads. */
+/**
+ * Numbers and names, written into bytes: the one writer of the store. What is written by it, `byte-reader.ts` reads.
+ */
 import { asBuffer } from "./byte-reader.ts";
 
 export const VARINT_BYTES_MAX = 8;
@@ -14,8 +16,8 @@ const KEPT_BYTES_MAX = 1 << 20;
 type NativeBuffer = Buffer & { utf8Write(text: string, at: number): number };
 
 /**
- * Writes where the caller has reserved room. Positions stay valid when it grows, byte addresses do not. A value that its
- * field cannot hold is refused and never wrapped: what stands behind it could not be read again.
+ * Writes where the caller has reserved room. Positions stay valid when it grows, byte addresses do not. A value that
+ * its field cannot hold is refused and never wrapped: what follows it could not be read again.
  */
 export class ByteWriter {
   bytes: Buffer;
@@ -79,7 +81,10 @@ export class ByteWriter {
     this.pos = pos + 6;
   }
 
-  /** 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes. @throws RangeError outside 0 to 2^53 - 1 */
+  /**
+   * 7 bits a byte, lowest first, the high bit says that more follow; at most 8 bytes.
+   * @throws RangeError outside 0 to 2^53 - 1
+   */
   varint(value: number): void {
     if ((value & 127) === value) {
       this.bytes[this.pos++] = value;
@@ -117,7 +122,10 @@ export class ByteWriter {
     this.pos = pos;
   }
 
-  /** UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved. @throws RangeError where it does not fit */
+  /**
+   * UTF-8, without a length. Room for 3 bytes a UTF-16 unit must be reserved.
+   * @throws RangeError where it does not fit
+   */
   utf8(text: string): void {
     if (this.pos + text.length * 3 > this.bytes.length && this.pos + Buffer.byteLength(text) > this.bytes.length)
       throw new RangeError(`a text of ${text.length} characters without room for it`);
@@ -147,7 +155,9 @@ export class GrowingWriter extends ByteWriter {
     this.varint(value < 0 ? -2 * value - 1 : 2 * value);
   }
 
-  /** Older versions let a name with a character beyond ASCII into a record, as one byte: it must still get into files. */
+  /**
+   * Older versions let a name with a character beyond ASCII into a record, as one byte: it must still get into files.
+   */
   override str8(text: string): void {
     this.reserve(1 + text.length);
     this.putName(text, LATIN1_MAX);
@@ -160,7 +170,10 @@ export class GrowingWriter extends ByteWriter {
     this.pos += asBuffer(from).copy(this.bytes, this.pos, start, end);
   }
 
-  /** Begins bytes whose number stands before them, as a varint of always four bytes; below 256 MiB. Returns where they begin, for `end`. */
+  /**
+   * Begins bytes whose number stands before them, as a varint of always four bytes; below 256 MiB. Returns where they
+   * begin, for `end`.
+   */
   begin(): number {
     this.reserve(LENGTH_BYTES);
     this.pos += LENGTH_BYTES;

@@ -1,6 +1,6 @@
 /**
- * How a key is found again. A key that ends in a counter (`d7k2-1234`) is a number below its prefix; keys of one prefix share a page of numbers.
- * Any other key gets a row with its hash.
+ * How a key is found again. A key that ends in a counter (`d7k2-1234`) is a number below its prefix; keys of one prefix
+ * share a page of numbers. Any other key gets a row with its hash.
  */
 
 export type CountedKey = { prefix: string; counter: number };
@@ -10,8 +10,9 @@ export const DIGITS_MAX = 15;
 export const COUNTER_MAX = 10 ** DIGITS_MAX - 1;
 
 /**
- * Prefix and counter of a key such as SDKs make: nothing or something ending in a sign, then a plain number. 15 digits stay below 2^51; a leading
- * zero is no number, so that a prefix and a counter make one key only. By hand, because it is asked twice for each message.
+ * Prefix and counter of a key such as SDKs make: nothing or something ending in a sign, then a plain number. 15 digits
+ * stay below 2^51; a leading zero is no number, so that a prefix and a counter make one key only. By hand, because it
+ * is asked twice for each message.
  */
 export function countedKey(key: string): CountedKey | undefined {
   let at = key.length;
@@ -30,7 +31,9 @@ export function isCountedPrefix(prefix: string): boolean {
 
 const COUNTER = new RegExp(`^(?:0|[1-9][0-9]{0,${DIGITS_MAX - 1}})$`);
 
-/** The counter of a key that is the prefix and a plain number, whatever the prefix ends in; -1 for any other. */
+/**
+ * The counter of a key that is the prefix and a plain number, also where the prefix ends in a letter; -1 for any other.
+ */
 export function counterBehind(prefix: string, key: string): number {
   if (!key.startsWith(prefix)) return -1;
   const counter = key.slice(prefix.length);

@@ -1,6 +1,9 @@
 type Layer = Iterable<[name: string, value: Uint8Array | null]>;
 
-/** Cells of layers laid over each other, the newest layer first: each name once, with its newest value, those without that were cleared (null). */
+/**
+ * Cells of layers laid over each other, the newest layer first: each name once, with its newest value, those without
+ * that were cleared (null).
+ */
 export function* laidOver(layers: readonly Layer[]): Iterable<[name: string, value: Uint8Array]> {
   const seen = new Set<string>();
   for (const [at, layer] of layers.entries()) {

@@ -1,4 +1,7 @@
-/** One operation of a record, where it stands: found out without making strings, which most readers need few of. The bytes are drawn in record.ts. */
+/**
+ * One operation of a record, read in place: strings are made only when they are asked for, since most readers need few.
+ * The bytes are drawn in record.ts.
+ */
 import { isLatin1, isStr8, str8At, u32At, u48At } from "./byte-reader.ts";
 import { DIGITS_MAX } from "./counted-key.ts";
 import type { Seq } from "../types.ts";
@@ -36,7 +39,8 @@ export class Operation {
 
   /**
    * Reads the operation at `at`. @returns where it ends
-   * @throws RangeError where the bytes are no operation; a checksum has been checked before, so that is a bug or a newer format.
+   * @throws RangeError where the bytes are no operation; a checksum has been checked before, so that is a bug or a
+   * newer format.
    */
   read(bytes: Buffer, at: number): number {
     this.bytes = bytes;

@@ -8,7 +8,8 @@
  *     erase    u8 4 | str8 stream | u8 has lane | str8 lane | u48 from seq | u48 to seq
  *     str8     u8 length | ASCII
  *
- * All integers little-endian. Invariants: offsets of a shard are dense in log order; terms of a shard never fall in the log of an owner.
+ * All integers little-endian. Invariants: offsets of a shard are dense in log order; terms of a shard never fall in the
+ * log of an owner.
  */
 import { u32At, u48At } from "./byte-reader.ts";
 import { type ByteWriter, outside, VARINT_BYTES_MAX } from "./byte-writer.ts";
@@ -38,8 +39,8 @@ export function endRecord(out: ByteWriter, at: number): void {
 }
 
 /**
- * Writes the header of an entry and reserves `payloadBytesMax` for its payload, which the caller writes next; `endEntry` takes the returned
- * position. Nothing is copied: the payload is encoded where it will be written from.
+ * Writes the header of an entry and reserves `payloadBytesMax` for its payload, which the caller writes next;
+ * `endEntry` takes the returned position. Nothing is copied: the payload is encoded where it will be written from.
  */
 export function beginEntry(
   out: ByteWriter,
@@ -104,7 +105,9 @@ export function writeKey(out: ByteWriter, stream: string, key: string, seq: Seq,
   out.raw(value);
 }
 
-/** Entries `fromSeq` to `toSeq` of the stream, of one lane or (undefined) of all, become tombstones: no key, no payload. */
+/**
+ * Entries `fromSeq` to `toSeq` of the stream, of one lane or (undefined) of all, become tombstones: no key, no payload.
+ */
 export function writeErase(out: ByteWriter, stream: string, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
   out.reserve(16 + stream.length + (lane?.length ?? 0));
   out.u8(OP_ERASE);
@@ -150,7 +153,8 @@ export const recordOffset = (bytes: Uint8Array, at: number): Offset => u48At(byt
 
 /**
  * Walks the operations in `bytes[from, to)`.
- * @throws RangeError where the bytes are not operations; a checksum has been checked before, so that is a bug or a newer format.
+ * @throws RangeError where the bytes are not operations; a checksum has been checked before, so that is a bug or a
+ * newer format.
  */
 export function decodeOperations(bytes: Buffer, from: number, to: number, visit: OperationVisitor): void {
   const found = new Operation();

@@ -5,8 +5,8 @@
  *     key      0: none | 1, str8: in full | 2 + index of a prefix, signed step of the counter from the one before with that prefix
  *     str8     u8 length | ASCII
  *
- * Numbers not marked u8 are varints. Column by column, since like beside like packs better: 4 % less than entry by entry with zstd.
- * An erased entry (a *tombstone*) has no key and no payload.
+ * Numbers not marked u8 are varints. Column by column, since like beside like packs better: 4 % less than entry by
+ * entry with zstd. An erased entry (a *tombstone*) has no key and no payload.
  */
 import type { Offset, Seq } from "../types.ts";
 import { countedKey } from "./counted-key.ts";

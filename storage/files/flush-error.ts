@@ -4,8 +4,8 @@ import type { FlushJob } from "./segment-store.ts";
 import { errorCode, isCorrupt } from "./sqlite/sqlite-errors.ts";
 
 /**
- * A flush that took no effect. `code` is the system's (ENOSPC, EIO, EACCES …) where it is known, else SQLite's or the error's name;
- * `worker_gone` and `closed` when there is nobody left to flush.
+ * A flush that took no effect. `code` is the system's (ENOSPC, EIO, EACCES …) where it is known, else SQLite's or the
+ * error's name; `worker_gone` and `closed` when there is nobody left to flush.
  */
 export class FlushError extends Error {
   readonly code: string;

@@ -1,8 +1,9 @@
 /**
  * Reads of one shard, inside one moment of its files: what a flush brings meanwhile is not seen, not even in part.
  *
- * A lane is its runs, in blocks, then its tail, both told by the state, then what layers have of its stream. A page of a lane is a look-up for those and, where
- * they are not enough, one or two runs. A page of a stream is its timeline, which says whose turn it is, and the lanes that it names, then layers.
+ * A lane is its runs in blocks, then its tail (`state.db` lists both), then what layers have of its stream. A page of a
+ * lane is a look-up for those and, where they are not enough, one or two runs. A page of a stream is its timeline,
+ * which says whose turn it is, and the lanes that it names, then layers.
  */
 import { CorruptionError } from "../errors.ts";
 import type { SqlDatabase } from "./sqlite/database.ts";
@@ -115,7 +116,10 @@ export class ShardReader {
     return this.#hasErasures && isErased(this.#placed, streamNo, hit.seq) ? undefined : hit;
   }
 
-  /** Offsets of a stream rise with its seqs, so the first one above is found by steps that double, back from the head, and then by halving. */
+  /**
+   * Offsets of a stream rise with its seqs, so the first one above is found by steps that double, back from the head,
+   * and then by halving.
+   */
   streamsSince(offset: Offset): { stream: string; fromSeq: Seq }[] {
     return [...this.#streams.beyond(offset)].map((stream) => {
       const isAbove = (seq: number): boolean => this.forward(stream, (seq - 1) as Seq, 1)[0]!.offset > offset;
@@ -253,7 +257,8 @@ function ofLane(piece: Piece, name: string): LoggedItem[] {
 }
 
 function recentKey({ pieces }: LayeredStream, key: string): KeyHit | undefined {
-  // A piece has a key, or what stands before its counter, as text: most pieces need not be decoded to say that they do not.
+  // A piece has a key, or what stands before its counter, as text: most pieces need not be decoded to say that they do
+  // not.
   const text = countedKey(key)?.prefix ?? key;
   for (const piece of pieces) {
     if (!hasText(piece, text)) continue;

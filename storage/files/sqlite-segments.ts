@@ -1,12 +1,14 @@
 /**
- * The segment side of the log store: what was flushed of each shard, in SQLite, in `DIR/shards/recent.db` and under `DIR/shards/NNN/`.
+ * The segment side of the log store: what was flushed of each shard, in SQLite, in `DIR/shards/recent.db` and under
+ * `DIR/shards/NNN/`.
  *
- * Reads are synchronous, on the caller's thread; writes happen in one worker. A reader never waits for the writer: files that are written to
- * are in WAL mode. It does not know what was not flushed yet, and does not lock the directory: one process at a time, the caller sees to it.
- * A shard with little has no files of its own, and asking about one makes none.
+ * Reads are synchronous, on the caller's thread; writes happen in one worker. A reader never waits for the writer:
+ * files that are written to are in WAL mode. It does not know what was not flushed yet, and does not lock the
+ * directory: one process at a time, the caller sees to it. A shard with little has no files of its own, and asking
+ * about one makes none.
  *
- * Looking at a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other way round, so what has left the one is in
- * the other, and what is in both counts once (layers/recent-file.ts).
+ * Looking at a shard begins with `recent.db` and goes on with the shard's `state.db`: a flush commits them the other
+ * way round, so what has left the one is in the other, and what is in both counts once (layers/recent-file.ts).
  */
 import { CorruptionError } from "../errors.ts";
 import { LayerSource, readStack } from "./layers/page-table.ts";
@@ -65,13 +67,16 @@ export type SegmentStoreOptions = {
   segmentBytesMax?: number;
   /** Raw bytes at which a block is full. Default 32 KiB. */
   blockBytesMax?: number;
-  /** SQLite's write-ahead file is folded into its database after a flush that leaves it larger. Default 4 MiB, of `recent.db` 16 MiB. */
+  /**
+   * SQLite's write-ahead file is folded into its database after a flush that leaves it larger. Default 4 MiB, of
+   * `recent.db` 16 MiB.
+   */
   walBytesMax?: number;
   /** Unpacked blocks kept for reading. Default 8 MiB. */
   cacheBytesMax?: number;
   /**
-   * Entries of a lane that go to a block together; fewer wait in the state. Default 32: a page of 30 is then in the state and one file, or in two
-   * files. At most 64.
+   * Entries of a lane that go to a block together; fewer wait in the state. Default 32: a page of 30 is then in the
+   * state and one file, or in two files. At most 64.
    */
   runEntriesMin?: number;
   /** Items of a stream that wait in the state's layers before they are placed lane by lane. Default 256. */
@@ -148,8 +153,7 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   /**
-   * A row that is not what it was would otherwise be met when somebody asks for its shard; one whose number is hit,
-   * never.
+   * A damaged row would otherwise be found only when its shard is read; one whose shard number is damaged, never.
    */
   #checkRecent(path: string): void {
     try {
@@ -336,7 +340,7 @@ class SqliteSegmentStore implements SegmentStore {
     }
   }
 
-  /** Damage is told once, of whichever shard it was met in. */
+  /** Reports damage once, with the shard in which it was met. */
   #noted(shard: ShardId, error: unknown): unknown {
     if (!(error instanceof CorruptionError) || error.shard !== undefined) return error;
     error.shard = shard;

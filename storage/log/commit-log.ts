@@ -10,12 +10,13 @@
  * - Order: records of one shard are committed in the order in which they were pushed. Each commit is notified of its
  *   end once.
  * - Durability: at `apply`, the record and every earlier one of its shard would survive a power cut.
- * - Fencing: a record that may not be appended is withdrawn and uses no offset. In that term, no later record of its shard
+ * - Fencing: a record that may not be appended is withdrawn and uses no offset. In that term, no later record of its
+ *   shard
  *   is committed.
  * - Recovery reads everything that was committed, in order. It may read records that failed with LogFailedError, and
  *   never reads a fenced one.
  * - The log keeps what `trim` says is needed.
- * - Failure, pressure and reopening are told per shard. Several shards may have one cause for them.
+ * - Failure, pressure and reopening are reported per shard. Several shards may have one cause for them.
  *
  * The implementation decides what a position means. Nobody else looks into one.
  */
@@ -127,7 +128,7 @@ export type Needed = { shard: ShardId; from: LogPosition };
 export type LogRange = { first: LogPosition; last: LogPosition };
 export type Kept = LogRange & { shard: ShardId };
 
-/** Everything that was committed before a moment. It tells when all of that is gone. */
+/** Everything that was committed before a point in time. It says when all of that is gone. */
 export type LogCut = {
   /** Whether a record at this position is part of it. */
   holds(need: Needed): boolean;
@@ -135,7 +136,7 @@ export type LogCut = {
   isGone(): boolean;
 };
 
-/** What a log tells its store. */
+/** What a log reports to its store. */
 export type LogHooks = {
   /** Just before records are written: the last chance to push more that go with them. */
   beforeWrite(): void;

@@ -1,4 +1,6 @@
-/** The folder `damaged/` of a data directory: made when there is something for it, its files there whole or not at all. */
+/**
+ * The folder `damaged/` of a data directory: made when there is something for it, its files there whole or not at all.
+ */
 import { join } from "node:path";
 import type { FileSystem } from "../vfs/file-system.ts";
 

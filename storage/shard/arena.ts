@@ -1,10 +1,13 @@
 /**
- * Room for the records of one memtable, copied in once and never moved: slabs that grow with what is there, so that a shard with little takes little.
+ * Room for the records of one memtable, copied in once and never moved: slabs that grow with what is there, so that a
+ * shard with little takes little.
  *
- * A *pointer* is a number that finds something again. The pointer of a record is `slab number × SLAB_BYTES_MAX + position in the slab`. The pointer of an operation is that
- * of its record when it is the first in it, as nearly all are; else it is negative and names two numbers kept beside the slabs.
+ * A *pointer* is a number that finds something again. The pointer of a record is `slab number × SLAB_BYTES_MAX +
+ * position in the slab`. The pointer of an operation is that of its record when it is the first in it, as nearly all
+ * are; else it is negative and names two numbers kept beside the slabs.
  *
- * Invariants: a record lies in one slab; one that is larger than a slab has one to itself; bytes that were written never change.
+ * Invariants: a record lies in one slab; one that is larger than a slab has one to itself; bytes that were written
+ * never change.
  */
 import { RECORD_HEADER_BYTES, recordEnd } from "../encoding/record.ts";
 

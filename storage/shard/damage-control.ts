@@ -2,7 +2,8 @@
  * What a store does when damage is met: throws it, or closes the shard whose data it is, so that the others go on.
  *
  * A closed shard is neither read nor written. Nothing of it is flushed, so its files stay as they are, and so do the
- * log files that may hold records of it (damaged-shards.ts). What was appended to it before is still written, and told.
+ * log files that may hold records of it (damaged-shards.ts). What was appended to it before is still written, and its
+ * owners notified.
  */
 import type { LogRange } from "../log/commit-log.ts";
 import { DamagedShards, type Damage } from "./damaged-shards.ts";
@@ -11,8 +12,9 @@ import type { OnDamage } from "../files/segment-store.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
 
 /**
- * "refuse": whoever meets damage is thrown it, at the opening too. "close": the shard is closed, and noted on disk.
- * "refuse to open": damage that is found while the store is opened is thrown, and what is found later closes its shard.
+ * "refuse": the read or flush that meets damage throws it, and so does the opening. "close": the shard is closed, and
+ * noted on disk. "refuse to open": damage that is found while the store is opened is thrown, and what is found later
+ * closes its shard.
  */
 export type DamagePolicy = "refuse" | "close" | "refuse to open";
 

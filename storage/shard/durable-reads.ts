@@ -1,8 +1,8 @@
 /**
  * What is durable of one shard, read.
  *
- * Reads merge three layers, newest first: the active memtable, the frozen one while it is being flushed, the segments. They see every record that
- * was committed before the call, and no other (G5).
+ * Reads merge three layers, newest first: the active memtable, the frozen one while it is being flushed, the segments.
+ * They see every record that was committed before the call, and no other (G5).
  */
 import { isErased, type MemErasure, type MemStream, Memtable } from "./memtable.ts";
 import type { SegmentStore } from "../files/segment-store.ts";
@@ -22,7 +22,10 @@ export class DurableReads {
     this.#segments = segments;
   }
 
-  /** All that `ask` reads, of this shard alone, costs one look at its files. `ask` returns in the same turn of the event loop. */
+  /**
+   * All that `ask` reads, of this shard alone, costs one look at its files. `ask` returns in the same turn of the event
+   * loop.
+   */
   within<T>(ask: () => T): T {
     return this.#segments.within(this.shard, ask);
   }
@@ -31,7 +34,10 @@ export class DurableReads {
     return this.headInMemory(stream) ?? this.#segments.head(this.shard, stream);
   }
 
-  /** Undefined when memtables have nothing of the stream: then its head is what it was when it was last asked for, or a flush has ended since (`flushes`). */
+  /**
+   * Undefined when memtables have nothing of the stream: then its head is what it was when it was last asked for, or a
+   * flush has ended since (`flushes`).
+   */
   headInMemory(stream: string): StreamHead | undefined {
     return this.active.streams.get(stream) ?? this.frozen?.streams.get(stream);
   }

@@ -2,10 +2,11 @@
  * Decides when memtables become segments, and trims the log behind them.
  *
  * A shard is flushed when its own memtable, all memtables together, or the log grow past a limit. The shard that holds
- * back the most of the log goes first, and few go at a time, so that neither the disk nor the log's own writes are flooded.
+ * back the most of the log goes first, and few go at a time, so that neither the disk nor the log's own writes are
+ * flooded.
  *
- * A shard whose flush fails is tried again every second. When it begins to fail, nothing starts until then: what stopped
- * one flush (a full disk) would stop the others. When it only goes on failing, the others go on.
+ * A shard whose flush fails is tried again every second. When it begins to fail, nothing starts until then: what
+ * stopped one flush (a full disk) would stop the others. When it only goes on failing, the others go on.
  *
  * After a crash in a flush: when the shard's `flushedThrough` has moved, recovery skips those records. When it has not,
  * recovery applies them again.
@@ -15,7 +16,10 @@ import type { ShardLog } from "./shard-log.ts";
 import type { FlushJob, SegmentStore } from "../files/segment-store.ts";
 import type { Memtable } from "./memtable.ts";
 
-/** Cells derived by the store's user from the records up to now, as cell operations of `storage/encoding/record.ts`. Called when a memtable is frozen. */
+/**
+ * Cells derived by the store's user from the records up to now, as cell operations of `storage/encoding/record.ts`.
+ * Called when a memtable is frozen.
+ */
 export type Checkpoint = (log: ShardLog) => Uint8Array<ArrayBuffer>;
 
 export type FlusherLimits = {
@@ -289,7 +293,7 @@ export class Flusher {
     if (this.#trimPauses === 0) this.#ports.log.trim(this.needed());
   }
 
-  /** Until `work` has ended the log stays as it is: somebody reads it who is not known here yet. */
+  /** Nothing is trimmed until `work` has ended: it reads the log for a shard that is not known here yet. */
   async withoutTrim<T>(work: () => Promise<T>): Promise<T> {
     this.#trimPauses++;
     try {

@@ -1,7 +1,7 @@
 /**
  * Which entry of a stream, or which key set alone, has a key: of one stream in one memtable.
  *
- * Keys are put into an index when somebody looks one up, so many at a time: a stream may have more than a hundred
+ * Keys are put into an index when one is looked up, so many at a time: a stream may have more than a hundred
  * thousand in memory, right after a start above all. What is not indexed yet is compared where it stands, which costs a
  * tenth of indexing it.
  */

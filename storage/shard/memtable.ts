@@ -1,11 +1,13 @@
 /**
- * What a shard's log holds above `flushedThrough`, in memory: the records as they were written, and where the entries, cells and keys of each stream are in them.
+ * What a shard's log holds above `flushedThrough`, in memory: the records as they were written, and where the entries,
+ * cells and keys of each stream are in them.
  *
- * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still warm. Of an entry only its pointer is kept beside it:
- * lane, key, seq, offset and payload are read from the record when somebody asks. So memory is little more than the records, and applying one makes no object.
+ * Not here: durability (only durable records are applied) and numbering. A record is copied once, while it is still
+ * warm. Of an entry only its pointer is kept beside it: lane, key, seq, offset and payload are read from the record
+ * when they are asked for. So memory is little more than the records, and applying one makes no object.
  *
- * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list tells the seq; a frozen memtable never changes, but for
- * entries that are forgotten.
+ * Invariants: records are applied in offset order; the entries of a stream have dense seqs, so the position in the list
+ * gives the seq; a frozen memtable never changes, but for entries that are forgotten.
  */
 import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { highestCounter, type KeyPointers, MemKeys } from "./mem-keys.ts";
@@ -26,7 +28,7 @@ export function isErased(erasures: readonly MemErasure[], lane: string, seq: Seq
   });
 }
 
-/** The part of one stream that stands in one memtable. */
+/** What one memtable has of one stream. */
 export class MemStream {
   readonly name: string;
   readonly streamNo: number;
@@ -44,7 +46,7 @@ export class MemStream {
   #forgotten: Set<Seq> | undefined;
   /** Pointers of keys that were set without an entry. */
   #keysAlone: number[] | undefined;
-  /** Made when somebody first looks a key up. */
+  /** Made when a key is first looked up. */
   #keys: MemKeys | undefined;
 
   constructor(table: Memtable, name: string, head: StreamHead) {
@@ -113,7 +115,10 @@ export class MemStream {
     return range;
   }
 
-  /** Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the erasure. */
+  /**
+   * Entries in the range say nothing any more. Their bytes stay among the records, which a flush decodes with the
+   * erasure.
+   */
   forget(range: MemErasure): void {
     const to = this.indexAfter(range.toSeq);
     for (let index = this.indexAfter((range.fromSeq - 1) as Seq); index < to; index++) {
@@ -223,7 +228,10 @@ export class Memtable {
     return this.#records.slabOf(pointer)[this.#records.operationAt(pointer)]!;
   }
 
-  /** Of the entry at the pointer. A page of a lane passes over all between its entries, so nothing else is read of those. */
+  /**
+   * Of the entry at the pointer. A page of a lane passes over all between its entries, so nothing else is read of
+   * those.
+   */
   isInLane(pointer: number, lane: string): boolean {
     return isInLane(this.#records.slabOf(pointer), this.#records.operationAt(pointer), lane);
   }

@@ -1,6 +1,6 @@
 /**
- * Finds the streams of records that are read back by the bytes of their names, without making a string of each: a log names the same few streams again and
- * again. A cache of fixed size; who is not found is looked up by name.
+ * Finds the streams of records that are read back by the bytes of their names, without making a string of each: a log
+ * names the same few streams again and again. A cache of fixed size; a stream that is not in it is looked up by name.
  */
 import type { Memtable, MemStream } from "./memtable.ts";
 import { isStr8 } from "../encoding/byte-reader.ts";

@@ -2,7 +2,8 @@
  * Brings what is read of the log back into memtables.
  *
  * - Records that a flush already brought to segments are passed over by their offsets.
- * - A missing offset, a term that falls, and a part of the log that cannot be read are a `CorruptionError`, with file and
+ * - A missing offset, a term that falls, and a part of the log that cannot be read are a `CorruptionError`, with file
+ *   and
  *   place. Nothing is guessed. With `onDamage` the shards that it concerns are left out, and the others are recovered.
  * - The term of a shard is the highest that was read; that of its files where nothing was.
  *

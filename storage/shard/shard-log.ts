@@ -2,11 +2,13 @@
  * One shard as its owner uses it: append records, read what is durable (durable-reads.ts).
  *
  * Invariants
- * - Offsets are dense; a record gets its offset when it is appended, takes effect when it is durable, both in the same order.
+ * - Offsets are dense; a record gets its offset when it is appended, takes effect when it is durable, both in the same
+ *   order.
  * - A record is encoded whole or not at all: an encoder that throws leaves nothing behind, in no shard.
  * - `flushedThrough` < first offset of the frozen memtable <= ... < first offset of the active one.
  *
- * After a crash: whatever is durable and above `flushedThrough` is applied again by recovery, in the same order, to the same effect.
+ * After a crash: what is durable and above `flushedThrough` is applied again by recovery, in the same order, to the
+ * same effect.
  */
 import type { CommitLog, Appender } from "../log/commit-log.ts";
 import { type DamagedShardError, FencedError, type LogFailure } from "../errors.ts";
@@ -51,7 +53,9 @@ export class ShardLog extends DurableReads {
   #durableThrough: Offset;
   /** The record that is being encoded. */
   #staged: StagedRecord | undefined;
-  /** Where its last whole operation ends: the next one begins there. Bytes beside operations could not be read again. */
+  /**
+   * Where its last whole operation ends: the next one begins there. Bytes beside operations could not be read again.
+   */
   #wholeTo = 0;
   /** Of the entry that is being written; 0 between entries. */
   #payloadAt = 0;
@@ -120,7 +124,8 @@ export class ShardLog extends DurableReads {
   // ---- append
 
   /**
-   * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. It takes effect, and `source` is told, when it is durable.
+   * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. When it is durable,
+   * it takes effect and `source` is notified.
    * @throws what `encode` throws, RangeError for what a field of the record cannot hold, DamagedShardError for a shard
    * that is closed, FencedError for one whose term is over; then nothing was appended
    */
@@ -158,7 +163,10 @@ export class ShardLog extends DurableReads {
     return this.#appender.savepoint;
   }
 
-  /** Takes back what was appended since `savepoint`, in whatever shard, when a record that belongs to it could not be. Nobody is told. */
+  /**
+   * Takes back what was appended since `savepoint`, in all shards, when a record that belongs to it could not be
+   * appended. No owner is notified.
+   */
   rollBack(savepoint: number): void {
     this.#appender.rollBack(savepoint);
   }
@@ -235,8 +243,9 @@ export class ShardLog extends DurableReads {
   }
 
   /**
-   * Makes entries of the stream tombstones, of one lane or of all: seq, offset and lane stay, key and payload are gone, from what is read once the record is
-   * durable, from the files once `LogStore.eraseNow` has resolved. Entries that come later are not meant, whatever `toSeq` says.
+   * Makes entries of the stream tombstones, of one lane or of all: seq, offset and lane stay, key and payload are gone,
+   * from what is read once the record is durable, from the files once `LogStore.eraseNow` has resolved. Entries that
+   * come later are not meant, even below `toSeq`.
    */
   erase(stream: StreamHandle, lane: string | undefined, fromSeq: Seq, toSeq: Seq): void {
     const at = this.#begin();
@@ -287,7 +296,8 @@ export class ShardLog extends DurableReads {
   }
 
   /**
-   * Takes a record found in the log, `bytes[start, end)`; `recovered` follows. One that is flushed already is passed over.
+   * Takes a record found in the log, `bytes[start, end)`; `recovered` follows. One that is flushed already is passed
+   * over.
    * @returns what is wrong with it
    */
   recover(offset: Offset, bytes: Buffer, start: number, end: number, position: LogPosition): string | undefined {
@@ -304,7 +314,10 @@ export class ShardLog extends DurableReads {
     return undefined;
   }
 
-  /** All records were taken: lets them take effect. One shard after another, and not record by record, since a log mixes more streams than fit in a processor's cache. */
+  /**
+   * All records were taken: lets them take effect. One shard after another, and not record by record, since a log mixes
+   * more streams than fit in a processor's cache.
+   */
   recovered(streams: RecoveredStreams): void {
     const { active } = this;
     const operation = new Operation();

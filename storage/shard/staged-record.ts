@@ -1,4 +1,4 @@
-/** A record between "encoded" and "durable": what it will do to memory, and who waits for it. */
+/** A record between "encoded" and "durable": what it will change in memory, and which owner waits for it. */
 import type { LogFailure } from "../errors.ts";
 import type { MemStream } from "./memtable.ts";
 import type { Commit } from "../log/commit-log.ts";
@@ -8,19 +8,23 @@ import type { LogPosition, Offset, Seq, ShardId, StreamHead } from "../types.ts"
 export type Outcome = {
   /** It has taken effect. */
   committed(): void;
-  /** LogFailedError: its fate is unknown until the log is recovered. FencedError: it is not in the log and never will be. */
+  /**
+   * LogFailedError: its fate is unknown until the log is recovered. FencedError: it is not in the log and never will
+   * be.
+   */
   failed(error: LogFailure): void;
 };
 
 /**
- * A record to be: `encode` writes what is in it (shard-log.ts), at once and once; the rest is told what becomes of it. When `encode` throws, nothing was
- * appended and nobody is told.
+ * A record to be: `encode` writes what is in it (shard-log.ts), at once and once; the rest is notified of its end. When
+ * `encode` throws, nothing was appended and nothing is notified.
  */
 export type RecordSource = Outcome & { encode(): void };
 
 /**
- * A stream as its owner holds it: saves the look-up by name on the hot path. Everything that appends entries to a stream does so through one handle,
- * which therefore knows the head; `head` is what `ShardLog.head` said when the handle was made, undefined for a stream that begins.
+ * A stream as its owner holds it: saves the look-up by name on the hot path. Everything that appends entries to a
+ * stream does so through one handle, which therefore knows the head; `head` is what `ShardLog.head` said when the
+ * handle was made, undefined for a stream that begins.
  */
 export class StreamHandle {
   readonly name: string;
@@ -46,7 +50,10 @@ type RecordLog = {
   withdraw(record: StagedRecord): void;
 };
 
-/** What an operation needs beside its bytes when it takes effect: the stream's handle, and the name of a cell, which is at hand. */
+/**
+ * What an operation needs beside its bytes when it takes effect: the stream's handle, and the name of a cell, which is
+ * at hand.
+ */
 export type StagedOperation = {
   stream: StreamHandle;
   /** Where it begins, behind the record's begin. */

@@ -1,8 +1,8 @@
 /**
- * A SQLite file as it stands, for tools that must not change anything: read as bytes, its write-ahead file folded in, opened in memory. Takes twice the memory
- * of the file while it is open.
+ * A SQLite file as it stands, for tools that must not change anything: read as bytes, its write-ahead file folded in,
+ * opened in memory. Takes twice the memory of the file while it is open.
  *
- * Only for a directory that nobody writes to: bytes read while somebody writes are no database.
+ * Only for a directory that nobody writes to: bytes that are read during a write are no database.
  */
 import * as fs from "node:fs";
 import { SqlDatabase } from "../files/sqlite/database.ts";

@@ -8,10 +8,11 @@
  *              3 bytes of that file, at most 1 MiB
  *              4 end: JSON {files, bytes}                               last, once
  *
- * Integers little-endian. `crc` is CRC-32 over kind, bytes and data, going on from the crc of the part before (from that of magic and version): a part that is
- * changed, missing, or in another place is found where it is.
+ * Integers little-endian. `crc` is CRC-32 over kind, bytes and data, going on from the crc of the part before (from
+ * that of magic and version): a part that is changed, missing, or in another place is found where it is.
  *
- * Not a backup of a directory: keys, and what stands in the log alone, are elsewhere. Nothing here knows what the files hold.
+ * Not a backup of a directory: keys, and what stands in the log alone, are elsewhere. Nothing here knows what the files
+ * hold.
  */
 import * as fs from "node:fs";
 import { CorruptionError, FormatError } from "../errors.ts";
@@ -84,7 +85,8 @@ export type ShardFileVisitor = {
 };
 
 /**
- * Reads an exported shard from its beginning to its end; what the visitor has heard is right, and is all there is once this returns.
+ * Reads an exported shard from its beginning to its end. What the visitor got is right, and once this returns it is
+ * complete.
  * @throws CorruptionError, FormatError
  */
 export function readExport(path: string, visit: ShardFileVisitor): ExportEnd {

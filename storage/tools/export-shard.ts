@@ -1,14 +1,17 @@
 /**
- * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What `recent.db` has of it is brought there first: `spill`.
+ * Exports one shard: a copy of its state and its segments as of one flush, in one file (export-file.ts). What
+ * `recent.db` has of it is brought there first: `spill`.
  *
- * The copies are made by SQLite (`VACUUM INTO`), each in one moment of its file: that works beside an open store, brings in what stands in a write-ahead file,
- * and leaves behind what SQLite has freed but not overwritten. State comes first, and what it refers to is never changed, so that it all fits together; blocks
- * of later flushes come along and mean nothing.
+ * The copies are made by SQLite (`VACUUM INTO`), each in one moment of its file: that works beside an open store,
+ * brings in what stands in a write-ahead file, and leaves behind what SQLite has freed but not overwritten. State comes
+ * first, and what it refers to is never changed, so that it all fits together; blocks of later flushes come along and
+ * mean nothing.
  *
- * What came after the spilling is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an open store the caller keeps the shard from
- * being compacted meanwhile.
+ * What came after the spilling is not in it: flush first, or bring the tail of the log afterwards (a move). Beside an
+ * open store the caller keeps the shard from being compacted meanwhile.
  *
- * Crash: nothing under the name that was asked for, perhaps `….new` and `….copy` beside it, which the next export overwrites.
+ * Crash: nothing under the name that was asked for, perhaps `….new` and `….copy` beside it, which the next export
+ * overwrites.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
@@ -86,8 +89,8 @@ export async function spillShard(directory: string, shard: ShardId): Promise<voi
 }
 
 /**
- * Whether exporting it writes nothing into the directory. `unflushed`: records of the shard that the log holds and its files do not have. For a directory that
- * nobody writes to.
+ * Whether exporting it writes nothing into the directory. `unflushed`: records of the shard that the log holds and its
+ * files do not have. For a directory that nobody writes to.
  */
 export function exportNeeds(directory: string, shard: ShardId): { isSpilled: boolean; unflushed: number } {
   const { flushedThrough, isSpilled } = reachOf(directory, shard);

@@ -1,8 +1,9 @@
 /**
  * Imports an exported shard into a data directory that does not have it.
  *
- * It is unpacked beside its place, checked there as `verify` checks a shard, made durable, and takes its place with one rename: a crash leaves all of it or
- * nothing, and perhaps `shards/NNN.import`, which no server looks at and the next import of that shard removes.
+ * It is unpacked beside its place, checked there as `verify` checks a shard, made durable, and takes its place with one
+ * rename: a crash leaves all of it or nothing, and perhaps `shards/NNN.import`, which no server looks at and the next
+ * import of that shard removes.
  *
  * The caller holds the directory, or, beside an open store, has never asked it for this shard.
  */

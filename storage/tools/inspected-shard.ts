@@ -1,6 +1,6 @@
 /**
- * One shard to look at, beside a running server too: its files, and what the log has beyond them. Changes nothing that counts: SQLite may fold in its own
- * write-ahead files, as it would at the next start.
+ * One shard to look at, beside a running server too: its files, and what the log has beyond them. Changes nothing that
+ * counts: SQLite may fold in its own write-ahead files, as it would at the next start.
  *
  * The log is read first, then the files: what is flushed in between is found in both, and nothing is missed.
  */
@@ -34,7 +34,10 @@ type LogPart = {
 
 export type StreamRow = { name: string; headSeq: number };
 export type ShardFile = { name: string; bytes: number };
-/** `bytes` before packing; `itemBytes`: what its items take when they are placed, about. Those that do not `count` are in the file before them, too. */
+/**
+ * `bytes` before packing; `itemBytes`: what its items take when they are placed, about. Those that do not `count` are
+ * in the file before them, too.
+ */
 /** A row as SQLite has it. */
 export type TableRow = Record<string, SqlValue>;
 

@@ -1,11 +1,13 @@
-/** What stands in a data directory: every name in it, however deep, with what the system says about it. Reads no file. */
+/** What is in a data directory: every name in it, however deep, with what the system says about it. Reads no file. */
 import * as fs from "node:fs";
 import { join } from "node:path";
 
 export type FoundFile = {
   /** From the data directory, with `/`. */
   path: string;
-  /** `other`: a link, a socket, a device; nothing of ours. An empty directory is listed, one with files in it is not. */
+  /**
+   * `other`: a link, a socket, a device; nothing of ours. An empty directory is listed, one with files in it is not.
+   */
   kind: "file" | "directory" | "other";
   size: number;
   /** Nanoseconds since 1970. A file that was written to has another one. */
@@ -33,7 +35,10 @@ function listInto(found: FoundFile[], root: string, below: string): void {
 
 const CHUNK_BYTES = 4 << 20;
 
-/** CRC-32 of a whole file, a piece at a time; `read` hears of each piece. It finds every flipped bit, and every stretch of up to 32 changed bits. */
+/**
+ * CRC-32 of a whole file, a piece at a time; `read` is called with the bytes of each. It finds every flipped bit, and
+ * every stretch of up to 32 changed bits.
+ */
 export async function fileCrc(path: string, read: (bytes: number) => void = () => {}): Promise<number> {
   const file = fs.openSync(path, "r");
   try {

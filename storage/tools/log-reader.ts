@@ -1,8 +1,8 @@
 /**
  * The write-ahead log for people: frames and records in order, beside a running server too.
  *
- * A log that is being written to can be caught in the middle of a write: then its last file is read again, a few times. What is read is then what was
- * there at some moment. Files that were trimmed between listing and reading are left out.
+ * A log that is being written to can be caught in the middle of a write: then its last file is read again, a few times.
+ * What is read is then what was there at some moment. Files that were trimmed between listing and reading are left out.
  */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";

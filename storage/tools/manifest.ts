@@ -1,6 +1,6 @@
 /**
- * The manifest of a data directory at rest: what every file was when the server had stopped, so that afterwards every byte can be checked, those
- * that no format covers among them (room that SQLite leaves free, keys, the lock file).
+ * The manifest of a data directory at rest: what every file was when the server had stopped, so that afterwards every
+ * byte can be checked, those that no format covers among them (room that SQLite leaves free, keys, the lock file).
  *
  *     DIR/manifest        there only while nobody writes to the directory; first thing taken away at a start, last thing written by a clean stop
  *     DIR/manifest.last   the one before, while the directory is in use and after a crash
@@ -10,13 +10,13 @@
  *     …
  *     end 5 3f2a9c01                                             number of files, CRC-32 of everything before this line
  *
- * Not a list of what belongs to the store: `verify` knows that. Not a protection against somebody who wants to deceive.
+ * Not a list of what belongs to the store: `verify` knows that. Not a protection against forgery.
  *
- * Files that look as they did in the last manifest (size, time) are not read again: their checksum is carried over. So a stop costs the files that
- * were written since, and damage that came meanwhile is not taken for the truth.
+ * Files that look as they did in the last manifest (size, time) are not read again: their checksum is carried over. So
+ * a stop costs the files that were written since, and damage that came meanwhile is not taken for the truth.
  *
- * Crash: a manifest is there whole or not at all, and never beside a directory that was written to since: it goes, durably, before anything is opened. What
- * can remain is `manifest.new`, which means nothing.
+ * Crash: a manifest is there whole or not at all, and never beside a directory that was written to since: it goes,
+ * durably, before anything is opened. What can remain is `manifest.new`, which means nothing.
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -50,8 +50,9 @@ export function retireManifest(directory: string): void {
 }
 
 /**
- * Writes the manifest. The caller holds the directory and has closed every file in it. Files whose turn has not come when `stopped` says so are listed
- * without a checksum, the largest last. What another program replaced meanwhile (API keys) is read again.
+ * Writes the manifest. The caller holds the directory and has closed every file in it. Files whose turn has not come
+ * when `stopped` says so are listed without a checksum, the largest last. What another program replaced meanwhile (API
+ * keys) is read again.
  * @returns files and how many of them have a checksum
  */
 export async function writeManifest(
@@ -75,8 +76,8 @@ export async function writeManifest(
 }
 
 /**
- * While the directory is in use: keeps the checksums of files that never change, so that they can be checked after a crash, too. Writes only when one is not
- * known yet: at the first start.
+ * While the directory is in use: keeps the checksums of files that never change, so that they can be checked after a
+ * crash, too. Writes only when one is not known yet: at the first start.
  */
 export async function noteConstants(directory: string, paths: readonly string[]): Promise<void> {
   const last = tryRead(join(directory, LAST_MANIFEST)) ?? new Map<string, ManifestEntry>();
@@ -89,8 +90,8 @@ export async function noteConstants(directory: string, paths: readonly string[])
 }
 
 /**
- * For a program that replaces one file of a directory that no server has: what the manifest says of it is brought up to date. The caller holds the
- * directory. Without a manifest nothing is to be done.
+ * For a program that replaces one file of a directory that no server has: what the manifest says of it is brought up to
+ * date. The caller holds the directory. Without a manifest nothing is to be done.
  */
 export async function amendManifest(directory: string, path: string): Promise<void> {
   const manifest = tryRead(join(directory, MANIFEST));

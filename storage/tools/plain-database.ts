@@ -1,6 +1,6 @@
 /**
- * A shard as a plain SQLite file, for the shell: every entry is a row with its payload as it is. Blocks of segments are packed, so SQL alone cannot read them;
- * this can. A copy for reading, of one moment; nothing reads it back.
+ * A shard as a plain SQLite file, for the shell: every entry is a row with its payload as it is. Blocks of segments are
+ * packed, so SQL alone cannot read them; this can. A copy for reading, of one moment; nothing reads it back.
  */
 import * as fs from "node:fs";
 import { databaseImage, SqlDatabase } from "../files/sqlite/database.ts";

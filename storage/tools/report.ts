@@ -59,7 +59,10 @@ export type VerifyReport = {
   findingCount: number;
   /** What a crash left and the next start mends, and what could not be checked. Nothing is wrong with it. */
   notes: string[];
-  /** Files whose every byte was compared with what the server left at its last stop; the rest is checked as far as it is used. */
+  /**
+   * Files whose every byte was compared with what the server left at its last stop; the rest is checked as far as it is
+   * used.
+   */
   coveredFiles: number;
   files: number;
   bytes: number;

@@ -1,6 +1,6 @@
 /**
- * The layers of a shard in one moment, in `recent.db` and in its own files, as SQLite sees them: beside an open store too. As the store itself does, it begins with
- * `recent.db`: what leaves that is in the shard's own files by then.
+ * The layers of a shard in one moment, in `recent.db` and in its own files, as SQLite sees them: beside an open store
+ * too. As the store itself does, it begins with `recent.db`: what leaves that is in the shard's own files by then.
  */
 import { existsSync } from "node:fs";
 import { LayerSource, readStack } from "../files/layers/page-table.ts";

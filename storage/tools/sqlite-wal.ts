@@ -1,16 +1,17 @@
 /**
- * SQLite's write-ahead file, read without SQLite: `verify` looks at a database as it stands, since opening it writes, and
- * `repair` takes what stands behind a damaged frame, which SQLite does not.
+ * SQLite's write-ahead file, read without SQLite: `verify` looks at a database as it stands, since opening it writes,
+ * and `repair` takes what stands behind a damaged frame, which SQLite does not.
  *
  *     file     u32 magic | u32 3007000 | u32 page bytes | u32 checkpoint | u32 salt | u32 salt | u32 sum | u32 sum
  *     frame    u32 page | u32 pages of the database after a commit, else 0 | u32 salt | u32 salt | u32 sum | u32 sum | page
  *
- * Big-endian, but the sums add words in the order that the magic's lowest bit says: 0 little-endian, 1 big-endian. Each pair of sums goes on from the
- * one before it. What counts ends with the last commit before the first frame whose salts or sums are not right.
+ * Big-endian, but the sums add words in the order that the magic's lowest bit says: 0 little-endian, 1 big-endian. Each
+ * pair of sums goes on from the one before it. What counts ends with the last commit before the first frame whose salts
+ * or sums are not right.
  *
- * SQLite takes whatever follows for a torn tail. Here a frame that fails while whole ones of a later transaction follow it
- * is damage: a transaction begins after the one before it was synced. A frame that nothing whole follows is a torn tail,
- * as in the log (docs/decisions/2026-11-29-no-one-bit-judge.md).
+ * SQLite takes whatever follows for a torn tail. Here a frame that fails while whole ones of a later transaction follow
+ * it is damage: a transaction begins after the one before it was synced. A frame that nothing whole follows is a torn
+ * tail, as in the log (docs/decisions/2026-11-29-no-one-bit-judge.md).
  */
 const HEADER_BYTES = 32;
 const FRAME_HEADER_BYTES = 24;
@@ -31,7 +32,7 @@ export type SqliteWal = {
 };
 
 /**
- * @param options `isWhole` false: for who salvages. Frames behind one that fails count as well when they are whole by the
+ * @param options `isWhole` false: for salvaging. Frames behind one that fails count as well when they are whole by the
  * sums before them, and so do those of a committed transaction that lacks others; what pages say is checked elsewhere
  */
 export function readSqliteWal(bytes: Buffer, { isWhole } = { isWhole: true }): SqliteWal {

@@ -1,5 +1,6 @@
 /**
- * One SQLite file as such: it can be read, is sound in SQLite's own eyes, of a known format, and has the tables of that format.
+ * One SQLite file as such: it can be read, is sound in SQLite's own eyes, of a known format, and has the tables of that
+ * format.
  *
  * Read as bytes (database-image.ts); nothing is opened for writing.
  */

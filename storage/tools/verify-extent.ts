@@ -1,4 +1,7 @@
-/** Whether the log says from which file to which one it reaches (storage/log/local/log-extent.ts). What it says is checked with the log itself. */
+/**
+ * Whether the log says from which file to which one it reaches (storage/log/local/log-extent.ts). What it says is
+ * checked with the log itself.
+ */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../errors.ts";

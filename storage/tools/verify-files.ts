@@ -1,4 +1,7 @@
-/** The files of a data directory as such: whether each is known, and whether its bytes are those that the last clean stop left. */
+/**
+ * The files of a data directory as such: whether each is known, and whether its bytes are those that the last clean
+ * stop left.
+ */
 import { join } from "node:path";
 import { CorruptionError, FormatError } from "../errors.ts";
 import type { ShardId } from "../types.ts";

@@ -1,8 +1,8 @@
 /**
  * The keys of a shard's placed entries: each is found in the index, and the index names no entry that has not that key.
  *
- * Of a key that occurs twice the index keeps the first; one that was set alone wins over later entries. An entry that is to be erased may have lost its place
- * in the index already.
+ * Of a key that occurs twice the index keeps the first; one that was set alone wins over later entries. An entry that
+ * is to be erased may have lost its place in the index already.
  */
 import { countedKey, keyHash, type CountedKey } from "../encoding/counted-key.ts";
 import type { SqlDatabase } from "../files/sqlite/database.ts";
@@ -18,7 +18,9 @@ export class KeyCheck {
   readonly #state: SqlDatabase;
   readonly #fault: Fault;
   readonly #pages = new Map<CountedKey, PrefixList[]>();
-  /** Where the pages of a stream begin, rising: asking SQLite for each key would cost ten times as much as all the rest. */
+  /**
+   * Where the pages of a stream begin, rising: asking SQLite for each key would cost ten times as much as all the rest.
+   */
   readonly #starts = new Map<number, CountedKey[]>();
   /** Keys of entries that the index has, and those of them that were met in entries. */
   #inIndex = 0;

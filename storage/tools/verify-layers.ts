@@ -1,6 +1,6 @@
 /**
- * The layers of one shard in one database, page by page: each is what the stack says, and each fragment in it can be read, all of it. Whether fragments of several
- * layers tell one story is asked in verify-streams.ts.
+ * The layers of one shard in one database, page by page: each is what the stack says, and each fragment in it can be
+ * read, all of it. Whether fragments of several layers tell one story is asked in verify-streams.ts.
  */
 import { BlockCache } from "../files/sqlite/block-cache.ts";
 import { ByteReader } from "../encoding/byte-reader.ts";

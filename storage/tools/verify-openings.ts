@@ -1,6 +1,7 @@
 /**
- * Whether two servers have written to the log at the same time, as far as they have left traces (storage/log/local/openings.ts): an opening that goes on after a later
- * one has begun, or that has found the other one; and a log that does not go on where the first file of an opening says that it does.
+ * Whether two servers have written to the log at the same time, as far as they have left traces
+ * (storage/log/local/openings.ts): an opening that goes on after a later one has begun, or that has found the other
+ * one; and a log that does not go on where the first file of an opening says that it does.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -57,7 +58,10 @@ function overlaps(lines: readonly OpeningLine[]): Map<string, string> {
 
 const openings = (one: number, other: number): string => `openings ${Math.min(one, other)} and ${Math.max(one, other)}`;
 
-/** The first file of an opening goes on behind what that opening has read. When more stands there, somebody wrote it afterwards; when less, it is damage, and told by the log. */
+/**
+ * The first file of an opening goes on behind what that opening has read. When the file has more, another process wrote
+ * it afterwards. When it has less, it is damage, which the check of the log reports.
+ */
 function tellBroken(directory: string, fileNo: number, lines: readonly OpeningLine[], findings: Findings): void {
   const begun = lines.findIndex(({ kind, about }) => kind === "file" && about === fileNo);
   const line = lines[begun];

@@ -1,8 +1,8 @@
 /**
- * Where the placed entries of a shard are, told by the state, against the entries themselves.
+ * Compares where `state.db` says that placed entries are with the entries themselves.
  *
- * Each seq of a stream from 1 to the one that its reach says is placed is there once, in the lane that the timeline says, in a run or a tail of it. Offsets rise
- * with seqs. What is not placed is in verify-streams.ts.
+ * Each seq of a stream from 1 to the one that its reach says is placed is there once, in the lane that the timeline
+ * says, in a run or a tail of it. Offsets rise with seqs. What is not placed is in verify-streams.ts.
  *
  * Memory: 12 bytes for each placed entry of one shard.
  */
@@ -104,7 +104,9 @@ export class PlacedCheck {
       this.#fault("table lane", `${this.#lanes.size} lanes, the shard's row says ${this.#shard.lanes}`);
   }
 
-  /** Pages follow one another, the one that grows is the last, and each stream of which something was placed has that. */
+  /**
+   * Pages follow one another, the one that grows is the last, and each stream of which something was placed has that.
+   */
   #readTimelines(): void {
     const next = new Map<number, number>();
     const open = new Set<number>();

@@ -1,6 +1,7 @@
 /**
- * `recent.db` by itself: sound as a file, every row's checksum right, every shard's layers there and readable, and no pages that no shard lists. Whether what it has
- * of a shard goes with the shard's own files is asked in verify-shard.ts.
+ * `recent.db` by itself: sound as a file, every row's checksum right, every shard's layers there and readable, and no
+ * pages that no shard lists. Whether what it has of a shard goes with the shard's own files is asked in
+ * verify-shard.ts.
  */
 import { relative } from "node:path";
 import { RECENT_FORMAT, type RecentShardRow } from "../files/layers/recent-file.ts";

@@ -1,4 +1,7 @@
-/** Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is right. */
+/**
+ * Every row of a `state.db` or of `recent.db` by itself: the tables are those of the format, and each checksum is
+ * right.
+ */
 import { CorruptionError } from "../errors.ts";
 import { EARLIER_PAGE_SCHEMA, PAGE_SCHEMA } from "../files/layers/page-table.ts";
 import { hasPositions, POSITION_SCHEMA } from "../files/layers/position-table.ts";

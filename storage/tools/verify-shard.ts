@@ -1,7 +1,8 @@
 /**
  * One shard, in this order; what does not hold ends it, since the rest would only repeat it.
  *
- *   1. `state.db` sound in SQLite's own eyes, of a known format, with the tables of that format, every row's checksum right, its layers readable
+ *   1. `state.db` sound in SQLite's own eyes, of a known format, with the tables of that format, every row's checksum
+ *      right, its layers readable
  *   2. streams as the layers tell them, those of `recent.db` that count on top (verify-streams.ts)
  *   3. every segment file that it lists sound, every block's checksum right, blocks dense
  *   4. streams, lanes, timelines, runs, tails, keys and blocks telling one story (verify-placed.ts, verify-keys.ts)

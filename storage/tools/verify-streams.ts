@@ -1,7 +1,9 @@
 /**
- * The streams of a shard as all of its layers tell them, wherever those lie: numbers dense, reaches that only rise, and what is not placed complete.
+ * The streams of a shard as all of its layers have them, in both files: numbers dense, reaches that only rise, and what
+ * is not placed complete.
  *
- * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these reaches in verify-placed.ts.
+ * Layers have been looked at one by one before (verify-layers.ts). What is placed is checked against these reaches in
+ * verify-placed.ts.
  */
 import { type Fragment, type StreamReach } from "../files/layers/fragment.ts";
 import type { LayerSource } from "../files/layers/page-table.ts";

@@ -1,14 +1,16 @@
 /**
- * Looks through a data directory that nobody writes to and says all that is wrong with it. Changes nothing, opens nothing for writing, repairs nothing.
+ * Looks through a data directory that nobody writes to and says all that is wrong with it. Changes nothing, opens
+ * nothing for writing, repairs nothing.
  *
  *   1. files    every name known, every byte as the last clean stop left it (manifest.ts)
  *   2. log      every frame whole, chained to the one before, offsets and seqs dense
- *   3. shards   every SQLite file sound, every checksum right, and layers, directory, blocks, keys and log telling one story
+ *   3. shards   every SQLite file sound, every checksum right, and layers, directory, blocks, keys and log telling one
+ *               story
  *
  * Without a manifest (after a crash) 1 knows nothing of bytes; 2 and 3 still check all that a reader would use.
  *
- * Damage in one place does not stop it: the rest is looked at as far as it can be. Memory: one log file, or twice one database and
- * twice `recent.db`, whatever the size of the rest.
+ * Damage in one place does not stop it: the rest is looked at as far as it can be. Memory: one log file, or twice one
+ * database and twice `recent.db`, however large the rest is.
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";

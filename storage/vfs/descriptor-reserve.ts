@@ -1,8 +1,10 @@
 /**
- * File descriptors that are kept back for the log: open on /dev/null, and closed one by one when a call finds that the process has none left. Nothing of the
- * same thread can come between closing one and opening the file that needs it; what another thread takes meanwhile costs a second one.
+ * File descriptors that are kept back for the log: open on /dev/null, and closed one by one when a call finds that the
+ * process has none left. Nothing of the same thread can come between closing one and opening the file that needs it;
+ * what another thread takes meanwhile costs a second one.
  *
- * Not here: what keeps sockets from taking the rest (src/node/connections.ts). With the reserve alone a server goes on writing, and lets nobody in.
+ * Not here: what keeps sockets from taking the rest (src/node/connections.ts). With the reserve alone a server goes on
+ * writing, and lets nobody in.
  */
 import * as fs from "node:fs";
 import type { SystemCalls } from "./file-system.ts";
@@ -27,7 +29,10 @@ export class DescriptorReserve {
     return this.#kept.length;
   }
 
-  /** The system's calls, where those that open a file take from the reserve what they cannot get otherwise, and those that close one fill it up first. */
+  /**
+   * The system's calls, where those that open a file take from the reserve what they cannot get otherwise, and those
+   * that close one fill it up first.
+   */
   get calls(): SystemCalls {
     const { openSync, readFileSync, readdirSync, close, closeSync } = this.#system;
     const backed = <Call extends (...given: never[]) => unknown>(call: Call): Call =>

@@ -1,6 +1,6 @@
 /**
- * The file system as the write-ahead log uses it: few calls, callbacks on the hot path, so that a test can put a failing one in its place.
- * Not a general wrapper: what the log does not need is not here.
+ * The file system as the write-ahead log uses it: few calls, callbacks on the hot path, so that a test can put a
+ * failing one in its place. Not a general wrapper: what the log does not need is not here.
  */
 import * as fs from "node:fs";
 import { mustBeFile } from "./whole-file.ts";
@@ -8,7 +8,7 @@ import { mustBeFile } from "./whole-file.ts";
 export type FileHandle = number & { readonly __file: unique symbol };
 type Done = (error: Error | null) => void;
 
-/** What tells whether a file is still the one that it was (`id`), and as it was. */
+/** Says whether a file is still the same one (`id`), and unchanged. */
 export type FileLook = { id: string; size: number; changedNs: bigint };
 
 export type FileSystem = {
@@ -16,7 +16,9 @@ export type FileSystem = {
   list(path: string): string[];
   /** All of a file. It may be put in `room`, when it fits. @throws CorruptionError where it is no regular file */
   read(path: string, room?: Buffer): Buffer;
-  /** Opens for writing such that a finished `write` is on disk with its data and the size needed to read it (O_DSYNC). */
+  /**
+   * Opens for writing such that a finished `write` is on disk with its data and the size needed to read it (O_DSYNC).
+   */
   openDurable(path: string, create: boolean): FileHandle;
   /** Writes all of `bytes[from, to)` at `position`; short writes are continued. */
   write(file: FileHandle, bytes: Buffer, from: number, to: number, position: number, done: Done): void;
@@ -28,7 +30,10 @@ export type FileSystem = {
   append(path: string, bytes: Buffer): void;
   /** Undefined when it is not there. Takes no descriptor. */
   look(path: string): FileLook | undefined;
-  /** Makes everything that was written to a file durable, unless a write of it was said to have failed: that one has to be repeated. */
+  /**
+   * Makes everything that was written to a file durable, unless a write of it was said to have failed: that one has to
+   * be repeated.
+   */
   syncFile(path: string): void;
   /** Cuts a file and makes the cut durable. */
   truncate(path: string, length: number): void;
@@ -36,7 +41,9 @@ export type FileSystem = {
   syncDirectory(path: string): void;
   /** Bytes that the file system of a directory has left; quotas may leave less. */
   freeBytes(path: string): number;
-  /** Writes a file of `length` zeros, durable; only making the file blocks the caller. `stopped` is asked between steps. */
+  /**
+   * Writes a file of `length` zeros, durable; only making the file blocks the caller. `stopped` is asked between steps.
+   */
   fillZeros(path: string, length: number, stopped: () => boolean, done: Done): void;
 };
 
@@ -44,8 +51,9 @@ export type FileSystem = {
 export type SystemCalls = typeof fs;
 
 /**
- * Each step is durable before the next: a sync of all of it at the end would make the commits meanwhile wait for it. Measured while 32 MiB were
- * filled: the 99th percentile of an 8 KiB commit was 105 to 132 ms behind one sync, and 9 to 10 ms between steps.
+ * Each step is durable before the next: a sync of all of it at the end would make the commits meanwhile wait for it.
+ * Measured while 32 MiB were filled: the 99th percentile of an 8 KiB commit was 105 to 132 ms behind one sync, and 9 to
+ * 10 ms between steps.
  */
 const ZEROS_STEP = 128 << 10;
 

@@ -1,6 +1,7 @@
 /**
- * The file system of a program that works in a directory only while it is its own: asked before every call that makes, renames, cuts or removes a name.
- * Writes to files that are open go on as they are: those files are the program's own, wherever they are now.
+ * The file system of a program that works in a directory only while it is its own: asked before every call that makes,
+ * renames, cuts or removes a name. Writes to files that are open go on as they are: those files are the program's own,
+ * wherever they are now.
  */
 import type { FileSystem } from "./file-system.ts";
 

@@ -1,20 +1,23 @@
 /**
- * A directory that is held open, so that it stays the same one whatever becomes of its name.
+ * A directory that is held open, so that it stays the same one even when its name is changed.
  *
- * A name can be moved, removed, or given to another directory while a program works under it. A program that goes by the name then puts its next file where
- * somebody else works. So paths for system calls begin with `at`. On Linux that is `/proc/self/fd/N`: the system goes to the directory that the descriptor N
- * holds, without looking its name up. Elsewhere, or without /proc, it is the name itself. `path` is the name for people; `named` puts it into messages.
+ * A name can be moved, removed, or given to another directory while a program works under it. A program that goes by
+ * the name then puts its next file where somebody else works. So paths for system calls begin with `at`. On Linux that
+ * is `/proc/self/fd/N`: the system goes to the directory that the descriptor N holds, without looking its name up.
+ * Elsewhere, or without /proc, it is the name itself. `path` is the name for people; `named` puts it into messages.
  *
- * `check` says whether the name still means this directory. Where `at` is the name, it stands before each making, renaming and removing of a file, and a move
- * between the two calls goes unnoticed until the next check. Where `at` is a descriptor no file can go astray, and `check` says whether to go on at all.
+ * `check` says whether the name still means this directory. Where `at` is the name, it stands before each making,
+ * renaming and removing of a file, and a move between the two calls goes unnoticed until the next check. Where `at` is
+ * a descriptor no file can go astray, and `check` says whether to go on at all.
  *
- * SQLite looks every path up by itself and keeps the name it found: `presentName` is what it is given, and `isSameFile` tells afterwards whether that was right.
+ * SQLite looks every path up by itself and keeps the name it found: `presentName` is what it is given, and `isSameFile`
+ * says afterwards whether that was right.
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { DirectoryLostError } from "../errors.ts";
 
-/** Tells a directory from all others, for as long as somebody holds it open. Plain data, which a worker can be given. */
+/** Identifies a directory for as long as it is held open. Plain data, which a worker can be given. */
 export type DirectoryIdentity = { path: string; lookAt: string; device: bigint; inode: bigint };
 
 type Kept = { fd: number; identity: DirectoryIdentity };
@@ -72,7 +75,10 @@ export class HeldDirectory {
     this.#checks.push(check);
   }
 
-  /** @throws DirectoryLostError when the name does not mean this directory any more, or one that was kept in it is another */
+  /**
+   * @throws DirectoryLostError when the name does not mean this directory any more, or one that was kept in it is
+   * another
+   */
   check(): void {
     checkIdentity(this.identity);
     for (const { identity } of this.#kept) checkIdentity(identity);

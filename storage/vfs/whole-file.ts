@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { CorruptionError } from "../errors.ts";
 
-/** @throws CorruptionError for a pipe, which would be waited for, and for whatever else is no regular file; what the system says */
+/** @throws CorruptionError for what is no regular file: reading a pipe would wait. What the system says */
 export function readWholeFile(path: string): Buffer {
   mustBeFile(path, fs.statSync(path));
   return fs.readFileSync(path);

@@ -1,8 +1,8 @@
 /**
- * The event loop's end of the flush worker: hands jobs over, keeps who waits for what.
+ * The event loop's end of the flush worker: hands jobs over, and keeps the promises that wait for them.
  *
- * Invariants: each request ends once. When the worker dies, all that waits is rejected, and what is asked next, once it has let go of its files, gets
- * another worker; what the dead one was doing is told by the files. There is at most one.
+ * Invariants: each request ends once. When the worker dies, all that waits is rejected, and what is asked next, once it
+ * has let go of its files, gets another worker; the files say what the dead one has done. There is at most one.
  */
 import type { EraseRange, ShardId } from "../../types.ts";
 import { FlushError } from "../flush-error.ts";
@@ -62,8 +62,8 @@ export class FlushClient {
   }
 
   /**
-   * Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. A worker that does not answer is ended after `msMax`: what it
-   * was doing is told by the files, and what it had is in the log.
+   * Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. A worker that
+   * does not answer is ended after `msMax`: what it has done the files say, and what it had is in the log.
    */
   async close(msMax: number): Promise<void> {
     if (this.#isClosing) return;

@@ -1,4 +1,7 @@
-/** What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure; reads nothing. */
+/**
+ * What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure;
+ * reads nothing.
+ */
 import { decodeOperations, readRecordHeader } from "../../encoding/record.ts";
 import type { EraseRange, Offset } from "../../types.ts";
 import type { LoggedItem } from "../layers/piece.ts";
@@ -16,7 +19,10 @@ export type FlushImage = {
   erasures: EraseRange[];
 };
 
-/** @throws RangeError when the job is not what its type promises: offsets out of order or range, a stream that is not listed. */
+/**
+ * @throws RangeError when the job is not what its type promises: offsets out of order or range, a stream that is not
+ * listed.
+ */
 export function readFlushImage(job: FlushJob, flushedThrough: Offset): FlushImage {
   const image = new ImageReader(job);
   image.readRecords(flushedThrough);

@@ -23,8 +23,8 @@ export type FlushRequest =
   | { kind: "close"; id: number };
 
 /**
- * What a request came to. `unsealed` are files of the shard whose readers should let go; `isErasing`: it has erased entries that are not gone from the files.
- * A failed flush comes back with its buffers.
+ * What a request came to. `unsealed` are files of the shard whose readers should let go; `isErasing`: it has erased
+ * entries that are not gone from the files. A failed flush comes back with its buffers.
  */
 export type FlushReply =
   | { kind: "flushed"; id: number; unsealed: number[]; isErasing: boolean }

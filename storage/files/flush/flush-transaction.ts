@@ -1,9 +1,11 @@
 /**
- * What one flush changes in a shard's state, and which runs it has for blocks. A transaction of the state is open all the while.
+ * What one flush changes in a shard's state, and which runs it has for blocks. A transaction of the state is open all
+ * the while.
  *
- * New items and cells go to a layer, with the reach of their stream. When items of a stream have become many they are *placed*: keys go to the index, entries to
- * the timeline of their stream and to the tails of their lanes; a tail that has become a run's worth of entries goes to a block as a whole. So a run of
- * fewer entries than a page never lies in a segment, and what costs something for each lane is done rarely.
+ * New items and cells go to a layer, with the reach of their stream. When items of a stream have become many they are
+ * *placed*: keys go to the index, entries to the timeline of their stream and to the tails of their lanes; a tail that
+ * has become a run's worth of entries goes to a block as a whole. So a run of fewer entries than a page never lies in a
+ * segment, and what costs something for each lane is done rarely.
  */
 import { ErasedRanges } from "../layers/erased-ranges.ts";
 import { type Cells, emptyReach, type StreamReach } from "../layers/fragment.ts";
@@ -238,7 +240,10 @@ export class FlushTransaction {
     for (const { tail } of chunks) deleteTailRow(this.#state, tail);
   }
 
-  /** What is in layers and tails at once; what is in blocks is noted, to be read as erased from now on and to be rewritten later. */
+  /**
+   * What is in layers and tails at once; what is in blocks is noted, to be read as erased from now on and to be
+   * rewritten later.
+   */
   #erase(ranges: readonly EraseRange[]): void {
     for (const range of ranges) {
       const layered = this.#streams.find(range.stream);

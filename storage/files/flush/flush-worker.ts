@@ -1,6 +1,7 @@
 /**
- * The flush worker: compression and SQLite writes, away from the event loop. Flushes that have arrived together take effect together; erasing and compacting
- * happen in the pauses. A compiled binary needs this file as an entrypoint of its own beside the program's.
+ * The flush worker: compression and SQLite writes, away from the event loop. Flushes that have arrived together take
+ * effect together; erasing and compacting happen in the pauses. A compiled binary needs this file as an entrypoint of
+ * its own beside the program's.
  */
 import type { ShardId } from "../../types.ts";
 import { FlushError, isOfDamage, RECENT_DAMAGED } from "../flush-error.ts";
@@ -66,7 +67,7 @@ class FlushServer {
       this.#mustOwn();
       replies = this.#flushes.together(() => jobs.map((request) => this.#flushOne(request)));
     } catch (error) {
-      // None of them is there for certain; who asks for the shard's extent is told. Damage to the file of all shards is
+      // None of them is there for certain; the shard's extent says it. Damage to the file of all shards is
       // not that of one of them.
       const code = isOfDamage(error) ? RECENT_DAMAGED : describe(error).code;
       replies = jobs.map(({ id, job }) => ({ kind: "failed", id, message: describe(error).message, code, job }));

@@ -1,5 +1,6 @@
 /**
- * The writing side of `recent.db`. Everything takes effect at the end of a transaction, in which flushes of many shards may be.
+ * The writing side of `recent.db`. Everything takes effect at the end of a transaction, in which flushes of many shards
+ * may be.
  *
  * Runs in the flush worker. After an error of SQLite it must be dropped: `abandon`.
  */
@@ -39,7 +40,10 @@ export type RecentOptions = {
   dir: string;
   /** Raw bytes that a shard has here at most; more goes to its own files. */
   recentBytesMax: number;
-  /** SQLite's write-ahead file, when larger than this, is folded into the database: what is merged often is then written there less often. */
+  /**
+   * SQLite's write-ahead file, when larger than this, is folded into the database: what is merged often is then written
+   * there less often.
+   */
   recentWalBytesMax: number;
   /** As in `SegmentStoreOptions`. */
   keepsPositions: boolean;
@@ -120,7 +124,8 @@ export class RecentWriter {
   }
 
   /**
-   * Puts a layer with the job's items and cells on top. What the job erases of older entries is taken out of the layers that are here.
+   * Puts a layer with the job's items and cells on top. What the job erases of older entries is taken out of the layers
+   * that are here.
    * @param stateThrough how far the shard's own files reach, -1 for none
    * @throws RangeError when the job is not what its type promises
    */
@@ -207,7 +212,7 @@ export class RecentWriter {
     if (this.#db !== undefined) fold(this.#db, this.#options.recentWalBytesMax);
   }
 
-  /** Nothing is left in the write-ahead file. @throws where somebody reads it just now */
+  /** Nothing is left in the write-ahead file. @throws while it is being read */
   emptyWal(): void {
     const db = this.open();
     if (db.pragma("wal_checkpoint(TRUNCATE)") === 0) return;
@@ -221,7 +226,7 @@ export class RecentWriter {
       const free = db.pragma("freelist_count") as number;
       if (free > FREE_PART * (db.pragma("page_count") as number)) db.exec("VACUUM");
     } catch {
-      // It is smaller then, and nothing else: a full disk must not keep anybody from closing.
+      // It only makes the file smaller: a full disk must not prevent closing.
     }
     fold(db);
     leaveWal(db);

@@ -1,7 +1,8 @@
 /**
  * Erasures and compactions of a worker, one at a time and a step at a time, so that flushes need not wait for them.
  *
- * A task whose writer failed meanwhile (in a flush) fails as well: its files are leftovers by then. It can be asked for again.
+ * A task whose writer failed meanwhile (in a flush) fails as well: its files are leftovers by then. It can be asked for
+ * again.
  */
 import type { ShardId } from "../../types.ts";
 import type { RewriteSteps } from "./shard-rewrites.ts";
@@ -42,7 +43,7 @@ export class RewriteQueue {
     this.#later();
   }
 
-  /** Nothing is begun or continued any more; what was not done is told so. */
+  /** Begins and continues nothing more; tasks that are not done fail. */
   close(error: Error): void {
     clearTimeout(this.#timer);
     const tasks = this.#waiting.splice(0);

@@ -1,9 +1,11 @@
 /**
- * Writing segments anew, into one other file: to erase what is in them, to pack them tighter, or both. Block for block: a run stays in the block of its
- * segment that the directory knows, only file and base of the segment change. So nothing but the segments' own rows is to be committed afterwards.
+ * Writing segments anew, into one other file: to erase what is in them, to pack them tighter, or both. Block for block:
+ * a run stays in the block of its segment that the directory knows, only file and base of the segment change. So
+ * nothing but the segments' own rows is to be committed afterwards.
  *
- * Goes in steps of about a megabyte, between which the worker does other things. The new file counts for nothing until the caller has committed it; an
- * error, or the end of the steps before their time, leaves a file that is removed here or, after a crash, when the shard is next opened for writing.
+ * Goes in steps of about a megabyte, between which the worker does other things. The new file counts for nothing until
+ * the caller has committed it; an error, or the end of the steps before their time, leaves a file that is removed here
+ * or, after a crash, when the shard is next opened for writing.
  */
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -40,7 +42,9 @@ export type RewriteJob = {
 
 const STEP_BYTES = 1 << 20;
 
-/** Yields the bytes of blocks that were read since the last step. Returns the rows to commit; the file is durable then. */
+/**
+ * Yields the bytes of blocks that were read since the last step. Returns the rows to commit; the file is durable then.
+ */
 export function* rewriteSegments(job: RewriteJob): Generator<number, Unsigned<SegmentRow>[]> {
   const path = segmentPath(job.dir, job.shard, job.file);
   createDatabaseFile(path, emptyDatabase(SEGMENT_FORMAT, "rollback"));
@@ -86,7 +90,9 @@ function* copyBlocks(job: RewriteJob, path: string): Generator<number, number[]>
 
 type Output = { db: SqlDatabase; writer: BlockWriter; row: number };
 
-/** Blocks after `from`, in one transaction. The source is open for this long only, so that it can be sealed meanwhile. */
+/**
+ * Blocks after `from`, in one transaction. The source is open for this long only, so that it can be sealed meanwhile.
+ */
 function copyStep(
   job: RewriteJob,
   source: Unsigned<SegmentRow>,

@@ -1,8 +1,10 @@
 /**
- * The files of one shard as its writer has them open: the state, and the active segment while there is one. Opening makes what is missing, takes away what a
- * crash left, and switches to WAL mode; closing leaves single files where nobody reads them.
+ * The files of one shard as its writer has them open: the state, and the active segment while there is one. Opening
+ * makes what is missing, takes away what a crash left, and switches to WAL mode; closing leaves single files where
+ * nobody reads them.
  *
- * A segment file that `state.db` does not list counts for nothing: it was begun by a flush or a rewriting that never committed.
+ * A segment file that `state.db` does not list counts for nothing: it was begun by a flush or a rewriting that never
+ * committed.
  */
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -104,7 +106,10 @@ export class ShardFiles {
     for (const db of this.#open()) fold(db, walBytesMax);
   }
 
-  /** Nothing is left in the write-ahead files, nor of what a crash left in the active segment. @throws where somebody reads one just now */
+  /**
+   * Nothing is left in the write-ahead files, nor of what a crash left in the active segment.
+   * @throws while one is being read
+   */
   emptyWal(): void {
     this.mendActive();
     for (const db of this.#open()) {
@@ -113,7 +118,10 @@ export class ShardFiles {
     }
   }
 
-  /** Folds the write-ahead files in, and leaves WAL mode where nobody reads: a single file is opened six times faster, and on a full disk, too. */
+  /**
+   * Folds the write-ahead files in, and leaves WAL mode where nobody reads: a single file is opened six times faster,
+   * and on a full disk, too.
+   */
   close(): void {
     for (const db of this.#open()) {
       fold(db);
@@ -133,11 +141,12 @@ export class ShardFiles {
     return [this.#active?.db, this.#state].filter((db) => db !== undefined);
   }
 
-  /** Without what a crash or a failed flush left above its last block, before anybody asks whether it is full. */
+  /** Without what a crash or a failed flush left above its last block, before it is asked whether it is full. */
   #openSegment(row: Unsigned<SegmentRow>): Active {
     const path = segmentPath(this.#dir, this.#shard, row.file);
     const db = openForWriting(path, SEGMENT_FORMAT, row.blocks === 0);
-    // What a crash left above the last block is deleted here, and nothing else ever: it is to be gone. The state is written anew when something is erased.
+    // What a crash left above the last block is deleted here, and nothing else ever: it is to be gone. The state is
+    // written anew when something is erased.
     db.pragma("secure_delete = ON");
     removeOrphans(db, row.blocks);
     return { row, db };
@@ -173,7 +182,7 @@ function segmentBytes(db: SqlDatabase): number {
   return pages * SEGMENT_FORMAT.pageBytes;
 }
 
-/** False while somebody reads the file. Whatever else may be wrong with it is said by who reads it; new messages need not wait for that. */
+/** False while the file is being read. Other errors are left to its readers: new messages need not wait for them. */
 function sealFile(path: string): boolean {
   let db: SqlDatabase | undefined;
   try {

@@ -1,11 +1,13 @@
 /**
- * Where a flush goes: what a shard has little of stays in `recent.db`, many shards in one transaction; what is much goes to the shard's own files, and takes
- * along what `recent.db` had.
+ * Where a flush goes: what a shard has little of stays in `recent.db`, many shards in one transaction; what is much
+ * goes to the shard's own files, and takes along what `recent.db` had.
  *
- *   1. `state.db` of each shard that has much     a crash after it leaves layers in `recent.db` that count no more, since `state.db` reaches as far
+ *   1. `state.db` of each shard that has much     a crash after it leaves layers in `recent.db` that count no more,
+ *                                                 since `state.db` reaches as far
  *   2. `recent.db`, for all shards                from here on the flushes are there
  *
- * Invariant: the writer of `recent.db` puts nothing on layers that do not count; so a shard's own files are looked at once before its first flush.
+ * Invariant: the writer of `recent.db` puts nothing on layers that do not count; so a shard's own files are looked at
+ * once before its first flush.
  */
 import { existsSync } from "node:fs";
 import { checkOwn } from "../layers/recent-file.ts";
@@ -70,7 +72,7 @@ export class ShardFlushes {
   }
 
   /**
-   * Within `together`: makes flushed entries tombstones for whoever reads, and what is not in segments goes.
+   * Within `together`: makes flushed entries tombstones for every reader, and removes those that are not in segments.
    * @returns whether the shard has files of its own, with segments perhaps that have to be written anew
    */
   erase(shard: ShardId, ranges: readonly EraseRange[]): boolean {
@@ -92,7 +94,10 @@ export class ShardFlushes {
     this.#spilled(shard, reach.flushed_through, reach.term);
   }
 
-  /** Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. Tells what they took and take. */
+  /**
+   * Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. Tells what they
+   * took and take.
+   */
   compact(shard: ShardId, level: number): { bytesBefore: number; bytesAfter: number } {
     const isOwn = this.#reach(shard).stateThrough >= 0;
     const bytesBefore = this.layerBytes(shard);
@@ -130,7 +135,7 @@ export class ShardFlushes {
     return { flushed_through, term, streams, stateThrough };
   }
 
-  /** Durable before the erasure is, so that no crash makes anybody forget to finish it. */
+  /** Durable before the erasure is, so that it is finished after a crash. */
   #noteErasing(shard: ShardId, ranges: readonly EraseRange[]): boolean {
     const isErasing = this.#recent.has(shard, ranges);
     const path = erasingPath(this.#dir, shard);

@@ -1,10 +1,13 @@
 /**
  * Erasing and compacting the segments of one shard, in steps; flushes of the shard may come between them.
  *
- *   1. rewrite the segments of a file, or of several, into a new one, durable     a crash leaves a file that nobody lists; removed at the next opening
- *   2. commit the segments' new places, and what keys go, in `state.db`           a crash leaves old files that nobody lists; the same
+ *   1. rewrite the segments of a file, or of several, into a new one, durable     a crash leaves a file that nobody
+ *                                                                                 lists; removed at the next opening
+ *   2. commit the segments' new places, and what keys go, in `state.db`           a crash leaves old files that nobody
+ *                                                                                 lists; the same
  *   3. readers let go of the old files, they are removed
- *   4. erasing only, after all files: the erasures leave `state.db`, which is written anew, without a trace; then the caller takes the shard's marker away
+ *   4. erasing only, after all files: the erasures leave `state.db`, which is written anew, without a trace; then the
+ *      caller takes the shard's marker away
  *
  * A crash before that leaves the marker, and erasing begins again: entries that are tombstones by then stay so.
  */
@@ -38,7 +41,10 @@ export type RewriteContext = {
   segmentBytesMax: number;
 };
 
-/** `progress`: bytes read since the last, of `total`. `release`: readers must let go of these files before the next step. */
+/**
+ * `progress`: bytes read since the last, of `total`. `release`: readers must let go of these files before the next
+ * step.
+ */
 export type RewriteStep = { kind: "progress"; bytes: number; total: number } | { kind: "release"; files: number[] };
 export type RewriteSteps<Result> = Generator<RewriteStep, Result>;
 

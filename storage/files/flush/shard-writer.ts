@@ -1,14 +1,17 @@
 /**
- * The writing side of one shard's own files: what it has becomes theirs in two transactions, each synced, in this order.
+ * The writing side of one shard's own files: what it has becomes theirs in two transactions, each synced, in this
+ * order.
  *
- *   1. the active segment: insert the blocks, if there are any.       A crash after it leaves orphans, which nobody refers to.
+ *   1. the active segment: insert the blocks, if there are any.       A crash after it leaves orphans, which nobody
+ *                                                                     refers to.
  *   2. `state.db`: layers, tails, directory, keys, `flushedThrough`.  From here on the flush is there, all of it.
  *
  * What `recent.db` had of the shard comes with it (`carried`); the caller takes it away there afterwards.
  *
  * Erasing and compacting go in steps (shard-rewrites.ts), and flushes of the same shard may come between two of them.
  *
- * Runs in the flush worker, knows nothing of threads. After any error of a flush the writer must be dropped: `abandon`, not `close`.
+ * Runs in the flush worker, knows nothing of threads. After any error of a flush the writer must be dropped: `abandon`,
+ * not `close`.
  */
 import { existsSync } from "node:fs";
 import { LayerScratch } from "../layers/layer-merge.ts";
@@ -69,7 +72,10 @@ export class ShardWriter {
     return pageBytes(this.#files.openState(), this.#shard);
   }
 
-  /** Returns the files that are full but not sealed yet: who reads them should let go of them. And whether there is something to erase from files. */
+  /**
+   * Returns the files that are full but not sealed yet, which readers should close, and whether there is something to
+   * erase from files.
+   */
   flush(
     job: FlushJob,
     image: FlushImage,
@@ -88,7 +94,8 @@ export class ShardWriter {
   }
 
   /**
-   * Takes in what `recent.db` has of the shard, and makes flushed entries tombstones for whoever reads; `eraseSteps` then takes them out of the segments.
+   * Takes in what `recent.db` has of the shard, and makes flushed entries tombstones for every reader; `eraseSteps`
+   * then takes them out of the segments.
    * @param through how far the shard is flushed, and of which term
    * @param level all layers become one, packed with this zstd level
    */
@@ -158,7 +165,7 @@ export class ShardWriter {
       const to = this.#blocks.add(lane, streamNo, name, items, from, blockBytesMax);
       placed.push({ segment: active.row.segment, block: active.row.blocks + 1, items: items.slice(from, to) });
       from = to;
-      // A lane that goes on goes on in another block, whatever room its keys left in this one.
+      // The rest of a lane goes to another block, even when this one has room.
       if (from < items.length || this.#blocks.length >= blockBytesMax) this.#writeBlock(active);
     }
     return placed;
@@ -179,8 +186,8 @@ export class ShardWriter {
   }
 
   /**
-   * Durable before the erasure is, so that no crash makes anybody forget to finish it. Also for entries that come with the same flush: a crash in an earlier
-   * attempt may have left them in a file.
+   * Durable before the erasure is, so that it is finished after a crash. Also for entries that come with the same
+   * flush: a crash in an earlier attempt may have left them in a file.
    */
   #noteErasing(ranges: readonly EraseRange[]): boolean {
     if (ranges.length === 0) return false;

@@ -1,6 +1,7 @@
 /**
- * The shards open for writing: at most `max`, least recently used closed first. A writer that failed is closed as it is and opened anew by what its shard
- * has next. A shard that is being rewritten stays open: opening it again would take the unfinished file for a leftover.
+ * The shards open for writing: at most `max`, least recently used closed first. A writer that failed is closed as it is
+ * and opened anew by what its shard has next. A shard that is being rewritten stays open: opening it again would take
+ * the unfinished file for a leftover.
  */
 import type { ShardId } from "../../types.ts";
 import { ShardWriter, type WriterOptions } from "./shard-writer.ts";

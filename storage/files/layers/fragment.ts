@@ -1,5 +1,6 @@
 /**
- * A fragment: what one layer has of one stream. Where the stream stood, items that came since and are not placed, cells that changed.
+ * A fragment: what one layer has of one stream. Where the stream stood, items that came since and are not placed, cells
+ * that changed.
  *
  *     fragment  str8 name | bytes after this field, in 4 bytes | stream number | head seq | head offset | placed seq | placed through | pieces | piece… | cell…
  *     cell      str8 name | 0 for a cleared one, else length + 1 | bytes                                       by rising name
@@ -7,14 +8,15 @@
  *
  * Every number not marked u8 is a varint; pieces are drawn in piece.ts.
  *
- * Invariants: each field of a stream's reach only rises, so the reach that counts is the largest of all its fragments, field by field (a flush that
- * does not know one writes 0). Items at offsets up to `placed through` of any fragment of the stream are placed, and count no more.
+ * Invariants: each field of a stream's reach only rises, so the reach that counts is the largest of all its fragments,
+ * field by field (a flush that does not know one writes 0). Items at offsets up to `placed through` of any fragment of
+ * the stream are placed, and count no more.
  */
 import { ByteReader } from "../../encoding/byte-reader.ts";
 import type { GrowingWriter } from "../../encoding/byte-writer.ts";
 import { type Piece, readPiece } from "./piece.ts";
 
-/** Where a stream stands. */
+/** How far a stream goes. */
 export type StreamReach = {
   name: string;
   /** Dense per shard, from 1. */
@@ -31,7 +33,7 @@ export type StreamReach = {
 /** Values by name, null for a cleared cell. */
 export type Cells = Map<string, Uint8Array | null>;
 
-/** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when somebody asks. */
+/** A fragment as it lies in a page, in `bytes[from, end)`. Items and cells are decoded when they are read. */
 export type Fragment = StreamReach & { pieces: Piece[]; bytes: Buffer; from: number; cellsAt: number; end: number };
 
 export function writeFragment(out: GrowingWriter, reach: StreamReach, pieces: readonly Piece[], cells: Cells): void {

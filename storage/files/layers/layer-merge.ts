@@ -1,6 +1,6 @@
 /**
- * Putting a layer on top of others. Layers below that are not much larger are merged into it, so that there are few and each byte is written again a few
- * times only: sizes fall by a factor of three or more from the oldest to the newest.
+ * Putting a layer on top of others. Layers below that are not much larger are merged into it, so that there are few and
+ * each byte is written again a few times only: sizes fall by a factor of three or more from the oldest to the newest.
  */
 import type { Packing } from "../../encoding/packing.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";
@@ -18,7 +18,9 @@ export type ErasedItems = (stream: string) => ((item: LoggedItem) => boolean) | 
 export type LayerPlan = {
   /** Where the layer goes. */
   into: LayerSource;
-  /** Layers of another database that are newer than those of `into` and join the new one; the caller deletes them there. */
+  /**
+   * Layers of another database that are newer than those of `into` and join the new one; the caller deletes them there.
+   */
   carried?: LayerSource | undefined;
   additions: readonly Addition[];
   /** All layers become one; must be said when something is erased. */

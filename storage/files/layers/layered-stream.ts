@@ -24,7 +24,10 @@ export class LayeredStream {
     return this.reach.placedThrough > 0;
   }
 
-  /** Whether layers still have bytes of items that were placed since: nobody reads them, and the next merging leaves them out. */
+  /**
+   * Whether layers still have bytes of items that were placed since: nobody reads them, and the next merging leaves
+   * them out.
+   */
   get hasRemains(): boolean {
     return this.#fragments.some(({ pieces }) =>
       pieces.some(({ lastOffset }) => lastOffset <= this.reach.placedThrough),
@@ -54,7 +57,10 @@ export class LayeredStream {
     return undefined;
   }
 
-  /** Those that are there, each once. From the bytes of the fragments, whatever becomes of the files. */
+  /**
+   * Each cell that is set, once. Read from the bytes of the fragments, so that later changes of the files do not
+   * matter.
+   */
   eachCell(): Iterable<[name: string, value: Uint8Array]> {
     return laidOver(this.#fragments.map(cellsOf).reverse());
   }

@@ -1,11 +1,13 @@
 /**
- * The table that layers lie in. A *layer* is what one flush brought of a shard, or several flushes merged: fragments of streams by rising name, in pages that
- * are packed one by one. Layers never change; they are written, merged into another, and deleted, all in the transaction of a flush.
+ * The table that layers lie in. A *layer* is what one flush brought of a shard, or several flushes merged: fragments of
+ * streams by rising name, in pages that are packed one by one. Layers never change; they are written, merged into
+ * another, and deleted, all in the transaction of a flush.
  *
  *     page      fragment…                                                                  about 16 KiB before packing
  *     stack     next layer number | (layer, pages, raw bytes, weight of items)…            the `layers` column of a shard, the oldest layer first
  *
- * Numbers are varints. Layer numbers of a shard rise and are never used again, so what was read of a page once is right for ever.
+ * Numbers are varints. Layer numbers of a shard rise and are never used again, so what was read of a page once is right
+ * for ever.
  */
 import { CorruptionError } from "../../errors.ts";
 import type { BlockCache } from "../sqlite/block-cache.ts";
@@ -49,7 +51,10 @@ const FIND_PAGE = "SELECT * FROM page WHERE shard = +? AND layer = +? AND first 
 /** Which page it is, without reading it: a packed page is a chain of tens of SQLite's own, and may be in the cache. */
 const FIND_FIRST = FIND_PAGE.replace("*", "first");
 
-/** A page is closed once it has so many bytes. With twice as many, chat packs 4 % better (`bench storage`, codecs), and who reads one stream unpacks twice as much. */
+/**
+ * A page is closed once it has so many bytes. With twice as many, chat packs 4 % better (`bench storage`, codecs), and
+ * reading one stream unpacks twice as much.
+ */
 const PAGE_BYTES = 16 * 1024;
 
 export const NO_LAYERS: LayerStack = { next: 1, layers: [] };
@@ -93,7 +98,10 @@ export class LayerSource {
     this.#cache = cache;
   }
 
-  /** Tells what the layer has of one stream after another, by rising name: a page is read and gone through once for all that are in it. */
+  /**
+   * Tells what the layer has of one stream after another, by rising name: a page is read and gone through once for all
+   * that are in it.
+   */
   finder(layer: Layer): (name: string) => Fragment | undefined {
     let page: Buffer | undefined;
     let at = 0;
@@ -128,7 +136,10 @@ export class LayerSource {
     }
   }
 
-  /** The page that has the stream, or would. One question whatever the layer: preparing it is most of what it costs in a file just opened. */
+  /**
+   * The page that has the stream, or would. One statement for all layers: preparing it is most of its cost in a file
+   * just opened.
+   */
   #pageOf(layer: Layer, name: string): Buffer | undefined {
     const read = (): PageRow | undefined => this.db.sql(FIND_PAGE).get<PageRow>(this.shard, layer.layer, name);
     if (layer.pages === 1)

@@ -1,14 +1,14 @@
 /**
- * A piece: up to 64 items of one stream, in log order, of all its lanes. What comes with a flush is laid behind what is there piece by piece, without
- * being decoded, and who reads the newest decodes few.
+ * A piece: up to 64 items of one stream, in log order, of all its lanes. What comes with a flush is laid behind what is
+ * there piece by piece, without being decoded, and reading the newest items decodes few.
  *
  *     piece     bytes after this field, in 4 bytes | items | weight | first seq | last seq | last offset | lanes | (str8 lane)…
  *               | lane index + 1, or 0 for a key set alone… | seq… | offset step… | keys (encoding/run.ts) | length… | bytes…
  *     str8      u8 length | ASCII
  *
- * Every number not marked u8 is a varint. `seq` of an entry is the step from the entry before (the first: from 0), which is 1 but for the first; of a key set
- * alone it is the seq that it points to. First and last seq are those of entries, 0 when there is none. `weight` is what the items take when they are
- * placed, about.
+ * Every number not marked u8 is a varint. `seq` of an entry is the step from the entry before (the first: from 0),
+ * which is 1 but for the first; of a key set alone it is the seq that it points to. First and last seq are those of
+ * entries, 0 when there is none. `weight` is what the items take when they are placed, about.
  */
 import { type Item, readKeys, readSteps, runBytes, tombstone, writeKeys, writeSteps } from "../../encoding/run.ts";
 import { ByteReader } from "../../encoding/byte-reader.ts";

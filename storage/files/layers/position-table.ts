@@ -1,11 +1,11 @@
 /**
- * Where the log has the last record that was flushed of each shard: a table of `recent.db` for logs whose recovery begins
- * there. The local log reads all that it has, so its directories have no such table.
+ * Where the log has the last record that was flushed of each shard: a table of `recent.db` for logs whose recovery
+ * begins there. The local log reads all that it has, so its directories have no such table.
  *
  *     position   position: of the record with offset `flushed_through`; only the log knows what it means
  *
- * A flush writes it in the transaction that makes the flush count. Where a crash, or a store without this table, left an
- * earlier row, the log reads from there, and what is flushed already is passed over by its offset.
+ * A flush writes it in the transaction that makes the flush count. Where a crash, or a store without this table, left
+ * an earlier row, the log reads from there, and what is flushed already is passed over by its offset.
  */
 import type { LogPosition, Offset, ShardId } from "../../types.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";

@@ -1,12 +1,13 @@
 /**
- * `recent.db`: the newest layers of all shards of a node, in one file. Flushes of many shards that have little each are one transaction of it, one sync, and a
- * shard has files of its own only once it has something to put there.
+ * `recent.db`: the newest layers of all shards of a node, in one file. Flushes of many shards that have little each are
+ * one transaction of it, one sync, and a shard has files of its own only once it has something to put there.
  *
  *     shard      flushed_through, term, streams: how far its layers reach. own_through: how far its own files reach beneath them, -1 for none. layers: which there are (page-table.ts)
  *     page       fragments of streams (page-table.ts)
  *     crc        of the row (files/sqlite/row-crc.ts)
  *
- * A shard's layers here count while `flushed_through` is above that of its own `state.db`: when they have moved there, a crash may leave them here, too.
+ * A shard's layers here count while `flushed_through` is above that of its own `state.db`: when they have moved there,
+ * a crash may leave them here, too.
  */
 import { CorruptionError } from "../../errors.ts";
 import type { BlockCache } from "../sqlite/block-cache.ts";
@@ -98,7 +99,9 @@ export function writeRecentShard(recent: SqlDatabase, row: Omit<RecentShardRow, 
   recent.sql("INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?, ?, ?)").run(...values, rowCrc("shard", values));
 }
 
-/** Its layers, undefined when there are none that count beside a `state.db` that reaches so far; -1 for no such file. */
+/**
+ * Its layers, undefined when there are none that count beside a `state.db` that reaches so far; -1 for no such file.
+ */
 export function recentSource(
   recent: SqlDatabase,
   row: RecentShardRow | undefined,
@@ -112,7 +115,8 @@ export function recentSource(
 
 /**
  * @param stateThrough how far the shard's own files reach, -1 for none
- * @throws CorruptionError when they do not have what lies beneath the layers here: they are gone, or of an earlier moment
+ * @throws CorruptionError when they do not have what lies beneath the layers here: they are gone, or of an earlier
+ * moment
  */
 export function checkOwn(statePath: string, row: RecentShardRow | undefined, stateThrough: number): void {
   if (row === undefined || row.own_through <= stateThrough) return;

@@ -4,7 +4,8 @@
  *     block    run of a lane…                           by stream and lane in the order of the flush, each lane once
  *     part     lane number | stream number | bytes after this field | run (run.ts)
  *
- * Every number is a varint. Lane numbers are the shard's; stream number and lane name make a block readable without its `state.db`.
+ * Every number is a varint. Lane numbers are the shard's; stream number and lane name make a block readable without its
+ * `state.db`.
  */
 import { type Item, readRun, type Run, runBytes, writeRun } from "../../encoding/run.ts";
 import { ByteReader } from "../../encoding/byte-reader.ts";

@@ -1,6 +1,6 @@
 /**
- * How a lane's tail lies in rows of the state: placing adds a chunk as it is; when there are some, they become one that is packed; a packed one that is large
- * stays. So an entry is packed once or twice.
+ * How a lane's tail lies in rows of the state: placing adds a chunk as it is; when there are some, they become one that
+ * is packed; a packed one that is large stays. So an entry is packed once or twice.
  */
 import { CODEC_RAW, CODEC_ZSTD, packed, type PackedColumns, type Packing } from "../../encoding/packing.ts";
 

@@ -20,7 +20,10 @@ export function isErased(state: SqlDatabase, streamNo: number, seq: number): boo
   return covers(ranges, laneAt(state, streamNo, seq), seq);
 }
 
-/** The items with tombstones where ranges cover them; the same array where none does. `erased` hears of each entry that said something. */
+/**
+ * The items with tombstones where ranges cover them; the same array where none does. `erased` is called with each entry
+ * that was no tombstone yet.
+ */
 export function masked(
   items: Item[],
   lane: number,

@@ -2,7 +2,10 @@
 import type { PageKey, PrefixList } from "./key-page.ts";
 import { extendedKeyList, KeyCursor, readKeyList, type ListKey, writeKeyList } from "./key-list.ts";
 
-/** A key that comes, with the question whether the entry that has it by now was erased; it goes without that question, if it is the one of that seq. */
+/**
+ * A key that comes, with the question whether the entry that has it by now was erased; it goes without that question,
+ * if it is the one of that seq.
+ */
 export type KeyChange = PageKey & { isGone: ((seq: number) => boolean) | undefined };
 
 export type ChangedLists = {
@@ -37,7 +40,10 @@ export function changedLists(before: readonly PrefixList[], changes: readonly Ke
 
 const NO_KEYS = new Uint8Array();
 
-/** The same list where nothing changes. Keys that are above all others, as counters usually are, leave what is there as it is. */
+/**
+ * The same list where nothing changes. Keys that are above all others, as counters usually are, leave what is there as
+ * it is.
+ */
 function changedList(
   list: Uint8Array = NO_KEYS,
   changes: readonly KeyChange[],

@@ -1,9 +1,11 @@
 /**
- * Writing the two key tables within one flush. Changes of counted keys are gathered; `finish` sorts them and goes through the pages they concern, each read
- * once and written once. Hashed keys are written at once. Of a key that occurs twice the first stays.
+ * Writing the two key tables within one flush. Changes of counted keys are gathered; `finish` sorts them and goes
+ * through the pages they concern, each read once and written once. Hashed keys are written at once. Of a key that
+ * occurs twice the first stays.
  *
- * The pages of a stream are like the leaves of a B-tree: one has all keys from where its row says up to where the next row says. The lowest begins with the
- * empty key, so that nothing is below it; any other with its own first key, so that an erased key is in no row either. A page without keys has no row.
+ * The pages of a stream are like the leaves of a B-tree: one has all keys from where its row says up to where the next
+ * row says. The lowest begins with the empty key, so that nothing is below it; any other with its own first key, so
+ * that an erased key is in no row either. A page without keys has no row.
  */
 import { countedKey, keyHash, type CountedKey } from "../../encoding/counted-key.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";
@@ -18,7 +20,10 @@ import { decoded } from "./state-reader.ts";
 /** `row`: where its row says that it begins, if it has one. */
 type Page = { streamNo: number; row: CountedKey | undefined; lists: PrefixList[] };
 
-/** Made of a page in one go. A larger batch goes on with the last page that this one left, so that no work grows with the square of it. */
+/**
+ * Made of a page in one go. A larger batch goes on with the last page that this one left, so that no work grows with
+ * the square of it.
+ */
 const CHANGES_MAX = 1000;
 
 export class KeyIndex {

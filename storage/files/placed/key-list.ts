@@ -1,13 +1,14 @@
 /**
- * Where the keys of one prefix point, by rising counter. It is exact by itself, and more keys can be written behind it as it is.
+ * Where the keys of one prefix point, by rising counter. It is exact by itself, and more keys can be written behind it
+ * as it is.
  *
  *     list      key…
  *     key      2 × step of the counter | signed step of the seq                  of an entry
  *              2 × step of the counter + 1 | value | signed step of the seq      set alone
  *     value    number by first appearance | behind a new number: length, bytes
  *
- * Numbers are varints. The first counter and the first seq are steps from 0. Steps of a seq are counted for entries and for each value apart, from the one
- * before.
+ * Numbers are varints. The first counter and the first seq are steps from 0. Steps of a seq are counted for entries and
+ * for each value apart, from the one before.
  */
 import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";

@@ -20,8 +20,8 @@ export type PageKey = CountedKey & KeyHit;
 export const LOWEST_PAGE: CountedKey = { prefix: "", counter: 0 };
 
 /**
- * Of a page with the prefix that its row has. With what else is in the row it fills two overflow pages of 508 bytes, and the 102 bytes that SQLite keeps
- * of such a row in its tree: another size leaves a part of one empty.
+ * Of a page with the prefix that its row has. With what else is in the row it fills two overflow pages of 508 bytes,
+ * and the 102 bytes that SQLite keeps of such a row in its tree: another size leaves a part of one empty.
  */
 export const KEY_PAGE_BYTES_MAX = 1101;
 /** Of equal pages: for prefixes that are written twice then, so that the last one has room for what is left. */
@@ -68,8 +68,9 @@ export function readKeyPage(page: Uint8Array): PageKey[] {
 export type WrittenPage = { start: CountedKey; page: Uint8Array };
 
 /**
- * What lists become: one page, or as many as they need. Full ones where keys were added at the end, since counters usually rise; else about equal ones, but a
- * list that is most of a page comes to be at the end of its own, where it grows.
+ * What lists become: one page, or as many as they need. Full ones where keys were added at the end, since counters
+ * usually rise; else about equal ones, but a list that is most of a page comes to be at the end of its own, where it
+ * grows.
  * @param lists by rising prefix
  */
 export function pagesOf(lists: readonly PrefixList[], isGrowing: boolean): WrittenPage[] {

@@ -1,7 +1,9 @@
 /**
- * Questions to the key tables of a shard's state: one row for a key that ends in a counter, those of a hash for any other. Every row is checked.
+ * Questions to the key tables of a shard's state: one row for a key that ends in a counter, those of a hash for any
+ * other. Every row is checked.
  *
- * Parameters stand behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call (docs/decisions/2026-11-21-no-order-by-bare-parameter.md).
+ * Parameters stand behind a plus: beside ORDER BY, a bare one makes SQLite prepare the statement anew at each call
+ * (docs/decisions/2026-11-21-no-order-by-bare-parameter.md).
  */
 import { countedKey, COUNTER_MAX, keyHash, type CountedKey } from "../../encoding/counted-key.ts";
 import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";

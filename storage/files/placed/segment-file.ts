@@ -1,9 +1,9 @@
 /**
  * One segment file: a SQLite file with blocks of entries of a shard.
  *
- * Not an index: which block holds what is known to `state.db` alone. Invariants: rows are numbered from 1 without holes and are never changed; a block is
- * referred to only after its transaction was synced. A crash can leave rows above the last one that `state.db` counts (*orphans*): nobody reads them,
- * and whoever opens the file for writing removes them first.
+ * Not an index: which block holds what is known to `state.db` alone. Invariants: rows are numbered from 1 without holes
+ * and are never changed; a block is referred to only after its transaction was synced. A crash can leave rows above the
+ * last one that `state.db` counts (*orphans*): nobody reads them, and opening the file for writing removes them first.
  */
 import { CorruptionError } from "../../errors.ts";
 import type { SqlDatabase, SqlValue } from "../sqlite/database.ts";
@@ -48,7 +48,10 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
   db.sql("DELETE FROM block WHERE block > ?").run(lastBlock);
 }
 
-/** A block that `state.db` refers to, still packed. @throws CorruptionError when it is missing or not what was written. */
+/**
+ * A block that `state.db` refers to, still packed.
+ * @throws CorruptionError when it is missing or not what was written.
+ */
 export function readStoredBlock(db: SqlDatabase, place: BlockLocation): StoredBlock {
   const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(place.block);
   if (row === undefined) throw new CorruptionError(db.file, blockAt(place.block), "block is missing");
@@ -67,7 +70,10 @@ export function readBlock(db: SqlDatabase, place: BlockLocation): Buffer {
   throw new CorruptionError(db.file, blockAt(place.block), `${raw.length} bytes instead of ${rawBytes}`);
 }
 
-/** The block that a row of table `block` holds, unpacked, for who has found the row by itself; undefined when it is not what was written there. */
+/**
+ * The block that a row of table `block` holds, unpacked, for callers that found the row without SQLite; undefined when
+ * it is not what was written there.
+ */
 export function wholeBlock(
   place: BlockLocation,
   [, codec, rawBytes, crc, data]: readonly SqlValue[],
@@ -85,8 +91,8 @@ export function blockAt(block: number): string {
 }
 
 /**
- * Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores four bytes. NaN, which
- * equals nothing, for numbers that no block has: damage made them.
+ * Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores
+ * four bytes. NaN, which equals nothing, for numbers that no block has: damage made them.
  */
 function checksum(place: BlockLocation, codec: number, rawBytes: number, data: Buffer): number {
   if (!isCount(place.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;

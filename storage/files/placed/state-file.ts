@@ -1,9 +1,11 @@
 /**
- * The state of one shard: its streams with their newest entries and their cells, in which blocks the other entries are, where keys point, and how far all of
- * that reaches. Committed in one transaction per flush, after the blocks it refers to.
+ * The state of one shard: its streams with their newest entries and their cells, in which blocks the other entries are,
+ * where keys point, and how far all of that reaches. Committed in one transaction per flush, after the blocks it refers
+ * to.
  *
- * An entry is in a layer, or in its lane's tail, or in a block of a segment, never in two of them. Pages of the file are small because a flush of few
- * messages touches few rows all over the tables. The tables carry no comments, since those cost pages too: here they are.
+ * An entry is in a layer, or in its lane's tail, or in a block of a segment, never in two of them. Pages of the file
+ * are small because a flush of few messages touches few rows all over the tables. The tables carry no comments, since
+ * those cost pages too: here they are.
  *
  *     shard      one row. flush: number of the last flush. streams, lanes: how many there are. files: highest number a segment file ever had.
  *                layers: which there are (files/layers/page-table.ts)
@@ -35,7 +37,10 @@ CREATE TABLE shard(shard INTEGER PRIMARY KEY, flush INT, flushed_through INT, te
 CREATE TABLE name(page INTEGER PRIMARY KEY, names BLOB, crc INT);${PAGE_SCHEMA}`,
 };
 
-/** Tables that a shard gets when the first items of it are placed: many shards have none for long, and a table without rows is a page. */
+/**
+ * Tables that a shard gets when the first items of it are placed: many shards have none for long, and a table without
+ * rows is a page.
+ */
 export const PLACED_SCHEMA = `
 CREATE TABLE segment(segment INTEGER PRIMARY KEY, file INT, base INT, blocks INT, status INT, packing INT, crc INT);
 CREATE TABLE timeline(stream_no INT, first_seq INT, page BLOB, crc INT, PRIMARY KEY(stream_no, first_seq)) WITHOUT ROWID;

@@ -1,4 +1,7 @@
-/** Questions to a shard's `state.db`, but to its key tables (key-reader.ts). All of them go by a primary key or a unique name, and every row is checked. */
+/**
+ * Questions to a shard's `state.db`, but to its key tables (key-reader.ts). All of them go by a primary key or a unique
+ * name, and every row is checked.
+ */
 import { CorruptionError } from "../../errors.ts";
 import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
@@ -142,7 +145,7 @@ function noPlace(state: SqlDatabase, streamNo: number, seq: number): CorruptionE
   return new CorruptionError(state.file, "table timeline", `seq ${seq} of stream number ${streamNo} is missing`);
 }
 
-/** Checked bytes that make no sense were written by a bug, or by somebody with a checksum tool. */
+/** Bytes that pass their checksum and make no sense were written by a bug, or forged. */
 export function decoded<T>(state: SqlDatabase, table: Table, decode: () => T): T {
   try {
     return decode();

@@ -1,6 +1,6 @@
 /**
- * The writing side of a shard's `state.db`: rows with their checksums. Everything takes effect at the end of the caller's transaction; see
- * storage/files/flush/shard-writer.ts for the order of the two files.
+ * The writing side of a shard's `state.db`: rows with their checksums. Everything takes effect at the end of the
+ * caller's transaction; see storage/files/flush/shard-writer.ts for the order of the two files.
  */
 import { NO_LAYERS, writeStack } from "../layers/page-table.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";

@@ -1,7 +1,9 @@
 /**
- * The tail of a lane: its newest entries that were placed, fewer than fill a run of their own, in the shard's state until there are enough.
+ * The tail of a lane: its newest entries that were placed, fewer than fill a run of their own, in the shard's state
+ * until there are enough.
  *
- * So entries of a quiet conversation do not lie one by one in the segments of all flushes since: a page of them is a tail and a run or two.
+ * So entries of a quiet conversation do not lie one by one in the segments of all flushes since: a page of them is a
+ * tail and a run or two.
  */
 import { CHUNKS_MAX, type TailRow } from "./state-file.ts";
 import type { Unsigned } from "./state-writer.ts";

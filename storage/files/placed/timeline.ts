@@ -1,10 +1,12 @@
 /**
- * Which lane each entry of a stream is in, by seq: what lets a stream be read in its own order though its entries are kept lane by lane.
+ * Which lane each entry of a stream is in, by seq: what lets a stream be read in its own order though its entries are
+ * kept lane by lane.
  *
  *     page     first seq | lanes | lane number… | stretch…                   lanes by first appearance
  *     stretch  index of a lane × 2, for one entry | index × 2 + 1, number of entries - 2
  *
- * Every number is a varint: a byte an entry in a lively timeline, next to nothing in a group. Seqs are dense, so a page needs none but its first.
+ * Every number is a varint: a byte an entry in a lively timeline, next to nothing in a group. Seqs are dense, so a page
+ * needs none but its first.
  */
 import { asBuffer, ByteReader } from "../../encoding/byte-reader.ts";
 import { GrowingWriter } from "../../encoding/byte-writer.ts";

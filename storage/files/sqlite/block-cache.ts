@@ -1,4 +1,7 @@
-/** Unpacked blocks, up to `bytesMax` of them in sum, least recently used dropped first. Blocks never change, so nothing is ever stale. */
+/**
+ * Unpacked blocks, up to `bytesMax` of them in sum, least recently used dropped first. Blocks never change, so nothing
+ * is ever stale.
+ */
 export class BlockCache {
   readonly #bytesMax: number;
   readonly #blocks = new Map<string, Buffer>();

@@ -1,9 +1,10 @@
 /**
  * Creating and opening the SQLite files of a shard.
  *
- * A file appears whole: it is written under a temporary name, synced, renamed, and its directory is synced. So a crash leaves either no
- * file, or an empty database of this format (and perhaps a `.new` file, which the next attempt overwrites). Files that flushes write to are in WAL
- * mode, so that a reader never waits for the writer; a sealed segment, and what nobody has open for writing, is a single file without.
+ * A file appears whole: it is written under a temporary name, synced, renamed, and its directory is synced. So a crash
+ * leaves either no file, or an empty database of this format (and perhaps a `.new` file, which the next attempt
+ * overwrites). Files that flushes write to are in WAL mode, so that a reader never waits for the writer; a sealed
+ * segment, and what nobody has open for writing, is a single file without.
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
@@ -60,7 +61,8 @@ export function syncDirectory(path: string): void {
 
 /**
  * Opens a file that must be there, of this format or an older one.
- * @throws CorruptionError when it is missing or not ours, FormatError when it is newer, DirectoryLostError when its directory was moved just now.
+ * @throws CorruptionError when it is missing or not ours, FormatError when it is newer, DirectoryLostError when its
+ * directory was moved just now.
  */
 export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
   const db = openExisting(path, format, mode, busyTimeoutMs);
@@ -74,7 +76,10 @@ export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode
   }
 }
 
-/** @throws DirectoryLostError when SQLite may have opened, or may make, files of another directory. Nothing was written yet. */
+/**
+ * @throws DirectoryLostError when SQLite may have opened, or may make, files of another directory. Nothing was written
+ * yet.
+ */
 export function mustBeInPlace(db: SqlDatabase): void {
   if (!db.isInPlace) throw new DirectoryLostError(`${db.file} was moved while it was being opened`);
 }

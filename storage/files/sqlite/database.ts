@@ -1,11 +1,13 @@
 /**
- * The one file that imports a SQLite driver: a thin port, so that another one (bun:sqlite) can take its place and be compared.
+ * The one file that imports a SQLite driver: a thin port, so that another one (bun:sqlite) can take its place and be
+ * compared.
  *
- * Not an ORM and not a pool. Statements are prepared once per open file and kept by their text. Integers are JavaScript numbers: everything
- * the store keeps is below 2^51, where SQLite still turns a bound double into an integer without loss.
+ * Not an ORM and not a pool. Statements are prepared once per open file and kept by their text. Integers are JavaScript
+ * numbers: everything the store keeps is below 2^51, where SQLite still turns a bound double into an integer without
+ * loss.
  *
- * Never open, read or copy a file through `node:fs` while it is open here: closing any descriptor of a file drops the POSIX locks that the
- * whole process holds on it.
+ * Never open, read or copy a file through `node:fs` while it is open here: closing any descriptor of a file drops the
+ * POSIX locks that the whole process holds on it.
  */
 import BetterSqlite from "better-sqlite3";
 import { isSameFile, presentName } from "../../vfs/held-directory.ts";
@@ -21,14 +23,14 @@ export type SqlStatement = {
   each<Row>(...values: SqlValue[]): IterableIterator<Row>;
 };
 
-/** How long a connection waits for a lock of another one, unless it is told otherwise. */
+/** How long a connection waits for a lock of another one by default. */
 export const BUSY_TIMEOUT_MS = 5000;
 
 export type SqlMode = "readonly" | "readwrite";
 
 export class SqlDatabase {
   readonly file: string;
-  /** What SQLite was told: it looks names up itself, and puts its own files beside the one it found. */
+  /** The name that SQLite got: it looks names up by itself, and puts its own files beside the one it found. */
   readonly #openedAs: string;
   readonly #db: BetterSqlite.Database;
   readonly #statements = new Map<string, SqlStatement>();
@@ -36,8 +38,8 @@ export class SqlDatabase {
   readonly namedTables = new Set<string>();
 
   /**
-   * The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. With `image`, a database in memory of those bytes, of which `file` is
-   * only the name; a header that asks for WAL mode cannot be opened so.
+   * The file must exist. Waits at most `busyTimeoutMs` for a lock of another connection. With `image`, a database in
+   * memory of those bytes, of which `file` is only the name; a header that asks for WAL mode cannot be opened so.
    */
   constructor(file: string, mode: SqlMode, busyTimeoutMs = BUSY_TIMEOUT_MS, image?: Buffer) {
     this.file = file;
@@ -84,8 +86,8 @@ export class SqlDatabase {
   }
 
   /**
-   * Whether the name that SQLite knows still is this file's. Where it is not, SQLite makes and removes files beside another one: asked after opening, and before
-   * what makes or removes its write-ahead file.
+   * Whether the name that SQLite knows still is this file's. Where it is not, SQLite makes and removes files beside
+   * another one: asked after opening, and before what makes or removes its write-ahead file.
    */
   get isInPlace(): boolean {
     return isSameFile(this.#openedAs, this.file);

@@ -1,8 +1,9 @@
 /**
  * The files open for reading, at most `handlesMax`, least recently used closed first.
  *
- * A file that is still written to is opened read-write but `query_only`: its last reader then takes SQLite's `-wal` and `-shm` files away,
- * which a read-only one leaves behind. An open file in WAL mode has up to three descriptors, a sealed one has one.
+ * A file that is still written to is opened read-write but `query_only`: its last reader then takes SQLite's `-wal` and
+ * `-shm` files away, which a read-only one leaves behind. An open file in WAL mode has up to three descriptors, a
+ * sealed one has one.
  */
 import type { SqlDatabase } from "./database.ts";
 import { type FileFormat, openDatabaseFile } from "./database-file.ts";

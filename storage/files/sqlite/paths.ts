@@ -26,21 +26,23 @@ export function segmentPath(dir: string, shard: ShardId, file: number): string {
   return join(shardDirectory(dir, shard), `segment-${String(file).padStart(6, "0")}.db`);
 }
 
-/** Number of the segment file that this name belongs to: the file itself, or what SQLite or its creation put beside it. */
+/**
+ * Number of the segment file that this name belongs to: the file itself, or what SQLite or its creation put beside it.
+ */
 export function segmentFileNo(name: string): number | undefined {
   const found = /^segment-(\d{6,})\.db(-wal|-shm|-journal|\.new)?$/.exec(name);
   return found === null ? undefined : Number(found[1]);
 }
 
-/** There while the shard has erased entries in its segments: whoever opens the store knows from one look into `shards/`. */
+/** There while the shard has erased entries in its segments, so that one look into `shards/` finds all such shards. */
 export function erasingPath(dir: string, shard: ShardId): string {
   return join(shardsDirectory(dir), `erasing-${String(shard).padStart(3, "0")}`);
 }
 
 /**
  * Whether the shard has a state; without one, all that it has is in `recent.db`.
- * @throws CorruptionError when there are segments but no state: it is made before them, so somebody took it away; or a
- * file in the place of the directory
+ * @throws CorruptionError when there are segments but no state: it is made before them, so it was taken away; or
+ * when a file is in the place of the directory
  */
 export function hasState(dir: string, shard: ShardId): boolean {
   const path = statePath(dir, shard);

@@ -1,8 +1,9 @@
 /**
- * The checksum in every row of `state.db` and `recent.db`, so that no changed bit is believed: SQLite itself checks structure, not content.
+ * The checksum in every row of `state.db` and `recent.db`, so that no changed bit is believed: SQLite itself checks
+ * structure, not content.
  *
- * It covers first the bytes of all blobs, then the name of the table and for each value one byte of its kind, then a number as float64, a text as u32
- * length and UTF-8, a blob as its u32 length.
+ * It covers first the bytes of all blobs, then the name of the table and for each value one byte of its kind, then a
+ * number as float64, a text as u32 length and UTF-8, a blob as its u32 length.
  */
 import { CorruptionError } from "../../errors.ts";
 import type { SqlDatabase, SqlValue } from "./database.ts";

@@ -1,4 +1,6 @@
-/** SQLite files that flushes write to: in WAL mode, so that a reader never waits, each commit durable when it returns. */
+/**
+ * SQLite files that flushes write to: in WAL mode, so that a reader never waits, each commit durable when it returns.
+ */
 import { existsSync, statSync } from "node:fs";
 import { BUSY_TIMEOUT_MS, type SqlDatabase } from "./database.ts";
 import {
@@ -25,11 +27,12 @@ export function openForWriting(path: string, format: FileFormat, mayBeMissing: b
   return db;
 }
 
-/** How long folding waits for somebody who reads, such as a shell that is left open: flushes of all shards wait for it. */
+/** How long folding waits for a reader, such as a shell that is left open. Flushes of all shards wait meanwhile. */
 const FOLD_BUSY_TIMEOUT_MS = 20;
 
 /**
- * Folds the write-ahead file in, as far as nobody reads it, when it is larger than this. What is in it is committed: failing (a full disk) takes nothing back, and a later one does it.
+ * Folds the write-ahead file in, as far as nobody reads it, when it is larger than this. What is in it is committed:
+ * failing (a full disk) takes nothing back, and a later one does it.
  */
 export function fold(db: SqlDatabase, walBytesMax = 0): void {
   const wal = `${db.file}-wal`;
@@ -44,7 +47,10 @@ export function fold(db: SqlDatabase, walBytesMax = 0): void {
   }
 }
 
-/** A single file is left, where nobody reads it: it is opened six times faster. Not where its directory was moved: SQLite would remove another's write-ahead file. */
+/**
+ * A single file is left, where nobody reads it: it is opened six times faster. Not where its directory was moved:
+ * SQLite would remove another's write-ahead file.
+ */
 export function leaveWal(db: SqlDatabase): void {
   try {
     if (!db.isInPlace) return;

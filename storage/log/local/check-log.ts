@@ -1,7 +1,8 @@
 /**
  * Looks through the log of a store that is not open and says all that is wrong with it. Changes nothing.
  *
- * It is stricter than recovery where recovery loses nothing by going on: a bit that flipped in room that holds no frame is found, too.
+ * It is stricter than recovery where recovery loses nothing by going on: a bit that flipped in room that holds no frame
+ * is found, too.
  */
 import { join } from "node:path";
 import { decodeOperations, readRecordHeader } from "../../encoding/record.ts";
@@ -13,7 +14,10 @@ import { EMPTIED, isEmptied, reachOf } from "./read-log.ts";
 import { scanWalFile } from "./scan.ts";
 import { PREPARED_NAME } from "./wal-files.ts";
 
-/** `isWrittenThrough`: no sector of it is missing. A crash seldom leaves that, damage at rest always does; which of them it was nothing can prove. */
+/**
+ * `isWrittenThrough`: no sector of it is missing. A crash seldom leaves that, damage at rest always does; which of them
+ * it was nothing can prove.
+ */
 export type TornTail = { file: string; at: number; bytes: number; isWrittenThrough: boolean };
 
 export type LogFault = { file: string; place: string; what: string };
@@ -129,7 +133,10 @@ function checkFile(
   return scan.chain;
 }
 
-/** One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose header was not written yet. */
+/**
+ * One bit that is set in room for frames is no remains of a frame. Zeros alone are a prepared file whose header was not
+ * written yet.
+ */
 function noteTail(file: string, bytes: Buffer, at: number, fileNo: number, check: LogCheck): void {
   const isSet = (byte: number): boolean => byte !== 0;
   const behind = bytes.subarray(at).findIndex(isSet);

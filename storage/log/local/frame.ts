@@ -6,12 +6,13 @@
  *     frame    u32 magic | u32 body bytes | u32 file number | u32 chain | u32 crc of the body | u32 crc of the 20 bytes before | body
  *     body     record… (storage/encoding/record.ts); none in a *mark*
  *
- * One frame is one group commit: it is there whole or not at all. `chain` is the last checksum of the header before: of the frame before, of the
- * file header for a file's first frame, of the last frame of the file before for a file header (0 in file 1). So a frame says that the one before it
- * was durable, since one write is under way at a time, and what it was. A mark says the same when no frame follows.
+ * One frame is one group commit: it is there whole or not at all. `chain` is the last checksum of the header before: of
+ * the frame before, of the file header for a file's first frame, of the last frame of the file before for a file header
+ * (0 in file 1). So a frame says that the one before it was durable, since one write is under way at a time, and what
+ * it was. A mark says the same when no frame follows.
  *
- * Integers little-endian. Checksums are CRC-32 (IEEE). The magic holds bytes that no UTF-8 text has: nobody can send a frame in a message.
- * What can be told apart, and what cannot: storage/log/local/README.md.
+ * Integers little-endian. Checksums are CRC-32 (IEEE). The magic holds bytes that no UTF-8 text has: nobody can send a
+ * frame in a message. What can be told apart, and what cannot: storage/log/local/README.md.
  */
 
 export const WAL_VERSION = 1;
@@ -77,7 +78,9 @@ const bodyCrc = (bytes: Buffer, at: number, end: number): number =>
 /** Where a frame stands in the log. `chain` undefined: any. */
 export type FrameLocation = { fileNo: number; chain: number | undefined };
 
-/** End of the frame whose header at `at` is whole, undefined when the header is not, or the frame ends behind the file. */
+/**
+ * End of the frame whose header at `at` is whole, undefined when the header is not, or the frame ends behind the file.
+ */
 export function endByHeader(bytes: Buffer, at: number, { fileNo, chain }: FrameLocation): number | undefined {
   if (at + FRAME_HEADER_BYTES > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
   if (bytes.readUInt32LE(at + HEADER_CRC_AT) !== headerCrc(bytes, at)) return undefined;
@@ -99,7 +102,7 @@ export function isZero(bytes: Buffer, from: number, to = bytes.length): boolean 
   return true;
 }
 
-/** Where the next whole frame begins from `from` on, whatever stands before it; undefined when there is none. */
+/** Where the next whole frame from `from` on begins; undefined when there is none. */
 export function nextFrame(bytes: Buffer, from: number, fileNo: number): number | undefined {
   for (let at = bytes.indexOf(FRAME_MAGIC_BYTES, from); at >= 0; at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)) {
     if (frameEnd(bytes, at, { fileNo, chain: undefined }) !== undefined) return at;
@@ -121,8 +124,8 @@ function hasEachSector(bytes: Buffer, from: number, to: number): boolean {
 }
 
 /**
- * Whether all sectors of what stands at `at` arrived, although it is no whole frame. A crash leaves that only where a sector has garbage in it; damage at rest
- * leaves it always. For people: it proves nothing.
+ * Whether all sectors of what stands at `at` arrived, although it is no whole frame. A crash leaves that only where a
+ * sector has garbage in it; damage at rest leaves it always. For people: it proves nothing.
  */
 export function isWrittenThrough(bytes: Buffer, at: number, fileNo: number): boolean {
   if (at + FRAME_HEADER_BYTES > bytes.length) return false;

@@ -1,14 +1,16 @@
 /**
  * Gathers records into frames and notifies their owners when they are durable.
  *
- * While one frame is being written the next gathers: an idle log pays one write a record, a busy one spreads a write over hundreds. There is
- * no timer. Owners are notified in the order of the log, after the write has returned and never before (G1, G5). After a failed write every owner,
- * present and later, is notified of the failure.
+ * While one frame is being written the next gathers: an idle log pays one write a record, a busy one spreads a write
+ * over hundreds. There is no timer. Owners are notified in the order of the log, after the write has returned and never
+ * before (G1, G5). After a failed write every owner, present and later, is notified of the failure.
  *
- * One write is under way at a time. A full frame is handed to the disk as soon as the write before has returned, before the records of that one take
- * effect, which they do in the same turn of the event loop: so the disk does not wait for it, and nobody can see the difference.
+ * One write is under way at a time. A full frame is handed to the disk as soon as the write before has returned, before
+ * the records of that one take effect, which they do in the same turn of the event loop: so the disk does not wait for
+ * it, and nobody can see the difference.
  *
- * When nothing was written for a while after a frame, a mark follows it: no later frame says yet that it was durable, so the mark does (frame.ts).
+ * When nothing was written for a while after a frame, a mark follows it: no later frame says yet that it was durable,
+ * so the mark does (frame.ts).
  *
  * Bound: `backlogBytes` is what waits; the caller refuses work above its limit, the log itself refuses nothing.
  */
@@ -30,7 +32,10 @@ type WrittenFrame = { commits: Commit[]; bytes: Buffer; position: LogPosition; e
 export type GroupCommitOptions = {
   /** A log that rests this long gets a mark. 0: never. */
   markAfterMs: number;
-  /** A frame of so many bytes gains little from waiting for more: it is written while the owners of the one before are notified. */
+  /**
+   * A frame of so many bytes gains little from waiting for more: it is written while the owners of the one before are
+   * notified.
+   */
   fullFrameBytes: number;
 };
 
@@ -48,7 +53,9 @@ const GATHERED_BYTES_MAX = 512 << 20;
 
 export class GroupCommit implements Appender {
   readonly out = new ByteWriter(Buffer.allocUnsafeSlow(BUFFER_BYTES), FRAME_HEADER_BYTES);
-  /** One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache. */
+  /**
+   * One buffer gathers, one is written, and one has been written and takes effect: they stay in the processor's cache.
+   */
   readonly #spares: Buffer[] = [];
   readonly #files: WalFiles;
   readonly #hooks: GroupCommitHooks;
@@ -83,7 +90,7 @@ export class GroupCommit implements Appender {
     return this.#end - FRAME_HEADER_BYTES;
   }
 
-  /** Of whatever shard: all of them ride one frame, and none is ever fenced alone. */
+  /** For any shard: all of them share one frame, and none is ever fenced alone. */
   open(_shard: ShardId): number {
     if (this.#isRecordOpen) throw new Error("assertion failed: a record is begun inside of another");
     if (this.backlogBytes > GATHERED_BYTES_MAX)
@@ -162,7 +169,7 @@ export class GroupCommit implements Appender {
     });
   };
 
-  /** What goes wrong in a hook keeps nothing from being written, and nobody from being told. */
+  /** An error in a hook keeps no record from being written, and no owner from being notified. */
   #guarded(hook: () => void): void {
     try {
       hook();
@@ -171,7 +178,10 @@ export class GroupCommit implements Appender {
     }
   }
 
-  /** A full frame does not wait for the owners of the one before; small frames wait, so that replies appended by these owners join them. */
+  /**
+   * A full frame does not wait for the owners of the one before; small frames wait, so that replies appended by these
+   * owners join them.
+   */
   #written(frame: WrittenFrame): void {
     this.#writing = false;
     this.#finished.push(frame);

@@ -1,8 +1,9 @@
 /**
- * The write-ahead log of one machine as a `CommitLog`: one log for all shards, so what fails, presses or is opened again
- * is always all of them. A position is the number of a log file.
+ * The write-ahead log of one machine as a `CommitLog`: one log for all shards, so what fails, presses or is opened
+ * again is always all of them. A position is the number of a log file.
  *
- * Not here: frames (group-commit.ts), files (wal-files.ts), reading (read-log.ts), whose directory it is (ownership.ts).
+ * Not here: frames (group-commit.ts), files (wal-files.ts), reading (read-log.ts), whose directory it is
+ * (ownership.ts).
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * From which log file to which one the log reaches: the file `wal/extent`. Without it nobody could tell that the oldest or the newest file is gone,
- * since no file beside it says so.
+ * From which log file to which one the log reaches: the file `wal/extent`. Without it nothing would show that the
+ * oldest or the newest file is gone, since no file beside it says so.
  *
  *     parley extent 1 0000000008 5ab0c2f1e0d3a7b2 0000000017 0000000021 1f2e3d4c
  *                   │ │          │                │          │          CRC-32 of the line up to here
@@ -9,11 +9,13 @@
  *                   │ number and id of the opening that says so (openings.ts)
  *                   version
  *
- * Invariant: what it says is true at every moment. Before a log file is removed the line is durable that does not count on it; where that line cannot be
- * written (a full disk) the file `extent` is removed, durably, and nothing is said. A file is counted on once its header is durable.
+ * Invariant: what it says is true at every moment. Before a log file is removed the line is durable that does not count
+ * on it; where that line cannot be written (a full disk) the file `extent` is removed, durably, and nothing is said. A
+ * file is counted on once its header is durable.
  *
- * A build that does not know this file removes log files without saying so here. Such a build may be the last one that opened the log: the list of openings
- * names it, and then what stands here does not count. Neither does a line that is not whole. A log without this file is of an older version.
+ * A build that does not know this file removes log files without saying so here. Such a build may be the last one that
+ * opened the log: the list of openings names it, and then what stands here does not count. Neither does a line that is
+ * not whole. A log without this file is of an older version.
  *
  * Crash: the line is written in its place, as part of one sector. It is there as it was, as it is, or not whole.
  */
@@ -33,7 +35,10 @@ export type Extent = { first: number; last: number };
 export type FoundExtent = {
   /** Undefined where nothing is known. */
   extent: Extent | undefined;
-  /** The file is there, and its bytes are not what was written. A crash while it is made leaves it empty, which is no damage. */
+  /**
+   * The file is there, and its bytes are not what was written. A crash while it is made leaves it empty, which is no
+   * damage.
+   */
   isDamaged: boolean;
 };
 type Opening = { no: number; id: string };
@@ -71,7 +76,7 @@ function isNewest(directory: string, files: FileSystem, { no, id }: Opening): bo
   );
 }
 
-/** Of a newer list nothing is known here; whoever opens the log is told. */
+/** A newer list cannot be read here. Opening the log reports that. */
 function openingsOf(path: string, files: FileSystem): ReturnType<typeof readOpenings> | undefined {
   try {
     return readOpenings(path, files.read(path));
@@ -138,7 +143,10 @@ export class LogExtent {
     }
   }
 
-  /** The newest file holds nothing and is to be removed: when this returns, nobody counts on it. @throws what the system says */
+  /**
+   * The newest file holds nothing and is to be removed: when this returns, nobody counts on it.
+   * @throws what the system says
+   */
   endsBefore(fileNo: number): void {
     this.#extent.last = fileNo - 1;
     this.#say();

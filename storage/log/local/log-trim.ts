@@ -2,8 +2,8 @@
  * Removes log files that nobody needs any more.
  *
  * Invariant: oldest first, and each durably gone before the next, since a crash must not leave a gap. What cannot be
- * removed now is tried again at the next trim. What damaged shards need of a file is taken aside before, and nobody counts
- * on the file any more (log-extent.ts).
+ * removed now is tried again at the next trim. What damaged shards need of a file is taken aside before, and nobody
+ * counts on the file any more (log-extent.ts).
  */
 import { join } from "node:path";
 import type { FileSystem } from "../../vfs/file-system.ts";
@@ -48,7 +48,9 @@ export class LogTrim {
     return this.#oldestFileNo;
   }
 
-  /** The first file that somebody needs, as far as the last trim knew. Files before it can be there: they may not go yet. */
+  /**
+   * The first file that a shard needed at the last trim. Files before it can be there, where they could not be removed.
+   */
   get neededFrom(): number {
     return Math.max(this.#oldestFileNo, this.#neededFrom);
   }
@@ -88,7 +90,7 @@ export class LogTrim {
     return this.tryRemove(join(directory, walFileName(fileNo)));
   }
 
-  /** @returns whether it is durably gone; if not, that was told */
+  /** @returns whether it is durably gone; if not, that was reported */
   tryRemove(path: string): boolean {
     const { files, directory } = this.#ports;
     try {

@@ -1,20 +1,23 @@
 /**
- * Who has opened the log for writing, in the order of time: the file `wal/openings`. It keeps nobody out, the lock on the directory does that. Where the lock
- * did not (a file system that locks within one machine, a build that knows other locks), an opening learns of a later one before it begins another file, and
- * `parley verify` sees that two were at work.
+ * Who has opened the log for writing, in the order of time: the file `wal/openings`. It keeps nobody out, the lock on
+ * the directory does that. Where the lock did not (a file system that locks within one machine, a build that knows
+ * other locks), an opening learns of a later one before it begins another file, and `parley verify` sees that two were
+ * at work.
  *
  *     parley openings 1
  *     begin 8 5ab0c2f1e0d3a7b2 4711 1f2e3d4c            opening number 8, its random id, its process, CRC-32 of the line up to here
  *     file 8 5ab0c2f1e0d3a7b2 17 0badcafe               it begins log file 17
  *     end 8 5ab0c2f1e0d3a7b2 5ca1ab1e                   it is closed and writes no more
  *     beside 8 5ab0c2f1e0d3a7b2 9 0ddba115              it was at work when opening 9 began
- *     changed 8 5ab0c2f1e0d3a7b2 16 600dcafe            somebody else has changed log file 16, which it had read or was writing
+ *     changed 8 5ab0c2f1e0d3a7b2 16 600dcafe            another process has changed log file 16, which it had read or was writing
  *
  * Invariant: the lines of an opening stand before `begin` of the next one, unless two were at work.
  *
- * Lines are added at the end in one write and are not synced: what is to be told from each other are processes, not power cuts. A crash leaves a part of a line,
- * or zeros; such lines are passed over. The header has no checksum in version 1; a header of a later version has one, as the lines have. So a version that was
- * hit is not taken for a later one: the list is evidence only, and keeps no server from its data. Before the file gets too large its older half goes, by a rename. A log without the file is of an older version.
+ * Lines are added at the end in one write and are not synced: the list keeps processes apart, and no power cuts. A
+ * crash leaves a part of a line, or zeros; such lines are passed over. The header has no checksum in version 1; a
+ * header of a later version has one, as the lines have. So a version that was hit is not taken for a later one: the
+ * list is evidence only, and keeps no server from its data. Before the file gets too large its older half goes, by a
+ * rename. A log without the file is of an older version.
  */
 import { join } from "node:path";
 import { FormatError, OtherWriterError } from "../../errors.ts";
@@ -46,10 +49,10 @@ export class Openings {
   readonly #options: OpeningOptions;
   readonly #path: string;
   #no = 0;
-  /** Up to here everything is known; whoever adds a line makes the file longer. */
+  /** Up to here the list is known. Another process that adds a line makes the file longer. */
   #size = 0;
   #hasBegun = false;
-  /** What somebody else did after this one had begun. */
+  /** What another process did after this opening had begun. */
   #other: OpeningLine | undefined;
 
   constructor(options: OpeningOptions) {
@@ -63,7 +66,8 @@ export class Openings {
 
   /**
    * From now on this is the opening that writes. Another one of the same `id` goes on where the one before failed.
-   * @throws OtherWriterError when somebody else has begun since the first of this `id`, or at this moment; FormatError; what the system says
+   * @throws OtherWriterError when another opening has begun since the first of this `id`, or begins now; FormatError;
+   * what the system says
    */
   begin(): void {
     const lines = this.#read();
@@ -138,7 +142,9 @@ export class Openings {
     }
   }
 
-  /** What others add at the same time is found by the next look, since the file is longer then than it is known to be. */
+  /**
+   * What others add at the same time is found by the next look, since the file is longer then than it is known to be.
+   */
   #add(kind: OpeningKind, about?: number): void {
     const { files, id } = this.#options;
     if (this.#size > BYTES_MAX && kind === "begin") this.#shorten();
@@ -189,7 +195,10 @@ function versionOf(header: string): number {
   return Number(version);
 }
 
-/** A crash leaves the beginning of a line, zeros or garbage. None of these has all the fields, a line inside of it, or characters near to those of a line. */
+/**
+ * A crash leaves the beginning of a line, zeros or garbage. None of these has all the fields, a line inside of it, or
+ * characters near to those of a line.
+ */
 const isCut = (text: string): boolean =>
   !/^\S+ \S+ \S{16}( \S+)? \S{8}$/.test(text) &&
   !/.(begin|file|end|beside|changed) \d/.test(text) &&

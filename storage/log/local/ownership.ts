@@ -1,6 +1,6 @@
 /**
- * Whether a store is the only one that writes to its directory, and still writes to that one. Asked before a file is made, renamed or removed, and now and
- * then besides; costs a few `stat` calls.
+ * Whether a store is the only one that writes to its directory, and still writes to that one. Asked before a file is
+ * made, renamed or removed, and now and then besides; costs a few `stat` calls.
  *
  *   - the directory is where it was (vfs/held-directory.ts), when the caller holds it;
  *   - nobody else has opened the log since (log/local/openings.ts);
@@ -70,7 +70,10 @@ export class Ownership {
     if (this.#read !== undefined && this.#read.fileNo < fileNo) this.#read = undefined;
   }
 
-  /** Every file is closed; the last one is gone when nothing was written to it. Whose directory it is no more says nothing. */
+  /**
+   * Every file is closed; the last one is gone when nothing was written to it. Whose directory it is no more says
+   * nothing.
+   */
   end(): void {
     try {
       if (this.#written !== undefined && this.#options.files.look(this.#path(this.#written.fileNo)) === undefined)

@@ -3,11 +3,12 @@
  *
  * What a crash leaves, and what is done
  * - a torn tail in the last file: cut, durably, before a new file is begun;
- * - a last frame that was read but may stand in the system's memory only: made durable before anybody is shown what is
+ * - a last frame that was read but may be in the system's memory only: made durable before any caller sees what is
  *   in it (otherwise a power cut after a killed process would take back what was shown);
  * - a last file whose header is not whole: removed, its number is free again;
  * - a prepared file that was never used: removed;
- * - a missing file (between two others, or at either end by what the log says of itself, log-extent.ts), or a bad checksum that is no torn tail: told as a loss. Nothing is guessed.
+ * - a missing file (between two others, or at either end by what the log says of itself, log-extent.ts), or a bad
+ *   checksum that is no torn tail: told as a loss. Nothing is guessed.
  *
  * All of it can be done again: a crash in the middle leaves nothing new.
  */
@@ -132,8 +133,8 @@ class Room {
 }
 
 /**
- * Zeros alone in a file that once had a header, or nothing. Something of its header would say that only that is damaged, and that no frame was there. Of the
- * first file `recent.db` tells.
+ * Zeros alone in a file that once had a header, or nothing. Something of its header would say that only that is
+ * damaged, and that no frame was there. Of the first file `recent.db` tells.
  */
 export const isEmptied = (bytes: Buffer, fileNo: number, extent: Extent): boolean =>
   fileNo > 1 && extent.last >= fileNo && isZero(bytes, 0);
@@ -162,8 +163,9 @@ function withoutHeader(
 }
 
 /**
- * What is shown from now on is made durable. Synchronizing is enough but for a write that failed: the system may hold it for written. What nobody was told of
- * is therefore written again in its place; frames that were acknowledged are not, since a crash could tear them.
+ * What is shown from now on is made durable. Synchronizing is enough but for a write that failed: the system may hold
+ * it for written. What nobody was told of is therefore written again in its place; frames that were acknowledged are
+ * not, since a crash could tear them.
  */
 function mendEnd(options: ReadOptions, path: string, bytes: Buffer, fileNo: number, scan: WalFileScan): void {
   const { files, unacked } = options;

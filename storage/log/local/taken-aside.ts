@@ -1,7 +1,7 @@
 /**
  * What damaged shards need of log files that are trimmed, kept in `damaged/`: their records, as a log file of the same
- * number, and damaged parts as they stood, since records of theirs may be in them. A file that is missing leaves an empty
- * part: the next repair has to know that it was there.
+ * number, and damaged parts as they stood, since records of theirs may be in them. A file that is missing leaves an
+ * empty part: the next repair has to know that it was there.
  *
  * Crash: what is needed is in one of the two places, or in both.
  */

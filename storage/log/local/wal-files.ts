@@ -5,12 +5,14 @@
  *
  * Invariants
  * - One write is under way at a time, so a crash tears at most the last frame of the last file.
- * - A file gets its final name, durably, before the first frame is written to it, and the file before it is complete by then.
+ * - A file gets its final name, durably, before the first frame is written to it, and the file before it is complete by
+ *   then.
  * - A prepared file is nothing to recovery: it is removed.
  * - After a failed write nothing is written ever again (`failed`): what is on disk is known only by reading it.
  *
- * A full disk shows first where it hurts nobody: the next file cannot be prepared. Frames go on into the room of the file that is being written, and
- * `isShort` says early that new work should be refused; preparing is tried again every second.
+ * A full disk shows first where it hurts nobody: the next file cannot be prepared. Frames go on into the room of the
+ * file that is being written, and `isShort` says early that new work should be refused; preparing is tried again every
+ * second.
  */
 import { join } from "node:path";
 import { LogFailedError, OtherWriterError } from "../../errors.ts";
@@ -104,7 +106,10 @@ export class WalFiles {
     return this.#notPrepared;
   }
 
-  /** The next file cannot be prepared, and half of this one is used: new work should be refused, so that what is under way finds room. */
+  /**
+   * The next file cannot be prepared, and half of this one is used: new work should be refused, so that what is under
+   * way finds room.
+   */
   get isShort(): boolean {
     return this.#notPrepared !== undefined && this.#room() < this.#options.fileBytesMax / 2;
   }
@@ -114,7 +119,10 @@ export class WalFiles {
     return this.#notPrepared !== undefined && this.#room() < this.#options.fileBytesMax / 8;
   }
 
-  /** Seals the frame in `bytes[0, length)` (header reserved by the caller) and writes it; `done` comes when it is durable, or never will be. */
+  /**
+   * Seals the frame in `bytes[0, length)` (header reserved by the caller) and writes it; `done` comes when it is
+   * durable, or never will be.
+   */
   append(bytes: Buffer, length: number, done: (error: LogFailedError | null) => void): void {
     if (this.#failed) return done(this.#failed);
     if (this.#file === undefined) return done(this.fail(new Error("the log is closed")));
@@ -131,7 +139,7 @@ export class WalFiles {
     if (this.#mustPrepare()) this.#prepareNext();
   }
 
-  /** Writes a mark: whoever reads the log later knows that everything before it was durable. */
+  /** Writes a mark: a later reader of the log knows by it that everything before was durable. */
   mark(done: (error: LogFailedError | null) => void): void {
     this.append(Buffer.alloc(FRAME_HEADER_BYTES), FRAME_HEADER_BYTES, done);
   }
@@ -144,8 +152,8 @@ export class WalFiles {
   }
 
   /**
-   * After `stopPreparing`, while nothing is being written: a write under way would go on with a descriptor that is another file's by then. With a mark,
-   * unless the log has failed.
+   * After `stopPreparing`, while nothing is being written: a write under way would go on with a descriptor that is
+   * another file's by then. With a mark, unless the log has failed.
    * @param hasOthers there are older files: then this one is not kept when nothing was written to it
    */
   close(hasOthers: boolean): void {
@@ -292,8 +300,9 @@ export class WalFiles {
   }
 
   /**
-   * Zeros written ahead make the commits that follow about a third faster (the file system then has no size or extent to journal with them), and a frame
-   * that goes into them needs no room any more. A preparation that fails stops nothing by itself.
+   * Zeros written ahead make the commits that follow about a third faster (the file system then has no size or extent
+   * to journal with them), and a frame that goes into them needs no room any more. A preparation that fails stops
+   * nothing by itself.
    */
   #prepareNext(): void {
     const { files, directory, fileBytesMax } = this.#options;

@@ -13,7 +13,7 @@ export type UnreadablePart = { path: string; from: number; to: number };
 
 /**
  * @param files of `from`; `to` is a directory that is there
- * @param copied hears of each piece, in bytes
+ * @param copied called with the bytes of each piece
  * @returns what could not be read. In the copy it is filled with bytes that no checksum takes for what was there.
  */
 export async function copyFiles(

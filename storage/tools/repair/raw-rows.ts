@@ -1,14 +1,15 @@
 /**
- * Rows of a SQLite file, page by page, whatever has become of its trees: a page that still is what it was gives its rows,
- * though SQLite would not find it any more. Nothing is believed of what is found here; each row of ours has a checksum.
+ * Rows of a SQLite file, page by page, even where its trees are damaged: a page that still is what it was gives its
+ * rows, though SQLite would not find it any more. Nothing is believed of what is found here; each row of ours has a
+ * checksum.
  *
  *     file      page…; the header of the first says how large they are, and where the list of free pages begins
  *     page      u8 kind | u16 | u16 cells | u16 | u8 | (u32)… | u16 place of a cell…    kind: 2, 5 inner and 10, 13 leaves
  *     cell      (u32 page)… | (varint bytes | (varint row number)… | record | u32 page where the record goes on)
  *     record    varint bytes of the header | varint kind of a value… | value…
  *
- * Big-endian; a varint has 7 bits a byte, the highest first. Pages on the list of free pages are left out: what they have
- * was deleted.
+ * Big-endian; a varint has 7 bits a byte, the highest first. Pages on the list of free pages are left out: what they
+ * have was deleted.
  */
 import { asBuffer } from "../../encoding/byte-reader.ts";
 import type { SqlValue } from "../../files/sqlite/database.ts";

@@ -1,8 +1,9 @@
 /**
- * Writes what was saved of a shard as a shard: it is flushed, as records with the offsets that its entries had, into files
- * that have nothing of it. So what comes of it is what the store itself makes.
+ * Writes what was saved of a shard as a shard: it is flushed, as records with the offsets that its entries had, into
+ * files that have nothing of it. So what comes of it is what the store itself makes.
  *
- * The caller has taken away what was there. Crash: the shard is there in part; the repair is begun anew on a fresh copy.
+ * The caller has taken away what was there. Crash: the shard is there in part; the repair is begun anew on a fresh
+ * copy.
  */
 import { ByteWriter } from "../../encoding/byte-writer.ts";
 import { beginEntry, beginRecord, endEntry, endRecord, writeCell, writeKey } from "../../encoding/record.ts";
@@ -16,7 +17,7 @@ type Step =
   | { kind: "entry"; offset: number; stream: StreamContents; seq: number; entry: SavedEntry }
   | { kind: "key"; offset: number; stream: StreamContents; key: string; hit: SavedKey };
 
-/** @param onEntries hears how many entries were written */
+/** @param onEntries called with how many entries were written */
 export async function rebuildShard(
   store: SegmentStore,
   contents: ShardContents,

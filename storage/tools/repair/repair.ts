@@ -1,11 +1,12 @@
 /**
- * Repairs a copy of a damaged data directory: afterwards every shard can be opened, and has all that could be proved to be
- * what was written.
+ * Repairs a copy of a damaged data directory: afterwards every shard can be opened, and has all that could be proved to
+ * be what was written.
  *
  *   1. whole shards    what the log has of them is flushed, so that the log is not needed any more
  *   2. look            each shard by itself, as `verify` does: which are damaged, known to the server or not
  *   3. gather          of each damaged shard all rows, blocks and records that pass their checksums (salvage-shard.ts)
- *   4. write           `recent.db` anew with what whole shards have there, damaged shards from what was gathered, no log
+ *   4. write           `recent.db` anew with what whole shards have there, damaged shards from what was gathered, no
+ *                      log
  *
  * Whatever kills it, the source is as it was, and a copy is repaired from its beginning or not at all.
  */
@@ -44,9 +45,13 @@ export type RepairOptions = {
   shard?: ShardId | undefined;
   /** The lane that a lost entry of a stream is put in, when nothing tells which it was in. */
   laneOfLost: (stream: string) => string;
-  /** The name under which the key of a lost entry is kept, so that it is not taken for new; undefined: it is not kept. */
+  /**
+   * The name under which the key of a lost entry is kept, so that it is not taken for new; undefined: it is not kept.
+   */
   keyOfLost: (stream: string, key: string) => string | undefined;
-  /** Cells that a stream gets which has lost entries, or may have: so that its readers learn that it is not what it was. */
+  /**
+   * Cells that a stream gets which has lost entries, or may have: so that its readers learn that it is not what it was.
+   */
   cellsOfLost?: (stream: string) => [key: string, value: Uint8Array][];
   /** Bytes of shards' own files. */
   progress?: (phase: RepairPhase, done: number, total: number) => void;

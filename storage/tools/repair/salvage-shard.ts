@@ -1,9 +1,9 @@
 /**
- * Gathers what is left of one damaged shard: rows of its `state.db`, blocks of its segments, what `recent.db` and the log
- * have of it. Each row, block and frame has a checksum; whatever passes it is what was written, wherever it was found.
+ * Gathers what is left of one damaged shard: rows of its `state.db`, blocks of its segments, what `recent.db` and the
+ * log have of it. Each row, block and frame has a checksum; what passes it is what was written, wherever it was found.
  *
- * What rows name is taken from where they say it is, so that what a crash or a rewriting left over does not come back. Only
- * where the rows that would tell are lost, all that is there is taken.
+ * What rows name is taken from where they say it is, so that what a crash or a rewriting left over does not come back.
+ * Only where the rows that would tell are lost, all that is there is taken.
  */
 import * as fs from "node:fs";
 import { join, relative } from "node:path";
@@ -104,7 +104,7 @@ class ShardSalvage {
     this.#contents.missing.push(what);
   }
 
-  /** As people know the file, whatever directory it is read in. */
+  /** As people know the file: without the directory in which it is read. */
   #named(path: string): string {
     return relative(this.#root, path);
   }

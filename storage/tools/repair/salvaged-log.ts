@@ -59,7 +59,8 @@ export class SalvagedLog {
   }
 
   /**
-   * Adds what the log knows of the shard. Cells of records that are in the shard's files already go beneath what those say.
+   * Adds what the log knows of the shard. Cells of records that are in the shard's files already go beneath what those
+   * say.
    * @param flushedThrough of the files; 0 where nobody knows
    */
   addTo(contents: ShardContents, flushedThrough: number, when: "below" | "above"): void {
@@ -70,8 +71,8 @@ export class SalvagedLog {
   }
 
   /**
-   * What the log lacks of the shard behind `flushedThrough`: ranges of offsets. `isOpen`: records may be lost behind the
-   * newest that is there, since the shard wrote nothing behind a damaged part.
+   * What the log lacks of the shard behind `flushedThrough`: ranges of offsets. `isOpen`: records may be lost behind
+   * the newest that is there, since the shard wrote nothing behind a damaged part.
    */
   lacks(shard: ShardId, flushedThrough: number): { ranges: string[]; isOpen: boolean } {
     const offsets = [...(this.#records.get(shard)?.keys() ?? [])].toSorted((a, b) => a - b);

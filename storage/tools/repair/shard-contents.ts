@@ -1,10 +1,11 @@
 /**
- * What was saved of one damaged shard, gathered from all places that have something of it, in whatever order they are read.
+ * What was saved of one damaged shard, gathered from all places that have something of it, in any order.
  *
  * Invariants
  * - Only what has passed its checksum comes here.
  * - A tombstone wins over what the entry said: it was erased since, and must not come back.
- * - Of a key that was set twice the first counts, of a cell the last: callers add cells from the oldest place to the newest.
+ * - Of a key that was set twice the first counts, of a cell the last: callers add cells from the oldest place to the
+ *   newest.
  * - Seqs of a stream stay dense: where an entry is lost a tombstone takes its place.
  */
 import type { Offset, Seq, ShardId } from "../../types.ts";
