@@ -15,7 +15,8 @@
  *             gone/CONV       seq | incoming: the newest of the other side's messages that were erased
  *             erasure         JSON: the last request to erase the user's content (erase-user.ts)
  *             erasedEntries   how many went so far
- *             erasedFor/USER  number of a request of USER | messages that it erased in this stream (erase-content.ts)
+ *             erasedFor/USER  number of a request of USER | messages that it erased in this stream |
+ *                             seq of USER's timeline up to which nothing is taken any more (fold/erased-for.ts)
  *             conv/@USER      derived: lastSeq | rank, ms | takenThrough | incoming | lastSeq - takenSeq, or 0 | rank, count |
                                      lastSeq - seq of the last message sent + 2, 1: none was sent, 0: not noted
  *             conv/#GROUP     derived: lastSeq | joinedSeq | 0 | 1 if somebody else put the user in

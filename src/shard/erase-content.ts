@@ -1,16 +1,17 @@
 /**
  * Erasing what a user wrote in one stream, at the shard of that stream: a bounded number of pages a call, each durable before the next.
  *
- * How many messages went for a request stands in a cell of the stream, in the records that erase them. So whoever asks again, after an answer that was lost or a crash, is
- * told the same number.
+ * How many messages went for a request stands in a cell of the stream (fold/erased-for.ts), in the records that erase them. So whoever asks again, after an answer that was lost
+ * or a crash, is told the same number.
  *
- *     erasedFor/USER    request | messages of USER that it erased in this stream
+ * A message that the user sent before the request may be handed over after the erasure. So the stream first notes that it takes no more of those.
  */
 import { answered, type Steps } from "../base/steps.ts";
-import { userAddress, type UserId } from "../domain/address.ts";
-import type { Seq } from "../../storage/types.ts";
-import { CellReader } from "./cells.ts";
+import { userAddress } from "../domain/address.ts";
+import { writeRecord } from "./durable.ts";
 import { eraseEntries, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
+import { ERASED_FOR, erasedForCell, readErasedFor, type ErasedFor } from "./fold/erased-for.ts";
+import { foldTakesNoMore } from "./fold/timeline-cells.ts";
 import { GroupState } from "./group-state.ts";
 import { stateSteps } from "./load-state.ts";
 import type { ContentErased, ContentToErase } from "./messages/erasing.ts";
@@ -24,29 +25,57 @@ type State = UserState | GroupState;
 
 /** Ends early, too, when the shard is being flushed: nothing can be erased until that is over. */
 export function* eraseContent(shard: Shard, question: ContentToErase): Steps<ContentErased> {
-  const { stream, user, request } = question;
+  const { stream } = question;
   const log = shard.logFor(stream);
   let ranges = 0;
   let through = question.after;
   for (let pages = 0; ; pages++) {
     const state = yield* stateSteps(shard, stream);
     if (state === undefined) return { entries: 0, ranges, through, isDone: true };
-    if (state.erasing !== undefined) {
-      yield state.erasing;
+    const erased = erasedSoFar(state, question);
+    const { entries } = erased;
+    if (pages === PAGES_MAX || log.isFlushing) return { entries, ranges, through, isDone: false };
+    const waiting = state.erasing ?? takeNoMore(state, question, erased);
+    if (waiting !== undefined) {
+      yield* answered(waiting);
       continue;
     }
-    const entries = entriesOf(state, user, request);
-    if (pages === PAGES_MAX || log.isFlushing) return { entries, ranges, through, isDone: false };
     const page = pageOf(state, question, through);
     through = page.through;
-    if (!page.erasure.isEmpty) yield* answered(erasePage(shard, state, question, page, entries));
+    if (!page.erasure.isEmpty) yield* answered(erasePage(shard, state, question, page, erased));
     ranges += page.erasure.ranges.length;
     if (page.isLast) return { entries: entries + page.erasure.entries, ranges, through, isDone: true };
     yield;
   }
 }
 
-function pageOf(state: State, { user, through: end }: ContentToErase, after: Seq): Page {
+function erasedSoFar({ log, address }: State, { user, request, last }: ContentToErase): ErasedFor {
+  const before = readErasedFor(log.cell(address, ERASED_FOR + user));
+  const fromSeq = before.fromSeq > last ? before.fromSeq : last;
+  return { request, entries: before.request === request ? before.entries : 0, fromSeq };
+}
+
+/** Undefined when everything that is meant has come. When it resolves, so has whatever was on its way to the log. */
+function takeNoMore(state: State, { user, last }: ContentToErase, erased: ErasedFor): Promise<void> | undefined {
+  if (state instanceof GroupState || last === 0) return undefined;
+  const conversation = state.conversation(userAddress(user));
+  if (conversation.takenThrough >= last) return undefined;
+  const { log, handle } = state;
+  const noted = writeRecord(
+    log,
+    () => log.putCell(handle, ERASED_FOR + user, erasedForCell(erased)),
+    () => {
+      state.pendingMarks--;
+      foldTakesNoMore(conversation, last);
+    },
+  );
+  // Not dropped from memory before it knows.
+  state.pendingMarks++;
+  if (last > conversation.takenThroughPending) conversation.takenThroughPending = last;
+  return noted;
+}
+
+function pageOf(state: State, { user, through: end }: ContentToErase, after: Page["through"]): Page {
   if (state instanceof GroupState)
     return gatherPosted(state, after, end, ({ author }) => (author === user ? "erase" : "keep"));
   // Both ways: what others sent stays with them.
@@ -60,18 +89,11 @@ function pageOf(state: State, { user, through: end }: ContentToErase, after: Seq
 function erasePage(
   shard: Shard,
   state: State,
-  { user, request }: ContentToErase,
+  { user }: ContentToErase,
   { erasure }: Page,
-  before: number,
+  before: ErasedFor,
 ): Promise<void> {
   const { log, handle } = state;
-  const count = (): void => log.putNumbers(handle, cellOf(user), request, before + erasure.entries);
-  return eraseEntries(shard, state, erasure, count);
-}
-
-const cellOf = (user: UserId): string => `erasedFor/${user}`;
-
-function entriesOf({ log, address }: State, user: UserId, request: number): number {
-  const cell = new CellReader(log.cell(address, cellOf(user)));
-  return cell.number() === request ? cell.number() : 0;
+  const erased = { ...before, entries: before.entries + erasure.entries };
+  return eraseEntries(shard, state, erasure, () => log.putCell(handle, ERASED_FOR + user, erasedForCell(erased)));
 }

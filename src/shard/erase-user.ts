@@ -21,8 +21,9 @@ import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "./cells.ts";
+import type { ConversationState } from "./conversation-state.ts";
 import { writeRecord } from "./durable.ts";
-import type { ContentErased } from "./messages/erasing.ts";
+import type { ContentErased, ContentToErase } from "./messages/erasing.ts";
 import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
 
@@ -126,7 +127,7 @@ export async function eraseRequested(shard: Shard, name: UserId, ports: ErasePor
   const user = await userOf(shard, name);
   const request = user && requestOf(user);
   if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
-  await new UserErasure(shard, name, request, ports).run([...user.conversations.keys()]);
+  await new UserErasure(shard, name, request, ports).run([...user.conversations.values()]);
 }
 
 /**
@@ -175,22 +176,23 @@ class UserErasure {
     this.#ports = ports;
   }
 
-  async run(conversations: readonly Address[]): Promise<void> {
+  async run(conversations: readonly ConversationState[]): Promise<void> {
     const { through, groups } = this.#request;
     const own = userAddress(this.#name);
     await this.#erase(own, through);
-    for (const address of conversations) {
-      if (!isGroup(address)) await (address === own ? undefined : this.#erase(address, through));
+    for (const { address, sentSeq = through } of conversations) {
+      if (address === own) continue;
+      if (!isGroup(address)) await this.#erase(address, through, Math.min(sentSeq, through));
       else if (groups[address] !== undefined) await this.#erase(address, groups[address]);
     }
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  async #erase(stream: Address, through: number): Promise<void> {
+  async #erase(stream: Address, through: number, last = 0): Promise<void> {
     let stalledAt: number | undefined;
     for (let after = 0 as Seq; ;) {
       if (this.#ports.isStopped()) throw stopped();
-      const erased = await this.#ask(stream, through as Seq, after);
+      const erased = await this.#ask({ stream, through: through as Seq, last: last as Seq, after });
       if (erased === undefined) return nextTurn();
       await this.#count(this.#entries + erased.entries);
       if (erased.isDone) {
@@ -204,10 +206,10 @@ class UserErasure {
   }
 
   /** @returns undefined when the stream cannot be erased from: the others can all the same */
-  async #ask(stream: Address, through: Seq, after: Seq): Promise<ContentErased | undefined> {
-    const question = { user: this.#name, request: this.#request.id ?? 0, stream, through, after };
+  async #ask(where: Omit<ContentToErase, "user" | "request">): Promise<ContentErased | undefined> {
+    const question = { ...where, user: this.#name, request: this.#request.id ?? 0 };
     try {
-      return await this.#shard.router.ask("eraseContent", stream, question);
+      return await this.#shard.router.ask("eraseContent", where.stream, question);
     } catch (error) {
       this.#failure = { error };
       return undefined;

@@ -1,6 +1,7 @@
 /** Erasing asks the shards of others. Their answers may be lost, come twice or never: what went is counted once all the same. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../../src/base/errors.ts";
+import { readTimelineEntry } from "../../src/domain/entries.ts";
 import { userAddress, type Address, type UserId } from "../../src/domain/address.ts";
 import { eraseRequested, erasureStatus, requestErasure } from "../../src/shard/erase-user.ts";
 import { ERASE_PAGE } from "../../src/shard/erasure.ts";
@@ -92,7 +93,7 @@ test("a crash between the erasing and the answer leaves the same count", async (
 test("a question that comes twice at once, and once more later, counts nothing twice", async () => {
   await written.counted(ANN);
   const home = written.host.home(ANN);
-  const question = { user: ANN, request: 1, stream: CLUB, through: 1000 as Seq, after: 0 as Seq };
+  const question = { user: ANN, request: 1, stream: CLUB, through: 1000 as Seq, last: 0 as Seq, after: 0 as Seq };
   const ask = async (): Promise<ContentErased> => home.router.ask("eraseContent", CLUB, question);
   const answers = await Promise.all([ask(), ask()]);
   expect([...answers, await ask()].map(({ entries }) => entries)).toEqual([TO_CLUB, TO_CLUB, TO_CLUB]);
@@ -154,4 +155,39 @@ test("without any answer of a group nobody knows how far a request goes, so it i
   });
   await expect(requestErasure(written.host.home(ANN), ANN)).rejects.toThrow("no answer came in time");
   expect(status()).toEqual({ state: "none" });
+});
+
+test("a message that was sent before the request and is handed over after the erasure does not come, and those behind it do", async () => {
+  const { router } = written.host.home(ANN);
+  const { handOff, handOffAlong } = router;
+  const late: (() => void)[] = [];
+  Object.assign(router, {
+    handOffAlong: () => false,
+    handOff(...handedOver: Parameters<typeof handOff>) {
+      const go = (): void => handOff.apply(router, handedOver);
+      if (handedOver[1].kind === "message") late.push(go);
+      else go();
+    },
+  });
+  await written.write(ANN, userAddress(BEN), ["too late"]);
+  Object.assign(router, { handOff, handOffAlong });
+  await requestErasure(written.host.home(ANN), ANN);
+  await erase();
+  const came = (): (string | undefined)[] =>
+    written.host
+      .log(userAddress(BEN))
+      .readLaneForward(userAddress(BEN), userAddress(ANN), 0 as Seq, 100)
+      .map((stored) => readTimelineEntry(stored))
+      .map((entry) => (entry.kind === "taken" ? entry.text : undefined));
+  const before = came();
+  expect(before.every((text) => text === undefined)).toBe(true);
+  expect(late).toHaveLength(1);
+  late[0]!();
+  await written.host.store.idle();
+  expect(came()).toEqual(before);
+  await written.write(ANN, userAddress(BEN), ["new"]);
+  expect(came()).toEqual([...before, "new"]);
+  await written.talk.shards.crash(randomFrom(1));
+  await written.write(ANN, userAddress(BEN), ["newer"]);
+  expect(came()).toEqual([...before, "new", "newer"]);
 });

@@ -53,7 +53,7 @@ export function readConversationCell(
     return;
   }
   conversation.lastRank = rankOfTime(fields.number());
-  conversation.takenThrough = fields.number() as Seq;
+  conversation.takenThrough = Math.max(conversation.takenThrough, fields.number()) as Seq;
   conversation.incoming = fields.number();
   const behind = fields.number();
   conversation.takenSeq = (conversation.incoming === 0 ? 0 : conversation.lastSeq - behind) as Seq;

@@ -4,12 +4,13 @@
  *
  * Not here: cells that no state holds (accounts, retention, requests to erase), which are read from the log when needed.
  */
-import type { Address } from "../../domain/address.ts";
+import { userAddress, type Address, type UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { cellNumber, CellReader } from "../cells.ts";
 import type { ConversationState } from "../conversation-state.ts";
 import type { UserState } from "../user-state.ts";
 import { readConversationCell } from "./derived-cells.ts";
+import { ERASED_FOR, readErasedFor } from "./erased-for.ts";
 
 /** A device has the timeline up to `seq`. */
 export function foldReceived(user: UserState, seq: Seq): void {
@@ -47,6 +48,11 @@ export function foldGone(conversation: ConversationState, seq: Seq, incoming: nu
   conversation.goneIncoming = incoming;
 }
 
+/** The other side has erased what it sent up to `fromSeq` of its timeline: what comes late of it counts as taken. */
+export function foldTakesNoMore(conversation: ConversationState, fromSeq: Seq): void {
+  if (fromSeq > conversation.takenThrough) conversation.takenThrough = fromSeq;
+}
+
 /** @param at Unix ms. @param sentBytes of text that went. A load finds the cell `head` less them already, and says 0 */
 export function foldErasure(user: UserState, at: number, sentBytes: number): void {
   user.erasedAt = at;
@@ -57,9 +63,15 @@ export function foldErasure(user: UserState, at: number, sentBytes: number): voi
 /** A cell as it stands in the log, of whatever kind. */
 export function foldTimelineCell(user: UserState, key: string, cell: Uint8Array): void {
   const slash = key.indexOf("/");
+  if (key.startsWith(ERASED_FOR)) return foldErasedFor(user, key.slice(ERASED_FOR.length) as UserId, cell);
   if (slash > 0) return foldConversationCell(user, key.slice(0, slash), key.slice(slash + 1) as Address, cell);
   if (key === "received") foldReceived(user, cellNumber(cell) as Seq);
   else if (key === "erased") foldErasure(user, cellNumber(cell), 0);
+}
+
+function foldErasedFor(user: UserState, other: UserId, cell: Uint8Array): void {
+  const { fromSeq } = readErasedFor(cell);
+  if (fromSeq > 0) foldTakesNoMore(user.conversation(userAddress(other)), fromSeq);
 }
 
 function foldConversationCell(user: UserState, kind: string, address: Address, cell: Uint8Array): void {

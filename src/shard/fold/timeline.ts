@@ -36,7 +36,8 @@ export function foldTaken(
 ): void {
   foldMessage(user, conversation, seq, rank);
   conversation.incoming = ordinal;
-  conversation.takenThrough = fromSeq;
+  // It may be higher: foldTakesNoMore.
+  if (fromSeq > conversation.takenThrough) conversation.takenThrough = fromSeq;
   conversation.takenSeq = seq;
 }
 

@@ -11,6 +11,8 @@ export type ContentToErase = {
   readonly stream: Address;
   /** Where the request ends: in a group as a seq of its log, otherwise as a seq of the user's own timeline. */
   readonly through: Seq;
+  /** Of somebody else's timeline: seq of the last message to them that is meant, in the user's own timeline; otherwise 0. One that is on its way there may not come behind the erasure. */
+  readonly last: Seq;
   /** Seq of the stream: what stands up to it is not looked at. */
   readonly after: Seq;
 };

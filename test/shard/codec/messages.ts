@@ -111,7 +111,7 @@ export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind
   groupEnd: record({ group }),
   postedBytes: record({ group, author: user }),
   erasedFromFiles: record({ stream: fc.oneof(group, at) }),
-  eraseContent: record({ user, request: number, stream: fc.oneof(group, at), through: seq, after: seq }),
+  eraseContent: record({ user, request: number, stream: fc.oneof(group, at), through: seq, last: seq, after: seq }),
   group: record({ group, viewer }),
   createGroup: record({ group, epoch: text, by: user, name: text, members: fc.array(user) }),
   changeGroup: record({ group, by: viewer, wish: fc.oneof(...Object.values(WISHES)) }),

@@ -17,6 +17,7 @@ export const contentToErase = fields<Questions["eraseContent"]>({
   request: number,
   stream: address,
   through: seq,
+  last: seq,
   after: seq,
 });
 export const contentErased = fields<Answers["eraseContent"]>({
