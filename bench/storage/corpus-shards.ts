@@ -23,9 +23,9 @@ import { ID_KEY_BYTES, MessageIds } from "../../src/domain/message-id.ts";
 import { isShardStream } from "../../src/shard/cells.ts";
 import type { GroupHeads } from "../../src/shard/group-heads.ts";
 import type { GroupState } from "../../src/shard/group-state.ts";
-import { Marks } from "../../src/shard/marks.ts";
 import { ErasedFiles } from "../../src/shard/erased-files.ts";
 import { StoredCounts } from "../../src/shard/stored-counts.ts";
+import { MarkTurns } from "../../src/shard/mark-turns.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
 import type { Shards } from "../../src/shard/shards.ts";
 import { AllStates } from "../../src/shard/all-states.ts";
@@ -76,7 +76,7 @@ export class CorpusShards implements Shards {
     (line) => void process.stderr.write(line),
     () => 0,
   );
-  readonly marks: Marks = new Marks(this);
+  readonly markTurns = new MarkTurns(this.clock, () => this.schedule());
   readonly users: States<UserId, UserState>;
   readonly groups: States<GroupAddress, GroupState>;
   readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
@@ -92,7 +92,7 @@ export class CorpusShards implements Shards {
     const options = { directory, segments, memtableBytesMax: UNBOUNDED, walBytesMax: UNBOUNDED };
     shards.#store = await openLog(options, {
       checkpoint: (log) => shards.#checkpoint(log),
-      beforeWrite: () => shards.marks.write(),
+      beforeWrite: () => shards.markTurns.write(),
     });
     return shards;
   }
@@ -117,6 +117,7 @@ export class CorpusShards implements Shards {
       router: new LocalRouter({ shard, connected, mirrors, turns }),
       mirrors,
       connected,
+      markTurns: this.markTurns,
       usersBudget: new LoadBudget(UNBOUNDED),
       groupsBudget: new LoadBudget(UNBOUNDED),
       shardOf: (address) => this.#idOf(address),

@@ -150,20 +150,21 @@ class Play {
 
   /** Everybody has got everything. */
   async #flush(): Promise<void> {
-    const { marks, store } = this.#shards;
+    const { markTurns, store } = this.#shards;
     for (const user of this.#shards.loadedUsers()) {
-      if (user.headSeq > user.receivedPending) marks.received(user, user.headSeq);
+      if (user.headSeq > user.receivedPending) this.#shards.shard(user.log.shard).marks.received(user, user.headSeq);
       for (const { address } of user.conversations.values())
         if (isGroup(address)) this.#receiveGroup(address, user.user);
     }
-    marks.hurry();
+    markTurns.hurry();
     await store.flushAll(() => false);
   }
 
   #receiveGroup(address: GroupAddress, user: UserId): void {
     const group = this.#shards.groups.get(address)!;
     const state = this.#shards.users.get(user)!;
-    if (group.headSeq > state.conversation(address).got) this.#shards.marks.receivedGroup(state, group, group.headSeq);
+    if (group.headSeq > state.conversation(address).got)
+      this.#shards.shard(state.log.shard).marks.receivedGroup(state, group, group.headSeq);
   }
 
   #say(line: PlannedLine): void {

@@ -93,7 +93,7 @@ export class ShardKeeper {
     host.storedCounts.stop();
     await host.arrivalsIdle();
     if (this.isOpen) {
-      host.marks.hurry();
+      host.markTurns.hurry();
       this.#handoffMarks.write(host.wholeShards());
       host.ranks.settle();
     }

@@ -1,30 +1,29 @@
 /** `received` and `read` from a device that is connected. */
 import type { Steps } from "../base/steps.ts";
-import { isGroup, nameOf, type Address, type UserId } from "../domain/address.ts";
+import { isGroup, type Address } from "../domain/address.ts";
 import type { ReadFrame, ReceivedFrame } from "../protocol/frames.ts";
 import { stepsUnlessDamaged } from "../shard/damage.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 
-/** The state that a mark changes beside the user's own, when it has to be loaded. What the user has no conversation with is refused without. */
+/** The group that a mark is of, when it is not at hand. What the user has no conversation with is refused without. */
 export function whatMarkNeeds(
-  { users, groups }: ShardHost,
+  { mirrors }: Shard,
   { conversations }: UserState,
-  { t, conversation }: ReceivedFrame | ReadFrame,
+  { conversation: address }: ReceivedFrame | ReadFrame,
 ): Steps<unknown> | undefined {
-  const address = conversation as Address | undefined;
-  if (address === undefined || !conversations.has(address)) return undefined;
-  if (isGroup(address))
-    return groups.peek(address) === undefined ? stepsUnlessDamaged(groups.steps(address)) : undefined;
-  const peer = nameOf(address) as UserId;
-  return t === "read" && users.peek(peer) === undefined ? stepsUnlessDamaged(users.steps(peer)) : undefined;
+  const group = address as Address | undefined;
+  if (group === undefined || !isGroup(group)) return undefined;
+  const conversation = conversations.get(group);
+  if (conversation === undefined || mirrors.peek(group, conversation.shard) !== undefined) return undefined;
+  return stepsUnlessDamaged(mirrors.steps(group, conversation.shard));
 }
 
-export function actOnMark(host: ShardHost, user: UserState, frame: ReceivedFrame | ReadFrame): void {
+export function actOnMark({ marks }: Shard, user: UserState, frame: ReceivedFrame | ReadFrame): void {
   const seq = frame.seq as Seq;
   const address = frame.conversation as Address | undefined;
-  if (frame.t === "read") return host.marks.read(user, address!, seq);
-  if (address === undefined || !isGroup(address)) return host.marks.received(user, seq);
-  host.marks.receivedIn(user, address, seq);
+  if (frame.t === "read") return marks.read(user, address!, seq);
+  if (address === undefined || !isGroup(address)) return marks.received(user, seq);
+  marks.receivedIn(user, address, seq);
 }

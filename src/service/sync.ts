@@ -42,7 +42,7 @@ type Poll = { catchUp: CatchUp; page: CatchUpPage; notices: Promise<string[]> | 
 /** Waits when nothing is missed, from the very turn of the event loop in which that was seen. */
 function* beginPoll(shard: Shard, actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Steps<Poll> {
   const user = (yield* userWithGroupHeads(shard, actor.user)) ?? actingUser(shard, actor);
-  acknowledge(shard.host, user, cursor);
+  acknowledge(shard, user, cursor);
   const catchUp = new CatchUp(shard, user, cursor);
   const page = new CatchUpPage(SYNC_FRAMES_MAX, SYNC_CHARACTERS_MAX, shard.clock);
   const isPresent = yield* catchUp.reading(page);

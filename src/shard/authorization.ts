@@ -9,6 +9,7 @@ import { readGroupEntry } from "../domain/entries.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
 import type { GroupHead } from "./group-heads.ts";
+import type { GroupMirror } from "./group-mirror.ts";
 import type { GroupState } from "./group-state.ts";
 import type { Shard } from "./shard.ts";
 import type { UserState } from "./user-state.ts";
@@ -54,6 +55,12 @@ export function mustBeMember(
   if (group === undefined || knownThrough < group.bornSeq) throw unknownGroup(address);
   if (group.isDissolved) throw new AppError("unknown_address", `${address}: it was dissolved`);
   if (group.isOver) throw new AppError("unknown_address", `${address}: everybody has left it`);
+  throw notAMember(address);
+}
+
+/** For marks: who is not in a group is told no more than that, whether it is there or not. @throws AppError not_a_member */
+export function mustBeIn(group: GroupMirror | undefined, address: GroupAddress, user: UserId): GroupMirror {
+  if (group?.hasMember(user) === true) return group;
   throw notAMember(address);
 }
 

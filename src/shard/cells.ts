@@ -32,6 +32,7 @@
  *             wrote/USER      derived, where somebody has asked for it: bytes of text posted | seq of the newest that is counted
  *     $shard  handedOffThrough  offset up to which nothing is left to hand over (handoffs.ts)
  *             erasing/USER      a user's content is being erased
+ *             untold/USER/CONV  delivered | read | epoch of the group: marks that the other side's shard has not confirmed (untold-marks.ts)
  *             ranks             of one shard: no entry of any shard has a higher rank (ranks.ts)
  *
  *     cell    field…          those at the end that are 0 or empty are left out

@@ -4,6 +4,8 @@
  */
 import { shardOf, type Address } from "../domain/address.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
+import type { MarkOffer } from "./mark-offer.ts";
+import type { PeerMark, ReadMark } from "./mark-records.ts";
 
 const ZERO = 0 as Seq;
 
@@ -55,10 +57,15 @@ export class ConversationState {
   askedPending = ZERO;
   deliveredPending = ZERO;
   seenPending = ZERO;
-  isMarkPending = false;
+  /** What the other side says, on its way to the log, while it gathers. */
+  peerMark: PeerMark | undefined = undefined;
+  /** What the owner has read, while it waits or gathers. */
+  readMark: ReadMark | undefined = undefined;
   ownReadPending = ZERO;
   incomingReadPending = 0;
 
+  /** What was said to the other side's shard, made when the first is. */
+  offer: MarkOffer | undefined = undefined;
   /** What the refs of posts to this group are kept with (post-group.ts): made once a membership. */
   postedRefValue: Uint8Array | undefined = undefined;
   /** Whether its derived cell has to go with the next flush. */

@@ -18,12 +18,20 @@ import { AuthorBytes } from "./fold/author-bytes.ts";
 import { groupHeadCell, memberCell, readGroupHead } from "./fold/derived-cells.ts";
 import { foldGroupEntry } from "./fold/group.ts";
 import { epochIn, FIRST_BORN, foldGroupCell } from "./fold/group-cells.ts";
+import type { MemberMark } from "./member-mark.ts";
 import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
 
 export type Member = { role: GroupRole; joinedSeq: Seq };
 
 /** How far a member's devices have got and read the group's log. */
-export type MemberMarks = { delivered: Seq; seen: Seq; deliveredPending: Seq; seenPending: Seq };
+export type MemberMarks = {
+  delivered: Seq;
+  seen: Seq;
+  deliveredPending: Seq;
+  seenPending: Seq;
+  /** On its way to the log, while it gathers. */
+  gathered: MemberMark | undefined;
+};
 
 export class GroupState {
   readonly address: GroupAddress;
@@ -135,7 +143,7 @@ export class GroupState {
     let marks = this.marks.get(user);
     if (marks === undefined) {
       const none = 0 as Seq;
-      marks = { delivered: none, seen: none, deliveredPending: none, seenPending: none };
+      marks = { delivered: none, seen: none, deliveredPending: none, seenPending: none, gathered: undefined };
       this.marks.set(user, marks);
     }
     return marks;

@@ -3,7 +3,7 @@
  * log. Nothing relies on that.
  */
 import type { Steps, StepTurns } from "../base/steps.ts";
-import { shardOf, type Address, type GroupAddress } from "../domain/address.ts";
+import { shardOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { ANSWERERS } from "./asks/answerers.ts";
 import type { Connected } from "./connected.ts";
@@ -70,6 +70,11 @@ export class LocalRouter implements ShardRouter {
       case "notice":
         for (const user of cast.users) for (const session of this.#connected.of(user) ?? []) session.notice(cast.frame);
     }
+  }
+
+  mayReach(users: Iterable<UserId>, except: UserId): boolean {
+    for (const user of users) if (user !== except && this.#connected.of(user) !== undefined) return true;
+    return false;
   }
 }
 

@@ -1,45 +1,66 @@
 /**
- * Marks: how far a device has got (`received`), how far a user has read, and the other side's view of both (G6).
+ * Marks: how far a device has got (`received`), how far a user has read, and the other side's view of both (G6). What the other side is to see is handed over to its shard
+ * (mark-offers.ts); the user's own marks follow when that is safe.
  *
- * Marks only rise, so they coalesce: what comes between two writes of the log becomes one record per conversation. The other side's mark is written
- * before the user's own `received`: were the first lost in a crash, the second is lost too, and the device, coming back with its cursor, says it again.
+ * Marks only rise, so they coalesce: what comes between two writes of the log becomes one record per conversation. A crash may lose what is not safe: then the own mark is lost,
+ * too, and the device, coming back with its cursor, says it again.
  */
 import { AppError } from "../base/errors.ts";
-import type { Steps } from "../base/steps.ts";
-import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import { atOnce, type Steps } from "../base/steps.ts";
+import { isGroup, type Address, type GroupAddress } from "../domain/address.ts";
 import { readTimelineEntry } from "../domain/entries.ts";
-import type { ReceiptKind } from "../protocol/frames.ts";
 import type { Seq } from "../../storage/types.ts";
-import { isDamage, stepsUnlessDamaged, unlessDamaged } from "./damage.ts";
+import { mustBeIn } from "./authorization.ts";
 import type { ConversationState } from "./conversation-state.ts";
-import type { GroupState } from "./group-state.ts";
-import { MemberMark, PeerMark, ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
-import type { Shards } from "./shards.ts";
-import { newestTaken as newestOf } from "./undelivered-queue.ts";
+import type { Standing } from "./group-heads.ts";
+import type { GroupMirror } from "./group-mirror.ts";
+import { MemberMarkOffer, PeerMarkOffer, type MarkOffer } from "./mark-offer.ts";
+import { MarkOffers } from "./mark-offers.ts";
+import type { MarkRecord } from "./mark-records.ts";
+import type { MarkTurns } from "./mark-turns.ts";
+import { MarkWriter } from "./mark-writer.ts";
+import { ReceivedWalk } from "./received-walk.ts";
+import type { Shard } from "./shard.ts";
+import type { Undelivered } from "./undelivered-queue.ts";
 import type { UserState } from "./user-state.ts";
 
 const PAGE = 30;
-/** Entries of a timeline that are read in one step. */
-const WALK_PAGE = 64;
-
-/** A user whose devices have more than memory holds the messages of: worked out up to `through`, which may rise meanwhile. */
-type Walk = { through: Seq };
-const LAZY_MS = 1000;
 
 export class Marks {
-  readonly #host: Shards;
-  #peers: PeerMark[] = [];
-  #members = new Map<string, MemberMark>();
-  #reads = new Map<ConversationState, ReadMark>();
-  /** How far devices have got: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
-  #received: ReceivedMark[] = [];
-  readonly #walks = new Map<UserState, Walk>();
-  #isLazyDue = false;
-  #isStopped = false;
-  #cancelLazy: (() => void) | undefined;
+  readonly #shard: Shard;
+  readonly #turns: MarkTurns;
+  readonly #offers: MarkOffers;
+  readonly #writer: MarkWriter;
+  /** Users whose devices have more than memory holds the messages of. */
+  readonly #walks = new Map<UserState, ReceivedWalk>();
 
-  constructor(host: Shards) {
-    this.#host = host;
+  constructor(shard: Shard, turns: MarkTurns) {
+    this.#shard = shard;
+    this.#turns = turns;
+    this.#offers = new MarkOffers(shard, {
+      isStopped: () => turns.isStopped,
+      onOpened: () => turns.waits(this.#writer),
+      onSafe: (offer) => this.#safe(offer),
+    });
+    this.#writer = new MarkWriter(turns, this.#offers, shard.logger);
+  }
+
+  /** After a start: offers what the log says was not told. */
+  offerUntold(): void {
+    this.#offers.untold.load();
+    if (this.#offers.isEmpty) return;
+    this.#offers.untold.offer(this.#shard.clock.monotonicMs());
+    this.#turns.waits(this.#writer);
+  }
+
+  /** The shard is closed: nothing of it is offered any more. */
+  forget(): void {
+    this.#offers.forget();
+  }
+
+  /** A mark that was handed over to this shard: it goes with the next write. */
+  gather(record: MarkRecord): void {
+    this.#writer.gather(record);
   }
 
   /** A device has the timeline up to `seq`. @throws AppError bad_request when that is not there yet */
@@ -52,92 +73,20 @@ export class Marks {
     else this.#deliverHeld(user, seq);
   }
 
-  /** What memory does not hold is worked out from the log, in steps: it costs what it covers, and nobody waits for it. */
-  #beginWalk(user: UserState, through: Seq): void {
-    const walk: Walk = { through };
-    this.#walks.set(user, walk);
-    // Not dropped from memory before it is done.
-    user.pendingMarks++;
-    this.#host.turns
-      .run(this.#walk(user, walk))
-      .catch((error: unknown) => this.#host.logger.error("receipts could not be worked out", { error }))
-      .finally(() => {
-        this.#walks.delete(user);
-        user.pendingMarks--;
-      });
-  }
-
-  *#walk(user: UserState, walk: Walk): Steps<void> {
-    for (;;) {
-      const end = Math.min(walk.through, user.undelivered.heldAbove) as Seq;
-      if (user.receivedPending >= end) break;
-      if (this.#isStopped) return;
-      const { through } = walk;
-      const isAll = through - user.receivedPending > WALK_PAGE && through >= newestOf(user.conversations.values());
-      yield* isAll ? this.#deliverAll(user, through) : this.#deliverPage(user, end);
-      yield;
-    }
-    this.#walks.delete(user);
-    this.#deliverHeld(user, walk.through);
-  }
-
-  /** Everything there is up to `end`: the conversations know their newest message, so nothing is read. */
-  *#deliverAll(user: UserState, end: Seq): Steps<void> {
-    const newest = [...user.conversations.values()]
-      .filter(({ address, takenSeq }) => !isGroup(address) && takenSeq > user.receivedPending)
-      .map(({ address, takenThrough }): [Address, Seq] => [address, takenThrough]);
-    yield* this.#tellPeers(user, newest);
-    this.#noteReceived(user, end);
-  }
-
-  /** A page of the timeline; of each conversation the newest message in it counts. */
-  *#deliverPage(user: UserState, end: Seq): Steps<void> {
-    const count = Math.min(WALK_PAGE, end - user.receivedPending);
-    const page = user.log.readForward(user.address, user.receivedPending, count);
-    const newest = new Map<Address, Seq>();
-    for (const stored of page) {
-      const entry = readTimelineEntry(stored);
-      if (entry.kind === "taken") newest.set(stored.lane as Address, entry.fromSeq);
-    }
-    yield* this.#tellPeers(user, newest);
-    this.#noteReceived(user, page.at(-1)?.seq ?? end);
-  }
-
-  *#tellPeers(user: UserState, newest: Iterable<[Address, Seq]>): Steps<void> {
-    for (const [address, fromSeq] of newest) {
-      yield* stepsUnlessDamaged(this.#host.users.steps(nameOf(address) as UserId));
-      this.#tellPeer(user, address, "delivered", fromSeq);
-      yield;
-    }
-  }
-
-  #noteReceived(user: UserState, seq: Seq): void {
-    if (seq <= user.receivedPending) return;
-    if (!user.isReceivedPending) this.#receivedLater(user);
-    user.receivedPending = seq;
-  }
-
-  #receivedLater(user: UserState): void {
-    this.#received.push(new ReceivedMark(user));
-    user.isReceivedPending = true;
-    user.pendingMarks++;
-    this.#writeLazily();
-  }
-
   /** A device has the log of a group up to `seq`. @throws AppError not_a_member or bad_request */
   receivedIn(user: UserState, address: GroupAddress, seq: Seq): void {
     this.receivedGroup(user, this.#memberGroup(user, address), seq);
   }
 
-  /** The same of a group that the user is in. Said again it counts, too: the group may have been too large for marks before. */
-  receivedGroup(user: UserState, group: GroupState, seq: Seq): void {
+  /** The same of a group that the user is in. Said again it counts, too: the group may have been too large for marks before. @throws AppError bad_request */
+  receivedGroup(user: UserState, group: Standing, seq: Seq): void {
     if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
     const conversation = user.conversation(group.address);
     if (seq > conversation.got) conversation.got = seq;
-    this.#memberMark(user, group, "delivered", seq);
+    if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayDelivered(seq);
   }
 
-  /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. */
+  /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. @throws AppError not_a_member, not_found or bad_request */
   read(user: UserState, address: Address, seq: Seq): void {
     if (isGroup(address)) return this.#readGroup(user, address, seq);
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
@@ -146,129 +95,94 @@ export class Marks {
     const through = Math.min(seq, conversation.lastSeq) as Seq;
     if (through <= conversation.ownReadPending) return;
     const taken = newestTaken(user, conversation, through, conversation.ownReadPending);
-    this.#noteRead(user, conversation, through, taken?.ordinal ?? conversation.incomingReadPending);
-    if (taken) this.#tellPeer(user, address, "read", taken.fromSeq);
+    const incomingRead = taken?.ordinal ?? conversation.incomingReadPending;
+    if (taken !== undefined) this.#peerOffer(user, conversation).sayRead(taken.fromSeq);
+    this.#noteRead(user, conversation, through, incomingRead);
   }
 
-  /** Encodes what gathered; called just before each write of the log. */
-  write(): void {
-    const peers = this.#peers;
-    this.#peers = [];
-    for (const mark of peers) this.#append(mark);
-    if (this.#members.size > 0) {
-      for (const mark of this.#members.values()) this.#append(mark);
-      this.#members.clear();
-    }
-    if (this.#reads.size > 0) {
-      for (const mark of this.#reads.values()) this.#append(mark);
-      this.#reads.clear();
-    }
-    if (this.#isLazyDue) this.#writeLazy();
+  #safe({ conversation, mayReadFollow }: MarkOffer): void {
+    if (mayReadFollow) this.#writer.release(conversation);
+    this.#writer.safer();
   }
 
-  /** Everything that would have waited goes with the next write. */
-  hurry(): void {
-    this.#isLazyDue = true;
-    this.#host.schedule();
+  #noteReceived(user: UserState, seq: Seq): void {
+    if (seq <= user.receivedPending) return;
+    user.receivedPending = seq;
+    this.#writer.receivedLater(user);
   }
 
-  /** No write comes of waiting any more: the log is about to be closed. */
-  stop(): void {
-    this.#isStopped = true;
-    this.#cancelLazy?.();
+  #beginWalk(user: UserState, through: Seq): void {
+    const walk = new ReceivedWalk(user, through, {
+      isStopped: () => this.#turns.isStopped,
+      delivered: (from, seq) => this.#peerOffer(user, user.conversation(from)).sayDelivered(seq),
+      received: (seq) => this.#noteReceived(user, seq),
+    });
+    this.#walks.set(user, walk);
+    // Not dropped from memory before it is done.
+    user.pendingMarks++;
+    this.#shard.turns
+      .run(this.#walking(user, walk))
+      .catch((error: unknown) => this.#shard.logger.error("receipts could not be worked out", { error }))
+      .finally(() => {
+        this.#walks.delete(user);
+        user.pendingMarks--;
+      });
   }
 
-  #writeLazily(): void {
-    if (this.#isStopped) return;
-    this.#cancelLazy ??= this.#host.clock.after(LAZY_MS, () => this.hurry());
+  *#walking(user: UserState, walk: ReceivedWalk): Steps<void> {
+    if (!(yield* walk.steps())) return;
+    this.#walks.delete(user);
+    this.#deliverHeld(user, walk.through);
   }
 
-  #writeLazy(): void {
-    this.#isLazyDue = false;
-    this.#cancelLazy?.();
-    this.#cancelLazy = undefined;
-    const received = this.#received;
-    this.#received = [];
-    for (const mark of received) this.#append(mark);
-  }
-
-  /** One that cannot be encoded is lost, and the log says so; the others go. The next mark of the same kind covers it. */
-  #append(mark: MarkRecord): void {
-    try {
-      mark.log.append(mark);
-    } catch (error) {
-      mark.dropped();
-      // Its shard was closed meanwhile, which the log says already.
-      if (isDamage(error)) return;
-      this.#host.logger.error("a mark could not be written", { error });
-    }
-  }
-
+  /** Of what follows in one conversation the newest counts. */
   #deliverHeld(user: UserState, seq: Seq): void {
+    let last: Undelivered | undefined;
     for (;;) {
       const next = user.undelivered.shiftThrough(seq);
+      if (last !== undefined && last.conversation !== next?.conversation)
+        this.#peerOffer(user, last.conversation).sayDelivered(last.fromSeq);
       if (next === undefined) return this.#noteReceived(user, seq);
-      this.#tellPeer(user, next.conversation.address, "delivered", next.fromSeq);
+      last = next;
     }
   }
 
-  /** `seq` is in the peer's numbering: the mark belongs to the peer. */
-  #tellPeer(user: UserState, address: Address, kind: ReceiptKind, seq: Seq): void {
-    // One whose data is damaged hears nothing. Marks are cumulative, so the next one says this, too.
-    const peer = unlessDamaged(() => this.#host.userAt(address));
-    if (peer === undefined) return;
-    const conversation = peer.conversation(user.address);
-    if (seq <= (kind === "delivered" ? conversation.deliveredPending : conversation.seenPending)) return;
-    if (!conversation.isMarkPending) this.#peerLater(peer, conversation);
-    if (kind === "delivered") conversation.deliveredPending = seq;
-    else conversation.seenPending = seq;
+  #peerOffer(user: UserState, conversation: ConversationState): PeerMarkOffer {
+    return (conversation.offer ??= new PeerMarkOffer(this.#offers, user, conversation)) as PeerMarkOffer;
   }
 
-  #peerLater(peer: UserState, conversation: ConversationState): void {
-    this.#peers.push(new PeerMark(peer, conversation));
-    conversation.isMarkPending = true;
-    peer.pendingMarks++;
-    this.#host.schedule();
+  #memberOffer(user: UserState, conversation: ConversationState, { epoch }: Standing): MemberMarkOffer {
+    const offer = (conversation.offer ??= new MemberMarkOffer(this.#offers, user, conversation)) as MemberMarkOffer;
+    return offer.inLife(epoch);
   }
 
   #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
     const group = this.#memberGroup(user, address);
     if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
     const conversation = user.conversation(address);
+    if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayRead(seq);
     if (seq > conversation.ownReadPending) this.#noteRead(user, conversation, seq, 0);
-    this.#memberMark(user, group, "read", seq);
-  }
-
-  /** Who is not in a group is told no more than that, whether it is there or not. @throws AppError not_a_member */
-  #memberGroup({ user }: UserState, address: GroupAddress): GroupState {
-    const group = this.#host.groups.get(address);
-    if (group?.members.has(user) === true) return group;
-    throw new AppError("not_a_member", `${address}: you are not in it`);
   }
 
   #noteRead(user: UserState, conversation: ConversationState, through: Seq, incomingRead: number): void {
-    if (!this.#reads.has(conversation)) {
-      this.#reads.set(conversation, new ReadMark(user, conversation));
-      user.pendingMarks++;
-      this.#host.schedule();
-    }
-    conversation.ownReadPending = through;
-    conversation.incomingReadPending = incomingRead;
+    const isSafe = conversation.offer === undefined || conversation.offer.mayReadFollow;
+    this.#writer.noteRead(user, conversation, through, incomingRead, isSafe);
   }
 
-  /** In a small group the others learn of it. */
-  #memberMark(user: UserState, group: GroupState, kind: ReceiptKind, seq: Seq): void {
-    if (group.members.size > this.#host.limits.groupReceiptsMembersMax || seq < group.bornSeq) return;
-    const marks = group.marksOf(user.user);
-    if (seq <= (kind === "delivered" ? marks.deliveredPending : marks.seenPending)) return;
-    const key = `${group.address}/${user.user}`;
-    if (!this.#members.has(key)) {
-      this.#members.set(key, new MemberMark(this.#host, group, user));
-      group.pendingMarks++;
-      this.#host.schedule();
-    }
-    if (kind === "delivered") marks.deliveredPending = seq;
-    else marks.seenPending = seq;
+  /** Who calls has loaded it, unless it is damaged. @throws AppError not_a_member or unavailable */
+  #memberGroup({ user, conversations }: UserState, address: GroupAddress): GroupMirror {
+    const { mirrors } = this.#shard;
+    const shard = conversations.get(address)?.shard;
+    const group =
+      shard === undefined ? undefined : (mirrors.peek(address, shard) ?? atOnce(mirrors.steps(address, shard)));
+    return mustBeIn(group, address, user);
+  }
+
+  /** In a small group the others learn of it. The group's own shard decides where its members are not known here. */
+  #isTold(conversation: ConversationState, group: Standing, seq: Seq): boolean {
+    if (seq < group.bornSeq) return false;
+    const mirror = this.#shard.mirrors.peek(group.address, conversation.shard);
+    return mirror === undefined || mirror.memberCount <= this.#shard.limits.groupReceiptsMembersMax;
   }
 }
 

@@ -47,7 +47,7 @@ import { Offers } from "./offers.ts";
 import { Shard, type ShardParts } from "./shard.ts";
 import type { GroupState } from "./group-state.ts";
 import { CELLS_LAG_MAX, isShardStream } from "./cells.ts";
-import { Marks } from "./marks.ts";
+import { MarkTurns } from "./mark-turns.ts";
 import { Ranks, RANKS_SHARD } from "./ranks.ts";
 import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
@@ -80,7 +80,7 @@ export class ShardHost implements Shards {
   readonly limits: Limits;
   readonly logger: Logger;
   readonly refusals: Refusals;
-  readonly marks: Marks;
+  readonly markTurns: MarkTurns;
   readonly users: States<UserId, UserState>;
   readonly groups: States<GroupAddress, GroupState>;
   readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
@@ -112,7 +112,7 @@ export class ShardHost implements Shards {
     const host = new ShardHost(ports);
     const hooks: LogStoreHooks = {
       checkpoint: (log) => host.#checkpoint(log),
-      beforeWrite: () => host.marks.write(),
+      beforeWrite: () => host.markTurns.write(),
       onFlushFailure: (error) => host.#flushFailed(error),
       onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
       onFailure: (error, shards) => host.#failed(error, shards, onFailure),
@@ -140,7 +140,7 @@ export class ShardHost implements Shards {
     this.refusals = refusals ?? new Refusals({ clock, logger });
     this.#damageLog = new DamageLog(clock, logger);
     this.turns = new StepTurns(clock);
-    this.marks = new Marks(this);
+    this.markTurns = new MarkTurns(clock, () => this.schedule());
     this.storedCounts = new StoredCounts({ clock, logger, turns: this.turns });
     this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
     this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
@@ -171,6 +171,7 @@ export class ShardHost implements Shards {
       router: router(new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns })),
       mirrors,
       connected: this.connected,
+      markTurns: this.markTurns,
       usersBudget: new LoadBudget(usersLoadedMax),
       groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
       logOf: (id) => this.store.shard(id),
@@ -188,7 +189,7 @@ export class ShardHost implements Shards {
 
   /** Nothing more is written by itself: the log is about to be closed. */
   stop(): void {
-    this.marks.stop();
+    this.markTurns.stop();
     this.storedCounts.stop();
     this.#offers.stop();
     this.#failedShards.stop();
@@ -253,6 +254,7 @@ export class ShardHost implements Shards {
   *#offerShard(shard: Shard): Steps<number> {
     try {
       shard.ledger.begin(handedOffThrough(shard.log), shard.log.durableThrough);
+      shard.marks.offerUntold();
       return yield* offerAgain(shard);
     } catch (error) {
       // It is closed now, and the others go on.
@@ -339,6 +341,7 @@ export class ShardHost implements Shards {
     const shard = this.#shards[id];
     if (shard === undefined) return;
     this.#shards[id] = undefined;
+    shard.marks.forget();
     for (const user of shard.users.clear()) {
       const { message, retryAfterMs } = why(user);
       for (const session of [...user.sessions]) {

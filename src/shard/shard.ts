@@ -24,6 +24,8 @@ import type { GroupMirrors } from "./group-mirror.ts";
 import { GroupTurns } from "./group-turns.ts";
 import { ledgerOf, type HandoffLedger } from "./handoff-ledger.ts";
 import type { LoadBudget } from "./load-budget.ts";
+import type { MarkTurns } from "./mark-turns.ts";
+import { Marks } from "./marks.ts";
 import type { Ranks } from "./ranks.ts";
 import type { Refusals, RefusalState } from "./refusals.ts";
 import { GroupUnread } from "./reading/group-unread.ts";
@@ -51,6 +53,8 @@ export type ShardParts = {
   erasedFiles: ErasedFiles;
   mirrors: GroupMirrors;
   connected: Connected;
+  /** When marks are written. */
+  markTurns: MarkTurns;
   usersBudget: LoadBudget;
   groupsBudget: LoadBudget;
   shardOf(address: Address): ShardId;
@@ -92,6 +96,7 @@ export class Shard {
   readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
   readonly groupTurns = new GroupTurns();
   readonly mirrors: GroupMirrors;
+  readonly marks: Marks;
   /** For code that does not know shards yet. */
   readonly host: ShardHost;
   #ledger: HandoffLedger | undefined;
@@ -117,6 +122,7 @@ export class Shard {
     this.heads = new GroupHeads(this.groups, (group) => this.logFor(group));
     this.arrivals = new Arrivals(this.users, this.turns);
     this.groupArrivals = new Arrivals(this.groups, this.turns);
+    this.marks = new Marks(this, parts.markTurns);
   }
 
   /** @throws AppError unavailable when the shard is damaged */

@@ -49,9 +49,10 @@ export class UserState {
   /** How far a device of the user has the timeline. */
   received = 0 as Seq;
   receivedPending = 0 as Seq;
+  /** As far as records that were appended say it; what is pending waits for the other sides. */
+  receivedAppended = 0 as Seq;
   markCount = 0;
   markCountPending = 0;
-  isReceivedPending = false;
   /** Marks of this user, or told to this user, that are on their way to the log. */
   pendingMarks = 0;
   isDirty = false;
@@ -202,7 +203,7 @@ export class UserState {
   #endLoad(): void {
     for (const conversation of this.conversations.values()) conversation.endLoad();
     this.markCountPending = this.markCount;
-    this.receivedPending = this.received;
+    this.receivedPending = this.receivedAppended = this.received;
     this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
     this.undelivered = new UndeliveredQueue(newestTaken(this.conversations.values()));

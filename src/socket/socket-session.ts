@@ -423,7 +423,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#outbox.push(JSON.stringify(this.#welcome(home, user)));
     home.attach(this);
     if (cursor === undefined) return this.#goLive(false);
-    acknowledge(home.host, user, cursor);
+    acknowledge(home, user, cursor);
     this.#catchUp = new CatchUp(home, user, cursor);
     this.#state = "catching-up";
     this.#continueCatchUp();
@@ -558,7 +558,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   #mark(frame: ReceivedFrame | ReadFrame): void {
-    const load = whatMarkNeeds(this.#home!.host, this.#userState!, frame);
+    const load = whatMarkNeeds(this.#home!, this.#userState!, frame);
     if (load === undefined) return this.#markNow(frame);
     this.#hold(this.#markLater(load, frame));
   }
@@ -570,7 +570,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   #markNow(frame: ReceivedFrame | ReadFrame): void {
     try {
-      actOnMark(this.#home!.host, this.#userState!, frame);
+      actOnMark(this.#home!, this.#userState!, frame);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === undefined) throw error;

@@ -157,6 +157,8 @@ export type LogHooks = {
 
 export type CommitLog = {
   readonly appender: Appender;
+  /** Records of all shards are committed in the order in which they were pushed: whoever finds one finds all before it. Absent: of one shard alone. */
+  readonly isOneOrder?: boolean;
 
   // ---- opening, in this order
 

@@ -98,6 +98,11 @@ export class ShardLog extends DurableReads {
     return this.#closedBy instanceof FencedError ? this.#closedBy : this.#log.failure(this.shard);
   }
 
+  /** Whether records of all shards are committed in the order in which they were appended, whatever their shards. */
+  get isOneOrder(): boolean {
+    return this.#log.isOneOrder === true;
+  }
+
   /** Of the log alone, for this shard; see `LogStore.pressure`. */
   get pressure(): number {
     return this.#log.pressure(this.shard);

@@ -86,7 +86,7 @@ test("what had become too old and was erased in the log alone is in no file", as
         .entries,
     ).toBe(100);
   // Closing flushes nothing: the files are as a crash leaves them.
-  host.marks.stop();
+  host.markTurns.stop();
   await host.store.close();
   expect(files().length).toBeGreaterThan(0);
   expect((await parley("compact")).status).toBe(0);

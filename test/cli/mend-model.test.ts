@@ -81,9 +81,10 @@ async function step(host: ShardHost, history: History): Promise<void> {
   if (kind < 0.9) {
     const state = host.users.get(user)!;
     const peer = [...state.conversations.keys()].find((address) => !isGroup(address));
-    host.marks.received(state, state.headSeq);
-    if (peer !== undefined) host.marks.read(state, peer, state.headSeq);
-    host.marks.hurry();
+    const { marks } = host.home(user);
+    marks.received(state, state.headSeq);
+    if (peer !== undefined) marks.read(state, peer, state.headSeq);
+    host.markTurns.hurry();
     return host.store.idle();
   }
   const [admin] = USERS;

@@ -93,7 +93,7 @@ test("what was too old and erased in the log alone before a crash is out of the 
     await createMessaging(() => host).send({ user: ann, device: "d" as DeviceId }, input);
     expect((await eraseBefore(host.home(ann), address, clock.now(), () => false)).entries).toBe(1);
     // Closing flushes nothing: the files are as a crash leaves them.
-    host.marks.stop();
+    host.markTurns.stop();
     await host.store.close();
     expect(filesWith(data.path, Buffer.from(secret)).length).toBe(1);
 

@@ -53,7 +53,7 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
     });
     await postHalf(first, "hello", "r-1");
     // As a crash leaves it: nothing is flushed.
-    first.marks.stop();
+    first.markTurns.stop();
     await first.store.close();
 
     const second = await ShardKeeper.open({ directory: data.path }, ports);

@@ -173,9 +173,9 @@ export class Lives {
     if (this.#present(address)?.members.has(by) !== true) return;
     const seq = Math.ceil(this.#head(address) * share) as never;
     const user = this.shards.host.users.get(by)!;
-    this.shards.host.marks.receivedIn(user, address, seq);
-    this.shards.host.marks.read(user, address, seq);
-    this.shards.host.marks.hurry();
+    this.shards.host.home(user.user).marks.receivedIn(user, address, seq);
+    this.shards.host.home(user.user).marks.read(user, address, seq);
+    this.shards.host.markTurns.hurry();
     await this.shards.host.store.idle();
   }
 

@@ -122,17 +122,17 @@ export class Talk {
   }
 
   async received(user: UserId, seq: number): Promise<void> {
-    this.host.marks.received(this.host.users.get(user)!, seq as Seq);
+    this.host.home(user).marks.received(this.host.users.get(user)!, seq as Seq);
     await this.#marked();
   }
 
   async receivedIn(user: UserId, group: GroupAddress, seq: number): Promise<void> {
-    this.host.marks.receivedIn(this.host.users.get(user)!, group, seq as Seq);
+    this.host.home(user).marks.receivedIn(this.host.users.get(user)!, group, seq as Seq);
     await this.#marked();
   }
 
   async read(user: UserId, address: Address, seq: number): Promise<void> {
-    this.host.marks.read(this.host.users.get(user)!, address, seq as Seq);
+    this.host.home(user).marks.read(this.host.users.get(user)!, address, seq as Seq);
     await this.#marked();
   }
 
@@ -160,7 +160,7 @@ export class Talk {
   }
 
   async #marked(): Promise<void> {
-    this.host.marks.hurry();
+    this.host.markTurns.hurry();
     await this.host.store.idle();
   }
 }

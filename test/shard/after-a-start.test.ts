@@ -41,9 +41,9 @@ test("refs of several devices cost one look-up for each device", async () => {
 
 test("a device that keeps up with what comes costs no look-up for each `received`, though it never has the newest", async () => {
   for (let n = 0; n < 50; n++) await say(ann, userAddress(ben), `k3-${n}`);
-  shards.host.marks.received(shards.host.users.get(ben)!, shards.host.users.get(ben)!.headSeq);
+  shards.host.home(ben).marks.received(shards.host.users.get(ben)!, shards.host.users.get(ben)!.headSeq);
   await say(ben, userAddress(ann), "own-1");
-  shards.host.marks.hurry();
+  shards.host.markTurns.hurry();
   await shards.host.store.idle();
   await shards.restart();
   const receiver = shards.host.users.get(ben)!;
@@ -51,7 +51,7 @@ test("a device that keeps up with what comes costs no look-up for each `received
   shards.asked.clear();
   for (let n = 51; n < 150; n++) {
     await say(ann, userAddress(ben), `k3-${n}`);
-    shards.host.marks.received(receiver, (receiver.headSeq - 1) as Seq);
+    shards.host.home(ben).marks.received(receiver, (receiver.headSeq - 1) as Seq);
     await shards.host.store.idle();
     const { delivered } = shards.host.users.get(ann)!.conversation(userAddress(ben));
     expect(delivered).toBe((shards.host.users.get(ann)!.headSeq - 1) as Seq);
@@ -69,7 +69,7 @@ test("what was too much to hold is worked out from the log, and what comes later
     for (const { sent } of await Promise.all(answers)) seqs.push(sent!.seq);
   };
   const received = async (count: number): Promise<number> => {
-    shards.host.marks.received(receiver, (before + count) as Seq);
+    shards.host.home(ben).marks.received(receiver, (before + count) as Seq);
     await shards.host.store.idle();
     return seqs.indexOf(sender.conversation(toBen).delivered) + 1;
   };

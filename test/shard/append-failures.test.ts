@@ -172,7 +172,7 @@ test("a mark that cannot be written is said in the log, and the others are writt
   await send(cat, "@ann");
   const conversation = state(ben).conversation("@ann" as Address) as { deliveredKey: string };
   conversation.deliveredKey = LONG;
-  host.marks.received(state(ann), 2 as Seq);
+  host.home(ann).marks.received(state(ann), 2 as Seq);
   await host.store.idle();
   expect(logged.join()).toContain("a mark could not be written");
   expect(state(cat).conversation("@ann" as Address).delivered as number).toBe(1);
@@ -184,19 +184,19 @@ test("what a mark that could not be written was to say counts as not said: who s
   await send(ben, "@ann");
   await makeGroup([ben]);
   await send(ben, CLUB);
+  const { marks } = host.home(ann);
   const conversation = state(ann).conversation("@ben" as Address);
-  const group = host.groups.get(CLUB)!;
   const say = async (): Promise<void> => {
-    host.marks.received(state(ann), 2 as Seq);
-    host.marks.read(state(ann), "@ben" as Address, 1 as Seq);
-    host.marks.receivedGroup(state(ann), group, 2 as Seq);
-    host.marks.hurry();
+    marks.received(state(ann), 2 as Seq);
+    marks.read(state(ann), "@ben" as Address, 1 as Seq);
+    marks.read(state(ann), CLUB, 2 as Seq);
+    host.markTurns.hurry();
     await host.store.idle();
   };
-  const said = (): number[] => [state(ann).received, conversation.ownRead, group.marksOf(ann).delivered];
-  await broken(state(ann), () => broken(group, () => broken(state(ben), say)));
+  const said = (): number[] => [state(ann).received, conversation.ownRead, state(ann).conversation(CLUB).ownRead];
+  await broken(state(ann), say);
   expect(said()).toEqual([0, 0, 0]);
-  expect([state(ann).pendingMarks, group.pendingMarks, state(ben).pendingMarks]).toEqual([0, 0, 0]);
+  expect([state(ann).pendingMarks, state(ben).pendingMarks]).toEqual([0, 0]);
   await say();
   expect(said()).toEqual([2, 1, 2]);
   expect(state(ben).conversation("@ann" as Address)).toMatchObject({ delivered: 1, seen: 1 });
@@ -205,18 +205,46 @@ test("what a mark that could not be written was to say counts as not said: who s
   expect(state(ben).conversation("@ann" as Address)).toMatchObject({ delivered: 1, seen: 1 });
 });
 
+test("what another shard could not write is offered to it again, and the own marks wait for it", async () => {
+  await send(ben, "@ann");
+  await makeGroup([ben]);
+  await send(ben, CLUB);
+  const { marks } = host.home(ann);
+  const group = host.groups.get(CLUB)!;
+  const [toBen, club] = [state(ann).conversation("@ben" as Address), state(ann).conversation(CLUB)];
+  const said = (): number[] => [state(ann).received, toBen.ownRead, club.ownRead, group.marksOf(ann).delivered];
+  await broken(group, () =>
+    broken(state(ben), async () => {
+      marks.received(state(ann), 2 as Seq);
+      marks.read(state(ann), "@ben" as Address, 1 as Seq);
+      marks.receivedIn(state(ann), CLUB, 2 as Seq);
+      marks.read(state(ann), CLUB, 2 as Seq);
+      host.markTurns.hurry();
+      await host.store.idle();
+    }),
+  );
+  expect(said()).toEqual([0, 0, 0, 0]);
+  expect([group.pendingMarks, state(ben).pendingMarks]).toEqual([0, 0]);
+  clock.advance(1000);
+  await host.store.idle();
+  expect(said()).toEqual([2, 1, 2, 2]);
+  expect(state(ben).conversation("@ann" as Address)).toMatchObject({ delivered: 1, seen: 1 });
+  await reopen();
+  expect(state(ann)).toMatchObject({ received: 2, pendingMarks: 0 });
+});
+
 test("a mark that was lost is covered by the next one, which is above what was said before", async () => {
   await send(ben, "@ann");
-  host.marks.received(state(ann), 1 as Seq);
+  host.home(ann).marks.received(state(ann), 1 as Seq);
   await host.store.idle();
   for (const text of ["second", "third"]) await send(ben, "@ann", text);
   await broken(state(ben), async () => {
-    host.marks.received(state(ann), 2 as Seq);
+    host.home(ann).marks.received(state(ann), 2 as Seq);
     await host.store.idle();
   });
   const conversation = state(ben).conversation("@ann" as Address);
-  expect(conversation).toMatchObject({ delivered: 1, deliveredPending: 1, isMarkPending: false });
-  host.marks.received(state(ann), 3 as Seq);
+  expect(conversation).toMatchObject({ delivered: 1, deliveredPending: 1, peerMark: undefined });
+  host.home(ann).marks.received(state(ann), 3 as Seq);
   await host.store.idle();
   expect(conversation).toMatchObject({ delivered: 3, deliveredMark: 2 });
   expect(state(ben).markCount).toBe(2);

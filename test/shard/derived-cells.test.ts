@@ -102,7 +102,7 @@ class World {
         .map((state) => ({
           ...state,
           isDirty: false,
-          isMarkPending: false,
+          offer: undefined,
           postedRefValue: undefined,
           confirmedThrough: 0,
         }));

@@ -151,9 +151,9 @@ export class ErasureModel {
     const lane = this.timelines.get(user)!.filter((message) => message.conversation === conversation);
     const message = lane[Math.floor(part * lane.length)];
     if (message === undefined) return;
-    this.host.marks.received(this.host.users.get(user)!, message.seq as never);
-    this.host.marks.read(this.host.users.get(user)!, conversation, message.seq as never);
-    this.host.marks.hurry();
+    this.host.home(user).marks.received(this.host.users.get(user)!, message.seq as never);
+    this.host.home(user).marks.read(this.host.users.get(user)!, conversation, message.seq as never);
+    this.host.markTurns.hurry();
     await this.host.store.idle();
     const key = `${user} ${conversation}`;
     this.reads.set(key, Math.max(this.reads.get(key) ?? 0, message.seq));
@@ -182,7 +182,7 @@ export class ErasureModel {
   async restart(): Promise<void> {
     this.release();
     await this.#flushing;
-    this.host.marks.stop();
+    this.host.markTurns.stop();
     await this.flush();
     await this.host.store.close();
     this.#segments = MemorySegments.of(this.#segments.flushed);
@@ -194,7 +194,7 @@ export class ErasureModel {
     const flushed = [...this.#segments.flushed];
     const dead = this.host;
     this.release();
-    dead.marks.stop();
+    dead.markTurns.stop();
     this.#disk = left;
     this.#segments = MemorySegments.of(flushed);
     this.#isStopped = ALWAYS;
@@ -215,7 +215,7 @@ export class ErasureModel {
 
   close(): Promise<void> {
     this.release();
-    this.host.marks.stop();
+    this.host.markTurns.stop();
     return this.host.store.close();
   }
 

@@ -37,7 +37,7 @@ test("a flush that goes on failing is told of at once, and then once a minute", 
     expect(lines).toHaveLength(2);
   } finally {
     segments.beforeFlush = async () => {};
-    host.marks.stop();
+    host.markTurns.stop();
     await host.store.close();
     data.remove();
   }

@@ -152,7 +152,8 @@ test("a new life of a group says nothing of the former one, lived as loaded", as
 const MAY_CHANGE_BESIDE: Record<string, string> = {
   "user-state.ts": "is the state",
   "group-state.ts": "is the state",
-  "shard-host.ts": "has marks of its own",
+  "shard.ts": "has marks of its own",
+  "mark-offer.ts": "what is said to another shard",
   "group-heads.ts": "a head that is kept of a group that is not loaded",
   "erasure.ts": "adds up what is about to go",
   "expiry.ts": "how long one life of a group keeps its messages",

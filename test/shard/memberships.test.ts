@@ -55,6 +55,7 @@ function meddle(): void {
     ask: (kind, to, question) => inner.ask(kind, to, question),
     post: (to, group, post, reply) => inner.post(to, group, post, reply),
     cast: (cast) => inner.cast(cast),
+    mayReach: (users, except) => inner.mayReach(users, except),
     handOffAlong(to, handoff, outcome) {
       if (!isAlong) return false;
       this.handOff(to, handoff, outcome);

@@ -40,14 +40,14 @@ function countReads(): () => number {
 }
 
 async function received(seq: number): Promise<void> {
-  shards.host.marks.received(state(ann), seq as Seq);
+  shards.host.home(ann).marks.received(state(ann), seq as Seq);
   await settled();
 }
 
 /** Steps that were left to later turns are done. */
 async function settled(): Promise<void> {
   while (state(ann).pendingMarks > 0) {
-    shards.host.marks.hurry();
+    shards.host.markTurns.hurry();
     await shards.host.store.idle();
     await new Promise((resolve) => void setImmediate(resolve));
   }
@@ -73,7 +73,7 @@ test("all of it at once reads nothing: the conversations know", async () => {
 
 test("what is said while a large part is being worked out counts as well, and a crash in between lies to nobody", async () => {
   const head = state(ann).headSeq;
-  const { marks } = shards.host;
+  const { marks } = shards.host.home(ann);
   marks.received(state(ann), (head - 3) as Seq);
   marks.received(state(ann), (head - 1) as Seq);
   expect(delivered(SENDERS.at(-1)!)).toBeLessThan(EACH);

@@ -32,6 +32,7 @@ const user: Reasons<UserState> = {
 const conversation: Reasons<ConversationState> = {
   got: "the device says it again when it comes back",
   confirmedThrough: "the receiver's shard says it again",
+  offer: "what was said since it was loaded; the device says it again when it comes back",
   postedRefValue: "encoded once, from what is durable",
   isDirty: "what a flush has to write",
 };
@@ -50,7 +51,7 @@ const ON_THE_WAY = new Set<string>([
   "pendingSends",
   "bytesOnTheWay",
   "receivedPending",
-  "isReceivedPending",
+  "receivedAppended",
   "markCountPending",
   "pendingMarks",
   "sentPending",
@@ -60,7 +61,9 @@ const ON_THE_WAY = new Set<string>([
   "askedPending",
   "deliveredPending",
   "seenPending",
-  "isMarkPending",
+  "peerMark",
+  "readMark",
+  "gathered",
   "ownReadPending",
   "incomingReadPending",
   "isEnding",

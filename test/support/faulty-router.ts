@@ -36,7 +36,7 @@ import { decodeMessage, encodeMessage } from "../../src/shard/messages/codec/cod
 import type { Handoff, HandoffOutcome } from "../../src/shard/messages/handoff.ts";
 import type { Post, PostReply } from "../../src/shard/messages/post.ts";
 import type { ShardRouter } from "../../src/shard/messages/shard-router.ts";
-import type { ShardId } from "../../storage/types.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import type { End, FaultyWire } from "./faulty-wire.ts";
 
 const ASK_TICKS_MAX = 120;
@@ -71,6 +71,7 @@ export class FaultyRouter {
         this.#post(local, to, group, post, reply);
       },
       cast: (cast: Cast) => local.cast(decodeCast(encodeCast(cast))),
+      mayReach: (users, except) => local.mayReach(users, except),
     };
   };
 
@@ -83,7 +84,7 @@ export class FaultyRouter {
         });
       try {
         receiver.handOff(to, decodeHandoff(bytes, this.#ids), {
-          confirmed: (through) => tell({ kind: "confirmed", through }),
+          confirmed: (through, read = 0 as Seq) => tell({ kind: "confirmed", through, read }),
           missing: (through) => tell({ kind: "missing", through }),
           notTaken: (error) => tell({ kind: "notTaken", error }),
         });
@@ -162,7 +163,7 @@ async function answered(
 }
 
 function tellOutcome(outcome: HandoffOutcome, told: ToldOutcome): void {
-  if (told.kind === "confirmed") outcome.confirmed(told.through);
+  if (told.kind === "confirmed") outcome.confirmed(told.through, told.read);
   else if (told.kind === "missing") outcome.missing(told.through);
   else outcome.notTaken(told.error);
 }

@@ -28,6 +28,8 @@ export class Erasing {
   async look(host: ShardHost): Promise<void> {
     for (const shard of host.ownedShards()) {
       for (const user of unlessDamaged(() => beingErased(host.store.shard(shard))) ?? []) this.add(user);
+      // The same look finds marks that were not told.
+      unlessDamaged(() => host.shard(shard).marks.offerUntold());
       await this.#parts.pace.nextTurn();
     }
   }

@@ -78,8 +78,16 @@ export type Handoff = MessageHandoff | PostedHandoff | MembershipHandoff | PeerM
 
 /** Told what became of a handoff: never, once or several times. */
 export type HandoffOutcome = {
-  /** Whatever of the same conversation and kind was handed over up to this seq is durable at the receiver. */
-  confirmed(through: Seq): void;
+  /**
+   * Whatever of the same conversation and kind was handed over up to this seq is durable at the receiver.
+   * @param read of marks, for which `through` is of `delivered`; absent or 0 for all else
+   */
+  confirmed(through: Seq, read?: Seq): void;
+  /**
+   * Of marks, by a shard whose log is one order with the sender's (`ShardLog.isOneOrder`): they are appended, so no crash takes them and leaves what is appended from now on.
+   * Never told from elsewhere.
+   */
+  appended?(through: Seq, read: Seq): void;
   /** It does not follow what the receiver has, which is everything up to `through`. */
   missing(through: Seq): void;
   /** The receiver's shard could not take it. It is to be offered again later. */

@@ -2,7 +2,7 @@
  * The port through which a shard reaches others. On one node it is a call in the same turn of the event loop, without a promise, an encoding or a copy. Nothing may rely on
  * that: a handoff may be lost, repeated, late or overtaken, an ask may take long or fail, a cast may be lost.
  */
-import type { Address, GroupAddress } from "../../domain/address.ts";
+import type { Address, GroupAddress, UserId } from "../../domain/address.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { Answers, Questions } from "./ask.ts";
 import type { Cast } from "./cast.ts";
@@ -36,4 +36,7 @@ export type ShardRouter = {
 
   /** Best effort: who misses it notices, or does not need it. */
   cast(cast: Cast): void;
+
+  /** False only when it is known that none of the users, but `except`, is connected: then nothing has to be cast to them. */
+  mayReach(users: Iterable<UserId>, except: UserId): boolean;
 };

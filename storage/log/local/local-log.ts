@@ -57,6 +57,7 @@ export type LocalLogOptions = {
 type Before = { openingId: string; unacked: WalPlace | undefined };
 
 export class LocalLog implements CommitLog {
+  readonly isOneOrder = true;
   readonly #options: LocalLogOptions;
   readonly #directory: string;
   readonly #files: FileSystem;

@@ -65,7 +65,7 @@ export const HANDOFFS: {
 };
 
 export const OUTCOMES: { [Kind in ToldOutcome["kind"]]: fc.Arbitrary<Extract<ToldOutcome, { kind: Kind }>> } = {
-  confirmed: record({ kind: kind("confirmed"), through: seq }),
+  confirmed: record({ kind: kind("confirmed"), through: seq, read: seq }),
   missing: record({ kind: kind("missing"), through: seq }),
   notTaken: record({ kind: kind("notTaken"), error }),
 };

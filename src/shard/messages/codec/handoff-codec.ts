@@ -87,12 +87,12 @@ class ArrivedMessage implements MessageHandoff {
 
 /** What a `HandoffOutcome` is told. */
 export type ToldOutcome =
-  | { readonly kind: "confirmed"; readonly through: Seq }
+  | { readonly kind: "confirmed"; readonly through: Seq; readonly read: Seq }
   | { readonly kind: "missing"; readonly through: Seq }
   | { readonly kind: "notTaken"; readonly error: unknown };
 
 const outcome = oneOf<ToldOutcome>({
-  confirmed: [1, fields({ through: seq })],
+  confirmed: [1, fields({ through: seq, read: seq })],
   missing: [2, fields({ through: seq })],
   notTaken: [3, fields({ error: anyError })],
 });
