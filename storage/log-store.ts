@@ -300,7 +300,7 @@ export class LogStore {
     const reader = this.#shards.recovery();
     const read = await this.#log.recover(reader, pace);
     await paced(pace, reader.end());
-    this.#recovery = { ...read, records: reader.taken, gaps: reader.gaps };
+    this.#recovery = { ...read, records: reader.copied, gaps: reader.gaps };
     this.#damage.recovered();
     try {
       await this.#log.open();

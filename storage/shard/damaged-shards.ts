@@ -14,7 +14,7 @@
  *
  * A damaged shard gets no more records, so the log files that can hold records of it are known: those that are there
  * when it is found. Before one of them is trimmed its records are copied to `damaged/`. So other shards are flushed,
- * and their log is trimmed, as if nothing was wrong. Who copies is log/local/taken-aside.ts.
+ * and their log is trimmed, as if nothing was wrong. Who copies is log/local/set-aside.ts.
  *
  * Invariants: the list is on disk before a log file goes. Only `parley repair` takes a shard off the list.
  *

@@ -205,22 +205,22 @@ export class Flusher {
       const checkpoint = this.#ports.checkpoint(log);
       // It was found damaged just now.
       if (log.isClosed) return;
-      this.#run({ log, frozen: log.freeze(), checkpoint });
+      this.#send({ log, frozen: log.freeze(), checkpoint });
     } catch (error) {
       this.#failed(log, undefined, error);
     }
   }
 
-  #run(flush: PendingFlush): void {
+  #send(flush: PendingFlush): void {
     const { bytes } = flush.frozen;
     this.#runningBytes += bytes;
-    const run: Promise<void> = this.#flush(flush).finally(() => {
+    const running: Promise<void> = this.#flush(flush).finally(() => {
       this.#running.delete(flush.log);
       this.#runningBytes -= bytes;
       this.#retryDue();
       this.check();
     });
-    this.#running.set(flush.log, run);
+    this.#running.set(flush.log, running);
   }
 
   async #flush(flush: PendingFlush): Promise<void> {
@@ -272,7 +272,7 @@ export class Flusher {
       if (!this.#failing.has(log) || this.#running.has(log)) continue;
       const flush = this.#failing.get(log);
       if (flush === undefined) this.#begin(log);
-      else this.#run(flush);
+      else this.#send(flush);
     }
   }
 

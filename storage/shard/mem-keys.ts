@@ -5,9 +5,11 @@
  * thousand in memory, right after a start above all. What is not indexed yet is compared where it stands, which costs a
  * tenth of indexing it.
  */
-import type { Memtable } from "./memtable.ts";
 import { OP_ENTRY, Operation } from "../encoding/operation.ts";
 import type { KeyHit, Seq } from "../types.ts";
+
+/** A memtable, as far as it is needed here. */
+type OperationReader = { read(pointer: number, operation: Operation): void };
 
 /**
  * Pointers of what has keys, in the order in which it came; both grow. `forgotten`: entries that are tombstones by now.
@@ -22,13 +24,13 @@ export type KeyPointers = {
 export const INDEXED_AT_ONCE = 2048;
 
 export class MemKeys {
-  readonly #table: Memtable;
+  readonly #table: OperationReader;
   readonly #index = new Map<string, KeyHit>();
   readonly #operation = new Operation();
   #aloneThrough = 0;
   #entriesThrough = 0;
 
-  constructor(table: Memtable) {
+  constructor(table: OperationReader) {
     this.#table = table;
   }
 
@@ -81,7 +83,7 @@ export class MemKeys {
  * The highest counter of the keys that are `prefix` and a plain number; -1 when there is none. Keys of tombstones
  * count.
  */
-export function highestCounter(table: Memtable, prefix: string, { alone, entries }: KeyPointers): number {
+export function highestCounter(table: OperationReader, prefix: string, { alone, entries }: KeyPointers): number {
   const operation = new Operation();
   let highest = -1;
   for (const list of [alone, entries]) {

@@ -49,7 +49,7 @@ export class ShardRecovery implements LogReader {
   /** In how many of the losses each shard has lost nothing for certain. */
   readonly #passed = new Uint32Array(SHARD_COUNT);
   /** As in `Recovery`. */
-  taken = 0;
+  copied = 0;
   gaps = 0;
 
   constructor(ports: RecoveryPorts) {
@@ -88,7 +88,7 @@ export class ShardRecovery implements LogReader {
           isEmpty: false,
         });
       const log = this.#log(shard);
-      if (log !== null) this.#take(log, part, at, end);
+      if (log !== null) this.#copy(log, part, at, end);
       at = end;
     }
   }
@@ -107,14 +107,14 @@ export class ShardRecovery implements LogReader {
     return (this.#logs[shard] ??= this.#ports.shard(shard) ?? null);
   }
 
-  #take(log: ShardLog, { name, bytes, position }: LogPart, at: number, end: number): void {
+  #copy(log: ShardLog, { name, bytes, position }: LogPart, at: number, end: number): void {
     const before = log.durableThrough;
     const fault = log.recover(recordOffset(bytes, at), bytes, at, end, position);
     if (fault !== undefined)
       return this.#leaveOut(log.shard, new CorruptionError(name, `byte ${at}`, `shard ${log.shard} ${fault}`));
     this.#passed[log.shard] = this.#losses.length;
     if (log.durableThrough === before) return;
-    this.taken++;
+    this.copied++;
     this.#ports.recovered(log, end - at);
   }
 

@@ -27,16 +27,16 @@ export type CheckedDatabase = { db: SqlDatabase; fault: Fault };
 /** What `look` throws of damage is a finding. */
 export function withDatabase<T>(
   check: DatabaseCheck,
-  place: DatabaseFile,
+  target: DatabaseFile,
   look: (db: SqlDatabase, fault: Fault) => T,
 ): T | undefined {
-  const opened = openDatabase(check, place);
+  const opened = openDatabase(check, target);
   if (opened === undefined) return undefined;
   const { db, fault } = opened;
   try {
     return look(db, fault);
   } catch (error) {
-    tell(check, place, error);
+    tell(check, target, error);
     return undefined;
   } finally {
     db.close();
@@ -44,8 +44,8 @@ export function withDatabase<T>(
 }
 
 /** The caller closes it. Undefined when the file cannot be read any further; that is a finding. */
-export function openDatabase(check: DatabaseCheck, place: DatabaseFile): CheckedDatabase | undefined {
-  const { path, file, format } = place;
+export function openDatabase(check: DatabaseCheck, target: DatabaseFile): CheckedDatabase | undefined {
+  const { path, file, format } = target;
   if (!existsSync(path)) {
     check.findings.add("missing", file, "this name", `the ${format.name} is missing`);
     return undefined;
@@ -56,9 +56,9 @@ export function openDatabase(check: DatabaseCheck, place: DatabaseFile): Checked
     db = image.db;
     for (const { place: where, what } of image.faults) check.findings.add("damaged", `${file}-wal`, where, what);
     const fault: Fault = (where, what) => check.findings.add("damaged", file, where, what);
-    if (isSound(check.findings, () => verifyAsDatabase(image.db, place, fault))) return { db, fault };
+    if (isSound(check.findings, () => verifyAsDatabase(image.db, target, fault))) return { db, fault };
   } catch (error) {
-    tell(check, place, error);
+    tell(check, target, error);
   } finally {
     check.progress(statSync(path).size);
   }

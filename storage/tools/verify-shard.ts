@@ -64,17 +64,17 @@ export function verifyShardFiles(check: ShardCheck): VerifiedShard | undefined {
     return undefined;
   }
   if (!hasOwnFiles(check)) return verifyRecentAlone(check, recent, -1);
-  const place = {
+  const target = {
     path: join(at, STATE),
     file: `${name}/${STATE}`,
     format: STATE_FORMAT,
     schema: stateSchema,
   };
-  return withDatabase(check, place, (state, fault) => {
+  return withDatabase(check, target, (state, fault) => {
     let counts = new Map<Table, number>();
     if (!isSound(check.findings, () => (counts = verifyRows(state, stateTables(state), fault)))) return undefined;
     if ([...counts.values()].every((rows) => rows === 0)) {
-      check.report.notes.push(`${place.file} was begun and holds nothing yet`);
+      check.report.notes.push(`${target.file} was begun and holds nothing yet`);
       return verifyRecentAlone(check, recent, 0);
     }
     return verifyState(check, state, counts.get("run") ?? 0, fault);
@@ -259,15 +259,15 @@ function verifySegmentFile(check: ShardCheck, rows: SegmentRow[], placed: Placed
   const [{ file, status }] = rows as [SegmentRow, ...SegmentRow[]];
   const counted = rows.reduce((sum, row) => sum + row.blocks, 0);
   const name = segmentName(file);
-  const place = { path: join(check.at, name), file: `${check.name}/${name}`, format: SEGMENT_FORMAT };
-  const parts = withDatabase(check, { ...place, schema: () => SEGMENT_FORMAT.schema }, (db, fault) => {
+  const target = { path: join(check.at, name), file: `${check.name}/${name}`, format: SEGMENT_FORMAT };
+  const parts = withDatabase(check, { ...target, schema: () => SEGMENT_FORMAT.schema }, (db, fault) => {
     const { blocks, last } = db
       .sql("SELECT count(*) AS blocks, coalesce(max(block), 0) AS last FROM block")
       .get<{ blocks: number; last: number }>()!;
     if (last !== blocks || blocks < counted || (blocks > counted && status === SEGMENT_SEALED))
       fault("table block", `${blocks} blocks, the last is ${last}; state.db says ${counted}`);
     else if (blocks > counted)
-      report.notes.push(`${place.file} has ${blocks - counted} blocks of a flush that a crash cut short`);
+      report.notes.push(`${target.file} has ${blocks - counted} blocks of a flush that a crash cut short`);
     let found = 0;
     for (const row of rows) {
       for (let block = 1; block <= row.blocks; block++) found += verifyBlock(check, db, row, block, placed, fault);

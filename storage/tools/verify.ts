@@ -116,7 +116,7 @@ type ShardsCheck = {
   files: readonly FoundFile[];
   log: VerifiedLog | undefined;
   recent: VerifiedRecent;
-  /** What the log had of them may have been taken aside. */
+  /** What the log had of them may have been set aside. */
   closed: ReadonlySet<ShardId>;
   findings: Findings;
   report: VerifyReport;

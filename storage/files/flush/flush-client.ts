@@ -96,7 +96,7 @@ export class FlushClient {
   #begin(): void {
     const worker = this.#start();
     this.#worker = worker;
-    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#take(event.data);
+    worker.onmessage = (event: MessageEvent<FlushReply>) => this.#handle(event.data);
     worker.onerror = (event: ErrorEvent) => {
       this.#die(event.message);
       worker.terminate();
@@ -109,7 +109,7 @@ export class FlushClient {
     this.#post({ kind: "open", options: this.#options });
   }
 
-  #take(reply: FlushReply): void {
+  #handle(reply: FlushReply): void {
     const waiting = this.#waiting.get(reply.id);
     if (reply.kind === "progress") return waiting?.onProgress?.(reply.done, reply.total);
     if (reply.kind === "release") {

@@ -94,16 +94,16 @@ export class RecentWriter {
   }
 
   /** All that is done within is there at its end, or nothing of it. */
-  within<T>(run: () => T): T {
-    return this.open().within("BEGIN IMMEDIATE", run);
+  within<T>(work: () => T): T {
+    return this.open().within("BEGIN IMMEDIATE", work);
   }
 
   /** Lets a part of a transaction fail by itself. */
-  part(run: () => void): void {
+  part(work: () => void): void {
     const db = this.open();
     db.sql("SAVEPOINT part").run();
     try {
-      run();
+      work();
       db.sql("RELEASE part").run();
     } catch (error) {
       // Numbers of layers that were not committed are given out again.

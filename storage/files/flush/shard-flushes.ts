@@ -43,9 +43,9 @@ export class ShardFlushes {
   }
 
   /** Does something with several shards at once; takes effect when it returns. What it throws concerns all of them. */
-  together<T>(run: () => T): T {
+  together<T>(work: () => T): T {
     try {
-      const result = this.#recent.within(run);
+      const result = this.#recent.within(work);
       this.#recent.foldLarge();
       return result;
     } catch (error) {

@@ -19,11 +19,11 @@ export class WriterSet {
   }
 
   /** Does something with the writer of a shard. */
-  use<T>(shard: ShardId, run: (writer: ShardWriter) => T): T {
+  use<T>(shard: ShardId, work: (writer: ShardWriter) => T): T {
     const writer = this.#writers.get(shard) ?? new ShardWriter(shard, this.#options);
     this.#writers.delete(shard);
     try {
-      const result = run(writer);
+      const result = work(writer);
       this.#writers.set(shard, writer);
       this.#closeOldest(this.#max);
       return result;

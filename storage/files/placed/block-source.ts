@@ -1,4 +1,4 @@
-/** Blocks by their place: from the cache, else from the file that has them, sealed or not. */
+/** Blocks by their location: from the cache, else from the file that has them, sealed or not. */
 import { CorruptionError } from "../../errors.ts";
 import type { SqlDatabase } from "../sqlite/database.ts";
 import { SEGMENT_FULL, SEGMENT_SEALED, type SegmentRow } from "./state-file.ts";
@@ -24,9 +24,9 @@ export class BlockSource {
   }
 
   /** The run that a block holds of a lane. `state` says it is there; where it is not, that is corruption. */
-  run(state: SqlDatabase, shard: ShardId, place: { segment: number; block: number }, lane: number): Run {
-    const segment = findSegment(state, place.segment);
-    const row = segment.base + place.block;
+  run(state: SqlDatabase, shard: ShardId, location: { segment: number; block: number }, lane: number): Run {
+    const segment = findSegment(state, location.segment);
+    const row = segment.base + location.block;
     const block = this.#cache.get(`${shard}/${segment.file}/${row}`, () => this.#read(state, shard, segment, row));
     const path = segmentPath(this.#dir, shard, segment.file);
     try {

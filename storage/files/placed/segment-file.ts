@@ -36,11 +36,11 @@ type BlockRow = { codec: number; raw_bytes: number; crc: number; data: Uint8Arra
 const CHECKED_HEADER_BYTES = 19;
 
 /** A transaction must be open. */
-export function insertBlock(db: SqlDatabase, place: BlockLocation, { codec, data, rawBytes }: StoredBlock): void {
-  const crc = checksum(place, codec, rawBytes, data);
+export function insertBlock(db: SqlDatabase, location: BlockLocation, { codec, data, rawBytes }: StoredBlock): void {
+  const crc = checksum(location, codec, rawBytes, data);
   if (Number.isNaN(crc))
-    throw new RangeError(`block ${place.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
-  db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?)").run(place.block, codec, rawBytes, crc, data);
+    throw new RangeError(`block ${location.block} of ${rawBytes} bytes, codec ${codec}: no such block`);
+  db.sql("INSERT INTO block VALUES (?, ?, ?, ?, ?)").run(location.block, codec, rawBytes, crc, data);
 }
 
 /** Removes what a crash left above `lastBlock`. */
@@ -52,22 +52,22 @@ export function removeOrphans(db: SqlDatabase, lastBlock: number): void {
  * A block that `state.db` refers to, still packed.
  * @throws CorruptionError when it is missing or not what was written.
  */
-export function readStoredBlock(db: SqlDatabase, place: BlockLocation): StoredBlock {
-  const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(place.block);
-  if (row === undefined) throw new CorruptionError(db.file, blockAt(place.block), "block is missing");
+export function readStoredBlock(db: SqlDatabase, location: BlockLocation): StoredBlock {
+  const row = db.sql("SELECT codec, raw_bytes, crc, data FROM block WHERE block = ?").get<BlockRow>(location.block);
+  if (row === undefined) throw new CorruptionError(db.file, blockAt(location.block), "block is missing");
   const data = row.data instanceof Uint8Array ? asBuffer(row.data) : undefined;
-  if (data === undefined || checksum(place, row.codec, row.raw_bytes, data) !== row.crc) {
-    throw new CorruptionError(db.file, blockAt(place.block), "checksum does not match");
+  if (data === undefined || checksum(location, row.codec, row.raw_bytes, data) !== row.crc) {
+    throw new CorruptionError(db.file, blockAt(location.block), "checksum does not match");
   }
   return { codec: row.codec, rawBytes: row.raw_bytes, data };
 }
 
 /** The same, unpacked. */
-export function readBlock(db: SqlDatabase, place: BlockLocation): Buffer {
-  const { codec, data, rawBytes } = readStoredBlock(db, place);
+export function readBlock(db: SqlDatabase, location: BlockLocation): Buffer {
+  const { codec, data, rawBytes } = readStoredBlock(db, location);
   const raw = unpack(codec, data);
   if (raw.length === rawBytes) return raw;
-  throw new CorruptionError(db.file, blockAt(place.block), `${raw.length} bytes instead of ${rawBytes}`);
+  throw new CorruptionError(db.file, blockAt(location.block), `${raw.length} bytes instead of ${rawBytes}`);
 }
 
 /**
@@ -75,31 +75,31 @@ export function readBlock(db: SqlDatabase, place: BlockLocation): Buffer {
  * it is not what was written there.
  */
 export function wholeBlock(
-  place: BlockLocation,
+  location: BlockLocation,
   [, codec, rawBytes, crc, data]: readonly SqlValue[],
 ): Buffer | undefined {
   if (typeof codec !== "number" || typeof rawBytes !== "number" || !(data instanceof Uint8Array)) return undefined;
   const bytes = asBuffer(data);
-  if (checksum(place, codec, rawBytes, bytes) !== crc) return undefined;
+  if (checksum(location, codec, rawBytes, bytes) !== crc) return undefined;
   const raw = unpack(codec, bytes);
   return raw.length === rawBytes ? raw : undefined;
 }
 
-/** A block as a place in its file, for people. */
+/** The place of a block in its file, for people. */
 export function blockAt(block: number): string {
   return `table block, row ${block}`;
 }
 
 /**
- * Covers place and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores
+ * Covers location and columns too, so that a block found in the wrong file or row is not believed. Signed: SQLite stores
  * four bytes. NaN, which equals nothing, for numbers that no block has: damage made them.
  */
-function checksum(place: BlockLocation, codec: number, rawBytes: number, data: Buffer): number {
-  if (!isCount(place.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;
+function checksum(location: BlockLocation, codec: number, rawBytes: number, data: Buffer): number {
+  if (!isCount(location.block) || !isCount(rawBytes) || !Number.isInteger(codec)) return Number.NaN;
   const header = Buffer.allocUnsafe(CHECKED_HEADER_BYTES);
-  header.writeUInt16LE(place.shard, 0);
-  header.writeUInt32LE(place.file, 2);
-  header.writeUIntLE(place.block, 6, 6);
+  header.writeUInt16LE(location.shard, 0);
+  header.writeUInt32LE(location.file, 2);
+  header.writeUIntLE(location.block, 6, 6);
   header.writeUInt8(codec & 255, 12);
   header.writeUIntLE(rawBytes, 13, 6);
   return Bun.hash.crc32(data, Bun.hash.crc32(header)) | 0;

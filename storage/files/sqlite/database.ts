@@ -73,10 +73,10 @@ export class SqlDatabase {
   }
 
   /** All or nothing. `begin` is BEGIN IMMEDIATE for a writer, BEGIN for a reader that wants one moment of the file. */
-  within<T>(begin: "BEGIN" | "BEGIN IMMEDIATE", run: () => T): T {
+  within<T>(begin: "BEGIN" | "BEGIN IMMEDIATE", work: () => T): T {
     this.sql(begin).run();
     try {
-      const result = run();
+      const result = work();
       this.sql("COMMIT").run();
       return result;
     } catch (error) {

@@ -2,7 +2,7 @@
  * Removes log files that nobody needs any more.
  *
  * Invariant: oldest first, and each durably gone before the next, since a crash must not leave a gap. What cannot be
- * removed now is tried again at the next trim. What damaged shards need of a file is taken aside before, and nobody
+ * removed now is tried again at the next trim. What damaged shards need of a file is set aside before, and nobody
  * counts on the file any more (log-extent.ts).
  */
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import type { Kept } from "../commit-log.ts";
 import { walFileName } from "./frame.ts";
 import type { LogExtent } from "./log-extent.ts";
 import type { Ownership } from "./ownership.ts";
-import { TakenAside } from "./taken-aside.ts";
+import { SetAside } from "./set-aside.ts";
 
 export type LogTrimPorts = {
   /** The data directory, and `wal` in it. */
@@ -27,16 +27,16 @@ export type LogTrimPorts = {
 
 export class LogTrim {
   readonly #ports: LogTrimPorts;
-  readonly #aside: TakenAside;
+  readonly #aside: SetAside;
   #oldestFileNo = 1;
   /** As of the last trim. */
   #neededFrom = 0;
-  /** What damaged shards need of the files through this one is taken aside. */
-  #takenThrough = 0;
+  /** What damaged shards need of the files through this one is set aside. */
+  #setAsideThrough = 0;
 
   constructor(ports: LogTrimPorts) {
     this.#ports = ports;
-    this.#aside = new TakenAside(ports.root, ports.files);
+    this.#aside = new SetAside(ports.root, ports.files);
   }
 
   /** @param oldestFileNo that the log reaches back to, be it missing */
@@ -81,8 +81,8 @@ export class LogTrim {
   #letGo(fileNo: number): boolean {
     const { directory, extent, kept } = this.#ports;
     try {
-      if (this.#takenThrough < fileNo) this.#aside.take(directory, fileNo, kept());
-      this.#takenThrough = fileNo;
+      if (this.#setAsideThrough < fileNo) this.#aside.add(directory, fileNo, kept());
+      this.#setAsideThrough = fileNo;
       extent.beginsBehind(fileNo);
     } catch (error) {
       return this.#notRemoved(error);

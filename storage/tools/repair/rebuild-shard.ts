@@ -30,7 +30,7 @@ export async function rebuildShard(
   for (const steps of byOffset(stepsOf(contents, streams))) {
     job.record(steps);
     if (job.bytes < JOB_BYTES) continue;
-    await store.flush(job.take());
+    await store.flush(job.finish());
     onEntries(job.takeCount());
   }
   await store.flush(job.last());
@@ -99,7 +99,7 @@ class JobWriter {
   }
 
   /** What was written so far. */
-  take(): FlushJob {
+  finish(): FlushJob {
     return this.#job(this.#offset, new ByteWriter(Buffer.alloc(0)));
   }
 

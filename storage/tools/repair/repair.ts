@@ -23,7 +23,7 @@ import { type LogPosition, SHARD_COUNT, type ShardId } from "../../types.ts";
 import { realFileSystem } from "../../vfs/file-system.ts";
 import { fileHeader, walFileName, walFileNo } from "../../log/local/frame.ts";
 import { reachOf } from "../../log/local/read-log.ts";
-import { TakenAside } from "../../log/local/taken-aside.ts";
+import { SetAside } from "../../log/local/set-aside.ts";
 import { emptyReport, Findings } from "../report.ts";
 import { verifyRecent } from "../verify-recent.ts";
 import { verifyShardFiles } from "../verify-shard.ts";
@@ -282,7 +282,7 @@ class StoreRepair {
     });
   }
 
-  /** Whole shards need no log any more. What it has of shards that stay damaged is taken aside. */
+  /** Whole shards need no log any more. What it has of shards that stay damaged is set aside. */
   #leaveLog(left: readonly ShardId[]): void {
     const wal = join(this.#target, "wal");
     const numbers = fs
@@ -308,8 +308,8 @@ class StoreRepair {
       this.#result.left.push(damage);
     }
     list.save();
-    const aside = new TakenAside(this.#target, realFileSystem);
-    for (let fileNo = reach.first; fileNo <= reach.last; fileNo++) aside.take(wal, fileNo, list.list());
+    const aside = new SetAside(this.#target, realFileSystem);
+    for (let fileNo = reach.first; fileNo <= reach.last; fileNo++) aside.add(wal, fileNo, list.list());
   }
 }
 

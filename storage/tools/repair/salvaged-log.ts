@@ -1,5 +1,5 @@
 /**
- * What the log has of damaged shards: in `wal/`, and in what was taken aside for them (`damaged/`). Records behind a
+ * What the log has of damaged shards: in `wal/`, and in what was set aside for them (`damaged/`). Records behind a
  * damaged part count as well: each frame has its own checksum.
  */
 import * as fs from "node:fs";
@@ -28,7 +28,7 @@ import { type ReadAt, readTorn, systemRead } from "./torn-read.ts";
 /** A damaged part of the log, or a file of it that is missing. `from` is where it stands in its file. */
 export type LogPart = { file: string; fileNo: number; from: number; bytes: Buffer; what: string };
 
-/** Where a record was found. What was taken aside has lost its place in its file. */
+/** Where a record was found. What was set aside has lost its place in its file. */
 type Place = { fileNo: number; byte: number | undefined };
 
 export class SalvagedLog {
@@ -128,7 +128,7 @@ export class SalvagedLog {
           bytes: Buffer.alloc(0),
           what: unread(from, to),
         });
-      // What was taken aside has chains of its own.
+      // What was set aside has chains of its own.
       const place = { fileNo, isLast: fileNo === last, chain: folder === "wal" ? chain : undefined };
       const scan = scanWalFile(
         `${folder}/${name}`,

@@ -14,7 +14,7 @@ import { walFileName } from "./frame.ts";
 
 const PART = ".part";
 
-export class TakenAside {
+export class SetAside {
   readonly #files: FileSystem;
   readonly #damaged: DamagedDirectory;
   #hasParts: boolean | undefined;
@@ -25,7 +25,7 @@ export class TakenAside {
     this.#damaged = new DamagedDirectory(root, files);
   }
 
-  /** Whether damaged parts of the log were taken aside: nobody knows what is in them. */
+  /** Whether damaged parts of the log were set aside: nobody knows what is in them. */
   get hasParts(): boolean {
     return (this.#hasParts ??= this.#damaged.names().some((name) => name.endsWith(PART) && this.#holdsBytes(name)));
   }
@@ -38,7 +38,7 @@ export class TakenAside {
    * Before a log file of `wal` is removed: copies what those shards may have in it.
    * @throws what the system says
    */
-  take(wal: string, fileNo: number, kept: readonly Kept[]): void {
+  add(wal: string, fileNo: number, kept: readonly Kept[]): void {
     const shards = new Set(
       kept.filter(({ first, last }) => first <= fileNo && fileNo <= last).map(({ shard }) => shard),
     );
