@@ -18,6 +18,7 @@ import { takeSendTokens } from "./send-tokens.ts";
 import type { Actor, Groups } from "./types.ts";
 
 const EPOCH_CHARACTERS = 8;
+const CALL_CHARACTERS = 12;
 const DRAWS_MAX = 1000;
 const GROUP_ID_CHARACTERS = 12;
 /** Entries that a change of one member writes: in the group's log, and in a timeline. */
@@ -67,7 +68,8 @@ export function createGroups(
     entriesCaused = ENTRIES_OF_ONE,
   ): Promise<Answers["changeGroup"]> {
     takeSendTokens(shard, user, entriesCaused);
-    return await shard.router.ask("changeGroup", group, { group, by: viewerOf(user, group), wish });
+    const call = randomName(random, CALL_CHARACTERS);
+    return await shard.router.ask("changeGroup", group, { group, call, by: viewerOf(user, group), wish });
   }
 
   return {

@@ -14,6 +14,7 @@ import type { Limits } from "../protocol/frames.ts";
 import { CorruptionError } from "../../storage/errors.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../storage/types.ts";
+import { AnsweredCalls } from "./answered-calls.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Connected } from "./connected.ts";
 import { damagedError } from "./damage.ts";
@@ -30,6 +31,7 @@ import type { Ranks } from "./ranks.ts";
 import type { Refusals, RefusalState } from "./refusals.ts";
 import { GroupUnread } from "./reading/group-unread.ts";
 import type { Session } from "./session.ts";
+import type { GroupChanged } from "./messages/ask.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import type { ShardHost } from "./shard-host.ts";
 import { StateTable } from "./state-table.ts";
@@ -95,6 +97,8 @@ export class Shard {
   /** Posts to groups that are being loaded. */
   readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
   readonly groupTurns = new GroupTurns();
+  /** Changes of groups. */
+  readonly groupCalls = new AnsweredCalls<GroupChanged>();
   readonly mirrors: GroupMirrors;
   readonly marks: Marks;
   /** For code that does not know shards yet. */

@@ -234,28 +234,41 @@ describe("over any faults and crashes", () => {
 
 describe("what is asked again, since its answer was lost,", () => {
   const head = (): number => shards.host.groups.get(CLUB)!.headSeq;
-  const ask = async (by: UserId, wish: GroupWish) => {
+  const ask = async (by: UserId, call: string, wish: GroupWish) => {
     const shard = shards.host.home(by);
     const viewer = viewerOf(shards.host.users.get(by)!, CLUB);
-    return shard.router.ask("changeGroup", CLUB, { group: CLUB, by: viewer, wish });
+    return shard.router.ask("changeGroup", CLUB, { group: CLUB, call, by: viewer, wish });
   };
+  const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => undefined,
+      ({ code }: { code: string }) => code,
+    );
+  const restart = (): Promise<void> => shards.crash(randomFrom(SEED));
+  const between: [string, () => Promise<void>][] = [
+    ["at once", async () => {}],
+    ["after a restart", restart],
+  ];
 
-  test("begins no second group, and tells of the one that was begun", async () => {
+  test.each(between)("%s, begins no second group, and tells of the one that was begun", async (_, pass) => {
     const group = "#crew" as GroupAddress;
     const question = { group, epoch: "e-crew", by: ANN, name: "Crew", members: [ANN, BEN] };
-    const { router } = shards.host.home(ANN);
-    const [one, other] = await Promise.all([
-      router.ask("createGroup", group, question),
-      router.ask("createGroup", group, question),
-    ]);
+    const create = async (epoch = question.epoch) =>
+      shards.host.home(ANN).router.ask("createGroup", group, { ...question, epoch });
+    const [one, other] = await Promise.all([create(), create()]);
     expect(other).toEqual(one);
-    expect(await router.ask("createGroup", group, question)).toEqual(one);
+    await pass();
+    expect(await create()).toEqual(one);
     expect(one.head.seq).toBe(1);
-    const taken = async () => router.ask("createGroup", group, { ...question, epoch: "e-other" });
-    expect(await taken().catch(({ code }: { code: string }) => code)).toBe("group_taken");
+    expect(await codeOf(create("e-other"))).toBe("group_taken");
     await groups.dissolve(actor(ANN), group);
-    expect(await router.ask("createGroup", group, question)).toMatchObject({ head: { seq: 2 }, members: [] });
+    await pass();
+    expect(await create()).toMatchObject({ head: { seq: 2 }, members: [] });
     expect(shards.host.groups.get(group)!.isOver).toBe(true);
+    await groups.create(actor(CAT), { id: "crew" as GroupId, name: "Mine", members: [] });
+    await pass();
+    expect(await codeOf(create())).toBe("group_taken");
+    expect([...shards.host.groups.get(group)!.members.keys()]).toEqual([CAT]);
   });
 
   const wishes: [string, UserId, GroupWish][] = [
@@ -264,29 +277,58 @@ describe("what is asked again, since its answer was lost,", () => {
     ["a role", ANN, { kind: "putMember", user: BEN, role: "admin" }],
   ];
 
-  test.each(wishes)("changes nothing more: %s", async (_, by, wish) => {
-    await groups.putMember(actor(ANN), CLUB, BEN, "member");
-    await ask(by, wish);
-    const changed = head();
-    await ask(by, wish);
-    expect(head()).toBe(changed);
-    expect(changed).toBeGreaterThan(2);
-  });
+  test.each(between.flatMap(([when, pass]) => wishes.map((wish) => [when, ...wish, pass] as const)))(
+    "%s, changes nothing more: %s",
+    async (_, what, by, wish, pass) => {
+      await groups.putMember(actor(ANN), CLUB, BEN, "member");
+      const { group } = await ask(by, "one", wish);
+      const changed = head();
+      await pass();
+      expect((await ask(by, "one", wish)).group).toEqual(group);
+      expect([what, head()]).toEqual([what, changed]);
+      expect(changed).toBeGreaterThan(2);
+    },
+  );
 
-  test("changes nothing more: somebody who comes back", async () => {
+  test.each(between)("%s, changes nothing more: somebody who comes back", async (_, pass) => {
     await groups.putMember(actor(ANN), CLUB, BEN, "member");
     await groups.removeMember(actor(BEN), CLUB, BEN);
-    await ask(BEN, { kind: "comeBack" });
-    await ask(BEN, { kind: "comeBack" });
+    await ask(BEN, "one", { kind: "comeBack" });
+    await pass();
+    await ask(BEN, "one", { kind: "comeBack" });
     expect(toldByGroup(BEN)).toEqual(["joined 2", "left 3", "joined 4"]);
   });
 
-  test("hears that the group is over, or that the user is in it no more", async () => {
+  test("is answered as before: who was removed, and has been put in again since, stays", async () => {
     await groups.putMember(actor(ANN), CLUB, BEN, "member");
-    await ask(ANN, { kind: "removeMember", user: BEN });
-    expect(await ask(ANN, { kind: "removeMember", user: BEN }).catch(({ code }) => code)).toBe("not_found");
-    await ask(ANN, { kind: "dissolve" });
-    const again = ask(ANN, { kind: "dissolve" });
+    const one = await ask(ANN, "one", { kind: "removeMember", user: BEN });
+    expect(await ask(ANN, "one", { kind: "removeMember", user: BEN })).toEqual(one);
+    await groups.putMember(actor(ANN), CLUB, BEN, "member");
+    expect(await ask(ANN, "one", { kind: "removeMember", user: BEN })).toEqual(one);
+    expect(toldByGroup(BEN)).toEqual(["joined 2", "left 3", "joined 4"]);
+    const end = await ask(ANN, "end", { kind: "dissolve" });
+    expect(await ask(ANN, "end", { kind: "dissolve" })).toEqual(end);
+    expect(head()).toBe(5);
+  });
+
+  test("is refused as before, though it would not be by now", async () => {
+    const put: GroupWish = { kind: "putMember", user: CAT, role: "member" };
+    await groups.putMember(actor(ANN), CLUB, BEN, "member");
+    expect(await codeOf(ask(BEN, "one", put))).toBe("forbidden");
+    await groups.putMember(actor(ANN), CLUB, BEN, "admin");
+    expect(await codeOf(ask(BEN, "one", put))).toBe("forbidden");
+    await ask(BEN, "two", put);
+    expect(toldByGroup(CAT)).toEqual(["joined 4"]);
+  });
+
+  test("after a restart, hears that the group is over, or that the user is in it no more", async () => {
+    await groups.putMember(actor(ANN), CLUB, BEN, "member");
+    await ask(ANN, "one", { kind: "removeMember", user: BEN });
+    await restart();
+    expect(await codeOf(ask(ANN, "one", { kind: "removeMember", user: BEN }))).toBe("not_found");
+    await ask(ANN, "two", { kind: "dissolve" });
+    await restart();
+    const again = ask(ANN, "two", { kind: "dissolve" });
     expect(await again.catch(({ message }: Error) => message)).toBe("#club: it was dissolved");
     expect(head()).toBe(4);
   });

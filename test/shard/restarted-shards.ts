@@ -44,6 +44,7 @@ export class RestartedShards {
   readonly #usersLoadedMax: number;
   readonly #limits: Partial<Limits>;
   readonly #router: ShardHostPorts["router"];
+  #life = { isOver: false };
   readonly #ids = new MessageIds(ID_KEY);
 
   constructor(usersLoadedMax = 1000, limits: Partial<Limits> = {}, router?: ShardHostPorts["router"]) {
@@ -105,6 +106,7 @@ export class RestartedShards {
   }
 
   async crash(random: Random): Promise<void> {
+    this.#life.isOver = true;
     const left = this.#disk.afterCrash("kill", random);
     const flushed = [...this.#segments.flushed];
     const dead = this.host;
@@ -142,11 +144,14 @@ export class RestartedShards {
       markAfterMs: 0,
       ...(this.memtableBytesMax === undefined ? {} : { memtableBytesMax: this.memtableBytesMax }),
     };
-    const logger = createLogger("error", fail, () => 0);
+    const life = (this.#life = { isOver: false });
+    // What is under way when it is killed may say what it likes.
+    const failLive = (error: unknown): void => (life.isOver ? undefined : fail(error));
+    const logger = createLogger("error", failLive, () => 0);
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };
     const common = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
     const ports = this.#router === undefined ? common : { ...common, router: this.#router };
-    this.host = await ShardHost.open(storage, ports, fail);
+    this.host = await ShardHost.open(storage, ports, failLive);
     await this.host.offerAll();
     atOnce(this.host.lookAtAllShards());
   }

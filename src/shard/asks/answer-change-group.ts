@@ -1,7 +1,7 @@
 /**
  * A change of a group that somebody asked for, at the group's shard: who may is decided here, in the group's turn.
  *
- * Asked again, since the answer was lost, no change is made twice:
+ * Asked again by the name of the call it is answered as before (answered-calls.ts). After a restart it is asked anew, and no harm comes of that:
  * - `settings`, `putMember` and `comeBack`: what is so already is answered as done.
  * - `dissolve`: the group is over, and that is what is answered.
  * - `removeMember`: who is removed is in it no more, and that is what is answered; who has left hears that they are not in it.
@@ -26,26 +26,30 @@ import {
 import { changing } from "../group-changes.ts";
 import type { GroupState } from "../group-state.ts";
 import { lastMembershipChange } from "../last-membership-change.ts";
-import type { Answers, GroupWish, Questions } from "../messages/ask.ts";
+import type { Answers, GroupChanged, GroupWish, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 import { describeGroup } from "./answer-group.ts";
 
-type Answer = Answers["changeGroup"];
 type WishOf<Kind extends GroupWish["kind"]> = Extract<GroupWish, { kind: Kind }>;
 
-const DONE: Answer = { isKeptAnew: false, isAdded: false };
+const DONE: GroupChanged = { isKeptAnew: false, isAdded: false };
 
 /** @throws AppError what the change is refused with */
-export function* answerChangeGroup(
-  shard: Shard,
-  { group: address, by, wish }: Questions["changeGroup"],
-): Steps<Answer> {
+export function* answerChangeGroup(shard: Shard, question: Questions["changeGroup"]): Steps<Answers["changeGroup"]> {
+  const { group: address, call, wish } = question;
+  const changed = yield* shard.groupCalls.once(call, () => change(shard, question));
+  if (wish.kind !== "settings") return changed;
+  const group = yield* shard.groups.steps(address);
+  return { ...changed, group: group && describeGroup(group) };
+}
+
+function* change(shard: Shard, { group: address, by, wish }: Questions["changeGroup"]): Steps<GroupChanged> {
   // Nobody waits their turn for what is not theirs to change.
   yield* mayAsk(shard, address, by, wish, yield* shard.groups.steps(address));
   return yield* shard.groupTurns.take(address, function* () {
     shard.mustAcceptWrites();
     const group = yield* mayAsk(shard, address, by, wish, yield* shard.groups.steps(address));
-    return yield* group.kept(change(shard, group, by, wish));
+    return yield* group.kept(changeInTurn(shard, group, by, wish));
   });
 }
 
@@ -67,7 +71,7 @@ function* mayAsk(
   throw unknownGroup(address);
 }
 
-function* change(shard: Shard, group: GroupState, { user: by }: Viewer, wish: GroupWish): Steps<Answer> {
+function* changeInTurn(shard: Shard, group: GroupState, { user: by }: Viewer, wish: GroupWish): Steps<GroupChanged> {
   if (!group.members.has(by)) return yield* comeBack(shard, group, by);
   switch (wish.kind) {
     case "settings":
@@ -83,18 +87,23 @@ function* change(shard: Shard, group: GroupState, { user: by }: Viewer, wish: Gr
   }
 }
 
-function* set(shard: Shard, group: GroupState, by: UserId, { name, keepDays }: WishOf<"settings">): Steps<Answer> {
+function* set(
+  shard: Shard,
+  group: GroupState,
+  by: UserId,
+  { name, keepDays }: WishOf<"settings">,
+): Steps<GroupChanged> {
   mustBeAdmin(group, by);
   const at = shard.clock.now();
   if (name !== undefined && group.name !== name) yield* changing(shard, group, { change: "renamed", by, at, name });
   const isKeptAnew = keepDays !== undefined && group.keepDays !== keepDays;
   if (isKeptAnew)
     yield* changing(shard, group, { change: "retention", by, at, keepDays: keepDays === 0 ? null : keepDays });
-  return { ...DONE, group: describeGroup(group), isKeptAnew };
+  return { ...DONE, isKeptAnew };
 }
 
 /** It is handed over to each member: where one cannot be told, nothing is dissolved. */
-function* dissolve(shard: Shard, group: GroupState, by: UserId): Steps<Answer> {
+function* dissolve(shard: Shard, group: GroupState, by: UserId): Steps<GroupChanged> {
   mustBeAdmin(group, by);
   const members = [...group.members.keys()];
   yield* askEach(members, (user) => shard.router.ask("user", userAddress(user), { user: userAddress(user) }));
@@ -104,7 +113,12 @@ function* dissolve(shard: Shard, group: GroupState, by: UserId): Steps<Answer> {
   return DONE;
 }
 
-function* putMember(shard: Shard, group: GroupState, by: UserId, { user, role }: WishOf<"putMember">): Steps<Answer> {
+function* putMember(
+  shard: Shard,
+  group: GroupState,
+  by: UserId,
+  { user, role }: WishOf<"putMember">,
+): Steps<GroupChanged> {
   mustBeAdmin(group, by);
   const member = group.members.get(user);
   if (member?.role === role) return DONE;
@@ -115,10 +129,16 @@ function* putMember(shard: Shard, group: GroupState, by: UserId, { user, role }:
   return DONE;
 }
 
-const comeBack = (shard: Shard, group: GroupState, user: UserId): Steps<Answer> =>
+const comeBack = (shard: Shard, group: GroupState, user: UserId): Steps<GroupChanged> =>
   join(shard, group, user, user, "member");
 
-function* join(shard: Shard, group: GroupState, by: UserId, user: UserId, role: "admin" | "member"): Steps<Answer> {
+function* join(
+  shard: Shard,
+  group: GroupState,
+  by: UserId,
+  user: UserId,
+  role: "admin" | "member",
+): Steps<GroupChanged> {
   mustFit(shard.limits, group.members.size + 1);
   const question = { user, group: group.address, isOwnDoing: by === user };
   const { knownThrough } = yield* answered(shard.router.ask("mayJoin", userAddress(user), question));
@@ -130,7 +150,12 @@ function* join(shard: Shard, group: GroupState, by: UserId, user: UserId, role: 
   return { ...DONE, isAdded: true };
 }
 
-function* removeMember(shard: Shard, group: GroupState, by: UserId, { user }: WishOf<"removeMember">): Steps<Answer> {
+function* removeMember(
+  shard: Shard,
+  group: GroupState,
+  by: UserId,
+  { user }: WishOf<"removeMember">,
+): Steps<GroupChanged> {
   if (by !== user) mustBeAdmin(group, by);
   mustBeInGroup(group, user);
   yield* answered(shard.router.ask("user", userAddress(user), { user: userAddress(user) }));

@@ -5,9 +5,11 @@ import { askEach } from "../ask-each.ts";
 import { mustBeFree } from "../authorization.ts";
 import { creating } from "../group-changes.ts";
 import type { GroupState } from "../group-state.ts";
-import type { Answers, Questions } from "../messages/ask.ts";
+import type { Answers, GroupChanged, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 import { describeGroup } from "./answer-group.ts";
+
+const BEGUN: GroupChanged = { isKeptAnew: false, isAdded: true };
 
 /**
  * Begins a group, or the next life of one that is over.
@@ -18,18 +20,22 @@ import { describeGroup } from "./answer-group.ts";
  */
 export function* answerCreateGroup(shard: Shard, question: Questions["createGroup"]): Steps<Answers["createGroup"]> {
   const { group: address, epoch } = question;
-  const known = yield* shard.groups.steps(address);
-  // Nobody waits their turn for an id that is taken.
-  if (known?.epoch === epoch) return describeGroup(known);
-  mustBeFree(known, address);
-  return yield* shard.groupTurns.take(address, () => create(shard, question));
+  yield* shard.groupCalls.once(epoch, () => create(shard, question));
+  const group = mustBeThere(yield* shard.groups.steps(address), address);
+  if (group.epoch !== epoch) mustBeFree(group, address);
+  return describeGroup(group);
 }
 
-function* create(shard: Shard, question: Questions["createGroup"]): Steps<Answers["createGroup"]> {
+function* create(shard: Shard, question: Questions["createGroup"]): Steps<GroupChanged> {
+  const { group: address, epoch } = question;
+  // Nobody waits their turn for an id that is taken.
+  if (isBegun(yield* shard.groups.steps(address), address, epoch)) return BEGUN;
+  return yield* shard.groupTurns.take(address, () => createInTurn(shard, question));
+}
+
+function* createInTurn(shard: Shard, question: Questions["createGroup"]): Steps<GroupChanged> {
   const { group: address, epoch, by, name } = question;
-  const known = yield* shard.groups.steps(address);
-  if (known?.epoch === epoch) return describeGroup(known);
-  mustBeFree(known, address);
+  if (isBegun(yield* shard.groups.steps(address), address, epoch)) return BEGUN;
   const members = [...question.members];
   yield* askEach(members, (user) =>
     shard.router.ask("mayJoin", userAddress(user), { user, group: address, isOwnDoing: user === by }),
@@ -37,7 +43,14 @@ function* create(shard: Shard, question: Questions["createGroup"]): Steps<Answer
   shard.mustAcceptWrites();
   const at = shard.clock.now();
   yield* creating(shard, address, epoch, { change: "created", by, at, name, members });
-  return describeGroup(mustBeThere(yield* shard.groups.steps(address), address));
+  return BEGUN;
+}
+
+/** By the same call, before a restart. @throws AppError group_taken when another one is there */
+function isBegun(found: GroupState | undefined, address: GroupAddress, epoch: string): boolean {
+  if (found?.epoch === epoch) return true;
+  mustBeFree(found, address);
+  return false;
 }
 
 function mustBeThere(group: GroupState | undefined, address: GroupAddress): GroupState {

@@ -33,6 +33,14 @@ export type GroupWish =
   /** Who asks has left, and is in it again, as a member. */
   | { readonly kind: "comeBack" };
 
+/** What has become of a change. */
+export type GroupChanged = {
+  /** Messages are kept for another number of days now. */
+  readonly isKeptAnew: boolean;
+  /** Somebody is in it who was not. */
+  readonly isAdded: boolean;
+};
+
 export type Questions = {
   /** What was posted there? */
   posted: { readonly group: GroupAddress; readonly seq: Seq };
@@ -54,7 +62,7 @@ export type Questions = {
   eraseContent: ContentToErase;
   /** How does the group look to this member? */
   group: { readonly group: GroupAddress; readonly viewer: Viewer };
-  /** Begin a group. `epoch` is new with each call, and so is the name of the call. `members`: each once, `by` among them. */
+  /** Begin a group. `epoch` is drawn at random for each call, and is its name (answered-calls.ts). `members`: each once, `by` among them. */
   createGroup: {
     readonly group: GroupAddress;
     readonly epoch: string;
@@ -62,8 +70,13 @@ export type Questions = {
     readonly name: string;
     readonly members: readonly UserId[];
   };
-  /** Change a group. */
-  changeGroup: { readonly group: GroupAddress; readonly by: Viewer; readonly wish: GroupWish };
+  /** Change a group. `call`: its name, drawn at random. */
+  changeGroup: {
+    readonly group: GroupAddress;
+    readonly call: string;
+    readonly by: Viewer;
+    readonly wish: GroupWish;
+  };
   /** May this user be put into the group, as far as their own shard knows? `isOwnDoing`: they ask for it themselves. */
   mayJoin: { readonly user: UserId; readonly group: GroupAddress; readonly isOwnDoing: boolean };
 };
@@ -89,13 +102,7 @@ export type Answers = {
   group: Group;
   createGroup: Group;
   /** The change is durable. `group`: of settings alone. */
-  changeGroup: {
-    readonly group?: Group | undefined;
-    /** Messages are kept for another number of days now. */
-    readonly isKeptAnew: boolean;
-    /** Somebody is in it who was not. */
-    readonly isAdded: boolean;
-  };
+  changeGroup: GroupChanged & { readonly group?: Group | undefined };
   /** What the user's timeline says last of the group, in the group's numbering; 0: nothing. */
   mayJoin: { readonly knownThrough: Seq };
 };

@@ -114,7 +114,7 @@ export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind
   eraseContent: record({ user, request: number, stream: fc.oneof(group, at), through: seq, last: seq, after: seq }),
   group: record({ group, viewer }),
   createGroup: record({ group, epoch: text, by: user, name: text, members: fc.array(user) }),
-  changeGroup: record({ group, by: viewer, wish: fc.oneof(...Object.values(WISHES)) }),
+  changeGroup: record({ group, call: text, by: viewer, wish: fc.oneof(...Object.values(WISHES)) }),
   mayJoin: record({ user, group, isOwnDoing: fc.boolean() }),
 };
 

@@ -41,7 +41,7 @@ const ASKS: {
   ],
   changeGroup: [
     32,
-    fields<Questions["changeGroup"]>({ group: groupAddress, by: reads.viewer, wish: groupWish }),
+    fields<Questions["changeGroup"]>({ group: groupAddress, call: text, by: reads.viewer, wish: groupWish }),
     fields<Answers["changeGroup"]>({ isKeptAnew: bool, isAdded: bool, group: optional(group) }),
   ],
   mayJoin: [
