@@ -37,7 +37,7 @@ async function withHost<T>(held: HeldDirectory, say: Io["stderr"], work: (host: 
     if (failure !== undefined) throw failure;
     return result;
   } finally {
-    host.markTurns.stop();
+    host.stop();
     await host.store.close();
   }
 }

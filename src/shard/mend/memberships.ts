@@ -12,7 +12,7 @@
  * What is written are ordinary changes, with the seqs that come next.
  */
 import { randomName, type Random } from "../../base/random.ts";
-import { isGroup, nameOf, userAddress, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { isDamage } from "../damage.ts";
@@ -67,12 +67,12 @@ export class MembershipMender {
     const { host, losses } = this.#parts;
     const isHurt = losses.isHurt(address);
     if (isHurt) await this.#agree(address);
-    const group = host.groups.get(address);
+    const group = host.ownerOf(address).groups.get(address);
     if (group === undefined) return;
     const added: UserState[] = [];
     for (const name of members)
       await this.#unlessDamaged(async () => {
-        const user = host.users.get(name);
+        const user = host.home(name).users.get(name);
         if (user !== undefined && (await this.#reconcile(user, group))) added.push(user);
       });
     if (added.length > 0) {
@@ -89,7 +89,7 @@ export class MembershipMender {
   /** Its cells with what its own entries say. */
   async #agree(address: GroupAddress): Promise<void> {
     const { host, at } = this.#parts;
-    let group = host.groups.get(address);
+    let group = host.ownerOf(address).groups.get(address);
     if (group === undefined) return;
     const said = saidOf(group);
     if (said.bornSeq > group.bornSeq) group = await this.#bornAt(group, said.bornSeq as Seq);
@@ -126,7 +126,7 @@ export class MembershipMender {
   #isLifeLeft(group: GroupState, members: readonly UserId[], end: number): boolean {
     const { host, losses } = this.#parts;
     return members.some((name) => {
-      const user = host.users.peek(name);
+      const user = host.home(name).users.peek(name);
       const joinedSeq = user?.membership(group.address)?.joinedSeq ?? 0;
       if (user === undefined || joinedSeq < group.bornSeq || joinedSeq > end) return false;
       return !losses.isHurt(user.address) || group.members.get(name)?.joinedSeq === joinedSeq;
@@ -146,7 +146,7 @@ export class MembershipMender {
     const members = added.map(({ user }) => user);
     const [by] = members;
     const detail: GroupChangeDetail = { change: "created", by: by!, at, name: nameOf(address), members };
-    await createGroup(host.shard(group.log.shard), address, randomName(random, EPOCH_CHARACTERS), detail);
+    await createGroup(host.ownerOf(group.address), address, randomName(random, EPOCH_CHARACTERS), detail);
     await this.#arrived();
     const names = members.map((user) => `@${user}`).join(", ");
     this.#note(
@@ -193,18 +193,18 @@ export class MembershipMender {
 
   /** Nobody is shown anything before it. */
   async #bornAt({ log, address, handle }: GroupState, bornSeq: Seq): Promise<GroupState> {
-    const { host } = this.#parts;
+    const { groups, heads } = this.#parts.host.ownerOf(address);
     await writeRecord(log, () => log.putNumbers(handle, "born", bornSeq));
-    host.shard(log.shard).groups.drop(address);
-    host.groupHeads.forget(address);
-    return host.groups.get(address)!;
+    groups.drop(address);
+    heads.forget(address);
+    return groups.get(address)!;
   }
 
   /** With everybody loaded whom it concerns: those who live in shards that stay closed throw. */
   async #change(group: GroupState, detail: GroupChangeDetail): Promise<void> {
     for (const user of [...(detail.members ?? []), ...(detail.user === undefined ? [] : [detail.user])])
-      this.#parts.host.userAt(userAddress(user));
-    await changeGroup(this.#parts.host.shard(group.log.shard), group, detail);
+      this.#parts.host.home(user).users.get(user);
+    await changeGroup(this.#parts.host.ownerOf(group.address), group, detail);
     await this.#arrived();
   }
 

@@ -15,7 +15,7 @@
 import { nextTurn } from "../../base/steps.ts";
 import type { Random } from "../../base/random.ts";
 import { shardOf, type Address, type UserAddress } from "../../domain/address.ts";
-import { SHARD_COUNT, type Seq, type ShardId } from "../../../storage/types.ts";
+import { SHARD_COUNT, type Seq } from "../../../storage/types.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { unlessDamaged } from "../damage.ts";
 import { mendMark } from "../handoffs.ts";
@@ -31,8 +31,6 @@ import { refoldUser } from "./refold.ts";
 import { LOST_PREFIX, StreamMender } from "./streams.ts";
 import { isAddress, Survey, type Known } from "./survey.ts";
 
-const SHARDS = Array.from({ length: SHARD_COUNT }, (_, shard) => shard as ShardId);
-
 /** Shards whose users are in memory at once: a thousandth of all each. */
 const REFOLDED_SHARDS = 32;
 
@@ -41,7 +39,7 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   const losses = new Losses(lost);
   const at = host.clock.now();
   const survey = new Survey(host, losses);
-  await host.turns.run(survey.look(SHARDS));
+  await host.turns.run(survey.look(host.ownedShards()));
   const notes: MendNote[] = [];
   host.forgetStates();
   const knownOf = Map.groupBy(survey.known, ([address]) => shardOf(address));
@@ -71,11 +69,14 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   return notes.toSorted((a, b) => (a.shard ?? SHARD_COUNT) - (b.shard ?? SHARD_COUNT));
 }
 
-function openLogs({ store }: ShardHost, losses: Losses): ShardLog[] {
-  return SHARDS.filter((shard) => losses.isDoubtful(shard)).flatMap((shard) => {
-    const log = unlessDamaged(() => store.shard(shard));
-    return log === undefined ? [] : [log];
-  });
+function openLogs(host: ShardHost, losses: Losses): ShardLog[] {
+  return host
+    .ownedShards()
+    .filter((shard) => losses.isDoubtful(shard))
+    .flatMap((shard) => {
+      const log = unlessDamaged(() => host.store.shard(shard));
+      return log === undefined ? [] : [log];
+    });
 }
 
 const addressesIn = (logs: readonly ShardLog[]): Address[] =>

@@ -7,29 +7,26 @@
  *
  * A message that is lost and was handed over does not come again: its sender's shard has done with it. So the messages of a sender follow behind the last of those.
  */
-import type { Address, UserAddress } from "../../domain/address.ts";
-import { readTimelineEntry } from "../../domain/entries.ts";
+import type { UserAddress } from "../../domain/address.ts";
 import { nextTurn } from "../../base/steps.ts";
-import type { Seq, StoredEntry } from "../../../storage/types.ts";
+import type { Seq } from "../../../storage/types.ts";
 import type { ConversationState } from "../conversation-state.ts";
 import { writeRecord } from "../durable.ts";
+import { foldTimelineEntry } from "../fold/timeline.ts";
 import type { UserState } from "../user-state.ts";
 import { pagesOf } from "./survey.ts";
 
 /** @param handedOver by sender: seq of the last message that was handed over to the user */
 export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAddress, Seq>): Promise<void> {
-  for (const page of pagesOf(user.log, user.address)) {
-    for (const stored of page) refoldEntry(user.conversation(stored.lane as Address), stored);
-    await nextTurn();
-  }
+  const known = new Map([...user.conversations].map(([address, conversation]) => [address, { ...conversation }]));
+  await foldAll(user);
+  for (const conversation of user.conversations.values()) keepHigher(conversation, known.get(conversation.address));
   for (const [sender, seq] of handedOver) {
     const conversation = user.conversation(sender);
-    if (seq > conversation.takenThrough) conversation.takenThrough = conversation.takenThroughPending = seq;
+    conversation.takenThrough = higher(conversation.takenThrough, seq);
   }
   for (const conversation of user.conversations.values()) {
-    const { incoming, incomingRead, goneIncoming } = conversation;
-    // Nobody can have read, or had erased, more messages than came.
-    conversation.incoming = conversation.incomingPending = Math.max(incoming, incomingRead, goneIncoming);
+    conversation.endLoad();
     user.touch(conversation);
   }
   await writeRecord(user.log, (log) => {
@@ -37,23 +34,39 @@ export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAd
   });
 }
 
-function refoldEntry(conversation: ConversationState, stored: StoredEntry): void {
-  const { seq } = stored;
-  if (seq > conversation.lastSeq) conversation.lastSeq = seq;
-  const entry = readTimelineEntry(stored);
-  if (entry.kind === "erased") return;
-  if (entry.kind === "membership") {
-    if (entry.groupSeq < conversation.takenThrough) return;
-    const isIn = entry.change === "joined";
-    conversation.takenThrough = conversation.takenThroughPending = entry.groupSeq;
-    conversation.joinedSeq = (isIn ? entry.groupSeq : 0) as Seq;
-    conversation.isPutIn = isIn && entry.isUnasked === true;
-    return;
+/** As a load does of which no derived cell is there. */
+async function foldAll(user: UserState): Promise<void> {
+  const { lastRank } = user;
+  user.lastRank = 0;
+  for (const page of pagesOf(user.log, user.address)) {
+    for (const stored of page) foldTimelineEntry(user, stored);
+    await nextTurn();
   }
-  conversation.lastRank = Math.max(conversation.lastRank, entry.rank);
-  if (entry.kind !== "taken") return;
-  conversation.incoming = Math.max(conversation.incoming, entry.ordinal);
-  if (entry.fromSeq < conversation.takenThrough) return;
-  conversation.takenThrough = conversation.takenThroughPending = entry.fromSeq;
-  conversation.takenSeq = seq;
+  user.lastRank = Math.max(user.lastRank, lastRank);
 }
+
+type Known = Pick<
+  ConversationState,
+  "lastSeq" | "lastRank" | "sentSeq" | "takenSeq" | "takenThrough" | "incoming" | "joinedSeq" | "isPutIn"
+>;
+
+function keepHigher(conversation: ConversationState, known: Known | undefined): void {
+  if (known !== undefined) {
+    conversation.lastSeq = higher(conversation.lastSeq, known.lastSeq);
+    conversation.lastRank = Math.max(conversation.lastRank, known.lastRank);
+    if (known.sentSeq !== undefined)
+      conversation.sentSeq = higher(conversation.sentSeq ?? known.sentSeq, known.sentSeq);
+    conversation.takenSeq = higher(conversation.takenSeq, known.takenSeq);
+    conversation.incoming = Math.max(conversation.incoming, known.incoming);
+    if (known.takenThrough > conversation.takenThrough) {
+      conversation.takenThrough = known.takenThrough;
+      conversation.joinedSeq = known.joinedSeq;
+      conversation.isPutIn = known.isPutIn;
+    }
+  }
+  // Nobody can have read, or had erased, more messages than came.
+  const { incoming, incomingRead, goneIncoming } = conversation;
+  conversation.incoming = Math.max(incoming, incomingRead, goneIncoming);
+}
+
+const higher = (one: Seq, other: Seq): Seq => (one > other ? one : other);

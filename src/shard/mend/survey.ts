@@ -76,7 +76,7 @@ export class Survey {
     if (this.#isAsked(address)) this.#mention(address);
     if (isGroup(address)) return yield* this.#lookAtGroup(log, address);
     if (log.cell(address, "erasure") !== undefined) this.erasers.push(nameOf(address) as UserId);
-    const user = yield* this.#host.users.steps(nameOf(address) as UserId);
+    const user = yield* this.#host.ownerOf(address).users.steps(nameOf(address) as UserId);
     if (user === undefined) return this.#losses.noteMissing(address);
     for (const conversation of user.conversations.values()) this.#lookAtConversation(user, conversation);
   }
@@ -113,7 +113,7 @@ export class Survey {
   }
 
   *#lookAtGroup(log: ShardLog, address: GroupAddress): Steps<void> {
-    const group = yield* this.#host.groups.steps(address);
+    const group = yield* this.#host.ownerOf(address).groups.steps(address);
     if (group === undefined) this.#losses.noteMissing(address);
     for (const [user, { joinedSeq }] of group?.members ?? []) {
       this.#mentionUser(user);
