@@ -7,13 +7,15 @@ import type { Seq } from "../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
 import type { MarkOffers } from "./mark-offers.ts";
 import type { HandoffOutcome, MemberMarkHandoff, PeerMarkHandoff } from "./messages/handoff.ts";
+import type { ShardRouter } from "./messages/shard-router.ts";
 import type { UserState } from "./user-state.ts";
 
 const NONE = 0 as Seq;
 
-export type MarkOffer = PeerMarkOffer | MemberMarkOffer;
-
-abstract class Offer implements HandoffOutcome {
+export abstract class MarkOffer implements HandoffOutcome {
+  abstract readonly kind: "peerMark" | "memberMark";
+  /** Of the life of a group that the seqs are of; empty between users. */
+  abstract readonly epoch: string;
   readonly #offers: MarkOffers;
   readonly owner: UserState;
   readonly conversation: ConversationState;
@@ -28,7 +30,8 @@ abstract class Offer implements HandoffOutcome {
   seenOpenMs: number | undefined;
   /** Messages of the timeline up to it have safe marks, as far as this conversation goes. */
   safeAfter = NONE;
-  /** Stands in the log before whatever is appended now. */
+  /** Stand in the log before whatever is appended now. */
+  #appendedDelivered = NONE;
   #appendedRead = NONE;
   /** What was said first since `safeAfter`, and what is safe with it. */
   #firstPart = NONE;
@@ -40,13 +43,20 @@ abstract class Offer implements HandoffOutcome {
     this.conversation = conversation;
   }
 
+  abstract handOff(router: ShardRouter): void;
+
   get isReadOpen(): boolean {
     return this.read > this.safeRead;
   }
 
   /** What the owner has read may be appended to the log. */
   get mayReadFollow(): boolean {
-    return this.read <= this.safeRead || this.read <= this.#appendedRead;
+    return this.read <= Math.max(this.safeRead, this.#appendedRead);
+  }
+
+  /** All of it is on its way to disk, or there. */
+  get isAppended(): boolean {
+    return this.mayReadFollow && this.delivered <= Math.max(this.safeDelivered, this.#appendedDelivered);
   }
 
   get isDeliveredOpen(): boolean {
@@ -57,13 +67,13 @@ abstract class Offer implements HandoffOutcome {
     if (seq <= this.delivered) return;
     this.#noteParts();
     this.delivered = seq;
-    this.#offers.hand(this as unknown as MarkOffer);
+    this.#offers.hand(this);
   }
 
   sayRead(seq: Seq): void {
     if (seq <= this.read) return;
     this.read = seq;
-    this.#offers.hand(this as unknown as MarkOffer);
+    this.#offers.hand(this);
   }
 
   /** Before `delivered` rises. All that the owner's devices have said they have was handed over before. */
@@ -86,13 +96,15 @@ abstract class Offer implements HandoffOutcome {
 
   /** Nothing of what it said counts any more. */
   forget(): void {
-    this.delivered = this.read = this.safeDelivered = this.safeRead = this.#appendedRead = NONE;
+    this.delivered = this.read = this.safeDelivered = this.safeRead = NONE;
+    this.#appendedDelivered = this.#appendedRead = NONE;
   }
 
-  appended(_through: Seq, read: Seq): void {
+  appended(through: Seq, read: Seq): void {
+    if (through > this.#appendedDelivered) this.#appendedDelivered = through;
     if (read <= this.#appendedRead) return;
     this.#appendedRead = read;
-    this.#offers.appended(this as unknown as MarkOffer);
+    this.#offers.appended(this);
   }
 
   confirmed(through: Seq, read: Seq = NONE): void {
@@ -104,17 +116,20 @@ abstract class Offer implements HandoffOutcome {
       // It goes on. What the owner has read waits for so long, and no longer.
       if (!this.isReadOpen) this.seenOpenMs = undefined;
     }
-    this.#offers.confirmed(this as unknown as MarkOffer, through, read);
+    this.#offers.confirmed(this, through, read);
   }
 
   missing(): void {}
 
   /** It is offered again with a tick. */
-  notTaken(): void {}
+  notTaken(): void {
+    this.#appendedDelivered = this.#appendedRead = NONE;
+  }
 }
 
-export class PeerMarkOffer extends Offer implements PeerMarkHandoff {
+export class PeerMarkOffer extends MarkOffer implements PeerMarkHandoff {
   readonly kind = "peerMark";
+  readonly epoch = "";
 
   get from(): UserAddress {
     return this.owner.address;
@@ -123,9 +138,13 @@ export class PeerMarkOffer extends Offer implements PeerMarkHandoff {
   get to(): UserAddress {
     return this.conversation.address as UserAddress;
   }
+
+  handOff(router: ShardRouter): void {
+    router.handOff(this.conversation.shard, this, this);
+  }
 }
 
-export class MemberMarkOffer extends Offer implements MemberMarkHandoff {
+export class MemberMarkOffer extends MarkOffer implements MemberMarkHandoff {
   readonly kind = "memberMark";
   epoch = "";
 
@@ -135,6 +154,10 @@ export class MemberMarkOffer extends Offer implements MemberMarkHandoff {
 
   get group(): GroupAddress {
     return this.conversation.address as GroupAddress;
+  }
+
+  handOff(router: ShardRouter): void {
+    router.handOff(this.conversation.shard, this, this);
   }
 
   /** Seqs that are said from now on are of this life of the group. */

@@ -46,7 +46,7 @@ export class MarkOffers {
   hand(offer: MarkOffer): void {
     if (!offer.isOpen) this.#begin(offer);
     try {
-      this.#shard.router.handOff(offer.conversation.shard, offer, offer);
+      offer.handOff(this.#shard.router);
     } catch (error) {
       // It is offered again with a tick.
       if (!isDamage(error) && !(error instanceof AppError))
@@ -86,10 +86,16 @@ export class MarkOffers {
   tick(nowMs: number): boolean {
     for (const offer of this.#open) {
       if (offer.seenOpenMs === undefined) this.#offerAgain(offer, nowMs);
-      else if (nowMs - offer.seenOpenMs >= OVERDUE_MS) this.#note(offer);
+      else if (nowMs - offer.seenOpenMs >= OVERDUE_MS) this.#overdue(offer);
     }
     this.untold.offer(nowMs);
     return !this.isEmpty;
+  }
+
+  /** Where the disk is slow a note would be as late as what it stands for. */
+  #overdue(offer: MarkOffer): void {
+    if (offer.isAppended) this.hand(offer);
+    else this.#note(offer);
   }
 
   #offerAgain(offer: MarkOffer, nowMs: number): void {

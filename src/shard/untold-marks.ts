@@ -2,21 +2,16 @@
  * Marks that the other side's shard did not confirm in time, noted in the shard's own stream as `untold/USER/CONV`. They are offered until they are confirmed, also after a
  * start, and then cleared. As a rule there are none.
  */
-import { isGroup, nameOf, shardOf, type Address, type UserAddress, type UserId } from "../domain/address.ts";
 import type { Seq } from "../../storage/types.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
-import { CellReader, encodeCell, SHARD_STREAM } from "./cells.ts";
+import { encodeCell, SHARD_STREAM } from "./cells.ts";
 import type { MarkOffer } from "./mark-offer.ts";
-import type { Handoff, HandoffOutcome } from "./messages/handoff.ts";
 import type { Shard } from "./shard.ts";
+import { readSaid, together, UntoldMark, type Said } from "./untold-mark.ts";
 
 const PREFIX = "untold/";
 /** More stay in the log, and are read again when these are done. */
 const HELD_MAX = 10_000;
-const AGAIN_MS = 1000;
-const AGAIN_MS_MAX = 30_000;
-
-type Said = { readonly delivered: Seq; readonly read: Seq; readonly epoch: string };
 
 export class UntoldMarks {
   readonly #shard: Shard;
@@ -49,7 +44,8 @@ export class UntoldMarks {
   /** Together with what was noted before. @throws what the log throws; then nothing was noted */
   note(offer: MarkOffer): void {
     const key = keyOf(offer);
-    const said = together(this.#held.get(key) ?? this.#read(key), saidBy(offer));
+    const { delivered, read, epoch } = offer;
+    const said = together(this.#held.get(key) ?? this.#read(key), { delivered, read, epoch });
     this.#write(key, encodeCell(said.delivered, said.read, said.epoch), offer);
     this.#hold(key, said);
   }
@@ -58,7 +54,7 @@ export class UntoldMarks {
   confirmed(offer: MarkOffer, through: Seq, read: Seq): void {
     const key = keyOf(offer);
     const held = this.#held.get(key);
-    if (held !== undefined && held.epoch === saidBy(offer).epoch) held.confirmed(through, read);
+    if (held !== undefined && held.epoch === offer.epoch) held.confirmed(through, read);
   }
 
   /** Those whose time has come. */
@@ -68,11 +64,11 @@ export class UntoldMarks {
   }
 
   /** All of it was told. */
-  clear(mark: UntoldMark): void {
-    if (this.#isStopped() || this.#held.get(mark.key) !== mark) return;
+  #clear(key: string, mark: UntoldMark): void {
+    if (this.#isStopped() || this.#held.get(key) !== mark) return;
     try {
-      this.#write(mark.key, null);
-      this.#held.delete(mark.key);
+      this.#write(key, null);
+      this.#held.delete(key);
     } catch (error) {
       // It is offered again, and the other side's shard has it.
       this.#shard.logger.warn("a mark that was told stays noted", { error });
@@ -88,7 +84,11 @@ export class UntoldMarks {
     const held = this.#held.get(key);
     if (held !== undefined) held.raise(said);
     else if (this.#held.size >= HELD_MAX) this.#isMore = true;
-    else this.#held.set(key, new UntoldMark(this, this.#shard, key, said));
+    else
+      this.#held.set(
+        key,
+        new UntoldMark(this.#shard, key.slice(PREFIX.length), said, (mark) => this.#clear(key, mark)),
+      );
   }
 
   #read(key: string): Said | undefined {
@@ -111,91 +111,4 @@ export class UntoldMarks {
   }
 }
 
-class UntoldMark implements HandoffOutcome {
-  readonly #all: UntoldMarks;
-  readonly #shard: Shard;
-  readonly key: string;
-  #said: Said;
-  #waitMs = AGAIN_MS / 2;
-  #dueMs = Number.NEGATIVE_INFINITY;
-
-  constructor(all: UntoldMarks, shard: Shard, key: string, said: Said) {
-    this.#all = all;
-    this.#shard = shard;
-    this.key = key;
-    this.#said = said;
-  }
-
-  get delivered(): Seq {
-    return this.#said.delivered;
-  }
-
-  get read(): Seq {
-    return this.#said.read;
-  }
-
-  get epoch(): string {
-    return this.#said.epoch;
-  }
-
-  raise(said: Said): void {
-    this.#said = together(this.#said, said);
-  }
-
-  offer(nowMs: number): void {
-    if (nowMs < this.#dueMs) return;
-    this.#waitMs = Math.min(AGAIN_MS_MAX, this.#waitMs * 2);
-    this.#dueMs = nowMs + this.#waitMs;
-    const handoff = handoffOf(this.key, this.#said);
-    try {
-      this.#shard.router.handOff(shardOf(receiverOf(handoff)), handoff, this);
-    } catch {
-      // It is offered again.
-    }
-  }
-
-  confirmed(through: Seq, read: Seq = 0 as Seq): void {
-    if (through >= this.delivered && read >= this.read) this.#all.clear(this);
-  }
-
-  missing(): void {}
-
-  notTaken(): void {}
-}
-
-const saidBy = (offer: MarkOffer): Said => ({
-  delivered: offer.delivered,
-  read: offer.read,
-  epoch: offer.kind === "memberMark" ? offer.epoch : "",
-});
-
 const keyOf = ({ owner, conversation }: MarkOffer): string => `${PREFIX}${owner.address}/${conversation.address}`;
-
-/** Of a former life of a group nothing counts. */
-function together(before: Said | undefined, said: Said): Said {
-  if (before === undefined || before.epoch !== said.epoch) return said;
-  const delivered = Math.max(before.delivered, said.delivered) as Seq;
-  return { delivered, read: Math.max(before.read, said.read) as Seq, epoch: said.epoch };
-}
-
-function readSaid(cell: Uint8Array): Said {
-  const fields = new CellReader(cell);
-  return { delivered: fields.number() as Seq, read: fields.number() as Seq, epoch: fields.text() };
-}
-
-function handoffOf(key: string, { delivered, read, epoch }: Said): Handoff {
-  const [user, conversation] = key.slice(PREFIX.length).split("/") as [UserAddress, Address];
-  if (isGroup(conversation))
-    return {
-      kind: "memberMark",
-      user: nameOf(user) as UserId,
-      group: conversation,
-      epoch,
-      delivered,
-      read,
-    };
-  return { kind: "peerMark", from: user, to: conversation, delivered, read };
-}
-
-const receiverOf = (handoff: Handoff): Address =>
-  handoff.kind === "peerMark" ? handoff.to : (handoff as { group: Address }).group;

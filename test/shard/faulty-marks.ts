@@ -6,7 +6,8 @@ import type { Shard } from "../../src/shard/shard.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import type { Random } from "../support/random.ts";
 
-export type MarkFault = "none" | "lost" | "twice" | "late" | "unconfirmed" | "confirmed late" | "away";
+export type MarkFault =
+  "none" | "lost" | "twice" | "late" | "unconfirmed" | "confirmed late" | "appended alone" | "away";
 export const MARK_FAULTS: readonly MarkFault[] = [
   "none",
   "lost",
@@ -14,6 +15,7 @@ export const MARK_FAULTS: readonly MarkFault[] = [
   "late",
   "unconfirmed",
   "confirmed late",
+  "appended alone",
   "away",
 ];
 
@@ -69,6 +71,8 @@ export class FaultyMarks {
         return void this.#late.push(() => take());
       case "unconfirmed":
         return take(UNHEARD);
+      case "appended alone":
+        return take({ ...UNHEARD, appended: (...through) => outcome.appended?.(...through) });
       case "confirmed late":
         return take({
           ...UNHEARD,

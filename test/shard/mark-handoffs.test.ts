@@ -181,6 +181,22 @@ test("the own marks follow when the other side's are confirmed, and not before",
   expect(untold(ANN)).toEqual({ delivered: 0, read: 0 });
 });
 
+test("in one log `read` follows in the same write, and nothing is noted of what is on its way to disk", async () => {
+  await say(ann, BEN);
+  faulty.fault = always("appended alone");
+  marks().received(state(ben), 2 as Seq);
+  marks().read(state(ben), ANN, 2 as Seq);
+  await settled();
+  expect([told().read, ownRead(ANN) as number, state(ben).received as number]).toEqual([2, 2, 0]);
+  await wait(5);
+  expect([state(ben).received as number, untold(ANN)]).toEqual([0, { delivered: 0, read: 0 }]);
+  faulty.fault = always("none");
+  await wait(2);
+  expect([state(ben).received as number, untold(ANN)]).toEqual([2, { delivered: 0, read: 0 }]);
+  await crash(0);
+  expect([told().read, ownRead(ANN) as number, state(ben).received as number]).toEqual([2, 2, 2]);
+});
+
 test("of what is confirmed in parts the own mark says as much, and an old confirmation changes nothing", async () => {
   for (let n = 0; n < 3; n++) await say(ann, BEN);
   const received = async (seq: number): Promise<number> => {
