@@ -91,7 +91,7 @@ export class Filling {
 
   async group(creator: UserId, id: string, members: UserId[]): Promise<Address> {
     const additions = new GroupAdditions(additionRates(members.length + 1, Number.MAX_SAFE_INTEGER), systemClock);
-    const groups = createGroups(() => this.#host, systemRandom, additions);
+    const groups = createGroups((user) => this.#host.home(user), systemRandom, additions);
     await groups.create(actor(creator), { id: id as GroupId, name: id, members });
     return `#${id}` as Address;
   }

@@ -27,7 +27,6 @@ import { ErasedFiles } from "../../src/shard/erased-files.ts";
 import { StoredCounts } from "../../src/shard/stored-counts.ts";
 import { MarkTurns } from "../../src/shard/mark-turns.ts";
 import { Ranks } from "../../src/shard/ranks.ts";
-import type { Shards } from "../../src/shard/shards.ts";
 import { AllStates } from "../../src/shard/all-states.ts";
 import { Connected } from "../../src/shard/connected.ts";
 import { LoadBudget } from "../../src/shard/load-budget.ts";
@@ -67,7 +66,7 @@ export class LogClock implements Clock {
   }
 }
 
-export class CorpusShards implements Shards {
+export class CorpusShards {
   readonly clock = new LogClock();
   readonly ids = new MessageIds(randomBytes(ID_KEY_BYTES));
   readonly limits = DEFAULT_LIMITS;
@@ -132,7 +131,7 @@ export class CorpusShards implements Shards {
   /** Shards of the whole product, put together on fewer. */
   shard(id: ShardId): Shard {
     const own = (id % this.#shardCount) as ShardId;
-    return (this.#shards[own] ??= new Shard(own, this.#shardParts, this as never));
+    return (this.#shards[own] ??= new Shard(own, this.#shardParts));
   }
 
   *loadedUsers(): Iterable<UserState> {

@@ -9,7 +9,6 @@ import { systemRandom } from "../base/random.ts";
 import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
-import type { UserId } from "../domain/address.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../http/app.ts";
 import { callRateBounds, CallRates } from "../http/call-rates.ts";
@@ -34,6 +33,7 @@ import { loadOrCreateTokenKey, Tokens } from "../service/tokens.ts";
 import type { Services } from "../service/types.ts";
 import { createUserCells } from "../service/user-cells.ts";
 import type { ShardRouter } from "../shard/messages/shard-router.ts";
+import type { Home } from "../shard/shard.ts";
 import { Refusals } from "../shard/refusals.ts";
 import { closeAll } from "../shard/session.ts";
 import { Admission } from "../socket/admission.ts";
@@ -130,8 +130,9 @@ export async function startNode(
     { clock, ids, limits, logger, refusals, ...(router === undefined ? {} : { router }) },
     checkDirectoryMs,
   );
+  const home: Home = (user) => keeper.host().home(user);
   const accounts = new AccountService({
-    cells: createUserCells((user) => keeper.host().home(user)),
+    cells: createUserCells(home),
     passwords,
     tokens,
     throttle: new LoginThrottle(DEFAULT_LOGIN_THROTTLE, clock),
@@ -154,17 +155,18 @@ export async function startNode(
   const services: Services = {
     accounts,
     apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
-    messaging: createMessaging(keeper.host),
+    messaging: createMessaging(home),
     groups: createGroups(
-      keeper.host,
+      home,
       random,
       new GroupAdditions(additionRates(limits.groupMembersMax, options.groupAddsMax), clock),
       (group) => maintenance.retentionChanged(group),
+      (shard) => !keeper.host().store.isDamaged(shard),
     ),
-    history: createHistory(keeper.host, reads),
-    sync: createSync(keeper.host, reads),
+    history: createHistory(home, reads),
+    sync: createSync(home, reads),
     erasures: createErasures({
-      home: (user) => keeper.host().home(user),
+      home,
       isWritable: () => keeper.isOpen,
       onRequest: (user) => maintenance.eraseUser(user),
     }),
@@ -178,7 +180,7 @@ export async function startNode(
   const sockets = new Set<SocketSession>();
   const { heartbeatMs, nodeName: node } = options;
   const context = {
-    home: (user: UserId) => keeper.host().home(user),
+    home,
     accounts,
     limits,
     clock,

@@ -1,11 +1,10 @@
 import { AppError } from "../base/errors.ts";
 import type { Shard } from "../shard/shard.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Actor } from "./types.ts";
 
 /** The state of who acts. @throws AppError unauthorized when the user is gone */
-export function actingUser({ users }: Pick<Shard, "users"> | ShardHost, actor: Actor): UserState {
+export function actingUser({ users }: Pick<Shard, "users">, actor: Actor): UserState {
   const user = users.get(actor.user);
   if (user === undefined)
     throw new AppError("unauthorized", `user ${actor.user} does not exist any more; register again`);

@@ -8,8 +8,8 @@ import { groupAddress, shardOf, type GroupAddress, type GroupId, type UserId } f
 import { mustFit, viewerOf } from "../shard/authorization.ts";
 import type { GroupMirror } from "../shard/group-mirror.ts";
 import type { Answers, GroupWish } from "../shard/messages/ask.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
-import type { Shard } from "../shard/shard.ts";
+import type { ShardId } from "../../storage/types.ts";
+import type { Home, Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import { actingUser } from "./acting-user.ts";
 import { payForStrange } from "./addresses.ts";
@@ -30,23 +30,25 @@ type Acting = { readonly shard: Shard; readonly user: UserState };
 /**
  * @param additions how often somebody may put others into groups
  * @param onRetention told when a group has set how long its messages are kept
+ * @param isWhole whether a group could be made in the shard, as far as is known: ids are drawn in such a one
  */
 export function createGroups(
-  host: () => ShardHost,
+  home: Home,
   random: Random,
   additions: GroupAdditions,
   onRetention: (address: GroupAddress) => void = () => {},
+  isWhole: (shard: ShardId) => boolean = () => true,
 ): Groups {
   const acting = (actor: Actor): Acting => {
-    const shard = host().home(actor.user);
+    const shard = home(actor.user);
     return { shard, user: actingUser(shard, actor) };
   };
 
   /** Of a shard that is whole, if there is one. */
-  function drawAddress({ store }: ShardHost): GroupAddress {
+  function drawAddress(): GroupAddress {
     for (let tries = 1; ; tries++) {
       const address = groupAddress(randomName(random, GROUP_ID_CHARACTERS) as GroupId);
-      if (tries === DRAWS_MAX || !store.isDamaged(shardOf(address))) return address;
+      if (tries === DRAWS_MAX || isWhole(shardOf(address))) return address;
     }
   }
 
@@ -79,7 +81,7 @@ export function createGroups(
       mustFit(shard.limits, members.length);
       shard.mustAcceptWrites();
       takeSendTokens(shard, user, 1 + members.length);
-      const group = input.id === undefined ? drawAddress(host()) : groupAddress(input.id);
+      const group = input.id === undefined ? drawAddress() : groupAddress(input.id);
       const epoch = randomName(random, EPOCH_CHARACTERS);
       const question = { group, epoch, by: actor.user, name: input.name, members };
       return adding(actor.user, members, async () => await shard.router.ask("createGroup", group, question));

@@ -7,8 +7,7 @@ import { viewerOf } from "../shard/authorization.ts";
 import { AnswerSize } from "../shard/reading/answer-size.ts";
 import { timelineFrame } from "../shard/reading/entry-frames.ts";
 import { CHUNK_ENTRIES, ownLane, pageOf } from "../shard/reading/lanes.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
-import type { Shard } from "../shard/shard.ts";
+import type { Home, Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 import { actingUser } from "./acting-user.ts";
@@ -21,13 +20,13 @@ import type { Actor, History } from "./types.ts";
 /** `before` and `after`: seqs. */
 type PageInput = { before?: number; after?: number; limit: number };
 
-export function createHistory(host: () => ShardHost, budget: ReadBudget): History {
+export function createHistory(home: Home, budget: ReadBudget): History {
   /** What a call looked at is paid when it has been answered, or refused. */
   async function paid<T>(
     actor: Actor,
     read: (shard: Shard, user: UserState, cost: AnswerSize) => Steps<T>,
   ): Promise<T> {
-    const shard = host().home(actor.user);
+    const shard = home(actor.user);
     const user = actingUser(shard, actor);
     budget.check(actor.user);
     const cost = new AnswerSize();

@@ -2,15 +2,15 @@
 import { checkText } from "../domain/text.ts";
 import type { WireMessage } from "../protocol/frames.ts";
 import type { SendReply, Sent } from "../shard/pending-send.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { Home } from "../shard/shard.ts";
 import { actingUser } from "./acting-user.ts";
 import { sendMessage } from "./send-message.ts";
 import type { Actor, Messaging, SendInput } from "./types.ts";
 
-export function createMessaging(host: () => ShardHost): Messaging {
+export function createMessaging(home: Home): Messaging {
   return {
     async send(actor: Actor, input: SendInput) {
-      const shard = host().home(actor.user);
+      const shard = home(actor.user);
       const sender = actingUser(shard, actor);
       checkText(input.text, shard.limits.textBytesMax);
       const { promise, resolve, reject } = Promise.withResolvers<{ message: WireMessage; duplicate: boolean }>();

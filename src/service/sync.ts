@@ -5,8 +5,7 @@ import { SESSIONS_PER_USER_MAX, SYNC_CHARACTERS_MAX, SYNC_FRAMES_MAX } from "../
 import type { Cursor, ServerFrame } from "../protocol/frames.ts";
 import type { SyncReply } from "../protocol/http-shapes.ts";
 import type { Session } from "../shard/session.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
-import type { Shard } from "../shard/shard.ts";
+import type { Home, Shard } from "../shard/shard.ts";
 import type { UserState } from "../shard/user-state.ts";
 import { acknowledge } from "./acknowledge.ts";
 import { actingUser } from "./acting-user.ts";
@@ -15,10 +14,10 @@ import { isLoaded, userWithGroupHeads } from "./loading.ts";
 import type { ReadBudget } from "./read-budget.ts";
 import type { Actor, Sync } from "./types.ts";
 
-export function createSync(host: () => ShardHost, budget: ReadBudget): Sync {
+export function createSync(home: Home, budget: ReadBudget): Sync {
   return {
     async poll(actor, cursor, waitMs, signal): Promise<SyncReply> {
-      const shard = host().home(actor.user);
+      const shard = home(actor.user);
       budget.check(actor.user);
       const poll = await shard.turns.run(beginPoll(shard, actor, cursor, waitMs, signal));
       const { catchUp, page } = poll;

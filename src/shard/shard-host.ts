@@ -51,7 +51,6 @@ import { MarkTurns } from "./mark-turns.ts";
 import { Ranks, RANKS_SHARD } from "./ranks.ts";
 import { Refusals, type RefusalState } from "./refusals.ts";
 import type { Session } from "./session.ts";
-import type { Shards } from "./shards.ts";
 import { AllStates } from "./all-states.ts";
 import type { States } from "./state-table.ts";
 import { StoredCounts } from "./stored-counts.ts";
@@ -74,7 +73,7 @@ const USERS_LOADED_MAX = 100_000;
 const GROUPS_LOADED_MAX = 20_000;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
 
-export class ShardHost implements Shards {
+export class ShardHost {
   readonly clock: Clock;
   readonly ids: MessageIds;
   readonly limits: Limits;
@@ -198,7 +197,7 @@ export class ShardHost implements Shards {
 
   /** One shard, which may be damaged: whoever asks it for its log is told then. */
   shard(id: ShardId): Shard {
-    return (this.#shards[id] ??= new Shard(id, this.#shardParts, this));
+    return (this.#shards[id] ??= new Shard(id, this.#shardParts));
   }
 
   /** The shard of who acts. */

@@ -33,7 +33,6 @@ import { GroupUnread } from "./reading/group-unread.ts";
 import type { Session } from "./session.ts";
 import type { GroupChanged } from "./messages/ask.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
-import type { ShardHost } from "./shard-host.ts";
 import { StateTable } from "./state-table.ts";
 import type { StoredCounts } from "./stored-counts.ts";
 import { UserState } from "./user-state.ts";
@@ -72,6 +71,9 @@ export type ShardParts = {
   offerSoon(shard: Shard): void;
 };
 
+/** The shard of who acts. Whoever finds it runs everything else there. @throws AppError unavailable */
+export type Home = (user: UserId) => Shard;
+
 export class Shard {
   readonly id: ShardId;
   readonly clock: Clock;
@@ -101,14 +103,11 @@ export class Shard {
   readonly groupCalls = new AnsweredCalls<GroupChanged>();
   readonly mirrors: GroupMirrors;
   readonly marks: Marks;
-  /** For code that does not know shards yet. */
-  readonly host: ShardHost;
   #ledger: HandoffLedger | undefined;
   readonly #parts: ShardParts;
 
-  constructor(id: ShardId, parts: ShardParts, host: ShardHost) {
+  constructor(id: ShardId, parts: ShardParts) {
     this.id = id;
-    this.host = host;
     this.#parts = parts;
     this.clock = parts.clock;
     this.ids = parts.ids;

@@ -53,7 +53,10 @@ async function say(host: ShardHost, history: History, from: UserId, to: Address)
   const ref = `d-${++history.refs}`;
   const life = isGroup(to) ? `life ${history.lives.get(to)!.length - 1}` : "";
   const input = { to, text: `${ref} from ${from} ${life}`, ref, retry: false };
-  const { message } = await createMessaging(() => host).send({ user: from, device: "d" as never }, input);
+  const { message } = await createMessaging((user) => host.home(user)).send(
+    { user: from, device: "d" as never },
+    input,
+  );
   history.sent.push({ from, to, id: message.id });
   return message.id;
 }

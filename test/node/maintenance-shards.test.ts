@@ -40,7 +40,7 @@ beforeEach(async () => {
   }
   for (const from of [ANN, BEN]) {
     const input = { to: userAddress(from === ANN ? BEN : ANN), text: "hello", ref: "a-1", retry: false };
-    await createMessaging(() => host).send({ user: from, device: "d" as DeviceId }, input);
+    await createMessaging((user) => host.home(user)).send({ user: from, device: "d" as DeviceId }, input);
   }
 });
 

@@ -90,7 +90,7 @@ test("what was too old and erased in the log alone before a crash is out of the 
     await createUserCells((user) => host.home(user)).create(ann, [["profile", profile]]);
     const secret = crypto.randomUUID();
     const input = { to: address, text: secret, ref: "a-1", retry: false };
-    await createMessaging(() => host).send({ user: ann, device: "d" as DeviceId }, input);
+    await createMessaging((user) => host.home(user)).send({ user: ann, device: "d" as DeviceId }, input);
     expect((await eraseBefore(host.home(ann), address, clock.now(), () => false)).entries).toBe(1);
     // Closing flushes nothing: the files are as a crash leaves them.
     host.markTurns.stop();
@@ -138,7 +138,7 @@ test.each(["cannot be erased by request", "cannot be erased by age", "is erased,
         const input = { to: userAddress(user), text: "to be erased", ref: "a-1", retry: false };
         // One who has written nothing is soon erased.
         if (user === second || how.startsWith("cannot"))
-          await createMessaging(() => host).send({ user, device: "d" as DeviceId }, input);
+          await createMessaging((user) => host.home(user)).send({ user, device: "d" as DeviceId }, input);
         if (!isByAge) await requestErasure(host.home(user), user);
       }
       if (isByAge) nowMs += 10 * 86_400_000;

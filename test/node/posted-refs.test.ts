@@ -46,7 +46,7 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
       await createUserCells((user) => first.home(user)).create(user, [
         ["profile", encodeProfile(user, { createdAt: 1, displayName: user })],
       ]);
-    await createGroups(() => first, systemRandom, additionsForTests()).create(ann, {
+    await createGroups((user) => first.home(user), systemRandom, additionsForTests()).create(ann, {
       id: "club" as GroupId,
       name: "club",
       members: [],
@@ -57,7 +57,7 @@ test("the ref stands for the message all the same (G2), also elsewhere, and when
     await first.store.close();
 
     const second = await ShardKeeper.open({ directory: data.path }, ports);
-    const { send } = createMessaging(second.host);
+    const { send } = createMessaging((user) => second.host().home(user));
     const again = { text: "hello", ref: "r-1", retry: true };
     const elsewhere = send(ann, { ...again, to: userAddress("ben" as UserId) });
     expect(await elsewhere.catch(({ code }: { code: string }) => code)).toBe("ref_conflict");

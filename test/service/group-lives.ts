@@ -11,6 +11,7 @@ import { createHistory } from "../../src/service/history.ts";
 import { createMessaging } from "../../src/service/messaging.ts";
 import { createSync } from "../../src/service/sync.ts";
 import type { Actor } from "../../src/service/types.ts";
+import type { Home } from "../../src/shard/shard.ts";
 import type { Session } from "../../src/shard/session.ts";
 import { RestartedShards } from "../shard/restarted-shards.ts";
 import { additionsForTests } from "../support/additions.ts";
@@ -38,11 +39,11 @@ const newDevice = (): Device => ({ cursor: FROM_THE_BEGINNING, at: new Map(), be
 
 export class Lives {
   readonly shards = new RestartedShards();
-  readonly #host = () => this.shards.host;
-  readonly #groups = createGroups(this.#host, systemRandom, additionsForTests());
-  readonly #history = createHistory(this.#host, readsForTests());
-  readonly #messaging = createMessaging(this.#host);
-  readonly #sync = createSync(this.#host, readsForTests());
+  readonly #home: Home = (user) => this.shards.host.home(user);
+  readonly #groups = createGroups(this.#home, systemRandom, additionsForTests());
+  readonly #history = createHistory(this.#home, readsForTests());
+  readonly #messaging = createMessaging(this.#home);
+  readonly #sync = createSync(this.#home, readsForTests());
   readonly #lives = new Map<GroupAddress, Life[]>();
   readonly #heads = new Map<GroupAddress, number>();
   readonly #devices = new Map<UserId, Device>();

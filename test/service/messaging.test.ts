@@ -55,12 +55,12 @@ async function reopen(): Promise<void> {
 }
 
 const send = (to: string, ref: string, retry = false) =>
-  createMessaging(() => host).send(alice, { to: to as Address, text: "hello", ref, retry });
+  createMessaging((user) => host.home(user)).send(alice, { to: to as Address, text: "hello", ref, retry });
 
 test.each(["@bob", "@alice", "#hikers"])(
   "an unmarked ref of the last minute is known after a restart, however old the conversation (%s)",
   async (to) => {
-    await createGroups(() => host, systemRandom, additionsForTests()).create(alice, {
+    await createGroups((user) => host.home(user), systemRandom, additionsForTests()).create(alice, {
       id: "hikers" as GroupId,
       name: "hikers",
       members: ["bob" as UserId],
@@ -133,7 +133,7 @@ async function offerAll(): Promise<void> {
 
 const bob = { user: "bob", device: "phone" } as Actor;
 const bobsEntries = async () =>
-  (await createHistory(() => host, readsForTests()).entries(bob, { after: 0, limit: 100 })).frames;
+  (await createHistory((user) => host.home(user), readsForTests()).entries(bob, { after: 0, limit: 100 })).frames;
 
 test("a message that a crash cut off from its receiver is handed over at the next start, once, and before later ones", async () => {
   await send("@bob", "r-1");
@@ -152,7 +152,7 @@ test("a message that a crash cut off from its receiver is handed over at the nex
       { text: "cut off", seq: 2 },
     ]);
   }
-  const { message, duplicate } = await createMessaging(() => host).send(alice, {
+  const { message, duplicate } = await createMessaging((user) => host.home(user)).send(alice, {
     to: "@bob" as Address,
     text: "cut off",
     ref: "r-2",

@@ -38,7 +38,7 @@ const DEVICES_MAX = 3;
 
 export class Talk {
   readonly shards: RestartedShards;
-  readonly #history = createHistory(() => this.host, readsForTests());
+  readonly #history = createHistory((user) => this.host.home(user), readsForTests());
   #refs = 0;
   #accounts!: AccountService;
 

@@ -59,17 +59,20 @@ async function reopen(): Promise<void> {
 }
 
 const send = (from: UserId, to: string, text = "hello", ref = `k3-${++refs}`) =>
-  createMessaging(() => host).send(actor(from), { to: to as Address, text, ref, retry: false });
+  createMessaging((user) => host.home(user)).send(actor(from), { to: to as Address, text, ref, retry: false });
 
 const makeGroup = (members: UserId[]) =>
-  createGroups(() => host, systemRandom, additionsForTests()).create(actor(ann), {
+  createGroups((user) => host.home(user), systemRandom, additionsForTests()).create(actor(ann), {
     id: "club" as GroupId,
     name: "Club",
     members,
   });
 
 async function seqs(user: UserId): Promise<number[]> {
-  const { frames } = await createHistory(() => host, readsForTests()).entries(actor(user), { after: 0, limit: 200 });
+  const { frames } = await createHistory((user) => host.home(user), readsForTests()).entries(actor(user), {
+    after: 0,
+    limit: 200,
+  });
   return frames.map((frame) => ("seq" in frame ? (frame.seq ?? 0) : 0));
 }
 
@@ -146,7 +149,7 @@ test("a membership that one of the members cannot get keeps nobody else from the
 
 test("a membership that could not be handed over is got after a restart, too", async () => {
   await makeGroup([ben]);
-  const groups = createGroups(() => host, systemRandom, additionsForTests());
+  const groups = createGroups((user) => host.home(user), systemRandom, additionsForTests());
   await broken(state(cat), () => groups.putMember(actor(ann), CLUB, cat, "member"));
   expect(await seqs(cat)).toEqual([]);
   await reopen();
@@ -157,7 +160,7 @@ test("a membership that could not be handed over is got after a restart, too", a
 
 test("a change of a group that cannot be encoded changes nothing", async () => {
   await makeGroup([ben]);
-  const groups = createGroups(() => host, systemRandom, additionsForTests());
+  const groups = createGroups((user) => host.home(user), systemRandom, additionsForTests());
   await broken(host.groups.get(CLUB)!, async () => {
     await expect(groups.putMember(actor(ann), CLUB, cat, "member")).rejects.toThrow(RangeError);
   });

@@ -44,11 +44,14 @@ class World {
       await createUserCells((user) => world.host.home(user)).create(user, [["profile", profile]]);
     }
     const id = "hikers" as GroupId;
-    await createGroups(() => world.host, systemRandom, additionsForTests()).create(actor("ann" as UserId), {
-      id,
-      name: "Hikers",
-      members: PEOPLE,
-    });
+    await createGroups((user) => world.host.home(user), systemRandom, additionsForTests()).create(
+      actor("ann" as UserId),
+      {
+        id,
+        name: "Hikers",
+        members: PEOPLE,
+      },
+    );
     return world;
   }
 
@@ -75,7 +78,7 @@ class World {
 
   async say(from: UserId, to: Address, ref = `r-${++this.#refs}`, retry = false) {
     if (++this.#said % 3 === 0) this.clock.advance(1000);
-    return createMessaging(() => this.host).send(actor(from), { to, text: "hello", ref, retry });
+    return createMessaging((user) => this.host.home(user)).send(actor(from), { to, text: "hello", ref, retry });
   }
 
   /** Everything but the newest. */
@@ -86,7 +89,7 @@ class World {
 
   /** Cat leaves the group, or comes back. */
   async setMember(isIn: boolean): Promise<void> {
-    const groups = createGroups(() => this.host, systemRandom, additionsForTests());
+    const groups = createGroups((user) => this.host.home(user), systemRandom, additionsForTests());
     const [ann, , cat] = PEOPLE as [UserId, UserId, UserId];
     if (this.host.groups.get(HIKERS)!.members.has(cat) === isIn) return;
     if (isIn) await groups.putMember(actor(ann), HIKERS, cat, "member");

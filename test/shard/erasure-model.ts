@@ -93,7 +93,7 @@ export class ErasureModel {
   async say(from: UserId, to: Address, ref = `d-${++this.#says}`): Promise<void> {
     const text = `${ref} from ${from}`;
     this.nowMs += 1000;
-    const { message } = await createMessaging(() => this.host).send(
+    const { message } = await createMessaging((user) => this.host.home(user)).send(
       { user: from, device: DEVICE },
       { to, text, ref, retry: true },
     );
@@ -112,7 +112,7 @@ export class ErasureModel {
     const said = this.refs[which % Math.max(1, this.refs.length)];
     if (said === undefined) return;
     const { from, to, text, ref, id, seq } = said;
-    const messaging = createMessaging(() => this.host);
+    const messaging = createMessaging((user) => this.host.home(user));
     const { message, duplicate } = await messaging.send({ user: from, device: DEVICE }, { to, text, ref, retry: true });
     expect({ id: message.id, seq: message.seq, duplicate }).toEqual({ id, seq, duplicate: true });
   }
@@ -247,7 +247,7 @@ export class ErasureModel {
   }
 
   async #expectConversation(user: UserId, address: Address): Promise<void> {
-    const history = createHistory(() => this.host, readsForTests());
+    const history = createHistory((user) => this.host.home(user), readsForTests());
     const actor = { user, device: DEVICE };
     const list = address === GROUP ? this.posted.slice(1) : this.timelines.get(user)!;
     const lane = list.filter(({ conversation }) => conversation === address);

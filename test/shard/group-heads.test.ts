@@ -67,7 +67,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
         const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
         await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
         for (const group of GROUPS)
-          await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {
+          await createGroups((user) => host.home(user), systemRandom, additionsForTests()).create(ANN, {
             id: group.slice(1) as GroupId,
             name: group,
             members: [],
@@ -79,7 +79,7 @@ test("heads of groups are told without loading them, over posts, flushes, erasur
           for (const one of round) {
             if (one.kind === "post") {
               const post = () =>
-                createMessaging(() => host).send(ANN, {
+                createMessaging((user) => host.home(user)).send(ANN, {
                   to: one.group,
                   text: "hello",
                   ref: `a-${++refs}`,
@@ -132,7 +132,7 @@ test("of a group that was created anew the head is of its new life, whatever was
   try {
     const profile = encodeProfile(ANN.user, { createdAt: clock.now(), displayName: "Ann" });
     await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
-    const groups = createGroups(() => host, systemRandom, additionsForTests());
+    const groups = createGroups((user) => host.home(user), systemRandom, additionsForTests());
     const hikers = { id: "hikers" as GroupId, name: "Hikers", members: [] };
     const { head: former } = await groups.create(ANN, hikers);
     drop();
@@ -157,7 +157,7 @@ test("of a group that is not there no head is told, until it is made", async () 
     await createUserCells((user) => host.home(user)).create(ANN.user, [["profile", profile]]);
     const heads = headsOf(host);
     expect(heads.of(GROUPS[0]!)).toBeUndefined();
-    await createGroups(() => host, systemRandom, additionsForTests()).create(ANN, {
+    await createGroups((user) => host.home(user), systemRandom, additionsForTests()).create(ANN, {
       id: "hikers" as GroupId,
       name: "Hikers",
       members: [],

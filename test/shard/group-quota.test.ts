@@ -24,7 +24,7 @@ let groups: ReturnType<typeof createGroups>;
 beforeEach(async () => {
   shards = new RestartedShards();
   await shards.begin([ANN], CLUB, [BEN]);
-  groups = createGroups(() => shards.host, systemRandom, additionsForTests());
+  groups = createGroups((user) => shards.host.home(user), systemRandom, additionsForTests());
 });
 afterEach(() => shards.close());
 

@@ -38,7 +38,7 @@ async function open(): Promise<void> {
 
 async function say(from: UserId, to: UserId, ref: string): Promise<number> {
   const actor = { user: from, device: "phone" } as Actor;
-  const { message } = await createMessaging(() => host).send(actor, {
+  const { message } = await createMessaging((user) => host.home(user)).send(actor, {
     to: userAddress(to),
     text: ref,
     ref,

@@ -42,7 +42,7 @@ beforeEach(async () => {
   isAlong = true;
   shards = new RestartedShards();
   await shards.begin([ANN], CLUB, [BEN, CAT]);
-  groups = createGroups(() => shards.host, systemRandom, additionsForTests());
+  groups = createGroups((user) => shards.host.home(user), systemRandom, additionsForTests());
   meddle();
 });
 afterEach(() => shards.close());
