@@ -49,7 +49,7 @@ class FaultyGroups {
     this.wire = new FaultyWire(this.random, (run) => void setImmediate(run), { lost: 0.05 });
     this.#router = new FaultyRouter(this.wire, new MessageIds(ID_KEY));
     this.shards = new RestartedShards(2, {}, this.#router.around);
-    this.#groups = createGroups(() => this.shards.host, systemRandom, additionsForTests());
+    this.#groups = createGroups((user) => this.shards.host.home(user), systemRandom, additionsForTests());
   }
 
   async begin(): Promise<void> {
