@@ -2,6 +2,7 @@
  * Users and groups over a log store without sockets, services or passwords: `Shards` for the server's own commands, on as many shards as asked for, in
  * the time of the logs. What they write is what a server writes.
  */
+import { systemRandom } from "../../src/base/random.ts";
 import { StepTurns } from "../../src/base/steps.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { randomBytes } from "node:crypto";
@@ -124,6 +125,7 @@ export class CorpusShards {
       onDamageMet: () => {},
       shortageOf: () => undefined,
       schedule: () => this.schedule(),
+      random: systemRandom,
       offerSoon: () => {},
     };
   }

@@ -1,7 +1,8 @@
 /**
  * A message to a group, at the group's shard: one entry in the group's log, no copy per member. The ref is handed over to the author's shard.
  *
- * Who may post is decided here. A post that may have come before is looked for under `author/ref`: after a crash the author's shard may not know of it.
+ * Who may post is decided here. A post that may have come before is looked for under `author/ref`: the author's shard sends it again when it hears nothing of it, and after
+ * a crash it may not know of it. Posts of one author come into the log in the order in which they were sent (G4): one that was overtaken is asked for (`missing`).
  */
 import { AppError } from "../base/errors.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
@@ -10,6 +11,7 @@ import type { IdBatch } from "../domain/message-id.ts";
 import { jsonString, messageFrame } from "../protocol/encode.ts";
 import type { RecordSource } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
+import { AuthorPosts } from "./author-posts.ts";
 import { mustBeAbleToPost } from "./authorization.ts";
 import { damagedError, isDamage } from "./damage.ts";
 import { foldPosted } from "./fold/group.ts";
@@ -51,9 +53,20 @@ function accept(
   post: Post,
   reply: PostReply,
 ): void {
-  const before = post.mayRepeat && found !== undefined ? postedBefore(shard, found, post) : undefined;
-  if (before !== undefined && found !== undefined) return answerAgain(shard, found, before, post, reply);
+  const came = found?.authorPosts.get(post.author) ?? new AuthorPosts();
+  if (found !== undefined && !came.isNew(post, found.life)) {
+    const pending = pendingPost(found, post);
+    if (pending !== undefined) return pending.alsoReply(reply);
+    const before = postedBefore(shard, found, post);
+    if (before !== undefined) return answerAgain(shard, found, before, post, came, reply);
+  }
   const group = mustBeAbleToPost(found, address, post);
+  if (!came.follows(post)) return reply.missing(post.round);
+  append(shard, group, post, reply);
+  noteCame(group, post, came);
+}
+
+function append(shard: Shard, group: GroupState, post: Post, reply: PostReply): void {
   const { log, nextSeq: seq } = group;
   const record = new GroupPost(shard, group, post, reply, seq);
   const savepoint = log.savepoint;
@@ -65,10 +78,21 @@ function accept(
     throw error;
   }
   shard.ledger.add(record);
+  group.pendingPosts.add(record);
   group.nextSeq = (seq + 1) as Seq;
 }
 
+function noteCame({ authorPosts }: GroupState, post: Post, came: AuthorPosts): void {
+  if (came.isEmpty) authorPosts.set(post.author, came);
+  came.came(post);
+}
+
 // ---- a repeat
+
+function pendingPost({ pendingPosts }: GroupState, { author, ref }: Post): GroupPost | undefined {
+  for (const pending of pendingPosts) if (pending.ref === ref && pending.author === author) return pending;
+  return undefined;
+}
 
 function postedBefore(shard: Shard, group: GroupState, { author, ref }: Post): Posted | undefined {
   const hit = group.log.findKey(group.address, postedKey(author, ref));
@@ -88,17 +112,25 @@ export function postedAt(shard: Shard, group: GroupState, seq: Seq): Posted | un
 }
 
 /** The ref is handed over once more: the author's shard may not have it. */
-function answerAgain(shard: Shard, group: GroupState, posted: Posted, post: Post, reply: PostReply): void {
+function answerAgain(
+  shard: Shard,
+  group: GroupState,
+  posted: Posted,
+  post: Post,
+  came: AuthorPosts,
+  reply: PostReply,
+): void {
   const { author, authorShard, ref } = post;
   const again: PostedHandoff = { kind: "posted", group: group.address, author, ref, seq: posted.seq };
   const outcome: HandoffOutcome = { confirmed() {}, missing() {}, notTaken() {} };
   shard.router.handOff(authorShard, again, outcome);
-  reply.posted(posted, true);
+  noteCame(group, post, came);
+  reply.posted(posted, true, group.life);
 }
 
 // ---- a new one
 
-class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, Handed {
+export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, Handed {
   readonly kind = "posted";
   readonly #shard: Shard;
   readonly #group: GroupState;
@@ -114,6 +146,7 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
   offset = 0 as Offset;
   isConfirmed = false;
   isHandedOver = false;
+  #replies: PostReply[] | undefined;
 
   constructor(shard: Shard, group: GroupState, post: Post, reply: PostReply, seq: Seq) {
     this.#shard = shard;
@@ -158,14 +191,25 @@ class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, 
   }
 
   committed(): void {
-    foldPosted(this.#group, this.seq, this.rank, this.author, this.#textBytes);
+    const group = this.#group;
+    group.pendingPosts.delete(this);
+    foldPosted(group, this.seq, this.rank, this.author, this.#textBytes);
     if (!this.isHandedOver) this.#handOff();
     this.#fanOut();
-    this.#reply.posted(this, false);
+    this.#reply.posted(this, false, group.life);
+    if (this.#replies !== undefined) for (const reply of this.#replies) reply.posted(this, true, group.life);
   }
 
   failed(error: Error): void {
-    this.#reply.refused(unknownFate(error));
+    this.#group.pendingPosts.delete(this);
+    const refusal = unknownFate(error);
+    this.#reply.refused(refusal);
+    for (const reply of this.#replies ?? []) reply.refused(refusal);
+  }
+
+  /** It came once more while it is on its way. */
+  alsoReply(reply: PostReply): void {
+    (this.#replies ??= []).push(reply);
   }
 
   #fanOut(): void {

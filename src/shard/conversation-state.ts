@@ -46,6 +46,8 @@ export class ConversationState {
 
   /** Messages sent up to it are durable in the receiver's timeline, as far as the receiver's shard has said since this was loaded. */
   confirmedThrough = ZERO;
+  /** Groups: what a reply to a post has last said of the group in memory (messages/post.ts). */
+  groupLife = 0;
 
   // ---- numbered but not yet durable
   /** As `sentSeq`. */

@@ -13,6 +13,8 @@ import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Seq } from "../../storage/types.ts";
 import { CELLS_LAG_MAX } from "./cells.ts";
+import type { GroupPost } from "./accept-post.ts";
+import type { AuthorPosts } from "./author-posts.ts";
 import type { ErasedBytes } from "./erasure.ts";
 import { AuthorBytes } from "./fold/author-bytes.ts";
 import { groupHeadCell, memberCell, readGroupHead } from "./fold/derived-cells.ts";
@@ -66,6 +68,12 @@ export class GroupState {
   /** While there are some the group stays in memory. */
   changesUnderWay = 0;
   pendingMarks = 0;
+  /** Of this object, told to the authors of posts; given by its shard. */
+  life = 0;
+  /** Posts that came since it is in memory, by author. */
+  readonly authorPosts = new Map<UserId, AuthorPosts>();
+  /** Posts that are numbered and not yet durable. */
+  readonly pendingPosts = new Set<GroupPost>();
   isDirty = false;
   /** Members changed since derived cells were last taken. */
   #dirtyMembers = new Set<UserId>();

@@ -52,6 +52,11 @@ export class Offers {
     for (const { dueAt } of this.#waiting.values()) this.#wakeAt(dueAt);
   }
 
+  /** Another object is the shard from now on. */
+  forget(shard: Shard): void {
+    this.#waiting.delete(shard);
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#cancel?.();

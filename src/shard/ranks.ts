@@ -44,6 +44,11 @@ export class Ranks {
     this.#last = this.#reserved = cellNumber(this.#log().cell(SHARD_STREAM, CELL));
   }
 
+  /** Of the entry that was appended last, or above it. */
+  get last(): number {
+    return this.#last;
+  }
+
   /** For a direct message that is appended next. @param sentAt Unix ms */
   direct(sentAt: number): number {
     const time = rankOfTime(sentAt);

@@ -8,6 +8,7 @@
 import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
 import type { AppError } from "../base/errors.ts";
+import { systemRandom, type Random } from "../base/random.ts";
 import type { Logger } from "../base/logger.ts";
 import {
   groupAddress,
@@ -65,6 +66,7 @@ export type ShardHostPorts = {
   refusals?: Refusals;
   /** Idle users above it are dropped from memory. Default 100,000. */
   usersLoadedMax?: number;
+  random?: Random;
   /** What a test puts around the router of this node. */
   router?: (local: ShardRouter) => ShardRouter;
 };
@@ -131,6 +133,7 @@ export class ShardHost {
     refusals,
     usersLoadedMax = USERS_LOADED_MAX,
     router = (local) => local,
+    random = systemRandom,
   }: ShardHostPorts) {
     this.clock = clock;
     this.ids = ids;
@@ -164,6 +167,7 @@ export class ShardHost {
       logger,
       refusals: this.refusals,
       ranks: this.ranks,
+      random,
       turns: this.turns,
       storedCounts: this.storedCounts,
       erasedFiles: this.erasedFiles,
@@ -192,6 +196,7 @@ export class ShardHost {
     this.storedCounts.stop();
     this.#offers.stop();
     this.#failedShards.stop();
+    for (const shard of this.shards()) shard.end();
     this.#isStopped = true;
   }
 
@@ -349,6 +354,8 @@ export class ShardHost {
       }
     }
     shard.groups.clear();
+    shard.end();
+    this.#offers.forget(shard);
   }
 
   /** The log has failed for all shards, or for some of them. */

@@ -27,6 +27,7 @@ import { ledgerOf, type HandoffLedger } from "./handoff-ledger.ts";
 import type { LoadBudget } from "./load-budget.ts";
 import type { MarkTurns } from "./mark-turns.ts";
 import { Marks } from "./marks.ts";
+import type { Random } from "../base/random.ts";
 import type { Ranks } from "./ranks.ts";
 import type { Refusals, RefusalState } from "./refusals.ts";
 import { GroupUnread } from "./reading/group-unread.ts";
@@ -35,6 +36,7 @@ import type { GroupChanged } from "./messages/ask.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import { StateTable } from "./state-table.ts";
 import type { StoredCounts } from "./stored-counts.ts";
+import { WaitingPosts } from "./waiting-posts.ts";
 import { UserState } from "./user-state.ts";
 
 /** What a node lends to each of its shards. */
@@ -46,6 +48,7 @@ export type ShardParts = {
   refusals: Refusals;
   /** One order over all shards of the node. */
   ranks: Ranks;
+  random: Random;
   /** Where work that reads much is done in steps. */
   turns: StepTurns;
   router: ShardRouter;
@@ -74,6 +77,9 @@ export type ShardParts = {
 /** The shard of who acts. Whoever finds it runs everything else there. @throws AppError unavailable */
 export type Home = (user: UserId) => Shard;
 
+/** Groups that a shard may load before the life of another shard begins. */
+const GROUP_LIVES = 2 ** 20;
+
 export class Shard {
   readonly id: ShardId;
   readonly clock: Clock;
@@ -98,11 +104,14 @@ export class Shard {
   readonly arrivals: Arrivals<UserId, UserState>;
   /** Posts to groups that are being loaded. */
   readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
+  /** Posts of users of this shard. */
+  readonly posts: WaitingPosts;
   readonly groupTurns = new GroupTurns();
   /** Changes of groups. */
   readonly groupCalls = new AnsweredCalls<GroupChanged>();
   readonly mirrors: GroupMirrors;
   readonly marks: Marks;
+  #groupLife: number;
   #ledger: HandoffLedger | undefined;
   readonly #parts: ShardParts;
 
@@ -123,6 +132,9 @@ export class Shard {
     this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
     this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);
     this.heads = new GroupHeads(this.groups, (group) => this.logFor(group));
+    const life = Buffer.from(parts.random.bytes(4)).readUInt32LE();
+    this.posts = new WaitingPosts(this.clock, { id: life, rank: parts.ranks.last });
+    this.#groupLife = life * GROUP_LIVES;
     this.arrivals = new Arrivals(this.users, this.turns);
     this.groupArrivals = new Arrivals(this.groups, this.turns);
     this.marks = new Marks(this, parts.markTurns);
@@ -169,6 +181,11 @@ export class Shard {
     if (user !== undefined) this.#parts.connected.detach(user, session);
   }
 
+  /** It goes out of memory: nobody is told anything any more but who waits for a reply. */
+  end(): void {
+    this.posts.stop();
+  }
+
   /** Asks for a write of the log soon, although no record was appended yet. */
   schedule(): void {
     this.#parts.schedule();
@@ -193,8 +210,10 @@ export class Shard {
     return this.#loading(address, () => UserState.load(user, address, this.logFor(address), this.clock.monotonicMs()));
   }
 
-  #loadGroup(group: GroupAddress): Steps<GroupState | undefined> {
-    return this.#loading(group, () => GroupState.load(group, this.logFor(group)));
+  *#loadGroup(address: GroupAddress): Steps<GroupState | undefined> {
+    const group = yield* this.#loading(address, () => GroupState.load(address, this.logFor(address)));
+    if (group !== undefined) group.life = ++this.#groupLife;
+    return group;
   }
 
   *#loading<State extends { readonly lastRank: number }>(

@@ -14,11 +14,15 @@ import type { UserState } from "./user-state.ts";
 export function takePosted(author: UserState, handoff: PostedHandoff, outcome: HandoffOutcome): void {
   const pending = author.pendingSend(handoff.ref);
   const send = pending instanceof GroupSend && pending.to === handoff.group ? pending : undefined;
+  // One that is on its way is confirmed when it is there.
+  if (send?.isRefPending === true) return;
+  if (send?.isRefNoted === true) return alreadyNoted(send, handoff, outcome);
   if (send === undefined || send.mayRepeat) {
     const known = author.log.findKey(author.address, handoff.ref);
     if (known !== undefined) return alreadyNoted(send, handoff, outcome);
   }
   author.log.append(new RefNoted(author, handoff, outcome, send));
+  if (send !== undefined) send.isRefPending = true;
 }
 
 function alreadyNoted(send: GroupSend | undefined, { seq }: PostedHandoff, outcome: HandoffOutcome): void {
@@ -55,6 +59,7 @@ class RefNoted implements RecordSource {
   }
 
   failed(error: Error): void {
+    if (this.#send !== undefined) this.#send.isRefPending = false;
     this.#outcome.notTaken(error);
   }
 }

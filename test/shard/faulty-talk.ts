@@ -2,8 +2,8 @@
 import { expect } from "bun:test";
 import { createLogger } from "../../src/base/logger.ts";
 import { nextTurn } from "../../src/base/steps.ts";
-import { userAddress, type GroupAddress, type UserId } from "../../src/domain/address.ts";
-import { readTimelineEntry } from "../../src/domain/entries.ts";
+import { shardOf, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
+import { postedKey, POSTED_LANE, readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { HandoffMarks } from "../../src/shard/handoffs.ts";
 import type { Sent } from "../../src/shard/pending-send.ts";
@@ -15,6 +15,7 @@ import { ID_KEY, RestartedShards } from "./restarted-shards.ts";
 
 export const PEOPLE = ["ann", "ben", "cat", "dan"] as UserId[];
 export const CLUB = "#club" as GroupAddress;
+export const ADDRESSES: readonly Address[] = [...PEOPLE.map(userAddress), CLUB];
 const TURN_MS = 5;
 const SETTLE_TURNS_MAX = 5000;
 const USERS_LOADED_MAX = 2;
@@ -22,10 +23,12 @@ const USERS_LOADED_MAX = 2;
 /** What somebody wants to be sent, until it is answered with `sent`. */
 type Wish = {
   readonly from: UserId;
-  readonly to: UserId;
+  readonly to: Address;
   readonly ref: string;
   readonly text: string;
   sent?: Pick<Sent, "id" | "seq" | "sentAt" | "text">;
+  /** It was refused once, for the moment: what was sent behind it may have overtaken it. */
+  wasRefused?: true;
 };
 
 export class FaultyTalk {
@@ -51,7 +54,7 @@ export class FaultyTalk {
     this.wire.isCalm = false;
   }
 
-  say(from: UserId, to: UserId): void {
+  say(from: UserId, to: Address): void {
     const ref = `${from}-${++this.#refs}`;
     const wish: Wish = { from, to, ref, text: `${from} to ${to}, ${ref}` };
     this.wishes.push(wish);
@@ -75,11 +78,13 @@ export class FaultyTalk {
     this.#life++;
     this.#router.down();
     await this.shards.crash(this.random);
+    this.sayAgain();
   }
 
   async restart(): Promise<void> {
     this.#life++;
     await this.shards.restart();
+    this.sayAgain();
   }
 
   /** No more faults: everything that is owed comes to its end. */
@@ -87,7 +92,7 @@ export class FaultyTalk {
     this.wire.isCalm = true;
     for (let turn = 0; !this.#isSettled; turn++) {
       if (turn > SETTLE_TURNS_MAX) throw new Error(`it does not settle: ${this.#open()}`);
-      if (turn % 100 === 0) this.sayAgain();
+      if (turn % 20 === 0) this.sayAgain();
       this.shards.host.lookForHandoffs();
       this.shards.passedMs += 200;
       await nextTurn();
@@ -116,9 +121,14 @@ export class FaultyTalk {
   #send(wish: Wish, retry: boolean): void {
     const life = this.#life;
     const { from, to, ref, text } = wish;
-    void this.shards.send(from, { ref, to: userAddress(to), text, retry }).then(({ sent }) => {
+    void this.shards.send(from, { ref, to, text, retry }).then(({ sent, code }) => {
       // Who is dead tells nobody anything.
-      if (sent === undefined || life !== this.#life) return;
+      if (life !== this.#life) return;
+      if (sent === undefined) {
+        if (code !== "unavailable") throw new Error(`${ref} was refused: ${code}`);
+        wish.wasRefused = true;
+        return;
+      }
       const { id, seq, sentAt, text: said } = sent;
       if (wish.sent !== undefined) expect({ id, seq, sentAt, text: said }).toEqual(wish.sent);
       wish.sent = { id, seq, sentAt, text: said };
@@ -130,12 +140,27 @@ export class FaultyTalk {
     for (const from of PEOPLE) {
       const timeline = this.#timeline(from);
       expect(timeline.map(({ seq }) => seq as number)).toEqual(timeline.map((_, index) => index + 1));
-      for (const wish of this.wishes.filter((one) => one.from === from)) {
-        const stored = timeline[wish.sent!.seq - 1]!;
-        expect([stored.key, readTimelineEntry(stored)]).toMatchObject([wish.ref, { kind: "sent", text: wish.text }]);
-      }
       for (const to of PEOPLE) if (to !== from) expect(this.#taken(from, to)).toEqual(this.#sent(from, to));
+      for (const to of ADDRESSES) this.#expectSaid(from, to);
     }
+    const log = this.#timeline(CLUB);
+    expect(log.map(({ seq }) => seq as number)).toEqual(log.map((_, index) => index + 1));
+    const posted = log.filter(({ lane }) => lane === POSTED_LANE);
+    expect(posted.length).toBe(this.wishes.filter(({ to }) => to === CLUB).length);
+  }
+
+  /** Each stands where its sender was told, and in the order in which it was said. */
+  #expectSaid(from: UserId, to: Address): void {
+    const stream = this.#timeline(to === CLUB ? CLUB : from);
+    const wishes = this.wishes.filter((one) => one.from === from && one.to === to);
+    for (const { sent, ref, text } of wishes) {
+      const stored = stream[sent!.seq - 1]!;
+      const entry = to === CLUB ? readGroupEntry(stored) : readTimelineEntry(stored);
+      const key = to === CLUB ? postedKey(from, ref) : ref;
+      expect([stored.key, entry]).toMatchObject([key, { kind: to === CLUB ? "posted" : "sent", text }]);
+    }
+    const inOrder = wishes.filter(({ wasRefused }) => wasRefused !== true).map(({ sent }) => sent!.seq as number);
+    expect(inOrder).toEqual(inOrder.toSorted((a, b) => a - b));
   }
 
   /** The marks reach the end of each log: a start offers nothing. */
@@ -155,11 +180,12 @@ export class FaultyTalk {
     expect(await this.shards.host.offerAll()).toBe(0);
   }
 
-  #timeline(user: UserId): StoredEntry[] {
-    const shard = this.shards.host.home(user);
+  #timeline(of: UserId | GroupAddress): StoredEntry[] {
+    const address = of === CLUB ? CLUB : userAddress(of as UserId);
+    const { log } = this.shards.host.shard(shardOf(address));
     const found: StoredEntry[] = [];
     for (let after = 0 as Seq; ;) {
-      const page = shard.log.readForward(userAddress(user), after, 500);
+      const page = log.readForward(address, after, 500);
       found.push(...page);
       if (page.length < 500) return found;
       after = page.at(-1)!.seq;

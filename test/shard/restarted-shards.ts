@@ -69,7 +69,10 @@ export class RestartedShards {
   /** As a socket sends: answered when it is durable. What waits for something holds up what the same user sends behind it. */
   send(from: UserId, request: SendRequest): Promise<Answer> {
     return new Promise((resolve) => {
-      const begin = (): Promise<void> | undefined => this.#send(from, request, resolve);
+      const { host } = this;
+      // What a killed server had not looked at is lost.
+      const begin = (): Promise<void> | undefined =>
+        host === this.host ? this.#send(from, request, resolve) : undefined;
       const before = this.#held.get(from);
       const held = before === undefined ? begin() : before.then(begin);
       if (held !== undefined) this.#hold(from, held);
@@ -127,6 +130,7 @@ export class RestartedShards {
 
   async #open(): Promise<void> {
     this.#startedAtMs = this.passedMs;
+    this.#held.clear();
     const clock: Clock = {
       now: () => this.wallMs,
       monotonicMs: () => this.passedMs - this.#startedAtMs,

@@ -125,7 +125,8 @@ export class FaultyRouter {
       const sent = decodePost(bytes);
       try {
         receiver.post(to, sent.group, sent.post, {
-          posted: (posted, isRepeat) => tell({ kind: "posted", posted, isRepeat }),
+          posted: (posted, isRepeat, groupLife) => tell({ kind: "posted", posted, isRepeat, groupLife }),
+          missing: (round) => tell({ kind: "missing", round }),
           refused: (error) => tell({ kind: "refused", error }),
         });
       } catch (error) {
@@ -169,7 +170,8 @@ function tellOutcome(outcome: HandoffOutcome, told: ToldOutcome): void {
 }
 
 function tellReply(reply: PostReply, told: ToldPostReply): void {
-  if (told.kind === "posted") reply.posted(told.posted, told.isRepeat);
+  if (told.kind === "posted") reply.posted(told.posted, told.isRepeat, told.groupLife);
+  else if (told.kind === "missing") reply.missing(told.round);
   else reply.refused(told.error);
 }
 

@@ -31,7 +31,7 @@ export type ShardRouter = {
     question: Questions[Kind],
   ): Answers[Kind] | Promise<Answers[Kind]>;
 
-  /** An ask on the way of a message: `reply` is told once, when the post is durable in the group's log or refused. */
+  /** An ask on the way of a message: `reply` is told when the post is durable in the group's log or refused. */
   post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void;
 
   /** Best effort: who misses it notices, or does not need it. */

@@ -11,7 +11,7 @@ import type { Cast, OwnPost } from "../../../src/shard/messages/cast.ts";
 import type { Handoff, MessageHandoff } from "../../../src/shard/messages/handoff.ts";
 import type { Cost } from "../../../src/shard/messages/reads.ts";
 import type { Viewer } from "../../../src/shard/authorization.ts";
-import type { Post, Posted } from "../../../src/shard/messages/post.ts";
+import type { Life, Post, Posted } from "../../../src/shard/messages/post.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 
 type Fields<Value> = { readonly [Key in keyof Value]-?: fc.Arbitrary<Value[Key]> };
@@ -143,11 +143,17 @@ export const POST = record<Post>({
   text,
   mayRepeat: fc.boolean(),
   knownThrough: seq,
+  life: record<Life>({ id: number, rank: number }),
+  no: number,
+  prev: number,
+  round: number,
+  groupLife: number,
 });
 
 export const POST_REPLIES: { [Kind in ToldPostReply["kind"]]: fc.Arbitrary<Extract<ToldPostReply, { kind: Kind }>> } = {
-  posted: record({ kind: kind("posted"), posted, isRepeat: fc.boolean() }),
+  posted: record({ kind: kind("posted"), posted, isRepeat: fc.boolean(), groupLife: number }),
   refused: record({ kind: kind("refused"), error }),
+  missing: record({ kind: kind("missing"), round: number }),
 };
 
 export const CASTS: { [Kind in Cast["kind"]]: fc.Arbitrary<Extract<Cast, { kind: Kind }>> } = {

@@ -1,7 +1,7 @@
 /** Posts and their replies as bytes. */
 import type { AppError } from "../../../base/errors.ts";
 import type { GroupAddress } from "../../../domain/address.ts";
-import type { Post, Posted } from "../post.ts";
+import type { Life, Post, Posted } from "../post.ts";
 import { bool, decodeMessage, encodeMessage, fields, oneOf, optional, type Codec } from "./codec.ts";
 import { appError } from "./error-codec.ts";
 import { groupAddress, number, seq, shardId, text, userId } from "./values.ts";
@@ -26,6 +26,11 @@ const sentPost = fields<SentPost>({
     text,
     mayRepeat: bool,
     knownThrough: seq,
+    life: fields<Life>({ id: number, rank: number }),
+    no: number,
+    prev: number,
+    round: number,
+    groupLife: number,
   }),
 });
 
@@ -35,12 +40,14 @@ export const decodePost = (bytes: Buffer): SentPost => decodeMessage(sentPost, b
 
 /** What a `PostReply` is told. */
 export type ToldPostReply =
-  | { readonly kind: "posted"; readonly posted: Posted; readonly isRepeat: boolean }
+  | { readonly kind: "posted"; readonly posted: Posted; readonly isRepeat: boolean; readonly groupLife: number }
+  | { readonly kind: "missing"; readonly round: number }
   | { readonly kind: "refused"; readonly error: AppError };
 
 const reply = oneOf<ToldPostReply>({
-  posted: [1, fields({ posted, isRepeat: bool })],
+  posted: [1, fields({ posted, isRepeat: bool, groupLife: number })],
   refused: [2, fields({ error: appError })],
+  missing: [3, fields({ round: number })],
 });
 
 export const encodePostReply = (value: ToldPostReply): Buffer => encodeMessage(reply, value);
