@@ -30,8 +30,8 @@ import type { UserState } from "./user-state.ts";
 const MARKER = "erasing/";
 
 /**
- * How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. `id` tells the requests of a user apart; those
- * of older versions have none.
+ * How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. `id` tells the requests of a user apart. One of an
+ * older version has none: what that version has erased is counted in `before`, since no stream knows of it.
  */
 type Request = {
   id?: number;
@@ -39,6 +39,7 @@ type Request = {
   finishedAt?: number;
   through: number;
   groups: Record<string, number>;
+  before?: number;
 };
 
 export type ErasePorts = {
@@ -125,8 +126,9 @@ export async function reopenErasure(
 /** Has all that the request means erased. @throws AppError unavailable when it was stopped; what a stream answered that cannot be erased from, when all others are done */
 export async function eraseRequested(shard: Shard, name: UserId, ports: ErasePorts): Promise<void> {
   const user = await userOf(shard, name);
-  const request = user && requestOf(user);
+  let request = user && requestOf(user);
   if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
+  if (request.id === undefined) request = await taken(user, request);
   await new UserErasure(shard, name, request, ports).run([...user.conversations.values()]);
 }
 
@@ -142,6 +144,13 @@ export async function isGoneFromFiles(shard: Shard, name: UserId): Promise<boole
     (await shard.router.ask("erasedFromFiles", stream, { stream })).isGone;
   const answers = await Promise.all([...streams.values()].map(ask));
   return answers.every((isGone) => isGone);
+}
+
+/** From an older version. */
+async function taken({ log, handle, address }: UserState, old: Request): Promise<Request> {
+  const request: Request = { ...old, id: 1, before: cellNumber(log.cell(address, "erasedEntries")) };
+  await writeRecord(log, () => log.putCell(handle, "erasure", Buffer.from(JSON.stringify(request))));
+  return request;
 }
 
 /** Every file is rid of it. */
@@ -164,7 +173,7 @@ class UserErasure {
   readonly #request: Request;
   readonly #ports: ErasePorts;
   /** In streams that are done. */
-  #entries = 0;
+  #entries: number;
   #ranges = 0;
   /** Of the last stream that could not be erased from. */
   #failure: { error: unknown } | undefined;
@@ -174,6 +183,7 @@ class UserErasure {
     this.#name = name;
     this.#request = request;
     this.#ports = ports;
+    this.#entries = request.before ?? 0;
   }
 
   async run(conversations: readonly ConversationState[]): Promise<void> {
@@ -207,7 +217,7 @@ class UserErasure {
 
   /** @returns undefined when the stream cannot be erased from: the others can all the same */
   async #ask(where: Omit<ContentToErase, "user" | "request">): Promise<ContentErased | undefined> {
-    const question = { ...where, user: this.#name, request: this.#request.id ?? 0 };
+    const question = { ...where, user: this.#name, request: this.#request.id! };
     try {
       return await this.#shard.router.ask("eraseContent", where.stream, question);
     } catch (error) {

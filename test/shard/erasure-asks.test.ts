@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { AppError } from "../../src/base/errors.ts";
 import { readTimelineEntry } from "../../src/domain/entries.ts";
 import { userAddress, type Address, type UserId } from "../../src/domain/address.ts";
+import { cellText } from "../../src/shard/cells.ts";
+import { writeRecord } from "../../src/shard/durable.ts";
 import { eraseRequested, erasureStatus, requestErasure } from "../../src/shard/erase-user.ts";
 import { ERASE_PAGE } from "../../src/shard/erasure.ts";
 import type { ContentErased, ContentToErase } from "../../src/shard/messages/erasing.ts";
@@ -142,6 +144,21 @@ test("a second request counts from nothing", async () => {
   await written.write(ANN, CLUB, hellos(1));
   await written.erase(ANN);
   expect(status()).toMatchObject({ state: "done", entries: 1 });
+});
+
+test("a request that an earlier version began counts on from what that one had erased", async () => {
+  await requestErasure(written.host.home(ANN), ANN);
+  const { log, handle, address } = written.user(ANN);
+  const { id: _, ...request } = JSON.parse(cellText(log.cell(address, "erasure"))) as { id: number };
+  await writeRecord(log, () => {
+    log.putCell(handle, "erasure", Buffer.from(JSON.stringify(request)));
+    log.putNumbers(handle, "erasedEntries", 7);
+  });
+  await erase();
+  expect(status()).toMatchObject({ state: "running", entries: 7 + ALL });
+  await written.talk.shards.crash(randomFrom(1));
+  await erase();
+  expect(status()).toMatchObject({ state: "running", entries: 7 + ALL });
 });
 
 test("without any answer of a group nobody knows how far a request goes, so it is refused", async () => {
