@@ -5,7 +5,7 @@
  *
  * What makes it fast, measured side by side (bench/README.md has the figures):
  * - Frames gather per socket during one turn of the event loop and leave in one write to the kernel, as in Parley's outbox
- *   (src/socket/outbox.ts). One write per frame costs a third more CPU.
+ *   (src/home/session/outbox.ts). One write per frame costs a third more CPU.
  * - The frames that it sends are put together from text; `JSON.stringify` runs only for strings that come from a client.
  * - It reads frames with `JSON.parse`, as any server must that does not know who is talking to it.
  *

@@ -18,13 +18,13 @@ import {
   type UserId,
 } from "../../src/domain/address.ts";
 import { readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
-import { TOKEN_ID_BYTES } from "../../src/service/tokens.ts";
-import { encodeDevice, encodeProfile } from "../../src/shard/account-cells.ts";
-import { writeUserCells } from "../../src/shard/durable.ts";
-import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
-import type { SendReply } from "../../src/shard/pending-send.ts";
-import { postGroup } from "../../src/shard/post-group.ts";
-import { sendDirect } from "../../src/shard/send-direct.ts";
+import { TOKEN_ID_BYTES } from "../../src/home/accounts/tokens.ts";
+import { encodeDevice, encodeProfile } from "../../src/home/state/account-cells.ts";
+import { writeUserCells } from "../../src/home/durable.ts";
+import { changeGroup, createGroup } from "../../src/home/groups/group-changes.ts";
+import type { SendReply } from "../../src/home/sending/pending-send.ts";
+import { postGroup } from "../../src/home/sending/post-group.ts";
+import { sendDirect } from "../../src/home/sending/send-direct.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
@@ -181,7 +181,7 @@ class Play {
     sendDirect(home, sender, request, REPLY);
   }
 
-  /** The cells of src/service/accounts.ts for a user made by an API key, with one device. */
+  /** The cells of src/home/accounts/accounts.ts for a user made by an API key, with one device. */
   async #createUsers(): Promise<void> {
     const { users } = this.#plan;
     const createdAt = this.#now;

@@ -56,10 +56,31 @@ const STORE_TOOLS = [
   "storage/tools/inventory.ts",
 ];
 
-const PARTS = ["src/base", "src/domain", "src/protocol", "src/shard", "src/service", "src/socket", "src/http"];
+/**
+ * What one shard needs of storage: its log, and words. A store, which has all shards, is not among it.
+ */
+const SHARD_STORE = [
+  "storage/types.ts",
+  "storage/errors.ts",
+  "storage/shortage.ts",
+  "storage/shard/shard-log.ts",
+  "storage/shard/staged-record.ts",
+  "storage/encoding/byte-reader.ts",
+  "storage/encoding/byte-writer.ts",
+];
+
+const PARTS = [
+  "src/base",
+  "src/domain",
+  "src/protocol",
+  "src/home",
+  "src/home/fold",
+  "src/home/messages",
+  "src/edge/socket",
+  "src/edge/http",
+];
 const EVERYTHING = [
   ...PARTS,
-  "src/shard/fold",
   "src/cluster",
   "src/push",
   "src/client",
@@ -134,35 +155,51 @@ export const LAYERS: readonly Layer[] = [
   },
   // The fold changes state and nothing else: no log, no session, no frame.
   {
-    place: "src/shard/fold",
-    imports: ["src/domain", "src/shard/cells.ts"],
+    place: "src/home/fold",
+    imports: ["src/domain", "src/home/state/cells.ts"],
     types: [
-      "src/shard/conversation-state.ts",
-      "src/shard/group-state.ts",
-      "src/shard/user-state.ts",
+      "src/home/state/conversation-state.ts",
+      "src/home/state/group-state.ts",
+      "src/home/state/user-state.ts",
       "storage/types.ts",
     ],
   },
+  // What crosses between shards is plain: no state, no log, nothing that could not be sent.
+  {
+    place: "src/home/messages",
+    imports: [
+      "src/base",
+      "src/domain",
+      "src/protocol",
+      "storage/types.ts",
+      "storage/encoding/byte-reader.ts",
+      "storage/encoding/byte-writer.ts",
+    ],
+    types: ["src/home/authorization.ts"],
+  },
+  // One shard's commands and state. Nothing in it knows which shards there are (src/node), so none reaches another's.
   // A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
   {
-    place: "src/shard",
-    imports: ["src/base", "src/domain", "src/protocol", "src/shard/fold", ...STORE, ...STORE_DIRECTORY],
+    place: "src/home",
+    imports: ["src/base", "src/domain", "src/protocol", "src/home/fold", "src/home/messages", ...SHARD_STORE],
   },
+  // Connections and frames: no state of users and groups.
   {
-    place: "src/service",
-    imports: ["src/base", "src/domain", "src/protocol", "src/shard"],
-    types: STORE,
-  },
-  {
-    place: "src/socket",
-    imports: ["src/base", "src/domain", "src/protocol", "src/service"],
-    // A socket is one implementation of the session that a shard declares.
-    types: ["src/shard", ...STORE],
+    place: "src/edge/socket",
+    imports: ["src/base", "src/domain", "src/protocol", "src/home/session"],
   },
   // The server hands out the protocol document that belongs to it.
-  { place: "src/http", imports: ["src/base", "src/domain", "src/protocol", "src/service", "docs/protocol.md"] },
-  { place: "src/cluster", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
-  { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/service", "src/shard"] },
+  {
+    place: "src/edge/http",
+    imports: ["src/base", "src/domain", "src/protocol", "src/home/refusal-of.ts", "docs/protocol.md"],
+    types: ["src/home/services.ts"],
+  },
+  {
+    place: "src/cluster",
+    imports: ["src/base", "src/domain", "src/protocol", "src/home/messages"],
+    types: ["src/home"],
+  },
+  { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/home"] },
   { place: "src/client", imports: ["src/protocol"], builtins: false },
   { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },
   { place: "src/cli", imports: [...EVERYTHING, ...STORE, ...STORE_DIRECTORY, ...STORE_TOOLS] },
@@ -183,10 +220,10 @@ const BEHIND_PORTS: readonly { place: string; port: string; knownTo: readonly st
 const PACKAGE_HOMES: Record<string, string> = {
   "better-sqlite3": "storage/files/sqlite/database.ts",
   "lz4-napi": "storage/encoding/packing.ts",
-  jose: "src/service",
-  hono: "src/http",
-  "@hono/zod-openapi": "src/http",
-  zod: "src/http",
+  jose: "src/home/accounts",
+  hono: "src/edge/http",
+  "@hono/zod-openapi": "src/edge/http",
+  zod: "src/edge/http",
 };
 
 export type SourceFile = { path: string; text: string };

@@ -30,11 +30,11 @@ export const SLOWEST: readonly string[] = [
   "test/cli/tools-verify.test.ts",
   "test/cli/compact-erasures.test.ts",
   "test/cli/serve.test.ts",
-  "test/socket/session.test.ts",
+  "test/session/session.test.ts",
   "test/node/maintenance.test.ts",
   "test/cli/main.test.ts",
   "test/guarantees/g2-and-the-clock.test.ts",
-  "test/shard/refs-model.test.ts",
+  "test/home/refs-model.test.ts",
 ];
 
 /** Test files that measure how long the event loop stands still: what runs beside them would be measured too. */

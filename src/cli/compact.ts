@@ -1,6 +1,6 @@
 /** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
 import type { UserId } from "../domain/address.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { ShardHost } from "../node/shard-host.ts";
 import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
@@ -63,7 +63,7 @@ async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<n
 
 /** What a crash cut short: requests of users, and what was erased and is still in files, or in the log alone. @returns whose requests those were */
 async function finishErasures(host: ShardHost, progress: BytesProgress): Promise<UserId[]> {
-  const { beingErased, eraseRequested, finishErasure } = await import("../shard/erase-user.ts");
+  const { beingErased, eraseRequested, finishErasure } = await import("../home/erasing/erase-user.ts");
   const { store } = host;
   const tidy = (): Promise<void> =>
     store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));

@@ -89,7 +89,8 @@ function asked({ apiKey }: Options, url: string): AskedServer {
 
 async function eraseHere(user: UserId, data: string, io: Io): Promise<Done> {
   const { withShards } = await import("./open-shards.ts");
-  const { erasureStatus, eraseRequested, finishErasure, requestErasure } = await import("../shard/erase-user.ts");
+  const { erasureStatus, eraseRequested, finishErasure, requestErasure } =
+    await import("../home/erasing/erase-user.ts");
   try {
     return await withShards(data, io, async (host) => {
       const home = host.home(user);

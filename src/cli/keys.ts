@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { writeFileDurably } from "../base/durable-file.ts";
 import { systemRandom, type Random } from "../base/random.ts";
-import { API_KEYS_FILE, newApiKey, readApiKeys, type ApiKeyRecord } from "../service/api-keys.ts";
+import { API_KEYS_FILE, newApiKey, readApiKeys, type ApiKeyRecord } from "../home/accounts/api-keys.ts";
 import { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { amendAtRest, missing } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";

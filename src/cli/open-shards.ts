@@ -11,7 +11,7 @@ import { systemRandom } from "../base/random.ts";
 import { DEFAULT_LIMITS } from "../domain/limits.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { ShardKeeper } from "../node/shard-keeper.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import type { ShardHost } from "../node/shard-host.ts";
 import { FlushError } from "../../storage/files/flush-error.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { leaveAtRest, missing, takeDataDirectory, type DataDirectory } from "./data-directory.ts";

@@ -1,5 +1,5 @@
 /** What `parley repair` had to leave out, for a person to read: where it was, what can be said of it, its bytes as text and hexadecimal. */
-import type { MendKind, MendNote } from "../shard/mend/notes.ts";
+import type { MendKind, MendNote } from "../node/mend/notes.ts";
 import type { RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
 import type { Copied } from "./repair-copy.ts";

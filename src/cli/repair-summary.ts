@@ -1,5 +1,5 @@
 /** What `parley repair` says at its end, on stdout. */
-import type { MendNote } from "../shard/mend/notes.ts";
+import type { MendNote } from "../node/mend/notes.ts";
 import type { LostEntries, RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import type { Copied } from "./repair-copy.ts";
 import { emptyShards, isEmpty, mendLines } from "./repair-report.ts";

@@ -1,5 +1,5 @@
 /**
- * `parley repair`: makes a damaged data directory whole again. The saving is storage/tools/repair, what streams mean is src/shard/mend; here it is asked,
+ * `parley repair`: makes a damaged data directory whole again. The saving is storage/tools/repair, what streams mean is src/node/mend; here it is asked,
  * said what it cost, and put in its place.
  *
  * It works on a copy, always, and changes nothing in the directory. With `--to` that is where the copy stays. With `--in-place` the complete copy takes the

@@ -2,10 +2,10 @@
 import { randomName, systemRandom } from "../base/random.ts";
 import { NAME_PATTERN, userAddress, type UserId } from "../domain/address.ts";
 import { PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN } from "../domain/limits.ts";
-import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../service/passwords.ts";
-import { DEVICE_PREFIX, PASSWORD, PASSWORD_LOST } from "../shard/account-cells.ts";
-import { writeUserCells } from "../shard/durable.ts";
-import type { ShardHost } from "../shard/shard-host.ts";
+import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../home/accounts/passwords.ts";
+import { DEVICE_PREFIX, PASSWORD, PASSWORD_LOST } from "../home/state/account-cells.ts";
+import { writeUserCells } from "../home/durable.ts";
+import type { ShardHost } from "../node/shard-host.ts";
 import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";

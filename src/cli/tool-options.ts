@@ -1,5 +1,5 @@
 /** What the commands that look into a data directory have in common. */
-import { API_KEYS_FILE } from "../service/api-keys.ts";
+import { API_KEYS_FILE } from "../home/accounts/api-keys.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import { CONSTANT_FILES } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";

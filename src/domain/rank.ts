@@ -1,5 +1,5 @@
 /**
- * The rank of an entry: it rises from one entry to the next over all logs of a node (src/shard/ranks.ts).
+ * The rank of an entry: it rises from one entry to the next over all logs of a node (src/home/ranks.ts).
  *
  *     rank     Unix ms × 256 + count
  */

@@ -1,5 +1,5 @@
 /**
- * Tells each WebSocket now and then how many bytes of it have been read: the runtime tells nobody of some (src/socket/untold-bytes.ts), and the kernel
+ * Tells each WebSocket now and then how many bytes of it have been read: the runtime tells nobody of some (src/home/session/untold-bytes.ts), and the kernel
  * counts all. Only while the process is busy, since nothing is lost by asking later: counts go on.
  *
  * A WebSocket that was closed and goes on sending without measure is ended here, sooner than the others that are closed (closed-sockets.ts).

@@ -7,10 +7,10 @@ import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
-import { HandoffMarks } from "../shard/handoffs.ts";
-import { REFUSALS, type RefusalSource } from "../shard/refusals.ts";
-import { closeAll } from "../shard/session.ts";
-import { ShardHost, type ShardHostPorts } from "../shard/shard-host.ts";
+import { HandoffMarks } from "../home/handoffs/handoffs.ts";
+import { REFUSALS, type RefusalSource } from "../home/refusals.ts";
+import { closeAll } from "../home/session.ts";
+import { ShardHost, type ShardHostPorts } from "./shard-host.ts";
 import { DamagedShardError } from "../../storage/errors.ts";
 import type { LogStoreOptions } from "../../storage/store-options.ts";
 

@@ -6,9 +6,9 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { RateBuckets } from "../base/rate-buckets.ts";
-import type { Tokens } from "../service/tokens.ts";
-import type { KnownClient } from "../socket/admission.ts";
-import type { Penalties } from "../socket/penalties.ts";
+import type { Tokens } from "../home/accounts/tokens.ts";
+import type { KnownClient } from "../edge/socket/admission.ts";
+import type { Penalties } from "../home/session/penalties.ts";
 
 /** All sockets of a user, twice. */
 const RATE = { perSecond: 5, burst: 256 };

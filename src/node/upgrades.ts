@@ -9,11 +9,11 @@ import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
 import { RateBuckets } from "../base/rate-buckets.ts";
 import type { Rate } from "../base/token-bucket.ts";
-import { clientAddress, fairnessKey } from "../http/client-address.ts";
-import { hasOneHost } from "../http/host.ts";
-import { problemResponse } from "../http/problem.ts";
-import type { Admission, KnownClient } from "../socket/admission.ts";
-import { SocketData } from "../socket/socket-server.ts";
+import { clientAddress, fairnessKey } from "../edge/http/client-address.ts";
+import { hasOneHost } from "../edge/http/host.ts";
+import { problemResponse } from "../edge/http/problem.ts";
+import type { Admission, KnownClient } from "../edge/socket/admission.ts";
+import { SocketData } from "../edge/socket/socket-server.ts";
 import type { Connections } from "./connections.ts";
 import type { UpgradeTokens } from "./upgrade-tokens.ts";
 

@@ -1,4 +1,4 @@
-/** Bodies of the HTTP calls of protocol version 1, as types (the schemas that validate them live in src/http). */
+/** Bodies of the HTTP calls of protocol version 1, as types (the schemas that validate them live in src/edge/http). */
 import type { Cursor, ServerFrame, StreamPosition, WireAddress, WireMessage, GroupRole } from "./frames.ts";
 import type { ErrorCode } from "./codes.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { RateBuckets } from "../../src/base/rate-buckets.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 const RATE = { perSecond: 1, burst: 2 };
 

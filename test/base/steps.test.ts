@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Clock } from "../../src/base/clock.ts";
 import { StepTurns, type Steps } from "../../src/base/steps.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 const nextTurn = () => new Promise<void>((resolve) => void setImmediate(resolve));
 

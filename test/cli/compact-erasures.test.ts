@@ -9,8 +9,8 @@ import { userAddress, type UserId } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { eraseBefore } from "../../src/shard/retention.ts";
-import { ShardHost } from "../../src/shard/shard-host.ts";
+import { eraseBefore } from "../../src/home/erasing/retention.ts";
+import { ShardHost } from "../../src/node/shard-host.ts";
 import { filesWith } from "../storage/files/stored-bytes.ts";
 import { TestProcess } from "../support/test-process.ts";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { runKeys } from "../../src/cli/keys.ts";
-import { ApiKeyFile } from "../../src/service/api-keys.ts";
+import { ApiKeyFile } from "../../src/home/accounts/api-keys.ts";
 
 let dataDir = "";
 beforeEach(async () => {

@@ -19,11 +19,11 @@ import {
   type GroupId,
   type UserId,
 } from "../../src/domain/address.ts";
-import { createMessaging } from "../../src/service/messaging.ts";
-import { encodeProfile } from "../../src/shard/account-cells.ts";
-import { writeUserCells } from "../../src/shard/durable.ts";
-import { changeGroup, createGroup } from "../../src/shard/group-changes.ts";
-import type { ShardHost } from "../../src/shard/shard-host.ts";
+import { createMessaging } from "../../src/home/sending/messaging.ts";
+import { encodeProfile } from "../../src/home/state/account-cells.ts";
+import { writeUserCells } from "../../src/home/durable.ts";
+import { changeGroup, createGroup } from "../../src/home/groups/group-changes.ts";
+import type { ShardHost } from "../../src/node/shard-host.ts";
 import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import { repairStore } from "../../storage/tools/repair/repair.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";

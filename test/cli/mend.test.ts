@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
 import { shardOf, type Address } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import type { MendNote } from "../../src/shard/mend/notes.ts";
+import type { MendNote } from "../../src/node/mend/notes.ts";
 import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
 import type { Answer } from "../support/api.ts";
 import { TestProcess } from "../support/test-process.ts";

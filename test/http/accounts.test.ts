@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemRandom } from "../../src/base/random.ts";
 import type { UserId } from "../../src/domain/address.ts";
-import { Passwords } from "../../src/service/passwords.ts";
-import { readProfile } from "../../src/shard/account-cells.ts";
+import { Passwords } from "../../src/home/accounts/passwords.ts";
+import { readProfile } from "../../src/home/state/account-cells.ts";
 import { PASSWORD, startHttpServer, type HttpServer } from "./http-server.ts";
 
 let server: HttpServer;

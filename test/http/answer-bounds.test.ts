@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { ANSWER_BYTES_MAX } from "../../src/domain/limits.ts";
-import { AnswersUnderWay } from "../../src/http/answers-under-way.ts";
+import { AnswersUnderWay } from "../../src/edge/http/answers-under-way.ts";
 import type { UserId } from "../../src/domain/address.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { clientAddress, fairnessKey } from "../../src/http/client-address.ts";
+import { clientAddress, fairnessKey } from "../../src/edge/http/client-address.ts";
 
 const forwarded = (value?: string): Headers => new Headers(value === undefined ? {} : { "x-forwarded-for": value });
 

@@ -1,8 +1,8 @@
 /** Services that answer with one fixed thing and write down what they were asked; accounts and API keys are the real ones. */
-import type { AccountService } from "../../src/service/accounts.ts";
+import type { AccountService } from "../../src/home/accounts/accounts.ts";
 import type { Conversation, Group } from "../../src/protocol/http-shapes.ts";
 import type { WireMessage } from "../../src/protocol/frames.ts";
-import type { ApiKeys, Services } from "../../src/service/types.ts";
+import type { ApiKeys, Services } from "../../src/home/services.ts";
 
 export const MESSAGE: WireMessage = {
   id: "m1",

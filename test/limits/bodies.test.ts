@@ -1,7 +1,7 @@
 /** Bodies of calls that take their time. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { BodiesUnderWay } from "../../src/http/bodies-under-way.ts";
+import { BodiesUnderWay } from "../../src/edge/http/bodies-under-way.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";
 

@@ -1,8 +1,8 @@
 /** Calls over HTTP have a rate before anything is looked up for them. */
 import { describe, expect, test } from "bun:test";
 import { heapStats } from "bun:jsc";
-import { callRateBounds, CallRates } from "../../src/http/call-rates.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { callRateBounds, CallRates } from "../../src/edge/http/call-rates.ts";
+import { HandClock } from "../home/hand-clock.ts";
 import { startTestNode } from "../support/test-node.ts";
 
 const withToken = (token: string): Headers => new Headers({ authorization: `Bearer ${token}` });

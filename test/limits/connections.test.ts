@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import type { UserId } from "../../src/domain/address.ts";
 import { Device } from "../support/device.ts";
-import { Admission, type AdmissionBounds } from "../../src/socket/admission.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { Admission, type AdmissionBounds } from "../../src/edge/socket/admission.ts";
+import { HandClock } from "../home/hand-clock.ts";
 import { RawUpgrade } from "../support/raw-upgrade.ts";
 import { startTestNode } from "../support/test-node.ts";
 import { until } from "../support/wait.ts";

@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { UserId } from "../../src/domain/address.ts";
-import { Admission } from "../../src/socket/admission.ts";
-import { Shares } from "../../src/socket/shares.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { Admission } from "../../src/edge/socket/admission.ts";
+import { Shares } from "../../src/home/session/shares.ts";
+import { HandClock } from "../home/hand-clock.ts";
 import { Device } from "../support/device.ts";
 import { RawUpgrade } from "../support/raw-upgrade.ts";
 import { SEED, seeded } from "../support/seed.ts";

@@ -1,7 +1,7 @@
 /** What posts to large groups cause: each is written once and leaves for every member. */
 import { expect, test } from "bun:test";
-import { FAN_OUT, takeFanOut } from "../../src/service/fan-out.ts";
-import type { UserState } from "../../src/shard/user-state.ts";
+import { FAN_OUT, takeFanOut } from "../../src/home/sending/fan-out.ts";
+import type { UserState } from "../../src/home/state/user-state.ts";
 import { startTestNode } from "../support/test-node.ts";
 
 const MEMBERS = 80;

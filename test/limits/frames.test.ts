@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { FrameBuckets, FrameBudget } from "../../src/socket/frame-budget.ts";
-import { FrameTurns, type TurnTaker } from "../../src/socket/frame-turns.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { FrameBuckets, FrameBudget } from "../../src/home/session/frame-budget.ts";
+import { FrameTurns, type TurnTaker } from "../../src/home/session/frame-turns.ts";
+import { HandClock } from "../home/hand-clock.ts";
 import { Device } from "../support/device.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 import { until, within } from "../support/wait.ts";

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import type { UserId } from "../../src/domain/address.ts";
-import { FrameBuckets } from "../../src/socket/frame-budget.ts";
-import { CATCH_UP_STALLED_MS } from "../../src/socket/stall-watch.ts";
-import { UserShare } from "../../src/socket/user-shares.ts";
-import { WaitingBytes, type Holder } from "../../src/socket/waiting-bytes.ts";
+import { FrameBuckets } from "../../src/home/session/frame-budget.ts";
+import { CATCH_UP_STALLED_MS } from "../../src/home/session/stall-watch.ts";
+import { UserShare } from "../../src/home/session/user-shares.ts";
+import { WaitingBytes, type Holder } from "../../src/home/session/waiting-bytes.ts";
 import { Device, FROM_THE_BEGINNING } from "../support/device.ts";
 import { SlowReader } from "../support/slow-reader.ts";
 import { startTestNode } from "../support/test-node.ts";

@@ -1,7 +1,7 @@
 /** What is kept of tokens whose sockets flooded: for a while, and no more than a token can be. */
 import { describe, expect, test } from "bun:test";
-import { Penalties } from "../../src/socket/penalties.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { Penalties } from "../../src/home/session/penalties.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 describe("penalties:", () => {
   test("those that are over are not kept, whether the token comes back or not", () => {

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { GroupAddress } from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS, GROUPS_PER_USER_MAX, UNASKED_GROUPS_PER_USER_MAX } from "../../src/domain/limits.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { DEFAULT_PASSWORD_OPTIONS } from "../../src/service/passwords.ts";
-import { TOKEN_CHARACTERS_MAX } from "../../src/service/tokens.ts";
-import { assertRoomForGroup } from "../../src/shard/group-quota.ts";
-import { ConversationState } from "../../src/shard/conversation-state.ts";
-import type { UserState } from "../../src/shard/user-state.ts";
+import { DEFAULT_PASSWORD_OPTIONS } from "../../src/home/accounts/passwords.ts";
+import { TOKEN_CHARACTERS_MAX } from "../../src/home/accounts/tokens.ts";
+import { assertRoomForGroup } from "../../src/home/groups/group-quota.ts";
+import { ConversationState } from "../../src/home/state/conversation-state.ts";
+import type { UserState } from "../../src/home/state/user-state.ts";
 import type { Seq } from "../../storage/types.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 

@@ -3,7 +3,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { AcceptPace } from "../../src/node/accept-pace.ts";
 import { kernelSockets } from "../../src/node/kernel-sockets.ts";
 import { listenerGate, type ListenerGate } from "../../src/node/listener-gate.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 import { within } from "../support/wait.ts";
 
 const madeUpGate = () => {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { CLOSED_LOOK_EVERY_MS, ClosedSockets, DELIVERED_LINGER_MS } from "../../src/node/closed-sockets.ts";
 import { Connections } from "../../src/node/connections.ts";
 import { peerKey } from "../../src/node/kernel-sockets.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 const LINGER_MS = 5000;
 const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" as const });

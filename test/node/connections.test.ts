@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Connections } from "../../src/node/connections.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" as const });
 const socket = { hasRead: () => false, lingerMs: 0, gone: () => {} };

@@ -9,7 +9,7 @@ import type { RunningNode } from "../../src/cli/serve.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 import { startNode } from "../../src/node/node.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { REFUSALS } from "../../src/shard/refusals.ts";
+import { REFUSALS } from "../../src/home/refusals.ts";
 import { COMPANIONS } from "../../src/cli/tool-options.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
 import { listFiles } from "../../storage/tools/inventory.ts";

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { Connections } from "../../src/node/connections.ts";
 import { peerKey } from "../../src/node/kernel-sockets.ts";
 import { ReadWatch } from "../../src/node/read-watch.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 const EVERY_MS = 100;
 const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" as const });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { EXIT_STATUS } from "../../src/cli/fatal-error.ts";
-import { REFUSALS } from "../../src/shard/refusals.ts";
+import { REFUSALS } from "../../src/home/refusals.ts";
 import { BUN, MAIN, run } from "../cli/processes.ts";
 import { dataDirectory } from "../support/data-directory.ts";
 import { TestProcess } from "../support/test-process.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
-import { API_KEYS_FILE, newApiKey } from "../../src/service/api-keys.ts";
+import { API_KEYS_FILE, newApiKey } from "../../src/home/accounts/api-keys.ts";
 
 export type DataDirectory = { path: string; apiKey: string; remove: () => void };
 

@@ -7,35 +7,35 @@
 import { AppError } from "../../src/base/errors.ts";
 import { shardOf, userAddress, type Address, type GroupAddress } from "../../src/domain/address.ts";
 import type { MessageIds } from "../../src/domain/message-id.ts";
-import type { Answers, Questions } from "../../src/shard/messages/ask.ts";
-import type { Cast } from "../../src/shard/messages/cast.ts";
+import type { Answers, Questions } from "../../src/home/messages/ask.ts";
+import type { Cast } from "../../src/home/messages/cast.ts";
 import {
   decodeAnswer,
   decodeQuestion,
   encodeAnswer,
   encodeQuestion,
   type Asked,
-} from "../../src/shard/messages/codec/ask-codec.ts";
-import { decodeCast, encodeCast } from "../../src/shard/messages/codec/cast-codec.ts";
+} from "../../src/home/messages/codec/ask-codec.ts";
+import { decodeCast, encodeCast } from "../../src/home/messages/codec/cast-codec.ts";
 import {
   decodeHandoff,
   decodeOutcome,
   encodeHandoff,
   encodeOutcome,
   type ToldOutcome,
-} from "../../src/shard/messages/codec/handoff-codec.ts";
+} from "../../src/home/messages/codec/handoff-codec.ts";
 import {
   decodePost,
   decodePostReply,
   encodePost,
   encodePostReply,
   type ToldPostReply,
-} from "../../src/shard/messages/codec/post-codec.ts";
-import { appError } from "../../src/shard/messages/codec/error-codec.ts";
-import { decodeMessage, encodeMessage } from "../../src/shard/messages/codec/codec.ts";
-import type { Handoff, HandoffOutcome } from "../../src/shard/messages/handoff.ts";
-import type { Post, PostReply } from "../../src/shard/messages/post.ts";
-import type { ShardRouter } from "../../src/shard/messages/shard-router.ts";
+} from "../../src/home/messages/codec/post-codec.ts";
+import { appError } from "../../src/home/messages/codec/error-codec.ts";
+import { decodeMessage, encodeMessage } from "../../src/home/messages/codec/codec.ts";
+import type { Handoff, HandoffOutcome } from "../../src/home/messages/handoff.ts";
+import type { Post, PostReply } from "../../src/home/messages/post.ts";
+import type { ShardRouter } from "../../src/home/messages/shard-router.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import type { End, FaultyWire } from "./faulty-wire.ts";
 

@@ -1,13 +1,12 @@
 /** A session on a socket that a test makes up, without a server around it. */
-import type { ServerWebSocket } from "bun";
 import { createLogger } from "../../src/base/logger.ts";
 import { DEFAULT_LIMITS, socketFrameRates } from "../../src/domain/limits.ts";
-import { Admission } from "../../src/socket/admission.ts";
-import { OutboxFlusher } from "../../src/socket/outbox-flusher.ts";
-import type { SocketContext } from "../../src/socket/socket-context.ts";
-import { SocketSession } from "../../src/socket/socket-session.ts";
-import { WaitingBytes } from "../../src/socket/waiting-bytes.ts";
-import { HandClock } from "../service/hand-clock.ts";
+import { Admission } from "../../src/edge/socket/admission.ts";
+import { OutboxFlusher } from "../../src/home/session/outbox-flusher.ts";
+import type { SocketContext } from "../../src/home/session/socket-context.ts";
+import { SocketSession } from "../../src/home/session/socket-session.ts";
+import { WaitingBytes } from "../../src/home/session/waiting-bytes.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 /** As the runtime: closed at once, and nothing is known of it from then on. */
 export class MadeUpSocket {
@@ -65,11 +64,7 @@ export function lonelySession(bytes: number) {
   const bounds = { total: 9, perAddress: 9, beforeHello: 9, beforeHelloPerAddress: 9 };
   const admitted = new Admission({ ...bounds, strikes: { perSecond: 1, burst: 1 } }, clock).admit("a");
   const socket = new MadeUpSocket(bytes);
-  const session = new SocketSession(
-    socket as unknown as ServerWebSocket<unknown>,
-    context as unknown as SocketContext,
-    admitted,
-  );
+  const session = new SocketSession(socket, context as unknown as SocketContext, admitted);
   socket.onClose = () => session.ended();
   return { waiting, socket, session, logged };
 }

@@ -31,7 +31,7 @@ test("no test sleeps until something has surely happened, or surely has not: it 
     // A server whose drain takes as long as the test says.
     "test/cli/programs/serve-little.ts",
     // Waits as long as the server has said.
-    "test/socket/session.test.ts",
+    "test/session/session.test.ts",
     "test/support/wait.ts",
   ]);
 });

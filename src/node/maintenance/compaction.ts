@@ -1,8 +1,8 @@
 /** Packs sealed segments tighter, one shard after the other, while the log keeps up and for a part of the time. */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
-import { isDamage, unlessDamaged } from "../../shard/damage.ts";
-import type { ShardHost } from "../../shard/shard-host.ts";
+import { isDamage, unlessDamaged } from "../../home/damage.ts";
+import type { ShardHost } from "../shard-host.ts";
 import type { LogStore } from "../../../storage/log-store.ts";
 import type { Offset, ShardId } from "../../../storage/types.ts";
 import type { Pace } from "./pace.ts";

@@ -2,9 +2,9 @@
 import type { Logger } from "../../base/logger.ts";
 import type { UserId } from "../../domain/address.ts";
 import type { Clock } from "../../base/clock.ts";
-import { unlessDamaged } from "../../shard/damage.ts";
-import { beingErased, eraseRequested, finishErasure, isGoneFromFiles } from "../../shard/erase-user.ts";
-import type { ShardHost } from "../../shard/shard-host.ts";
+import { unlessDamaged } from "../../home/damage.ts";
+import { beingErased, eraseRequested, finishErasure, isGoneFromFiles } from "../../home/erasing/erase-user.ts";
+import type { ShardHost } from "../shard-host.ts";
 import { FlushError, KEPT_FOR_DAMAGED } from "../../../storage/files/flush-error.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { Pace } from "./pace.ts";

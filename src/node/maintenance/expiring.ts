@@ -1,11 +1,11 @@
-/** Messages that have become too old, shard by shard (src/shard/expiry.ts). */
+/** Messages that have become too old, shard by shard (src/home/erasing/expiry.ts). */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { shardOf, type Address } from "../../domain/address.ts";
-import { unlessDamaged } from "../../shard/damage.ts";
-import { eraseExpired, type Expired } from "../../shard/expiry.ts";
-import { expiresAt } from "../../shard/retention.ts";
-import type { ShardHost } from "../../shard/shard-host.ts";
+import { unlessDamaged } from "../../home/damage.ts";
+import { eraseExpired, type Expired } from "../../home/erasing/expiry.ts";
+import { expiresAt } from "../../home/erasing/retention.ts";
+import type { ShardHost } from "../shard-host.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { Pace } from "./pace.ts";
 

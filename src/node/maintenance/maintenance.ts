@@ -2,7 +2,7 @@
  * What a server does beside messages, one thing at a time: erases what users asked for, erases what has become too old, takes both out of the files, and
  * packs sealed segments tighter.
  *
- * Not here: what goes (src/shard/erase-user.ts, src/shard/retention.ts) and how files are rewritten (storage/files/flush).
+ * Not here: what goes (src/home/erasing/erase-user.ts, src/home/erasing/retention.ts) and how files are rewritten (storage/files/flush).
  *
  * Invariants
  * - Nothing here is state that must survive: what is to be done is read from the shards at the start, and again after the log was reopened.
@@ -15,7 +15,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Address, UserId } from "../../domain/address.ts";
-import type { ShardHost } from "../../shard/shard-host.ts";
+import type { ShardHost } from "../shard-host.ts";
 import { Compaction } from "./compaction.ts";
 import { Erasing } from "./erasing.ts";
 import { Expiring } from "./expiring.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import { nextTurn } from "../../base/steps.ts";
-import { isDamage } from "../../shard/damage.ts";
+import { isDamage } from "../../home/damage.ts";
 import { LogFailedError } from "../../../storage/errors.ts";
 import { FlushError } from "../../../storage/files/flush-error.ts";
 

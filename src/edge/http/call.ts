@@ -1,0 +1,181 @@
+/**
+ * A call of the HTTP API in one piece: its path, who may make it, the schemas of what goes in and out, and what it does. The same piece
+ * validates requests and documents itself, so the two cannot differ.
+ */
+import type { z } from "@hono/zod-openapi";
+import type { ErrorCode } from "../../protocol/codes.ts";
+import type { Actor, Services } from "../../home/services.ts";
+import type { AnswersUnderWay } from "./answers-under-way.ts";
+import { apiKey, bearerToken } from "./authorization.ts";
+import { fairnessKey } from "./client-address.ts";
+import { readJsonBody, type BodyBounds } from "./body.ts";
+import type { BodiesUnderWay } from "./bodies-under-way.ts";
+import { refusalOf } from "./invalid.ts";
+import { BASE_HEADERS } from "./problem.ts";
+import { queryOf } from "./query.ts";
+
+/** Who makes a call, by how it shows who it is. */
+type Who = { none: undefined; user: Actor; apiKey: { keyId: string } };
+export type Auth = keyof Who;
+
+/** What a schema puts out, without the `undefined` that JSON cannot say: an optional field is there or not. */
+export type Exact<T> = T extends string | number | boolean | null | undefined
+  ? T
+  : T extends (infer Item)[]
+    ? Exact<Item>[]
+    : { [Key in keyof T]: Exact<Exclude<T[Key], undefined>> };
+
+export type Input<A extends Auth, P, Q, B> = {
+  who: Who[A];
+  params: P;
+  query: Q;
+  body: B;
+  /** The client's address, as far as fairness between clients needs it (client-address.ts). */
+  client: string;
+  /** Fires when the client has gone. */
+  signal: AbortSignal;
+};
+
+export type ReplyDoc = { description: string; schema?: z.ZodType };
+
+type ReplyOf<R> = {
+  [Status in keyof R & number]: R[Status] extends { schema: infer S extends z.ZodType }
+    ? { status: Status; body: z.input<S> }
+    : { status: Status };
+}[keyof R & number];
+
+type CallSpec<A extends Auth, P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R> = {
+  method: "get" | "post" | "put" | "patch" | "delete";
+  /** With `{parameters}`. */
+  path: string;
+  /** Unique: generated clients name their functions after it. */
+  id: string;
+  tag: string;
+  summary: string;
+  description?: string;
+  auth: A;
+  params?: P;
+  query?: Q;
+  body?: B;
+  /** An empty body counts as `{}`. */
+  isBodyOptional?: boolean;
+  replies: R;
+  /** It waits for something to happen: bounded by connections (SESSIONS_PER_USER_MAX), not by calls under way. */
+  isWaiting?: boolean;
+  /** Beyond those that follow from the rest: bad_request, unauthorized, too_large, unavailable, internal. */
+  errors: ErrorCode[];
+  handle: (
+    input: Input<A, Exact<z.output<P>>, Exact<z.output<Q>>, Exact<z.output<B>>>,
+  ) => Promise<ReplyOf<R>> | ReplyOf<R>;
+};
+
+export type Call = Omit<CallSpec<Auth, z.ZodType, z.ZodType, z.ZodType, Record<number, ReplyDoc>>, "handle"> & {
+  handle: (input: Input<Auth, unknown, unknown, unknown>) => Promise<Reply> | Reply;
+};
+export type Reply = { status: number; body?: unknown };
+
+export function call<
+  A extends Auth,
+  const R extends Record<number, ReplyDoc>,
+  P extends z.ZodType = z.ZodUndefined,
+  Q extends z.ZodType = z.ZodUndefined,
+  B extends z.ZodType = z.ZodUndefined,
+>(spec: CallSpec<A, P, Q, B, R>): Call {
+  // `answer` hands over exactly what the spec's schemas put out.
+  return spec as unknown as Call;
+}
+
+/** An answer of a call; as a function, so that the status keeps its literal type and is held against the call's `replies`. */
+export function reply<const Status extends number>(status: Status): { status: Status };
+export function reply<const Status extends number, const Body>(
+  status: Status,
+  body: Body,
+): { status: Status; body: Body };
+export function reply(status: number, body?: unknown): Reply {
+  return { status, body };
+}
+
+export type Surroundings = {
+  services: Services;
+  bodyBounds: BodyBounds;
+  bodies: BodiesUnderWay;
+  answers: AnswersUnderWay;
+};
+
+/** Credentials first: a stranger learns nothing about what a valid request looks like, and sends no body that is read. */
+export async function answer(
+  call: Call,
+  request: Request,
+  params: Record<string, string>,
+  clientIp: string | undefined,
+  surroundings: Surroundings,
+): Promise<Response> {
+  const { answers } = surroundings;
+  const who = await whoMakes(call.auth, request.headers, surroundings.services);
+  const user = call.auth === "user" ? (who as Actor).user : undefined;
+  const work = () => made(call, who, request, params, clientIp, surroundings);
+  const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
+  if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
+  // Nobody would read what counts as waiting to be read.
+  const shown = request.method === "HEAD" ? null : answers.body(user, JSON.stringify(body));
+  return new Response(shown, {
+    status,
+    headers: { ...BASE_HEADERS, "content-type": "application/json" },
+  });
+}
+
+async function made(
+  call: Call,
+  who: Who[Auth],
+  request: Request,
+  params: Record<string, string>,
+  clientIp: string | undefined,
+  surroundings: Surroundings,
+): Promise<Reply> {
+  const client = fairnessKey(clientIp);
+  const input = {
+    who,
+    params: call.params && validated(call.params, params, "path"),
+    query: call.query && validated(call.query, queryOf(request.url), "query"),
+    body: call.body && validated(call.body, await bodyOf(call, request, client, surroundings), "body"),
+    client,
+    signal: request.signal,
+  };
+  // A body can take its time: a device that was logged out meanwhile does nothing any more.
+  if (call.body) await whoMakes(call.auth, request.headers, surroundings.services);
+  return call.handle(input);
+}
+
+async function whoMakes(auth: Auth, headers: Headers, services: Services): Promise<Who[Auth]> {
+  switch (auth) {
+    case "none":
+      return undefined;
+    case "user":
+      return services.accounts.authenticate(bearerToken(headers));
+    case "apiKey":
+      return services.apiKeys.authenticate(apiKey(headers));
+  }
+}
+
+async function bodyOf(
+  call: Call,
+  request: Request,
+  client: string,
+  { bodyBounds, bodies }: Surroundings,
+): Promise<unknown> {
+  const read = () => readJsonBody(request, bodyBounds);
+  const body = await (call.auth === "none" ? bodies.read(client, statedBytes(request, bodyBounds), read) : read());
+  return body === undefined && call.isBodyOptional ? {} : body;
+}
+
+/** As many as are let in, where it does not say. */
+function statedBytes({ headers }: Request, { bytesMax }: BodyBounds): number {
+  const stated = headers.get("content-length");
+  return stated === null ? bytesMax : Math.min(Number(stated), bytesMax);
+}
+
+function validated(schema: z.ZodType, input: unknown, whole: string): unknown {
+  const result = schema.safeParse(input);
+  if (!result.success) throw refusalOf(result.error.issues, input, whole);
+  return result.data;
+}

@@ -1,0 +1,154 @@
+/**
+ * API keys: how an operator's own system speaks to the server. They live in one file of the data directory, `api-keys.json`, a JSON array of
+ * {id, name, createdAt, hash, revokedAt?}; a key is `pk_<id>_<secret>` and only the SHA-256 of the secret is kept (it is 256 random bits,
+ * so nothing slower is needed). `parley keys` replaces the file whole while the server runs; the server notices within a second.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import { AppError } from "../../base/errors.ts";
+import { randomName, type Random } from "../../base/random.ts";
+import type { ApiKeys } from "../services.ts";
+
+export const API_KEYS_FILE = "api-keys.json";
+
+export type ApiKeyRecord = { id: string; name: string; createdAt: number; hash: string; revokedAt?: number };
+
+const ID_CHARACTERS = 8;
+const SECRET_BYTES = 32;
+const KEY_PATTERN = /^pk_([a-z2-7]{8})_([A-Za-z0-9_-]{43})$/;
+const CHECK_INTERVAL_MS = 1000;
+/** A key that was just made is looked for at once, but guessing keys must not turn into file reads. */
+const CHECKS_FOR_UNKNOWN_PER_INTERVAL = 5;
+
+export class ApiKeyFile implements ApiKeys {
+  readonly #path: string;
+  readonly #clock: Clock;
+  readonly #onUnreadable: (error: unknown) => void;
+  #keys = new Map<string, ApiKeyRecord>();
+  /** What the file looked like when it was read; undefined when it was not there. */
+  #fingerprint: string | undefined;
+  #checkedAt = Number.NEGATIVE_INFINITY;
+  #checksForUnknown = 0;
+  #checking: Promise<void> | undefined;
+
+  /** `onUnreadable` hears of a file that cannot be read; the keys known before then stay in force. */
+  constructor(dataDir: string, clock: Clock, onUnreadable: (error: unknown) => void) {
+    this.#path = join(dataDir, API_KEYS_FILE);
+    this.#clock = clock;
+    this.#onUnreadable = onUnreadable;
+  }
+
+  async authenticate(key: string): Promise<{ keyId: string }> {
+    const [, id, secret] = KEY_PATTERN.exec(key) ?? [];
+    if (id === undefined || secret === undefined) throw refused();
+    if (this.#clock.monotonicMs() - this.#checkedAt >= CHECK_INTERVAL_MS) await this.#check();
+    else if (this.#checking) await this.#checking;
+    if (!this.#keys.has(id) && this.#checksForUnknown < CHECKS_FOR_UNKNOWN_PER_INTERVAL) {
+      this.#checksForUnknown++;
+      await this.#reloadIfChanged();
+    }
+    const record = this.#keys.get(id);
+    if (record === undefined || !isSecretOf(record, secret) || record.revokedAt !== undefined) throw refused();
+    return { keyId: id };
+  }
+
+  #check(): Promise<void> {
+    this.#checkedAt = this.#clock.monotonicMs();
+    this.#checksForUnknown = 0;
+    return this.#reloadIfChanged();
+  }
+
+  /** One at a time; whoever asks meanwhile waits for the same answer. */
+  #reloadIfChanged(): Promise<void> {
+    this.#checking ??= this.#reload().finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  }
+
+  async #reload(): Promise<void> {
+    try {
+      const fingerprint = await fingerprintOf(this.#path);
+      if (fingerprint === this.#fingerprint) return;
+      const records = await readApiKeys(this.#path);
+      this.#keys = new Map(records.map((record) => [record.id, record]));
+      this.#fingerprint = fingerprint;
+    } catch (error) {
+      this.#onUnreadable(error);
+    }
+  }
+}
+
+/** A fresh key: the record to keep, and the key to show once. */
+export function newApiKey(name: string, clock: Clock, random: Random): { record: ApiKeyRecord; key: string } {
+  const id = randomName(random, ID_CHARACTERS);
+  const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString("base64url");
+  return {
+    record: { id, name, createdAt: clock.now(), hash: hashOf(secret).toString("hex") },
+    key: `pk_${id}_${secret}`,
+  };
+}
+
+/** The records of the file at `path`; none when it is not there. @throws Error that names the file when it is not such a file. */
+export async function readApiKeys(path: string): Promise<ApiKeyRecord[]> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+  return parseRecords(path, text);
+}
+
+function parseRecords(path: string, text: string): ApiKeyRecord[] {
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`${path}: not JSON`, { cause });
+  }
+  if (Array.isArray(content) && content.every(isRecord)) return content;
+  throw new Error(`${path}: not a list of {id, name, createdAt, hash, revokedAt?}`);
+}
+
+function isRecord(value: unknown): value is ApiKeyRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { id, name, createdAt, hash, revokedAt } = value as Record<string, unknown>;
+  const hasTypes = typeof id === "string" && typeof name === "string" && typeof createdAt === "number";
+  return (
+    hasTypes &&
+    typeof hash === "string" &&
+    /^[0-9a-f]{64}$/.test(hash) &&
+    (revokedAt === undefined || typeof revokedAt === "number")
+  );
+}
+
+function isSecretOf(record: ApiKeyRecord, secret: string): boolean {
+  return timingSafeEqual(hashOf(secret), Buffer.from(record.hash, "hex"));
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+/** The inode tells two writes of one size within one tick of the clock apart: each write is a new file. */
+async function fingerprintOf(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+    return `${ino}:${size}:${mtimeNs}`;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ENOENT";
+}
+
+function refused(): AppError {
+  return new AppError("unauthorized", "the API key is unknown or revoked; `parley keys list` shows the known ones");
+}

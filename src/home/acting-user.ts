@@ -1,0 +1,12 @@
+import { AppError } from "../base/errors.ts";
+import type { Shard } from "./shard.ts";
+import type { UserState } from "./state/user-state.ts";
+import type { Actor } from "./services.ts";
+
+/** The state of who acts. @throws AppError unauthorized when the user is gone */
+export function actingUser({ users }: Pick<Shard, "users">, actor: Actor): UserState {
+  const user = users.get(actor.user);
+  if (user === undefined)
+    throw new AppError("unauthorized", `user ${actor.user} does not exist any more; register again`);
+  return user;
+}

@@ -1,0 +1,28 @@
+/** One question about each of many users: of their shards, a few at a time. */
+import { answered, type Steps } from "../../base/steps.ts";
+import { shardOf, userAddress, type UserId } from "../../domain/address.ts";
+
+/** So many are on their way at once. */
+const ASKED_AT_ONCE = 32;
+
+/** Shard by shard, since a shard's files are opened once then. @throws the first refusal */
+export function* askEach<Answer>(
+  users: readonly UserId[],
+  ask: (user: UserId) => Answer | Promise<Answer>,
+): Steps<Map<UserId, Answer>> {
+  const answers = new Map<UserId, Answer>();
+  const inOrder = users.map((user) => ({ user, shard: shardOf(userAddress(user)) }));
+  inOrder.sort((a, b) => a.shard - b.shard);
+  for (let at = 0; at < inOrder.length; at += ASKED_AT_ONCE) {
+    const asked = inOrder.slice(at, at + ASKED_AT_ONCE).map(({ user }) => ({ user, answer: heard(ask(user)) }));
+    for (const { user, answer } of asked) answers.set(user, yield* answered(answer));
+    yield;
+  }
+  return answers;
+}
+
+/** Of several refusals one is told; none of the others is an error that nobody has seen to. */
+function heard<Answer>(answer: Answer | Promise<Answer>): Answer | Promise<Answer> {
+  if (answer instanceof Promise) answer.catch(() => {});
+  return answer;
+}

@@ -1,0 +1,40 @@
+/** A record as a promise, for everything that is not on the way of a message. */
+import { userAddress, type UserId } from "../domain/address.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
+import { unknownFate } from "./sending/settle-send.ts";
+import type { Shard } from "./shard.ts";
+
+/**
+ * Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied.
+ * @throws at once, and not by the promise, what `encode` throws: nothing was appended then
+ */
+export function writeRecord(
+  log: ShardLog,
+  encode: (log: ShardLog) => void,
+  applied: () => void = () => {},
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  log.append({
+    encode: () => encode(log),
+    committed() {
+      applied();
+      resolve();
+    },
+    failed: (error) => reject(unknownFate(error)),
+  });
+  return promise;
+}
+
+/** Sets or clears (null) cells of a user of the shard, who need not exist yet, in one record. */
+export function writeUserCells(
+  shard: Shard,
+  user: UserId,
+  cells: [key: string, value: Uint8Array | null][],
+): Promise<void> {
+  const address = userAddress(user);
+  const handle = shard.users.peek(user)?.handle ?? new StreamHandle(address, undefined);
+  return writeRecord(shard.logFor(address), (log) => {
+    for (const [key, value] of cells) log.putCell(handle, key, value);
+  });
+}

@@ -1,0 +1,133 @@
+/**
+ * Where the groups of a shard stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
+ *
+ * Epoch and beginning of a group change when it is created anew: `forget`, by whoever does so.
+ *
+ * What is told is the durable head at the time of the call. A group that is loaded says it itself. Of any other it is read from the log once, and after that the memtables tell what
+ * came: what they do not have has not changed, unless a flush has taken it from them, which `flushes` counts.
+ */
+import type { GroupAddress } from "../../domain/address.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import type { Seq, StreamHead } from "../../../storage/types.ts";
+import { cellNumber, cellText } from "../state/cells.ts";
+import { unlessDamaged } from "../damage.ts";
+import { bornSeqOf } from "../fold/group-cells.ts";
+import type { GroupState } from "../state/group-state.ts";
+import type { States } from "../state/state-table.ts";
+
+/** In each of a thousand shards. */
+const KNOWN_MAX = 64;
+
+/** As the homes of its members see it. */
+export type Standing = {
+  readonly address: GroupAddress;
+  /** Of its present life. */
+  readonly epoch: string;
+  /** Where its present life begins. */
+  readonly bornSeq: Seq;
+  readonly headSeq: Seq;
+};
+
+export type GroupHead = Standing & {
+  readonly log: ShardLog;
+  readonly handle: { readonly streamNo: number };
+  /** When something of the log was erased last; 0: never. */
+  readonly erasedAt: number;
+};
+
+export class GroupHeads {
+  readonly #groups: Pick<States<GroupAddress, GroupState>, "peek">;
+  readonly #logOf: (address: GroupAddress) => ShardLog;
+  /** In the order in which they were read. */
+  readonly #known = new Map<GroupAddress, KnownHead>();
+
+  constructor(groups: Pick<States<GroupAddress, GroupState>, "peek">, logOf: (address: GroupAddress) => ShardLog) {
+    this.#groups = groups;
+    this.#logOf = logOf;
+  }
+
+  /** The head, for this turn of the event loop; undefined when there is no such group, or its data is damaged. */
+  of(address: GroupAddress): GroupHead | undefined {
+    const group = this.#groups.peek(address);
+    if (group !== undefined) return group;
+    const known = this.#known.get(address);
+    return known?.update() === true ? known : this.#read(address);
+  }
+
+  /** Whether `of` has to read nothing from files, in this turn of the event loop. */
+  isAtHand(address: GroupAddress): boolean {
+    return this.#groups.peek(address) !== undefined || this.#known.get(address)?.update() === true;
+  }
+
+  /**
+   * Of a group whose data is damaged nothing is known, as of one that is not there: its members get everything else.
+   */
+  #read(address: GroupAddress): KnownHead | undefined {
+    return unlessDamaged(() => this.#readFrom(address));
+  }
+
+  #readFrom(address: GroupAddress): KnownHead | undefined {
+    const log = this.#logOf(address);
+    const { flushes } = log;
+    const found = log.snapshot(address);
+    const epoch = found?.cell("epoch");
+    if (found === undefined || epoch === undefined) return undefined;
+    const known = new KnownHead(address, log, cellText(epoch), bornSeqOf(found), found.head, flushes);
+    this.forget(address);
+    this.#known.set(address, known);
+    if (this.#known.size > KNOWN_MAX) this.#forgetOldest();
+    return known;
+  }
+
+  /** What was read of it does not hold any more: another life of the group has begun. */
+  forget(address: GroupAddress): void {
+    this.#known.delete(address);
+  }
+
+  #forgetOldest(): void {
+    for (const address of this.#known.keys()) return void this.#known.delete(address);
+  }
+}
+
+class KnownHead implements GroupHead {
+  readonly address: GroupAddress;
+  readonly log: ShardLog;
+  readonly epoch: string;
+  readonly bornSeq: Seq;
+  readonly handle: { readonly streamNo: number };
+  headSeq: Seq;
+  /** Of the shard, when the head was right. */
+  #flushes: number;
+
+  constructor(
+    address: GroupAddress,
+    log: ShardLog,
+    epoch: string,
+    bornSeq: Seq,
+    { streamNo, headSeq }: StreamHead,
+    flushes: number,
+  ) {
+    this.address = address;
+    this.log = log;
+    this.epoch = epoch;
+    this.bornSeq = bornSeq;
+    this.handle = { streamNo };
+    this.headSeq = headSeq;
+    this.#flushes = flushes;
+  }
+
+  get erasedAt(): number {
+    return cellNumber(this.log.cell(this.address, "erased"));
+  }
+
+  /** @returns whether it is right now; if not it has to be read */
+  update(): boolean {
+    if (this.log.isClosed) return false;
+    const { flushes } = this.log;
+    const head = this.log.headInMemory(this.address);
+    if (head === undefined) return this.#flushes === flushes;
+    this.headSeq = head.headSeq;
+    this.#flushes = flushes;
+    return true;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What arrives for users or groups that are not in memory. The state is loaded in steps, since it may be large, and what comes meanwhile waits behind the first, so that it
+ * keeps its order.
+ */
+import type { StepTurns } from "../../base/steps.ts";
+import type { States } from "../state/state-table.ts";
+
+/** `state` is undefined when there is none of that name. */
+export type Arrival<State> = { arrived(state: State | undefined): void; failed(error: unknown): void };
+
+export class Arrivals<Name, State> {
+  readonly #states: States<Name, State>;
+  readonly #turns: StepTurns;
+  readonly #waiting = new Map<Name, Arrival<State>[]>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(states: States<Name, State>, turns: StepTurns) {
+    this.#states = states;
+    this.#turns = turns;
+  }
+
+  /** Whether something waits for the state: what comes now has to wait behind it. */
+  isAwaited(name: Name): boolean {
+    return this.#waiting.size > 0 && this.#waiting.has(name);
+  }
+
+  add(name: Name, arrival: Arrival<State>): void {
+    const waiting = this.#waiting.get(name);
+    if (waiting !== undefined) return void waiting.push(arrival);
+    this.#waiting.set(name, [arrival]);
+    const running = this.#load(name).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Resolves when nothing waits. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  async #load(name: Name): Promise<void> {
+    let loaded: { state: State | undefined } | { error: unknown };
+    try {
+      await this.#turns.run(this.#states.steps(name));
+      // In this turn nobody drops it from memory. It is loaded at once, should that have happened before.
+      loaded = { state: this.#states.get(name) };
+    } catch (error) {
+      loaded = { error };
+    }
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.delete(name);
+    for (const arrival of waiting) {
+      if ("error" in loaded) arrival.failed(loaded.error);
+      else arrival.arrived(loaded.state);
+    }
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Which handoffs of a shard are not confirmed yet, in the order of its log. It is a window and no queue: what it forgets stands in the log, and is offered again from
+ * there (handoffs.ts).
+ *
+ * Invariant: every record with a handoff that is not confirmed is here, or at or above `#unknownFrom`.
+ */
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import type { Offset } from "../../../storage/types.ts";
+import { cellNumber, SHARD_STREAM } from "../state/cells.ts";
+
+export const HANDED_OFF_THROUGH = "handedOffThrough";
+
+/** A record that concerns another shard. `isConfirmed`: all of them have what it says, durably. */
+export type Handed = { readonly offset: Offset; readonly isConfirmed: boolean };
+
+const HELD_MAX = 10_000;
+
+export class HandoffLedger {
+  #open: Handed[] = [];
+  #from = 0;
+  /** Of the records from here on that were durable before, not all are here. */
+  #unknownFrom: Offset | undefined;
+  #isOffering = false;
+
+  constructor(through: Offset, durableThrough: Offset) {
+    this.begin(through, durableThrough);
+  }
+
+  /** Nothing is left to hand over through this offset, as the log says; of what follows nothing is known. */
+  begin(through: Offset, durableThrough: Offset): void {
+    this.#unknownFrom = through < durableThrough ? ((through + 1) as Offset) : undefined;
+  }
+
+  get isEmpty(): boolean {
+    return this.oldest === undefined && this.#unknownFrom === undefined;
+  }
+
+  get isOffering(): boolean {
+    return this.#isOffering;
+  }
+
+  /** The oldest record here that is not confirmed. */
+  get oldest(): Handed | undefined {
+    this.#shift();
+    return this.#open[this.#from];
+  }
+
+  add(handed: Handed): void {
+    this.#shift();
+    if (this.#open.length - this.#from >= HELD_MAX) this.#forget();
+    this.#open.push(handed);
+  }
+
+  /** Nothing is left to hand over through this offset. @param durableThrough of the log */
+  through(durableThrough: Offset): Offset {
+    let through = durableThrough;
+    const { oldest } = this;
+    if (oldest !== undefined && oldest.offset <= through) through = (oldest.offset - 1) as Offset;
+    if (this.#unknownFrom !== undefined && this.#unknownFrom <= through) through = (this.#unknownFrom - 1) as Offset;
+    return through;
+  }
+
+  /** Everything durable that is not confirmed is about to be offered again, and added anew. @returns the offset behind which to begin */
+  beginOffer(durableThrough: Offset): Offset {
+    const through = this.through(durableThrough);
+    this.#open = this.#open.slice(this.#from).filter(({ offset }) => offset > durableThrough);
+    this.#from = 0;
+    this.#unknownFrom = through < durableThrough ? ((through + 1) as Offset) : undefined;
+    this.#isOffering = true;
+    return through;
+  }
+
+  /** All of it was offered and added. */
+  endOffer(): void {
+    this.#isOffering = false;
+    // Offers came behind what was appended meanwhile.
+    this.#open = this.#open.slice(this.#from).sort((a, b) => a.offset - b.offset);
+    this.#from = 0;
+    if (this.#hasForgotten) this.#hasForgotten = false;
+    else this.#unknownFrom = undefined;
+  }
+
+  /** Some of it could not be read: it is offered another time. */
+  giveUpOffer(): void {
+    this.#isOffering = false;
+    this.#hasForgotten = false;
+  }
+
+  #hasForgotten = false;
+
+  #shift(): void {
+    const open = this.#open;
+    while (this.#from < open.length && open[this.#from]!.isConfirmed) this.#from++;
+    if (this.#from === open.length) {
+      if (this.#from > 0) this.#open = [];
+      this.#from = 0;
+    } else if (this.#from >= HELD_MAX) {
+      this.#open = open.slice(this.#from);
+      this.#from = 0;
+    }
+  }
+
+  /** A receiver has been away for long: what is confirmed goes, and when that is little, all. */
+  #forget(): void {
+    this.#open = this.#open.slice(this.#from).filter(({ isConfirmed }) => !isConfirmed);
+    this.#from = 0;
+    const oldest = this.#open[0];
+    if (oldest === undefined || this.#open.length < HELD_MAX / 2) return;
+    if (this.#unknownFrom === undefined || oldest.offset < this.#unknownFrom) this.#unknownFrom = oldest.offset;
+    this.#hasForgotten = this.#isOffering;
+    this.#open = [];
+  }
+}
+
+/** Nothing is left to hand over through this offset, as the log says. */
+export const handedOffThrough = (log: ShardLog): Offset =>
+  cellNumber(log.cell(SHARD_STREAM, HANDED_OFF_THROUGH)) as Offset;
+
+/** Of a log that nobody has asked yet what it has handed over. */
+export const ledgerOf = (log: ShardLog): HandoffLedger => new HandoffLedger(handedOffThrough(log), log.durableThrough);

@@ -1,0 +1,131 @@
+/**
+ * Handoffs that were not confirmed, offered again out of the log (G8).
+ *
+ * There is no queue beside the log: what is to be handed over is every entry above the shard's cell `handedOffThrough` that concerns somebody else. The cell rises over
+ * confirmed handoffs only. After a start, and whenever a receiver has not confirmed, the entries above it are read and offered again; receivers ignore what they have.
+ */
+import type { Logger } from "../../base/logger.ts";
+import { atOnce, type Steps } from "../../base/steps.ts";
+import { isGroup, type Address } from "../../domain/address.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../../storage/shard/staged-record.ts";
+import type { Offset, Seq } from "../../../storage/types.ts";
+import { isShardStream, SHARD_STREAM } from "../state/cells.ts";
+import { writeRecord } from "../durable.ts";
+import { HANDED_OFF_THROUGH, handedOffThrough } from "./handoff-ledger.ts";
+import { GroupOffers } from "./offer-group.ts";
+import { MessageOffers } from "./offer-messages.ts";
+import type { Shard } from "../shard.ts";
+
+const PAGE = 200;
+
+/**
+ * Offers everything durable that is not known to be handed over, a few entries a step. One at a time for each shard.
+ * @returns how many were offered
+ */
+export function* offerAgain(shard: Shard): Steps<number> {
+  const { ledger, log } = shard;
+  if (ledger.isEmpty || ledger.isOffering) return 0;
+  const end = log.durableThrough;
+  const after = ledger.beginOffer(end);
+  let offered = 0;
+  try {
+    for (const { stream, fromSeq } of log.streamsSince(after)) {
+      if (!isShardStream(stream)) offered += yield* offerStream(shard, stream, fromSeq, after, end);
+    }
+    ledger.endOffer();
+  } catch (error) {
+    ledger.giveUpOffer();
+    throw error;
+  }
+  return offered;
+}
+
+function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
+  const stream = name as Address;
+  const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream);
+  const ofGroup = isGroup(stream) ? new GroupOffers(shard, stream) : undefined;
+  let offered = 0;
+  for (let from = (fromSeq - 1) as Seq; ;) {
+    const page = shard.log.readForward(stream, from, PAGE);
+    for (const stored of page) {
+      if (stored.offset > end) return offered;
+      if (stored.offset <= after) continue;
+      offered += messages?.offer(stored) ?? 0;
+      if (ofGroup !== undefined) offered += yield* ofGroup.offer(stored);
+    }
+    const last = page[PAGE - 1];
+    if (last === undefined) return offered;
+    from = last.seq;
+    yield;
+  }
+}
+
+/** What was flushed may have been confirmed later. The marks themselves are no entries. */
+const hasEntriesAbove = (log: ShardLog, through: Offset): boolean =>
+  log.streamsSince(through).some(({ stream }) => !isShardStream(stream));
+
+/** After a repair the log may end before the mark: what comes next would count as handed over. */
+export async function mendMark(log: ShardLog): Promise<void> {
+  if (handedOffThrough(log) <= log.durableThrough) return;
+  const handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
+  await writeRecord(log, () => log.putNumbers(handle, HANDED_OFF_THROUGH, log.durableThrough));
+}
+
+/** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */
+export class HandoffMarks {
+  readonly #written = new WeakMap<ShardLog, Offset>();
+  readonly #logger: Logger;
+  /** Where the stream of a shard stands has to be looked up in its files: once. */
+  readonly #handles = new WeakMap<ShardLog, StreamHandle>();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  write(shards: Iterable<Shard>): void {
+    atOnce(this.steps(shards, () => false));
+  }
+
+  /**
+   * The same with a step for each shard that changed: there may be a thousand. A shard whose mark cannot be written is
+   * offered more at the next start, and keeps no other from its mark.
+   * @param isOver whether no mark may be written any more
+   */
+  *steps(shards: Iterable<Shard>, isOver: () => boolean): Steps<void> {
+    for (const shard of shards) {
+      if (isOver()) return;
+      try {
+        if (!this.#append(shard)) continue;
+      } catch (error) {
+        this.#logger.error("a handoff mark could not be written", { shard: shard.id, error });
+      }
+      yield;
+    }
+  }
+
+  /** @returns false when there is nothing to note */
+  #append({ log, ledger }: Shard): boolean {
+    const through = ledger.through(log.durableThrough);
+    if (through === this.#written.get(log)) return false;
+    if (log.memtable.isEmpty && !hasEntriesAbove(log, handedOffThrough(log))) {
+      this.#written.set(log, through);
+      return false;
+    }
+    const handle = this.#handleOf(log);
+    // The mark is a record itself, which hands nothing over.
+    const written = through === log.nextOffset - 1 ? log.nextOffset : through;
+    log.append({
+      encode: () => log.putNumbers(handle, HANDED_OFF_THROUGH, through),
+      committed: () => void this.#written.set(log, written),
+      failed: () => {},
+    });
+    return true;
+  }
+
+  #handleOf(log: ShardLog): StreamHandle {
+    let handle = this.#handles.get(log);
+    if (handle === undefined) this.#handles.set(log, (handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM))));
+    return handle;
+  }
+}

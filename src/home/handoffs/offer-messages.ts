@@ -1,0 +1,95 @@
+/** Direct messages of one timeline that are offered again, as the log has them. */
+import { shardOf, type Address, type UserAddress } from "../../domain/address.ts";
+import { readTimelineEntry } from "../../domain/entries.ts";
+import { jsonString } from "../../protocol/encode.ts";
+import type { Offset, Seq, StoredEntry } from "../../../storage/types.ts";
+import type { Handed } from "./handoff-ledger.ts";
+import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
+import { lastSentBefore } from "../sending/send-direct.ts";
+import type { Shard } from "../shard.ts";
+
+export class MessageOffers {
+  readonly #shard: Shard;
+  readonly #from: UserAddress;
+  readonly #streamNo: number;
+  /** Of each conversation the last message that was offered. */
+  readonly #prev = new Map<Address, Seq>();
+
+  constructor(shard: Shard, from: UserAddress) {
+    this.#shard = shard;
+    this.#from = from;
+    this.#streamNo = shard.log.head(from)?.streamNo ?? 0;
+  }
+
+  /** Entries come in their order. What was erased is handed over no more. @returns how many were offered */
+  offer(stored: StoredEntry): number {
+    const entry = readTimelineEntry(stored);
+    const to = stored.lane as Address;
+    if (entry.kind !== "sent" || to === this.#from) return 0;
+    const { seq, offset } = stored;
+    const prev = this.#prev.get(to) ?? lastSentBefore(this.#shard.log, this.#from, to, seq);
+    this.#prev.set(to, seq);
+    const { sentAt, rank, text } = entry;
+    const place = { from: this.#from, to: to as UserAddress, seq, prev, streamNo: this.#streamNo };
+    const offer = new MessageOffer(this.#shard, { ...place, sentAt, rank, text }, offset);
+    this.#shard.ledger.add(offer);
+    offer.handOff();
+    return 1;
+  }
+}
+
+class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
+  readonly kind = "message";
+  readonly #shard: Shard;
+  readonly from: UserAddress;
+  readonly to: UserAddress;
+  readonly seq: Seq;
+  readonly prev: Seq;
+  readonly streamNo: number;
+  readonly sentAt: number;
+  readonly rank: number;
+  readonly text: string;
+  readonly offset: Offset;
+  isConfirmed = false;
+
+  constructor(shard: Shard, message: Omit<MessageHandoff, "kind" | "id" | "textJson">, offset: Offset) {
+    this.#shard = shard;
+    this.from = message.from;
+    this.to = message.to;
+    this.seq = message.seq;
+    this.prev = message.prev;
+    this.streamNo = message.streamNo;
+    this.sentAt = message.sentAt;
+    this.rank = message.rank;
+    this.text = message.text;
+    this.offset = offset;
+  }
+
+  get id(): string {
+    return this.#shard.ids.encode(this.#shard.id, this.streamNo, this.seq);
+  }
+
+  get textJson(): string {
+    return jsonString(this.text);
+  }
+
+  handOff(): void {
+    try {
+      this.#shard.router.handOff(shardOf(this.to), this, this);
+    } catch (error) {
+      this.notTaken(error);
+    }
+  }
+
+  confirmed(through: Seq): void {
+    if (through >= this.seq) this.isConfirmed = true;
+  }
+
+  missing(): void {
+    this.#shard.offerSoon();
+  }
+
+  notTaken(_error: unknown): void {
+    this.#shard.offerSoon();
+  }
+}

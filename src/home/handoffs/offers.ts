@@ -1,0 +1,89 @@
+/**
+ * Offers handoffs again that were not confirmed: soon where a receiver has said that something is missing or that it could not take one, and after a while where nobody
+ * has said anything. What is offered is read from the log (handoffs.ts), so nothing waits here.
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { Offset } from "../../../storage/types.ts";
+import { unlessDamaged } from "../damage.ts";
+import { offerAgain } from "./handoffs.ts";
+import type { Shard } from "../shard.ts";
+
+const SOON_MS = 20;
+const LATER_MS = 1000;
+const BACK_OFF_MS_MAX = 30_000;
+
+/** `oldest`: offset of the oldest that was not confirmed when the shard was last looked at. */
+type Waiting = { oldest: Offset | undefined; waitMs: number; dueAt: number };
+
+export class Offers {
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #waiting = new Map<Shard, Waiting>();
+  #cancel: (() => void) | undefined;
+  #dueAt = Number.POSITIVE_INFINITY;
+  #isStopped = false;
+
+  constructor(clock: Clock, logger: Logger) {
+    this.#clock = clock;
+    this.#logger = logger;
+  }
+
+  /** Handoffs of the shard have to be offered again. Each time that nothing was confirmed since, it takes twice as long. */
+  soon(shard: Shard): void {
+    const now = this.#clock.monotonicMs();
+    const waiting = this.#waiting.get(shard) ?? { oldest: undefined, waitMs: SOON_MS, dueAt: now + SOON_MS };
+    this.#waiting.set(shard, waiting);
+    this.#wakeAt(waiting.dueAt);
+  }
+
+  /** Shards with handoffs that nobody has confirmed: for calling every second. */
+  look(shards: Iterable<Shard>): void {
+    const now = this.#clock.monotonicMs();
+    for (const shard of shards) {
+      const ledger = unlessDamaged(() => shard.ledger);
+      const oldest = ledger?.oldest?.offset;
+      const waiting = this.#waiting.get(shard);
+      if (ledger === undefined || ledger.isEmpty) this.#waiting.delete(shard);
+      else if (waiting === undefined) this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });
+      else if (waiting.oldest !== oldest && waiting.waitMs > LATER_MS)
+        this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });
+    }
+    for (const { dueAt } of this.#waiting.values()) this.#wakeAt(dueAt);
+  }
+
+  /** Another object is the shard from now on. */
+  forget(shard: Shard): void {
+    this.#waiting.delete(shard);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+  }
+
+  #wakeAt(dueAt: number): void {
+    if (this.#isStopped || dueAt >= this.#dueAt) return;
+    this.#cancel?.();
+    this.#dueAt = dueAt;
+    this.#cancel = this.#clock.after(Math.max(0, dueAt - this.#clock.monotonicMs()), () => this.#wake());
+  }
+
+  #wake(): void {
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    const now = this.#clock.monotonicMs();
+    for (const [shard, waiting] of this.#waiting) if (waiting.dueAt <= now) this.#offer(shard, waiting, now);
+    for (const { dueAt } of this.#waiting.values()) this.#wakeAt(dueAt);
+  }
+
+  #offer(shard: Shard, waiting: Waiting, now: number): void {
+    if (shard.ledger.isEmpty) return void this.#waiting.delete(shard);
+    const oldest = shard.ledger.oldest?.offset;
+    waiting.waitMs = waiting.oldest === oldest ? Math.min(BACK_OFF_MS_MAX, waiting.waitMs * 2) : LATER_MS;
+    waiting.oldest = oldest;
+    waiting.dueAt = now + waiting.waitMs;
+    shard.turns.run(offerAgain(shard)).catch((error: unknown) => {
+      this.#logger.warn("handoffs could not be offered again", { shard: shard.id, error });
+    });
+  }
+}

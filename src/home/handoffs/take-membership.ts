@@ -1,0 +1,86 @@
+/** A membership that the group's shard handed over, into the user's timeline: "you are in", or "you are out" (G8). */
+import type { GroupAddress } from "../../domain/address.ts";
+import { payloadBytesMax, writeMembership, type MembershipEntry } from "../../domain/entries.ts";
+import type { MembershipFrame } from "../../protocol/frames.ts";
+import type { RecordSource } from "../../../storage/shard/staged-record.ts";
+import type { Seq } from "../../../storage/types.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import { foldMembership } from "../fold/timeline.ts";
+import type { HandoffOutcome, MembershipHandoff } from "../messages/handoff.ts";
+import type { UserState } from "../state/user-state.ts";
+
+/** Takes it when it follows what the timeline says of this group, and otherwise says what that is. */
+export function takeMembership(user: UserState, handoff: MembershipHandoff, outcome: HandoffOutcome): void {
+  const known = user.conversations.get(handoff.group);
+  const knownThrough = known?.takenThroughPending ?? (0 as Seq);
+  if (handoff.seq <= knownThrough) {
+    // One that is on its way is confirmed when it is there.
+    if (known !== undefined && handoff.seq <= known.takenThrough) outcome.confirmed(known.takenThrough);
+    return;
+  }
+  if (handoff.prev > knownThrough) return outcome.missing(knownThrough);
+  const take = new MembershipTake(user, handoff, outcome);
+  user.log.append(take);
+  take.appended();
+}
+
+class MembershipTake implements RecordSource {
+  readonly #user: UserState;
+  readonly #handoff: MembershipHandoff;
+  readonly #outcome: HandoffOutcome;
+  readonly #entry: MembershipEntry;
+  readonly #seq: Seq;
+
+  constructor(user: UserState, handoff: MembershipHandoff, outcome: HandoffOutcome) {
+    const { change, at, seq: groupSeq, isUnasked } = handoff;
+    this.#user = user;
+    this.#handoff = handoff;
+    this.#outcome = outcome;
+    this.#entry = { kind: "membership", change, at, groupSeq, isUnasked };
+    this.#seq = user.nextSeq;
+  }
+
+  get #conversation(): ConversationState {
+    return this.#user.conversation(this.#handoff.group);
+  }
+
+  encode(): void {
+    const { log, handle } = this.#user;
+    log.beginEntry(handle, this.#handoff.group, "", this.#seq, payloadBytesMax(""));
+    writeMembership(log.writer, this.#entry);
+    log.endEntry();
+  }
+
+  appended(): void {
+    this.#user.nextSeq = (this.#seq + 1) as Seq;
+    const conversation = this.#conversation;
+    conversation.takenThroughPending = this.#entry.groupSeq;
+    if (this.#entry.change === "joined") conversation.isPutInPending = this.#entry.isUnasked === true;
+  }
+
+  committed(): void {
+    const conversation = this.#conversation;
+    const { groupSeq } = this.#entry;
+    foldMembership(this.#user, conversation, this.#seq, this.#entry);
+    if (conversation.takenThroughPending === groupSeq) conversation.isPutInPending = conversation.isPutIn;
+    this.#outcome.confirmed(groupSeq);
+    const { sessions } = this.#user;
+    if (sessions.size === 0) return;
+    const { group, epoch } = this.#handoff;
+    const frame = JSON.stringify(membershipFrame(this.#seq, group, this.#entry, epoch));
+    for (const session of sessions) session.entry("timeline", this.#seq, frame);
+  }
+
+  failed(error: Error): void {
+    this.#outcome.notTaken(error);
+  }
+}
+
+export function membershipFrame(
+  seq: Seq,
+  conversation: GroupAddress,
+  { change, groupSeq }: MembershipEntry,
+  epoch: string,
+): MembershipFrame {
+  return { t: "membership", seq, conversation, change, groupSeq, epoch };
+}

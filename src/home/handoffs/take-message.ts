@@ -1,0 +1,91 @@
+/** A direct message that was handed over, into its receiver's timeline (G8). */
+import type { UserId } from "../../domain/address.ts";
+import { nameOf } from "../../domain/address.ts";
+import { payloadBytesMax, writeTaken } from "../../domain/entries.ts";
+import { messageFrame } from "../../protocol/encode.ts";
+import type { RecordSource } from "../../../storage/shard/staged-record.ts";
+import type { Seq } from "../../../storage/types.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import { foldTaken } from "../fold/timeline.ts";
+import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
+import type { Shard } from "../shard.ts";
+import type { UserState } from "../state/user-state.ts";
+
+/** Takes it when it follows what the receiver has of this sender, and otherwise says what that is. */
+export function takeMessage(
+  { ranks }: Pick<Shard, "ranks">,
+  receiver: UserState,
+  handoff: MessageHandoff,
+  outcome: HandoffOutcome,
+): void {
+  const { seq: fromSeq } = handoff;
+  const conversation = receiver.conversation(handoff.from);
+  const { takenThroughPending } = conversation;
+  if (fromSeq <= takenThroughPending) {
+    // One that is on its way is confirmed when it is there.
+    if (fromSeq <= conversation.takenThrough) outcome.confirmed(conversation.takenThrough);
+    return;
+  }
+  if (handoff.prev > takenThroughPending) return outcome.missing(takenThroughPending);
+  const seq = receiver.nextSeq;
+  const ordinal = conversation.incomingPending + 1;
+  receiver.log.append(
+    new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, ranks.handedOver(handoff.rank)),
+  );
+  receiver.nextSeq = (seq + 1) as Seq;
+  conversation.takenThroughPending = fromSeq;
+  conversation.incomingPending = ordinal;
+}
+
+class DirectTake implements RecordSource {
+  readonly receiver: UserState;
+  readonly conversation: ConversationState;
+  readonly handoff: MessageHandoff;
+  readonly outcome: HandoffOutcome;
+  readonly seq: Seq;
+  readonly ordinal: number;
+  readonly rank: number;
+
+  constructor(
+    receiver: UserState,
+    conversation: ConversationState,
+    handoff: MessageHandoff,
+    outcome: HandoffOutcome,
+    seq: Seq,
+    ordinal: number,
+    rank: number,
+  ) {
+    this.receiver = receiver;
+    this.conversation = conversation;
+    this.handoff = handoff;
+    this.outcome = outcome;
+    this.seq = seq;
+    this.ordinal = ordinal;
+    this.rank = rank;
+  }
+
+  encode(): void {
+    const { receiver, handoff } = this;
+    const { log } = receiver;
+    log.beginEntry(receiver.handle, this.conversation.address, "", this.seq, payloadBytesMax(handoff.text));
+    const { sentAt, text, seq: fromSeq, streamNo } = handoff;
+    writeTaken(log.writer, sentAt, fromSeq, streamNo, this.ordinal, text, this.rank);
+    log.endEntry();
+  }
+
+  committed(): void {
+    const { receiver, conversation, handoff, seq } = this;
+    const { seq: fromSeq } = handoff;
+    foldTaken(receiver, conversation, seq, this.rank, fromSeq, this.ordinal);
+    receiver.undelivered.push({ seq, conversation, fromSeq });
+    this.outcome.confirmed(fromSeq);
+    if (receiver.sessions.size === 0) return;
+    const from = nameOf(conversation.address) as UserId;
+    const frame = messageFrame(handoff.id, conversation.address, from, handoff.textJson, seq, handoff.sentAt);
+    for (const session of receiver.sessions) session.entry("timeline", seq, frame);
+  }
+
+  failed(error: Error): void {
+    this.outcome.notTaken(error);
+  }
+}

@@ -1,0 +1,132 @@
+/** Marks of one shard on their way to its log: what gathers goes with the next write, `received` with one of the next second's. */
+import type { Seq } from "../../../storage/types.ts";
+import type { Logger } from "../../base/logger.ts";
+import { FencedError } from "../../../storage/errors.ts";
+import { isDamage } from "../damage.ts";
+import type { MarkOffers } from "../handoffs/mark-offers.ts";
+import { ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
+import type { MarkTurns, WaitingMarks } from "./mark-turns.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import type { UserState } from "../state/user-state.ts";
+
+export class MarkWriter implements WaitingMarks {
+  readonly #turns: MarkTurns;
+  readonly #offers: MarkOffers;
+  readonly #logger: Logger;
+  #gathered: MarkRecord[] = [];
+  #isWriteWanted = false;
+  /** Whose `received` rises: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
+  readonly #received = new Set<UserState>();
+  #isReceivedDue = false;
+  /** It goes as soon as it may, and not with a tick. */
+  #isHurried = false;
+
+  constructor(turns: MarkTurns, offers: MarkOffers, logger: Logger) {
+    this.#turns = turns;
+    this.#offers = offers;
+    this.#logger = logger;
+  }
+
+  gather(record: MarkRecord): void {
+    this.#gathered.push(record);
+    this.#wantWrite();
+  }
+
+  /** The user has read it up to what is pending now. @param isSafe whether the other side's mark is: otherwise `release` comes */
+  noteRead(
+    user: UserState,
+    conversation: ConversationState,
+    through: Seq,
+    incomingRead: number,
+    isSafe: boolean,
+  ): void {
+    const known = conversation.readMark;
+    const mark = known === undefined || (known.isGathered && !isSafe) ? new ReadMark(user, conversation) : known;
+    conversation.ownReadPending = through;
+    conversation.incomingReadPending = incomingRead;
+    if (isSafe) this.#gatherRead(mark);
+  }
+
+  /** What is pending of it is safe. */
+  release({ readMark }: ConversationState): void {
+    if (readMark !== undefined && !readMark.isGathered) this.#gatherRead(readMark);
+  }
+
+  /** The user's `received` has risen. */
+  receivedLater(user: UserState): void {
+    if (this.#received.has(user)) return;
+    this.#received.add(user);
+    user.pendingMarks++;
+    this.#turns.waits(this);
+  }
+
+  write(): void {
+    this.#isWriteWanted = false;
+    const gathered = this.#gathered;
+    this.#gathered = [];
+    for (const record of gathered) this.#append(record);
+    if (this.#isReceivedDue) this.#writeReceived();
+  }
+
+  tick(nowMs: number): boolean {
+    const areOffersOpen = this.#offers.tick(nowMs);
+    if (this.#received.size > 0) this.#hastenReceived();
+    return areOffersOpen;
+  }
+
+  hurry(): void {
+    this.#isHurried = true;
+    this.#hastenReceived();
+  }
+
+  /** What others have to know is safe, so more of `received` may go. */
+  safer(): void {
+    if (this.#isHurried) this.#hastenReceived();
+  }
+
+  #hastenReceived(): void {
+    this.#isReceivedDue = true;
+    this.#wantWrite();
+  }
+
+  #wantWrite(): void {
+    if (this.#isWriteWanted) return;
+    this.#isWriteWanted = true;
+    this.#turns.gathered(this);
+  }
+
+  #gatherRead(mark: ReadMark): void {
+    mark.capture();
+    if (mark.isGathered) return;
+    mark.isGathered = true;
+    this.gather(mark);
+  }
+
+  /** As far as it is safe; the rest waits on. */
+  #writeReceived(): void {
+    this.#isReceivedDue = false;
+    const floors = this.#offers.floors();
+    for (const user of this.#received) {
+      const through = Math.min(user.receivedPending, floors.get(user) ?? user.receivedPending) as Seq;
+      if (through > user.receivedAppended) this.#append(new ReceivedMark(user, through));
+      if (user.receivedAppended < user.receivedPending) continue;
+      this.#received.delete(user);
+      user.pendingMarks--;
+    }
+    if (this.#received.size === 0) this.#isHurried = false;
+    else this.#turns.waits(this);
+  }
+
+  /** One that cannot be encoded is lost, and the log says so; the others go. The next mark of the same kind covers it. */
+  #append(mark: MarkRecord): void {
+    try {
+      mark.log.append(mark);
+    } catch (error) {
+      mark.dropped(error);
+      // Its shard was closed or taken over meanwhile, which the log says already.
+      if (isDamage(error) || error instanceof FencedError) return;
+      return this.#logger.error("a mark could not be written", { error });
+    }
+    if (mark.appended !== undefined && mark.log.isOneOrder) mark.appended();
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * Marks: how far a device has got (`received`), how far a user has read, and the other side's view of both (G6). What the other side is to see is handed over to its shard
+ * (mark-offers.ts); the user's own marks follow when that is safe.
+ *
+ * Marks only rise, so they coalesce: what comes between two writes of the log becomes one record per conversation. A crash may lose what is not safe: then the own mark is lost,
+ * too, and the device, coming back with its cursor, says it again.
+ */
+import { AppError } from "../../base/errors.ts";
+import { atOnce, type Steps } from "../../base/steps.ts";
+import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
+import { readTimelineEntry } from "../../domain/entries.ts";
+import type { Seq } from "../../../storage/types.ts";
+import { mustBeIn } from "../authorization.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import type { Standing } from "../groups/group-heads.ts";
+import type { GroupMirror } from "../group-mirror.ts";
+import { MemberMarkOffer, PeerMarkOffer, type MarkOffer } from "../handoffs/mark-offer.ts";
+import { MarkOffers } from "../handoffs/mark-offers.ts";
+import type { MarkRecord } from "./mark-records.ts";
+import type { MarkTurns } from "./mark-turns.ts";
+import { MarkWriter } from "./mark-writer.ts";
+import { ReceivedWalk } from "./received-walk.ts";
+import type { Shard } from "../shard.ts";
+import type { Undelivered } from "../state/undelivered-queue.ts";
+import type { UserState } from "../state/user-state.ts";
+
+const PAGE = 30;
+
+export class Marks {
+  readonly #shard: Shard;
+  readonly #turns: MarkTurns;
+  readonly #offers: MarkOffers;
+  readonly #writer: MarkWriter;
+  /** Users whose devices have more than memory holds the messages of. */
+  readonly #walks = new Map<UserState, ReceivedWalk>();
+
+  constructor(shard: Shard, turns: MarkTurns) {
+    this.#shard = shard;
+    this.#turns = turns;
+    this.#offers = new MarkOffers(shard, {
+      isStopped: () => turns.isStopped,
+      onOpened: () => turns.waits(this.#writer),
+      onSafe: (offer) => this.#safe(offer),
+    });
+    this.#writer = new MarkWriter(turns, this.#offers, shard.logger);
+  }
+
+  /** After a start: offers what the log says was not told. */
+  offerUntold(): void {
+    this.#offers.untold.load();
+    if (this.#offers.isEmpty) return;
+    this.#offers.untold.offer(this.#shard.clock.monotonicMs());
+    this.#turns.waits(this.#writer);
+  }
+
+  /** The shard is closed: nothing of it is offered any more. */
+  forget(): void {
+    this.#offers.forget();
+  }
+
+  /** A mark that was handed over to this shard: it goes with the next write. */
+  gather(record: MarkRecord): void {
+    this.#writer.gather(record);
+  }
+
+  /** A device has the timeline up to `seq`. @throws AppError bad_request when that is not there yet */
+  received(user: UserState, seq: Seq): void {
+    if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
+    if (seq <= user.receivedPending) return;
+    const walk = this.#walks.get(user);
+    if (walk !== undefined) walk.through = Math.max(walk.through, seq) as Seq;
+    else if (user.receivedPending < user.undelivered.heldAbove) this.#beginWalk(user, seq);
+    else this.#deliverHeld(user, seq);
+  }
+
+  /** A device has the log of a group up to `seq`. @throws AppError not_a_member or bad_request */
+  receivedIn(user: UserState, address: GroupAddress, seq: Seq): void {
+    this.receivedGroup(user, this.#memberGroup(user, address), seq);
+  }
+
+  /** The same of a group that the user is in. Said again it counts, too: the group may have been too large for marks before. @throws AppError bad_request */
+  receivedGroup(user: UserState, group: Standing, seq: Seq): void {
+    if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
+    const conversation = user.conversation(group.address);
+    if (seq > conversation.got) conversation.got = seq;
+    if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayDelivered(seq);
+  }
+
+  /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. @throws AppError not_a_member, not_found or bad_request */
+  read(user: UserState, address: Address, seq: Seq): void {
+    if (isGroup(address)) return this.#readGroup(user, address, seq);
+    if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
+    const conversation = user.conversations.get(address);
+    if (conversation === undefined) throw new AppError("not_found", `${address}: no conversation with it`);
+    const through = Math.min(seq, conversation.lastSeq) as Seq;
+    if (through <= conversation.ownReadPending) return;
+    const taken = newestTaken(user, conversation, through, conversation.ownReadPending);
+    const incomingRead = taken?.ordinal ?? conversation.incomingReadPending;
+    if (taken !== undefined) this.#peerOffer(user, conversation).sayRead(taken.fromSeq);
+    this.#noteRead(user, conversation, through, incomingRead);
+  }
+
+  #safe({ conversation, mayReadFollow }: MarkOffer): void {
+    if (mayReadFollow) this.#writer.release(conversation);
+    this.#writer.safer();
+  }
+
+  #noteReceived(user: UserState, seq: Seq): void {
+    if (seq <= user.receivedPending) return;
+    user.receivedPending = seq;
+    this.#writer.receivedLater(user);
+  }
+
+  #beginWalk(user: UserState, through: Seq): void {
+    const walk = new ReceivedWalk(user, through, {
+      isStopped: () => this.#turns.isStopped,
+      delivered: (from, seq) => this.#peerOffer(user, user.conversation(from)).sayDelivered(seq),
+      received: (seq) => this.#noteReceived(user, seq),
+    });
+    this.#walks.set(user, walk);
+    // Not dropped from memory before it is done.
+    user.pendingMarks++;
+    this.#shard.turns
+      .run(this.#walking(user, walk))
+      .catch((error: unknown) => this.#shard.logger.error("receipts could not be worked out", { error }))
+      .finally(() => {
+        this.#walks.delete(user);
+        user.pendingMarks--;
+      });
+  }
+
+  *#walking(user: UserState, walk: ReceivedWalk): Steps<void> {
+    if (!(yield* walk.steps())) return;
+    this.#walks.delete(user);
+    this.#deliverHeld(user, walk.through);
+  }
+
+  /** Of what follows in one conversation the newest counts. */
+  #deliverHeld(user: UserState, seq: Seq): void {
+    let last: Undelivered | undefined;
+    for (;;) {
+      const next = user.undelivered.shiftThrough(seq);
+      if (last !== undefined && last.conversation !== next?.conversation)
+        this.#peerOffer(user, last.conversation).sayDelivered(last.fromSeq);
+      if (next === undefined) return this.#noteReceived(user, seq);
+      last = next;
+    }
+  }
+
+  #peerOffer(user: UserState, conversation: ConversationState): PeerMarkOffer {
+    return (conversation.offer ??= new PeerMarkOffer(this.#offers, user, conversation)) as PeerMarkOffer;
+  }
+
+  #memberOffer(user: UserState, conversation: ConversationState, { epoch }: Standing): MemberMarkOffer {
+    const offer = (conversation.offer ??= new MemberMarkOffer(this.#offers, user, conversation)) as MemberMarkOffer;
+    return offer.inLife(epoch);
+  }
+
+  #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
+    const group = this.#memberGroup(user, address);
+    if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
+    const conversation = user.conversation(address);
+    if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayRead(seq);
+    if (seq > conversation.ownReadPending) this.#noteRead(user, conversation, seq, 0);
+  }
+
+  #noteRead(user: UserState, conversation: ConversationState, through: Seq, incomingRead: number): void {
+    const isSafe = conversation.offer === undefined || conversation.offer.mayReadFollow;
+    this.#writer.noteRead(user, conversation, through, incomingRead, isSafe);
+  }
+
+  /** Who calls has loaded it, unless it is damaged. @throws AppError not_a_member or unavailable */
+  #memberGroup({ user, conversations }: UserState, address: GroupAddress): GroupMirror {
+    const { mirrors } = this.#shard;
+    const shard = conversations.get(address)?.shard;
+    const group =
+      shard === undefined ? undefined : (mirrors.peek(address, shard) ?? atOnce(mirrors.steps(address, shard)));
+    return mustBeIn(group, address, user);
+  }
+
+  /** In a small group the others learn of it. The group's own shard decides where its members are not known here. */
+  #isTold(conversation: ConversationState, group: Standing, seq: Seq): boolean {
+    if (seq < group.bornSeq) return false;
+    const mirror = this.#shard.mirrors.peek(group.address, conversation.shard);
+    return mirror === undefined || mirror.memberCount <= this.#shard.limits.groupReceiptsMembersMax;
+  }
+}
+
+/** The newest message of the other side in `(after, through]`: its seq on their side, and how many there were up to it. */
+function newestTaken(
+  user: UserState,
+  conversation: ConversationState,
+  through: Seq,
+  after: Seq,
+): { fromSeq: Seq; ordinal: number } | undefined {
+  const { takenSeq, takenThrough, incoming, address, goneSeq } = conversation;
+  if (takenSeq <= after || takenSeq <= goneSeq) return undefined;
+  if (takenSeq <= through) return { fromSeq: takenThrough, ordinal: incoming };
+  for (let before = (through + 1) as Seq; ;) {
+    const page = user.log.readLaneBackward(user.address, address, before, PAGE);
+    for (const stored of page.reverse()) {
+      // Of what was erased nothing is known, and no mark is needed.
+      if (stored.seq <= after || stored.seq <= goneSeq) return undefined;
+      const entry = readTimelineEntry(stored);
+      if (entry.kind === "taken") return { fromSeq: entry.fromSeq, ordinal: entry.ordinal };
+      before = stored.seq;
+    }
+    if (page.length < PAGE) return undefined;
+  }
+}
+
+function beyondHead(what: string, seq: number, head: number): AppError {
+  return new AppError("bad_request", `seq: ${seq} is beyond the end of ${what}, which is ${head}`);
+}

@@ -1,0 +1,97 @@
+/**
+ * Ranks: the order in which entries of different logs were appended on this node. The list of conversations stands in
+ * it (src/home/reading/conversation-list.ts): seqs order one log, and the conversations of a user are in several.
+ *
+ * This is a hybrid logical clock. A rank is what the wall clock shows, or the rank before, where the clock shows less.
+ * So as a rule an entry's time says its rank, and nothing more is stored. That is all that the clock is for: the order
+ * is the same whatever it shows.
+ *
+ * Invariants
+ * - Ranks never fall, not even over a restart.
+ * - An entry of a group has a rank above all ranks before it. A direct message may share the rank before it. So of two
+ *   equal ranks the direct message is the later one, and two direct messages are told apart by their seqs.
+ * - No entry is in the log with a rank above the reservation that stands in the log before it: the cell `ranks` of one
+ *   shard, `RANKS_SHARD`. A start goes on from there.
+ *
+ * After a crash ranks begin up to a minute ahead of the clock. Entries then store the difference until it is made up.
+ */
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
+import { shardOf, type Address } from "../domain/address.ts";
+import { RANKS_PER_MS, rankOfTime } from "../domain/rank.ts";
+import { cellNumber, SHARD_STREAM } from "./state/cells.ts";
+import { unlessDamaged } from "./damage.ts";
+
+/** Where `$node` would live, if a node had an address: no other shard of a node is better than this one. */
+export const RANKS_SHARD = shardOf("$node" as Address);
+
+const CELL = "ranks";
+/** A reservation is one small record: one a minute, and one where the clock jumps ahead. */
+const RESERVED = 60_000 * RANKS_PER_MS;
+
+export class Ranks {
+  readonly #log: () => ShardLog;
+  #last = 0;
+  #reserved = 0;
+
+  /** @param log of `RANKS_SHARD` */
+  constructor(log: () => ShardLog) {
+    this.#log = log;
+  }
+
+  /** Goes on from what the log says. Before anything is appended. @throws CorruptionError */
+  begin(): void {
+    this.#last = this.#reserved = cellNumber(this.#log().cell(SHARD_STREAM, CELL));
+  }
+
+  /** Of the entry that was appended last, or above it. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** For a direct message that is appended next. @param sentAt Unix ms */
+  direct(sentAt: number): number {
+    const time = rankOfTime(sentAt);
+    if (time > this.#last) this.#last = time;
+    if (this.#last > this.#reserved) this.#reserve(this.#last + RESERVED);
+    return this.#last;
+  }
+
+  /** For an entry of a group that is appended next. @param at Unix ms */
+  group(at: number): number {
+    const time = rankOfTime(at);
+    this.#last = time > this.#last ? time : this.#last + 1;
+    if (this.#last > this.#reserved) this.#reserve(this.#last + RESERVED);
+    return this.#last;
+  }
+
+  /** For a direct message that was handed over, and is appended next. @param rank that it has at its sender */
+  handedOver(rank: number): number {
+    if (rank > this.#last) this.#last = rank;
+    if (this.#last > this.#reserved) this.#reserve(this.#last + RESERVED);
+    return this.#last;
+  }
+
+  /** An entry has this rank, perhaps by another node: what is appended from now on is later. */
+  observe(rank: number): void {
+    if (rank > this.#last) this.#last = rank;
+  }
+
+  /** Nothing more is appended: the next start goes on from the last rank, and not from the reservation. */
+  settle(): void {
+    if (this.#last < this.#reserved) this.#reserve(this.#last);
+  }
+
+  /** Where the shard is damaged nothing can be reserved, and the order may be wrong after a start with another clock. */
+  #reserve(through: number): void {
+    this.#reserved = through;
+    unlessDamaged(() => {
+      const log = this.#log();
+      log.append({
+        encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), CELL, through),
+        committed: () => {},
+        failed: () => {},
+      });
+    });
+  }
+}

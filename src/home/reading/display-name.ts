@@ -1,0 +1,15 @@
+import { answered, type Steps } from "../../base/steps.ts";
+import { nameOf, type UserAddress } from "../../domain/address.ts";
+import { refusalOf } from "../refusal-of.ts";
+import type { Shard } from "../shard.ts";
+
+/** What a user calls themselves; the user id when nothing was said, or cannot be read now. */
+export function* displayName(shard: Shard, address: UserAddress): Steps<string> {
+  try {
+    const profile = yield* answered(shard.router.ask("profile", address, { user: address }));
+    return profile?.displayName ?? nameOf(address);
+  } catch (error) {
+    if (refusalOf(error) === undefined) throw error;
+    return nameOf(address);
+  }
+}

@@ -1,0 +1,85 @@
+/** Stored entries as clients see them: frames and messages. */
+import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../../domain/entries.ts";
+import type { EntryFrame, WireMessage } from "../../protocol/frames.ts";
+import { groupFrame } from "../groups/group-changes.ts";
+import type { GroupHead } from "../groups/group-heads.ts";
+import type { Shard } from "../shard.ts";
+import { membershipFrame } from "../handoffs/take-membership.ts";
+import type { UserState } from "../state/user-state.ts";
+import type { Seq, StoredEntry } from "../../../storage/types.ts";
+
+export function timelineFrame(shard: Shard, user: UserState, stored: StoredEntry): EntryFrame {
+  const entry = readTimelineEntry(stored);
+  if (entry.kind === "membership") {
+    const group = stored.lane as GroupAddress;
+    const head = shard.mirrors.head(group, user.conversations.get(group)?.shard ?? shardOf(group), user.user);
+    // Of a former life the epoch is empty, under which a device has nothing of the group.
+    return membershipFrame(
+      stored.seq,
+      group,
+      entry,
+      head === undefined || entry.groupSeq < head.bornSeq ? "" : head.epoch,
+    );
+  }
+  return { t: "message", ...directMessage(shard, user, stored, entry) };
+}
+
+/** A direct message in the numbering of `user`; membership entries have no message. */
+export function timelineMessage(shard: Shard, user: UserState, stored: StoredEntry): WireMessage | undefined {
+  const entry = readTimelineEntry(stored);
+  return entry.kind === "membership" ? undefined : directMessage(shard, user, stored, entry);
+}
+
+function directMessage(
+  shard: Shard,
+  user: UserState,
+  stored: StoredEntry,
+  entry: Exclude<ReturnType<typeof readTimelineEntry>, { kind: "membership" }>,
+): WireMessage {
+  const conversation = stored.lane as Address;
+  if (entry.kind === "erased") return tombstone(shard, user, conversation, stored.seq);
+  const { sentAt, text } = entry;
+  if (entry.kind === "sent") {
+    const id = shard.ids.encode(user.log.shard, user.handle.streamNo, stored.seq);
+    return { id, conversation, from: user.user, text, seq: stored.seq, sentAt, ref: stored.key };
+  }
+  const id = shard.ids.encode(shardOf(conversation), entry.fromStreamNo, entry.fromSeq);
+  return { id, conversation, from: nameOf(conversation), text, seq: stored.seq, sentAt };
+}
+
+export function groupEntryFrame(shard: Shard, group: GroupHead, stored: StoredEntry, viewer: UserId): EntryFrame {
+  const entry = readGroupEntry(stored);
+  if (entry.kind === "changed") return groupFrame(group.address, stored.seq, entry.detail, group.epoch);
+  return { t: "message", ...groupMessage(shard, group, stored, viewer)! };
+}
+
+/** Undefined for a change of the group. */
+export function groupMessage(
+  shard: Shard,
+  group: GroupHead,
+  stored: StoredEntry,
+  viewer: UserId,
+): WireMessage | undefined {
+  const entry = readGroupEntry(stored);
+  if (entry.kind === "changed") return undefined;
+  if (entry.kind === "erased") return tombstone(shard, group, group.address, stored.seq);
+  const id = shard.ids.encode(group.log.shard, group.handle.streamNo, stored.seq);
+  const { author, text, sentAt } = entry;
+  const message = { id, conversation: group.address, from: author, text, seq: stored.seq, sentAt };
+  return author === viewer ? { ...message, ref: refOfPostedKey(stored.key) } : message;
+}
+
+/**
+ * An erased message in its place. Nobody knows any more who wrote it and when, nor the id of a message that somebody else had sent: it has that of its place in
+ * this log.
+ */
+function tombstone(
+  shard: Shard,
+  { log, handle, erasedAt }: UserState | GroupHead,
+  conversation: Address,
+  seq: Seq,
+): WireMessage {
+  const id = shard.ids.encode(log.shard, handle.streamNo, seq);
+  return { id, conversation, from: "", seq, sentAt: 0, deletedAt: erasedAt };
+}

@@ -1,0 +1,38 @@
+/**
+ * What a post to a group causes: it is written once, and leaves once for each member who is there. The author pays for that in bytes, whoever
+ * is there at the moment.
+ */
+import { AppError } from "../../base/errors.ts";
+import { TokenBucket, type Rate } from "../../base/token-bucket.ts";
+import type { UserState } from "../state/user-state.ts";
+
+/** Bytes of frames that one author's posts may cause. */
+export const FAN_OUT: Rate = { perSecond: 16 << 20, burst: 128 << 20 };
+
+/** Of a frame beside its text, and what a write to one member costs beside its bytes. */
+const FRAME_BYTES = 256;
+/** A post below it is paid for by its message. */
+const FREE_BYTES = 64 << 10;
+const REFUSAL_MS_MIN = 250;
+
+/**
+ * What comes behind a refused post is refused for as long (G4).
+ * @param characters of the text
+ * @param nowMs monotonic
+ * @throws AppError rate_limited
+ */
+export function takeFanOut(author: UserState, members: number, characters: number, nowMs: number): void {
+  const bytes = members * (characters + FRAME_BYTES);
+  if (bytes <= FREE_BYTES) return;
+  const bucket = (author.fanOut ??= new TokenBucket(FAN_OUT, nowMs));
+  // More than a burst can never be saved up: such a post takes all of it.
+  const needed = Math.min(bytes, FAN_OUT.burst);
+  if (bucket.take(needed, nowMs)) return;
+  const retryAfterMs = Math.max(REFUSAL_MS_MIN, Math.ceil(bucket.msUntil(needed)));
+  author.sendRefusedUntil = nowMs + retryAfterMs;
+  throw new AppError(
+    "rate_limited",
+    `posts to groups of this size take more than you may for now; send again in ${retryAfterMs} ms`,
+    { retryAfterMs },
+  );
+}

@@ -1,0 +1,256 @@
+/**
+ * A message to a group, at its author's home: it is sent to the group's shard (accept-post.ts), which numbers it and hands the ref over to this shard (take-posted.ts).
+ *
+ * The author hears `sent` when both records are durable: the message in the group's log, and its ref here, where it is asked for (G2). The reply and the handoff may come
+ * in either order, late, repeated or never. While one of them is missing the post is sent again under the same ref, and what the author has sent to this group behind it
+ * as well, in its order (G4). After a while the author hears `unavailable` of all of these: nobody knows whether they are in the group's log, and the same refs will tell.
+ */
+import { AppError } from "../../base/errors.ts";
+import type { GroupAddress, UserId } from "../../domain/address.ts";
+import { withRef } from "../../protocol/encode.ts";
+import type { Seq, ShardId } from "../../../storage/types.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import type { EntryCast } from "../messages/cast.ts";
+import type { Life, Post, Posted, PostReply } from "../messages/post.ts";
+import type { PendingSend, SendReply, SendRequest, Sent } from "./pending-send.ts";
+import { refuseAll, settle } from "./settle-send.ts";
+import type { Shard } from "../shard.ts";
+import type { UserState } from "../state/user-state.ts";
+import type { WaitingPost } from "./waiting-posts.ts";
+
+/** From the first time that a post is sent again; twice as long each time. */
+const AGAIN_MS = 500;
+const AGAIN_MS_MAX = 2000;
+/** What was overtaken is sent again without waiting, but not more often. */
+const AGAIN_AT_ONCE_MS = 20;
+const GIVE_UP_MS = 10_000;
+
+/** The request is allowed, and no repeat of what this shard knows. @param mayRepeat the group's log may have it already */
+export function postGroup(
+  shard: Shard,
+  author: UserState,
+  group: GroupAddress,
+  groupShard: ShardId,
+  request: SendRequest,
+  reply: SendReply,
+  mayRepeat: boolean,
+): void {
+  const post = new GroupSend(shard, author, group, groupShard, request, reply, mayRepeat);
+  author.pendingSends.push(post);
+  author.bytesOnTheWay += post.textBytes;
+  try {
+    shard.router.post(groupShard, group, post, post);
+  } catch (error) {
+    post.withdraw();
+    throw error;
+  }
+  if (!post.isSettled) shard.posts.add(post);
+}
+
+/** The last post of the author to the group that is not settled. */
+function lastPending({ pendingSends }: UserState, group: GroupAddress): GroupSend | undefined {
+  for (let at = pendingSends.length - 1; at >= 0; at--) {
+    const send = pendingSends[at]!;
+    if (send.to === group) return send as GroupSend;
+  }
+  return undefined;
+}
+
+/** A post that its author waits for. */
+export class GroupSend implements PendingSend, Post, PostReply, WaitingPost {
+  readonly #shard: Shard;
+  readonly #author: UserState;
+  readonly #groupShard: ShardId;
+  /** Undefined while nothing tells the author of the group. */
+  readonly #conversation: ConversationState | undefined;
+  readonly reply: SendReply;
+  readonly ref: string;
+  readonly to: GroupAddress;
+  readonly text: string;
+  readonly textBytes: number;
+  readonly no: number;
+  readonly #sentFirstMs: number;
+  /** Its sender says that it may be one. */
+  readonly #isRetry: boolean;
+  mayRepeat: boolean;
+  prev: number;
+  round = 0;
+  repeats: SendReply[] | undefined = undefined;
+  isSettled = false;
+  /** Its ref is on its way to the log of this shard. */
+  isRefPending = false;
+  isRefNoted = false;
+  #sentMs: number;
+  #sent: Sent | undefined;
+  #isRepeat = false;
+
+  constructor(
+    shard: Shard,
+    author: UserState,
+    group: GroupAddress,
+    groupShard: ShardId,
+    { ref, text }: SendRequest,
+    reply: SendReply,
+    mayRepeat: boolean,
+  ) {
+    this.#shard = shard;
+    this.#author = author;
+    this.#groupShard = groupShard;
+    this.#conversation = author.conversations.get(group);
+    this.reply = reply;
+    this.ref = ref;
+    this.to = group;
+    this.text = text;
+    this.textBytes = Buffer.byteLength(text);
+    this.mayRepeat = this.#isRetry = mayRepeat;
+    this.no = shard.posts.nextNo();
+    this.prev = lastPending(author, group)?.no ?? 0;
+    this.#sentMs = this.#sentFirstMs = shard.clock.monotonicMs();
+  }
+
+  get author(): UserId {
+    return this.#author.user;
+  }
+
+  get authorShard(): ShardId {
+    return this.#author.log.shard;
+  }
+
+  get life(): Life {
+    return this.#shard.posts.life;
+  }
+
+  get groupLife(): number {
+    return this.#conversation?.groupLife ?? 0;
+  }
+
+  get knownThrough(): Seq {
+    return this.#conversation?.takenThrough ?? (0 as Seq);
+  }
+
+  // ---- what it hears
+
+  posted({ seq, id, sentAt, text, deletedAt }: Posted, isRepeat: boolean, groupLife: number): void {
+    const conversation = this.#conversation;
+    if (conversation !== undefined) conversation.groupLife = groupLife;
+    if (this.isSettled) return;
+    const { ref, to } = this;
+    this.#sent = { ref, id, to, seq, sentAt, text, ...(deletedAt === undefined ? {} : { deletedAt }) };
+    this.#isRepeat = isRepeat && this.#isRetry;
+    this.#settleIfDone();
+  }
+
+  /** The ref is durable in the author's shard. */
+  refNoted(): void {
+    this.isRefNoted = true;
+    this.isRefPending = false;
+    this.#settleIfDone();
+  }
+
+  /** What was sent behind it must not come before it, should its sender try again (G4). */
+  refused(error: AppError): void {
+    const { isSettled } = this;
+    const behind = isSettled || !isTransient(error) ? [] : this.#chain().filter(({ no }) => no > this.no);
+    if (!this.#end()) return;
+    refuseAll(this, this.reply, error);
+    for (const send of behind) send.refused(error);
+  }
+
+  missing(round: number): void {
+    if (this.isSettled || round !== this.round) return;
+    const nowMs = this.#shard.clock.monotonicMs();
+    const chain = this.#chain();
+    const [first = this] = chain;
+    if (first.round === 0 || nowMs - first.#sentMs >= AGAIN_AT_ONCE_MS) sendAgain(chain, nowMs);
+  }
+
+  // ---- what it does when it hears nothing
+
+  look(nowMs: number): void {
+    const waitMs = Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** this.round);
+    if (nowMs - this.#sentMs < waitMs) return;
+    if (nowMs - this.#sentFirstMs >= GIVE_UP_MS) this.giveUp();
+    else sendAgain(this.#chain(), nowMs);
+  }
+
+  giveUp(): void {
+    this.refused(noReply(this.to));
+  }
+
+  again(prev: number, nowMs: number): void {
+    this.prev = prev;
+    this.mayRepeat = true;
+    this.round++;
+    this.#sentMs = nowMs;
+    try {
+      this.#shard.router.post(this.#groupShard, this.to, this, this);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.refused(error);
+    }
+  }
+
+  /** The author's posts to this group that are not settled, oldest first. */
+  #chain(): GroupSend[] {
+    return this.#author.pendingSends.filter(({ to }) => to === this.to) as GroupSend[];
+  }
+
+  // ---- how it ends
+
+  /** It never left. */
+  withdraw(): void {
+    this.#end();
+  }
+
+  #settleIfDone(): void {
+    const sent = this.#sent;
+    if (sent === undefined || !this.isRefNoted || this.isSettled) return;
+    this.isSettled = true;
+    const isSame = sent.text === this.text || sent.deletedAt !== undefined;
+    if (isSame) return settle(this.#author, this, this.reply, sent, this.#isRepeat);
+    this.#author.forgetPending(this);
+    refuseAll(this, this.reply, refConflict(this.ref));
+  }
+
+  #end(): boolean {
+    if (this.isSettled) return false;
+    this.isSettled = true;
+    this.#author.forgetPending(this);
+    return true;
+  }
+}
+
+/** Oldest first: what is before the first is settled. */
+function sendAgain(chain: readonly GroupSend[], nowMs: number): void {
+  let prev = 0;
+  for (const send of chain) {
+    if (send.isSettled) continue;
+    send.again(prev, nowMs);
+    prev = send.no;
+  }
+}
+
+/** Its sender may try again, and what was sent behind it has to wait for that. */
+const isTransient = ({ code }: AppError): boolean => code === "unavailable" || code === "not_owner";
+
+const noReply = (group: GroupAddress): AppError =>
+  new AppError("unavailable", `${group} does not reply; send again with the same ref and retry`, {
+    retryAfterMs: 2000,
+  });
+
+/** The author's devices see their own post with its ref; the one that sent it has `sent`. */
+export function showOwnPost(user: UserState, { group, seq, frame }: EntryCast, ref: string): void {
+  const { sessions } = user;
+  if (sessions.size === 0) return;
+  const sender = user.pendingSend(ref)?.reply.session;
+  if (sessions.size === 1 && sender !== undefined && sessions.has(sender)) return;
+  const own = withRef(frame, ref);
+  for (const session of sessions) if (session !== sender) session.entry(group, seq, own);
+}
+
+export function refConflict(ref: string): AppError {
+  return new AppError(
+    "ref_conflict",
+    `ref ${JSON.stringify(ref)} was used for another message; a ref names one message for ever`,
+  );
+}

@@ -1,0 +1,200 @@
+/**
+ * A direct message: into the sender's timeline, handed over to the receiver's.
+ *
+ * The sender is told when its own record is durable (G1). From then on the handoff is offered until the receiver's shard has it (G8): what is not confirmed is read again
+ * from the log (handoffs.ts).
+ */
+import type { Address, UserAddress } from "../../domain/address.ts";
+import { payloadBytesMax, readTimelineEntry, writeSent } from "../../domain/entries.ts";
+import type { IdBatch } from "../../domain/message-id.ts";
+import { jsonString, messageFrame } from "../../protocol/encode.ts";
+import type { RecordSource } from "../../../storage/shard/staged-record.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import type { Offset, Seq } from "../../../storage/types.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
+import { foldSent } from "../fold/timeline.ts";
+import type { Handed } from "../handoffs/handoff-ledger.ts";
+import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
+import type { PendingSend, SendReply, SendRequest } from "./pending-send.ts";
+import { settle, refuseAll, unknownFate } from "./settle-send.ts";
+import type { Shard } from "../shard.ts";
+import type { UserState } from "../state/user-state.ts";
+
+const LOOK_BACK = 30;
+
+/** The request is allowed, is no repeat, and the receiver exists. */
+export function sendDirect(shard: Shard, sender: UserState, request: SendRequest, reply: SendReply): void {
+  const sentAt = shard.clock.now();
+  const rank = shard.ranks.direct(sentAt);
+  const { log, nextSeq: seq } = sender;
+  const conversation = sender.conversation(request.to);
+  const prev = lastSent(sender, conversation);
+  const send = new DirectSend(shard, sender, conversation, request, reply, seq, prev, sentAt, rank);
+  const savepoint = log.savepoint;
+  log.append(send);
+  try {
+    send.isHandedOver = request.to === sender.address || shard.router.handOffAlong(conversation.shard, send, send);
+  } catch (error) {
+    log.rollBack(savepoint);
+    throw error;
+  }
+  if (request.to !== sender.address) shard.ledger.add(send);
+  conversation.sentPending = seq;
+  sender.nextSeq = (seq + 1) as Seq;
+  sender.pendingSends.push(send);
+  sender.bytesOnTheWay += send.textBytes;
+}
+
+/** Of the messages that the user sent in this conversation, the ones on their way included; 0 for none. What was erased counts for nothing: it is handed over no more. */
+function lastSent(sender: UserState, conversation: ConversationState): Seq {
+  return (conversation.sentPending ??= lastSentBefore(
+    sender.log,
+    sender.address,
+    conversation.address,
+    sender.nextSeq,
+  ));
+}
+
+/** Seq of the last message from `address` to `to` that is not erased, before `before`; 0 for none. */
+export function lastSentBefore(log: ShardLog, address: UserAddress, to: Address, before: Seq): Seq {
+  for (;;) {
+    const page = log.readLaneBackward(address, to, before, LOOK_BACK);
+    for (const stored of page.reverse()) {
+      if (readTimelineEntry(stored).kind === "sent") return stored.seq;
+      before = stored.seq;
+    }
+    if (page.length < LOOK_BACK) return 0 as Seq;
+  }
+}
+
+class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOutcome, Handed {
+  readonly kind = "message";
+  readonly #shard: Shard;
+  readonly sender: UserState;
+  readonly conversation: ConversationState;
+  readonly reply: SendReply;
+  readonly ref: string;
+  readonly text: string;
+  readonly seq: Seq;
+  readonly prev: Seq;
+  readonly sentAt: number;
+  readonly rank: number;
+  offset = 0 as Offset;
+  textBytes = 0;
+  repeats: SendReply[] | undefined = undefined;
+  /** Or there is nobody to hand it over to. */
+  isHandedOver = false;
+  #id: string | undefined;
+  readonly #ids: IdBatch;
+  readonly #idAt: number;
+  #textJson: string | undefined;
+
+  constructor(
+    shard: Shard,
+    sender: UserState,
+    conversation: ConversationState,
+    request: SendRequest,
+    reply: SendReply,
+    seq: Seq,
+    prev: Seq,
+    sentAt: number,
+    rank: number,
+  ) {
+    this.#shard = shard;
+    this.sender = sender;
+    this.conversation = conversation;
+    this.reply = reply;
+    this.ref = request.ref;
+    this.text = request.text;
+    this.seq = seq;
+    this.prev = prev;
+    this.sentAt = sentAt;
+    this.rank = rank;
+    this.#ids = shard.ids.gathering;
+    this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
+  }
+
+  get from(): UserState["address"] {
+    return this.sender.address;
+  }
+
+  get to(): UserState["address"] {
+    return this.conversation.address as UserState["address"];
+  }
+
+  get streamNo(): number {
+    return this.sender.handle.streamNo;
+  }
+
+  /** Of the place that it got with its number: whoever asks first, here or at the receiver, has it encrypted. */
+  get id(): string {
+    return (this.#id ??= this.#ids.id(this.#idAt));
+  }
+
+  get textJson(): string {
+    return (this.#textJson ??= jsonString(this.text));
+  }
+
+  encode(): void {
+    const { sender, to, ref, seq, text } = this;
+    const { log } = sender;
+    this.offset = log.nextOffset;
+    log.beginEntry(sender.handle, to, ref, seq, payloadBytesMax(text));
+    this.textBytes = writeSent(log.writer, this.sentAt, text, this.rank);
+    log.endEntry();
+  }
+
+  committed(): void {
+    const { sender } = this;
+    foldSent(sender, this.conversation, this.seq, this.rank, this.textBytes);
+    settle(sender, this, this.reply, this);
+    if (!this.isHandedOver) this.#handOff();
+    if (this.#hasOtherDevices) this.#tellOtherDevices();
+  }
+
+  failed(error: Error): void {
+    refuseAll(this, this.reply, unknownFate(error));
+  }
+
+  // ---- the handoff
+
+  #handOff(): void {
+    this.isHandedOver = true;
+    try {
+      this.#shard.router.handOff(this.conversation.shard, this, this);
+    } catch {
+      this.notTaken();
+    }
+  }
+
+  get isConfirmed(): boolean {
+    return this.conversation.confirmedThrough >= this.seq;
+  }
+
+  confirmed(through: Seq): void {
+    if (through > this.conversation.confirmedThrough) this.conversation.confirmedThrough = through;
+  }
+
+  missing(): void {
+    this.#shard.offerSoon();
+  }
+
+  notTaken(): void {
+    this.#shard.offerSoon();
+  }
+
+  /** Not by their number alone: the device that sent may have gone meanwhile. */
+  get #hasOtherDevices(): boolean {
+    const { sessions } = this.sender;
+    return (
+      sessions.size > 1 ||
+      (sessions.size === 1 && (this.reply.session === undefined || !sessions.has(this.reply.session)))
+    );
+  }
+
+  #tellOtherDevices(): void {
+    const { sender, id, to, seq, sentAt } = this;
+    const frame = messageFrame(id, to, sender.user, this.textJson, seq, sentAt, jsonString(this.ref));
+    for (const session of sender.sessions) if (session !== this.reply.session) session.entry("timeline", seq, frame);
+  }
+}

@@ -1,0 +1,147 @@
+/** Who may send what to whom: the checks before a message is numbered. The same for sockets and HTTP. */
+import { AppError } from "../../base/errors.ts";
+import { answered, type Steps } from "../../base/steps.ts";
+import { isGroup, shardOf, type UserAddress } from "../../domain/address.ts";
+import type { Answers } from "../messages/ask.ts";
+import type { SendReply, SendRequest } from "./pending-send.ts";
+import { postGroup } from "./post-group.ts";
+import { answeredAsPosted, findRepeat, type PostedBefore } from "./repeats.ts";
+import { sendDirect } from "./send-direct.ts";
+import type { Shard } from "../shard.ts";
+import type { UserState } from "../state/user-state.ts";
+import { takeFanOut } from "./fan-out.ts";
+import { isLoaded } from "../reading/loading.ts";
+import { refusalOf } from "../refusal-of.ts";
+import { takeSendTokens } from "./send-tokens.ts";
+import { mustHaveRoom } from "./stored-quota.ts";
+
+/**
+ * Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`.
+ * @returns when something has to be asked or loaded first: steps that do so and then number or refuse it. What the same device sends behind it waits for them (G4).
+ */
+export function sendMessage(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  reply: SendReply,
+): Steps<void> | undefined {
+  try {
+    mustBeReadable(shard);
+    const repeat = findRepeat(shard, sender, request, reply);
+    if (repeat === "answered") return undefined;
+    if (typeof repeat === "object") return repeatOrSend(shard, sender, request, repeat, reply);
+    const mayRepeat = repeat === "ask the group";
+    const nowMs = pay(shard, sender);
+    const missing = whatIsMissing(shard, sender, request);
+    if (missing !== undefined) return sendLater(shard, sender, request, missing, mayRepeat, reply);
+    number(shard, sender, request, mayRepeat, reply, nowMs);
+  } catch (error) {
+    refuse(request, reply, error);
+  }
+  return undefined;
+}
+
+/** Before the receiver is looked for: who asks which addresses there are pays as if they were written to. @returns the monotonic time, ms */
+function pay(shard: Shard, sender: UserState): number {
+  const nowMs = takeSendTokens(shard, sender, 1);
+  const { storedBytesMax } = shard.limits;
+  if (storedBytesMax !== undefined) mustHaveRoom(shard, sender, storedBytesMax, nowMs);
+  return nowMs;
+}
+
+/** The ref was posted to a group, whose shard knows the text. */
+function* repeatOrSend(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  before: PostedBefore,
+  reply: SendReply,
+): Steps<void> {
+  try {
+    if (yield* answeredAsPosted(shard, request, before, reply)) return;
+    pay(shard, sender);
+  } catch (error) {
+    return refuse(request, reply, error);
+  }
+  yield* sendLater(shard, sender, request, whatIsMissing(shard, sender, request), true, reply);
+}
+
+/** The message is paid for. Another device may have sent it meanwhile. */
+function* sendLater(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  missing: Steps<unknown> | undefined,
+  mayRepeat: boolean,
+  reply: SendReply,
+): Steps<void> {
+  try {
+    if (missing !== undefined) yield* missing;
+    if (!isLoaded(shard, sender))
+      throw new AppError("unavailable", "could not be taken now; send it again", { retryAfterMs: 1000 });
+    mustBeReadable(shard);
+    const repeat = findRepeat(shard, sender, request, reply);
+    if (repeat === "answered") return;
+    if (typeof repeat === "object" && (yield* answeredAsPosted(shard, request, repeat, reply))) return;
+    shard.mustAcceptWrites();
+    number(shard, sender, request, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
+  } catch (error) {
+    refuse(request, reply, error);
+  }
+}
+
+/** Before a ref is looked up: among what failed, nothing can be told apart until the log is recovered. */
+function mustBeReadable(shard: Shard): void {
+  if (shard.log.failure !== undefined) throw shard.refusals.error(shard.refusal ?? "log failed");
+}
+
+/**
+ * Undefined when the message can be numbered in this turn: the receiver is there, or the group is in memory.
+ * @throws AppError unknown_address for a user who is not there
+ */
+function whatIsMissing(shard: Shard, sender: UserState, { to }: SendRequest): Steps<unknown> | undefined {
+  if (to === sender.address) return undefined;
+  const conversation = sender.conversations.get(to);
+  if (isGroup(to)) {
+    const group = shard.mirrors.peek(to, conversation?.shard ?? shardOf(to));
+    return group === undefined ? shard.mirrors.steps(to) : undefined;
+  }
+  // Users never go away.
+  if (conversation !== undefined && conversation.lastSeq > 0) return undefined;
+  const found = shard.router.ask("user", to, { user: to });
+  if (found instanceof Promise) return receiverLater(to, found);
+  mustExist(to, found);
+  return undefined;
+}
+
+function* receiverLater(to: UserAddress, asked: Promise<Answers["user"]>): Steps<void> {
+  mustExist(to, yield* answered(asked));
+}
+
+function mustExist(to: UserAddress, found: Answers["user"]): void {
+  if (found === undefined) throw new AppError("unknown_address", `${to}: there is no such user`);
+}
+
+function number(
+  shard: Shard,
+  sender: UserState,
+  request: SendRequest,
+  mayRepeat: boolean,
+  reply: SendReply,
+  nowMs: number,
+): void {
+  const { to, ref, text } = request;
+  if (isGroup(to)) {
+    const groupShard = sender.conversations.get(to)?.shard ?? shardOf(to);
+    const members = shard.mirrors.peek(to, groupShard)?.memberCount ?? 0;
+    takeFanOut(sender, members, text.length, nowMs);
+    postGroup(shard, sender, to, groupShard, request, reply, mayRepeat);
+  } else sendDirect(shard, sender, request, reply);
+  sender.recentRefs.note(ref, nowMs);
+}
+
+function refuse({ ref }: SendRequest, reply: SendReply, error: unknown): void {
+  const refusal = refusalOf(error);
+  if (refusal === undefined) throw error;
+  reply.refused(ref, refusal);
+}

@@ -1,0 +1,57 @@
+/**
+ * Posts of a shard's users that the groups' shards have not replied to. The post or the reply may be lost: after a while the post is sent again, under the same ref, and
+ * after longer its author is told `unavailable`. One timer looks at all, at times that only rise.
+ */
+import type { Clock } from "../../base/clock.ts";
+import type { Life } from "../messages/post.ts";
+
+const LOOK_EVERY_MS = 100;
+
+export type WaitingPost = {
+  readonly isSettled: boolean;
+  /** Sends it again, or gives it up, if it is time. */
+  look(nowMs: number): void;
+  giveUp(): void;
+};
+
+export class WaitingPosts {
+  /** Of this object: what is numbered in it has no meaning in another one. */
+  readonly life: Life;
+  readonly #clock: Clock;
+  #no = 0;
+  /** Those that are settled are left out when they are looked at next. */
+  #posts: WaitingPost[] = [];
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(clock: Clock, life: Life) {
+    this.#clock = clock;
+    this.life = life;
+  }
+
+  nextNo(): number {
+    return ++this.#no;
+  }
+
+  add(post: WaitingPost): void {
+    this.#posts.push(post);
+    if (this.#cancel === undefined && !this.#isStopped) this.#lookLater();
+  }
+
+  /** Nobody waits any more: nothing is known of what is not replied to. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+    for (const post of this.#posts.splice(0)) if (!post.isSettled) post.giveUp();
+  }
+
+  #lookLater(): void {
+    this.#cancel = this.#clock.after(LOOK_EVERY_MS, () => {
+      this.#cancel = undefined;
+      const nowMs = this.#clock.monotonicMs();
+      this.#posts = this.#posts.filter(({ isSettled }) => !isSettled);
+      for (const post of this.#posts) if (!post.isSettled) post.look(nowMs);
+      if (this.#posts.length > 0 && this.#cancel === undefined && !this.#isStopped) this.#lookLater();
+    });
+  }
+}

@@ -1,0 +1,53 @@
+/** What the sockets of one user share: their budget of frames, and how many bytes wait in them. Kept while one of them is open. */
+import type { Clock } from "../../base/clock.ts";
+import type { UserId } from "../../domain/address.ts";
+import type { FrameRates } from "../../domain/limits.ts";
+import { FrameBuckets } from "./frame-budget.ts";
+
+export class UserShare {
+  readonly user: UserId;
+  readonly buckets: FrameBuckets;
+  sockets = 0;
+  waitingBytes = 0;
+
+  constructor(user: UserId, buckets: FrameBuckets) {
+    this.user = user;
+    this.buckets = buckets;
+  }
+}
+
+export class UserShares {
+  readonly #rates: FrameRates;
+  readonly #clock: Clock;
+  readonly #shares = new Map<UserId, UserShare>();
+
+  constructor(rates: FrameRates, clock: Clock) {
+    this.#rates = rates;
+    this.#clock = clock;
+  }
+
+  join(user: UserId): UserShare {
+    let share = this.#shares.get(user);
+    if (share === undefined) {
+      share = new UserShare(user, new FrameBuckets(this.#rates, this.#clock.monotonicMs()));
+      this.#shares.set(user, share);
+    }
+    share.sockets++;
+    return share;
+  }
+
+  /** How many sockets of the user there are, closed ones that have not gone among them. */
+  socketsOf(user: UserId): number {
+    return this.#shares.get(user)?.sockets ?? 0;
+  }
+
+  leave(share: UserShare): void {
+    if (--share.sockets > 0) return;
+    const { waitMs } = share.buckets;
+    if (waitMs === 0) return void this.#shares.delete(share.user);
+    // A debt outlives the connection: whoever comes back at once does not begin anew.
+    this.#clock.after(waitMs, () => {
+      if (share.sockets === 0 && this.#shares.get(share.user) === share) this.#shares.delete(share.user);
+    });
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * One shard as commands see it: its log, the users and groups that live in it, their sessions, marks and locks. A command runs at a shard and sees nothing of another
+ * one: what concerns another goes through the router (shard-router.ts), and groups that live elsewhere are seen through mirrors (group-mirror.ts).
+ *
+ * Not here: what commands do, and which shards there are (shard-host.ts).
+ */
+import type { Clock } from "../base/clock.ts";
+import type { StepTurns, Steps } from "../base/steps.ts";
+import type { Logger } from "../base/logger.ts";
+import { assert } from "../base/assert.ts";
+import { isGroup, nameOf, userAddress, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import type { MessageIds } from "../domain/message-id.ts";
+import type { Limits } from "../protocol/frames.ts";
+import { CorruptionError } from "../../storage/errors.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import type { ShardId } from "../../storage/types.ts";
+import { AnsweredCalls } from "./groups/answered-calls.ts";
+import { Arrivals } from "./handoffs/arrivals.ts";
+import type { Connected } from "./connected.ts";
+import { damagedError } from "./damage.ts";
+import type { ErasedFiles } from "./erasing/erased-files.ts";
+import { GroupHeads } from "./groups/group-heads.ts";
+import { GroupState } from "./state/group-state.ts";
+import type { GroupMirrors } from "./group-mirror.ts";
+import { GroupTurns } from "./groups/group-turns.ts";
+import { ledgerOf, type HandoffLedger } from "./handoffs/handoff-ledger.ts";
+import type { LoadBudget } from "./state/load-budget.ts";
+import type { MarkTurns } from "./marks/mark-turns.ts";
+import { Marks } from "./marks/marks.ts";
+import type { Random } from "../base/random.ts";
+import type { Ranks } from "./ranks.ts";
+import type { Refusals, RefusalState } from "./refusals.ts";
+import { GroupUnread } from "./reading/group-unread.ts";
+import type { Session } from "./session.ts";
+import type { GroupChanged } from "./messages/ask.ts";
+import type { ShardRouter } from "./messages/shard-router.ts";
+import { StateTable } from "./state/state-table.ts";
+import type { StoredCounts } from "./sending/stored-counts.ts";
+import { WaitingPosts } from "./sending/waiting-posts.ts";
+import { UserState } from "./state/user-state.ts";
+
+/** What a node lends to each of its shards. */
+export type ShardParts = {
+  clock: Clock;
+  ids: MessageIds;
+  limits: Limits;
+  logger: Logger;
+  refusals: Refusals;
+  /** One order over all shards of the node. */
+  ranks: Ranks;
+  random: Random;
+  /** Where work that reads much is done in steps. */
+  turns: StepTurns;
+  router: ShardRouter;
+  /** Who is being counted, one after the other. */
+  storedCounts: StoredCounts;
+  erasedFiles: ErasedFiles;
+  mirrors: GroupMirrors;
+  connected: Connected;
+  /** When marks are written. */
+  markTurns: MarkTurns;
+  usersBudget: LoadBudget;
+  groupsBudget: LoadBudget;
+  shardOf(address: Address): ShardId;
+  /** @throws CorruptionError for a shard that is damaged */
+  logOf(shard: ShardId): ShardLog;
+  /** Somebody asked for what is damaged. */
+  onDamageMet(shard: ShardId): void;
+  /** Why nothing new may begin in the shard of this log, beside what `refusals` says; undefined while it may. */
+  shortageOf(log: ShardLog): RefusalState | undefined;
+  /** Asks for a write of the log soon, although no record was appended yet. */
+  schedule(): void;
+  /** Handoffs of the shard were not taken, or something is missing before them. */
+  offerSoon(shard: Shard): void;
+};
+
+/** The shard of who acts. Whoever finds it runs everything else there. @throws AppError unavailable */
+export type Home = (user: UserId) => Shard;
+
+/** Groups that a shard may load before the life of another shard begins. */
+const GROUP_LIVES = 2 ** 20;
+
+export class Shard {
+  readonly id: ShardId;
+  readonly clock: Clock;
+  readonly ids: MessageIds;
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly refusals: Refusals;
+  readonly ranks: Ranks;
+  readonly turns: StepTurns;
+  readonly router: ShardRouter;
+  readonly storedCounts: StoredCounts;
+  readonly erasedFiles: ErasedFiles;
+  readonly users: StateTable<UserId, UserState>;
+  readonly groups: StateTable<GroupAddress, GroupState>;
+  /** Where groups stand that may not be loaded. */
+  readonly heads: GroupHeads;
+  /** What members have not read in groups of this shard. */
+  readonly groupUnread = new GroupUnread();
+  /** Users who are on their way to the log. */
+  readonly creating = new Set<UserId>();
+  /** Handoffs to users who are being loaded. */
+  readonly arrivals: Arrivals<UserId, UserState>;
+  /** Posts to groups that are being loaded. */
+  readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
+  /** Posts of users of this shard. */
+  readonly posts: WaitingPosts;
+  readonly groupTurns = new GroupTurns();
+  /** Changes of groups. */
+  readonly groupCalls = new AnsweredCalls<GroupChanged>();
+  readonly mirrors: GroupMirrors;
+  readonly marks: Marks;
+  #groupLife: number;
+  #ledger: HandoffLedger | undefined;
+  readonly #parts: ShardParts;
+
+  constructor(id: ShardId, parts: ShardParts) {
+    this.id = id;
+    this.#parts = parts;
+    this.clock = parts.clock;
+    this.ids = parts.ids;
+    this.limits = parts.limits;
+    this.logger = parts.logger;
+    this.refusals = parts.refusals;
+    this.ranks = parts.ranks;
+    this.turns = parts.turns;
+    this.router = parts.router;
+    this.storedCounts = parts.storedCounts;
+    this.erasedFiles = parts.erasedFiles;
+    this.mirrors = parts.mirrors;
+    this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
+    this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);
+    this.heads = new GroupHeads(this.groups, (group) => this.logFor(group));
+    const life = Buffer.from(parts.random.bytes(4)).readUInt32LE();
+    this.posts = new WaitingPosts(this.clock, { id: life, rank: parts.ranks.last });
+    this.#groupLife = life * GROUP_LIVES;
+    this.arrivals = new Arrivals(this.users, this.turns);
+    this.groupArrivals = new Arrivals(this.groups, this.turns);
+    this.marks = new Marks(this, parts.markTurns);
+  }
+
+  /** @throws AppError unavailable when the shard is damaged */
+  get log(): ShardLog {
+    return this.logFor(undefined);
+  }
+
+  /** The log, for something that concerns `address`. @throws AppError unavailable, which names it, when the shard is damaged */
+  logFor(address: Address | undefined): ShardLog {
+    try {
+      return this.#parts.logOf(this.id);
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  /** Handoffs of this shard that are not confirmed yet. @throws AppError unavailable when the shard is damaged */
+  get ledger(): HandoffLedger {
+    return (this.#ledger ??= ledgerOf(this.log));
+  }
+
+  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  get refusal(): RefusalState | undefined {
+    return this.refusals.standing ?? this.#parts.shortageOf(this.log);
+  }
+
+  /** @throws AppError unavailable, with the reason, when nothing new may begin */
+  mustAcceptWrites(): void {
+    const { refusal } = this;
+    if (refusal !== undefined) throw this.refusals.error(refusal);
+  }
+
+  /** From now on the session is told what concerns its user. Nothing when the user is gone. */
+  attach(session: Session): void {
+    const user = this.users.get(session.user);
+    if (user !== undefined) this.#parts.connected.attach(user, session);
+  }
+
+  detach(session: Session): void {
+    const user = this.users.peek(session.user);
+    if (user !== undefined) this.#parts.connected.detach(user, session);
+  }
+
+  /** It goes out of memory: nobody is told anything any more but who waits for a reply. */
+  end(): void {
+    this.posts.stop();
+  }
+
+  /** Asks for a write of the log soon, although no record was appended yet. */
+  schedule(): void {
+    this.#parts.schedule();
+  }
+
+  /** Something that was handed over was not taken: it is offered again, out of the log. */
+  offerSoon(): void {
+    this.#parts.offerSoon(this);
+  }
+
+  /** A user or group that lives here, loaded at once. */
+  stateOf(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.get(address) : this.users.get(nameOf(address) as UserId);
+  }
+
+  peekState(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.peek(address) : this.users.peek(nameOf(address) as UserId);
+  }
+
+  #loadUser(user: UserId): Steps<UserState | undefined> {
+    const address = userAddress(user);
+    return this.#loading(address, () => UserState.load(user, address, this.logFor(address), this.clock.monotonicMs()));
+  }
+
+  *#loadGroup(address: GroupAddress): Steps<GroupState | undefined> {
+    const group = yield* this.#loading(address, () => GroupState.load(address, this.logFor(address)));
+    if (group !== undefined) group.life = ++this.#groupLife;
+    return group;
+  }
+
+  *#loading<State extends { readonly lastRank: number }>(
+    address: Address,
+    load: () => Steps<State | undefined>,
+  ): Steps<State | undefined> {
+    assert(this.#parts.shardOf(address) === this.id, `${address} lives in shard ${this.id}`);
+    try {
+      const state = yield* load();
+      // The shard may have come from another node, or from a backup, with ranks above those of this node.
+      if (state !== undefined) this.ranks.observe(state.lastRank);
+      return state;
+    } catch (error) {
+      throw this.#damagedOr(error, address);
+    }
+  }
+
+  #damagedOr(error: unknown, address: Address | undefined): unknown {
+    if (!(error instanceof CorruptionError)) return error;
+    this.#parts.onDamageMet(this.id);
+    return damagedError(error, address);
+  }
+}
+
+const isUserIdle = (user: UserState): boolean =>
+  user.sessions.size === 0 &&
+  user.nextSeq === user.headSeq + 1 &&
+  user.pendingSends.length === 0 &&
+  user.pendingMarks === 0 &&
+  !user.isDirty;
+
+const isGroupIdle = (group: GroupState): boolean =>
+  group.nextSeq === group.headSeq + 1 && group.changesUnderWay === 0 && group.pendingMarks === 0 && !group.isDirty;

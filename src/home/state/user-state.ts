@@ -1,0 +1,211 @@
+/**
+ * A user at home: the fold of the user's stream (fold/), and who is connected. One per user, at the owner of the user's shard.
+ *
+ * Not here: commands (send-direct.ts, marks.ts …), durability (the log), frames.
+ *
+ * Invariants
+ * - `headSeq` and all conversations show durable entries only; `nextSeq` counts those on their way, too.
+ * - A state that was changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
+ * - What is durable is changed by fold/ alone, in live commits as in a load.
+ * - After a crash it is loaded again: cells, then the entries that the derived ones do not count.
+ */
+import type { Steps } from "../../base/steps.ts";
+import type { TokenBucket } from "../../base/token-bucket.ts";
+import { type Address, type UserAddress, type UserId } from "../../domain/address.ts";
+import { RecentRefs } from "../../domain/refs.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
+import { StreamHandle } from "../../../storage/shard/staged-record.ts";
+import type { Seq } from "../../../storage/types.ts";
+import { epochOf, readProfile } from "./account-cells.ts";
+import { CELLS_LAG_MAX } from "./cells.ts";
+import { ConversationState } from "./conversation-state.ts";
+import type { ErasedBytes } from "../erasing/erasure.ts";
+import { conversationCell, readUserHead, userHeadCell } from "../fold/derived-cells.ts";
+import { foldTimelineEntry } from "../fold/timeline.ts";
+import { foldTimelineCell } from "../fold/timeline-cells.ts";
+import type { PendingSend } from "../sending/pending-send.ts";
+import type { PostedBytes } from "../sending/posted-bytes.ts";
+import type { RefusalState } from "../refusals.ts";
+import type { Session } from "../session.ts";
+import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
+import { newestTaken, UndeliveredQueue } from "./undelivered-queue.ts";
+
+export class UserState {
+  readonly user: UserId;
+  readonly address: UserAddress;
+  readonly log: ShardLog;
+  readonly handle: StreamHandle;
+  readonly epoch: string;
+  readonly conversations = new Map<Address, ConversationState>();
+  readonly sessions = new Set<Session>();
+  readonly recentRefs: RecentRefs;
+  /** Sends numbered and not yet durable, oldest first. */
+  readonly pendingSends: PendingSend[] = [];
+  undelivered = new UndeliveredQueue(0 as Seq);
+  headSeq: Seq;
+  nextSeq = 0 as Seq;
+  /** Rank of the newest direct message. */
+  lastRank = 0;
+  /** How far a device of the user has the timeline. */
+  received = 0 as Seq;
+  receivedPending = 0 as Seq;
+  /** As far as records that were appended say it; what is pending waits for the other sides. */
+  receivedAppended = 0 as Seq;
+  markCount = 0;
+  markCountPending = 0;
+  /** Marks of this user, or told to this user, that are on their way to the log. */
+  pendingMarks = 0;
+  isDirty = false;
+  /** Conversations changed since derived cells were last taken. */
+  #dirtyConversations: ConversationState[] = [];
+  #cellsThrough: Seq;
+  /** When something of the timeline was erased last; 0: never. */
+  erasedAt = 0;
+  /** Rises with each erasure that is folded. */
+  erasures = 0;
+  /** Settled, and never rejected, when the erasure that is on its way to the log has ended: until then nothing else is erased. */
+  erasing: Promise<void> | undefined;
+  /** Bytes of text of the direct messages that the user sent and that are not erased, when `isSentCounted`. */
+  sentBytes = 0;
+  /** False for a timeline of a version that did not count, until somebody counts it (stored-counts.ts). */
+  isSentCounted = false;
+  /** The same of posts in all groups, from the moment when somebody asks for it. */
+  posted: PostedBytes | undefined;
+  /** Of `pendingSends`. */
+  bytesOnTheWay = 0;
+  /** Monotonic time before which nobody adds up again. */
+  addUpAgainAt = Number.NEGATIVE_INFINITY;
+  /** Monotonic time at which a request to erase was finished, ms; since this was loaded, otherwise long ago as far as anybody can tell. */
+  erasureEndedMs = Number.NEGATIVE_INFINITY;
+  /** Token bucket of sends; filled up to `sendTokensAt`. */
+  sendTokens = 0;
+  sendTokensAt = Number.NEGATIVE_INFINITY;
+  sendRefusedUntil = 0;
+  /** What posts to groups may cause; made by the first that is not free (src/home/sending/fan-out.ts). */
+  fanOut: TokenBucket | undefined;
+  quotaRefusedUntil = 0;
+  /** Why: what keeps everybody from writing; undefined when too many were sent. */
+  refusedFor: RefusalState | undefined;
+
+  /** Loads a user that exists, or undefined. `nowMs` is of the clock that only rises. */
+  static *load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): Steps<UserState | undefined> {
+    const load = beginLoad(log, address);
+    const profile = load?.snapshot.cell("profile");
+    if (load === undefined || profile === undefined) return undefined;
+    const epoch = epochOf(address, readProfile(user, profile), load.snapshot.cell("epoch"));
+    const state = new UserState(user, address, log, load, epoch, nowMs);
+    yield* takeCells(load, (key, cell) => foldTimelineCell(state, key, cell));
+    yield* takeEntries(log, address, load, (entry) => foldTimelineEntry(state, entry));
+    state.#endLoad();
+    return state;
+  }
+
+  private constructor(
+    user: UserId,
+    address: UserAddress,
+    log: ShardLog,
+    { snapshot, head, derivedThrough }: StreamLoad,
+    epoch: string,
+    nowMs: number,
+  ) {
+    this.user = user;
+    this.address = address;
+    this.log = log;
+    this.epoch = epoch;
+    this.handle = new StreamHandle(address, snapshot.head);
+    this.headSeq = this.#cellsThrough = derivedThrough;
+    readUserHead(this, head);
+    this.recentRefs = new RecentRefs(nowMs);
+  }
+
+  conversation(address: Address): ConversationState {
+    let conversation = this.conversations.get(address);
+    if (conversation === undefined) {
+      conversation = new ConversationState(address);
+      this.conversations.set(address, conversation);
+    }
+    return conversation;
+  }
+
+  /** The membership of a group, or undefined when the user is not in it. */
+  membership(group: Address): ConversationState | undefined {
+    const conversation = this.conversations.get(group);
+    return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
+  }
+
+  /** A send that will not be settled. */
+  forgetPending(send: PendingSend): void {
+    const at = this.pendingSends.indexOf(send);
+    if (at < 0) return;
+    this.pendingSends.splice(at, 1);
+    this.bytesOnTheWay -= send.textBytes;
+  }
+
+  /** The newest send with this ref that is not settled. */
+  pendingSend(ref: string): PendingSend | undefined {
+    for (let at = this.pendingSends.length - 1; at >= 0; at--) {
+      const send = this.pendingSends[at]!;
+      if (send.ref === ref) return send;
+    }
+    return undefined;
+  }
+
+  /** What is in cells may not be true: to be counted anew. */
+  forgetCount(): void {
+    this.isSentCounted = false;
+  }
+
+  /** Bytes of text that the user wrote and that are not erased, those on their way to the log included; undefined: not known yet. */
+  get storedBytes(): number | undefined {
+    if (!this.isSentCounted || this.posted?.isCounted !== true) return undefined;
+    return this.sentBytes + this.posted.sum + this.bytesOnTheWay;
+  }
+
+  /** Its derived cell has to be written again. */
+  touch(conversation: ConversationState): void {
+    this.isDirty = true;
+    if (conversation.isDirty) return;
+    conversation.isDirty = true;
+    this.#dirtyConversations.push(conversation);
+  }
+
+  /** Derived cells that a flush is to write, if it is time. */
+  writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
+    if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
+    this.isDirty = false;
+  }
+
+  /** Derived cells of what changed since a flush last took them, less what is about to be erased, as `[key, value]`. */
+  derivedCells(erased?: ErasedBytes): [string, Uint8Array][] {
+    const sentBytes = Math.max(0, this.sentBytes - (erased?.sentBytes ?? 0));
+    const cells: [string, Uint8Array][] = [["head", userHeadCell(this, sentBytes)]];
+    for (const conversation of this.#dirtyConversations)
+      cells.push([`conv/${conversation.address}`, conversationCell(conversation)]);
+    return cells;
+  }
+
+  /** As of a group (group-state.ts). */
+  writesAgain(): () => void {
+    const conversations = this.#dirtyConversations;
+    return () => {
+      for (const conversation of conversations) this.touch(conversation);
+    };
+  }
+
+  /** All of them, or none counts as written. */
+  #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
+    for (const [key, value] of this.derivedCells()) write(key, value);
+    this.#cellsThrough = this.headSeq;
+    for (const conversation of this.#dirtyConversations) conversation.isDirty = false;
+    this.#dirtyConversations = [];
+  }
+
+  #endLoad(): void {
+    for (const conversation of this.conversations.values()) conversation.endLoad();
+    this.markCountPending = this.markCount;
+    this.receivedPending = this.receivedAppended = this.received;
+    this.isDirty = false;
+    this.nextSeq = (this.headSeq + 1) as Seq;
+    this.undelivered = new UndeliveredQueue(newestTaken(this.conversations.values()));
+  }
+}

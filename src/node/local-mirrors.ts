@@ -1,0 +1,62 @@
+/** Mirrors of a node that owns all shards: the states of the groups themselves. */
+import type { Steps } from "../base/steps.ts";
+import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
+import type { ShardId } from "../../storage/types.ts";
+import type { Connected } from "../home/connected.ts";
+import type { Standing } from "../home/groups/group-heads.ts";
+import type { GroupMirror, GroupMirrors } from "../home/group-mirror.ts";
+import type { EntryCast, OwnPost } from "../home/messages/cast.ts";
+import { showOwnPost } from "../home/sending/post-group.ts";
+import type { Shard } from "../home/shard.ts";
+import type { UserState } from "../home/state/user-state.ts";
+
+const LOOKS_PER_STEP = 64;
+
+export class LocalMirrors implements GroupMirrors {
+  readonly #shard: (id: ShardId) => Shard;
+  readonly #connected: Connected;
+
+  constructor(shard: (id: ShardId) => Shard, connected: Connected) {
+    this.#shard = shard;
+    this.#connected = connected;
+  }
+
+  peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined {
+    return this.#shard(shard).groups.peek(group);
+  }
+
+  steps(group: GroupAddress, shard: ShardId = shardOf(group)): Steps<GroupMirror | undefined> {
+    return this.#shard(shard).groups.steps(group);
+  }
+
+  head(group: GroupAddress, shard: ShardId): Standing | undefined {
+    return this.#shard(shard).heads.of(group);
+  }
+
+  *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
+    let looked = 0;
+    for (const { address, joinedSeq, shard } of conversations.values()) {
+      if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
+      const { heads } = this.#shard(shard);
+      const isRead = !heads.isAtHand(address);
+      if (isRead) heads.of(address);
+      if (isRead || ++looked % LOOKS_PER_STEP === 0) yield;
+    }
+  }
+
+  entry(cast: EntryCast): void {
+    const { group, seq, frame, own } = cast;
+    const author = own?.author;
+    for (const user of cast.users) {
+      if (user === author) continue;
+      const sessions = this.#connected.of(user);
+      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
+    }
+    if (own !== undefined && this.#connected.of(own.author) !== undefined) this.#showOwn(cast, own);
+  }
+
+  #showOwn(cast: EntryCast, { author, authorShard, ref }: OwnPost): void {
+    const user = this.#shard(authorShard).users.peek(author);
+    if (user !== undefined) showOwnPost(user, cast, ref);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The router of one node that owns all shards: a call in the same turn of the event loop. So what a command appends, and what it hands over, ride the same frame of the
+ * log. Nothing relies on that.
+ */
+import type { Steps, StepTurns } from "../base/steps.ts";
+import { shardOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
+import type { ShardId } from "../../storage/types.ts";
+import { ANSWERERS } from "../home/asks/answerers.ts";
+import type { Connected } from "../home/connected.ts";
+import type { GroupMirrors } from "../home/group-mirror.ts";
+import type { Answers, Questions } from "../home/messages/ask.ts";
+import type { Cast } from "../home/messages/cast.ts";
+import type { Handoff, HandoffOutcome } from "../home/messages/handoff.ts";
+import type { Post, PostReply } from "../home/messages/post.ts";
+import type { ShardRouter } from "../home/messages/shard-router.ts";
+import { acceptPost } from "../home/sending/accept-post.ts";
+import type { Shard } from "../home/shard.ts";
+import { takePostedBytes } from "../home/sending/stored-counts.ts";
+import { takeHandoff } from "../home/handoffs/take-handoff.ts";
+
+export type LocalRouterParts = {
+  /** @throws AppError unavailable for a shard that is closed */
+  shard(id: ShardId): Shard;
+  connected: Connected;
+  mirrors: GroupMirrors;
+  turns: StepTurns;
+};
+
+export class LocalRouter implements ShardRouter {
+  readonly #shard: (id: ShardId) => Shard;
+  readonly #connected: Connected;
+  readonly #mirrors: GroupMirrors;
+  readonly #turns: StepTurns;
+
+  constructor({ shard, connected, mirrors, turns }: LocalRouterParts) {
+    this.#shard = shard;
+    this.#connected = connected;
+    this.#mirrors = mirrors;
+    this.#turns = turns;
+  }
+
+  handOffAlong(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): boolean {
+    this.handOff(to, handoff, outcome);
+    return true;
+  }
+
+  handOff(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void {
+    takeHandoff(this.#shard(to), handoff, outcome);
+  }
+
+  ask<Kind extends keyof Questions>(
+    kind: Kind,
+    to: Address,
+    question: Questions[Kind],
+  ): Answers[Kind] | Promise<Answers[Kind]> {
+    const answerer = ANSWERERS[kind] as (shard: Shard, question: Questions[Kind]) => Steps<Answers[Kind]>;
+    return soon(answerer(this.#shard(shardOf(to)), question), this.#turns);
+  }
+
+  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
+    acceptPost(this.#shard(to), group, post, reply);
+  }
+
+  cast(cast: Cast): void {
+    switch (cast.kind) {
+      case "entry":
+        return this.#mirrors.entry(cast);
+      case "postedBytes":
+        return takePostedBytes(this.#shard(cast.authorShard), cast);
+      case "notice":
+        for (const user of cast.users) for (const session of this.#connected.of(user) ?? []) session.notice(cast.frame);
+    }
+  }
+
+  mayReach(users: Iterable<UserId>, except: UserId): boolean {
+    for (const user of users) if (user !== except && this.#connected.of(user) !== undefined) return true;
+    return false;
+  }
+}
+
+/** At once if the first step is the last one. */
+function soon<Answer>(steps: Steps<Answer>, turns: StepTurns): Answer | Promise<Answer> {
+  const first = steps.next();
+  if (first.done === true) return first.value;
+  const { value } = first;
+  if (value === undefined) return turns.run(steps);
+  const goOn = (): Promise<Answer> => turns.run(steps);
+  return value.then(goOn, goOn);
+}

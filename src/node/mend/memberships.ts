@@ -1,0 +1,222 @@
+/**
+ * Lets a group and its members say the same again. A membership stands in two logs: in the group's, and in the timeline
+ * of the member. Where neither has lost anything they agree once all is handed over (membership-handoffs.ts).
+ *
+ *     member's timeline is whole     it is right
+ *     the group's log is whole       it is right
+ *     both have lost something       out: nobody reads a group that they were perhaps removed from
+ *
+ * Nobody is shown more than they may have seen before. Where the end of a group's log is lost, the id may have been used
+ * again behind it: those who joined there begin a new life of it, unless somebody is still in the life that is left.
+ *
+ * What is written are ordinary changes, with the seqs that come next.
+ */
+import { randomName, type Random } from "../../base/random.ts";
+import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts";
+import type { Seq } from "../../../storage/types.ts";
+import { isDamage } from "../../home/damage.ts";
+import { writeRecord } from "../../home/durable.ts";
+import { changeGroup, createGroup } from "../../home/groups/group-changes.ts";
+import type { GroupState } from "../../home/state/group-state.ts";
+import type { HandoffOutcome } from "../../home/messages/handoff.ts";
+import type { ShardHost } from "../shard-host.ts";
+import { takeMembership } from "../../home/handoffs/take-membership.ts";
+import type { UserState } from "../../home/state/user-state.ts";
+import type { Losses } from "./losses.ts";
+import type { MendNote } from "./notes.ts";
+import { saidOf } from "./said.ts";
+import { EPOCH_CHARACTERS } from "./streams.ts";
+import type { Membership, Survey } from "./survey.ts";
+
+/** `at`: Unix ms, shown to people. */
+export type MembershipParts = { host: ShardHost; losses: Losses; random: Random; at: number };
+
+/** Of a membership that no group's shard hands over. */
+const UNHEARD: HandoffOutcome = { confirmed() {}, missing() {}, notTaken() {} };
+
+export class MembershipMender {
+  readonly #parts: MembershipParts;
+  readonly notes: MendNote[] = [];
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+  }
+
+  /** @param ends where streams of doubtful shards ended before their positions were begun anew */
+  async run({ known, memberships }: Survey, ends: ReadonlyMap<Address, number>): Promise<void> {
+    // Who was in it first is first: they lead a group that has lost its admins.
+    const inOrder = [...memberships.values()].toSorted((a, b) => a.joinedSeq - b.joinedSeq);
+    const ofGroup = Map.groupBy(inOrder, ({ group }) => group);
+    for (const group of new Set([...ofGroup.keys(), ...[...known.keys()].filter(isGroup)])) {
+      const members = new Set((ofGroup.get(group) ?? []).map(({ user }: Membership) => user));
+      await this.#unlessDamaged(() => this.#mend(group, [...members], ends.get(group) ?? 0));
+    }
+  }
+
+  /** Where one of them is in a shard that stays closed nothing can be said. */
+  async #unlessDamaged(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+  }
+
+  async #mend(address: GroupAddress, members: readonly UserId[], end: number): Promise<void> {
+    const { host, losses } = this.#parts;
+    const isHurt = losses.isHurt(address);
+    if (isHurt) await this.#agree(address);
+    const group = host.ownerOf(address).groups.get(address);
+    if (group === undefined) return;
+    const added: UserState[] = [];
+    for (const name of members)
+      await this.#unlessDamaged(async () => {
+        const user = host.home(name).users.get(name);
+        if (user !== undefined && (await this.#reconcile(user, group))) added.push(user);
+      });
+    if (added.length > 0) {
+      if (this.#isLifeLeft(group, members, end)) for (const { user } of added) await this.#put(group, user);
+      else await this.#beginAgain(group, added);
+    }
+    if (isHurt && !group.isOver) await this.#lead(group);
+  }
+
+  #note({ log, address }: GroupState, what: string): void {
+    this.notes.push({ shard: log.shard, stream: address, kind: "membership", what });
+  }
+
+  /** Its cells with what its own entries say. */
+  async #agree(address: GroupAddress): Promise<void> {
+    const { host, at } = this.#parts;
+    let group = host.ownerOf(address).groups.get(address);
+    if (group === undefined) return;
+    const said = saidOf(group);
+    if (said.bornSeq > group.bornSeq) group = await this.#bornAt(group, said.bornSeq as Seq);
+    if (said.dissolved !== undefined && !group.isOver) {
+      await this.#change(group, { ...said.dissolved, at, members: [...group.members.keys()] });
+      return this.#note(group, "had been dissolved");
+    }
+    for (const [user, { joinedSeq }] of [...group.members]) {
+      const last = said.members.get(user);
+      if (joinedSeq >= group.bornSeq && (last === undefined || last.isIn || last.seq < joinedSeq)) continue;
+      await this.#change(group, { change: "left", by: last?.detail.by ?? user, at, user });
+      this.#note(group, `@${user} had left`);
+    }
+  }
+
+  /** @returns whether the user is to be put into it, where the group does not know of them */
+  async #reconcile(user: UserState, group: GroupState): Promise<boolean> {
+    const { losses, at } = this.#parts;
+    const joinedSeq = user.membership(group.address)?.joinedSeq ?? 0;
+    const [isInGroup, isInUser] = [group.members.has(user.user), joinedSeq > 0];
+    const [isUserHurt, isGroupHurt] = [losses.isHurt(user.address), losses.isHurt(group.address)];
+    if (isInGroup === isInUser || (!isUserHurt && !isGroupHurt)) return false;
+    const isIn = isUserHurt ? !isGroupHurt && isInGroup : isInUser && joinedSeq >= group.bornSeq;
+    if (isInUser && isIn) return true;
+    if (isInGroup && !isIn) {
+      const by = adminBeside(group, user.user) ?? user.user;
+      await this.#change(group, { change: "left", by, at, user: user.user });
+      this.#note(group, `${user.address} is out of it; an admin can put them in`);
+    } else await this.#tell(user, group, isIn);
+    return false;
+  }
+
+  /** Whether somebody was in it before its log ends, and still is. Otherwise it may have ended, and begun anew, behind that. */
+  #isLifeLeft(group: GroupState, members: readonly UserId[], end: number): boolean {
+    const { host, losses } = this.#parts;
+    return members.some((name) => {
+      const user = host.home(name).users.peek(name);
+      const joinedSeq = user?.membership(group.address)?.joinedSeq ?? 0;
+      if (user === undefined || joinedSeq < group.bornSeq || joinedSeq > end) return false;
+      return !losses.isHurt(user.address) || group.members.get(name)?.joinedSeq === joinedSeq;
+    });
+  }
+
+  /** They get a second entry, behind the one that they have. */
+  async #put(group: GroupState, user: UserId): Promise<void> {
+    await this.#change(group, { change: "joined", by: user, at: this.#parts.at, user, role: "member" });
+    this.#note(group, `@${user} is in it, as their timeline says`);
+  }
+
+  async #beginAgain(group: GroupState, added: readonly UserState[]): Promise<void> {
+    const { host, random, at } = this.#parts;
+    const { address } = group;
+    for (const user of [...group.members.keys()]) await this.#change(group, { change: "left", by: user, at, user });
+    const members = added.map(({ user }) => user);
+    const [by] = members;
+    const detail: GroupChangeDetail = { change: "created", by: by!, at, name: nameOf(address), members };
+    await createGroup(host.ownerOf(group.address), address, randomName(random, EPOCH_CHARACTERS), detail);
+    await this.#arrived();
+    const names = members.map((user) => `@${user}`).join(", ");
+    this.#note(
+      group,
+      `begins anew with those whose timelines say that they are in it: ${names}; the first is its admin`,
+    );
+  }
+
+  /** The user's timeline is wrong: it gets the entry that it lost. */
+  async #tell(user: UserState, group: GroupState, isIn: boolean): Promise<void> {
+    const last = saidOf(group).members.get(user.user);
+    const taken = user.conversation(group.address).takenThroughPending;
+    const seq = last !== undefined && last.isIn === isIn && last.seq > taken ? last.seq : group.headSeq;
+    const detail = last?.detail ?? { change: "left", by: user.user, at: this.#parts.at };
+    const change = isIn ? "joined" : "left";
+    const isUnasked = isIn && detail.by !== user.user;
+    const { epoch, address } = group;
+    const place = { group: address, user: user.user, seq, prev: 0 as Seq, epoch };
+    takeMembership(user, { kind: "membership", ...place, change, at: detail.at, isUnasked }, UNHEARD);
+    await this.#parts.host.store.idle();
+    const isTold = (user.membership(group.address) !== undefined) === isIn;
+    const what = `${user.address} is ${isIn ? "in" : "out of"} it, as the group's log says`;
+    this.#note(group, isTold ? what : `${what}, and their timeline says otherwise`);
+  }
+
+  /** A group that has lost its last admin is led by who has been in it longest, and has its id for a name that it lost. */
+  async #lead(group: GroupState): Promise<void> {
+    const { at } = this.#parts;
+    const [first] = [...group.members].toSorted(([, a], [, b]) => a.joinedSeq - b.joinedSeq);
+    const [user, { joinedSeq }] = first!;
+    if (![...group.members.values()].some(({ role }) => role === "admin")) {
+      await this.#change(group, { change: "role", by: user, at, user, role: "admin" });
+      this.#note(group, `lost its admins; @${user}, who has been in it longest, is one now`);
+    }
+    if (group.name === "") {
+      await this.#change(group, { change: "renamed", by: user, at, name: nameOf(group.address) });
+      this.#note(group, "lost its name, and has its id in place of it");
+    }
+    // Of a lost entry nobody knows whether it began the group anew.
+    const [stored] = group.log.readForward(group.address, (joinedSeq - 1) as Seq, 1);
+    const isLost = stored !== undefined && readGroupEntry(stored).kind === "erased";
+    if (isLost && joinedSeq > group.bornSeq) await this.#bornAt(group, joinedSeq);
+  }
+
+  /** Nobody is shown anything before it. */
+  async #bornAt({ log, address, handle }: GroupState, bornSeq: Seq): Promise<GroupState> {
+    const { groups, heads } = this.#parts.host.ownerOf(address);
+    await writeRecord(log, () => log.putNumbers(handle, "born", bornSeq));
+    groups.drop(address);
+    heads.forget(address);
+    return groups.get(address)!;
+  }
+
+  /** With everybody loaded whom it concerns: those who live in shards that stay closed throw. */
+  async #change(group: GroupState, detail: GroupChangeDetail): Promise<void> {
+    for (const user of [...(detail.members ?? []), ...(detail.user === undefined ? [] : [detail.user])])
+      this.#parts.host.home(user).users.get(user);
+    await changeGroup(this.#parts.host.ownerOf(group.address), group, detail);
+    await this.#arrived();
+  }
+
+  /** What was handed over is in the timelines. */
+  async #arrived(): Promise<void> {
+    const { host } = this.#parts;
+    await host.arrivalsIdle();
+    await host.store.idle();
+  }
+}
+
+function adminBeside({ members }: GroupState, user: UserId): UserId | undefined {
+  for (const [member, { role }] of members) if (member !== user && role === "admin") return member;
+  return undefined;
+}

@@ -1,0 +1,432 @@
+/**
+ * The shards that this node owns, opened: users and groups as folds of their logs, loaded when they are needed.
+ *
+ * Not here: what commands do (send-direct.ts, post-group.ts, marks.ts, group-changes.ts) and who may (src/home).
+ *
+ * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
+ */
+import type { Clock } from "../base/clock.ts";
+import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
+import type { AppError } from "../base/errors.ts";
+import { systemRandom, type Random } from "../base/random.ts";
+import type { Logger } from "../base/logger.ts";
+import {
+  groupAddress,
+  isGroup,
+  nameOf,
+  shardOf,
+  userAddress,
+  type Address,
+  type GroupAddress,
+  type GroupId,
+  type UserId,
+} from "../domain/address.ts";
+import type { MessageIds } from "../domain/message-id.ts";
+import { CLOSE } from "../protocol/codes.ts";
+import type { Limits } from "../protocol/frames.ts";
+import type { Damage } from "../../storage/shard/damaged-shards.ts";
+import { FencedError, type LogFailure } from "../../storage/errors.ts";
+import type { LogStore } from "../../storage/log-store.ts";
+import { openLogStore } from "../../storage/open-store.ts";
+import type { LogStoreHooks, LogStoreOptions } from "../../storage/store-options.ts";
+import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
+import { writeCell } from "../../storage/encoding/record.ts";
+import type { ShardLog } from "../../storage/shard/shard-log.ts";
+import { ALL_SHARDS, type ShardId } from "../../storage/types.ts";
+import { ErasedFiles } from "../home/erasing/erased-files.ts";
+import { FailedShards } from "./failed-shards.ts";
+import type { GroupHeads } from "../home/groups/group-heads.ts";
+import { Connected } from "../home/connected.ts";
+import { damagedError, isDamage, unlessDamaged } from "../home/damage.ts";
+import { DamageLog } from "./damage-log.ts";
+import { LoadBudget } from "../home/state/load-budget.ts";
+import { LocalMirrors } from "./local-mirrors.ts";
+import { LocalRouter } from "./local-router.ts";
+import { handedOffThrough } from "../home/handoffs/handoff-ledger.ts";
+import { offerAgain } from "../home/handoffs/handoffs.ts";
+import type { ShardRouter } from "../home/messages/shard-router.ts";
+import { Offers } from "../home/handoffs/offers.ts";
+import { Shard, type ShardParts } from "../home/shard.ts";
+import type { GroupState } from "../home/state/group-state.ts";
+import { CELLS_LAG_MAX, isShardStream } from "../home/state/cells.ts";
+import { MarkTurns } from "../home/marks/mark-turns.ts";
+import { Ranks, RANKS_SHARD } from "../home/ranks.ts";
+import { Refusals, type RefusalState } from "../home/refusals.ts";
+import type { Session } from "../home/session.ts";
+import { AllStates } from "./all-states.ts";
+import type { States } from "../home/state/state-table.ts";
+import { StoredCounts } from "../home/sending/stored-counts.ts";
+import type { UserState } from "../home/state/user-state.ts";
+
+export type ShardHostPorts = {
+  clock: Clock;
+  ids: MessageIds;
+  limits: Limits;
+  logger: Logger;
+  /** The node's; it outlives a host whose log fails. */
+  refusals?: Refusals;
+  /** Idle users above it are dropped from memory. Default 100,000. */
+  usersLoadedMax?: number;
+  random?: Random;
+  /** What a test puts around the router of this node. */
+  router?: (local: ShardRouter) => ShardRouter;
+};
+
+const USERS_LOADED_MAX = 100_000;
+const GROUPS_LOADED_MAX = 20_000;
+const FLUSH_FAILURE_EVERY_MS = 60_000;
+
+export class ShardHost {
+  readonly clock: Clock;
+  readonly ids: MessageIds;
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly refusals: Refusals;
+  readonly markTurns: MarkTurns;
+  readonly users: States<UserId, UserState>;
+  readonly groups: States<GroupAddress, GroupState>;
+  readonly groupHeads: Pick<GroupHeads, "of" | "forget">;
+  readonly ranks: Ranks;
+  readonly turns: StepTurns;
+  readonly storedCounts: StoredCounts;
+  readonly erasedFiles = new ErasedFiles(() => this.store.pendingErasures().length > 0);
+  readonly connected = new Connected();
+  readonly #shards: (Shard | undefined)[] = [];
+  readonly #shardParts: ShardParts;
+  readonly #offers: Offers;
+  readonly #failedShards: FailedShards;
+  #store: LogStore | undefined;
+  readonly #damageLog: DamageLog;
+  #isStopped = false;
+  #flushFailureToldAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * @param onFailure told once, when the log cannot be written any more
+   * @param failed the one before, whose log has failed: it can be read until this one is there
+   */
+  static async open(
+    storage: LogStoreOptions,
+    ports: ShardHostPorts,
+    onFailure: (error: Error) => void,
+    failed?: ShardHost,
+  ): Promise<ShardHost> {
+    failed?.stop();
+    const host = new ShardHost(ports);
+    const hooks: LogStoreHooks = {
+      checkpoint: (log) => host.#checkpoint(log),
+      beforeWrite: () => host.markTurns.write(),
+      onFlushFailure: (error) => host.#flushFailed(error),
+      onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
+      onFailure: (error, shards) => host.#failed(error, shards, onFailure),
+      onDamage: (damages) => host.#closeShards(damages),
+    };
+    host.#store = failed === undefined ? await openLogStore(storage, hooks) : await failed.store.reopen(hooks);
+    if (host.store.recovery.records > 0) host.erasedFiles.recovered();
+    host.#beginRanks();
+    return host;
+  }
+
+  private constructor({
+    clock,
+    ids,
+    limits,
+    logger,
+    refusals,
+    usersLoadedMax = USERS_LOADED_MAX,
+    router = (local) => local,
+    random = systemRandom,
+  }: ShardHostPorts) {
+    this.clock = clock;
+    this.ids = ids;
+    this.limits = limits;
+    this.logger = logger;
+    this.refusals = refusals ?? new Refusals({ clock, logger });
+    this.#damageLog = new DamageLog(clock, logger);
+    this.turns = new StepTurns(clock);
+    this.markTurns = new MarkTurns(clock, () => this.schedule());
+    this.storedCounts = new StoredCounts({ clock, logger, turns: this.turns });
+    this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
+    this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
+    this.groups = new AllStates((group: GroupAddress) => this.shard(shardOf(group)).groups);
+    this.groupHeads = {
+      of: (group) => this.shard(shardOf(group)).heads.of(group),
+      forget: (group) => this.shard(shardOf(group)).heads.forget(group),
+    };
+    const shard = (id: ShardId): Shard => this.shard(id);
+    const mirrors = new LocalMirrors(shard, this.connected);
+    this.#offers = new Offers(clock, logger);
+    this.#failedShards = new FailedShards({
+      clock,
+      logger,
+      reopen: (id) => this.store.reopenShard(id),
+      onReopened: (id) => this.#reopened(id),
+    });
+    this.#shardParts = {
+      clock,
+      ids,
+      limits,
+      logger,
+      refusals: this.refusals,
+      ranks: this.ranks,
+      random,
+      turns: this.turns,
+      storedCounts: this.storedCounts,
+      erasedFiles: this.erasedFiles,
+      router: router(new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns })),
+      mirrors,
+      connected: this.connected,
+      markTurns: this.markTurns,
+      usersBudget: new LoadBudget(usersLoadedMax),
+      groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
+      logOf: (id) => this.store.shard(id),
+      onDamageMet: (id) => this.#damageLog.asked(id),
+      shortageOf: (log) => this.#shortageOf(log),
+      schedule: () => this.schedule(),
+      shardOf,
+      offerSoon: (from) => this.#offers.soon(from),
+    };
+  }
+
+  get store(): LogStore {
+    return this.#store!;
+  }
+
+  /** Nothing more is written by itself: the log is about to be closed. */
+  stop(): void {
+    this.markTurns.stop();
+    this.storedCounts.stop();
+    this.#offers.stop();
+    this.#failedShards.stop();
+    for (const shard of this.shards()) shard.end();
+    this.#isStopped = true;
+  }
+
+  /** One shard, which may be damaged: whoever asks it for its log is told then. */
+  shard(id: ShardId): Shard {
+    return (this.#shards[id] ??= new Shard(id, this.#shardParts));
+  }
+
+  /** The shard of who acts. */
+  home(user: UserId): Shard {
+    return this.shard(shardOf(userAddress(user)));
+  }
+
+  /** The shard that an address lives in. */
+  ownerOf(address: Address): Shard {
+    return this.shard(shardOf(address));
+  }
+
+  /** Ids of the shards that this node has. Most of them nobody has asked for. */
+  ownedShards(): readonly ShardId[] {
+    return ALL_SHARDS;
+  }
+
+  /** Shards that somebody has asked for. */
+  *shards(): Iterable<Shard> {
+    for (const shard of this.#shards) if (shard !== undefined) yield shard;
+  }
+
+  /** Those of them that are not damaged. */
+  *wholeShards(): Iterable<Shard> {
+    for (const shard of this.shards()) if (!this.store.isDamaged(shard.id)) yield shard;
+  }
+
+  /** What was changed in the log behind their backs is loaded again. */
+  forgetStates(): void {
+    for (const { users, groups } of this.shards()) {
+      users.clear();
+      groups.clear();
+    }
+  }
+
+  /** After a start: offers what the log does not say was handed over, and waits until it has arrived. @returns how many were offered */
+  async offerAll(run: <T>(steps: Steps<T>) => T | Promise<T> = atOnce): Promise<number> {
+    const offered = await run(this.#offering());
+    await this.arrivalsIdle();
+    await this.store.idle();
+    return offered;
+  }
+
+  *#offering(): Steps<number> {
+    let offered = 0;
+    for (const { shard } of this.store.opened()) {
+      offered += yield* this.#offerShard(this.shard(shard));
+      yield;
+    }
+    return offered;
+  }
+
+  *#offerShard(shard: Shard): Steps<number> {
+    try {
+      shard.ledger.begin(handedOffThrough(shard.log), shard.log.durableThrough);
+      shard.marks.offerUntold();
+      return yield* offerAgain(shard);
+    } catch (error) {
+      // It is closed now, and the others go on.
+      if (this.store.isDamaged(shard.id)) return 0;
+      throw error;
+    }
+  }
+
+  /** Offers handoffs again that nobody has confirmed for a while. For calling every second. */
+  lookForHandoffs(): void {
+    this.#offers.look(this.wholeShards());
+  }
+
+  /** After a start, one a step: what a shard hands over may not have been taken before, although nobody has asked for the shard since. */
+  *lookAtAllShards(): Steps<void> {
+    for (const id of ALL_SHARDS) {
+      if (this.#isStopped) return;
+      if (!this.store.isDamaged(id)) unlessDamaged(() => this.shard(id).ledger);
+      yield;
+    }
+  }
+
+  /** Resolves when no handoff waits for its receiver to be loaded. */
+  async arrivalsIdle(): Promise<void> {
+    for (const { arrivals, groupArrivals } of this.shards()) {
+      await arrivals.idle();
+      await groupArrivals.idle();
+    }
+  }
+
+  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  get refusal(): RefusalState | undefined {
+    const { standing } = this.refusals;
+    if (standing !== undefined || this.store.pressure <= 1) return standing;
+    return this.store.shortage;
+  }
+
+  /** @throws AppError unavailable, with the reason, when nothing new may begin */
+  mustTakeWrites(): void {
+    const { refusal } = this;
+    if (refusal !== undefined) throw this.refusals.error(refusal);
+  }
+
+  /** The log of the shard that an address lives in. @throws AppError unavailable when that shard is damaged */
+  log(address: Address): ShardLog {
+    try {
+      return this.shard(shardOf(address)).log;
+    } catch (error) {
+      if (isDamage(error)) throw damagedError((error as Error).cause, address);
+      throw error;
+    }
+  }
+
+  /** The user behind `@name`. */
+  userAt(address: Address): UserState | undefined {
+    return this.users.get(nameOf(address) as UserId);
+  }
+
+  schedule(): void {
+    this.store.schedule();
+  }
+
+  attach(session: Session): void {
+    this.home(session.user).attach(session);
+  }
+
+  detach(session: Session): void {
+    this.home(session.user).detach(session);
+  }
+
+  /** Every session of every user. */
+  sessions(): Iterable<Session> {
+    return this.connected.all();
+  }
+
+  /** What is loaded of them is dropped, and whoever is connected there is sent away. */
+  #closeShards(damages: readonly Damage[]): void {
+    this.#damageLog.found(damages);
+    for (const { shard } of damages) this.#closeShard(shard, ({ address }) => damagedError(undefined, address));
+  }
+
+  /** Drops what is in memory of a shard. @param why those who are connected there are sent away */
+  #closeShard(id: ShardId, why: (user: UserState) => AppError): void {
+    const shard = this.#shards[id];
+    if (shard === undefined) return;
+    this.#shards[id] = undefined;
+    shard.marks.forget();
+    for (const user of shard.users.clear()) {
+      const { message, retryAfterMs } = why(user);
+      for (const session of [...user.sessions]) {
+        session.close(CLOSE.tryLater, message, retryAfterMs);
+        this.connected.detach(user, session);
+      }
+    }
+    shard.groups.clear();
+    shard.end();
+    this.#offers.forget(shard);
+  }
+
+  /** The log has failed for all shards, or for some of them. */
+  #failed(error: LogFailure, shards: readonly ShardId[], onFailure: (error: Error) => void): void {
+    if (this.#store === undefined || this.store.failed !== undefined) return onFailure(error);
+    this.#failedShards.failed(error, shards);
+  }
+
+  /** What was appended and not written is gone: handoffs are offered again, and devices come back with their cursors. */
+  #reopened(id: ShardId): void {
+    this.#closeShard(id, () => this.refusals.error("log failed"));
+    this.turns.run(this.#offerShard(this.shard(id))).catch((error: unknown) => {
+      this.logger.error("handoffs could not be offered again", { shard: id, error });
+    });
+  }
+
+  /** Of the whole store, and of a log that has failed alone. */
+  #shortageOf(log: ShardLog): RefusalState | undefined {
+    if (this.store.pressure > 1) return this.store.shortage;
+    if (log.pressure <= 1) return undefined;
+    return log.failure instanceof FencedError ? "taken over" : log.shortage;
+  }
+
+  /** Where that shard is damaged the order goes on from the clock, and from what is loaded. */
+  #beginRanks(): void {
+    try {
+      this.ranks.begin();
+    } catch (error) {
+      this.logger.error("the order of conversations goes on from the clock", { error });
+    }
+  }
+
+  /** Tried every second, while a disk is full perhaps for hours: the program's log must not fill it, too. */
+  #flushFailed(error: unknown): void {
+    const now = this.clock.monotonicMs();
+    if (now - this.#flushFailureToldAt < FLUSH_FAILURE_EVERY_MS) return;
+    this.#flushFailureToldAt = now;
+    this.logger.warn("flush failed, trying again", { error });
+  }
+
+  /** Derived cells of every stream in the memtable that is about to be flushed. */
+  #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
+    const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
+    for (const stream of log.memtable.streams.values()) {
+      if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
+      const address = stream.name as Address;
+      // Nobody has loaded it since the log was read back: a later load folds these few as well, and loading hundreds now would stop the event loop.
+      if (stream.entryCount < CELLS_LAG_MAX && !this.#isLoaded(address)) continue;
+      this.#writeCells(out, address);
+    }
+    return new Uint8Array(out.bytes.subarray(0, out.pos));
+  }
+
+  /** Derived cells may come later. A stream whose cells cannot be encoded must not keep its shard from being flushed, and the log from being trimmed. */
+  #writeCells(out: ByteWriter, address: Address): void {
+    const { pos } = out;
+    try {
+      this.#stateOf(address)?.writeCellsForFlush((key, value) => writeCell(out, address, key, value));
+    } catch (error) {
+      out.pos = pos;
+      this.logger.error("derived cells could not be written", { address, error });
+    }
+  }
+
+  #isLoaded(address: Address): boolean {
+    if (isGroup(address)) return this.groups.peek(address) !== undefined;
+    return this.users.peek(nameOf(address) as UserId) !== undefined;
+  }
+
+  #stateOf(address: Address): UserState | GroupState | undefined {
+    return isGroup(address) ? this.groups.get(groupAddress(nameOf(address) as GroupId)) : this.userAt(address);
+  }
+}

@@ -1,7 +1,0 @@
-/** Where an address lives. On one node: here. */
-import { shardOf } from "../domain/address.ts";
-import type { Directory } from "./types.ts";
-
-export const createDirectory = (node: string, url: () => string): Directory => ({
-  route: (address) => ({ shard: shardOf(address), node, url: url() }),
-});
