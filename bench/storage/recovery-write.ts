@@ -71,5 +71,5 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
 }
 
 function reachOf(store: LogStore, chat: Chat): Reach {
-  return { extents: store.opened().map((log) => [log.shard, log.durableThrough]), heads: chat.heads() };
+  return { reaches: store.opened().map((log) => [log.shard, log.durableThrough]), heads: chat.heads() };
 }

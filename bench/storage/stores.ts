@@ -51,11 +51,11 @@ export function unsyncedFiles(): FileSystem {
 }
 
 /** How far the flushes of some streams reach, without what is in them. */
-export type Reach = { extents: [shard: ShardId, through: Offset][]; heads: [stream: string, head: StreamHead][] };
+export type Reach = { reaches: [shard: ShardId, through: Offset][]; heads: [stream: string, head: StreamHead][] };
 
 /** Forgets what it is given but for how far it reached. Streams of different shards must not have one name. */
-export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): SegmentStore {
-  const extents = new Map(reach.extents);
+export function forgetfulSegments(reach: Reach = { reaches: [], heads: [] }): SegmentStore {
+  const reaches = new Map(reach.reaches);
   const heads = new Map(reach.heads);
   return {
     mustBeUnused: () => {},
@@ -65,7 +65,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
       const head = heads.get(stream);
       return head && { head, cell: () => undefined, cells: () => [] };
     },
-    extent: (shard) => ({ flushedThrough: extents.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
+    reach: (shard) => ({ flushedThrough: reaches.get(shard) ?? NOTHING, term: 1 as Term, streamCount: heads.size }),
     head: (_shard, stream) => heads.get(stream),
     streamName: () => undefined,
     streamNames: () => [],
@@ -78,7 +78,7 @@ export function forgetfulSegments(reach: Reach = { extents: [], heads: [] }): Se
     highestCounter: () => -1,
     streamsSince: () => [],
     flush: (job) => {
-      extents.set(job.shard, job.throughOffset);
+      reaches.set(job.shard, job.throughOffset);
       for (const { name, streamNo, headSeq } of job.streams) heads.set(name, { streamNo, headSeq });
       return Promise.resolve();
     },

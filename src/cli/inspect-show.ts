@@ -154,7 +154,7 @@ const shortened = (value: string): string =>
 export async function showShard(shard: ShardId, { directory, limit, json }: InspectOptions, io: Io): Promise<void> {
   const view = InspectedShard.open(directory, shard);
   try {
-    const { extent, inLog } = view;
+    const { reach, inLog } = view;
     const files = view.files();
     const layers = view.layers();
     const segments = view.segments();
@@ -162,15 +162,15 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
     const { firstOffset, lastOffset } = inLog;
     if (json)
       return jsonLines(io, [
-        { shard, ...extent, firstInLog: firstOffset, lastInLog: lastOffset, files, layers, segments },
+        { shard, ...reach, firstInLog: firstOffset, lastInLog: lastOffset, files, layers, segments },
         ...streams.rows,
       ]);
     const log = lastOffset === 0 ? "nothing" : `offsets ${firstOffset} to ${lastOffset}`;
     io.stdout(
       table([
         ["shard", shardName(shard)],
-        ["term", String(extent.term || inLog.term)],
-        ["in files", `through offset ${extent.flushedThrough}`],
+        ["term", String(reach.term || inLog.term)],
+        ["in files", `through offset ${reach.flushedThrough}`],
         ["in the log", log],
         ["streams", formatCount(streams.count)],
       ]),

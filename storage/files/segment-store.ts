@@ -83,7 +83,7 @@ export type SegmentStore = {
    * @throws CorruptionError when `recent.db` itself, which is all shards', cannot be read
    */
   begin(isNew: boolean, onDamage?: OnDamage): void;
-  extent(shard: ShardId): ShardReach;
+  reach(shard: ShardId): ShardReach;
   /**
    * All that `ask` reads, of this shard alone, is of one moment: its files are opened and looked at once and not for
    * each question. `ask` returns in the same turn of the event loop.

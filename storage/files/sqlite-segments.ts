@@ -165,7 +165,7 @@ class SqliteSegmentStore implements SegmentStore {
     }
   }
 
-  extent(shard: ShardId): ShardReach {
+  reach(shard: ShardId): ShardReach {
     return this.#inMoment(shard, ({ recentDb, recentRow, stateRow }) => {
       const larger = (of: (row: RecentShardRow | ShardRow) => number): number =>
         Math.max(recentRow ? of(recentRow) : 0, stateRow ? of(stateRow) : 0);
@@ -307,7 +307,7 @@ class SqliteSegmentStore implements SegmentStore {
 
   #isEmpty(shard: ShardId): boolean {
     if (this.#isClosed) throw new FlushError("the segment store is closed", "closed");
-    return this.extent(shard).flushedThrough === 0;
+    return this.reach(shard).flushedThrough === 0;
   }
 
   #ofStream<T>(shard: ShardId, stream: string, ask: (reader: ShardReader, layered: LayeredStream) => T): T | undefined {

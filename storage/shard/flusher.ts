@@ -228,7 +228,7 @@ export class Flusher {
     try {
       this.#ports.log.mustOwn();
       // A flush that was reported as failed may have reached the disk all the same.
-      if (this.#ports.segments.extent(log.shard).flushedThrough < frozen.lastOffset) {
+      if (this.#ports.segments.reach(log.shard).flushedThrough < frozen.lastOffset) {
         await this.#ports.segments.flush(flushJob(flush));
       }
     } catch (error) {

@@ -96,7 +96,7 @@ export class OpenShards {
 
   #new(id: ShardId): ShardLog {
     const { log, segments, flusher } = this.#ports;
-    return new ShardLog(id, segments.extent(id), log, segments, (changed, bytes) => flusher.applied(changed, bytes));
+    return new ShardLog(id, segments.reach(id), log, segments, (changed, bytes) => flusher.applied(changed, bytes));
   }
 
   #getIfWhole(id: ShardId): ShardLog | undefined {
@@ -114,7 +114,7 @@ export class OpenShards {
       ...ports,
       mustBeUnused: () => segments.mustBeUnused(),
       flushed: (id) => {
-        const { flushedThrough, flushedPosition, term } = segments.extent(id);
+        const { flushedThrough, flushedPosition, term } = segments.reach(id);
         return { offset: flushedThrough, position: flushedPosition ?? (0 as LogPosition), term };
       },
       onDamage: damage.closes ? damage.met : undefined,

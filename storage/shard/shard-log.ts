@@ -63,19 +63,19 @@ export class ShardLog extends DurableReads {
 
   constructor(
     shard: ShardId,
-    extent: ShardReach,
+    reach: ShardReach,
     log: CommitLog,
     segments: SegmentStore,
     onApplied: (log: ShardLog, recordBytes: number) => void,
   ) {
     super(shard, segments);
-    this.#term = (extent.term || FIRST_TERM) as Term;
+    this.#term = (reach.term || FIRST_TERM) as Term;
     this.#log = log;
     this.#appender = log.appender;
     this.#onApplied = onApplied;
-    this.#streamCount = extent.streamCount;
-    this.#durableThrough = extent.flushedThrough;
-    this.#nextOffset = (extent.flushedThrough + 1) as Offset;
+    this.#streamCount = reach.streamCount;
+    this.#durableThrough = reach.flushedThrough;
+    this.#nextOffset = (reach.flushedThrough + 1) as Offset;
   }
 
   /** Highest offset that has taken effect. */

@@ -67,8 +67,8 @@ export class InspectedShard {
     this.#segments = openSegmentStore({ dir: directory });
   }
 
-  get extent(): ShardReach {
-    return this.#segments.extent(this.shard);
+  get reach(): ShardReach {
+    return this.#segments.reach(this.shard);
   }
 
   /** Offsets that the log holds, 0 for none. */

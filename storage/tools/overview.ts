@@ -45,7 +45,7 @@ export async function overview(directory: string): Promise<Overview> {
       .toSorted((a, b) => a - b)
       .map((number) => {
         const shard = number as ShardId;
-        const { flushedThrough, term, streamCount } = store.extent(shard);
+        const { flushedThrough, term, streamCount } = store.reach(shard);
         const part = inLog.get(shard);
         return {
           shard,

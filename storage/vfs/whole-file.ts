@@ -8,6 +8,8 @@ export function readWholeFile(path: string): Buffer {
   return fs.readFileSync(path);
 }
 
+/** Of a directory the system says so itself, when it is read. */
 export function mustBeFile(path: string, look: fs.Stats): void {
-  if (!look.isFile()) throw new CorruptionError(path, "this name", "it is no regular file");
+  if (look.isFile() || look.isDirectory()) return;
+  throw new CorruptionError(path, "this name", "it is no regular file");
 }

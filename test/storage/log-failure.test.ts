@@ -277,7 +277,7 @@ test("a flush that fails for long loses nothing, holds new work back before memo
   isFull = false;
   await until("the flush is made up for", () => store.pressure < 1);
   await store.flushAll(() => false);
-  expect(segments.extent(7 as ShardId).flushedThrough).toBe(store.shard(7 as ShardId).durableThrough);
+  expect(segments.reach(7 as ShardId).flushedThrough).toBe(store.shard(7 as ShardId).durableThrough);
   expect(disk.paths().filter((path) => path.endsWith(".wal")).length).toBe(1);
   history.expectIn(store);
   await store.close();

@@ -67,7 +67,7 @@ class FlushServer {
       this.#mustOwn();
       replies = this.#flushes.together(() => jobs.map((request) => this.#flushOne(request)));
     } catch (error) {
-      // None of them is there for certain; the shard's extent says it. Damage to the file of all shards is
+      // None of them is there for certain; the shard's reach says it. Damage to the file of all shards is
       // not that of one of them.
       const code = isOfDamage(error) ? RECENT_DAMAGED : describe(error).code;
       replies = jobs.map(({ id, job }) => ({ kind: "failed", id, message: describe(error).message, code, job }));

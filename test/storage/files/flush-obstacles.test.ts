@@ -72,7 +72,7 @@ test("flushes go on at their pace while somebody keeps reading the shard's files
   } finally {
     shell.close();
   }
-  expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
+  expect(store.reach(SHARD).flushedThrough).toBe(history.offset);
   expect(store.head(SHARD, "@user1")?.headSeq).toBe(history.streams.get("@user1")!.headSeq);
 });
 

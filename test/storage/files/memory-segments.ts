@@ -53,7 +53,7 @@ export class MemorySegments implements SegmentStore {
     return { head: { ...head }, cell: (key) => cells.get(key), cells: () => new Map(cells) };
   }
 
-  extent = (shard: ShardId): ShardReach => this.#shards.get(shard) ?? NOTHING;
+  reach = (shard: ShardId): ShardReach => this.#shards.get(shard) ?? NOTHING;
   head = (shard: ShardId, stream: string): StreamHead | undefined => this.#stream(shard, stream)?.head;
   cell = (shard: ShardId, stream: string, key: string): Uint8Array | undefined =>
     this.#stream(shard, stream)?.cells.get(key);

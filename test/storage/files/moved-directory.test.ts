@@ -85,7 +85,7 @@ test("flushing, erasing, spilling and compacting are refused, reads go on, and n
   giveBack();
   await store.flush((refused as FlushError).job!);
   await store.compact(SHARD);
-  expect(store.extent(SHARD).flushedThrough).toBe(history.flushedThrough);
+  expect(store.reach(SHARD).flushedThrough).toBe(history.flushedThrough);
 });
 
 test("a store that is closed after the move leaves the other's files alone, write-ahead files among them", async () => {
@@ -100,7 +100,7 @@ test("a store that is closed after the move leaves the other's files alone, writ
   expect(listFiles(path)).toEqual(before);
   // What was committed is in the directory that was moved.
   giveBack();
-  expect(start().extent(SHARD).flushedThrough).toBe(history.flushedThrough);
+  expect(start().reach(SHARD).flushedThrough).toBe(history.flushedThrough);
 });
 
 test("a file whose directory was moved does not leave WAL mode, which would remove another's write-ahead file", () => {

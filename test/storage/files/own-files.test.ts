@@ -40,9 +40,9 @@ const flush = (to: "own" | "recent"): Promise<void> =>
 
 async function expectRefused(): Promise<void> {
   await withStore(1 << 20, async (store) => {
-    const reads = [() => store.extent(SHARD), () => store.head(SHARD, "@user1"), () => store.cells(SHARD, "@user1")];
+    const reads = [() => store.reach(SHARD), () => store.head(SHARD, "@user1"), () => store.cells(SHARD, "@user1")];
     for (const read of reads) expect(read).toThrow(CorruptionError);
-    expect(() => store.extent(SHARD)).toThrow(`${statePath(dir, SHARD)}: it`);
+    expect(() => store.reach(SHARD)).toThrow(`${statePath(dir, SHARD)}: it`);
     chat(history, 5, 3);
     await expect(store.flush(history.job())).rejects.toThrow("recent.db goes on from 30");
   });
@@ -79,10 +79,10 @@ test("own files that are newer than recent.db, as a crash leaves them, are taken
   await flush("own");
   fs.writeFileSync(recentPath(dir), earlier);
   await withStore(1 << 20, async (store) => {
-    expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
+    expect(store.reach(SHARD).flushedThrough).toBe(history.offset);
     chat(history, 5, 3);
     await store.flush(history.job());
-    expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
+    expect(store.reach(SHARD).flushedThrough).toBe(history.offset);
     expect(store.readForward(SHARD, "@user1", 0 as never, 1000).length).toBe(history.streams.get("@user1")!.headSeq);
   });
 });

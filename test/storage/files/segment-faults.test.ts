@@ -93,7 +93,7 @@ for (const { where, limit, segments, orphansIn } of CRASHES) {
     expect(segmentNumbers().length).toBe(segments);
     expect(blocksOnDisk()[orphansIn - 1]).toBeGreaterThan(blocksCounted()[orphansIn - 1] ?? 0);
     const store = start({ segmentBytesMax });
-    expect(store.extent(SHARD).flushedThrough).toBe(history.flushedThrough);
+    expect(store.reach(SHARD).flushedThrough).toBe(history.flushedThrough);
     expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
     expect(store.head(SHARD, "@user5")).toBeUndefined();
     for (let i = 0; i < 3; i++) {
@@ -123,7 +123,7 @@ test("a crash between the transactions of a shard's own files and of the file of
   await second.close();
   cpSync(copy, recentPath(dir));
   const third = start({ recentBytesMax: 1 << 20 });
-  expect(third.extent(SHARD).flushedThrough).toBe(history.flushedThrough);
+  expect(third.reach(SHARD).flushedThrough).toBe(history.flushedThrough);
   expect(texts(third, "@user1")).toEqual(expected(history, "@user1"));
   chat(history, 50, 6);
   await third.flush(history.job());
@@ -199,7 +199,7 @@ test("a block that is missing, and a segment that is missing, are reported", asy
 test("segments without a state are not an empty shard, neither to readers nor to a flush", async () => {
   const history = await filled(1);
   rmSync(statePath(dir, SHARD));
-  expect(thrownBy(() => start().extent(SHARD))).toMatchObject({ name: "CorruptionError", file: statePath(dir, SHARD) });
+  expect(thrownBy(() => start().reach(SHARD))).toMatchObject({ name: "CorruptionError", file: statePath(dir, SHARD) });
   chat(history, 10, 4);
   expect((await rejection(start().flush(history.job()))).message).toContain("shard state is missing");
   expect(blocksOnDisk()).toEqual([1]);
@@ -220,12 +220,12 @@ test("files that are no databases, not ours, or newer are refused by name", asyn
   await filled(1);
   const path = statePath(dir, SHARD);
   edit(path, "PRAGMA user_version = 2");
-  expect(thrownBy(() => start().extent(SHARD))).toBeInstanceOf(FormatError);
-  expect(String(thrownBy(() => start().extent(SHARD)))).toContain(`${path}: format version 2`);
+  expect(thrownBy(() => start().reach(SHARD))).toBeInstanceOf(FormatError);
+  expect(String(thrownBy(() => start().reach(SHARD)))).toContain(`${path}: format version 2`);
   edit(path, "PRAGMA user_version = 1; PRAGMA application_id = 5");
-  expect(thrownBy(() => start().extent(SHARD))).toMatchObject({ name: "CorruptionError", file: path });
+  expect(thrownBy(() => start().reach(SHARD))).toMatchObject({ name: "CorruptionError", file: path });
   writeFileSync(path, "nothing of the kind ".repeat(500));
-  expect(thrownBy(() => start().extent(SHARD))).toMatchObject({ name: "CorruptionError", file: path });
+  expect(thrownBy(() => start().reach(SHARD))).toMatchObject({ name: "CorruptionError", file: path });
 });
 
 test("a flush that cannot write rejects with the system's code, gives its buffers back, and can be repeated", async () => {
@@ -255,7 +255,7 @@ test("a failed flush takes no effect, not in part", async () => {
   };
   wrong.streams[2]!.streamNo = 77;
   expect((await rejection(store.flush(wrong))).message).toContain("is known as number 3, not 77");
-  expect(store.extent(SHARD).flushedThrough).toBe(50 as never);
+  expect(store.reach(SHARD).flushedThrough).toBe(50 as never);
   expect(texts(store, "@user1").length).toBe(expected(history, "@user1").length / 2);
   await store.flush(job);
   expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
@@ -308,7 +308,7 @@ test("another worker takes the place of one that died, and its flush is repeated
   expect((await rejection(store.flush(again()))).code).toBe("worker_gone");
   await until("the dead worker has let go, and another one flushes", async () => {
     await store.flush(again()).catch((error: FlushError) => expect(error.code).toBe("worker_gone"));
-    return store.extent(SHARD).flushedThrough > 0;
+    return store.reach(SHARD).flushedThrough > 0;
   });
   expect(texts(store, "@user1")).toEqual(expected(history, "@user1"));
   expect(started).toBe(2);
@@ -343,8 +343,8 @@ test("closing waits for flushes under way, and refuses later ones", async () => 
   await flushed;
   chat(history, 1, 1);
   expect((await rejection(store.flush(history.job()))).code).toBe("closed");
-  expect(() => store.extent(SHARD)).toThrow("closed");
-  expect(start().extent(SHARD).flushedThrough).toBe(2000 as never);
+  expect(() => store.reach(SHARD)).toThrow("closed");
+  expect(start().reach(SHARD).flushedThrough).toBe(2000 as never);
 });
 
 function thrownBy(run: () => unknown): unknown {

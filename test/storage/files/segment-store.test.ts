@@ -40,7 +40,7 @@ function plain(entries: StoredEntry[]): ModelEntry[] {
 /** Every read call for every stream of the history, at many positions. */
 function expectSame(store: SegmentStore, history: ShardHistory): void {
   const { shard } = history;
-  const extent = store.extent(shard);
+  const extent = store.reach(shard);
   expect(extent).toEqual({
     flushedThrough: history.flushedThrough,
     term: history.term,
@@ -304,7 +304,7 @@ test("what is read within one moment is of that moment, whatever the worker comm
     expect(read()).toEqual(before);
     flushed = store.flush(history.job([]));
     const giveUpAt = performance.now() + WAIT_MS;
-    while (other.extent(SHARD).flushedThrough < 4) expect(performance.now()).toBeLessThan(giveUpAt);
+    while (other.reach(SHARD).flushedThrough < 4) expect(performance.now()).toBeLessThan(giveUpAt);
     expect(read()).toEqual(before);
   });
   expect(read()).toEqual({ head: 2, reach: "3", entries: 2 });
@@ -378,7 +378,7 @@ test("of a key that occurs twice the first is found", async () => {
 
 test("a shard without data has no files, and asking makes none", () => {
   const store = start();
-  expect(store.extent(SHARD)).toEqual({ flushedThrough: 0, term: 0, streamCount: 0 } as never);
+  expect(store.reach(SHARD)).toEqual({ flushedThrough: 0, term: 0, streamCount: 0 } as never);
   expect(store.head(SHARD, "@alice")).toBeUndefined();
   expect(store.streamName(SHARD, 0)).toBeUndefined();
   expect(store.cells(SHARD, "@alice").size).toBe(0);
@@ -439,7 +439,7 @@ test("reads while the worker flushes see all of a flush or nothing", async () =>
     let isDone = false;
     const flushed = store.flush(history.job()).then(() => (isDone = true));
     while (!isDone) {
-      const { flushedThrough } = store.extent(SHARD);
+      const { flushedThrough } = store.reach(SHARD);
       const head = store.head(SHARD, "@carol")?.headSeq ?? 0;
       const last = store.readLaneBackward(SHARD, "@carol", "@bob", NEVER, 1)[0]?.offset ?? 0;
       expect(flushedThrough % 300).toBe(0);
@@ -448,7 +448,7 @@ test("reads while the worker flushes see all of a flush or nothing", async () =>
       await new Promise((resolve) => setImmediate(resolve));
     }
     await flushed;
-    expect(store.extent(SHARD).flushedThrough).toBe(history.offset);
+    expect(store.reach(SHARD).flushedThrough).toBe(history.offset);
     expect(store.readLaneBackward(SHARD, "@carol", "@bob", NEVER, 1)[0]!.offset).toBe(history.offset);
   }
 });

@@ -91,7 +91,7 @@ test("a start reads the log behind what was flushed, and nothing before it", asy
 test("a position beyond what was flushed is not believed: an earlier state of the shard was put back", async () => {
   await filled();
   const segments = openSegmentStore({ dir: directory, keepsPositions: true });
-  const { flushedThrough, flushedPosition } = segments.extent(LITTLE);
+  const { flushedThrough, flushedPosition } = segments.reach(LITTLE);
   expect([flushedThrough as number, flushedPosition! > 0]).toEqual([3, true]);
   await segments.close();
   const db = openForReading(recentPath(directory), RECENT_FORMAT, "written");

@@ -122,7 +122,7 @@ describe("a shard that another node has taken", () => {
       [2, 2],
     ]);
     await store.flushAll(() => false);
-    expect(node.segments.extent(ONE)).toMatchObject({ flushedThrough: 2, term: after.log.term });
+    expect(node.segments.reach(ONE)).toMatchObject({ flushedThrough: 2, term: after.log.term });
     await store.close();
     const again = new Writer((await node.open()).shard(ONE));
     expect(again.entries()).toEqual([
@@ -141,7 +141,7 @@ describe("a shard that another node has taken", () => {
     one.append();
     await store.idle();
     await store.flushAll(() => false);
-    expect(node.segments.extent(ONE)).toMatchObject({ flushedThrough: 1, term: one.log.term });
+    expect(node.segments.reach(ONE)).toMatchObject({ flushedThrough: 1, term: one.log.term });
     expect(one.entries()).toEqual([[1, 1]]);
 
     const again = new Writer(await store.reopenShard(ONE));
@@ -246,7 +246,7 @@ test("recovery begins behind the position that was kept with the last flush, and
   for (let n = 0; n < 5; n++) writer.append();
   await first.idle();
   await first.flushAll(() => false);
-  const { flushedPosition, flushedThrough, term } = node.segments.extent(FAR);
+  const { flushedPosition, flushedThrough, term } = node.segments.reach(FAR);
   expect(flushedThrough as number).toBe(5);
   expect(flushedPosition as number).toBeGreaterThan(5);
   expect(term).toBe(writer.log.term);
@@ -259,7 +259,7 @@ test("recovery begins behind the position that was kept with the last flush, and
   expect(log.term).toBeGreaterThan(term);
   // The record that is flushed now is of the term before: the term of this node begins behind it.
   await second.flushAll(() => false);
-  expect(node.segments.extent(FAR)).toMatchObject({ flushedThrough: 6, term });
+  expect(node.segments.reach(FAR)).toMatchObject({ flushedThrough: 6, term });
   await second.close();
   const third = await node.open();
   expect(third.shard(FAR).term).toBeGreaterThan(log.term);

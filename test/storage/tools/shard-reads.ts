@@ -23,5 +23,5 @@ export function allReads(store: SegmentStore, shard: ShardId, history: ShardHist
     };
   });
   const since = [0, history.offset >> 1].map((offset) => store.streamsSince(shard, offset as Offset));
-  return { extent: store.extent(shard), streams, since };
+  return { extent: store.reach(shard), streams, since };
 }

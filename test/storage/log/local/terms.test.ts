@@ -43,7 +43,7 @@ test("a shard goes on in the highest term of its records, and what is flushed ha
   await store.idle();
   expect(checkLog(WAL_DIRECTORY, disk.files).shards.get(SHARD)).toMatchObject({ lastOffset: 4, term: 3 });
   await store.flushAll(() => false);
-  expect(segments.extent(SHARD)).toMatchObject({ flushedThrough: 4, term: 3 });
+  expect(segments.reach(SHARD)).toMatchObject({ flushedThrough: 4, term: 3 });
   await store.close();
   const again = await openStore(disk, { segments });
   expect(again.shard(SHARD).term as number).toBe(3);
