@@ -108,6 +108,7 @@ class World {
           offer: undefined,
           postedRefValue: undefined,
           confirmedThrough: 0,
+          groupLife: 0,
         }));
       return { name, epoch, headSeq, nextSeq, received, markCount, kept };
     });

@@ -158,7 +158,7 @@ const MAY_CHANGE_BESIDE: Record<string, string> = {
   "erasure.ts": "adds up what is about to go",
   "expiry.ts": "how long one life of a group keeps its messages",
   "stored-counts.ts": "what nobody has counted before",
-  "mend/": "after a repair cells may be of different ages: the higher of two is right",
+  "decode-frame.ts": "fields of a frame",
 };
 
 test("what is durable is changed in the fold alone", async () => {
@@ -170,7 +170,7 @@ test("what is durable is changed in the fold alone", async () => {
   // Whose it is never changes.
   for (const field of ["user", "address", "deliveredKey"]) fields.delete(field);
   const change = new RegExp(`\\.(${[...fields].join("|")})( = | [-+]= |\\+\\+|\\.(set|clear|delete)\\()`);
-  const directory = new URL("../../src/home", import.meta.url).pathname;
+  const directory = new URL("../../src/home/", import.meta.url).pathname;
   const changing = new Set<string>();
   for await (const path of new Bun.Glob("**/*.ts").scan(directory))
     if (change.test(await Bun.file(directory + path).text())) changing.add(path);
@@ -178,11 +178,7 @@ test("what is durable is changed in the fold alone", async () => {
   expect(inFold.length).toBeGreaterThan(3);
   const beside = [...changing].filter((path) => !path.startsWith("fold/"));
   const known = Object.keys(MAY_CHANGE_BESIDE);
-  expect(
-    beside.filter(
-      (path) => !known.some((place) => path === place || path.endsWith(`/${place}`) || path.startsWith(place)),
-    ),
-  ).toEqual([]);
+  expect(beside.filter((path) => !known.some((place) => path.endsWith(place)))).toEqual([]);
 });
 
 test.each([

@@ -32,6 +32,7 @@ const user: Reasons<UserState> = {
 const conversation: Reasons<ConversationState> = {
   got: "the device says it again when it comes back",
   confirmedThrough: "the receiver's shard says it again",
+  groupLife: "the group's shard says it again",
   offer: "what was said since it was loaded; the device says it again when it comes back",
   postedRefValue: "encoded once, from what is durable",
   isDirty: "what a flush has to write",
@@ -42,6 +43,8 @@ const group: Reasons<GroupState> = {
   handle: "where it lives",
   erasures: "rises while it is loaded, so that a count under way notices",
   erasing: "who waits for whom",
+  life: "drawn when it is loaded",
+  authorPosts: "posts that came since it was loaded",
   isDirty: "what a flush has to write",
 };
 
@@ -49,6 +52,7 @@ const group: Reasons<GroupState> = {
 const ON_THE_WAY = new Set<string>([
   "nextSeq",
   "pendingSends",
+  "pendingPosts",
   "bytesOnTheWay",
   "receivedPending",
   "receivedAppended",
