@@ -28,22 +28,21 @@ export type MembershipChange = {
 export class MembershipHandoffs implements Handed {
   readonly offset: Offset;
   readonly #shard: Shard;
-  readonly #memberships: readonly Membership[];
-  #unconfirmed: number;
+  /** What is confirmed goes: one shard that is away must not keep those of a thousand members in memory. */
+  readonly #unconfirmed: Set<Membership>;
 
   constructor(shard: Shard, change: MembershipChange, offset: Offset) {
     this.offset = offset;
     this.#shard = shard;
     const { detail } = change;
-    this.#memberships = [
+    this.#unconfirmed = new Set([
       ...joinedBy(detail).map((user) => new Membership(this, change, user, "joined")),
       ...leftBy(detail).map((user) => new Membership(this, change, user, "left")),
-    ];
-    this.#unconfirmed = this.#memberships.length;
+    ]);
   }
 
   get isConfirmed(): boolean {
-    return this.#unconfirmed === 0;
+    return this.#unconfirmed.size === 0;
   }
 
   /** The change is appended and not yet durable. What cannot go along with it is left for `handOver`. */
@@ -62,7 +61,7 @@ export class MembershipHandoffs implements Handed {
 
   *#each(handOff: (to: ShardId, membership: Membership) => void): Steps<void> {
     let looked = 0;
-    for (const membership of this.#memberships) {
+    for (const membership of this.#unconfirmed) {
       if (++looked % HANDED_PER_STEP === 0) yield;
       try {
         handOff(shardOf(userAddress(membership.user)), membership);
@@ -73,8 +72,8 @@ export class MembershipHandoffs implements Handed {
     }
   }
 
-  confirmedOne(): void {
-    this.#unconfirmed--;
+  confirmed(membership: Membership): void {
+    this.#unconfirmed.delete(membership);
   }
 
   /** The other members get theirs. */
@@ -98,7 +97,6 @@ class Membership implements MembershipHandoff, HandoffOutcome {
   readonly prev: Seq;
   /** Or it is offered again later. */
   isHandedOver = false;
-  #isConfirmed = false;
 
   constructor(handoffs: MembershipHandoffs, of: MembershipChange, user: UserId, change: "joined" | "left") {
     this.#handoffs = handoffs;
@@ -129,9 +127,7 @@ class Membership implements MembershipHandoff, HandoffOutcome {
   }
 
   confirmed(through: Seq): void {
-    if (through < this.seq || this.#isConfirmed) return;
-    this.#isConfirmed = true;
-    this.#handoffs.confirmedOne();
+    if (through >= this.seq) this.#handoffs.confirmed(this);
   }
 
   missing(): void {
