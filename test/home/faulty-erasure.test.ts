@@ -124,7 +124,7 @@ test("a request erases all that it means and nothing else, and counts it once, w
       erasure.expectErased();
       await erasure.talk.shards.close();
     } catch (error) {
-      throw new Error(`SEED=${seed} RUNS=1 npm test -- test/shard/faulty-erasure`, { cause: error });
+      throw new Error(`SEED=${seed} RUNS=1 npm test -- test/home/faulty-erasure`, { cause: error });
     }
   }
 });
