@@ -317,6 +317,20 @@ describe("against one's will", () => {
     expect((await add(cat, "five", ["ben"])).status).toBe(201);
     await node.restart({ groupAddsMax: 1000 });
   });
+
+  test("who could not be put into a group, or was in it already, was not put into it", async () => {
+    await node.restart({ groupAddsMax: 2 });
+    const create = (group: string) =>
+      node.api.post("/v1/groups", cat.token, { id: group, name: "again", members: ["ben"] });
+    for (let n = 0; n < 3; n++) expect((await create(id)).body.code).toBe("group_taken");
+    expect((await create(`${id}-own`)).status).toBe(201);
+    const role = (who: string, to: string) =>
+      node.api.call("PUT", `/v1/groups/${id}-own/members/${who}`, cat.token, { role: to });
+    for (const to of ["admin", "member", "admin", "member"]) expect((await role("ben", to)).status).toBe(204);
+    expect((await create(`${id}-other`)).status).toBe(201);
+    expect((await create(`${id}-third`)).body.code).toBe("rate_limited");
+    await node.restart({ groupAddsMax: 1000 });
+  });
 });
 
 describe("dissolving", () => {
