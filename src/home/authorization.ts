@@ -36,13 +36,17 @@ export function* memberGroup(shard: Shard, address: GroupAddress, viewer: Viewer
 }
 
 /**
- * Where the group stands, for a member. A group that is not loaded stays so for those whose timeline says that they are in it: nobody has left it just now.
+ * Where the group stands, for a member. A group that is not loaded stays so for those whose timeline says that they are in it: nobody has left it just now. Whose
+ * timeline has yet to hear that they left it, and came back, is none yet: their devices are told of the present membership first.
  * @throws AppError unknown_address or not_a_member
  */
 export function* memberGroupHead(shard: Shard, address: GroupAddress, viewer: Viewer): Steps<GroupHead> {
-  const head = shard.groups.peek(address) === undefined && viewer.joinedSeq > 0 ? shard.heads.of(address) : undefined;
-  if (head !== undefined && viewer.joinedSeq >= head.bornSeq) return head;
-  return yield* memberGroup(shard, address, viewer);
+  const { user, joinedSeq } = viewer;
+  const head = shard.groups.peek(address) === undefined && joinedSeq > 0 ? shard.heads.of(address) : undefined;
+  if (head !== undefined && joinedSeq >= head.bornSeq) return head;
+  const group = yield* memberGroup(shard, address, viewer);
+  if (joinedSeq > 0 && group.members.get(user)!.joinedSeq !== joinedSeq) throw notAMember(address);
+  return group;
 }
 
 /** @throws AppError unknown_address or not_a_member */
@@ -132,3 +136,7 @@ export const unknownGroup = (address: GroupAddress): AppError =>
 
 export const notAMember = (address: GroupAddress): AppError =>
   new AppError("not_a_member", `${address}: you are not in it`);
+
+/** Whether the group's shard said that it is none of theirs. */
+export const isNotMember = (error: unknown): boolean =>
+  error instanceof AppError && (error.code === "not_a_member" || error.code === "unknown_address");

@@ -3,22 +3,36 @@ import type { UserId } from "../domain/address.ts";
 import type { Session } from "./session.ts";
 import type { UserState } from "./state/user-state.ts";
 
+/** Told of users whose first device has come, and whose last one has gone. */
+export type ConnectedWatcher = { came(user: UserState): void; went(user: UserState): void };
+
 export class Connected {
   readonly #sessions = new Map<UserId, ReadonlySet<Session>>();
+  #watcher: ConnectedWatcher | undefined;
+
+  watch(watcher: ConnectedWatcher): void {
+    this.#watcher = watcher;
+  }
 
   /** Undefined when nobody is. */
   of(user: UserId): ReadonlySet<Session> | undefined {
     return this.#sessions.get(user);
   }
 
-  attach({ user, sessions }: UserState, session: Session): void {
+  attach(state: UserState, session: Session): void {
+    const { user, sessions } = state;
     sessions.add(session);
+    const isFirst = this.#sessions.get(user) !== sessions;
     this.#sessions.set(user, sessions);
+    if (isFirst) this.#watcher?.came(state);
   }
 
-  detach({ user, sessions }: UserState, session: Session): void {
+  detach(state: UserState, session: Session): void {
+    const { user, sessions } = state;
     sessions.delete(session);
-    if (sessions.size === 0 && this.#sessions.get(user) === sessions) this.#sessions.delete(user);
+    if (sessions.size > 0 || this.#sessions.get(user) !== sessions) return;
+    this.#sessions.delete(user);
+    this.#watcher?.went(state);
   }
 
   /** Every session of every user. */

@@ -4,7 +4,7 @@
  */
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
-import type { ShardId } from "../../storage/types.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import type { Standing } from "./groups/group-heads.ts";
 import type { EntryCast } from "./messages/cast.ts";
 import type { UserState } from "./state/user-state.ts";
@@ -32,4 +32,11 @@ export type GroupMirrors = {
   readHeads(user: UserState, formerToo?: boolean): Steps<void>;
   /** An entry is there, and the sessions of members are told. */
   entry(cast: EntryCast): void;
+  /** The timeline of a user of this node says something else of a group. */
+  membershipChanged(user: UserState, group: GroupAddress): void;
+  /** A post of the user can be answered: told at once, or in its place in what the user's sessions are told of the group. */
+  settled(user: UserState, group: GroupAddress, post: SettledPost): void;
+  stop(): void;
 };
+
+export type SettledPost = { readonly seq: Seq; tell(): void };

@@ -4,7 +4,7 @@ import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import type { Connected } from "../home/connected.ts";
 import type { Standing } from "../home/groups/group-heads.ts";
-import type { GroupMirror, GroupMirrors } from "../home/group-mirror.ts";
+import type { GroupMirror, GroupMirrors, SettledPost } from "../home/group-mirror.ts";
 import type { EntryCast, OwnPost } from "../home/messages/cast.ts";
 import { showOwnPost } from "../home/sending/post-group.ts";
 import type { Shard } from "../home/shard.ts";
@@ -54,6 +54,14 @@ export class LocalMirrors implements GroupMirrors {
     }
     if (own !== undefined && this.#connected.of(own.author) !== undefined) this.#showOwn(cast, own);
   }
+
+  membershipChanged(): void {}
+
+  settled(_user: UserState, _group: GroupAddress, post: SettledPost): void {
+    post.tell();
+  }
+
+  stop(): void {}
 
   #showOwn(cast: EntryCast, { author, authorShard, ref }: OwnPost): void {
     const user = this.#shard(authorShard).users.peek(author);

@@ -40,7 +40,9 @@ import { Connected } from "../home/connected.ts";
 import { damagedError, isDamage, unlessDamaged } from "../home/damage.ts";
 import { DamageLog } from "./damage-log.ts";
 import { LoadBudget } from "../home/state/load-budget.ts";
+import type { GroupMirrors } from "../home/group-mirror.ts";
 import { LocalMirrors } from "./local-mirrors.ts";
+import type { MirrorParts } from "../home/mirrors/mirror-parts.ts";
 import { LocalRouter } from "./local-router.ts";
 import { handedOffThrough } from "../home/handoffs/handoff-ledger.ts";
 import { offerAgain } from "../home/handoffs/handoffs.ts";
@@ -68,6 +70,8 @@ export type ShardHostPorts = {
   /** Idle users above it are dropped from memory. Default 100,000. */
   usersLoadedMax?: number;
   random?: Random;
+  /** How groups are seen by the homes of their members. By default as they are: all of them are here. */
+  mirrors?: (parts: MirrorParts) => GroupMirrors;
   /** What a test puts around the router of this node. */
   router?: (local: ShardRouter) => ShardRouter;
 };
@@ -135,6 +139,7 @@ export class ShardHost {
     usersLoadedMax = USERS_LOADED_MAX,
     router = (local) => local,
     random = systemRandom,
+    mirrors: mirrorsOf,
   }: ShardHostPorts) {
     this.clock = clock;
     this.ids = ids;
@@ -153,7 +158,10 @@ export class ShardHost {
       forget: (group) => this.shard(shardOf(group)).heads.forget(group),
     };
     const shard = (id: ShardId): Shard => this.shard(id);
-    const mirrors = new LocalMirrors(shard, this.connected);
+    const { connected, turns } = this;
+    const mirrors =
+      mirrorsOf?.({ connected, router: () => this.#shardParts.router, clock, turns, logger }) ??
+      new LocalMirrors(shard, connected);
     this.#offers = new Offers(clock, logger);
     this.#failedShards = new FailedShards({
       clock,
@@ -196,6 +204,7 @@ export class ShardHost {
     this.markTurns.stop();
     this.storedCounts.stop();
     this.#offers.stop();
+    this.#shardParts.mirrors.stop();
     this.#failedShards.stop();
     for (const shard of this.shards()) shard.end();
     this.#isStopped = true;

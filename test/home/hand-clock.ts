@@ -18,7 +18,10 @@ export class HandClock implements Clock {
   after(ms: number, run: () => void): () => void {
     const entry = { atMs: this.nowMs + ms, run };
     this.#due.push(entry);
-    return () => void this.#due.splice(this.#due.indexOf(entry), 1);
+    return () => {
+      const at = this.#due.indexOf(entry);
+      if (at >= 0) this.#due.splice(at, 1);
+    };
   }
 
   advance(ms: number): void {

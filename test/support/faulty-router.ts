@@ -43,6 +43,8 @@ const ASK_TICKS_MAX = 120;
 
 export class FaultyRouter {
   readonly wire: FaultyWire;
+  /** For nodes whose mirrors can bear it. */
+  hasFaultyCasts = false;
   readonly #ids: MessageIds;
   #local: ShardRouter | undefined;
 
@@ -70,7 +72,11 @@ export class FaultyRouter {
         if (to === post.authorShard) return local.post(to, group, post, reply);
         this.#post(local, to, group, post, reply);
       },
-      cast: (cast: Cast) => local.cast(decodeCast(encodeCast(cast))),
+      cast: (cast: Cast) => {
+        const bytes = encodeCast(cast);
+        if (!this.hasFaultyCasts) return local.cast(decodeCast(bytes));
+        this.#carry(local, undefined, undefined, bytes, (carried, receiver) => receiver.cast(decodeCast(carried)));
+      },
       mayReach: (users, except) => local.mayReach(users, except),
     };
   };
@@ -117,6 +123,7 @@ export class FaultyRouter {
 
   #post(sender: ShardRouter, to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
     const from = post.authorShard;
+    this.wire.after(ASK_TICKS_MAX, () => reply.refused(new AppError("unavailable", `${group} does not answer`)));
     this.#carry(sender, from, to, encodePost({ group, post }), (bytes, receiver) => {
       const tell = (told: ToldPostReply): void =>
         this.#carry(receiver, to, from, encodePostReply(told), (back, there) => {

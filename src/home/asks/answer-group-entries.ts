@@ -19,7 +19,7 @@ export function* answerGroupEntries(
   const head = yield* memberGroupHead(shard, group, viewer);
   const { epoch, bornSeq, headSeq } = head;
   const from = Math.max(after, bornSeq - 1) as Seq;
-  if (from >= headSeq) return { epoch, frames: [], from, through: from, headSeq };
+  if (from >= headSeq || limit === 0) return { epoch, frames: [], from, through: from, headSeq };
   const entries = head.log.readForward(group, from, Math.min(READ_ENTRIES, limit));
   if (entries.length === 0) throw new Error(`${group}: no entry behind ${from}, below the head`);
   return { epoch, from, headSeq, ...framesOf(shard, head, entries, from, viewer.user, charactersMax) };

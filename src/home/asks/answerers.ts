@@ -5,6 +5,7 @@ import type { Shard } from "../shard.ts";
 import { answerGroupEntries } from "./answer-group-entries.ts";
 import { answerGroupPage } from "./answer-group-page.ts";
 import { answerGroupRank } from "./answer-group-rank.ts";
+import { answerGroupStanding } from "./answer-group-standing.ts";
 import { answerGroupView } from "./answer-group-view.ts";
 import { eraseContent } from "../erasing/erase-content.ts";
 import { answerPostedBytes } from "../sending/stored-counts.ts";
@@ -26,6 +27,7 @@ export const ANSWERERS: Answerers = {
   groupEntries: answerGroupEntries,
   groupPage: answerGroupPage,
   groupRankAsOf: answerGroupRank,
+  groupStanding: answerGroupStanding,
   groupView: answerGroupView,
   eraseContent,
   erasedFromFiles: answerErasedFromFiles,

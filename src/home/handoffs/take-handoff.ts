@@ -51,7 +51,7 @@ function take(shard: Shard, user: UserState, handoff: UserHandoff, outcome: Hand
   if (handoff.kind === "message") takeMessage(shard, user, handoff, outcome);
   else if (handoff.kind === "peerMark") takePeerMark(shard, user, handoff, outcome);
   else if (handoff.kind === "posted") takePosted(user, handoff, outcome);
-  else takeMembership(user, handoff, outcome);
+  else takeMembership(shard, user, handoff, outcome);
 }
 
 /** Users do not go away, so this is the data of a user that is lost. Nobody is left to take it. */

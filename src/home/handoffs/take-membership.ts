@@ -7,10 +7,16 @@ import type { Seq } from "../../../storage/types.ts";
 import type { ConversationState } from "../state/conversation-state.ts";
 import { foldMembership } from "../fold/timeline.ts";
 import type { HandoffOutcome, MembershipHandoff } from "../messages/handoff.ts";
+import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
 /** Takes it when it follows what the timeline says of this group, and otherwise says what that is. */
-export function takeMembership(user: UserState, handoff: MembershipHandoff, outcome: HandoffOutcome): void {
+export function takeMembership(
+  shard: Shard,
+  user: UserState,
+  handoff: MembershipHandoff,
+  outcome: HandoffOutcome,
+): void {
   const known = user.conversations.get(handoff.group);
   const knownThrough = known?.takenThroughPending ?? (0 as Seq);
   if (handoff.seq <= knownThrough) {
@@ -19,20 +25,22 @@ export function takeMembership(user: UserState, handoff: MembershipHandoff, outc
     return;
   }
   if (handoff.prev > knownThrough) return outcome.missing(knownThrough);
-  const take = new MembershipTake(user, handoff, outcome);
+  const take = new MembershipTake(shard, user, handoff, outcome);
   user.log.append(take);
   take.appended();
 }
 
 class MembershipTake implements RecordSource {
+  readonly #shard: Shard;
   readonly #user: UserState;
   readonly #handoff: MembershipHandoff;
   readonly #outcome: HandoffOutcome;
   readonly #entry: MembershipEntry;
   readonly #seq: Seq;
 
-  constructor(user: UserState, handoff: MembershipHandoff, outcome: HandoffOutcome) {
+  constructor(shard: Shard, user: UserState, handoff: MembershipHandoff, outcome: HandoffOutcome) {
     const { change, at, seq: groupSeq, isUnasked } = handoff;
+    this.#shard = shard;
     this.#user = user;
     this.#handoff = handoff;
     this.#outcome = outcome;
@@ -69,6 +77,7 @@ class MembershipTake implements RecordSource {
     const { group, epoch } = this.#handoff;
     const frame = JSON.stringify(membershipFrame(this.#seq, group, this.#entry, epoch));
     for (const session of sessions) session.entry("timeline", this.#seq, frame);
+    this.#shard.mirrors.membershipChanged(this.#user, group);
   }
 
   failed(error: Error): void {

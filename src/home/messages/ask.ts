@@ -16,6 +16,8 @@ import type {
   GroupPageQuestion,
   GroupRankAnswer,
   GroupRankQuestion,
+  GroupStanding,
+  GroupStandingQuestion,
   GroupViewAnswer,
   GroupViewQuestion,
   ProfileAnswer,
@@ -49,6 +51,7 @@ export type Questions = {
   groupEntries: GroupEntriesQuestion;
   groupPage: GroupPageQuestion;
   groupRankAsOf: GroupRankQuestion;
+  groupStanding: GroupStandingQuestion;
   groupView: GroupViewQuestion;
   /** What does a user say of themselves? Nothing is loaded for it. */
   profile: ProfileQuestion;
@@ -90,6 +93,8 @@ export type Answers = {
   groupEntries: GroupEntriesAnswer;
   groupPage: GroupPageAnswer;
   groupRankAsOf: GroupRankAnswer;
+  /** Undefined when there is no such group, or its data cannot be read. */
+  groupStanding: GroupStanding | undefined;
   groupView: GroupViewAnswer;
   /** Undefined when there is no such user. */
   profile: ProfileAnswer | undefined;

@@ -66,3 +66,17 @@ export type GroupRankAnswer = { readonly rank: number; readonly looked: number }
 
 export type ProfileQuestion = { readonly user: UserAddress };
 export type ProfileAnswer = { readonly displayName: string };
+
+/** Where does the group stand? Whoever asks is cast its entries for a while (mirrors/followed-mirrors.ts). */
+export type GroupStandingQuestion = {
+  readonly group: GroupAddress;
+  /** With what has to be loaded for it. */
+  readonly isWhole: boolean;
+};
+export type GroupStanding = {
+  /** Of its present life. */
+  readonly epoch: string;
+  readonly bornSeq: Seq;
+  readonly headSeq: Seq;
+  readonly whole: { readonly lastRank: number; readonly memberCount: number } | undefined;
+};

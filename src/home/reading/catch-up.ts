@@ -5,12 +5,11 @@
  * streams are reached in this very turn of the event loop: from then on what is pushed live continues without a hole.
  */
 import type { Clock } from "../../base/clock.ts";
-import { AppError } from "../../base/errors.ts";
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
 import { receiptFrame } from "../../protocol/encode.ts";
 import type { Cursor, ReceiptKind, StreamPosition } from "../../protocol/frames.ts";
-import { viewerOf } from "../authorization.ts";
+import { isNotMember, viewerOf } from "../authorization.ts";
 import type { ConversationState } from "../state/conversation-state.ts";
 import type { Standing } from "../groups/group-heads.ts";
 import type { Answers } from "../messages/ask.ts";
@@ -233,7 +232,7 @@ export class CatchUp {
     try {
       return this.#shard.router.ask("groupEntries", group, question);
     } catch (error) {
-      if (isNotIn(error)) return undefined;
+      if (isNotMember(error)) return undefined;
       throw error;
     }
   }
@@ -283,15 +282,12 @@ export class CatchUp {
 
 type GroupEntries = Answers["groupEntries"];
 
-/** The group's shard knows that the user has left, and the timeline does not yet: nothing of it is missed. */
-const isNotIn = (error: unknown): boolean =>
-  error instanceof AppError && (error.code === "not_a_member" || error.code === "unknown_address");
-
+/** Undefined when the group's shard knows that the user has left, and the timeline does not yet: nothing of it is missed. */
 function* unlessNotIn<Answer>(answer: Promise<Answer>): Steps<Answer | undefined> {
   try {
     return yield* answered(answer);
   } catch (error) {
-    if (isNotIn(error)) return undefined;
+    if (isNotMember(error)) return undefined;
     throw error;
   }
 }

@@ -11,6 +11,7 @@ import { withRef } from "../../protocol/encode.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import type { ConversationState } from "../state/conversation-state.ts";
 import type { EntryCast } from "../messages/cast.ts";
+import type { SettledPost } from "../group-mirror.ts";
 import type { Life, Post, Posted, PostReply } from "../messages/post.ts";
 import type { PendingSend, SendReply, SendRequest, Sent } from "./pending-send.ts";
 import { refuseAll, settle } from "./settle-send.ts";
@@ -57,7 +58,7 @@ function lastPending({ pendingSends }: UserState, group: GroupAddress): GroupSen
 }
 
 /** A post that its author waits for. */
-export class GroupSend implements PendingSend, Post, PostReply, WaitingPost {
+export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, SettledPost {
   readonly #shard: Shard;
   readonly #author: UserState;
   readonly #groupShard: ShardId;
@@ -192,7 +193,8 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost {
 
   /** The author's posts to this group that are not settled, oldest first. */
   #chain(): GroupSend[] {
-    return this.#author.pendingSends.filter(({ to }) => to === this.to) as GroupSend[];
+    const posts = this.#author.pendingSends.filter(({ to }) => to === this.to) as GroupSend[];
+    return posts.filter(({ isSettled }) => !isSettled);
   }
 
   // ---- how it ends
@@ -202,12 +204,21 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost {
     this.#end();
   }
 
+  /** In the group's log. */
+  get seq(): Seq {
+    return this.#sent!.seq;
+  }
+
+  tell(): void {
+    settle(this.#author, this, this.reply, this.#sent!, this.#isRepeat);
+  }
+
   #settleIfDone(): void {
     const sent = this.#sent;
     if (sent === undefined || !this.isRefNoted || this.isSettled) return;
     this.isSettled = true;
     const isSame = sent.text === this.text || sent.deletedAt !== undefined;
-    if (isSame) return settle(this.#author, this, this.reply, sent, this.#isRepeat);
+    if (isSame) return this.#shard.mirrors.settled(this.#author, this.to, this);
     this.#author.forgetPending(this);
     refuseAll(this, this.reply, refConflict(this.ref));
   }

@@ -88,13 +88,15 @@ function answerRepeat({ ref, to, text }: SendRequest, reply: SendReply, sent: Se
 /** Asks the group's shard for what was posted. @returns whether the request is answered: not when the post is not there */
 export function* answeredAsPosted(
   shard: Shard,
+  sender: UserState,
   request: SendRequest,
   { group, seq }: PostedBefore,
   reply: SendReply,
 ): Steps<boolean> {
   const posted = yield* answered(shard.router.ask("posted", group, { group, seq }));
   if (posted === undefined) return false;
-  answerRepeat(request, reply, { ref: request.ref, to: group, ...posted });
+  const sent = { ref: request.ref, to: group, ...posted };
+  shard.mirrors.settled(sender, group, { seq, tell: () => answerRepeat(request, reply, sent) });
   return true;
 }
 

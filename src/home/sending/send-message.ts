@@ -58,7 +58,7 @@ function* repeatOrSend(
   reply: SendReply,
 ): Steps<void> {
   try {
-    if (yield* answeredAsPosted(shard, request, before, reply)) return;
+    if (yield* answeredAsPosted(shard, sender, request, before, reply)) return;
     pay(shard, sender);
   } catch (error) {
     return refuse(request, reply, error);
@@ -82,7 +82,7 @@ function* sendLater(
     mustBeReadable(shard);
     const repeat = findRepeat(shard, sender, request, reply);
     if (repeat === "answered") return;
-    if (typeof repeat === "object" && (yield* answeredAsPosted(shard, request, repeat, reply))) return;
+    if (typeof repeat === "object" && (yield* answeredAsPosted(shard, sender, request, repeat, reply))) return;
     shard.mustAcceptWrites();
     number(shard, sender, request, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
   } catch (error) {

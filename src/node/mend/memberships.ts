@@ -165,7 +165,12 @@ export class MembershipMender {
     const isUnasked = isIn && detail.by !== user.user;
     const { epoch, address } = group;
     const place = { group: address, user: user.user, seq, prev: 0 as Seq, epoch };
-    takeMembership(user, { kind: "membership", ...place, change, at: detail.at, isUnasked }, UNHEARD);
+    takeMembership(
+      this.#parts.host.home(user.user),
+      user,
+      { kind: "membership", ...place, change, at: detail.at, isUnasked },
+      UNHEARD,
+    );
     await this.#parts.host.store.idle();
     const isTold = (user.membership(group.address) !== undefined) === isIn;
     const what = `${user.address} is ${isIn ? "in" : "out of"} it, as the group's log says`;

@@ -106,6 +106,7 @@ export const QUESTIONS: { [Kind in keyof Questions]: fc.Arbitrary<Questions[Kind
   groupEntries: record({ group, viewer, after: seq, limit: number, charactersMax: number }),
   groupPage: record({ group, viewer, before: maybe(number), after: maybe(number), limit: number }),
   groupRankAsOf: record({ group, viewer, rank: number }),
+  groupStanding: record({ group, isWhole: fc.boolean() }),
   groupView: record({ group, viewer, read: seq, messages: number, bytes: number }),
   profile: record({ user: at }),
   groupEnd: record({ group }),
@@ -124,6 +125,14 @@ export const ANSWERS: { [Kind in keyof Answers]: fc.Arbitrary<Answers[Kind]> } =
   groupEntries: record({ epoch: text, frames: fc.array(text), from: seq, through: seq, headSeq: seq }),
   groupPage: record({ page: fc.record({ messages }), cost }),
   groupRankAsOf: record({ rank: number, looked: number }),
+  groupStanding: maybe(
+    record({
+      epoch: text,
+      bornSeq: seq,
+      headSeq: seq,
+      whole: maybe(fc.record({ lastRank: number, memberCount: number })),
+    }),
+  ),
   groupView: record({ name: text, unread: number, headSeq: seq, seen: number, delivered: number, messages, cost }),
   profile: maybe(record({ displayName: text })),
   groupEnd: maybe(record({ through: seq })),

@@ -21,6 +21,7 @@ const ASKS: {
   groupEntries: [3, reads.groupEntriesQuestion, reads.groupEntriesAnswer],
   groupPage: [4, reads.groupPageQuestion, reads.groupPageAnswer],
   groupRankAsOf: [5, reads.groupRankQuestion, reads.groupRankAnswer],
+  groupStanding: [8, reads.groupStandingQuestion, optional(reads.groupStandingAnswer)],
   groupView: [6, reads.groupViewQuestion, reads.groupViewAnswer],
   profile: [7, reads.profileQuestion, optional(reads.profileAnswer)],
   groupEnd: [20, erasing.groupEndQuestion, optional(erasing.groupEndAnswer)],

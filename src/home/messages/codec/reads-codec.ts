@@ -10,12 +10,14 @@ import type {
   GroupPageQuestion,
   GroupRankAnswer,
   GroupRankQuestion,
+  GroupStanding,
+  GroupStandingQuestion,
   GroupViewAnswer,
   GroupViewQuestion,
   ProfileAnswer,
   ProfileQuestion,
 } from "../reads.ts";
-import { fields, list, optional } from "./codec.ts";
+import { bool, fields, list, optional } from "./codec.ts";
 import { groupAddress, json, number, seq, text, userAddress, userId } from "./values.ts";
 
 export const viewer = fields<Viewer>({ user: userId, knownThrough: seq, joinedSeq: seq });
@@ -64,6 +66,14 @@ export const groupViewAnswer = fields<GroupViewAnswer>({
 
 export const groupRankQuestion = fields<GroupRankQuestion>({ group: groupAddress, viewer, rank: number });
 export const groupRankAnswer = fields<GroupRankAnswer>({ rank: number, looked: number });
+
+export const groupStandingQuestion = fields<GroupStandingQuestion>({ group: groupAddress, isWhole: bool });
+export const groupStandingAnswer = fields<GroupStanding>({
+  epoch: text,
+  bornSeq: seq,
+  headSeq: seq,
+  whole: optional(fields({ lastRank: number, memberCount: number })),
+});
 
 export const profileQuestion = fields<ProfileQuestion>({ user: userAddress });
 export const profileAnswer = fields<ProfileAnswer>({ displayName: text });

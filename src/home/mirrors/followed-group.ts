@@ -1,0 +1,288 @@
+/**
+ * A group that lives elsewhere, as a node follows it: where it stands, and who of its members is connected here. Its entries are pushed in their order (G7), whatever
+ * becomes of the casts that bring them.
+ *
+ * Invariants
+ * - Sessions of a member have been told of everything up to the head, or the member is behind: then of everything up to `through`, and they are told the rest next.
+ * - Only what follows is pushed. A repeated or overtaken cast is below the head; one that is missing is a hole below it, which is read from the group's log.
+ * - The device that sent a post gets `sent` in the place of its message. While that is on its way, what stands behind it is held for this member.
+ */
+import { answered, type Steps } from "../../base/steps.ts";
+import type { GroupAddress, UserId } from "../../domain/address.ts";
+import type { GroupFrame } from "../../protocol/frames.ts";
+import type { Seq } from "../../../storage/types.ts";
+import { isNotMember, viewerOf } from "../authorization.ts";
+import type { Standing } from "../group-heads.ts";
+import type { GroupMirror, SettledPost } from "../group-mirror.ts";
+import type { Answers } from "../messages/ask.ts";
+import type { EntryCast } from "../messages/cast.ts";
+import type { GroupStanding } from "../messages/reads.ts";
+import { showOwnPost } from "../post-group.ts";
+import type { UserState } from "../user-state.ts";
+import type { MirrorParts } from "./mirror-parts.ts";
+
+const PAGE_ENTRIES = 64;
+const PAGE_CHARACTERS = 1 << 18;
+const HELD_MAX = 256;
+const SENT_WAIT_MS = 1000;
+const RETRY_MS = 1000;
+
+/**
+ * `held`: entries behind `through`, the first of them an own post whose `sent` is awaited. Without it they are read from the log. `isSure`: the group's shard has said
+ * that the user is a member.
+ */
+type Behind = { through: Seq; held: EntryCast[] | undefined; isSure: boolean; isReading: boolean; cancel: () => void };
+
+export class FollowedGroup implements GroupMirror {
+  readonly address: GroupAddress;
+  epoch: string;
+  bornSeq: Seq;
+  headSeq: Seq;
+  lastRank = 0;
+  memberCount = 0;
+  /** Whether rank and count are known. */
+  isWhole = false;
+  /** When it was asked for last, monotonic. */
+  heardAt = 0;
+  readonly #parts: MirrorParts;
+  readonly #lookAgain: () => void;
+  /** Members who are connected here. */
+  readonly #users = new Map<UserId, UserState>();
+  readonly #behind = new Map<UserId, Behind>();
+  /** Posts that are ahead of what their authors were told. */
+  readonly #settled = new Map<UserId, SettledPost[]>();
+
+  /** @param lookAgain something is not as it should be: ask where the group stands */
+  constructor(address: GroupAddress, standing: GroupStanding, parts: MirrorParts, lookAgain: () => void) {
+    this.address = address;
+    this.epoch = standing.epoch;
+    this.bornSeq = standing.bornSeq;
+    this.headSeq = standing.headSeq;
+    this.#parts = parts;
+    this.#lookAgain = lookAgain;
+  }
+
+  get isNeeded(): boolean {
+    return this.#users.size > 0;
+  }
+
+  hasMember(): boolean {
+    return true;
+  }
+
+  /** As far as the sessions of this user are told by themselves from now on. */
+  standingFor(user: UserId): Standing {
+    const behind = this.#behind.get(user);
+    if (behind === undefined) return this;
+    const { address, epoch, bornSeq } = this;
+    return { address, epoch, bornSeq, headSeq: behind.through };
+  }
+
+  // ---- what is heard of the group
+
+  /** @param askedAt monotonic */
+  heard({ epoch, bornSeq, headSeq, whole }: GroupStanding, askedAt: number): void {
+    // An answer may be overtaken by the next.
+    if (bornSeq < this.bornSeq) return;
+    if (epoch !== this.epoch) this.#beginLife(epoch, bornSeq);
+    this.heardAt = Math.max(this.heardAt, askedAt);
+    if (whole !== undefined && headSeq >= this.headSeq) {
+      this.lastRank = whole.lastRank;
+      this.memberCount = whole.memberCount;
+      this.isWhole = true;
+    }
+    this.#rise(headSeq);
+  }
+
+  entry(cast: EntryCast): void {
+    if (cast.seq <= this.headSeq) return;
+    const change = cast.own === undefined ? (JSON.parse(cast.frame) as GroupFrame) : undefined;
+    if (change?.change === "created" && change.epoch !== this.epoch) this.#beginLife(change.epoch!, cast.seq);
+    if (cast.seq !== this.headSeq + 1) this.#rise((cast.seq - 1) as Seq);
+    this.headSeq = cast.seq;
+    if (cast.rank === undefined) this.isWhole = false;
+    else this.lastRank = cast.rank;
+    for (const user of this.#users.values()) this.#show(user, cast);
+    if (change?.change === "left") this.#leftAt(cast.seq, change.user as UserId);
+    if (change?.change === "dissolved") for (const user of this.#users.keys()) this.#leftAt(cast.seq, user);
+  }
+
+  /** Entries are there that no cast has brought. */
+  #rise(headSeq: Seq): void {
+    const before = this.headSeq;
+    if (headSeq <= before) return;
+    this.headSeq = headSeq;
+    for (const user of this.#users.values()) this.#fallBehind(user, before);
+  }
+
+  /** Nobody who is here was in it. */
+  #beginLife(epoch: string, bornSeq: Seq): void {
+    for (const [name, user] of this.#users)
+      if ((user.membership(this.address)?.joinedSeq ?? 0) < bornSeq) this.leaves(name, bornSeq);
+    this.epoch = epoch;
+    this.bornSeq = bornSeq;
+    this.headSeq = Math.max(this.headSeq, bornSeq - 1) as Seq;
+    this.isWhole = false;
+  }
+
+  // ---- who is told
+
+  /** A member is connected, and is told by themselves from the head on. Their timeline may not have heard that they have left: the group's shard is asked. */
+  comes(user: UserState): void {
+    this.#users.set(user.user, user);
+    this.#fallBehind(user, this.headSeq, false);
+  }
+
+  /** A member who is connected has joined it. */
+  joins(user: UserState, joinedSeq: Seq): void {
+    this.leaves(user.user, joinedSeq);
+    this.#rise(joinedSeq);
+    this.#users.set(user.user, user);
+    this.#fallBehind(user, (joinedSeq - 1) as Seq);
+  }
+
+  /** Is not connected any more. */
+  goes(user: UserId): void {
+    this.leaves(user, Number.POSITIVE_INFINITY);
+  }
+
+  /** Is not in it any more. @param through what their timeline, or the group, says last of them: a post behind it is of a membership that is still to come */
+  leaves(user: UserId, through: number): void {
+    this.#users.delete(user);
+    this.#behind.get(user)?.cancel();
+    this.#behind.delete(user);
+    this.#tellSettled(user, through);
+  }
+
+  /** Whose `left` was lost hears that from the timeline. Who is behind reads up to it first. */
+  #leftAt(seq: Seq, user: UserId): void {
+    if (this.#users.has(user) && !this.#behind.has(user)) this.leaves(user, seq);
+  }
+
+  // ---- telling them
+
+  #show(user: UserState, cast: EntryCast): void {
+    const behind = this.#behind.get(user.user);
+    if (behind !== undefined) return this.#hold(user, behind, cast);
+    if (cast.own?.author === user.user) return this.#showOwn(user, cast, cast.own.ref);
+    for (const session of user.sessions) session.entry(this.address, cast.seq, cast.frame);
+  }
+
+  #hold(user: UserState, behind: Behind, cast: EntryCast): void {
+    if (behind.held === undefined) return;
+    if (behind.held.length < HELD_MAX) behind.held.push(cast);
+    else this.#giveUp(user, behind);
+  }
+
+  #showOwn(user: UserState, cast: EntryCast, ref: string): void {
+    const sender = user.pendingSend(ref)?.reply.session;
+    const isSettled = this.#settled.get(user.user)?.some(({ seq }) => seq === cast.seq) === true;
+    const mustWait = !isSettled && sender !== undefined && user.sessions.has(sender);
+    if (mustWait) return this.#awaitSent(user, cast);
+    showOwnPost(user, cast, ref);
+    this.#tellSettled(user.user, cast.seq);
+  }
+
+  #awaitSent(user: UserState, cast: EntryCast): void {
+    const through = (cast.seq - 1) as Seq;
+    const behind: Behind = { through, held: [cast], isSure: true, isReading: false, cancel: () => {} };
+    behind.cancel = this.#parts.clock.after(SENT_WAIT_MS, () => this.#giveUp(user, behind));
+    this.#behind.set(user.user, behind);
+  }
+
+  /** What is held is read from the log: the device that sent the post sees it as any other, and hears `sent` whenever that comes. */
+  #giveUp(user: UserState, behind: Behind): void {
+    if (this.#behind.get(user.user) !== behind || behind.held === undefined) return;
+    behind.cancel();
+    behind.held = undefined;
+    this.#readSoon(user);
+  }
+
+  /** A post of a member can be answered: in its place in the stream. */
+  settled(user: UserState, post: SettledPost): void {
+    const behind = this.#behind.get(user.user);
+    const toldThrough = this.#users.has(user.user)
+      ? (behind?.through ?? this.headSeq)
+      : (user.conversations.get(this.address)?.takenThrough ?? 0);
+    if (user.sessions.size === 0 || post.seq <= toldThrough) return post.tell();
+    const next = behind?.held?.[0];
+    if (behind !== undefined && next?.seq === post.seq) return this.#sentInPlace(user, behind, next, post);
+    const posts = this.#settled.get(user.user);
+    if (posts === undefined) this.#settled.set(user.user, [post]);
+    else posts.push(post);
+    if (post.seq > this.headSeq) this.#lookAgain();
+  }
+
+  #sentInPlace(user: UserState, { held, cancel }: Behind, own: EntryCast, post: SettledPost): void {
+    cancel();
+    this.#behind.delete(user.user);
+    showOwnPost(user, own, own.own!.ref);
+    post.tell();
+    for (const cast of held!.slice(1)) this.#show(user, cast);
+  }
+
+  #tellSettled(user: UserId, through: number): void {
+    const posts = this.#settled.get(user);
+    if (posts === undefined) return;
+    const rest = posts.filter(({ seq }) => seq > through);
+    if (rest.length === 0) this.#settled.delete(user);
+    else this.#settled.set(user, rest);
+    for (const post of posts) if (post.seq <= through) post.tell();
+  }
+
+  // ---- what no cast has brought
+
+  #fallBehind(user: UserState, through: Seq, isSure = true): void {
+    const behind = this.#behind.get(user.user);
+    if (behind !== undefined) return this.#giveUp(user, behind);
+    this.#behind.set(user.user, { through, held: undefined, isSure, isReading: false, cancel: () => {} });
+    this.#readSoon(user);
+  }
+
+  #readSoon(user: UserState): void {
+    const behind = this.#behind.get(user.user);
+    if (behind === undefined || behind.held !== undefined || behind.isReading) return;
+    behind.isReading = true;
+    this.#parts.turns
+      .run(this.#reading(user, behind))
+      .catch((error: unknown) => this.#notRead(user, behind, error))
+      .finally(() => (behind.isReading = false));
+  }
+
+  /** Page by page, up to the head. */
+  *#reading(user: UserState, behind: Behind): Steps<void> {
+    const { address } = this;
+    while (this.#isBehind(user, behind)) {
+      const limit = Math.min(PAGE_ENTRIES, this.headSeq - behind.through);
+      if (limit === 0 && behind.isSure) return void this.#behind.delete(user.user);
+      const viewer = viewerOf(user, address);
+      const question = { group: address, viewer, after: behind.through, limit, charactersMax: PAGE_CHARACTERS };
+      const answer = yield* answered(this.#parts.router().ask("groupEntries", address, question));
+      if (!this.#isBehind(user, behind)) return;
+      behind.isSure = true;
+      if (limit > 0) this.#take(user, behind, answer);
+      yield;
+    }
+  }
+
+  #isBehind(user: UserState, behind: Behind): boolean {
+    return this.#behind.get(user.user) === behind;
+  }
+
+  #take(user: UserState, behind: Behind, { epoch, frames, from, through }: Answers["groupEntries"]): void {
+    if (epoch !== this.epoch || frames.length === 0) throw new Error(`${this.address}: not as its mirror has it`);
+    behind.through = through;
+    for (const [at, frame] of frames.entries())
+      for (const session of user.sessions) session.entry(this.address, from + 1 + at, frame);
+    if (through >= this.headSeq) this.#behind.delete(user.user);
+    this.#tellSettled(user.user, through);
+  }
+
+  #notRead(user: UserState, behind: Behind, error: unknown): void {
+    if (!this.#isBehind(user, behind)) return;
+    if (isNotMember(error)) return this.leaves(user.user, behind.through);
+    this.#parts.logger.warn("entries of a group could not be read", { group: this.address, error });
+    this.#lookAgain();
+    behind.cancel = this.#parts.clock.after(RETRY_MS, () => this.#readSoon(user));
+  }
+}

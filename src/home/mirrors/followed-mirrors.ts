@@ -1,0 +1,168 @@
+/**
+ * Mirrors of a node that does not own the groups: copies, fed by casts, and compared with the groups at an interval.
+ *
+ * Whoever has asked where a group stands gets its casts for `LEASE_MS`: the routers between nodes see to that. So a mirror is at hand for less than that after it was
+ * asked for; it is asked for again while members are connected, and dropped when none are.
+ */
+import { answered, type Steps } from "../../base/steps.ts";
+import { isGroup, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { CLOSE } from "../../protocol/codes.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import type { Standing } from "../group-heads.ts";
+import type { GroupMirror, GroupMirrors, SettledPost } from "../group-mirror.ts";
+import type { EntryCast } from "../messages/cast.ts";
+import type { GroupStanding } from "../messages/reads.ts";
+import type { UserState } from "../user-state.ts";
+import { FollowedGroup } from "./followed-group.ts";
+import type { MirrorParts } from "./mirror-parts.ts";
+
+export const LEASE_MS = 60_000;
+const AT_HAND_MS = 30_000;
+const COMPARE_MS = 5000;
+const SOON_MS = 20;
+const COME_BACK_MS = 1000;
+/** Asked at once. */
+const ASKS_MAX = 64;
+
+export class FollowedMirrors implements GroupMirrors {
+  readonly #parts: MirrorParts;
+  readonly #groups = new Map<GroupAddress, FollowedGroup>();
+  /** Who has joined a group that is not followed yet. */
+  readonly #joined = new Map<GroupAddress, Set<UserState>>();
+  readonly #asked = new Set<GroupAddress>();
+  #cancelCompare: (() => void) | undefined;
+  #isStopped = false;
+
+  constructor(parts: MirrorParts) {
+    this.#parts = parts;
+    parts.connected.watch({ came: (user) => this.#came(user), went: (user) => this.#went(user) });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelCompare?.();
+  }
+
+  peek(group: GroupAddress): GroupMirror | undefined {
+    const followed = this.#atHand(group);
+    return followed?.isWhole === true ? followed : undefined;
+  }
+
+  *steps(group: GroupAddress): Steps<GroupMirror | undefined> {
+    return this.peek(group) ?? (yield* this.#ask(group, true));
+  }
+
+  head(group: GroupAddress, _shard: ShardId, user: UserId): Standing | undefined {
+    return this.#groups.get(group)?.standingFor(user);
+  }
+
+  *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
+    const missing: GroupAddress[] = [];
+    for (const { address, joinedSeq } of conversations.values()) {
+      if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
+      if (this.#atHand(address) === undefined) missing.push(address);
+    }
+    for (let at = 0; at < missing.length; at += ASKS_MAX) {
+      const asking = missing.slice(at, at + ASKS_MAX).map((group) => this.#parts.turns.run(this.#ask(group, false)));
+      yield* answered(Promise.all(asking));
+    }
+  }
+
+  entry(cast: EntryCast): void {
+    this.#groups.get(cast.group)?.entry(cast);
+  }
+
+  membershipChanged(user: UserState, group: GroupAddress): void {
+    if (user.sessions.size === 0) return;
+    const { joinedSeq, takenThrough } = user.conversation(group);
+    const followed = this.#groups.get(group);
+    if (joinedSeq === 0) return followed?.leaves(user.user, takenThrough);
+    // In this very turn: from now on a catch-up of theirs reads the group.
+    if (followed !== undefined) return followed.joins(user, joinedSeq);
+    this.#joined.set(group, (this.#joined.get(group) ?? new Set()).add(user));
+    this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => this.#notFollowed(group, error));
+  }
+
+  /** Its members would miss what is said in it: they come again with their cursors. */
+  #notFollowed(group: GroupAddress, error: unknown): void {
+    this.#parts.logger.warn("a group that was joined cannot be followed", { group, error });
+    const users = this.#joined.get(group) ?? [];
+    this.#joined.delete(group);
+    for (const { sessions } of users)
+      for (const session of [...sessions]) session.close(CLOSE.tryLater, "a group cannot be followed", COME_BACK_MS);
+  }
+
+  settled(user: UserState, group: GroupAddress, post: SettledPost): void {
+    const followed = this.#groups.get(group);
+    if (followed === undefined) post.tell();
+    else followed.settled(user, post);
+  }
+
+  #came(user: UserState): void {
+    for (const { address, joinedSeq } of user.conversations.values())
+      if (joinedSeq > 0 && isGroup(address)) this.#groups.get(address)?.comes(user);
+    this.#compareLater();
+  }
+
+  #went(user: UserState): void {
+    for (const { address } of user.conversations.values())
+      if (isGroup(address)) this.#groups.get(address)?.goes(user.user);
+  }
+
+  #atHand(group: GroupAddress): FollowedGroup | undefined {
+    const followed = this.#groups.get(group);
+    if (followed === undefined) return undefined;
+    return this.#parts.clock.monotonicMs() - followed.heardAt < AT_HAND_MS ? followed : undefined;
+  }
+
+  // ---- asking where groups stand
+
+  *#ask(group: GroupAddress, isWhole: boolean): Steps<FollowedGroup | undefined> {
+    const askedAt = this.#parts.clock.monotonicMs();
+    const standing = yield* answered(this.#parts.router().ask("groupStanding", group, { group, isWhole }));
+    if (standing === undefined) return undefined;
+    const followed = this.#groups.get(group) ?? this.#follow(group, standing);
+    followed.heard(standing, askedAt);
+    for (const user of this.#joined.get(group) ?? []) {
+      const { joinedSeq } = user.conversation(group);
+      if (joinedSeq > 0 && user.sessions.size > 0) followed.joins(user, joinedSeq);
+    }
+    this.#joined.delete(group);
+    this.#compareLater();
+    return followed;
+  }
+
+  #follow(group: GroupAddress, standing: GroupStanding): FollowedGroup {
+    const followed = new FollowedGroup(group, standing, this.#parts, () => this.#lookAgain(group));
+    this.#groups.set(group, followed);
+    return followed;
+  }
+
+  #lookAgain(group: GroupAddress): void {
+    if (this.#isStopped || this.#asked.has(group)) return;
+    this.#asked.add(group);
+    this.#parts.clock.after(SOON_MS, () => {
+      this.#asked.delete(group);
+      if (!this.#isStopped) this.#compare(group);
+    });
+  }
+
+  #compareLater(): void {
+    if (this.#isStopped || this.#cancelCompare !== undefined || this.#groups.size === 0) return;
+    this.#cancelCompare = this.#parts.clock.after(COMPARE_MS, () => {
+      this.#cancelCompare = undefined;
+      for (const [group, followed] of this.#groups) {
+        if (followed.isNeeded) this.#compare(group);
+        else if (this.#atHand(group) === undefined) this.#groups.delete(group);
+      }
+      this.#compareLater();
+    });
+  }
+
+  /** Whoever does not answer is asked again at the next interval. */
+  #compare(group: GroupAddress): void {
+    this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => {
+      this.#parts.logger.debug("a group does not say where it stands", { group, error });
+    });
+  }
+}
