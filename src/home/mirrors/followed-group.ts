@@ -12,13 +12,13 @@ import type { GroupAddress, UserId } from "../../domain/address.ts";
 import type { GroupFrame } from "../../protocol/frames.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { isNotMember, viewerOf } from "../authorization.ts";
-import type { Standing } from "../group-heads.ts";
+import type { Standing } from "../groups/group-heads.ts";
 import type { GroupMirror, SettledPost } from "../group-mirror.ts";
 import type { Answers } from "../messages/ask.ts";
 import type { EntryCast } from "../messages/cast.ts";
 import type { GroupStanding } from "../messages/reads.ts";
-import { showOwnPost } from "../post-group.ts";
-import type { UserState } from "../user-state.ts";
+import { showOwnPost } from "../sending/post-group.ts";
+import type { UserState } from "../state/user-state.ts";
 import type { MirrorParts } from "./mirror-parts.ts";
 
 const PAGE_ENTRIES = 64;

@@ -8,11 +8,11 @@ import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { CLOSE } from "../../protocol/codes.ts";
 import type { ShardId } from "../../../storage/types.ts";
-import type { Standing } from "../group-heads.ts";
+import type { Standing } from "../groups/group-heads.ts";
 import type { GroupMirror, GroupMirrors, SettledPost } from "../group-mirror.ts";
 import type { EntryCast } from "../messages/cast.ts";
 import type { GroupStanding } from "../messages/reads.ts";
-import type { UserState } from "../user-state.ts";
+import type { UserState } from "../state/user-state.ts";
 import { FollowedGroup } from "./followed-group.ts";
 import type { MirrorParts } from "./mirror-parts.ts";
 

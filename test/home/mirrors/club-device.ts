@@ -1,22 +1,35 @@
 /** A device as a socket holds it: it catches up from its cursor, and is told the rest. It throws when something comes that it was told already, or in the wrong place. */
 import type { Steps } from "../../../src/base/steps.ts";
 import type { AppError } from "../../../src/base/errors.ts";
-import type { DeviceId, UserId } from "../../../src/domain/address.ts";
+import type { DeviceId, GroupAddress, UserId } from "../../../src/domain/address.ts";
 import type { EntryFrame, ServerFrame } from "../../../src/protocol/frames.ts";
-import { CatchUp, CatchUpPage } from "../../../src/service/catch-up.ts";
-import { userWithGroupHeads } from "../../../src/service/loading.ts";
-import { sendMessage } from "../../../src/service/send-message.ts";
-import type { SendReply, Sent } from "../../../src/shard/pending-send.ts";
-import type { EntryPlace, Session } from "../../../src/shard/session.ts";
-import type { Shard } from "../../../src/shard/shard.ts";
-import { CLUB, type Club } from "./club.ts";
+import { CatchUp, CatchUpPage } from "../../../src/home/reading/catch-up.ts";
+import { userWithGroupHeads } from "../../../src/home/reading/loading.ts";
+import { sendMessage } from "../../../src/home/sending/send-message.ts";
+import type { SendReply, Sent } from "../../../src/home/sending/pending-send.ts";
+import type { EntryPlace, Session } from "../../../src/home/session.ts";
+import type { ShardHost } from "../../../src/node/shard-host.ts";
+import type { Random } from "../../support/random.ts";
+import type { Shard } from "../../../src/home/shard.ts";
+
+export const CLUB = "#club" as GroupAddress;
+
+/** What a device knows of the world. */
+export type Surroundings = {
+  readonly random: Random;
+  readonly host: ShardHost;
+  /** A device comes in, the first time or again. */
+  reconnects: number;
+  /** The first thing that a device was told in a wrong place. */
+  error: unknown;
+};
 
 type Wish = { readonly text: string; isSent: boolean };
 
 export class ClubDevice {
   readonly user: UserId;
   readonly device: DeviceId;
-  readonly #club: Club;
+  readonly #club: Surroundings;
   /** What the group's entries were, by seq. */
   readonly told = new Map<number, string>();
   readonly #wishes = new Map<string, Wish>();
@@ -31,7 +44,7 @@ export class ClubDevice {
   mayRest = true;
   #rests = 0;
 
-  constructor(club: Club, user: UserId, device: DeviceId) {
+  constructor(club: Surroundings, user: UserId, device: DeviceId) {
     this.#club = club;
     this.user = user;
     this.device = device;
@@ -153,7 +166,7 @@ class Connection implements Session, SendReply {
   #catchUp: CatchUp | undefined;
   #isReading = false;
 
-  constructor(of: ClubDevice, club: Club) {
+  constructor(of: ClubDevice, club: Surroundings) {
     this.#of = of;
     this.user = of.user;
     this.device = of.device;

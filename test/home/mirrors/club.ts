@@ -6,28 +6,27 @@ import { expect } from "bun:test";
 import { createLogger } from "../../../src/base/logger.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { nextTurn } from "../../../src/base/steps.ts";
-import { shardOf, type DeviceId, type GroupAddress, type UserId } from "../../../src/domain/address.ts";
+import { shardOf, type DeviceId, type UserId } from "../../../src/domain/address.ts";
 import { readGroupEntry } from "../../../src/domain/entries.ts";
 import { DEFAULT_LIMITS } from "../../../src/domain/limits.ts";
 import { MessageIds } from "../../../src/domain/message-id.ts";
-import { createGroups } from "../../../src/service/groups.ts";
-import type { Actor } from "../../../src/service/types.ts";
-import { encodeProfile } from "../../../src/shard/account-cells.ts";
-import { writeUserCells } from "../../../src/shard/durable.ts";
-import { createGroup } from "../../../src/shard/group-changes.ts";
-import { FollowedMirrors } from "../../../src/shard/mirrors/followed-mirrors.ts";
-import { ShardHost } from "../../../src/shard/shard-host.ts";
+import { createGroups } from "../../../src/home/groups/groups.ts";
+import type { Actor } from "../../../src/home/services.ts";
+import { encodeProfile } from "../../../src/home/state/account-cells.ts";
+import { writeUserCells } from "../../../src/home/durable.ts";
+import { createGroup } from "../../../src/home/groups/group-changes.ts";
+import { FollowedMirrors } from "../../../src/home/mirrors/followed-mirrors.ts";
+import { ShardHost } from "../../../src/node/shard-host.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { MemorySegments } from "../../storage/files/memory-segments.ts";
 import { SimulatedDisk } from "../../storage/vfs/simulated-disk.ts";
-import { HandClock } from "../../service/hand-clock.ts";
+import { HandClock } from "../hand-clock.ts";
 import { additionsForTests } from "../../support/additions.ts";
 import { FaultyRouter } from "../../support/faulty-router.ts";
 import { FaultyWire, type Faults } from "../../support/faulty-wire.ts";
 import { randomFrom, type Random } from "../../support/random.ts";
-import { ClubDevice } from "./club-device.ts";
+import { CLUB, ClubDevice, type Surroundings } from "./club-device.ts";
 
-export const CLUB = "#club" as GroupAddress;
 export const ANN = "ann" as UserId;
 /** Come and go. */
 export const GUESTS = ["cat", "dan"] as UserId[];
@@ -37,7 +36,7 @@ const TURN_MS = 5;
 const SETTLE_TURNS_MAX = 8000;
 const ID_KEY = new Uint8Array(16);
 
-export class Club {
+export class Club implements Surroundings {
   readonly random: Random;
   readonly wire: FaultyWire;
   readonly clock = new HandClock();
@@ -103,7 +102,7 @@ export class Club {
     if (this.#changesUnderWay > 0) return;
     const guest = GUESTS[Math.floor(this.random() * GUESTS.length)]!;
     const isIn = this.host.groups.get(CLUB)!.members.has(guest);
-    const groups = createGroups(() => this.host, systemRandom, additionsForTests());
+    const groups = createGroups((user) => this.host.home(user), systemRandom, additionsForTests());
     const actor: Actor = { user: ANN, device: DEVICES[0]! };
     this.#changesUnderWay++;
     const changed = isIn ? groups.removeMember(actor, CLUB, guest) : groups.putMember(actor, CLUB, guest, "member");

@@ -4,15 +4,15 @@ import { createLogger } from "../../../src/base/logger.ts";
 import { nextTurn, StepTurns } from "../../../src/base/steps.ts";
 import type { GroupAddress, UserId } from "../../../src/domain/address.ts";
 import { AppError } from "../../../src/base/errors.ts";
-import type { Answers, Questions } from "../../../src/shard/messages/ask.ts";
-import { Connected } from "../../../src/shard/connected.ts";
-import type { EntryCast } from "../../../src/shard/messages/cast.ts";
-import type { ShardRouter } from "../../../src/shard/messages/shard-router.ts";
-import { FollowedMirrors } from "../../../src/shard/mirrors/followed-mirrors.ts";
-import type { Session } from "../../../src/shard/session.ts";
-import { UserState } from "../../../src/shard/user-state.ts";
+import type { Answers, Questions } from "../../../src/home/messages/ask.ts";
+import { Connected } from "../../../src/home/connected.ts";
+import type { EntryCast } from "../../../src/home/messages/cast.ts";
+import type { ShardRouter } from "../../../src/home/messages/shard-router.ts";
+import { FollowedMirrors } from "../../../src/home/mirrors/followed-mirrors.ts";
+import type { Session } from "../../../src/home/session.ts";
+import { UserState } from "../../../src/home/state/user-state.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
-import { HandClock } from "../../service/hand-clock.ts";
+import { HandClock } from "../hand-clock.ts";
 
 const CLUB = "#club" as GroupAddress;
 const SHARD = 0 as ShardId;
@@ -33,7 +33,6 @@ class World {
   constructor() {
     const router = { ask: (kind: string, _to: string, question: unknown) => this.#answer(kind, question) };
     this.mirrors = new FollowedMirrors({
-      shard: () => expect.unreachable(),
       connected: this.connected,
       router: () => router as unknown as ShardRouter,
       clock: this.clock,
