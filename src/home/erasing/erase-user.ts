@@ -23,6 +23,7 @@ import type { Seq, ShardId } from "../../../storage/types.ts";
 import { cellNumber, cellText, SHARD_STREAM } from "../state/cells.ts";
 import type { ConversationState } from "../state/conversation-state.ts";
 import { writeRecord } from "../durable.ts";
+import { RANGES_MAX } from "./erased-files.ts";
 import type { ContentErased, ContentToErase } from "../messages/erasing.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
@@ -44,11 +45,10 @@ type Request = {
 
 export type ErasePorts = {
   isStopped: () => boolean;
-  /** So many ranges have gathered that reading goes slow: takes them out of the files. */
+  /** So many ranges have gathered that reading goes slow: takes them out of the files of this node. Others look after theirs (erased-files.ts). */
   tidy: () => Promise<void>;
 };
 
-const RANGES_MAX = 4000;
 const LOOK_AGAIN_MS = 20;
 /** A stream in which nothing could be erased for so long is left for later. */
 const STALLED_MS_MAX = 60_000;

@@ -4,12 +4,17 @@
  *
  * What a start finds in the log may have been erased and not taken out: nobody has looked. That counts when somebody asks.
  */
+/** With more of them reading goes slow. */
+export const RANGES_MAX = 4000;
+
 export class ErasedFiles {
   readonly #isPending: () => boolean;
-  /** Somebody waits until files are rid of it. */
+  /** Files are to be rid of it now: somebody waits for that, or so much has gathered that reads are slow. */
   onWanted: () => void = () => {};
   #isUnknown = false;
   #erased = 0;
+  /** Erased since somebody was last told of them. */
+  #ranges = 0;
   /** What `#erased` was when files were last rid of all that. */
   #emptied = 0;
 
@@ -23,9 +28,13 @@ export class ErasedFiles {
     this.#isUnknown = true;
   }
 
-  /** An erasure is durable. */
-  erased(): void {
+  /** An erasure is durable. @param ranges of entries, that reads have to look through until they are out of the files */
+  erased(ranges: number): void {
     this.#erased++;
+    this.#ranges += ranges;
+    if (this.#ranges <= RANGES_MAX) return;
+    this.#ranges = 0;
+    this.onWanted();
   }
 
   /** As far as is known. */
@@ -49,6 +58,7 @@ export class ErasedFiles {
   /** @param empty takes out everything that was erased before it was called */
   async emptied(empty: () => Promise<void>): Promise<void> {
     const erased = this.#erased;
+    this.#ranges = 0;
     await empty();
     this.#emptied = erased;
     this.#isUnknown = false;

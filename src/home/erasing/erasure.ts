@@ -224,7 +224,7 @@ export function eraseEntries(
     committed() {
       state.pendingMarks--;
       state.erasing = undefined;
-      shard.erasedFiles.erased();
+      shard.erasedFiles.erased(erasure.ranges.length);
       if (state instanceof GroupState) foldGroupErasure(state, at, erasure.postedBytes);
       else foldErasure(state, at, erasure.sentBytes);
       for (const { conversation, seq, incoming } of erasure.gone) foldGone(conversation, seq, incoming);
