@@ -13,8 +13,9 @@ export class MarkWriter implements WaitingMarks {
   readonly #turns: MarkTurns;
   readonly #offers: MarkOffers;
   readonly #logger: Logger;
-  #gathered: MarkRecord[] = [];
+  readonly #gathered: MarkRecord[] = [];
   #isWriteWanted = false;
+  #isWaiting = false;
   /** Whose `received` rises: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
   readonly #received = new Set<UserState>();
   #isReceivedDue = false;
@@ -57,20 +58,29 @@ export class MarkWriter implements WaitingMarks {
     if (this.#received.has(user)) return;
     this.#received.add(user);
     user.pendingMarks++;
+    this.wait();
+  }
+
+  /** Something waits for a tick. */
+  wait(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
     this.#turns.waits(this);
   }
 
   write(): void {
     this.#isWriteWanted = false;
-    const gathered = this.#gathered;
-    this.#gathered = [];
-    for (const record of gathered) this.#append(record);
+    // What gathers meanwhile goes as well.
+    for (const record of this.#gathered) this.#append(record);
+    this.#gathered.length = 0;
     if (this.#isReceivedDue) this.#writeReceived();
   }
 
   tick(nowMs: number): boolean {
+    this.#isWaiting = false;
     const areOffersOpen = this.#offers.tick(nowMs);
     if (this.#received.size > 0) this.#hastenReceived();
+    if (areOffersOpen) this.#isWaiting = true;
     return areOffersOpen;
   }
 
@@ -114,7 +124,7 @@ export class MarkWriter implements WaitingMarks {
       user.pendingMarks--;
     }
     if (this.#received.size === 0) this.#isHurried = false;
-    else this.#turns.waits(this);
+    else this.wait();
   }
 
   /** One that cannot be encoded is lost, and the log says so; the others go. The next mark of the same kind covers it. */

@@ -39,7 +39,7 @@ export class Marks {
     this.#turns = turns;
     this.#offers = new MarkOffers(shard, {
       isStopped: () => turns.isStopped,
-      onOpened: () => turns.waits(this.#writer),
+      onOpened: () => this.#writer.wait(),
       onSafe: (offer) => this.#safe(offer),
     });
     this.#writer = new MarkWriter(turns, this.#offers, shard.logger);
@@ -50,7 +50,7 @@ export class Marks {
     this.#offers.untold.load();
     if (this.#offers.isEmpty) return;
     this.#offers.untold.offer(this.#shard.clock.monotonicMs());
-    this.#turns.waits(this.#writer);
+    this.#writer.wait();
   }
 
   /** The shard is closed: nothing of it is offered any more. */
