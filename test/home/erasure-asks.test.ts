@@ -7,6 +7,7 @@ import { cellText } from "../../src/home/state/cells.ts";
 import { writeRecord } from "../../src/home/durable.ts";
 import { eraseRequested, erasureStatus, requestErasure } from "../../src/home/erasing/erase-user.ts";
 import { ERASE_PAGE } from "../../src/home/erasing/erasure.ts";
+import { RANGES_MAX } from "../../src/home/erasing/erased-files.ts";
 import type { ContentErased, ContentToErase } from "../../src/home/messages/erasing.ts";
 import { eraseBefore } from "../../src/home/erasing/retention.ts";
 import type { Seq } from "../../storage/types.ts";
@@ -144,6 +145,31 @@ test("a second request counts from nothing", async () => {
   await written.write(ANN, CLUB, hellos(1));
   await written.erase(ANN);
   expect(status()).toMatchObject({ state: "done", entries: 1 });
+});
+
+test("a stream that is being flushed for long is left for later, and keeps no other waiting", async () => {
+  let isFlushing = true;
+  asksGo((question, erased) => {
+    const { after } = question;
+    if (question.stream !== CLUB || !isFlushing) return erased(question);
+    written.talk.shards.passedMs += 40_000;
+    return Promise.resolve({ entries: 0, ranges: 0, through: after, isDone: false });
+  });
+  await requestErasure(written.host.home(ANN), ANN);
+  await expect(erase()).rejects.toThrow("is being flushed");
+  expect(status()).toMatchObject({ state: "running", entries: ALL - TO_CLUB });
+  isFlushing = false;
+  await erase();
+  expect(status()).toMatchObject({ entries: ALL });
+});
+
+test("ranges of many short streams add up until the files are tidied", async () => {
+  let tidied = 0;
+  const tidy = async (): Promise<void> => void tidied++;
+  asksGo(async (question, erased) => ({ ...(await erased(question)), ranges: RANGES_MAX / 2 }));
+  await requestErasure(written.host.home(ANN), ANN);
+  await eraseRequested(written.host.home(ANN), ANN, { ...ports, tidy });
+  expect(tidied).toBe(1);
 });
 
 test("a request that an earlier version began counts on from what that one had erased", async () => {

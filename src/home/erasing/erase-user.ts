@@ -13,45 +13,19 @@
  *
  * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
  */
-import { AppError } from "../../base/errors.ts";
-import { nextTurn } from "../../base/steps.ts";
 import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import type { ErasureStatus } from "../../protocol/http-shapes.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../../storage/shard/staged-record.ts";
-import type { Seq, ShardId } from "../../../storage/types.ts";
-import { cellNumber, cellText, SHARD_STREAM } from "../state/cells.ts";
-import type { ConversationState } from "../state/conversation-state.ts";
+import type { ShardId } from "../../../storage/types.ts";
+import { SHARD_STREAM } from "../state/cells.ts";
 import { writeRecord } from "../durable.ts";
-import { RANGES_MAX } from "./erased-files.ts";
-import type { ContentErased, ContentToErase } from "../messages/erasing.ts";
+import { entriesOf, requestOf, userOf, type Request } from "./erasure-request.ts";
+import { UserErasure, type ErasePorts } from "./user-erasure.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
 const MARKER = "erasing/";
-
-/**
- * How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. `id` tells the requests of a user apart. One of an
- * older version has none: what that version has erased is counted in `before`, since no stream knows of it.
- */
-type Request = {
-  id?: number;
-  requestedAt: number;
-  finishedAt?: number;
-  through: number;
-  groups: Record<string, number>;
-  before?: number;
-};
-
-export type ErasePorts = {
-  isStopped: () => boolean;
-  /** So many ranges have gathered that reading goes slow: takes them out of the files of this node. Others look after theirs (erased-files.ts). */
-  tidy: () => Promise<void>;
-};
-
-const LOOK_AGAIN_MS = 20;
-/** A stream in which nothing could be erased for so long is left for later. */
-const STALLED_MS_MAX = 60_000;
 
 /** Users of a shard whose content is being erased. */
 export const beingErased = (log: ShardLog): UserId[] =>
@@ -147,8 +121,9 @@ export async function isGoneFromFiles(shard: Shard, name: UserId): Promise<boole
 }
 
 /** From an older version. */
-async function taken({ log, handle, address }: UserState, old: Request): Promise<Request> {
-  const request: Request = { ...old, id: 1, before: cellNumber(log.cell(address, "erasedEntries")) };
+async function taken(user: UserState, old: Request): Promise<Request> {
+  const { log, handle } = user;
+  const request: Request = { ...old, id: 1, before: entriesOf(user) };
   await writeRecord(log, () => log.putCell(handle, "erasure", Buffer.from(JSON.stringify(request))));
   return request;
 }
@@ -167,97 +142,4 @@ export async function finishErasure(shard: Shard, name: UserId): Promise<void> {
   if (user !== undefined) user.erasureEndedMs = shard.clock.monotonicMs();
 }
 
-class UserErasure {
-  readonly #shard: Shard;
-  readonly #name: UserId;
-  readonly #request: Request;
-  readonly #ports: ErasePorts;
-  /** In streams that are done. */
-  #entries: number;
-  #ranges = 0;
-  /** Of the last stream that could not be erased from. */
-  #failure: { error: unknown } | undefined;
-
-  constructor(shard: Shard, name: UserId, request: Request, ports: ErasePorts) {
-    this.#shard = shard;
-    this.#name = name;
-    this.#request = request;
-    this.#ports = ports;
-    this.#entries = request.before ?? 0;
-  }
-
-  async run(conversations: readonly ConversationState[]): Promise<void> {
-    const { through, groups } = this.#request;
-    const own = userAddress(this.#name);
-    await this.#erase(own, through);
-    for (const { address, sentSeq = through } of conversations) {
-      if (address === own) continue;
-      if (!isGroup(address)) await this.#erase(address, through, Math.min(sentSeq, through));
-      else if (groups[address] !== undefined) await this.#erase(address, groups[address]);
-    }
-    if (this.#failure !== undefined) throw this.#failure.error;
-  }
-
-  async #erase(stream: Address, through: number, last = 0): Promise<void> {
-    let stalledAt: number | undefined;
-    for (let after = 0 as Seq; ;) {
-      if (this.#ports.isStopped()) throw stopped();
-      const erased = await this.#ask({ stream, through: through as Seq, last: last as Seq, after });
-      if (erased === undefined) return nextTurn();
-      await this.#count(this.#entries + erased.entries);
-      if (erased.isDone) {
-        this.#entries += erased.entries;
-        return nextTurn();
-      }
-      stalledAt = erased.through > after ? undefined : (stalledAt ?? this.#shard.clock.monotonicMs());
-      await (stalledAt === undefined ? this.#tidy(erased.ranges) : this.#wait(stalledAt));
-      after = erased.through;
-    }
-  }
-
-  /** @returns undefined when the stream cannot be erased from: the others can all the same */
-  async #ask(where: Omit<ContentToErase, "user" | "request">): Promise<ContentErased | undefined> {
-    const question = { ...where, user: this.#name, request: this.#request.id! };
-    try {
-      return await this.#shard.router.ask("eraseContent", where.stream, question);
-    } catch (error) {
-      this.#failure = { error };
-      return undefined;
-    }
-  }
-
-  /** After a crash it begins anew, below what was counted before. */
-  async #count(entries: number): Promise<void> {
-    const { log, handle, address } = (await userOf(this.#shard, this.#name))!;
-    if (entries <= cellNumber(log.cell(address, "erasedEntries"))) return;
-    await writeRecord(log, () => log.putNumbers(handle, "erasedEntries", entries));
-  }
-
-  async #tidy(ranges: number): Promise<void> {
-    this.#ranges += ranges;
-    if (this.#ranges <= RANGES_MAX) return nextTurn();
-    await this.#ports.tidy();
-    this.#ranges = 0;
-  }
-
-  #wait(stalledAt: number): Promise<void> {
-    const { clock } = this.#shard;
-    if (clock.monotonicMs() - stalledAt > STALLED_MS_MAX)
-      throw new AppError("unavailable", "the shard is being flushed; erase again later");
-    return new Promise<void>((resolve) => void clock.after(LOOK_AGAIN_MS, resolve));
-  }
-}
-
-const stopped = (): AppError => new AppError("unavailable", "erasing was stopped; it goes on later");
-
-const userOf = ({ turns, users }: Shard, name: UserId): Promise<UserState | undefined> | UserState | undefined =>
-  users.peek(name) ?? turns.run(users.steps(name));
-
 const shardHandle = (log: ShardLog): StreamHandle => new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
-
-const entriesOf = ({ log, address }: UserState): number => cellNumber(log.cell(address, "erasedEntries"));
-
-function requestOf({ log, address }: UserState): Request | undefined {
-  const cell = log.cell(address, "erasure");
-  return cell === undefined ? undefined : (JSON.parse(cellText(cell)) as Request);
-}
