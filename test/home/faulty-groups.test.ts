@@ -47,7 +47,8 @@ class FaultyGroups {
   constructor(seed: number) {
     this.random = randomFrom(seed);
     this.wire = new FaultyWire(this.random, (run) => void setImmediate(run), { lost: 0.05 });
-    this.#router = new FaultyRouter(this.wire, new MessageIds(ID_KEY));
+    const ids = new MessageIds(ID_KEY);
+    this.#router = new FaultyRouter(this.wire, () => ids);
     this.shards = new RestartedShards(2, {}, this.#router.around);
     this.#groups = createGroups((user) => this.shards.host.home(user), systemRandom, additionsForTests());
   }

@@ -43,7 +43,8 @@ export class FaultyTalk {
   constructor(seed: number, faults: Partial<Faults> = {}) {
     this.random = randomFrom(seed);
     this.wire = new FaultyWire(this.random, (run) => void setImmediate(run), faults);
-    this.#router = new FaultyRouter(this.wire, new MessageIds(ID_KEY));
+    const ids = new MessageIds(ID_KEY);
+    this.#router = new FaultyRouter(this.wire, () => ids);
     this.shards = new RestartedShards(USERS_LOADED_MAX, {}, this.#router.around);
   }
 

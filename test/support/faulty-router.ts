@@ -41,16 +41,23 @@ import type { End, FaultyWire } from "./faulty-wire.ts";
 
 const ASK_TICKS_MAX = 120;
 
+export type FaultyRouterOptions = {
+  /** A question is asked again after so many ticks without an answer, until there is one. Absent: it is asked once, and fails. */
+  askAgainTicks?: number;
+};
+
 export class FaultyRouter {
   readonly wire: FaultyWire;
   /** For nodes whose mirrors can bear it. */
   hasFaultyCasts = false;
-  readonly #ids: MessageIds;
+  readonly #ids: () => MessageIds;
+  readonly #askAgainTicks: number | undefined;
   #local: ShardRouter | undefined;
 
-  constructor(wire: FaultyWire, ids: MessageIds) {
+  constructor(wire: FaultyWire, ids: () => MessageIds, { askAgainTicks }: FaultyRouterOptions = {}) {
     this.wire = wire;
     this.#ids = ids;
+    this.#askAgainTicks = askAgainTicks;
   }
 
   /** The node is killed: what it still says nobody hears, and what comes to it is lost until another one is started. */
@@ -89,7 +96,7 @@ export class FaultyRouter {
           if (there === sender) tellOutcome(outcome, decodeOutcome(back));
         });
       try {
-        receiver.handOff(to, decodeHandoff(bytes, this.#ids), {
+        receiver.handOff(to, decodeHandoff(bytes, this.#ids()), {
           confirmed: (through, read = 0 as Seq) => tell({ kind: "confirmed", through, read }),
           missing: (through) => tell({ kind: "missing", through }),
           notTaken: (error) => tell({ kind: "notTaken", error }),
@@ -108,16 +115,31 @@ export class FaultyRouter {
   ): Promise<Answers[Kind]> {
     const there = shardOf(to);
     const { promise, resolve, reject } = Promise.withResolvers<Answers[Kind]>();
-    this.wire.after(ASK_TICKS_MAX, () => reject(new AppError("unavailable", `${to} does not answer`)));
-    this.#carry(sender, undefined, there, encodeQuestion({ kind, to, question }), (bytes, receiver) => {
-      void answered(receiver, decodeQuestion(bytes)).then((answer) =>
-        this.#carry(receiver, there, undefined, answer.bytes, (back, asker) => {
-          if (asker !== sender) return;
-          if (answer.isError) reject(decodeMessage(appError, back));
-          else resolve(decodeAnswer(kind, back));
-        }),
-      );
-    });
+    let isOver = false;
+    const end = (tell: () => void): void => {
+      isOver = true;
+      tell();
+    };
+    const ask = (): void =>
+      this.#carry(sender, undefined, there, encodeQuestion({ kind, to, question }), (bytes, receiver) => {
+        void answered(receiver, decodeQuestion(bytes)).then((answer) =>
+          this.#carry(receiver, there, undefined, answer.bytes, (back, asker) => {
+            if (asker !== sender) return;
+            if (answer.isError) end(() => reject(decodeMessage(appError, back)));
+            else end(() => resolve(decodeAnswer(kind, back)));
+          }),
+        );
+      });
+    const wait = (): void =>
+      this.wire.after(this.#askAgainTicks ?? ASK_TICKS_MAX, () => {
+        if (isOver) return;
+        if (this.#askAgainTicks === undefined || this.#local !== sender)
+          return end(() => reject(new AppError("unavailable", `${to} does not answer`)));
+        ask();
+        wait();
+      });
+    ask();
+    wait();
     return promise;
   }
 

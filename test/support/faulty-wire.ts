@@ -85,10 +85,16 @@ export class FaultyWire {
     if (this.isCalm) return false;
     if (from !== undefined && to !== undefined) {
       const pair = from < to ? `${from} ${to}` : `${to} ${from}`;
-      if (this.#happens(cut)) this.#cuts.set(pair, this.#tick + Math.floor(this.#random() * cutTicksMax));
+      if (this.#happens(cut)) this.#cutFor(pair, Math.floor(this.#random() * cutTicksMax));
       if ((this.#cuts.get(pair) ?? -1) >= this.#tick) return true;
     }
     return this.#happens(lost);
+  }
+
+  /** Ticks go on until it ends, also when nothing is under way. */
+  #cutFor(pair: string, ticks: number): void {
+    this.#cuts.set(pair, this.#tick + ticks);
+    this.after(ticks + 1, () => {});
   }
 
   #happens(share: number): boolean {

@@ -1,10 +1,16 @@
 /** A node in this process, on a free port, with an empty data directory and cheap passwords. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts";
+import { MessageIds } from "../../src/domain/message-id.ts";
 import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
+import { FaultyRouter } from "./faulty-router.ts";
+import { FaultyWire } from "./faulty-wire.ts";
+import { randomFrom } from "./random.ts";
 import { UNHURRIED } from "./test-process.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
@@ -23,13 +29,32 @@ export type TestNode = {
 
 const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error", ...UNHURRIED];
 
+/** A test waits for what was lost, and has many people in it. */
+const MILD = { lost: 0.02, repeated: 0.1, late: 0.3, lateTicksMax: 6, cut: 0.001, cutTicksMax: 40 };
+
+/** `FAULTY_ROUTER=seed` in the environment: what crosses between shards is lost, repeated, late and out of order. */
+function faultyRouter(directory: string): FaultyRouter | undefined {
+  const seed = process.env["FAULTY_ROUTER"];
+  if (seed === undefined) return undefined;
+  const wire = new FaultyWire(randomFrom(Number(seed)), (run) => void setTimeout(run, 1), MILD);
+  let ids: MessageIds | undefined;
+  return new FaultyRouter(wire, () => (ids ??= new MessageIds(readFileSync(join(directory, "id.key")))), {
+    askAgainTicks: 25,
+  });
+}
+
 export async function startTestNode(options: Partial<ServeOptions> = {}, parts: NodeParts = {}): Promise<TestNode> {
   const data = await dataDirectory();
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
+  const router = faultyRouter(data.path);
+  if (router !== undefined) parts = { router: router.around, ...parts };
   let node = await startNode(all, parts);
   const api = new Api(node.url, data.apiKey);
   const devices = new Set<Device>();
-  const drain = () => within("the node to drain", node.drain());
+  const drain = async () => {
+    await within("the node to drain", node.drain());
+    router?.down();
+  };
   return {
     api,
     dataDirectory: data.path,

@@ -52,7 +52,8 @@ export class Club implements Surroundings {
   constructor(seed: number, faults: Partial<Faults> = {}) {
     this.random = randomFrom(seed);
     this.wire = new FaultyWire(this.random, (run) => void setImmediate(run), faults);
-    this.#router = new FaultyRouter(this.wire, new MessageIds(ID_KEY));
+    const ids = new MessageIds(ID_KEY);
+    this.#router = new FaultyRouter(this.wire, () => ids);
     this.#router.hasFaultyCasts = true;
   }
 
