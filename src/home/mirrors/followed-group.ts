@@ -27,11 +27,21 @@ const HELD_MAX = 256;
 const SENT_WAIT_MS = 1000;
 const RETRY_MS = 1000;
 
+/** `change`: of the group, where it is one. */
+type Heard = { readonly cast: EntryCast; readonly change: GroupFrame | undefined };
+
 /**
- * `held`: entries behind `through`, the first of them an own post whose `sent` is awaited. Without it they are read from the log. `isSure`: the group's shard has said
- * that the user is a member.
+ * `held`: the newest entries, without a hole up to the head. What is between `through` and them is read from the log. `isAwaitingSent`: nothing is, but the first of them
+ * is an own post whose `sent` is awaited. `isSure`: the group's shard has said that the user is a member.
  */
-type Behind = { through: Seq; held: EntryCast[] | undefined; isSure: boolean; isReading: boolean; cancel: () => void };
+type Behind = {
+  through: Seq;
+  held: Heard[];
+  isAwaitingSent: boolean;
+  isSure: boolean;
+  isReading: boolean;
+  cancel: () => void;
+};
 
 export class FollowedGroup implements GroupMirror {
   readonly address: GroupAddress;
@@ -102,9 +112,8 @@ export class FollowedGroup implements GroupMirror {
     this.headSeq = cast.seq;
     if (cast.rank === undefined) this.isWhole = false;
     else this.lastRank = cast.rank;
-    for (const user of this.#users.values()) this.#show(user, cast);
-    if (change?.change === "left") this.#leftAt(cast.seq, change.user as UserId);
-    if (change?.change === "dissolved") for (const user of this.#users.keys()) this.#leftAt(cast.seq, user);
+    const heard = { cast, change };
+    for (const user of this.#users.values()) this.#show(user, heard);
   }
 
   /** Entries are there that no cast has brought. */
@@ -154,24 +163,20 @@ export class FollowedGroup implements GroupMirror {
     this.#tellSettled(user, through);
   }
 
-  /** Whose `left` was lost hears that from the timeline. Who is behind reads up to it first. */
-  #leftAt(seq: Seq, user: UserId): void {
-    if (this.#users.has(user) && !this.#behind.has(user)) this.leaves(user, seq);
-  }
-
   // ---- telling them
 
-  #show(user: UserState, cast: EntryCast): void {
+  #show(user: UserState, heard: Heard): void {
+    const { cast, change } = heard;
     const behind = this.#behind.get(user.user);
-    if (behind !== undefined) return this.#hold(user, behind, cast);
+    if (behind !== undefined) return this.#hold(user, behind, heard);
     if (cast.own?.author === user.user) return this.#showOwn(user, cast, cast.own.ref);
     for (const session of user.sessions) session.entry(this.address, cast.seq, cast.frame);
+    if (change !== undefined && isLastOf(user.user, change)) this.leaves(user.user, cast.seq);
   }
 
-  #hold(user: UserState, behind: Behind, cast: EntryCast): void {
-    if (behind.held === undefined) return;
-    if (behind.held.length < HELD_MAX) behind.held.push(cast);
-    else this.#giveUp(user, behind);
+  #hold(user: UserState, behind: Behind, heard: Heard): void {
+    behind.held.push(heard);
+    if (behind.held.length > HELD_MAX) this.#readAll(user, behind);
   }
 
   #showOwn(user: UserState, cast: EntryCast, ref: string): void {
@@ -184,33 +189,44 @@ export class FollowedGroup implements GroupMirror {
   }
 
   #awaitSent(user: UserState, cast: EntryCast): void {
-    const through = (cast.seq - 1) as Seq;
-    const behind: Behind = { through, held: [cast], isSure: true, isReading: false, cancel: () => {} };
-    behind.cancel = this.#parts.clock.after(SENT_WAIT_MS, () => this.#giveUp(user, behind));
-    this.#behind.set(user.user, behind);
+    const behind = this.#newBehind(user, (cast.seq - 1) as Seq);
+    behind.held.push({ cast, change: undefined });
+    behind.isAwaitingSent = true;
+    behind.cancel = this.#parts.clock.after(SENT_WAIT_MS, () => {
+      if (this.#isBehind(user, behind)) this.#readAll(user, behind);
+    });
   }
 
-  /** What is held is read from the log: the device that sent the post sees it as any other, and hears `sent` whenever that comes. */
-  #giveUp(user: UserState, behind: Behind): void {
-    if (this.#behind.get(user.user) !== behind || behind.held === undefined) return;
+  /** The device that sent the post that is awaited sees it as any other, and hears `sent` whenever that comes. */
+  #readAll(user: UserState, behind: Behind): void {
     behind.cancel();
-    behind.held = undefined;
+    behind.held = [];
+    behind.isAwaitingSent = false;
     this.#readSoon(user);
   }
 
   /** A post of a member can be answered: in its place in the stream. */
   settled(user: UserState, post: SettledPost): void {
     const behind = this.#behind.get(user.user);
-    const toldThrough = this.#users.has(user.user)
-      ? (behind?.through ?? this.headSeq)
-      : (user.conversations.get(this.address)?.takenThrough ?? 0);
-    if (user.sessions.size === 0 || post.seq <= toldThrough) return post.tell();
-    const next = behind?.held?.[0];
-    if (behind !== undefined && next?.seq === post.seq) return this.#sentInPlace(user, behind, next, post);
+    if (user.sessions.size === 0 || post.seq <= this.#toldThrough(user, behind)) return post.tell();
+    const next = behind?.held[0]?.cast;
+    const isNext = behind?.isAwaitingSent === true && next?.seq === post.seq;
+    if (isNext) return this.#sentInPlace(user, behind, next, post);
     const posts = this.#settled.get(user.user);
     if (posts === undefined) this.#settled.set(user.user, [post]);
     else posts.push(post);
     if (post.seq > this.headSeq) this.#lookAgain();
+  }
+
+  /** What their devices were told, or are catching up with; of who is not in it, as far as is known here, what the timeline says last. */
+  #toldThrough({ user, conversations }: UserState, behind: Behind | undefined): number {
+    const isIn = this.#users.has(user) && behind?.isSure !== false;
+    if (isIn) return behind?.through ?? this.headSeq;
+    return conversations.get(this.address)?.takenThrough ?? 0;
+  }
+
+  #showHeld(user: UserState, held: readonly Heard[]): void {
+    for (const heard of held) if (this.#users.has(user.user)) this.#show(user, heard);
   }
 
   #sentInPlace(user: UserState, { held, cancel }: Behind, own: EntryCast, post: SettledPost): void {
@@ -218,7 +234,7 @@ export class FollowedGroup implements GroupMirror {
     this.#behind.delete(user.user);
     showOwnPost(user, own, own.own!.ref);
     post.tell();
-    for (const cast of held!.slice(1)) this.#show(user, cast);
+    this.#showHeld(user, held.slice(1));
   }
 
   #tellSettled(user: UserId, through: number): void {
@@ -234,14 +250,20 @@ export class FollowedGroup implements GroupMirror {
 
   #fallBehind(user: UserState, through: Seq, isSure = true): void {
     const behind = this.#behind.get(user.user);
-    if (behind !== undefined) return this.#giveUp(user, behind);
-    this.#behind.set(user.user, { through, held: undefined, isSure, isReading: false, cancel: () => {} });
+    if (behind !== undefined) return this.#readAll(user, behind);
+    this.#newBehind(user, through).isSure = isSure;
     this.#readSoon(user);
+  }
+
+  #newBehind({ user }: UserState, through: Seq): Behind {
+    const behind = { through, held: [], isAwaitingSent: false, isSure: true, isReading: false, cancel: () => {} };
+    this.#behind.set(user, behind);
+    return behind;
   }
 
   #readSoon(user: UserState): void {
     const behind = this.#behind.get(user.user);
-    if (behind === undefined || behind.held !== undefined || behind.isReading) return;
+    if (behind === undefined || behind.isAwaitingSent || behind.isReading) return;
     behind.isReading = true;
     this.#parts.turns
       .run(this.#reading(user, behind))
@@ -249,12 +271,13 @@ export class FollowedGroup implements GroupMirror {
       .finally(() => (behind.isReading = false));
   }
 
-  /** Page by page, up to the head. */
+  /** Page by page, up to what is held. */
   *#reading(user: UserState, behind: Behind): Steps<void> {
     const { address } = this;
     while (this.#isBehind(user, behind)) {
-      const limit = Math.min(PAGE_ENTRIES, this.headSeq - behind.through);
-      if (limit === 0 && behind.isSure) return void this.#behind.delete(user.user);
+      const end = behind.held.length > 0 ? behind.held[0]!.cast.seq - 1 : this.headSeq;
+      const limit = Math.min(PAGE_ENTRIES, end - behind.through);
+      if (limit === 0 && behind.isSure) return this.#caughtUp(user, behind);
       const viewer = viewerOf(user, address);
       const question = { group: address, viewer, after: behind.through, limit, charactersMax: PAGE_CHARACTERS };
       const answer = yield* answered(this.#parts.router().ask("groupEntries", address, question));
@@ -274,15 +297,24 @@ export class FollowedGroup implements GroupMirror {
     behind.through = through;
     for (const [at, frame] of frames.entries())
       for (const session of user.sessions) session.entry(this.address, from + 1 + at, frame);
-    if (through >= this.headSeq) this.#behind.delete(user.user);
     this.#tellSettled(user.user, through);
+  }
+
+  #caughtUp(user: UserState, { through, held }: Behind): void {
+    this.#behind.delete(user.user);
+    this.#tellSettled(user.user, through);
+    this.#showHeld(user, held);
   }
 
   #notRead(user: UserState, behind: Behind, error: unknown): void {
     if (!this.#isBehind(user, behind)) return;
-    if (isNotMember(error)) return this.leaves(user.user, behind.through);
+    if (isNotMember(error)) return this.leaves(user.user, 0);
     this.#parts.logger.warn("entries of a group could not be read", { group: this.address, error });
     this.#lookAgain();
     behind.cancel = this.#parts.clock.after(RETRY_MS, () => this.#readSoon(user));
   }
 }
+
+/** Whose timeline has yet to hear of it is told nothing behind it. */
+const isLastOf = (user: UserId, { change, user: concerned }: GroupFrame): boolean =>
+  change === "dissolved" || (change === "left" && concerned === user);

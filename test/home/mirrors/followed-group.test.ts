@@ -28,6 +28,7 @@ class World {
   bornSeq = 1;
   headSeq = 1;
   readonly asked: string[] = [];
+  #held: Promise<void> | undefined;
   readonly mirrors: FollowedMirrors;
 
   constructor() {
@@ -45,8 +46,24 @@ class World {
     });
   }
 
+  /** Asks wait until `answer` is called. */
+  holdAnswers(): { answer: () => void } {
+    const held = Promise.withResolvers<void>();
+    this.#held = held.promise;
+    return {
+      answer: () => {
+        this.#held = undefined;
+        held.resolve();
+      },
+    };
+  }
+
   #answer(kind: string, question: unknown): unknown {
     this.asked.push(kind);
+    return this.#held === undefined ? this.#told(kind, question) : this.#held.then(() => this.#told(kind, question));
+  }
+
+  #told(kind: string, question: unknown): unknown {
     if (kind === "groupStanding") return this.#standing();
     const { viewer, after, limit } = question as Questions["groupEntries"];
     if (!this.members.has(viewer.user)) throw new AppError("not_a_member", "you are not in it");
@@ -152,6 +169,22 @@ test("an entry that no cast brings is found at the next look", async () => {
   expect(ann.told).toEqual([2, 3]);
 });
 
+test("what comes while a hole is read is told behind it, and not read", async () => {
+  const world = new World();
+  const ann = await world.person("ann");
+  world.asked.length = 0;
+  const [, third, fourth, fifth] = [1, 2, 3, 4].map(() => world.post("ben"));
+  const { answer } = world.holdAnswers();
+  world.mirrors.entry(third!);
+  await turns();
+  world.mirrors.entry(fourth!);
+  world.mirrors.entry(fifth!);
+  expect(ann.told).toEqual([]);
+  answer();
+  await turns();
+  expect([ann.told, world.asked]).toEqual([[2, 3, 4, 5], ["groupEntries"]]);
+});
+
 test("nobody asks where casts come as they should", async () => {
   const world = new World();
   const ann = await world.person("ann");
@@ -219,6 +252,21 @@ test("where `sent` does not come the device that sent the post sees it as any ot
   expect(ann.told).toEqual([2, 3]);
   world.mirrors.settled(ann.state, CLUB, { seq: own.seq, tell: () => void ann.told.push("sent") });
   expect(ann.told).toEqual([2, 3, "sent"]);
+});
+
+test("who leaves while `sent` is awaited is told up to that, and nothing behind it", async () => {
+  const world = new World();
+  const ann = await world.person("ann");
+  ann.pending = "r-1";
+  const own = world.post("ann");
+  world.mirrors.entry(own);
+  world.members.delete("ann");
+  world.mirrors.entry(world.change({ change: "left", user: "ann" }));
+  world.mirrors.entry(world.post("ben", "r-2"));
+  world.mirrors.settled(ann.state, CLUB, { seq: own.seq, tell: () => void ann.told.push("sent") });
+  world.mirrors.entry(world.post("ben", "r-3"));
+  await turns();
+  expect(ann.told).toEqual(["sent", 3]);
 });
 
 test("who joins is told everything from there on, also what was said before their timeline heard of it", async () => {
