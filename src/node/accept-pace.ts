@@ -1,12 +1,13 @@
 /**
- * Accepts nobody for some milliseconds when upgrades are refused faster than a pace: most of what such a one costs is the connection itself, which the
- * system and the runtime make and end before anybody can refuse it. Newcomers wait meanwhile, in the order in which they came.
+ * Slows down accepting while upgrades are refused faster than `PACE`. Most of the cost of a refused upgrade is the TCP
+ * connection itself, which the system and the runtime make and end before the server can refuse it. New connections
+ * wait in the kernel meanwhile, in their order.
  */
 import type { Clock } from "../base/clock.ts";
 import { TokenBucket } from "../base/token-bucket.ts";
 import type { ListenerGate } from "./listener-gate.ts";
 
-/** About a tenth of a core. As many as the system lets wait may come at once. */
+/** Costs about a tenth of a core. The burst is the kernel's queue of waiting connections. */
 const PACE = { perSecond: 2500, burst: 512 };
 
 export class AcceptPace {
@@ -21,13 +22,13 @@ export class AcceptPace {
     this.#refusals = new TokenBucket(PACE, clock.monotonicMs());
   }
 
-  /** An upgrade was refused. */
+  /** Called for each refused upgrade. */
   refused(): void {
     this.#refusals.spend(1, this.#clock.monotonicMs());
     if (this.#cancelWait === undefined) this.#waitForPace();
   }
 
-  /** Before the gate is closed for good. */
+  /** Call it before the gate is closed for good. */
   stop(): void {
     this.#cancelWait?.();
     this.#cancelWait = () => {};

@@ -1,12 +1,13 @@
 /**
- * Follows WebSockets that were closed until the kernel has let them go, and ends those that take too long.
+ * Watches closed WebSockets until the kernel has released them, and ends those that take too long.
  *
  *     closed ─── the other end has all of it ─── DELIVERED_LINGER_MS ──┐
  *        └────────────── the socket's own lingerMs ────────────────────┴─ ended by the kernel ─── gone
  *
- * The runtime calls a connection closed as soon as a close frame is on its way, in either direction. It then keeps the descriptor until the other end
- * leaves, for up to 16 seconds, and `terminate` does nothing any more. So the kernel is asked: by descriptor, which is looked for once.
- * Descriptors of open WebSockets are remembered, so that a search asks only for those that are new.
+ * The runtime calls a connection closed as soon as a close frame is on its way, in either direction. It then keeps the
+ * descriptor until the other end leaves, for up to 16 seconds, and `terminate` has no effect any more. So this class
+ * asks the kernel, by descriptor. Each descriptor is searched for once. The descriptors of open WebSockets are
+ * remembered, so a search asks the kernel only about new ones.
  *
  * Linux only, as kernel-sockets.ts. Elsewhere a closed connection counts as gone at once.
  */
@@ -18,18 +19,18 @@ export type ClosedSocketsParts = {
   connections: Connections;
   clock: Clock;
   kernel: Pick<KernelSockets, "at" | "end">;
-  /** Where the server listens. */
+  /** The port on which the server listens. */
   port: number;
   openDescriptors: () => Promise<number[]>;
 };
 
-/** For the client to read the close and answer it, once its system has it. */
+/** Time for the client to answer the close, once its system has received it. */
 export const DELIVERED_LINGER_MS = 1000;
 export const CLOSED_LOOK_EVERY_MS = 25;
-/** By then the runtime has ended it, also where the system cannot say so. */
+/** After this time the runtime has certainly ended the connection, even if the kernel cannot be asked. */
 const GONE_MS = 30_000;
-/** Looking rests so many times as long as it took. */
-const REST = 20;
+/** The pause after a look, as a multiple of the time that the look took. */
+const REST_FACTOR = 20;
 /** Descriptors that are looked at in one turn of the event loop: about a millisecond. */
 const TURN = 256;
 
@@ -39,7 +40,7 @@ export class ClosedSockets {
   #cancelLook: (() => void) | undefined;
   #isFollowing = false;
   #isStopped = false;
-  /** The look under way, without what came in between, milliseconds. */
+  /** Time spent in the present look, without what ran in between, ms. */
   #tookMs = 0;
 
   constructor(parts: ClosedSocketsParts) {
@@ -47,7 +48,7 @@ export class ClosedSockets {
     parts.connections.onClosed = () => this.#follow();
   }
 
-  /** Before the kernel's calls are let go of. */
+  /** Call it before `KernelSockets.close`. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#parts.connections.onClosed = undefined;
@@ -67,7 +68,7 @@ export class ClosedSockets {
 
   async #look(): Promise<void> {
     const { connections, clock } = this.#parts;
-    // Those that are closed from now on may be missing in the list of descriptors.
+    // A WebSocket that is closed from now on may be missing in the list of descriptors.
     const closed = [...connections.closed];
     const isListed = closed.every(({ descriptor }) => descriptor !== undefined) || (await this.#find());
     const gone = clock.monotonicMs() - GONE_MS;
@@ -75,11 +76,12 @@ export class ClosedSockets {
       if (isListed || known.descriptor !== undefined || known.closedAtMs! <= gone) this.#check(known);
     });
     this.#isFollowing = connections.hasClosed;
-    if (this.#isFollowing && !this.#isStopped) this.#lookAfter(Math.max(CLOSED_LOOK_EVERY_MS, REST * this.#tookMs));
+    if (this.#isFollowing && !this.#isStopped)
+      this.#lookAfter(Math.max(CLOSED_LOOK_EVERY_MS, REST_FACTOR * this.#tookMs));
     this.#tookMs = 0;
   }
 
-  /** Finds the descriptor of every WebSocket that is not known to have one. @returns whether the system could list them */
+  /** Finds the descriptors of WebSockets that have none yet. @returns whether the system could list them */
   async #find(): Promise<boolean> {
     const { connections, kernel, port, openDescriptors } = this.#parts;
     const all = await openDescriptors();
@@ -91,7 +93,7 @@ export class ClosedSockets {
     return all.length > 0 && !this.#isStopped;
   }
 
-  /** What a number stands for changes when the connection has gone: it is asked for its other end. */
+  /** A descriptor's number may belong to another connection by now, so its other end is compared first. */
   #check(known: KnownSocket): void {
     const { connections, kernel, clock, port } = this.#parts;
     const { descriptor } = known;
@@ -120,7 +122,10 @@ function endAtMs({ closedAtMs, deliveredAtMs, socket }: KnownSocket): number {
   return Math.min(delivered, closedAtMs! + socket.lingerMs);
 }
 
-/** Whoever had longer than that to read and did not: what waits for them in the kernel would stay there without an owner. */
+/**
+ * Whether the client had enough time and still has not read everything. Unread bytes would stay in the kernel without
+ * an owner.
+ */
 const isLost = ({ socket }: KnownSocket, { isDelivered }: KernelSocket): boolean =>
   !isDelivered && socket.lingerMs >= DELIVERED_LINGER_MS;
 

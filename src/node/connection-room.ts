@@ -1,14 +1,15 @@
 /**
- * Sees to it that connections leave the process the descriptors that its files need.
+ * Keeps descriptors free for the server's files by limiting connections.
  *
  *     open files      0 ─────────────── limit - free ─────── limit - free/2 ───── limit
  *                        all are let in │ the longest idle   │ nobody is accepted until
  *                                       │ ones are closed    │ idle ones were closed
  *
- * When that does not help, because all are in use, newcomers are accepted to be told so: a WebSocket gets 503. Without it connections take every descriptor: no flush can open its
- * files, nobody else gets in, and the runtime tries to accept the next one without pause.
+ * If closing idle connections is not enough, because all are in use, new connections are accepted only to be refused: a
+ * WebSocket gets 503. Without this limit connections would use up every descriptor. Then no flush could open its files,
+ * no client could connect, and the runtime would retry `accept` in a busy loop.
  *
- * Not here: what the log has for itself (storage/vfs/descriptor-reserve.ts), for what comes between two looks.
+ * Not here: the log's own reserve (storage/vfs/descriptor-reserve.ts), for what is opened between two looks.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
@@ -26,29 +27,35 @@ export type ConnectionRoomParts = {
   kernel: KernelSockets;
   /** Undefined where accepting cannot be stopped. */
   gate: ListenerGate | undefined;
-  /** Where the server listens. */
+  /** The port on which the server listens. */
   port: number;
-  /** Called at each look: whoever keeps descriptors back can fill up. */
+  /** Called at each look, so that the log's reserve of descriptors can be refilled. */
   onLook: () => void;
 };
 
-/** When few descriptors are left it looks again at once, then less and less often. */
+/** Time between looks: the minimum when few descriptors are left, doubled after each look up to the maximum. */
 const LOOK_EVERY_MS = { min: 1, max: 100 };
-/** After nobody was accepted for a moment, few may wait for so long, and it looks more often: those who were closed come back all at once. */
+/**
+ * For this long after accepting was stopped, the queue stays short and looks stay frequent: closed clients reconnect
+ * all at once.
+ */
 const CALM_AFTER_MS = 10_000;
 const NARROW_LOOK_EVERY_MS = 10;
-/** Looking rests so many times as long as it took. */
-const REST = 3;
-/** Somebody who has just connected gets this long to say what they want, while there is time. */
+/** The pause after a look, as a multiple of the time that the look took. */
+const REST_FACTOR = 3;
+/** A new connection has at least this long to send its request, unless descriptors are very short. */
 const IDLE_MS_MIN = 500;
 const SAY_AGAIN_MS = 60_000;
 /** Descriptors that are looked at in one turn of the event loop: about a millisecond. */
 const TURN = 256;
 
-/** Of what the system's limit leaves to connections, those that stay may have so much; requests over HTTP need some, too. */
+/** The share of the available descriptors that WebSockets may use. The rest is for HTTP requests. */
 const STAYING_SHARE = 15 / 16;
 
-/** How many WebSockets this process has descriptors for: below that, limits that are fair to users and addresses say who gets them. */
+/**
+ * How many WebSockets this process has descriptors for. Up to this number, limits that are fair to users and addresses
+ * decide who is admitted.
+ */
 export function socketsMax(descriptors: Descriptors, { free }: DescriptorBudget): number {
   return Math.max(1, Math.floor((descriptors.limit - free - (descriptors.inUse() ?? 0)) * STAYING_SHARE));
 }
@@ -56,7 +63,7 @@ export function socketsMax(descriptors: Descriptors, { free }: DescriptorBudget)
 export class ConnectionRoom {
   readonly #parts: ConnectionRoomParts;
   readonly #gate: ListenerGate | undefined;
-  /** Above this many open files idle connections are closed, above that many nobody is accepted. */
+  /** Above `#many` open files idle connections are closed. Above `#most` nobody is accepted. */
   readonly #many: number;
   readonly #most: number;
   #everyMs: number = LOOK_EVERY_MS.max;
@@ -77,7 +84,7 @@ export class ConnectionRoom {
     this.#lookAfter(LOOK_EVERY_MS.max);
   }
 
-  /** Before the listening socket is closed. */
+  /** Call it before the listening socket is closed. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelLook?.();
@@ -100,7 +107,7 @@ export class ConnectionRoom {
     if (open > this.#many) await this.#makeRoom(open, isTight);
     else connections.isFull = false;
     this.#say();
-    if (!this.#isStopped) this.#lookAfter(Math.max(this.#everyMs, REST * (clock.monotonicMs() - startedAt)));
+    if (!this.#isStopped) this.#lookAfter(Math.max(this.#everyMs, REST_FACTOR * (clock.monotonicMs() - startedAt)));
   }
 
   #accept(isTight: boolean, now: number): void {
@@ -117,18 +124,19 @@ export class ConnectionRoom {
   }
 
   async #makeRoom(open: number, isTight: boolean): Promise<void> {
-    // Those who were accepted in this turn may have sent their request already: it is read in the next.
+    // Connections that were accepted in this turn may have sent a request already. The runtime reads it in the next
+    // turn.
     for (let turn = 0; turn < 2; turn++) await nextTurn();
     const idle = await this.#idle();
     const needed = open - this.#many;
     this.#parts.connections.isFull = idle.length < needed;
-    // Somewhat more than is needed, so that not every newcomer makes it look through all of them.
+    // Close a few more than needed, so that not every new connection causes another search.
     const count = needed + Math.ceil(this.#parts.budget.free / 4);
     this.#end(idle.slice(0, count), isTight ? 0 : IDLE_MS_MIN);
     if (this.#parts.connections.isFull) this.#gate?.open();
   }
 
-  /** The idle ones, the longest idle first. */
+  /** Idle connections, the longest idle first. */
   async #idle(): Promise<KernelSocket[]> {
     const { descriptors, kernel, connections, port } = this.#parts;
     const idle: KernelSocket[] = [];
@@ -140,7 +148,7 @@ export class ConnectionRoom {
     return idle.sort((a, b) => b.idleMs - a.idleMs);
   }
 
-  /** As far as they still are what they were when they were looked at. */
+  /** Ends connections that are still idle and still have the same other end. */
   #end(idle: KernelSocket[], idleMsMin: number): void {
     const { kernel, connections, port } = this.#parts;
     for (const { descriptor, peer, idleMs } of idle) {

@@ -1,11 +1,12 @@
 /**
- * The connections in use: open WebSockets, and requests that are being answered, by their other end. All others are idle, strangers who have sent no whole
- * request among them; the runtime does not show those.
+ * The connections in use, by their other end: open WebSockets, and HTTP requests that are being answered. All others
+ * are idle. The runtime does not show those, for example connections that have sent no complete request.
  *
- * A WebSocket that was closed counts until the kernel has let it go: the runtime calls it closed at once, and keeps it for up to 16 seconds more.
+ * A closed WebSocket counts until the kernel has released it. The runtime calls it closed at once, and keeps it for up
+ * to 16 seconds more.
  *
- * Not here: how many there may be (connection-room.ts), and who finds out that a closed one has gone (closed-sockets.ts). Limits of an address belong
- * here, beside the count.
+ * Not here: how many connections there may be (connection-room.ts), and the search for closed ones that have gone
+ * (closed-sockets.ts). Limits of an address belong here, beside the count.
  */
 import type { SocketAddress } from "bun";
 import type { Clock } from "../base/clock.ts";
@@ -14,13 +15,16 @@ import { peerKey } from "./kernel-sockets.ts";
 
 const FULL_MS = 5000;
 
-/** What is told to a WebSocket, and asked of it. */
+/** What the watchers of connections need from a WebSocket. */
 export type WatchedSocket = {
-  /** So many bytes of the connection have been read since it began. @returns whether to end it, since the runtime does not */
+  /**
+   * Reports how many bytes of the connection have been read since it began. @returns whether to end it, since the
+   * runtime does not
+   */
   hasRead(bytes: number): boolean;
-  /** How long it may take to go, once it is closed. */
+  /** How long it may stay after it was closed, ms. */
   readonly lingerMs: number;
-  /** The kernel has let it go. */
+  /** The kernel has released it. */
   gone(): void;
 };
 
@@ -29,29 +33,32 @@ export type KnownSocket = {
   /** Its other end, as `peerKey` writes it. */
   readonly peer: string;
   readonly socket: WatchedSocket;
-  /** Once it is found. It stays the same until the connection has gone. */
+  /** Undefined until it is found. It stays the same until the connection has gone. */
   descriptor: number | undefined;
   closedAtMs: number | undefined;
-  /** When the other end was first seen to have all that was sent to it, the close included. */
+  /** When the other end had first received everything, the close included. */
   deliveredAtMs: number | undefined;
 };
 
 export class Connections {
   readonly #clock: Clock;
-  /** How often one is in use: more than once at most for the moment between two requests. */
+  /** How many uses each connection has. Above 1 only for the moment between two requests. */
   readonly #inUse = new Map<string, number>();
   readonly #sockets = new Map<string, KnownSocket>();
-  /** Those of them that are closed, the first one first. */
+  /** Closed WebSockets that have not gone, the first closed one first. */
   readonly #closed = new Set<KnownSocket>();
-  /** Open ones whose descriptor is known. */
+  /** Open WebSockets by descriptor, where it is known. */
   readonly #atDescriptor = new Map<number, KnownSocket>();
-  /** Told when a WebSocket was closed, to find out when it has gone. Without it a closed one has gone at once. */
+  /**
+   * Called when a WebSocket was closed, to start waiting until it has gone. If absent, a closed WebSocket counts as
+   * gone at once.
+   */
   onClosed: (() => void) | undefined;
-  /** How many may be in use; more are let in only to be told so. */
+  /** The most connections in use. Further ones are accepted only to be refused. */
   max = Number.POSITIVE_INFINITY;
-  /** No idle one can be closed, and there is no room for more: WebSockets, which stay, are refused. */
+  /** There is no room, and no idle connection can be closed. WebSockets are refused. */
   isFull = false;
-  /** WebSockets that were refused for it. */
+  /** How many WebSockets were refused because of `isFull`. */
   refused = 0;
 
   constructor(clock: Clock) {
@@ -68,7 +75,9 @@ export class Connections {
     return () => this.#left(key);
   }
 
-  /** A WebSocket is in use until the returned function is called, and counts until it has gone. @param peer as for `use` */
+  /**
+   * A WebSocket is in use until the returned function is called, and counts until it has gone. @param peer as for `use`
+   */
   open(peer: SocketAddress | null, socket: WatchedSocket): () => void {
     if (peer === null) return () => socket.gone();
     const key = this.#arrived(peer);
@@ -89,7 +98,7 @@ export class Connections {
   #arrived(peer: SocketAddress): string {
     const key = peerKey(peer.address, peer.port);
     const before = this.#sockets.get(key);
-    // The one that had this other end has gone.
+    // Another connection with the same other end means that the former one has gone.
     if (before?.closedAtMs !== undefined) this.gone(before);
     this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
     return key;
@@ -109,7 +118,7 @@ export class Connections {
     else this.onClosed();
   }
 
-  /** The kernel has let go of a closed one. */
+  /** Call it when the kernel has released a closed WebSocket. */
   gone(known: KnownSocket): void {
     if (!this.#closed.delete(known)) return;
     this.#sockets.delete(known.peer);
@@ -125,7 +134,7 @@ export class Connections {
     return this.#closed.size > 0;
   }
 
-  /** The connection with this other end has that descriptor. */
+  /** Notes the descriptor of the connection with this other end. */
   found(peer: string, descriptor: number): void {
     const known = this.#sockets.get(peer);
     if (known === undefined) return;
@@ -147,7 +156,7 @@ export class Connections {
     return this.#sockets.get(peer)?.socket;
   }
 
-  /** How many are in use, or closed and not gone. */
+  /** How many connections are in use, or closed and not gone. */
   get count(): number {
     return this.#inUse.size + this.#closed.size;
   }
@@ -157,7 +166,7 @@ export class Connections {
     return this.#inUse.has(peer);
   }
 
-  /** Why there is no room for one that stays; undefined when there is. */
+  /** Why a WebSocket must be refused; undefined when there is room. */
   refusal(): AppError | undefined {
     if (!this.isFull && this.count < this.max) return undefined;
     this.refused++;

@@ -1,4 +1,4 @@
-/** What the log says of damaged shards. */
+/** The server's log lines about damaged shards. */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Damage } from "../../storage/shard/damaged-shards.ts";
@@ -7,7 +7,7 @@ import type { ShardId } from "../../storage/types.ts";
 const SAY_AGAIN_MS = 60_000;
 const NAMED_MAX = 20;
 
-/** Tells of damaged shards when they are found, and once a minute at most while somebody asks for them. */
+/** Logs damaged shards when they are found, and at most once a minute while clients ask for them. */
 export class DamageLog {
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -35,7 +35,7 @@ export class DamageLog {
     const times = [...this.#asked.values()].reduce((sum, one) => sum + one, 0);
     const shards = rangesOf([...this.#asked.keys()]);
     this.#asked.clear();
-    this.#logger.error('users and groups of damaged shards were asked for; run "parley repair"', { shards, times });
+    this.#logger.error('users and groups of damaged shards were requested; run "parley repair"', { shards, times });
   }
 }
 

@@ -1,20 +1,21 @@
 /**
- * How many files this process may have open, how many it has, and what each part of it gets.
+ * How many files this process may have open, how many it has, and the share of each part of the server.
  *
- * Linux counts them for us. Elsewhere only the limit is known, and nothing but the log's reserve stands between the sockets and it.
+ * Limitation: the number of open files is known on Linux only. Elsewhere only the limit is known, and the log's reserve
+ * is the only protection.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 
 export type Descriptors = {
-  /** The process's own limit (`ulimit -n`; Bun raises it to what is allowed). */
+  /** The process's limit (`ulimit -n`; Bun raises it to the hard limit). */
   readonly limit: number;
   /** How many are open now; undefined where the system does not say. */
   inUse(): number | undefined;
 };
 
-/** How the descriptors of a process are shared out; sockets get the rest. */
+/** How the descriptors of a process are divided. Sockets get the rest. */
 export type DescriptorBudget = {
   /** Kept back for the log's next file and for its directory. */
   log: number;
@@ -22,13 +23,13 @@ export type DescriptorBudget = {
   readHandles: number;
   /** Shards open for writing, each with up to six. */
   writers: number;
-  /** Kept free for what is opened for a moment: above `limit - free` idle connections are closed. */
+  /** Kept free for short-lived files. Above `limit - free` idle connections are closed. */
   free: number;
 };
 
 const RLIMIT_NOFILE = process.platform === "darwin" ? 8 : 7;
 const LIBC = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
-/** What stands for "no limit": more than any process opens. */
+/** Used in place of "no limit": more than any process opens. */
 const UNLIMITED = 1 << 30;
 const OPEN_FILES = "/proc/self/fd";
 
@@ -36,7 +37,7 @@ export function systemDescriptors(): Descriptors {
   return { limit: limitOfProcess(), inUse: process.platform === "linux" ? countOpen : () => undefined };
 }
 
-/** Those that are open now; none where the system does not say, or has none left to look with. */
+/** The open descriptors. Empty where the system does not list them, or when no descriptor is left to list them with. */
 export async function openDescriptors(): Promise<number[]> {
   try {
     return (await readdir(OPEN_FILES)).map(Number);
@@ -67,7 +68,10 @@ function limitOfProcess(): number {
   }
 }
 
-/** The size of that directory is the number, since Linux 6.2. Before, the lowest free number says that all below it are taken. */
+/**
+ * Since Linux 6.2 the size of `/proc/self/fd` is the number of open files. Before, the lowest free descriptor is a
+ * lower bound.
+ */
 function countOpen(): number | undefined {
   try {
     return statSync(OPEN_FILES).size || lowestFree();

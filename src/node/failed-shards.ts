@@ -1,6 +1,7 @@
 /**
- * Shards whose log has failed while that of others goes on. Such a shard can be read, and refuses writes. It is opened again as soon as that works; then its users have to
- * come back, since what they know may be of what was not written. A shard that another node has taken over stays as it is.
+ * Shards whose log has failed while the logs of other shards go on. Such a shard can be read and refuses writes. It is
+ * opened again as soon as possible. Then its users must reconnect, since they may have seen what was not written. A
+ * shard that another node has taken over is not opened again.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
@@ -12,9 +13,9 @@ const AGAIN_MS = 1000;
 export type FailedShardsParts = {
   clock: Clock;
   logger: Logger;
-  /** @throws FencedError when the shard is another node's; whatever keeps it from being opened */
+  /** @throws FencedError when another node owns the shard; otherwise the error that keeps it from being opened */
   reopen(shard: ShardId): Promise<unknown>;
-  /** The shard is open again: what is in memory of it is of before. */
+  /** Called when the shard is open again. Its state in memory is out of date. */
   onReopened(shard: ShardId): void;
 };
 
@@ -45,7 +46,7 @@ export class FailedShards {
     void this.#reopenAll();
   }
 
-  /** Nothing is opened any more. */
+  /** Opens no further shard. */
   stop(): void {
     this.#isStopped = true;
     this.#cancel?.();
@@ -55,7 +56,7 @@ export class FailedShards {
     if (this.#isReopening) return;
     this.#isReopening = true;
     const reopened: ShardId[] = [];
-    // Those that fail meanwhile come behind the others.
+    // Shards that fail during this loop are added at the end of the set.
     for (const shard of this.#failed) {
       if (this.#isStopped) return;
       if (await this.#reopen(shard)) reopened.push(shard);

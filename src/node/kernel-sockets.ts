@@ -1,6 +1,7 @@
 /**
- * The connections of this process as the kernel knows them, by descriptor. The runtime shows a connection only once it has sent a whole request, and closes
- * none that has not: those are found and ended here. Linux on little-endian machines only.
+ * The connections of this process as the kernel knows them, by descriptor. The runtime shows a connection only after a
+ * complete request, and never closes one that sends none. Those are found and ended here. Linux on little-endian
+ * machines only.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 
@@ -8,26 +9,26 @@ export type KernelSocket = {
   descriptor: number;
   /** The other end, as `peerKey` writes it. */
   peer: string;
-  /** Since the other end has sent something, or else since it connected, milliseconds. */
+  /** Milliseconds since the other end last sent something, or since it connected. */
   idleMs: number;
-  /** The other end has all that was sent to it, and that nothing more comes. */
+  /** The other end has received everything, and knows that nothing more comes. */
   isDelivered: boolean;
 };
 
-/** The calls, where the system has them; undefined elsewhere. */
+/** System calls for connections. Undefined where the system does not have them. */
 export type KernelSockets = {
-  /** The connection behind a descriptor, if it is one to this port. */
+  /** The connection with this descriptor, if it is one to this port. */
   at(descriptor: number, localPort: number): KernelSocket | undefined;
-  /** How many bytes this process has read from a connection since it began; undefined where the kernel does not count them (before Linux 4.1). */
+  /**
+   * How many bytes this process has read from a connection since it began; undefined where the kernel does not count
+   * them (before Linux 4.1).
+   */
   bytesRead(descriptor: number): number | undefined;
   /** The socket that listens on this port. */
   listener(port: number, descriptorsMax: number): number | undefined;
-  /**
-   * Ends a connection: the runtime sees the other end leave.
-   * @param isLost what the other end has not got is thrown away with it, which the kernel would go on offering otherwise
-   */
+  /** discards what the other end has not received, which the kernel would otherwise go on offering */
   end(descriptor: number, isLost?: boolean): void;
-  /** Lets go of the calls; nothing may be asked any more. */
+  /** Unloads the system calls. Nothing may be called after it. */
   close(): void;
 };
 
@@ -39,22 +40,25 @@ const SO_LINGER = 13;
 const SO_ACCEPTCONN = 30;
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
-/** Of `struct tcp_info`, which older kernels give less of: `tcpi_state`, `tcpi_last_data_recv`, and `tcpi_bytes_received`. */
+/**
+ * Offsets in `struct tcp_info` of `tcpi_state`, `tcpi_last_data_recv` and `tcpi_bytes_received`. Older kernels return a
+ * shorter struct.
+ */
 const STATE_AT = 0;
 const LAST_DATA_AT = 52;
 const BYTES_RECEIVED_AT = 128;
 const TCP_INFO_BYTES = 136;
-/** The state of a connection that this end closed, and the other end knows it. */
+/** TCP state: this end closed the connection, and the other end has acknowledged it. */
 const FIN_WAIT_2 = 5;
-/** `struct linger`: on, for no time. */
+/** `struct linger`: on, 0 seconds. */
 const NO_LINGER = Int32Array.of(1, 0);
-/** How many bytes of a socket nobody has read yet. */
+/** The `ioctl` for the number of unread bytes of a socket. */
 const FIONREAD = 0x541b;
 const NAME_BYTES = 128;
 const INT = FFIType.i32;
 const POINTER = FFIType.ptr;
 
-/** One text for an address however it is written: `::ffff:1.2.3.4` is `1.2.3.4`. */
+/** The same text for every spelling of an address: `::ffff:1.2.3.4` becomes `1.2.3.4`. */
 export function peerKey(address: string, port: number): string {
   const bytes = address.includes(":") ? bytesOfIPv6(address) : undefined;
   return `${bytes === undefined ? address : textOf(bytes)} ${port}`;
@@ -104,7 +108,7 @@ export function kernelSockets(): KernelSockets | undefined {
     bytesRead(descriptor) {
       if (!readInfo(descriptor) || length[0]! < TCP_INFO_BYTES) return undefined;
       const received = Number(info.readBigUInt64LE(BYTES_RECEIVED_AT));
-      // Asked second: what comes in between counts as unread.
+      // Read after `tcp_info`: bytes that arrive in between count as unread.
       return symbols.ioctl(descriptor, FIONREAD, ptr(unread)) === 0 ? Math.max(0, received - unread[0]!) : undefined;
     },
     end(descriptor, isLost = false) {

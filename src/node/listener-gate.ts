@@ -1,32 +1,33 @@
 /**
- * Stops and resumes accepting connections. The runtime cannot: it accepts whatever waits, down to the last descriptor, and then tries again without pause
- * (oven-sh/bun, pull request 32705). So its listening socket is taken out of what its event loop waits for, by the kernel's own calls.
+ * Stops and resumes accepting connections. The runtime cannot: it accepts all waiting connections, down to the last
+ * descriptor, and then retries in a busy loop (oven-sh/bun, pull request 32705). So system calls remove its listening
+ * socket from what its event loop waits for.
  *
- * While the gate is shut the kernel keeps newcomers waiting, as many as `waitingMax`; they find it open moments later. Linux only.
+ * While the gate is shut, the kernel keeps up to `waitingMax` new connections waiting. Linux only.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
 
 export type ListenerGate = {
-  /** Nobody is accepted until `open`, and only so many wait. */
+  /** Accepts nobody until `open`. At most `waitingMax` connections wait in the kernel. */
   shut(waitingMax: number): void;
   open(): void;
-  /** Shut or not, nobody is accepted while it is paused. */
+  /** While paused nobody is accepted, whether the gate is shut or open. */
   pause(isPaused: boolean): void;
-  /** Again as many wait as when it was made. */
+  /** Restores the number of connections that may wait. */
   widen(): void;
-  /** Opens it, for good. */
+  /** Opens the gate for good. */
   close(): void;
 };
 
 type Registration = { epoll: number; events: number; data: bigint };
 
 const EPOLL_CTL_MOD = 3;
-/** As the runtime has it; the kernel takes less where `net.core.somaxconn` says so. */
+/** The runtime's value. `net.core.somaxconn` may lower it. */
 const WAITING_MAX = 512;
 const FD_INFO = "/proc/self/fdinfo";
 
-/** @returns undefined where the system has no such calls, or nothing waits for that socket */
+/** @returns undefined where the system has no such calls, or no event loop waits for that socket */
 export function listenerGate(listener: number): ListenerGate | undefined {
   const registration = process.platform === "linux" ? registrationOf(listener) : undefined;
   if (registration === undefined) return undefined;
@@ -83,7 +84,7 @@ function epollEvent(events: number, data: bigint): Buffer {
   return bytes;
 }
 
-/** Which event loop waits for a socket, and what it is told then: as the kernel shows it. */
+/** The event loop that waits for a socket, and the event data it registered, as the kernel shows them. */
 function registrationOf(listener: number): Registration | undefined {
   const line = new RegExp(`^tfd: +${listener} events: +([0-9a-f]+) data: +([0-9a-f]+)`, "m");
   for (const name of readdirSync(FD_INFO)) {
@@ -94,7 +95,7 @@ function registrationOf(listener: number): Registration | undefined {
   return undefined;
 }
 
-/** The descriptor that the directory was read with is closed by now. */
+/** Empty for the descriptor with which the directory was listed: it is closed by now. */
 function infoOf(name: string): string {
   try {
     return readFileSync(`${FD_INFO}/${name}`, "utf8");

@@ -1,4 +1,4 @@
-/** Mirrors of a node that owns all shards: the states of the groups themselves. */
+/** Group mirrors of a node that owns all shards: they return the groups' own states. */
 import type { Steps } from "../base/steps.ts";
 import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";

@@ -1,6 +1,6 @@
 /**
- * The router of one node that owns all shards: a call in the same turn of the event loop. So what a command appends, and what it hands over, ride the same frame of the
- * log. Nothing relies on that.
+ * The router of one node that owns all shards: a call in the same turn of the event loop. So the records of a command
+ * and of the handoffs that it causes are in the same frame of the log. No other code relies on that.
  */
 import type { Steps, StepTurns } from "../base/steps.ts";
 import { shardOf, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
@@ -78,7 +78,7 @@ export class LocalRouter implements ShardRouter {
   }
 }
 
-/** At once if the first step is the last one. */
+/** Returns the answer itself if the first step is the last one. */
 function soon<Answer>(steps: Steps<Answer>, turns: StepTurns): Answer | Promise<Answer> {
   const first = steps.next();
   if (first.done === true) return first.value;

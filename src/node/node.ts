@@ -1,4 +1,6 @@
-/** One server process: builds all parts, listens, drains. The only place beside src/main.ts that knows them all. */
+/**
+ * One server process: builds all parts, listens, drains. Beside src/main.ts, it is the only file that knows all parts.
+ */
 import { join } from "node:path";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { StepTurns } from "../base/steps.ts";
@@ -62,12 +64,12 @@ import { fileSystemOf, type FileSystem } from "../../storage/vfs/file-system.ts"
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 
 const MIB = 1 << 20;
-/** WebSockets that have not said hello. */
+/** WebSockets that may be open without a `hello`. */
 const STRANGERS_MAX = 2048;
 const ADDRESS_STRANGERS_MAX = 512;
-/** Connections of one address that are closed for misbehaving, before its next ones are refused. */
+/** How many connections of one address may be closed for misbehaving before its next ones are refused. */
 const STRIKES = { perSecond: 0.5, burst: 20 };
-/** What may wait in all sockets of a user: so much, or so many full send queues. */
+/** Bytes that may wait in all sockets of a user: this much, or so many full send queues. */
 const USER_WAITING_BYTES = 32 * MIB;
 const OUTBOXES_PER_USER = 16;
 const SYNC_TIMEOUT_S = 75;
@@ -76,7 +78,9 @@ const COME_BACK_MS = 1000;
 const HEALTH_PATHS = new Set(["/healthz", "/readyz"]);
 
 export type NodeParts = {
-  /** The data directory, taken; `options.data` is its `at`. Without it nobody looks whether it is still the one that it was. */
+  /**
+   * The locked data directory; `options.data` is its `at`. If absent, nothing checks whether the directory was moved.
+   */
   held?: HeldDirectory;
   files?: FileSystem;
   clock?: Clock;
@@ -84,14 +88,14 @@ export type NodeParts = {
   checkDirectoryMs?: number;
   readWatchTimes?: Partial<ReadWatchTimes>;
   walFileBytes?: number;
-  /** Around the router of this node. */
+  /** Wraps the router of this node. */
   router?: (local: ShardRouter) => ShardRouter;
-  /** Where the lines of the log go. Default stderr. */
+  /** Receives the lines of the server's log. Default: stderr. */
   log?: (line: string) => void;
 };
 
 /**
- * @param parts what a test puts in the place of the machine's own
+ * @param parts replacements for the machine's own, for tests
  * @throws what src/cli/startup-errors.ts turns into a line and an exit status
  */
 export async function startNode(
@@ -222,7 +226,8 @@ export async function startNode(
     port: options.port,
     idleTimeout: IDLE_TIMEOUT_S,
     development: false,
-    // Without it Bun shares the port in production mode, and two servers would split the users between two data directories.
+    // With `true`, Bun shares the port in production mode, and two servers would split the users between two data
+    // directories.
     reusePort: false,
     websocket: createSocketHandler(context, sockets),
     error(error) {
@@ -277,7 +282,7 @@ export async function startNode(
       maintenance.stop();
       const end = clock.monotonicMs() + options.drainMs;
       const turns = new StepTurns(clock);
-      // Whatever becomes of the log meanwhile: this is the host whose senders are told.
+      // The host may be replaced during the drain if the log fails. This is the one whose senders are notified.
       const host = keeper.isOpen ? keeper.host() : undefined;
       if (host !== undefined) {
         await host.store.idle();
@@ -303,7 +308,7 @@ function passwordOptions(options: ServeOptions) {
   return { ...DEFAULT_PASSWORD_OPTIONS, memoryKiB: options.argon2MemoryKb, passes: options.argon2Passes };
 }
 
-/** Of one core, that this process has used. */
+/** CPU time that this process has used, ms. */
 function cpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;

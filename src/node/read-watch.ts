@@ -1,10 +1,11 @@
 /**
- * Tells each WebSocket now and then how many bytes of it have been read: the runtime tells nobody of some (src/home/session/untold-bytes.ts), and the kernel
- * counts all. Only while the process is busy, since nothing is lost by asking later: counts go on.
+ * Tells each WebSocket from time to time how many of its bytes have been read. The runtime does not report some of them
+ * (src/home/session/untold-bytes.ts), but the kernel counts all. It runs only while the process is busy; nothing is
+ * lost by asking later, because the counts are totals.
  *
- * A WebSocket that was closed and goes on sending without measure is ended here, sooner than the others that are closed (closed-sockets.ts).
+ * A closed WebSocket that goes on sending too much is ended here, sooner than other closed ones (closed-sockets.ts).
  *
- * Not here: what is too much. Linux only, as kernel-sockets.ts.
+ * Not here: how much is too much. Linux only, as kernel-sockets.ts.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Connections } from "./connections.ts";
@@ -12,7 +13,7 @@ import type { KernelSockets } from "./kernel-sockets.ts";
 
 export type ReadWatchTimes = {
   everyMs: number;
-  /** Of a core: when the process has used less since the last time, nobody is asked. */
+  /** Share of a core. If the process has used less since the last time, no WebSocket is asked. */
   busyShare: number;
 };
 
@@ -20,17 +21,17 @@ export type ReadWatchParts = {
   connections: Connections;
   clock: Clock;
   kernel: Pick<KernelSockets, "at" | "bytesRead" | "end">;
-  /** Where the server listens. */
+  /** The port on which the server listens. */
   port: number;
   openDescriptors: () => Promise<number[]>;
-  /** What the process has used of a core. */
+  /** CPU time that the process has used, ms. */
   cpuMs: () => number;
   times: Partial<ReadWatchTimes>;
 };
 
 const DEFAULT_TIMES: ReadWatchTimes = { everyMs: 250, busyShare: 0.2 };
-/** Asking rests so many times as long as it took. */
-const REST = 20;
+/** The pause after a round, as a multiple of the time that the round took. */
+const REST_FACTOR = 20;
 /** Descriptors that are looked at in one turn of the event loop: about a millisecond. */
 const TURN = 256;
 
@@ -51,7 +52,7 @@ export class ReadWatch {
     this.#lookAfter(this.#times.everyMs);
   }
 
-  /** Before the kernel's calls are let go of. */
+  /** Call it before `KernelSockets.close`. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#cancelLook?.();
@@ -64,7 +65,7 @@ export class ReadWatch {
 
   async #look(): Promise<void> {
     const tookMs = this.#isBusy() && this.#parts.connections.hasSockets ? await this.#tellAll() : 0;
-    if (!this.#isStopped) this.#lookAfter(Math.max(this.#times.everyMs, REST * tookMs));
+    if (!this.#isStopped) this.#lookAfter(Math.max(this.#times.everyMs, REST_FACTOR * tookMs));
   }
 
   #isBusy(): boolean {
@@ -75,7 +76,7 @@ export class ReadWatch {
     return usedMs >= this.#times.busyShare * passedMs;
   }
 
-  /** @returns how long it took, without what came in between, milliseconds */
+  /** @returns time spent, without what ran in between, ms */
   async #tellAll(): Promise<number> {
     const { clock, openDescriptors } = this.#parts;
     const descriptors = await openDescriptors();
@@ -89,7 +90,7 @@ export class ReadWatch {
     return tookMs;
   }
 
-  /** What the number stands for may have changed since it was listed: it is asked for its other end. */
+  /** The descriptor may belong to another connection by now, so its other end is compared first. */
   #tell(descriptor: number): void {
     const { kernel, port, connections } = this.#parts;
     const socket = kernel.at(descriptor, port);

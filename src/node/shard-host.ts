@@ -1,9 +1,10 @@
 /**
- * The shards that this node owns, opened: users and groups as folds of their logs, loaded when they are needed.
+ * The open shards of this node: users and groups as folds of their logs, loaded on demand.
  *
  * Not here: what commands do (send-direct.ts, post-group.ts, marks.ts, group-changes.ts) and who may (src/home).
  *
- * When the log fails, all of it is dropped and opened anew from what is on disk: nothing in memory is trusted after a failed write.
+ * When the log fails, the whole host is dropped and opened anew from disk: after a failed write nothing in memory is
+ * trusted.
  */
 import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
@@ -65,14 +66,14 @@ export type ShardHostPorts = {
   ids: MessageIds;
   limits: Limits;
   logger: Logger;
-  /** The node's; it outlives a host whose log fails. */
+  /** The node's refusals, which outlive a host whose log fails. */
   refusals?: Refusals;
-  /** Idle users above it are dropped from memory. Default 100,000. */
+  /** Above this number, idle users are dropped from memory. Default 100,000. */
   usersLoadedMax?: number;
   random?: Random;
-  /** How groups are seen by the homes of their members. By default as they are: all of them are here. */
+  /** How the members' shards see groups. Default: the groups' own states, since all groups are on this node. */
   mirrors?: (parts: MirrorParts) => GroupMirrors;
-  /** What a test puts around the router of this node. */
+  /** Wraps the router of this node, for tests. */
   router?: (local: ShardRouter) => ShardRouter;
 };
 
@@ -105,8 +106,8 @@ export class ShardHost {
   #flushFailureToldAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param onFailure told once, when the log cannot be written any more
-   * @param failed the one before, whose log has failed: it can be read until this one is there
+   * @param onFailure called once, when the log cannot be written any more
+   * @param failed the former host, whose log has failed: it can be read until this one is open
    */
   static async open(
     storage: LogStoreOptions,
@@ -120,7 +121,7 @@ export class ShardHost {
       checkpoint: (log) => host.#checkpoint(log),
       beforeWrite: () => host.markTurns.write(),
       onFlushFailure: (error) => host.#flushFailed(error),
-      onListenerError: (error) => ports.logger.error("what followed a commit failed", { error }),
+      onListenerError: (error) => ports.logger.error("a listener of a commit failed", { error }),
       onFailure: (error, shards) => host.#failed(error, shards, onFailure),
       onDamage: (damages) => host.#closeShards(damages),
     };
@@ -199,7 +200,7 @@ export class ShardHost {
     return this.#store!;
   }
 
-  /** Nothing more is written by itself: the log is about to be closed. */
+  /** Stops all background writes. Call it before the log is closed. */
   stop(): void {
     this.markTurns.stop();
     this.storedCounts.stop();
@@ -210,7 +211,7 @@ export class ShardHost {
     this.#isStopped = true;
   }
 
-  /** One shard, which may be damaged: whoever asks it for its log is told then. */
+  /** One shard. If it is damaged, access to its log throws. */
   shard(id: ShardId): Shard {
     return (this.#shards[id] ??= new Shard(id, this.#shardParts));
   }
@@ -225,22 +226,22 @@ export class ShardHost {
     return this.shard(shardOf(address));
   }
 
-  /** Ids of the shards that this node has. Most of them nobody has asked for. */
+  /** Ids of the shards that this node owns, most of which are not in use yet. */
   ownedShards(): readonly ShardId[] {
     return ALL_SHARDS;
   }
 
-  /** Shards that somebody has asked for. */
+  /** Shards that are in use. */
   *shards(): Iterable<Shard> {
     for (const shard of this.#shards) if (shard !== undefined) yield shard;
   }
 
-  /** Those of them that are not damaged. */
+  /** Shards in use that are not damaged. */
   *wholeShards(): Iterable<Shard> {
     for (const shard of this.shards()) if (!this.store.isDamaged(shard.id)) yield shard;
   }
 
-  /** What was changed in the log behind their backs is loaded again. */
+  /** Drops loaded states, after the log was changed without them. */
   forgetStates(): void {
     for (const { users, groups } of this.shards()) {
       users.clear();
@@ -248,7 +249,10 @@ export class ShardHost {
     }
   }
 
-  /** After a start: offers what the log does not say was handed over, and waits until it has arrived. @returns how many were offered */
+  /**
+   * After a start: offers handoffs that the log does not show as confirmed, and waits until they have arrived. @returns
+   * how many were offered
+   */
   async offerAll(run: <T>(steps: Steps<T>) => T | Promise<T> = atOnce): Promise<number> {
     const offered = await run(this.#offering());
     await this.arrivalsIdle();
@@ -271,18 +275,21 @@ export class ShardHost {
       shard.marks.offerUntold();
       return yield* offerAgain(shard);
     } catch (error) {
-      // It is closed now, and the others go on.
+      // A damaged shard is closed now; the others go on.
       if (this.store.isDamaged(shard.id)) return 0;
       throw error;
     }
   }
 
-  /** Offers handoffs again that nobody has confirmed for a while. For calling every second. */
+  /** Offers handoffs again that were not confirmed for a while. Call it every second. */
   lookForHandoffs(): void {
     this.#offers.look(this.wholeShards());
   }
 
-  /** After a start, one a step: what a shard hands over may not have been taken before, although nobody has asked for the shard since. */
+  /**
+   * After a start, one shard a step: a shard's handoffs may not have been accepted before, although nothing has used
+   * the shard since.
+   */
   *lookAtAllShards(): Steps<void> {
     for (const id of ALL_SHARDS) {
       if (this.#isStopped) return;
@@ -291,7 +298,7 @@ export class ShardHost {
     }
   }
 
-  /** Resolves when no handoff waits for its receiver to be loaded. */
+  /** Resolves when no handoff waits for its receiver to load. */
   async arrivalsIdle(): Promise<void> {
     for (const { arrivals, groupArrivals } of this.shards()) {
       await arrivals.idle();
@@ -299,14 +306,14 @@ export class ShardHost {
     }
   }
 
-  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  /** Why new writes are refused; undefined while they are accepted. Called for every message. */
   get refusal(): RefusalState | undefined {
     const { standing } = this.refusals;
     if (standing !== undefined || this.store.pressure <= 1) return standing;
     return this.store.shortage;
   }
 
-  /** @throws AppError unavailable, with the reason, when nothing new may begin */
+  /** @throws AppError unavailable, with the reason, when new writes are refused */
   mustTakeWrites(): void {
     const { refusal } = this;
     if (refusal !== undefined) throw this.refusals.error(refusal);
@@ -344,13 +351,13 @@ export class ShardHost {
     return this.connected.all();
   }
 
-  /** What is loaded of them is dropped, and whoever is connected there is sent away. */
+  /** Drops the loaded states of these shards, and disconnects their users. */
   #closeShards(damages: readonly Damage[]): void {
     this.#damageLog.found(damages);
     for (const { shard } of damages) this.#closeShard(shard, ({ address }) => damagedError(undefined, address));
   }
 
-  /** Drops what is in memory of a shard. @param why those who are connected there are sent away */
+  /** Drops the states of a shard. @param why the reason that its connected users get */
   #closeShard(id: ShardId, why: (user: UserState) => AppError): void {
     const shard = this.#shards[id];
     if (shard === undefined) return;
@@ -368,13 +375,16 @@ export class ShardHost {
     this.#offers.forget(shard);
   }
 
-  /** The log has failed for all shards, or for some of them. */
+  /** Called when the log has failed, for all shards or some. */
   #failed(error: LogFailure, shards: readonly ShardId[], onFailure: (error: Error) => void): void {
     if (this.#store === undefined || this.store.failed !== undefined) return onFailure(error);
     this.#failedShards.failed(error, shards);
   }
 
-  /** What was appended and not written is gone: handoffs are offered again, and devices come back with their cursors. */
+  /**
+   * Appended records that were not written are lost: handoffs are offered again, and devices reconnect with their
+   * cursors.
+   */
   #reopened(id: ShardId): void {
     this.#closeShard(id, () => this.refusals.error("log failed"));
     this.turns.run(this.#offerShard(this.shard(id))).catch((error: unknown) => {
@@ -382,23 +392,23 @@ export class ShardHost {
     });
   }
 
-  /** Of the whole store, and of a log that has failed alone. */
+  /** The shortage of the whole store, or of this one log if it failed alone. */
   #shortageOf(log: ShardLog): RefusalState | undefined {
     if (this.store.pressure > 1) return this.store.shortage;
     if (log.pressure <= 1) return undefined;
     return log.failure instanceof FencedError ? "taken over" : log.shortage;
   }
 
-  /** Where that shard is damaged the order goes on from the clock, and from what is loaded. */
+  /** If that shard is damaged, ranks continue from the clock and from what is loaded. */
   #beginRanks(): void {
     try {
       this.ranks.begin();
     } catch (error) {
-      this.logger.error("the order of conversations goes on from the clock", { error });
+      this.logger.error("ranks continue from the clock", { error });
     }
   }
 
-  /** Tried every second, while a disk is full perhaps for hours: the program's log must not fill it, too. */
+  /** A flush is retried every second, and a disk may stay full for hours: the server's log must not fill it, too. */
   #flushFailed(error: unknown): void {
     const now = this.clock.monotonicMs();
     if (now - this.#flushFailureToldAt < FLUSH_FAILURE_EVERY_MS) return;
@@ -412,14 +422,18 @@ export class ShardHost {
     for (const stream of log.memtable.streams.values()) {
       if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
       const address = stream.name as Address;
-      // Nobody has loaded it since the log was read back: a later load folds these few as well, and loading hundreds now would stop the event loop.
+      // It was not loaded since the log was read back. A later load folds these few entries as well; loading hundreds
+      // of streams now would stop the event loop.
       if (stream.entryCount < CELLS_LAG_MAX && !this.#isLoaded(address)) continue;
       this.#writeCells(out, address);
     }
     return new Uint8Array(out.bytes.subarray(0, out.pos));
   }
 
-  /** Derived cells may come later. A stream whose cells cannot be encoded must not keep its shard from being flushed, and the log from being trimmed. */
+  /**
+   * Derived cells may be written later. If a stream's cells cannot be encoded, its shard is still flushed and the log
+   * trimmed.
+   */
   #writeCells(out: ByteWriter, address: Address): void {
     const { pos } = out;
     try {

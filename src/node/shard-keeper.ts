@@ -1,6 +1,7 @@
 /**
- * Keeps this node's shards open. When the log fails, what was committed can still be read, and everything that would be written is told `unavailable`. As
- * soon as there is room, the shards are opened anew from what is on disk and take the place of the failed ones, as often as it takes.
+ * Keeps this node's shards open. When the log fails, committed data can still be read, and every write is refused with
+ * `unavailable`. As soon as there is room, the shards are opened anew from disk and replace the failed ones, as often
+ * as needed.
  */
 import { AppError } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
@@ -18,7 +19,10 @@ const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
 const HANDOFF_MARKS_MS = 15_000;
 const OFFERS_MS = 1000;
-/** What was acknowledged until a moved directory is noticed stands in the moved one. */
+/**
+ * How often the data directory is checked. Messages that are acknowledged between its move and the next check are in
+ * the moved directory.
+ */
 export const CHECK_DIRECTORY_MS = 1000;
 
 export class ShardKeeper {
@@ -27,7 +31,7 @@ export class ShardKeeper {
   readonly #clock: Clock;
   readonly #logger: Logger;
   #host: ShardHost | undefined;
-  /** What the last opening found, for the log. */
+  /** What the last opening found, for the server's log. */
   opened: Record<string, number> = {};
   readonly #handoffMarks: HandoffMarks;
   readonly #turns: StepTurns;
@@ -35,7 +39,7 @@ export class ShardKeeper {
   #isClosed = false;
   #reopening: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
-  /** Why the last try to open the shards anew failed. */
+  /** Why the last attempt to open the shards anew failed. */
   #openError: unknown;
 
   static async open(
@@ -60,18 +64,18 @@ export class ShardKeeper {
     this.#handoffMarks = new HandoffMarks(ports.logger);
   }
 
-  /** @throws AppError unavailable while they are not open */
+  /** @throws AppError unavailable while the shards are not open */
   readonly host = (): ShardHost => {
     if (this.#host !== undefined) return this.#host;
     throw new AppError("unavailable", "the log is being recovered; try again", { retryAfterMs: COME_BACK_MS });
   };
 
-  /** False while the shards can only be read. */
+  /** False while the shards are read-only or not open. */
   get isOpen(): boolean {
     return this.#host !== undefined && this.#host.store.failed === undefined;
   }
 
-  /** How many shards are closed since their data is damaged. */
+  /** How many shards are closed because of damage. */
   get damagedShards(): number {
     return this.#host?.store.damaged.length ?? 0;
   }
@@ -102,13 +106,13 @@ export class ShardKeeper {
     await host.store.close();
   }
 
-  /** @param failed the shards that these take the place of */
+  /** @param failed the shards that the new ones replace */
   async #open(failed?: ShardHost): Promise<void> {
     const startedAt = this.#clock.monotonicMs();
     const host = await ShardHost.open(this.#storage, this.#ports, (error) => this.#failed(error), failed);
     const handoffs = await this.#handOver(host, failed).catch(async (error: unknown) => {
       host.stop();
-      // One that follows a failed log is stopped by the next that does.
+      // A host that replaces a failed one is not closed here: the next attempt does that.
       if (failed === undefined) await host.store.close();
       throw error;
     });
@@ -118,15 +122,15 @@ export class ShardKeeper {
     this.opened = { logBytes: bytes, records, tornBytes, handoffs, ms };
     this.#host = host;
     this.#turns.run(host.lookAtAllShards()).catch((error: unknown) => {
-      this.#logger.error("not all shards could be asked what they have to hand over", { error });
+      this.#logger.error("not all shards could be searched for unconfirmed handoffs", { error });
     });
-    // The log can have failed before anybody was told of this host: a full disk at the start, a write of what was handed over.
+    // The log can have failed before this host was known here, for example by a full disk while handoffs were offered.
     if (host.store.failed !== undefined) this.#reopening = this.#reopen(host, host.store.failed);
   }
 
   async #handOver(host: ShardHost, failed: ShardHost | undefined): Promise<number> {
     if (host.store.failed !== undefined) return 0;
-    // At the start nobody waits for anything else.
+    // At the start there is no other work to share the event loop with.
     return host.offerAll(failed === undefined ? atOnce : (steps) => this.#turns.run(steps));
   }
 
@@ -137,7 +141,7 @@ export class ShardKeeper {
     void this.#turns.run(this.#handoffMarks.steps(host.wholeShards(), isOver));
   }
 
-  /** Until it is closed. */
+  /** Calls `work` every `ms` until the keeper is closed. */
   #every(ms: number, work: () => void): void {
     let cancel: () => void;
     const wait = (): void => {
@@ -150,7 +154,7 @@ export class ShardKeeper {
     this.#cancels.push(() => cancel());
   }
 
-  /** While a host is being opened it is not known here yet; `#open` looks itself. */
+  /** A host that is still being opened is not known here yet; `#open` checks it itself. */
   #failed(error: Error): void {
     const host = this.#host;
     if (host?.store.failed === error) this.#reopening = this.#reopen(host, error);
@@ -173,7 +177,7 @@ export class ShardKeeper {
     if (this.isOpen) this.#logger.info("the log is recovered", this.opened);
   }
 
-  /** Until another try is due, or nobody wants one any more. */
+  /** Resolves when the next attempt is due, or on `close`. */
   #pause(): Promise<void> {
     return new Promise((resolve) => {
       const cancel = this.#clock.after(REOPEN_MS, resolve);
@@ -184,7 +188,7 @@ export class ShardKeeper {
     });
   }
 
-  /** What their sessions know is of the failed log. */
+  /** Closes all connections: their sessions hold state of the failed log. */
   #sendAway(host: ShardHost, words: string): void {
     host.turns.run(closeAll(host.sessions(), CLOSE.tryLater, words, COME_BACK_MS)).catch((error: unknown) => {
       this.#logger.error("a connection could not be closed", { error });
@@ -192,7 +196,7 @@ export class ShardKeeper {
   }
 }
 
-/** @throws DamagedShardError, when the store is closed */
+/** Closes the store and throws DamagedShardError if a shard is damaged. */
 async function mustBeWhole(host: ShardHost): Promise<void> {
   const { store } = host;
   const [damage] = store.damaged;

@@ -1,8 +1,10 @@
 /**
- * Who shows a token with the request for a WebSocket is no stranger of their address: what strangers did there does not keep them out. It is looked at only
- * where a stranger would be refused, and by its signature alone; `hello` says whether it is still alive. Each user has a rate of their own.
+ * A client that shows a valid token with its WebSocket request is not refused for what strangers at the same address
+ * did. The token is checked only where a stranger would be refused, and only its signature; `hello` checks whether it
+ * was revoked. Each user has a rate.
  *
- * The token stands in `Authorization: Bearer`, or, for browsers, which cannot set that, among the protocols: `parley, token.<token>`.
+ * The token is in `Authorization: Bearer`. Browsers cannot set that header; they send it among the protocols: `parley,
+ * token.<token>`.
  */
 import type { Clock } from "../base/clock.ts";
 import { RateBuckets } from "../base/rate-buckets.ts";
@@ -10,9 +12,9 @@ import type { Tokens } from "../home/accounts/tokens.ts";
 import type { KnownClient } from "../edge/socket/admission.ts";
 import type { Penalties } from "../home/session/penalties.ts";
 
-/** All sockets of a user, twice. */
+/** The burst allows all sockets of a user twice. */
 const RATE = { perSecond: 5, burst: 256 };
-/** A connection that is closed for what it did costs as much as so many. */
+/** A connection that is closed for misbehaving costs as much as so many upgrades. */
 const STRIKE = 10;
 const BEARER = /^Bearer /i;
 const PROTOCOL = "token.";

@@ -1,8 +1,9 @@
 /**
- * Requests for a WebSocket: which are sound, and which are granted.
+ * Requests for a WebSocket: checks whether they are valid, and grants or refuses them.
  *
- * An address may ask so many times a second, whatever becomes of it. What is beyond that is refused before anything else is looked at, by an answer
- * that is made once: whoever opens and closes connections as fast as they can costs hardly more than the system's own part of it.
+ * Each address may ask a number of times a second, granted or not. Requests beyond that are refused before any other
+ * check, by a response that is made once. So a client that opens and closes connections in a loop costs little more
+ * than the system's own work.
  */
 import type { Server } from "bun";
 import type { Clock } from "../base/clock.ts";
@@ -22,7 +23,7 @@ export type UpgradesParts = {
   admission: Admission;
   tokens: UpgradeTokens;
   clock: Clock;
-  /** Of one address. */
+  /** Requests a second of one address. */
   perSecond: number;
 };
 
@@ -32,7 +33,7 @@ const CLOSE = { connection: "close" };
 
 export const isUpgrade = ({ headers }: Request): boolean => headers.get("upgrade")?.toLowerCase() === "websocket";
 
-/** What the runtime upgrades all the same. */
+/** Checks what the runtime does not check before it upgrades. */
 function isSound(request: Request): boolean {
   const connection = request.headers.get("connection")?.toLowerCase().split(",") ?? [];
   const isMeant = connection.some((word) => word.trim() === "upgrade");
@@ -44,7 +45,7 @@ export class Upgrades {
   readonly #rate: Rate;
   readonly #asked: RateBuckets;
   readonly #tooFast: Response;
-  /** Told of each that is refused. */
+  /** Called for each refused request. */
   onRefused: (() => void) | undefined;
 
   constructor(parts: UpgradesParts) {
@@ -55,7 +56,7 @@ export class Upgrades {
     this.#tooFast = problemResponse(tooFast(perSecond), CLOSE);
   }
 
-  /** @returns undefined when it is granted */
+  /** @returns undefined when the upgrade is granted */
   answer(request: Request, server: Server<SocketData>): Response | undefined {
     const refusal = this.#refusal(request, server);
     if (refusal !== undefined) this.onRefused?.();

@@ -1,4 +1,7 @@
-/** Packs sealed segments tighter, one shard after the other, while the log keeps up and for a part of the time. */
+/**
+ * Compacts sealed segments, one shard after the other. It works for a part of the time, and only while the log keeps
+ * up.
+ */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { isDamage, unlessDamaged } from "../../home/damage.ts";
@@ -7,26 +10,26 @@ import type { LogStore } from "../../../storage/log-store.ts";
 import type { Offset, ShardId } from "../../../storage/types.ts";
 import type { Pace } from "./pace.ts";
 
-/** It rests so many times as long as it worked. */
-const REST = 4;
+/** The pause after each step, as a multiple of the time that the step took. */
+const REST_FACTOR = 4;
 const REST_MS_MAX = 60_000;
-/** Of `LogStore.pressure`: from here on it waits. */
+/** Compaction waits while `LogStore.pressure` is above it. */
 const PRESSURE_MAX = 0.25;
-/** Shards that cannot be packed, in one pass: with more of them it is not the shards. */
+/** A pass ends after so many failed shards: then the cause is probably not in the shards. */
 const FAILURES_MAX = 3;
 
 type Sum = { shards: number; bytesBefore: number; bytesAfter: number };
 
 export class Compaction {
   readonly #parts: { clock: Clock; logger: Logger; pace: Pace };
-  /** What `durableThrough` was when a shard was compacted. */
+  /** `durableThrough` of each shard when it was last compacted. */
   readonly #compactedAt = new Map<ShardId, Offset>();
 
   constructor(parts: { clock: Clock; logger: Logger; pace: Pace }) {
     this.#parts = parts;
   }
 
-  /** Until all are done, or something else is to be done. */
+  /** Ends when all shards are compacted, or when other maintenance is due. */
   async run(host: ShardHost): Promise<void> {
     const { pace, logger } = this.#parts;
     const sum: Sum = { shards: 0, bytesBefore: 0, bytesAfter: 0 };
@@ -40,11 +43,11 @@ export class Compaction {
           pace.mustGoOn();
           if (isDamage(error)) continue;
           if (++failures > FAILURES_MAX) throw error;
-          logger.warn("the segments of a shard cannot be packed tighter", { shard, error });
+          logger.warn("the segments of a shard cannot be compacted", { shard, error });
         }
       }
     } finally {
-      if (sum.shards > 0) logger.info("segments packed tighter", sum);
+      if (sum.shards > 0) logger.info("segments compacted", sum);
     }
   }
 
@@ -63,6 +66,6 @@ export class Compaction {
       sum.bytesBefore += bytesBefore;
       sum.bytesAfter += bytesAfter;
     }
-    await pace.rest(Math.min(REST_MS_MAX, REST * (clock.monotonicMs() - startedAt)));
+    await pace.rest(Math.min(REST_MS_MAX, REST_FACTOR * (clock.monotonicMs() - startedAt)));
   }
 }

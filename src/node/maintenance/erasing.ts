@@ -1,4 +1,7 @@
-/** Content of users that they asked to be erased: first nobody is shown it any more, then no file has it (erase-user.ts, erased-files.ts). */
+/**
+ * Erases the content of users who asked for it. First it is no longer shown to anybody (erase-user.ts), then it is
+ * removed from all files (erased-files.ts).
+ */
 import type { Logger } from "../../base/logger.ts";
 import type { UserId } from "../../domain/address.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -13,7 +16,7 @@ export type ErasingParts = { clock: Clock; logger: Logger; pace: Pace };
 
 export class Erasing {
   readonly #parts: ErasingParts;
-  /** Users whose request is known to be unfinished. */
+  /** Users with an unfinished request. */
   readonly #users = new Set<UserId>();
 
   constructor(parts: ErasingParts) {
@@ -24,17 +27,17 @@ export class Erasing {
     this.#users.add(user);
   }
 
-  /** Finds the requests that are noted in the shards of this node. */
+  /** Finds unfinished requests in the shards of this node. */
   async look(host: ShardHost): Promise<void> {
     for (const shard of host.ownedShards()) {
       for (const user of unlessDamaged(() => beingErased(host.store.shard(shard))) ?? []) this.add(user);
-      // The same look finds marks that were not told.
+      // The same pass finds marks that were not yet sent to the other shard.
       unlessDamaged(() => host.shard(shard).marks.offerUntold());
       await this.#parts.pace.nextTurn();
     }
   }
 
-  /** @returns users of whose content nobody is shown anything any more */
+  /** @returns users whose content is no longer shown to anybody */
   async erase(host: ShardHost): Promise<UserId[]> {
     const { pace, logger } = this.#parts;
     const tidy = async (): Promise<void> => void (await this.#eraseNow(host, () => {}));
@@ -49,12 +52,12 @@ export class Erasing {
       }
       pace.mustGoOn();
     }
-    // After a start nobody knows what of it is in files.
+    // After a start it is unknown which erased entries are still in files.
     if (erased.length > 0) host.erasedFiles.assume();
     return erased;
   }
 
-  /** @returns false when files may have erased entries all the same */
+  /** @returns false when files may still have erased entries */
   async emptyFiles(host: ShardHost): Promise<boolean> {
     if (!host.erasedFiles.mayHold) return true;
     const { clock, logger } = this.#parts;
@@ -66,7 +69,7 @@ export class Erasing {
     return true;
   }
 
-  /** Other nodes may not have emptied their files yet: then it is looked at again. */
+  /** Other nodes may still have erased entries in their files. Then the request is looked at again later. */
   async finish(host: ShardHost, user: UserId): Promise<void> {
     const { pace, logger } = this.#parts;
     try {
@@ -74,17 +77,17 @@ export class Erasing {
         pace.mustTryAgain = true;
         return;
       }
-      // Before it is durable: whoever asks again after that is not to be forgotten.
+      // Forget the user before the write is durable: a request that arrives after it must not be forgotten.
       this.#users.delete(user);
       await finishErasure(host.home(user), user);
       logger.info("content of a user erased", { user });
     } catch (error) {
       pace.goOnAfter(error);
-      logger.error("content of a user is erased, which cannot be noted", { user, error });
+      logger.error("content of a user is erased, but the request cannot be marked as done", { user, error });
     }
   }
 
-  /** @returns false when log files with erased entries have to be kept, for shards that are damaged */
+  /** @returns false when log files with erased entries must stay, because damaged shards need them */
   async #eraseNow(host: ShardHost, onShard: (shard: ShardId) => void): Promise<boolean> {
     const { pace, logger } = this.#parts;
     try {

@@ -1,4 +1,4 @@
-/** Messages that have become too old, shard by shard (src/home/erasing/expiry.ts). */
+/** Erases expired messages, shard by shard (src/home/erasing/expiry.ts). */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { shardOf, type Address } from "../../domain/address.ts";
@@ -21,9 +21,9 @@ const isAddress = (stream: string): stream is Address => stream.startsWith("@") 
 
 export class Expiring {
   readonly #parts: ExpiringParts;
-  /** When the next message of a shard will be too old, as of its last sweep. */
+  /** When the next message of a shard expires, as of its last sweep. */
   readonly #dueAt = new Map<ShardId, number>();
-  /** By the same clock. */
+  /** Time of the last sweep, by the same clock. */
   #sweptAt = 0;
   #changes = 0;
 
@@ -31,7 +31,7 @@ export class Expiring {
     this.#parts = parts;
   }
 
-  /** A group has set how long it keeps. */
+  /** Call it when a group has changed its retention. */
   retentionChanged(group: Address): void {
     this.#dueAt.delete(shardOf(group));
     this.#changes++;
@@ -44,10 +44,10 @@ export class Expiring {
     for (const shard of host.ownedShards()) {
       if ((this.#dueAt.get(shard) ?? 0) <= clock.now()) entries += await this.#sweepShard(host, shard);
     }
-    if (entries > 0) logger.info("messages that were too old erased", { entries });
+    if (entries > 0) logger.info("expired messages erased", { entries });
   }
 
-  /** What comes now is older than what those moments were reckoned from. */
+  /** After the clock went back, new messages have earlier times than `#dueAt` was computed from. */
   #forgetIfClockWentBack(): void {
     const now = this.#parts.clock.now();
     if (now < this.#sweptAt) this.#dueAt.clear();
@@ -58,7 +58,7 @@ export class Expiring {
     const { keepDays, clock, pace } = this.#parts;
     const changes = this.#changes;
     let entries = 0;
-    // Whoever writes a first message later does so after now.
+    // A shard without messages can get its first one now at the earliest.
     let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : expiresAt(clock.now(), keepDays);
     for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
       if (host.store.isDamaged(shard)) break;
@@ -78,12 +78,12 @@ export class Expiring {
     try {
       const ports = { keepDays, nowMs: clock.now(), isStopped: pace.isStopped };
       const expired = await eraseExpired(host.ownerOf(stream), stream, ports);
-      // What an earlier process erased here may still be in files.
+      // Files may still have entries that an earlier process erased.
       if (expired !== undefined) host.erasedFiles.assume();
       return expired;
     } catch (error) {
       pace.goOnAfter(error);
-      logger.error("what is too old cannot be erased", { stream, error });
+      logger.error("expired messages cannot be erased", { stream, error });
       return { entries: 0, dueAt: pace.mustTryAgain ? 0 : expiresAt(clock.now(), 0) };
     }
   }

@@ -1,16 +1,18 @@
 /**
- * What a server does beside messages, one thing at a time: erases what users asked for, erases what has become too old, takes both out of the files, and
- * packs sealed segments tighter.
+ * The server's background work, one task at a time: erases what users asked for, erases expired messages, removes both
+ * from the files, and compacts sealed segments.
  *
- * Not here: what goes (src/home/erasing/erase-user.ts, src/home/erasing/retention.ts) and how files are rewritten (storage/files/flush).
+ * Not here: what is erased (src/home/erasing/erase-user.ts, src/home/erasing/retention.ts) and how files are rewritten
+ * (storage/files/flush).
  *
  * Invariants
- * - Nothing here is state that must survive: what is to be done is read from the shards at the start, and again after the log was reopened.
- * - It waits for nobody's message and no message waits for it: a page a turn of the event loop, files in the worker, compaction only while the log keeps up
- *   and for a part of the time.
- * - It goes shard by shard. What goes wrong in one of them keeps no other from its turn.
+ * - Nothing here is state that must survive. The work to do is read from the shards at the start, and again after the
+ *   log was reopened.
+ * - Maintenance never blocks messages, and messages never block maintenance. It reads one page a turn of the event loop
+ *   and rewrites files in the worker. Compaction runs for a part of the time, and only while the log keeps up.
+ * - It goes shard by shard. A failure in one shard does not delay the others.
  *
- * A crash leaves what was not done; the next start does it.
+ * After a crash the next start does what was left.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -22,13 +24,13 @@ import { Expiring } from "./expiring.ts";
 import { Pace } from "./pace.ts";
 
 export type MaintenanceTimes = {
-  /** After the start, and between looks for what has become too old. */
+  /** Wait after the start, and between two searches for expired messages. */
   firstMs: number;
   sweepMs: number;
-  /** After the start, and between passes over all shards that look for what can be packed tighter. */
+  /** Wait after the start, and between two compaction passes over all shards. */
   firstCompactMs: number;
   compactMs: number;
-  /** After something could not be done. */
+  /** Wait after a failure. */
   againMs: number;
 };
 
@@ -57,7 +59,7 @@ export class Maintenance {
   readonly #erasing: Erasing;
   readonly #expiring: Expiring;
   readonly #compaction: Compaction;
-  /** The shards of this host were looked through for requests. */
+  /** The host whose shards were searched for requests. */
   #lookedThrough: ShardHost | undefined;
   #sweepAtMs: number;
   #compactAtMs: number;
@@ -82,26 +84,26 @@ export class Maintenance {
     return this.#parts.clock.monotonicMs();
   }
 
-  /** A user's request is durable. */
+  /** Call it when a user's request is durable. */
   eraseUser(user: UserId): void {
     this.#erasing.add(user);
     this.#wake();
   }
 
-  /** A group has set how long it keeps. */
+  /** Call it when a group has changed its retention. */
   retentionChanged(group: Address): void {
     this.#expiring.retentionChanged(group);
     this.#sweepAtMs = this.#now;
     this.#wake();
   }
 
-  /** Begins nothing more. What runs ends by itself, or when the store is closed: `ended` then. */
+  /** Starts no further task. The present one ends by itself, or when the store is closed; see `ended`. */
   stop(): void {
     this.#pace.stop();
     this.#cancelTimer?.();
   }
 
-  /** After `stop`: nothing is appended to the log any more, and the store can be closed. */
+  /** Call it after `stop`. Resolves when nothing is appended to the log any more, so that the store can be closed. */
   async quiet(): Promise<void> {
     if (this.#running !== undefined) await Promise.race([this.#running, this.#pace.inFiles]);
   }
@@ -120,12 +122,12 @@ export class Maintenance {
     this.#pace.wake();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
-      // Woken in the turn in which it ended.
+      // It was woken in the turn in which it ended.
       if (this.#pace.isWoken && this.#parts.isOpen()) this.#wake();
     });
   }
 
-  /** @returns when there is nothing to do for now; a timer wakes it again. */
+  /** Resolves when there is nothing to do for now. A timer wakes it again. */
   async #run(): Promise<void> {
     const pace = this.#pace;
     let nextMs = this.#times.againMs;
@@ -140,8 +142,8 @@ export class Maintenance {
     } catch (error) {
       this.#lookedThrough = undefined;
       this.#sweepAtMs = Math.min(this.#sweepAtMs, this.#now + this.#times.againMs);
-      // A store that is closed, or whose log has failed, says so in its own place.
-      if (!pace.isOver) this.#parts.logger.warn("upkeep is interrupted, trying again later", { error });
+      // A closed store and a failed log are logged elsewhere.
+      if (!pace.isOver) this.#parts.logger.warn("maintenance was interrupted, trying again later", { error });
     }
     this.#wakeAfter(nextMs);
   }
@@ -150,7 +152,7 @@ export class Maintenance {
     return Math.max(1, Math.min(this.#sweepAtMs, this.#compactAtMs) - this.#now);
   }
 
-  /** Everything that is asked for, or too old: first from what is read, then from the files. */
+  /** Erases requested content and expired messages: first from what clients can read, then from the files. */
   async #erase(): Promise<void> {
     const host = this.#parts.host();
     await this.#lookForRequests(host);
@@ -163,7 +165,7 @@ export class Maintenance {
     for (const user of users) await this.#erasing.finish(host, user);
   }
 
-  /** Once for each host, and after every failure: some may have been cut short. */
+  /** Runs once for each host, and after every failure, which may have cut a task short. */
   async #lookForRequests(host: ShardHost): Promise<void> {
     if (this.#lookedThrough === host) return;
     host.erasedFiles.onWanted = () => this.#wake();
@@ -175,7 +177,7 @@ export class Maintenance {
     if (this.#now < this.#compactAtMs) return;
     this.#compactAtMs = this.#now + this.#times.compactMs;
     await this.#compaction.run(this.#parts.host());
-    // What is left is done behind what came in between.
+    // The rest is done after the task that came in between.
     if (this.#pace.isWoken) this.#compactAtMs = this.#now;
   }
 }

@@ -1,4 +1,7 @@
-/** How maintenance goes on: a turn of the event loop after the other, with rests, until something else is to be done or the shards are closed. */
+/**
+ * The pace of maintenance: one step a turn of the event loop, with pauses, until other work is due or the shards are
+ * closed.
+ */
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
 import { nextTurn } from "../../base/steps.ts";
@@ -11,11 +14,11 @@ export class Pace {
   readonly #isOpen: () => boolean;
   #isStopped = false;
   #endRest: (() => void) | undefined;
-  /** Resolved while it works in files, where it appends nothing to the log. */
+  /** Resolved while it rewrites files: then it appends nothing to the log. */
   #inFiles = Promise.withResolvers<void>();
-  /** Something else is to be done. */
+  /** Other work is due. */
   isWoken = false;
-  /** Something could not be done that may be possible soon. */
+  /** Something failed that may succeed soon. */
   mustTryAgain = false;
 
   constructor(clock: Clock, isOpen: () => boolean) {
@@ -48,7 +51,10 @@ export class Pace {
     if (this.isOver) throw new AppError("unavailable", "the shards are being closed");
   }
 
-  /** After what went wrong with one user, stream or shard: the others are gone on with. @throws what concerns the whole node */
+  /**
+   * Ignores a failure of one user, stream or shard, so that the others go on. @throws errors that concern the whole
+   * node
+   */
   goOnAfter(error: unknown): void {
     this.mustGoOn();
     if (error instanceof FlushError) throw error;

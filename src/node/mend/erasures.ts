@@ -1,11 +1,11 @@
 /**
  * Erases again what had been erased and came back with older records. Three things prove that an entry had been erased:
  *
- *     kept          of its stream: retention was through with everything up to that seq
+ *     kept          cell of its stream: retention had erased everything up to that seq
  *     gone/CONV     the other side's messages up to that seq were erased
- *     a ref         of a sent message, kept under the key that erased ones have
+ *     a ref         of a sent message, kept under the key that erased messages have
  *
- * And whoever once asked for an erasure gets it again, as far as their content may be in shards that lost something.
+ * An erasure that a user once asked for is done again where the user's content may be in shards that lost something.
  */
 import { shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { POSTED_LANE, readGroupEntry, readTimelineEntry } from "../../domain/entries.ts";
@@ -36,7 +36,10 @@ export class ErasureMender {
     this.#losses = losses;
   }
 
-  /** @param streams users and groups of shards in which something may have come back. @param erasers once asked for an erasure */
+  /**
+   * @param streams users and groups of shards in which erased entries may have come back
+   * @param erasers users who once asked for an erasure
+   */
   async run(streams: readonly Address[], erasers: readonly UserId[]): Promise<void> {
     await inBatches(streams, (address) => this.#eraseProven(address));
     const again: UserId[] = [];
@@ -69,7 +72,7 @@ export class ErasureMender {
     this.#note(log.shard, address, `${entries} of its entries had been erased and came back; they are erased again`);
   }
 
-  /** @returns whether something of theirs may be where something came back */
+  /** @returns whether content of the user may be where erased entries came back */
   async #eraseUser(name: UserId): Promise<boolean> {
     const home = this.#host.home(name);
     const user = home.users.get(name);
@@ -81,15 +84,18 @@ export class ErasureMender {
       const tidy = (): Promise<void> => this.#host.store.eraseNow().catch(unlessKept);
       await eraseRequested(home, name, { isStopped, tidy });
     } catch (error) {
-      // It stays open: the server goes on with it when the other shards are repaired.
+      // The request stays unfinished. The server continues it when the other shards are repaired.
       if (!isDamage(error)) throw error;
       return false;
     }
-    this.#note(user.log.shard, user.address, "had asked for an erasure; it was done once more");
+    this.#note(user.log.shard, user.address, "had asked for an erasure; it was done again");
     return true;
   }
 
-  /** How far the request went in the group is forgotten, so the times of messages tell. @param at of the request, Unix ms */
+  /**
+   * The last post that the request covered. Its position in the group is lost, so the times of messages decide. @param
+   * at time of the request, Unix ms
+   */
   #lastPost(author: UserId, group: GroupAddress, at: number): Seq {
     const { log } = this.#host.ownerOf(group);
     let last = 0 as Seq;
@@ -109,12 +115,12 @@ export class ErasureMender {
   }
 }
 
-/** Damaged parts of the log are kept, for shards that stay closed: the next repair is rid of them. */
+/** Damaged parts of the log stay for shards that stay closed. The next repair removes them. */
 function unlessKept(error: unknown): void {
   if ((error as { code?: string }).code !== KEPT_FOR_DAMAGED) throw error;
 }
 
-/** Entries of a page that had been erased. */
+/** Entries of a page that had been erased, by the three proofs above. */
 function provenIn(state: UserState | GroupState, page: readonly StoredEntry[]): Erasure {
   const erasure = new Erasure();
   const kept = retainedFrom(state.log, state.address);

@@ -1,15 +1,15 @@
-/** What a repair has lost, as mending asks for it. */
+/** What a repair has lost: questions that mending asks. */
 import { shardOf, type Address } from "../../domain/address.ts";
 import type { ShardId } from "../../../storage/types.ts";
 
-/** Of one repaired shard. */
+/** What one repaired shard has lost. */
 export type ShardLoss = {
   shard: ShardId;
-  /** Its newest records may be lost: entries behind the newest saved ones, and any cell may be older than it was. */
+  /** Its newest records may be lost: entries after the newest saved ones, and any cell may be out of date. */
   mayLackNewest: boolean;
-  /** What was erased may be there again. */
+  /** Erased entries may have come back. */
   mayShowErased: boolean;
-  /** Streams with tombstones in the places of lost entries. */
+  /** Streams in which tombstones replace lost entries. */
   lost: readonly { stream: string }[];
 };
 
@@ -23,12 +23,12 @@ export class Losses {
     for (const { lost } of losses) for (const { stream } of lost) this.#streams.add(stream);
   }
 
-  /** A shard without any stream: nothing tells whether it ever had one. */
+  /** Notes a shard without any stream: nothing tells whether it ever had one. */
   noteEmpty(shard: ShardId): void {
     this.#emptied.add(shard);
   }
 
-  /** The stream was there once, and is not any more, or is without its beginning. */
+  /** Notes a stream that existed and is missing, or lacks its beginning. */
   noteMissing(stream: Address): void {
     this.#streams.add(stream);
   }
@@ -38,7 +38,7 @@ export class Losses {
     return this.shards.has(shard) || this.#emptied.has(shard);
   }
 
-  /** Whether any cell of the shard may be older than it was. */
+  /** Whether any cell of the shard may be out of date. */
   lacksNewest(shard: ShardId): boolean {
     return this.shards.get(shard)?.mayLackNewest === true;
   }

@@ -1,15 +1,16 @@
 /**
- * Lets a group and its members say the same again. A membership stands in two logs: in the group's, and in the timeline
- * of the member. Where neither has lost anything they agree once all is handed over (membership-handoffs.ts).
+ * Makes groups and their members agree again. A membership is stored in two logs: in the group's, and in the member's
+ * timeline. Where neither has lost anything, they agree once all handoffs have arrived (membership-handoffs.ts).
  *
- *     member's timeline is whole     it is right
- *     the group's log is whole       it is right
- *     both have lost something       out: nobody reads a group that they were perhaps removed from
+ *     the member's timeline is whole   it is right
+ *     the group's log is whole         it is right
+ *     both have lost something         the user is out, since they may have been removed
  *
- * Nobody is shown more than they may have seen before. Where the end of a group's log is lost, the id may have been used
- * again behind it: those who joined there begin a new life of it, unless somebody is still in the life that is left.
+ * Nobody is shown more than they may have seen before. If the end of a group's log is lost, the group may have been
+ * dissolved and its id used again after that point. Then users who joined after it begin a new group of that id, unless
+ * a member of the old group is still in it.
  *
- * What is written are ordinary changes, with the seqs that come next.
+ * The corrections are written as ordinary changes, with the next seqs.
  */
 import { randomName, type Random } from "../../base/random.ts";
 import { isGroup, nameOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
@@ -29,10 +30,10 @@ import { saidOf } from "./said.ts";
 import { EPOCH_CHARACTERS } from "./streams.ts";
 import type { Membership, Survey } from "./survey.ts";
 
-/** `at`: Unix ms, shown to people. */
+/** `at`: Unix ms; clients show it. */
 export type MembershipParts = { host: ShardHost; losses: Losses; random: Random; at: number };
 
-/** Of a membership that no group's shard hands over. */
+/** For a membership that no group's shard hands off. */
 const UNHEARD: HandoffOutcome = { confirmed() {}, missing() {}, notTaken() {} };
 
 export class MembershipMender {
@@ -43,9 +44,9 @@ export class MembershipMender {
     this.#parts = parts;
   }
 
-  /** @param ends where streams of doubtful shards ended before their positions were begun anew */
+  /** @param ends last positions of streams of doubtful shards, before their positions were raised */
   async run({ known, memberships }: Survey, ends: ReadonlyMap<Address, number>): Promise<void> {
-    // Who was in it first is first: they lead a group that has lost its admins.
+    // In the order in which they joined: the first becomes admin of a group that has lost its admins.
     const inOrder = [...memberships.values()].toSorted((a, b) => a.joinedSeq - b.joinedSeq);
     const ofGroup = Map.groupBy(inOrder, ({ group }) => group);
     for (const group of new Set([...ofGroup.keys(), ...[...known.keys()].filter(isGroup)])) {
@@ -54,7 +55,7 @@ export class MembershipMender {
     }
   }
 
-  /** Where one of them is in a shard that stays closed nothing can be said. */
+  /** If one of them is in a shard that stays closed, nothing can be decided. */
   async #unlessDamaged(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -86,7 +87,7 @@ export class MembershipMender {
     this.notes.push({ shard: log.shard, stream: address, kind: "membership", what });
   }
 
-  /** Its cells with what its own entries say. */
+  /** Makes the group's cells agree with its own entries. */
   async #agree(address: GroupAddress): Promise<void> {
     const { host, at } = this.#parts;
     let group = host.ownerOf(address).groups.get(address);
@@ -105,7 +106,7 @@ export class MembershipMender {
     }
   }
 
-  /** @returns whether the user is to be put into it, where the group does not know of them */
+  /** @returns whether the user must be added to a group that does not know of them */
   async #reconcile(user: UserState, group: GroupState): Promise<boolean> {
     const { losses, at } = this.#parts;
     const joinedSeq = user.membership(group.address)?.joinedSeq ?? 0;
@@ -117,12 +118,15 @@ export class MembershipMender {
     if (isInGroup && !isIn) {
       const by = adminBeside(group, user.user) ?? user.user;
       await this.#change(group, { change: "left", by, at, user: user.user });
-      this.#note(group, `${user.address} is out of it; an admin can put them in`);
+      this.#note(group, `${user.address} is no longer a member; an admin can add them`);
     } else await this.#tell(user, group, isIn);
     return false;
   }
 
-  /** Whether somebody was in it before its log ends, and still is. Otherwise it may have ended, and begun anew, behind that. */
+  /**
+   * Whether a member from before the end of the log is still in the group. Otherwise it may have been dissolved and
+   * created anew after that point.
+   */
   #isLifeLeft(group: GroupState, members: readonly UserId[], end: number): boolean {
     const { host, losses } = this.#parts;
     return members.some((name) => {
@@ -133,10 +137,10 @@ export class MembershipMender {
     });
   }
 
-  /** They get a second entry, behind the one that they have. */
+  /** The user gets a second entry, after the one they have. */
   async #put(group: GroupState, user: UserId): Promise<void> {
     await this.#change(group, { change: "joined", by: user, at: this.#parts.at, user, role: "member" });
-    this.#note(group, `@${user} is in it, as their timeline says`);
+    this.#note(group, `@${user} is a member, as their timeline says`);
   }
 
   async #beginAgain(group: GroupState, added: readonly UserState[]): Promise<void> {
@@ -151,11 +155,11 @@ export class MembershipMender {
     const names = members.map((user) => `@${user}`).join(", ");
     this.#note(
       group,
-      `begins anew with those whose timelines say that they are in it: ${names}; the first is its admin`,
+      `begins anew with the users whose timelines say that they are members: ${names}; the first is its admin`,
     );
   }
 
-  /** The user's timeline is wrong: it gets the entry that it lost. */
+  /** The user's timeline is wrong: writes the entry that it lost. */
   async #tell(user: UserState, group: GroupState, isIn: boolean): Promise<void> {
     const last = saidOf(group).members.get(user.user);
     const taken = user.conversation(group.address).takenThroughPending;
@@ -173,30 +177,30 @@ export class MembershipMender {
     );
     await this.#parts.host.store.idle();
     const isTold = (user.membership(group.address) !== undefined) === isIn;
-    const what = `${user.address} is ${isIn ? "in" : "out of"} it, as the group's log says`;
+    const what = `${user.address} is ${isIn ? "a" : "no"} member, as the group's log says`;
     this.#note(group, isTold ? what : `${what}, and their timeline says otherwise`);
   }
 
-  /** A group that has lost its last admin is led by who has been in it longest, and has its id for a name that it lost. */
+  /** A group without admins gets its longest-standing member as admin. A lost name is replaced by the group's id. */
   async #lead(group: GroupState): Promise<void> {
     const { at } = this.#parts;
     const [first] = [...group.members].toSorted(([, a], [, b]) => a.joinedSeq - b.joinedSeq);
     const [user, { joinedSeq }] = first!;
     if (![...group.members.values()].some(({ role }) => role === "admin")) {
       await this.#change(group, { change: "role", by: user, at, user, role: "admin" });
-      this.#note(group, `lost its admins; @${user}, who has been in it longest, is one now`);
+      this.#note(group, `lost its admins; @${user}, the member of longest standing, is admin now`);
     }
     if (group.name === "") {
       await this.#change(group, { change: "renamed", by: user, at, name: nameOf(group.address) });
-      this.#note(group, "lost its name, and has its id in place of it");
+      this.#note(group, "lost its name; its id replaces it");
     }
-    // Of a lost entry nobody knows whether it began the group anew.
+    // A lost entry may have created the group anew.
     const [stored] = group.log.readForward(group.address, (joinedSeq - 1) as Seq, 1);
     const isLost = stored !== undefined && readGroupEntry(stored).kind === "erased";
     if (isLost && joinedSeq > group.bornSeq) await this.#bornAt(group, joinedSeq);
   }
 
-  /** Nobody is shown anything before it. */
+  /** Sets the seq before which no entry is shown. */
   async #bornAt({ log, address, handle }: GroupState, bornSeq: Seq): Promise<GroupState> {
     const { groups, heads } = this.#parts.host.ownerOf(address);
     await writeRecord(log, () => log.putNumbers(handle, "born", bornSeq));
@@ -205,7 +209,7 @@ export class MembershipMender {
     return groups.get(address)!;
   }
 
-  /** With everybody loaded whom it concerns: those who live in shards that stay closed throw. */
+  /** Writes a change after loading every user it concerns. Throws for users in shards that stay closed. */
   async #change(group: GroupState, detail: GroupChangeDetail): Promise<void> {
     for (const user of [...(detail.members ?? []), ...(detail.user === undefined ? [] : [detail.user])])
       this.#parts.host.home(user).users.get(user);
@@ -213,7 +217,7 @@ export class MembershipMender {
     await this.#arrived();
   }
 
-  /** What was handed over is in the timelines. */
+  /** Resolves when all handoffs are in the timelines. */
   async #arrived(): Promise<void> {
     const { host } = this.#parts;
     await host.arrivalsIdle();

@@ -1,16 +1,16 @@
 /**
- * Makes a directory that was repaired safe to serve. The repair of the store saves records and knows nothing of what
- * they mean; here what was lost is made up for, in ordinary records:
+ * Makes a repaired directory safe to serve. The repair of the store saves records and does not know what they mean.
+ * This step compensates for losses, in ordinary records:
  *
  *     survey         what the streams of all shards know of those that may have lost something     survey.ts
  *     streams        names stay taken, devices are logged out, positions begin behind the old ones  streams.ts
  *     users          cells that are derived from entries                                            refold.ts
  *     counts         of bytes that users store, which are counted anew                              recount.ts
- *     memberships    a group and its members say the same                                           memberships.ts
- *     erasures       what had been erased and came back goes again                                  erasures.ts
+ *     memberships    a group and its members agree                                                  memberships.ts
+ *     erasures       what had been erased and came back is erased again                             erasures.ts
  *
- * Before anything is offered again (handoffs.ts) and before anybody is served: the caller opens the host for this alone.
- * Killed at any moment it leaves a copy that nobody serves; the repair begins anew from the source.
+ * It runs before any handoff is offered again (handoffs.ts) and before any client is served: the caller opens the host
+ * for this alone. A kill at any moment leaves a copy that no server uses. The repair then begins anew from the source.
  */
 import { nextTurn } from "../../base/steps.ts";
 import type { Random } from "../../base/random.ts";
@@ -31,7 +31,7 @@ import { refoldUser } from "./refold.ts";
 import { LOST_PREFIX, StreamMender } from "./streams.ts";
 import { isAddress, Survey, type Known } from "./survey.ts";
 
-/** Shards whose users are in memory at once: a thousandth of all each. */
+/** How many shards have their users in memory at once. Each has about a thousandth of all users. */
 const REFOLDED_SHARDS = 32;
 
 /** @param lost what the repair says of the shards that it repaired. @returns what was found, by shard */
@@ -52,13 +52,13 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
     notes.push(...streams.notes);
     for (const [address, end] of streams.ends) ends.set(address, end);
   });
-  // What was loaded while they were written numbers what stands there already.
+  // States that were loaded meanwhile have numbers from before the change.
   host.forgetStates();
   for (let from = 0; from < logs.length; from += REFOLDED_SHARDS) {
     await inBatches(addressesIn(logs.slice(from, from + REFOLDED_SHARDS)), (address) =>
       refold(host, losses, address, survey.handedOver.get(address)),
     );
-    // What was changed stays loaded until it is flushed.
+    // Changed states stay loaded until they are flushed.
     host.forgetStates();
   }
   const memberships = new MembershipMender({ host, losses, random, at });
@@ -96,15 +96,15 @@ async function refold(
   await nextTurn();
 }
 
-/** What nobody can mend, in words. */
+/** Notes about what cannot be mended. */
 function* unknownOf({ store }: ShardHost, logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
   for (const log of logs) {
     const unnamed = [...log.streams()].filter((name) => name.startsWith(LOST_PREFIX)).length;
-    const what = `${unnamed} streams have lost their names; entries that are left of them are kept as ${LOST_PREFIX}N, and shown to nobody`;
+    const what = `${unnamed} streams have lost their names; their remaining entries are kept as ${LOST_PREFIX}N, and nobody is shown them`;
     if (unnamed > 0) yield { shard: log.shard, stream: "", kind: "unknown", what };
   }
   const closed = store.damaged.length;
-  const unasked = `${closed} damaged shards stay closed, and were not asked what they know: of names and positions, too`;
+  const unasked = `${closed} damaged shards stay closed; names and positions that only they know are missing`;
   if (closed > 0) yield { shard: undefined, stream: "", kind: "unknown", what: unasked };
   if (!logs.some(({ shard }) => losses.lacksNewest(shard))) return;
   for (const what of NEVER_KNOWN) yield { shard: undefined, stream: "", kind: "unknown", what };
@@ -112,7 +112,7 @@ function* unknownOf({ store }: ShardHost, logs: readonly ShardLog[], losses: Los
 
 const NEVER_KNOWN = [
   "a name that is lost, and that no other shard mentions, is not reserved: a stranger can register it",
-  "a password that was changed last may be the one of before",
-  "a role in a group that was changed last may be the one of before",
-  "an erasure that was asked for last may be forgotten: ask for it once more",
+  "the last change of a password may be lost: the former one is valid then",
+  "the last change of a role in a group may be lost",
+  "the last request to erase may be lost: repeat it",
 ];

@@ -1,7 +1,8 @@
 /**
- * What a user stores (stored-counts.ts) is counted in cells, which may be of another age than the entries that were
- * saved. So the cells of a stream that may have lost something, or in which something erased came back, say that nobody
- * has counted; a server with a quota counts anew. Before anything is erased again: an erasure takes its bytes off.
+ * The bytes that a user stores (stored-counts.ts) are counted in cells. After a repair these may be older or newer than
+ * the saved entries. So for streams that may have lost something, or in which erased entries came back, the cells are
+ * set to "not counted", and a server with a quota counts anew. This runs before anything is erased again, because an
+ * erasure subtracts its bytes.
  */
 import type { GroupState } from "../../home/state/group-state.ts";
 import type { UserState } from "../../home/state/user-state.ts";

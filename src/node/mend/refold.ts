@@ -1,11 +1,12 @@
 /**
- * Works the derived cells of a user out anew, from what cells there are and from every entry, and writes them.
+ * Computes the derived cells of a user anew, from the existing cells and every entry, and writes them.
  *
- * Cells of one stream may come from different flushes when newer ones are lost: `head` then says that entries count
- * which the cell of their conversation does not have. All that is derived here only rises, so the higher of both is
- * right: what a cell knows of an entry that is lost, and what an entry says that no cell knows.
+ * When newer cells are lost, the cells of one stream may come from different flushes: `head` then counts entries that
+ * the conversation's cell does not have. All derived values only rise, so the higher of both is right: the cell may
+ * know of a lost entry, and the entry may be newer than the cell.
  *
- * A message that is lost and was handed over does not come again: its sender's shard has done with it. So the messages of a sender follow behind the last of those.
+ * A lost message that was handed off does not come again: its sender's shard has finished with it. So the sender's next
+ * messages are numbered after it.
  */
 import type { UserAddress } from "../../domain/address.ts";
 import { nextTurn } from "../../base/steps.ts";
@@ -16,7 +17,7 @@ import { foldTimelineEntry } from "../../home/fold/timeline.ts";
 import type { UserState } from "../../home/state/user-state.ts";
 import { pagesOf } from "./survey.ts";
 
-/** @param handedOver by sender: seq of the last message that was handed over to the user */
+/** @param handedOver by sender: seq of the last message that was handed off to the user */
 export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAddress, Seq>): Promise<void> {
   const known = new Map([...user.conversations].map(([address, conversation]) => [address, { ...conversation }]));
   await foldAll(user);
@@ -34,7 +35,7 @@ export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAd
   });
 }
 
-/** As a load does of which no derived cell is there. */
+/** Folds all entries, as a load does when no derived cell exists. */
 async function foldAll(user: UserState): Promise<void> {
   const { lastRank } = user;
   user.lastRank = 0;
@@ -64,7 +65,7 @@ function keepHigher(conversation: ConversationState, known: Known | undefined): 
       conversation.isPutIn = known.isPutIn;
     }
   }
-  // Nobody can have read, or had erased, more messages than came.
+  // The counts of read and of erased messages cannot exceed the count of received ones.
   const { incoming, incomingRead, goneIncoming } = conversation;
   conversation.incoming = Math.max(incoming, incomingRead, goneIncoming);
 }

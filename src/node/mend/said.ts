@@ -1,4 +1,4 @@
-/** What the entries of a group say last: of its present life, and of each who was ever in it. */
+/** The latest state that a group's own entries tell: of its present life, and of every user who was ever in it. */
 import type { UserId } from "../../domain/address.ts";
 import { CHANGED_LANE, readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -11,9 +11,9 @@ export type Said = { seq: Seq; isIn: boolean; detail: GroupChangeDetail };
 
 export type SaidOfGroup = {
   members: Map<UserId, Said>;
-  /** Of the last `created`; 0: none is left. */
+  /** Seq of the last `created`; 0 if there is none. */
   bornSeq: number;
-  /** It was dissolved since. */
+  /** The entry that dissolved it since. */
   dissolved: GroupChangeDetail | undefined;
 };
 
@@ -32,7 +32,7 @@ export function saidOf({ log, address }: GroupState): SaidOfGroup {
 
 function take(said: SaidOfGroup, seq: Seq, detail: GroupChangeDetail): void {
   if (detail.change === "created") {
-    // The life before had ended: nobody was in it any more.
+    // The former group of that id had ended, so it has no members.
     for (const one of said.members.values()) one.isIn = false;
     said.bornSeq = seq;
     said.dissolved = undefined;

@@ -1,10 +1,10 @@
 /**
- * Brings every user and group that anybody knows of back into existence, with the number its stream had where that is
- * known, and begins its positions anew behind all that were given (G8).
+ * Recreates every user and group that any shard knows of, with its former stream number where that is known, and raises
+ * its positions above all that were given (G8).
  *
- * A name without a profile, or a group without an epoch, could be made anew by a stranger, who would then read what is
- * left in its stream. So the name gets the one or the other. An account whose newest cells may be lost is logged out
- * everywhere: which devices had been logged out in the meantime, nobody knows.
+ * A stranger could register a name without a profile, or create a group without an epoch, and then read what is left in
+ * its stream. So a user gets a profile, and a group gets an epoch. An account whose newest cells may be lost is logged
+ * out everywhere: it is unknown which devices had been logged out.
  */
 import { randomName, type Random } from "../../base/random.ts";
 import { isGroup, nameOf, type Address, type UserId } from "../../domain/address.ts";
@@ -21,11 +21,12 @@ import { isAddress, type Known } from "./survey.ts";
 
 export const EPOCH_CHARACTERS = 8;
 /**
- * Left out behind the last position that is known: nobody knows any more what a user wrote to themselves, or to others
- * whose data is lost as well. The epoch is new, too, so devices keep nothing of that; but its ids must not come again.
+ * Positions that are skipped after the last known one. It is unknown how many notes to self, or messages to users whose
+ * data is lost as well, came after it. The epoch is new, so devices drop what they have; but message ids must not
+ * repeat.
  */
 export const POSITIONS_LEFT_OUT = 100;
-/** Of streams whose names are lost; storage gives such names as well. */
+/** Prefix of streams whose names are lost. Storage uses it, too. */
 export const LOST_PREFIX = "$lost-";
 const TOMBSTONES_PER_RECORD = 2000;
 
@@ -37,10 +38,10 @@ export class StreamMender {
   readonly #random: Random;
   readonly #at: number;
   readonly notes: MendNote[] = [];
-  /** Where streams ended before. */
+  /** Last positions of the streams before they were raised. */
   readonly ends = new Map<Address, number>();
 
-  /** @param at Unix ms, shown to people */
+  /** @param at Unix ms; clients show it */
   constructor(log: ShardLog, losses: Losses, random: Random, at: number) {
     this.#log = log;
     this.#losses = losses;
@@ -56,7 +57,7 @@ export class StreamMender {
   async run(known: ReadonlyMap<Address, Known>): Promise<void> {
     const there = this.#log.streams();
     const missing = [...known].filter(([address]) => !there.has(address));
-    // A stream that nobody has a number of goes behind those that somebody has: its number must not be another's.
+    // Streams without a known number come last: they must not get the number of another.
     const inOrder = missing.toSorted(
       ([a, one], [b, other]) =>
         (one.streamNo || Infinity) - (other.streamNo || Infinity) || (a < b ? -1 : Number(a > b)),
@@ -79,7 +80,7 @@ export class StreamMender {
     this.notes.push({ shard: this.#shard, stream, kind, what });
   }
 
-  /** Ids of messages have the number of their stream in them, so a number must not be given again. */
+  /** Message ids contain the number of their stream, so a number must not be given twice. */
   async #leaveNumbersOut(next: number): Promise<void> {
     for (let streamNo = this.#log.streams().size + 1; streamNo < next; streamNo++) {
       const handle = new StreamHandle(`${LOST_PREFIX}${streamNo}`, undefined);
@@ -129,7 +130,7 @@ export class StreamMender {
     return ["epoch", Buffer.from(randomName(this.#random, EPOCH_CHARACTERS), "latin1")];
   }
 
-  /** Tombstones up to what is known, and some more where nobody knows. */
+  /** Writes tombstones up to the last known position, and `POSITIONS_LEFT_OUT` more if it is not certain. */
   async #raise(address: Address, known: number): Promise<void> {
     const { headSeq } = this.#log.head(address)!;
     this.ends.set(address, headSeq);
@@ -150,11 +151,11 @@ export class StreamMender {
       this.#note(
         "raised",
         address,
-        `entries ${headSeq + 1} to ${given} are lost, as others know; tombstones in their places`,
+        `entries ${headSeq + 1} to ${given} are lost, according to other shards; tombstones replace them`,
       );
   }
 
-  /** In the lane of entries of which nobody knows the lane: that of a user's notes, or of a group's changes. */
+  /** Puts them into the lane of entries whose lane is unknown: a user's notes, or a group's changes. */
   #tombstones(handle: StreamHandle, from: number, to: number): Promise<void> {
     const lane = handle.name.startsWith("#") ? "" : handle.name;
     return writeRecord(this.#log, (log) => {
@@ -166,7 +167,7 @@ export class StreamMender {
   }
 }
 
-/** The highest position of the stream that its own cells speak of. */
+/** The highest position that the stream's own cells name. */
 function positionIn(cells: Map<string, Uint8Array>): number {
   let highest = 0;
   for (const [key, cell] of cells) {

@@ -1,11 +1,11 @@
 /**
- * What the streams of all shards know of addresses that live in doubtful shards: that they exist, how far their
- * positions have gone, and who is in which group.
+ * What the streams of all shards know of addresses in doubtful shards: that they exist, their last positions, and who
+ * is in which group. A doubtful shard may have lost something.
  *
- *     timeline of P    conversation with U: U exists, and P has taken U's messages through a seq of U's stream;
- *                      P's own messages were handed over to U through a seq of P's stream
+ *     timeline of P    conversation with U: U exists, and P has got U's messages through a seq of U's stream;
+ *                      P's own messages were handed off to U through a seq of P's stream
  *                      a group: it exists, and had a seq; P is in it, or was
- *     group            members, authors and whoever changed something: they exist
+ *     group            members, authors and users who changed something: they exist
  */
 import type { Steps } from "../../base/steps.ts";
 import {
@@ -33,20 +33,23 @@ import type { Losses } from "./losses.ts";
 
 const PAGE = 1000;
 
-/** `seq`: the stream had at least so many entries. `streamNo`: the number that it had; 0: nobody knows. */
+/** `seq`: the stream had at least this many entries. `streamNo`: the number that it had; 0: unknown. */
 export type Known = { seq: number; streamNo: number };
 export type Membership = { user: UserId; group: GroupAddress; joinedSeq: number };
 
 export class Survey {
   readonly #host: ShardHost;
   readonly #losses: Losses;
-  /** Addresses that live in doubtful shards. */
+  /** Addresses in doubtful shards. */
   readonly known = new Map<Address, Known>();
-  /** Who says that somebody is in a group, where the one or the other lives in a doubtful shard. */
+  /** Memberships of which the user or the group is in a doubtful shard. */
   readonly memberships = new Map<string, Membership>();
-  /** By receiver who lives in a doubtful shard, and by sender: seq of the last message that was handed over, as far as the sender's shard knows. */
+  /**
+   * By receiver in a doubtful shard, then by sender: seq of the last message that was handed off, as far as the
+   * sender's shard knows.
+   */
   readonly handedOver = new Map<Address, Map<UserAddress, Seq>>();
-  /** Streams of doubtful shards that are there. */
+  /** Streams of doubtful shards that were found. */
   readonly #there = new Set<string>();
   /** Users who once asked for an erasure. */
   readonly erasers: UserId[] = [];
@@ -97,7 +100,7 @@ export class Survey {
     const { log, address } = sender;
     const through = handedOffThrough(log);
     let last = sentSeq ?? lastSentBefore(log, address, receiver, (sender.headSeq + 1) as Seq);
-    // What is above the mark is offered again, behind the one before it.
+    // Messages above the mark are offered again, after the one before it.
     while (last > 0 && (log.readForward(address, (last - 1) as Seq, 1)[0]?.offset ?? 0) > through)
       last = lastSentBefore(log, address, receiver, last);
     if (last === 0) return;
@@ -105,7 +108,7 @@ export class Survey {
     this.handedOver.set(receiver, senders.set(address, last));
   }
 
-  /** Of the other side, as the newest message from there says it. Asked for streams that are gone: the others have theirs. */
+  /** The other side's stream number, taken from its newest message here. Called for streams that are gone. */
   #streamNoOf({ log, address }: UserState, { address: peer, takenSeq }: ConversationState): number {
     const [stored] = takenSeq === 0 || this.#there.has(peer) ? [] : log.readForward(address, (takenSeq - 1) as Seq, 1);
     const entry = stored && readTimelineEntry(stored);
@@ -156,7 +159,7 @@ export class Survey {
   }
 }
 
-/** Entries of a stream from its beginning on. */
+/** Entries of a stream from its beginning. */
 export function* pagesOf(log: ShardLog, stream: string): Iterable<StoredEntry[]> {
   for (let after = 0 as Seq; ;) {
     const page = log.readForward(stream, after, PAGE);
