@@ -115,5 +115,5 @@ test("a shard whose segments cannot be packed keeps no other from being packed",
   });
   maintain({ firstCompactMs: 1 });
   await until("the other is packed", () => packed.includes(shards[1]!));
-  expect(logged.filter((line) => line.includes("cannot be packed"))).toHaveLength(1);
+  expect(logged.filter((line) => line.includes("cannot be compacted"))).toHaveLength(1);
 });
