@@ -217,6 +217,11 @@ export class LogStore {
 
   // ---- shards
 
+  /** Whether records of all shards are committed in the order in which they were appended. */
+  get isOneOrder(): boolean {
+    return this.#log.isOneOrder === true;
+  }
+
   /** The one `ShardLog` of a shard. @throws DamagedShardError when it is closed */
   shard(id: ShardId): ShardLog {
     return this.#shards.get(id);
@@ -225,10 +230,11 @@ export class LogStore {
   /**
    * Opens a shard again that has failed alone, in a new term. The `ShardLog` before it accepts nothing more, and can be
    * read until then.
+   * @param onOpen called in the turn in which `shard` begins to return the new one
    * @throws FencedError when the shard is another node's; CorruptionError
    */
-  reopenShard(id: ShardId): Promise<ShardLog> {
-    return this.#shards.reopen(id);
+  reopenShard(id: ShardId, onOpen: () => void = () => {}): Promise<ShardLog> {
+    return this.#shards.reopen(id, onOpen);
   }
 
   /** Shards that are closed since their data is damaged. */

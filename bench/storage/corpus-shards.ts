@@ -114,7 +114,7 @@ export class CorpusShards {
       refusals: new Refusals({ clock, logger }),
       erasedFiles: new ErasedFiles(() => false),
       storedCounts: new StoredCounts({ clock, logger, turns }),
-      router: new LocalRouter({ shard, connected, mirrors, turns }),
+      router: new LocalRouter({ isOneOrder: () => true, shard, connected, mirrors, turns }),
       mirrors,
       connected,
       markTurns: this.markTurns,

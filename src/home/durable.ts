@@ -1,5 +1,6 @@
 /** A record as a promise, for everything that is not on the way of a message. */
 import { userAddress, type UserId } from "../domain/address.ts";
+import { LogFailedError } from "../../storage/errors.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import { unknownFate } from "./sending/settle-send.ts";
@@ -15,14 +16,16 @@ export function writeRecord(
   applied: () => void = () => {},
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  log.append({
-    encode: () => encode(log),
-    committed() {
-      applied();
-      resolve();
-    },
-    failed: (error) => reject(unknownFate(error)),
-  });
+  const committed = (): void => {
+    applied();
+    resolve();
+  };
+  try {
+    log.append({ encode: () => encode(log), committed, failed: (error) => reject(unknownFate(error)) });
+  } catch (error) {
+    // Of a shard that was opened anew since: who calls has what is of before.
+    throw error instanceof LogFailedError ? unknownFate(error) : error;
+  }
   return promise;
 }
 

@@ -8,6 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import type { StepTurns, Steps } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { assert } from "../base/assert.ts";
+import { AppError } from "../base/errors.ts";
 import { isGroup, nameOf, userAddress, type Address, type GroupAddress, type UserId } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
 import type { Limits } from "../protocol/frames.ts";
@@ -113,6 +114,9 @@ export class Shard {
   readonly marks: Marks;
   #groupLife: number;
   #ledger: HandoffLedger | undefined;
+  /** The one that everything in memory is of. */
+  #log: ShardLog | undefined;
+  #isEnded = false;
   readonly #parts: ShardParts;
 
   constructor(id: ShardId, parts: ShardParts) {
@@ -145,13 +149,20 @@ export class Shard {
     return this.logFor(undefined);
   }
 
-  /** The log, for something that concerns `address`. @throws AppError unavailable, which names it, when the shard is damaged */
+  /**
+   * The log, for something that concerns `address`.
+   * @throws AppError unavailable, which names it, when the shard is damaged; and when it was opened anew since: another object is the shard then, and whoever still works with
+   * this one would number what that one numbers
+   */
   logFor(address: Address | undefined): ShardLog {
+    let log: ShardLog;
     try {
-      return this.#parts.logOf(this.id);
+      log = this.#parts.logOf(this.id);
     } catch (error) {
       throw this.#damagedOr(error, address);
     }
+    if (log !== (this.#log ??= log)) throw openedAnew();
+    return log;
   }
 
   /** Handoffs of this shard that are not confirmed yet. @throws AppError unavailable when the shard is damaged */
@@ -183,6 +194,7 @@ export class Shard {
 
   /** It goes out of memory: nobody is told anything any more but who waits for a reply. */
   end(): void {
+    this.#isEnded = true;
     this.posts.stop();
   }
 
@@ -193,7 +205,7 @@ export class Shard {
 
   /** Something that was handed over was not taken: it is offered again, out of the log. */
   offerSoon(): void {
-    this.#parts.offerSoon(this);
+    if (!this.#isEnded) this.#parts.offerSoon(this);
   }
 
   /** A user or group that lives here, loaded at once. */
@@ -237,6 +249,9 @@ export class Shard {
     return damagedError(error, address);
   }
 }
+
+const openedAnew = (): AppError =>
+  new AppError("unavailable", "the shard was opened anew; try again", { retryAfterMs: 1000 });
 
 const isUserIdle = (user: UserState): boolean =>
   user.sessions.size === 0 &&

@@ -15,7 +15,7 @@ export type FailedShardsParts = {
   logger: Logger;
   /** @throws FencedError when another node owns the shard; otherwise the error that keeps it from being opened */
   reopen(shard: ShardId): Promise<unknown>;
-  /** Called when the shard is open again. Its state in memory is out of date. */
+  /** Called when the shard is open again. */
   onReopened(shard: ShardId): void;
 };
 

@@ -21,6 +21,8 @@ import { takeHandoff } from "../home/handoffs/take-handoff.ts";
 export type LocalRouterParts = {
   /** @throws AppError unavailable for a shard that is closed */
   shard(id: ShardId): Shard;
+  /** Whether one log has the records of all shards, as in `ShardLog.isOneOrder`. */
+  isOneOrder(): boolean;
   connected: Connected;
   mirrors: GroupMirrors;
   turns: StepTurns;
@@ -28,19 +30,23 @@ export type LocalRouterParts = {
 
 export class LocalRouter implements ShardRouter {
   readonly #shard: (id: ShardId) => Shard;
+  readonly #isOneOrder: () => boolean;
   readonly #connected: Connected;
   readonly #mirrors: GroupMirrors;
   readonly #turns: StepTurns;
 
-  constructor({ shard, connected, mirrors, turns }: LocalRouterParts) {
+  constructor({ shard, isOneOrder, connected, mirrors, turns }: LocalRouterParts) {
     this.#shard = shard;
+    this.#isOneOrder = isOneOrder;
     this.#connected = connected;
     this.#mirrors = mirrors;
     this.#turns = turns;
   }
 
+  /** A log that is not one order may lose the sender's record and have the receiver's. */
   handOffAlong(to: ShardId, handoff: Handoff, outcome: HandoffOutcome): boolean {
-    this.handOff(to, handoff, outcome);
+    if (!this.#isOneOrder()) return false;
+    takeHandoff(this.#shard(to), handoff, outcome);
     return true;
   }
 

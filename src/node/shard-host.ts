@@ -167,7 +167,7 @@ export class ShardHost {
     this.#failedShards = new FailedShards({
       clock,
       logger,
-      reopen: (id) => this.store.reopenShard(id),
+      reopen: (id) => this.store.reopenShard(id, () => this.#dropReopened(id)),
       onReopened: (id) => this.#reopened(id),
     });
     this.#shardParts = {
@@ -181,7 +181,9 @@ export class ShardHost {
       turns: this.turns,
       storedCounts: this.storedCounts,
       erasedFiles: this.erasedFiles,
-      router: router(new LocalRouter({ shard, connected: this.connected, mirrors, turns: this.turns })),
+      router: router(
+        new LocalRouter({ shard, isOneOrder: () => this.store.isOneOrder, connected, mirrors, turns: this.turns }),
+      ),
       mirrors,
       connected: this.connected,
       markTurns: this.markTurns,
@@ -381,12 +383,16 @@ export class ShardHost {
     this.#failedShards.failed(error, shards);
   }
 
+  /** State in memory is out of date. Called in the same turn in which the shard's log is replaced. */
+  #dropReopened(id: ShardId): void {
+    this.#closeShard(id, () => this.refusals.error("log failed"));
+  }
+
   /**
    * Appended records that were not written are lost: handoffs are offered again, and devices reconnect with their
    * cursors.
    */
   #reopened(id: ShardId): void {
-    this.#closeShard(id, () => this.refusals.error("log failed"));
     this.turns.run(this.#offerShard(this.shard(id))).catch((error: unknown) => {
       this.logger.error("handoffs could not be offered again", { shard: id, error });
     });

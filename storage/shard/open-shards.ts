@@ -4,7 +4,7 @@
  */
 import type { DamageControl } from "./damage-control.ts";
 import type { DamagedShards } from "./damaged-shards.ts";
-import { FencedError, type LogFailure } from "../errors.ts";
+import { FencedError, LogFailedError, type LogFailure } from "../errors.ts";
 import type { Flusher } from "./flusher.ts";
 import type { CommitLog, LogRange } from "../log/commit-log.ts";
 import { type RecoveryPorts, ShardRecovery } from "./recovery.ts";
@@ -66,8 +66,8 @@ export class OpenShards {
     });
   }
 
-  /** As `LogStore.reopenShard`. */
-  reopen(id: ShardId): Promise<ShardLog> {
+  /** As `LogStore.reopenShard`. @param onOpen called in the turn in which the log becomes another one */
+  reopen(id: ShardId, onOpen: () => void): Promise<ShardLog> {
     const flusher = this.#ports.flusher;
     // What the log has of the shard is needed, although the flusher knows nothing of it meanwhile.
     return flusher.withoutTrim(async () => {
@@ -80,7 +80,10 @@ export class OpenShards {
       const recovery = this.#recovery({ shard: (asked) => (asked === id ? log : undefined), recovered });
       await this.#ports.log.reopenShard(id, recovery);
       atOnce(recovery.end());
+      // Its offsets are taken now.
+      before.close(new LogFailedError(new Error(`shard ${id} was opened anew`)));
       this.#logs.set(id, log);
+      onOpen();
       if (bytes > 0) flusher.recovered(log, bytes);
       return log;
     });

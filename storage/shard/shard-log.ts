@@ -11,7 +11,7 @@
  * same effect.
  */
 import type { CommitLog, Appender } from "../log/commit-log.ts";
-import { type DamagedShardError, FencedError, type LogFailure } from "../errors.ts";
+import { type DamagedShardError, FencedError, LogFailedError, type LogFailure } from "../errors.ts";
 import { Memtable, MemStream } from "./memtable.ts";
 import { OP_CELL, OP_ENTRY, OP_ERASE, OP_KEY, Operation } from "../encoding/operation.ts";
 import type { ByteWriter } from "../encoding/byte-writer.ts";
@@ -45,7 +45,7 @@ export class ShardLog extends DurableReads {
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
   /** Nothing is appended any more. What was appended before still takes effect. */
-  #closedBy: DamagedShardError | FencedError | undefined;
+  #closedBy: DamagedShardError | LogFailure | undefined;
   #term: Term;
   #streamCount: number;
   #flushes = 0;
@@ -95,7 +95,11 @@ export class ShardLog extends DurableReads {
 
   /** Why nothing can be appended to this shard; what was committed can be read. */
   get failure(): LogFailure | undefined {
-    return this.#closedBy instanceof FencedError ? this.#closedBy : this.#log.failure(this.shard);
+    const closedBy = this.#closedBy;
+    if (closedBy === undefined) return this.#log.failure(this.shard);
+    return closedBy instanceof FencedError || closedBy instanceof LogFailedError
+      ? closedBy
+      : this.#log.failure(this.shard);
   }
 
   /** Whether records of all shards are committed in the order in which they were appended, whatever their shards. */
@@ -112,7 +116,7 @@ export class ShardLog extends DurableReads {
     return this.#log.shortage(this.shard);
   }
 
-  /** Its shard is damaged: nothing of it is flushed. A fenced one is flushed like any other. */
+  /** Its shard is damaged, or was opened anew: nothing of it is flushed. A fenced one is flushed like any other. */
   get isClosed(): boolean {
     return this.#closedBy !== undefined && !(this.#closedBy instanceof FencedError);
   }
@@ -122,7 +126,7 @@ export class ShardLog extends DurableReads {
     return this.#nextOffset - 1 > this.#durableThrough;
   }
 
-  close(error: DamagedShardError | FencedError): void {
+  close(error: DamagedShardError | LogFailure): void {
     this.#closedBy ??= error;
   }
 
@@ -132,7 +136,8 @@ export class ShardLog extends DurableReads {
    * Appends a record: `source.encode` says what is in it, by the calls below, before this returns. When it is durable,
    * it takes effect and `source` is notified.
    * @throws what `encode` throws, RangeError for what a field of the record cannot hold, DamagedShardError for a shard
-   * that is closed, FencedError for one whose term is over; then nothing was appended
+   * that is closed, LogFailedError for one that was opened anew, FencedError for one whose term is over; then nothing
+   * was appended
    */
   append(source: RecordSource): void {
     if (this.#closedBy !== undefined) throw this.#closedBy;

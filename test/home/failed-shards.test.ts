@@ -8,7 +8,7 @@ import { sendMessage } from "../../src/home/sending/send-message.ts";
 import { encodeProfile } from "../../src/home/state/account-cells.ts";
 import { writeUserCells } from "../../src/home/durable.ts";
 import { ShardHost } from "../../src/node/shard-host.ts";
-import type { ShardId } from "../../storage/types.ts";
+import type { Seq, ShardId } from "../../storage/types.ts";
 import { HandClock } from "./hand-clock.ts";
 import { MemorySegments } from "../storage/files/memory-segments.ts";
 import { LaneLog, type Answer } from "../storage/log/lane-log.ts";
@@ -80,9 +80,9 @@ afterEach(async () => {
 });
 
 let refs = 0;
-function send(from: UserId, to: UserId, ref = `r-${++refs}`): Promise<string> {
+function send(from: UserId, to: UserId, ref = `r-${++refs}`, text = "hello"): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = { to: userAddress(to) as Address, text: "hello", ref, retry: true };
+    const request = { to: userAddress(to) as Address, text, ref, retry: true };
     const reply = {
       session: undefined,
       sent: (_: unknown, isRepeat: boolean) => resolve(isRepeat ? "repeat" : "sent"),
@@ -92,6 +92,12 @@ function send(from: UserId, to: UserId, ref = `r-${++refs}`): Promise<string> {
     if (rest !== undefined) host.turns.run(rest).catch(reject);
   });
 }
+
+const reopened = (user: UserId): Promise<void> =>
+  until("its shard is open again", () => {
+    const { log, users } = host.home(user);
+    return log.failure === undefined && users.peek(user) === undefined;
+  });
 
 function connect(user: UserId): string[] {
   const heard: string[] = [];
@@ -149,4 +155,39 @@ test("a shard that another node has taken says so to those who write to it, can 
   expect(host.home(ANN).users.get(ANN)!.headSeq as number).toBe(1);
   expect(await send(BEN, CAT)).toBe("sent");
   expect(logged.join()).toContain("taken over by another server");
+});
+
+test("what a shard that fails has handed over to another one is not shown there, and what comes next is", async () => {
+  expect(await send(ANN, BEN, "before")).toBe("sent");
+  await until("it is handed over", () => host.home(BEN).users.get(BEN)!.headSeq === 1);
+  const heard = connect(BEN);
+  answers.set(laneOf(shardOfUser(ANN)), "out of reach");
+  expect(await send(ANN, BEN, "lost")).toStartWith("unavailable");
+  await reopened(ANN);
+  await host.store.idle();
+  expect(host.home(BEN).users.get(BEN)!.headSeq as number).toBe(1);
+  expect(heard).toEqual([]);
+  expect(await send(ANN, BEN, "another", "what comes next")).toBe("sent");
+  await until("it is handed over", () => host.home(BEN).users.get(BEN)!.headSeq === 2);
+  expect(heard).toEqual(["what comes next"]);
+});
+
+test("nothing that waits of a shard that was opened anew is written any more", async () => {
+  expect(await send(BEN, ANN)).toBe("sent");
+  await until("it is handed over", () => host.home(ANN).users.get(ANN)!.headSeq === 1);
+  const before = host.home(ANN);
+  const ann = before.users.get(ANN)!;
+  before.marks.received(ann, 1 as Seq);
+  answers.set(laneOf(shardOfUser(ANN)), "out of reach");
+  expect(await send(ANN, BEN, "lost")).toStartWith("unavailable");
+  await reopened(ANN);
+  for (let tick = 0; tick < 5; tick++) {
+    clock.advance(1000);
+    await host.store.idle();
+  }
+  expect(() => before.users.get(ANN)).toThrow("opened anew");
+  expect(() => ann.log.append({ encode() {}, committed() {}, failed() {} })).toThrow();
+  expect(await send(ANN, BEN, "lost")).toBe("sent");
+  expect(logged.join()).not.toContain("taken over");
+  expect(logged.join()).not.toContain("a mark could not");
 });

@@ -31,6 +31,7 @@ export class MarkOffers {
   readonly #hooks: OfferHooks;
   readonly #open = new Set<MarkOffer>();
   readonly untold: UntoldMarks;
+  #isForgotten = false;
 
   constructor(shard: Shard, hooks: OfferHooks) {
     this.#shard = shard;
@@ -44,6 +45,7 @@ export class MarkOffers {
 
   /** Hands over what it says. What is not confirmed then stays open. */
   hand(offer: MarkOffer): void {
+    if (this.#isForgotten) return;
     if (!offer.isOpen) this.#begin(offer);
     try {
       offer.handOff(this.#shard.router);
@@ -119,6 +121,7 @@ export class MarkOffers {
 
   /** The shard is closed. */
   forget(): void {
+    this.#isForgotten = true;
     this.#open.clear();
     this.untold.forget();
   }

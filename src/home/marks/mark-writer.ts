@@ -1,7 +1,7 @@
 /** Marks of one shard on their way to its log: what gathers goes with the next write, `received` with one of the next second's. */
 import type { Seq } from "../../../storage/types.ts";
 import type { Logger } from "../../base/logger.ts";
-import { FencedError } from "../../../storage/errors.ts";
+import { FencedError, LogFailedError } from "../../../storage/errors.ts";
 import { isDamage } from "../damage.ts";
 import type { MarkOffers } from "../handoffs/mark-offers.ts";
 import { ReadMark, ReceivedMark, type MarkRecord } from "./mark-records.ts";
@@ -76,6 +76,11 @@ export class MarkWriter implements WaitingMarks {
     if (this.#isReceivedDue) this.#writeReceived();
   }
 
+  /** The shard is closed: nothing waits any more. */
+  forget(): void {
+    this.#received.clear();
+  }
+
   tick(nowMs: number): boolean {
     this.#isWaiting = false;
     const areOffersOpen = this.#offers.tick(nowMs);
@@ -133,8 +138,8 @@ export class MarkWriter implements WaitingMarks {
       mark.log.append(mark);
     } catch (error) {
       mark.dropped(error);
-      // Its shard was closed or taken over meanwhile, which the log says already.
-      if (isDamage(error) || error instanceof FencedError) return;
+      // Its shard was closed, taken over or opened anew meanwhile, which the log says already.
+      if (isDamage(error) || error instanceof FencedError || error instanceof LogFailedError) return;
       return this.#logger.error("a mark could not be written", { error });
     }
     if (mark.appended !== undefined && mark.log.isOneOrder) mark.appended();

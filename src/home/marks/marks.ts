@@ -31,6 +31,7 @@ export class Marks {
   readonly #turns: MarkTurns;
   readonly #offers: MarkOffers;
   readonly #writer: MarkWriter;
+  #isForgotten = false;
   /** Users whose devices have more than memory holds the messages of. */
   readonly #walks = new Map<UserState, ReceivedWalk>();
 
@@ -38,11 +39,15 @@ export class Marks {
     this.#shard = shard;
     this.#turns = turns;
     this.#offers = new MarkOffers(shard, {
-      isStopped: () => turns.isStopped,
+      isStopped: () => this.#isStopped,
       onOpened: () => this.#writer.wait(),
       onSafe: (offer) => this.#safe(offer),
     });
     this.#writer = new MarkWriter(turns, this.#offers, shard.logger);
+  }
+
+  get #isStopped(): boolean {
+    return this.#isForgotten || this.#turns.isStopped;
   }
 
   /** After a start: offers what the log says was not told. */
@@ -55,7 +60,9 @@ export class Marks {
 
   /** The shard is closed: nothing of it is offered any more. */
   forget(): void {
+    this.#isForgotten = true;
     this.#offers.forget();
+    this.#writer.forget();
   }
 
   /** A mark that was handed over to this shard: it goes with the next write. */
@@ -113,7 +120,7 @@ export class Marks {
 
   #beginWalk(user: UserState, through: Seq): void {
     const walk = new ReceivedWalk(user, through, {
-      isStopped: () => this.#turns.isStopped,
+      isStopped: () => this.#isStopped,
       delivered: (from, seq) => this.#peerOffer(user, user.conversation(from)).sayDelivered(seq),
       received: (seq) => this.#noteReceived(user, seq),
     });

@@ -94,7 +94,10 @@ export class LaneLog implements port.CommitLog {
     this.#take(shard);
     await this.#options.delay(laneOf(shard));
     this.#read(this.#laneOf(shard), reader, (read) => read === shard);
+    const failure = this.#failures.get(shard);
     this.#failures.delete(shard);
+    // What came meanwhile is of before.
+    if (failure !== undefined) for (const commit of this.#takeOut(shard)) this.#guarded(() => commit.fail(failure));
   }
 
   reopen(hooks: port.LogHooks): LaneLog {
