@@ -4,12 +4,12 @@ import type { OptionTable } from "./options.ts";
 
 export type Command = {
   name: string;
-  /** After "parley ". */
+  /** Words after `parley `. */
   usage: string;
   /** The npm script that runs it in a clone, without a word before its options. */
   npmScript?: string;
   summary: string;
-  /** What else whoever runs it should know; shown in its help. */
+  /** More that a person who runs it should know; shown in its help. */
   note?: string;
   /** Shown in help. */
   options: OptionTable;

@@ -1,4 +1,4 @@
-/** The commands of `parley`, and the way from the words on the command line to one of them. */
+/** The commands of `parley`, and how a command line is resolved to one of them. */
 import { isHelp, type Command } from "./command.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { programHelp } from "./help.ts";
@@ -7,7 +7,9 @@ import { didYouMean } from "./nearest.ts";
 
 const isVersion = (arg: string): boolean => arg === "--version" || arg === "-v" || arg === "version";
 
-/** Runs one command line. Environment errors become a line on stderr and their exit status; other errors are thrown on. */
+/**
+ * Runs one command line. An environment error becomes a line on stderr and its exit status; other errors are rethrown.
+ */
 export async function runCommandLine(
   argv: readonly string[],
   commands: readonly [Command, ...Command[]],

@@ -1,4 +1,7 @@
-/** `parley compact`: packs the segments of a directory that no server has open, and finishes erasures. A running server does both by itself. */
+/**
+ * `parley compact`: compacts the segments of a directory that no server has open, and finishes erasures. A running
+ * server does both by itself.
+ */
 import type { UserId } from "../domain/address.ts";
 import type { ShardHost } from "../node/shard-host.ts";
 import { isHelp, type Command } from "./command.ts";
@@ -21,7 +24,7 @@ const OPTIONS = {
 };
 
 type Compacted = {
-  /** Whose requests to erase everything were unfinished, and are done now. */
+  /** Users whose unfinished requests to erase everything were finished. */
   usersErased: UserId[];
   shards: number;
   filesBefore: number;
@@ -34,7 +37,7 @@ export function compactCommand(): Command {
   const command: Command = {
     name: "compact",
     usage: "compact [options]",
-    summary: "pack a data directory that no server has open tighter, and finish erasures",
+    summary: "compact a data directory that no server has open, and finish erasures",
     options: OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await compact(parseOptions(OPTIONS, args, io.env), io);
@@ -51,7 +54,7 @@ async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<n
   const done = await withShards(options.data, io, (host) => compactAll(host, options.level, progress));
   progress.finish();
   const { usersErased, shards, filesBefore, filesAfter, bytesBefore, bytesAfter } = done;
-  if (!options.json) for (const user of usersErased) io.stdout(`content of @${user} erased, as was asked for before\n`);
+  if (!options.json) for (const user of usersErased) io.stdout(`content of @${user} erased, as requested before\n`);
   io.stdout(
     options.json
       ? `${JSON.stringify(done)}\n`
@@ -61,7 +64,10 @@ async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<n
   return EXIT_STATUS.ok;
 }
 
-/** What a crash cut short: requests of users, and what was erased and is still in files, or in the log alone. @returns whose requests those were */
+/**
+ * Finishes what a crash interrupted: users' requests, and erased entries that are still in files or in the log.
+ * @returns the users whose requests were finished
+ */
 async function finishErasures(host: ShardHost, progress: BytesProgress): Promise<UserId[]> {
   const { beingErased, eraseRequested, finishErasure } = await import("../home/erasing/erase-user.ts");
   const { store } = host;
@@ -69,7 +75,7 @@ async function finishErasures(host: ShardHost, progress: BytesProgress): Promise
     store.eraseNow((shard, done, total) => progress.set(`erase in shard ${shard}`, done, total));
   const users = host.ownedShards().flatMap((shard) => beingErased(store.shard(shard)));
   for (const user of users) await eraseRequested(host.home(user), user, { isStopped: () => false, tidy });
-  // Only reading the log would tell whether something in it was erased.
+  // Whether the log has erased entries is known only after reading it.
   if (users.length > 0 || store.recovery.records > 0 || store.pendingErasures().length > 0) await tidy();
   for (const user of users) await finishErasure(host.home(user), user);
   return users;

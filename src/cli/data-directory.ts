@@ -1,8 +1,10 @@
 /**
- * The data directory, taken by one process at a time. Who has it is said by its locks (directory-lock.ts), and which one it is by the directory itself
- * (storage/vfs/held-directory.ts): everything that the process puts there goes to the directory that it has locked, also when that was moved.
+ * The data directory, used by one process at a time. Its locks tell which process has it (directory-lock.ts). The open
+ * directory tells which one it is (storage/vfs/held-directory.ts): everything that the process writes goes to the
+ * directory that it has locked, even after that was moved.
  *
- * Who writes takes it alone, and takes the manifest away first (storage/tools/manifest.ts); who only reads a directory at rest shares it.
+ * A process that writes locks it exclusively, and removes the manifest first (storage/tools/manifest.ts). A process
+ * that only reads a directory at rest shares the lock.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -16,7 +18,7 @@ import { giveToOwnerOf } from "./owner.ts";
 import { hasUnfinishedSwap } from "./repair-journal.ts";
 import { errnoOf, fatalFromDisk } from "./startup-errors.ts";
 
-/** `parley keys` has it for a moment. */
+/** `parley keys` holds the lock for a moment, so others try again. */
 const LOCK_TRIES = 10;
 const LOCK_AGAIN_MS = 10;
 /** How long `parley keys` waits for a server that is stopping. */
@@ -29,14 +31,17 @@ const DIRECTORY_MODE = 0o700;
 export const CONSTANT_FILES = ["id.key", "token.key"];
 
 export type DataDirectory = {
-  /** For people. */
+  /** The path as people know it. */
   path: string;
-  /** What is locked: paths of files in it begin with its `at`. */
+  /** The locked directory. Paths of its files begin with its `at`. */
   held: HeldDirectory;
   release: () => void;
 };
 
-/** Makes the directory if it is missing and takes it, to write in it. @throws FatalError dataUnwritable, dataLocked, diskFull */
+/**
+ * Makes the directory if it is missing, and locks it for writing. @throws FatalError dataUnwritable, dataLocked,
+ * diskFull
+ */
 export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
   if (hasUnfinishedSwap(directory)) throw cutShort(directory);
@@ -52,7 +57,10 @@ export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
   }
 }
 
-/** Keeps servers away from a directory that is to be read, and changes nothing in it. @throws FatalError dataLocked, dataUnwritable when there is none */
+/**
+ * Locks a directory for reading, so that no server starts on it. Changes nothing in it. @throws FatalError dataLocked,
+ * dataUnwritable when there is none
+ */
 export function holdDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
   if (!existsSync(directory)) throw hasUnfinishedSwap(directory) ? cutShort(directory) : missing(directory);
@@ -84,7 +92,7 @@ function open(
   return { path: directory, held, release: releaseOnce(held, lock) };
 }
 
-/** The number of a closed file is soon another file's. */
+/** Releases once only: the number of a closed file is soon used for another file. */
 function releaseOnce(held: HeldDirectory, lock: DirectoryLock): () => void {
   let isReleased = false;
   return () => {
@@ -103,13 +111,16 @@ const cutShort = (directory: string): FatalError =>
     hint: `finish it: parley repair --in-place --data ${directory}`,
   });
 
-/** Once a server has started, so that its keys can be checked after a crash. A full disk must not stop it for that. */
+/**
+ * Called once a server has started, so that its keys can be checked after a crash. A full disk must not stop the server
+ * for that.
+ */
 export const noteKeys = ({ held }: DataDirectory): Promise<void> =>
   noteConstants(held.at, CONSTANT_FILES).catch(() => {});
 
 /**
- * The last thing that who took a directory does, when every file in it is closed: writes its manifest. Without one nothing is lost but what `parley verify`
- * can promise.
+ * Writes the manifest. A process that locked the directory for writing calls it last, when every file in it is closed.
+ * Without a manifest nothing is lost, but `parley verify` can promise less.
  */
 export async function leaveAtRest({ held }: DataDirectory, say: (line: string) => void): Promise<void> {
   const end = systemClock.monotonicMs() + MANIFEST_MS;
@@ -127,8 +138,8 @@ export async function leaveAtRest({ held }: DataDirectory, say: (line: string) =
 }
 
 /**
- * For a command that has replaced one file without taking the directory: keeps the manifest true, if there is one. A server that is stopping just then sees
- * the change itself, before it lets go.
+ * For a command that has replaced one file without locking the directory: updates the manifest, if there is one. A
+ * server that is stopping at that moment sees the change itself, before it releases the lock.
  */
 export async function amendAtRest(held: HeldDirectory, file: string): Promise<void> {
   const giveUpAt = systemClock.monotonicMs() + AMEND_WAIT_MS;
@@ -139,7 +150,7 @@ export async function amendAtRest(held: HeldDirectory, file: string): Promise<vo
     } finally {
       lock?.release();
     }
-    // Somebody reads for long. No manifest is better than one that is not true.
+    // Another process reads for long. No manifest is better than a wrong one.
     if (systemClock.monotonicMs() > giveUpAt) return retireManifest(held.at);
     await new Promise<void>((resolveWait) => void systemClock.after(LOCK_AGAIN_MS, resolveWait));
   }
@@ -172,7 +183,7 @@ function cannotUse(directory: string, error: unknown): FatalError {
 function ownerOf(lockFile: string): string {
   const pid = Number(readIfThere(lockFile));
   if (!(pid > 0)) return "another process";
-  // Who only reads leaves the text as it is: that of a server which has ended.
+  // A reader leaves the text of LOCK as it is: it names a server that has ended.
   return isAlive(pid) ? `process ${pid}` : "another process, such as parley verify";
 }
 

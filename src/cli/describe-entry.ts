@@ -1,9 +1,9 @@
-/** What an entry says, for people: the store's tools know bytes, this knows messages. */
+/** Entries as text for people. The store's tools know only bytes; this file knows messages. */
 import { readGroupEntry, readTimelineEntry } from "../domain/entries.ts";
 import type { Described } from "../../storage/tools/plain-database.ts";
 import type { StoredEntry } from "../../storage/types.ts";
 
-/** Empty for what this version does not understand. */
+/** Empty for a kind that this version does not know. */
 export function describeEntry(stream: string, entry: StoredEntry): Described {
   try {
     if (stream.startsWith("#")) return ofGroup(entry);
@@ -50,7 +50,7 @@ function ofGroup(entry: StoredEntry): Described {
   }
 }
 
-/** A kind that has nothing to show but itself. */
+/** A kind of which only the name is shown. */
 const other = (read: { kind: string }): Described => ({ kind: read.kind });
 
 const timeOf = (unixMs: number): string => new Date(unixMs).toISOString();

@@ -1,14 +1,16 @@
 /**
- * Who has a data directory: the kernel's locks (`flock`), which end with the process, however that ends. There are no stale ones.
+ * The locks of a data directory. They are kernel locks (`flock`), which end with the process, however it ends. So there
+ * are no stale locks.
  *
- *   1. the directory itself    so that it does not matter what is done to the names in it
- *   2. the file LOCK in it     keeps out versions of Parley that know this lock alone; its text, a process id, is for people and means nothing after a crash
+ * 1. the directory itself    independent of what happens to the names in it 2. the file LOCK in it     keeps out
+ * versions of Parley that know only this lock; its text, a process id, is for people and
+ *                              means nothing after a crash
  *
- * Both are taken alone by who writes, and shared by who only reads. A LOCK that is removed under its owner is made again by `check`. When an older version has
- * taken a new LOCK before that, `check` says so.
+ * A process that writes takes both exclusively, a process that only reads shares them. If LOCK is removed while it is
+ * locked, `check` makes it again. If an older version has locked a new LOCK before that, `check` throws.
  *
- * Some file systems lock files and no directories (NFS). There LOCK alone counts, and its owner stops when it is removed. Where nothing can be locked, nobody
- * gets the directory.
+ * Limitation: some file systems lock files but no directories (NFS). There LOCK alone counts, and its owner stops when
+ * it is removed. Where nothing can be locked, no process gets the directory.
  */
 import { dlopen, FFIType, read } from "bun:ffi";
 import * as fs from "node:fs";
@@ -26,9 +28,9 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 const LOCK_FILE_MODE = 0o600;
 
-/** What a file system said of locking something: done, somebody else has it, or the errno of why it cannot be done. */
+/** Result of locking: done, held by another process, or the errno of why it is not possible. */
 type Outcome = "locked" | "held" | { errno: number };
-/** `flock`; a test has one of its own. */
+/** `flock`, or a replacement in tests. */
 export type Flock = (fd: number, kind: LockKind) => Outcome;
 
 export class DirectoryLock {
@@ -42,8 +44,8 @@ export class DirectoryLock {
   #file: number | undefined;
 
   /**
-   * Undefined while somebody else has it.
-   * @throws FatalError dataUnwritable where nothing can be locked; what the system says about LOCK
+   * Locks the directory. @returns undefined while another process has it
+   * @throws FatalError dataUnwritable where nothing can be locked, or with the system's error about LOCK
    */
   static take(held: HeldDirectory, kind: LockKind, flock: Flock = systemFlock): DirectoryLock | undefined {
     const directory = held.openAgain();
@@ -70,8 +72,8 @@ export class DirectoryLock {
   }
 
   /**
-   * Makes LOCK again when it was removed. When that cannot be done now (no descriptors, a full disk) the next call does it.
-   * @throws OtherWriterError when somebody else has taken it meanwhile; DirectoryLostError when it was the only lock
+   * Makes LOCK again if it was removed. If that fails now (no descriptors, a full disk), the next call does it.
+   * @throws OtherWriterError when another process has locked it meanwhile; DirectoryLostError when it was the only lock
    */
   check(): void {
     const before = this.#file;
@@ -88,7 +90,7 @@ export class DirectoryLock {
     if (this.#file !== before) fs.closeSync(before);
   }
 
-  /** Writes into LOCK who has the directory. */
+  /** Writes the id of this process into LOCK. */
   note(): void {
     fs.ftruncateSync(this.#file!);
     fs.writeSync(this.#file!, `${process.pid}\n`, 0);
@@ -108,7 +110,7 @@ export class DirectoryLock {
     return join(this.#held.path, "LOCK");
   }
 
-  /** Again when the file that was locked has been removed meanwhile. */
+  /** Locks LOCK. Repeats if the file that it locked has been removed meanwhile. */
   #takeFile(): boolean {
     for (;;) {
       const file = this.#openFile();
@@ -124,7 +126,7 @@ export class DirectoryLock {
     }
   }
 
-  /** Who only reads changes nothing: without LOCK there is no older version to keep out, since it makes one first of all. */
+  /** A reader changes nothing. Without LOCK no older version needs to be kept out: it would make LOCK first of all. */
   #openFile(): number | undefined {
     const isOwn = this.#kind === "exclusive";
     const flags = isOwn ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDONLY;
@@ -146,14 +148,14 @@ function isNamed(file: number, path: string): boolean {
 }
 
 const lockIsDirectory = (path: string): FatalError =>
-  new FatalError("dataUnwritable", `${path} is a directory, and not the file that it should be`, {
+  new FatalError("dataUnwritable", `${path} is a directory, but must be a file`, {
     hint: "move it away and start again",
   });
 
 function cannotLock(directory: string, errno: number): FatalError {
   const name = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
   return new FatalError("dataUnwritable", `data directory ${directory} cannot be locked (${name})`, {
-    hint: "nothing would keep a second server out of it: use a file system with flock, such as a local disk",
+    hint: "a second server could not be kept out: use a file system with flock, such as a local disk",
   });
 }
 

@@ -1,4 +1,4 @@
-/** The part of `parley erase-user` that asks a running server and waits until it is done. */
+/** The part of `parley erase-user` that sends the request to a running server and waits until it is done. */
 import { systemClock } from "../base/clock.ts";
 import type { ErasureStatus, Problem } from "../protocol/http-shapes.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -10,7 +10,7 @@ type Done = Extract<ErasureStatus, { state: "done" }>;
 const CALL_MS = 30_000;
 const LOOK_EVERY_MS = 250;
 const SAY_EVERY_MS = 5000;
-/** A server that restarts meanwhile goes on by itself. */
+/** How long the server may be away: after a restart it continues by itself. */
 const GONE_MS = 60_000;
 const WAIT_MS = 3_600_000;
 

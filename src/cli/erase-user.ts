@@ -1,4 +1,7 @@
-/** `parley erase-user`: erases everything that a user wrote, through the running server (--url) or in a directory that no server has open (--data). */
+/**
+ * `parley erase-user`: erases everything that a user wrote, through the running server (--url) or in a directory that
+ * no server has open (--data).
+ */
 import { NAME_PATTERN, type UserId } from "../domain/address.ts";
 import type { ErasureStatus } from "../protocol/http-shapes.ts";
 import { isHelp, type Command } from "./command.ts";
@@ -20,10 +23,10 @@ const OPTIONS = {
     expected: "a user id, such as alice",
     accepts: (value) => NAME_PATTERN.test(value),
   }),
-  yes: flag({ section, summary: "really do it: there is no way back" }),
+  yes: flag({ section, summary: "confirm; there is no way back" }),
   url: text({
     section,
-    summary: "of the running server, which is asked to do it",
+    summary: "URL of the running server that is to do it",
     placeholder: "URL",
     initial: undefined,
     expected: "an http or https URL",
@@ -31,8 +34,7 @@ const OPTIONS = {
   }),
   apiKey: text({
     section,
-    summary:
-      "with --url: a key of that server; better given by the variable, which other users of the machine cannot see",
+    summary: "with --url: a key of that server; the variable is safer, since other users of the machine cannot see it",
     placeholder: "KEY",
     initial: undefined,
     expected: "an API key",
@@ -66,8 +68,8 @@ async function run(options: Options, io: Io): Promise<number> {
   if (!yes) {
     throw new FatalError(
       "usage",
-      `nothing was erased: all messages of @${user}, with everybody who has them, would be gone for good`,
-      { hint: "say it again with --yes" },
+      `nothing was erased: all messages of @${user}, and every receiver's copy, would be gone for good`,
+      { hint: "to confirm, add --yes" },
     );
   }
   const done =

@@ -1,4 +1,4 @@
-/** Two directories trade their names in one step: at no moment is one of the names missing. */
+/** Exchanges the names of two directories in one step: at no moment is one of the names missing. */
 import { dlopen, FFIType, read } from "bun:ffi";
 import { constants } from "node:os";
 
@@ -7,19 +7,19 @@ const AT_FDCWD = -100;
 const EXCHANGE = 2;
 
 /**
- * @returns false where the system or this file system cannot do it; nothing is changed then
+ * @returns false where the system or this file system cannot do it; then nothing is changed
  * @throws Error with the errno as its `code` when a name is missing or may not be changed
  */
 export function exchangeNames(one: string, other: string): boolean {
-  // As buffers, and not as their addresses: a number would not keep the bytes in memory until the call.
+  // Pass buffers, not addresses: an address would not keep the bytes in memory until the call.
   const errno = call(Buffer.from(`${one}\0`), Buffer.from(`${other}\0`));
   if (errno === 0) return true;
   const code = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
   if (["ENOSYS", "EINVAL", "ENOTSUP", "EOPNOTSUPP"].includes(code)) return false;
-  throw Object.assign(new Error(`${one} and ${other} cannot trade their names (${code})`), { code });
+  throw Object.assign(new Error(`${one} and ${other} cannot exchange their names (${code})`), { code });
 }
 
-/** @returns the errno, 0 when it is done and never otherwise */
+/** @returns the errno; 0 only if the names were exchanged */
 function call(one: Buffer, other: Buffer): number {
   const isMac = process.platform === "darwin";
   const errnoName = isMac ? "__error" : "__errno_location";

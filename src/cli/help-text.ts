@@ -1,11 +1,14 @@
-/** How help looks, whoever's it is: `Usage: …`, what it does, tables of two columns; as wide as the terminal, between 80 and 100 columns. */
+/**
+ * The layout of every help text: `Usage: …`, a description, tables of two columns. As wide as the terminal, between 80
+ * and 100 columns.
+ */
 
-/** Further texts of a row come below its second. */
+/** Further texts of a row go below its second column. */
 export type Row = readonly [left: string, ...right: string[]];
 export type Section = { title?: string; rows: readonly Row[] } | string;
 
 const COLUMNS_MAX = 100;
-/** Narrower than this, no wrapping helps. */
+/** Minimum width: in fewer columns the tables cannot be wrapped. */
 const COLUMNS_MIN = 80;
 const INDENT = "  ";
 const UNBROKEN_SPACE = "\u00a0";
@@ -34,7 +37,7 @@ function table({ title, rows }: Exclude<Section, string>, left: number, width: n
   return title === undefined ? lines : [title, ...lines];
 }
 
-/** Broken at spaces; a word that is longer than a line has one of its own. */
+/** Wraps at spaces. A word that is longer than a line gets a line of its own. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -47,5 +50,5 @@ export function wrapped(text: string, width: number): string[] {
   return [...lines, line].map((each) => each.replaceAll(UNBROKEN_SPACE, " "));
 }
 
-/** A command that is to be copied stays on one line. */
+/** Keeps a command on one line, so that it can be copied. */
 export const unbroken = (text: string): string => text.replaceAll(" ", UNBROKEN_SPACE);

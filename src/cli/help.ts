@@ -1,4 +1,4 @@
-/** Help of `parley`, made from the tables: nothing in it can be forgotten or out of date. */
+/** Help of `parley`, made from the option tables, so that it is complete and up to date. */
 import type { Command } from "./command.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "./fatal-error.ts";
 import { helpText, unbroken, type Row, type Section } from "./help-text.ts";
@@ -7,7 +7,7 @@ import { flagOf, variableOf, type OptionTable } from "./options.ts";
 
 type Place = Pick<Io, "program" | "columns">;
 
-/** The first command is what options without a command belong to. */
+/** Options without a command belong to the first command. */
 export function programHelp(commands: readonly [Command, ...Command[]], place: Place): string {
   const program = programOf(place);
   const own: Row[] = [

@@ -1,4 +1,7 @@
-/** `parley import-shard`: a shard that export-shard wrote, into a data directory that does not have it and that no server has open. */
+/**
+ * `parley import-shard`: adds a shard that export-shard wrote to a data directory that does not have it. No server may
+ * have the directory open.
+ */
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";

@@ -1,4 +1,4 @@
-/** What `parley inspect` can be told. */
+/** The options of `parley inspect`. */
 import type { ShardId } from "../../storage/types.ts";
 import { integer, text, type OptionSpec, type OptionValues } from "./options.ts";
 import { DATA, JSON_LINES, LIMIT } from "./tool-options.ts";

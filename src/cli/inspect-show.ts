@@ -1,4 +1,4 @@
-/** The pages of `parley inspect`: tables for people, JSON lines for programs. Every one has a bound. */
+/** The output of `parley inspect`: tables for people, JSON lines for programs. All output has a limit. */
 import { readFileSync } from "node:fs";
 import { MessageIds } from "../domain/message-id.ts";
 import { eachRecord, readLog, type LogFrame } from "../../storage/tools/log-reader.ts";
@@ -190,7 +190,7 @@ export async function showShard(shard: ShardId, { directory, limit, json }: Insp
 
 function layersTable(layers: readonly LayerRow[]): string {
   const rows = layers.map(({ file, layer, pages, bytes, itemBytes, counts }) => [
-    counts ? file : `${file}, counts no more`,
+    counts ? file : `${file}, not in use`,
     String(layer),
     formatCount(pages),
     formatBytes(bytes),
@@ -199,7 +199,7 @@ function layersTable(layers: readonly LayerRow[]): string {
   return table([["LAYER IN", "NUMBER", "PAGES", "UNPACKED", "NOT PLACED"], ...rows], [1, 2, 3, 4]);
 }
 
-/** Rows of a table with whatever columns it has. */
+/** Rows of a database table, with all its columns. */
 function rowsTable(rows: readonly TableRow[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const cells = rows.map((row) => columns.map((column) => valueText(row[column] ?? null)));
@@ -271,8 +271,8 @@ export async function showMessage(id: string, keyFile: string, options: InspectO
     const [entry] = stream === undefined ? [] : view.forward(stream, (place.seq - 1) as Seq, 1);
     if (stream === undefined || entry?.seq !== place.seq) {
       const where = `shard ${shardName(place.shard)}, stream number ${place.streamNo}, seq ${place.seq}`;
-      throw new FatalError("failed", `the files do not have it: ${where}`, {
-        hint: "what is not flushed yet is found by stream",
+      throw new FatalError("failed", `no file has it: ${where}`, {
+        hint: "'parley inspect stream' finds what is not flushed yet",
       });
     }
     const row = { id, shard: place.shard, ...entryRow(stream, entry) };

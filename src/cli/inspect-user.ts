@@ -1,8 +1,8 @@
 /**
  * `parley inspect user`: how much a user stores, counted from the messages themselves.
  *
- * Counted are the messages that the user wrote and that are not erased: direct ones in the user's own timeline, once each, and posts in every group that
- * the user was ever in. The copy that a receiver has is not counted.
+ * Counted are messages that the user wrote and that are not erased: each direct one once, from the user's own timeline,
+ * and posts in every group that the user was ever in. A receiver's copy is not counted.
  */
 import { groupAddress, isGroup, nameOf, parseUserId, shardOf, userAddress } from "../domain/address.ts";
 import type { Address, GroupAddress, GroupId, UserAddress } from "../domain/address.ts";
@@ -17,7 +17,7 @@ import { formatCount, table } from "./tool-options.ts";
 
 const PAGE = 4096;
 
-/** Text in UTF-8, as it is before packing. */
+/** Bytes of text in UTF-8, before compression. */
 type Stored = { messages: number; textBytes: number };
 
 export async function showUser(word: string, { directory, json }: InspectOptions, io: Io): Promise<void> {
@@ -36,7 +36,7 @@ export async function showUser(word: string, { directory, json }: InspectOptions
   io.stdout(table([[user, "MESSAGES", "BYTES OF TEXT"], ...rows], [1, 2]));
 }
 
-/** With the groups that the user was ever in: memberships outlive an erasure. */
+/** Also finds the groups that the user was ever in: memberships outlive an erasure. */
 async function countDirect(
   directory: string,
   user: UserAddress,
@@ -55,7 +55,7 @@ async function countDirect(
   return { direct, groups };
 }
 
-/** A shard is opened once, however many of the groups it has. */
+/** Opens each shard once, however many of the groups it has. */
 async function countPosts(directory: string, user: UserAddress, groups: ReadonlySet<GroupAddress>): Promise<Stored> {
   const posts: Stored = { messages: 0, textBytes: 0 };
   for (const [shard, ofShard] of Map.groupBy(groups, shardOf)) {

@@ -1,4 +1,4 @@
-/** `parley inspect`: what stands in a data directory, readable; beside a running server too. */
+/** `parley inspect`: shows the content of a data directory, also while a server uses it. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseAddress, shardOf } from "../domain/address.ts";
@@ -18,7 +18,7 @@ export function inspectCommand(): Command {
   const command: Command = {
     name: "inspect",
     usage: "inspect [wal|shard N|stream ADDRESS|user NAME|message ID]",
-    summary: "show what stands in a data directory, also beside a running server",
+    summary: "show the content of a data directory, also while a server uses it",
     options: INSPECT_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) {

@@ -1,13 +1,13 @@
-/** What a command may touch of the outside: tests pass their own. */
+/** A command's access to the outside. Tests pass their own. */
 export type Io = {
   stdout: (text: string) => void;
   stderr: (text: string) => void;
   env: Record<string, string | undefined>;
-  /** Of the terminal that stdout is. */
+  /** Width of the terminal, if stdout is one. */
   columns?: number | undefined;
   /** Whether a person reads stderr. */
   isStderrTerminal?: boolean;
-  /** What one types to run this program, where it is not `parley`. */
+  /** The command that runs this program, if it is not `parley`. */
   program?: string;
 };
 

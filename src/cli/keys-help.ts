@@ -12,13 +12,13 @@ const MEANING: Record<KeysVerb, string> = {
   list: "show the keys: id, name, when made, whether revoked",
   revoke: "refuse a key from now on; a running server notices within a second",
 };
-const NAME: Row = ["--name NAME", "whose key it is, for whoever reads the list; at most 64 characters"];
+const NAME: Row = ["--name NAME", "whose key it is, shown in the list; at most 64 characters"];
 const EVERYWHERE: Row[] = [
   ["--data DIR", "the data directory of the server, which may run meanwhile", "PARLEY_DATA, default ./data"],
   ["--json", "print JSON"],
 ];
 
-/** Of one verb, or of all. */
+/** Help of one verb, or of all. */
 export function keysHelp(verb: KeysVerb | undefined, io: Io): string {
   const program = `${programOf(io)} keys`;
   const options = { title: "Options", rows: verb === "create" ? [NAME, ...EVERYWHERE] : EVERYWHERE };

@@ -1,7 +1,7 @@
 /**
- * `parley keys`: makes, lists and revokes API keys in the data directory, whether or not a server runs on it. The file is replaced whole
- * under a lock file, so that two of these commands at once lose nothing; a crash leaves the old list or the new one, and can leave the lock
- * file, which the next command names.
+ * `parley keys`: makes, lists and revokes API keys in the data directory, also while a server uses it. A lock file
+ * keeps two of these commands apart, and the key file is replaced as a whole. A crash leaves the old list or the new
+ * one. It can also leave the lock file, which the next command reports.
  */
 import { existsSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ const NAME_CHARACTERS_MAX = 64;
 const LOCK_WAIT_MS = 5000;
 const LOCK_RETRY_MS = 20;
 
-/** Refused, with a line for the person at the terminal. */
+/** A refusal, with a line for the person at the terminal. */
 class KeysError extends Error {
   readonly exitStatus: number;
 
@@ -98,7 +98,7 @@ const meant = (word: string): string => didYouMean(word, KEYS_VERBS) || ": expec
 async function run(command: Command, surroundings: Surroundings): Promise<void> {
   const { verb, words } = command;
   if (command.help) return surroundings.io.stdout(keysHelp(verb, surroundings.io));
-  if (verb === undefined) throw usage("say what: create, list or revoke");
+  if (verb === undefined) throw usage("the command is missing: create, list or revoke");
   if (words.length > (verb === "revoke" ? 1 : 0)) throw usage(`too many words: ${[verb, ...words].join(" ")}`);
   if (command.name !== undefined && verb !== "create") throw usage(`--name belongs to create, not to ${verb}`);
   switch (verb) {
@@ -118,7 +118,7 @@ async function create(command: Command, surroundings: Surroundings): Promise<voi
   await makeDirectory(resolve(command.dataDir), io);
   await change(command.dataDir, surroundings, (records) => [...records, record]);
   if (command.json) return io.stdout(`${JSON.stringify({ id: record.id, name, createdAt: record.createdAt, key })}\n`);
-  // The key alone on stdout, so that KEY=$(parley keys create …) works.
+  // Only the key goes to stdout, so that KEY=$(parley keys create …) works.
   io.stdout(`${key}\n`);
   io.stderr(`Key ${record.id} (${name}) made. Keep it now: it is not stored and cannot be shown again.\n`);
 }
@@ -198,7 +198,7 @@ async function change(
   }
 }
 
-/** All that is read and written is in this directory, also when it is moved meanwhile; then that is told. */
+/** All reads and writes go to this directory, even if it is moved meanwhile; then the person is told. */
 function openData(path: string): HeldDirectory {
   try {
     return HeldDirectory.open(path);
@@ -211,7 +211,7 @@ function renamed(error: unknown, held: HeldDirectory): Error {
   return new Error(held.named(error instanceof Error ? error.message : String(error)), { cause: error });
 }
 
-/** Held for milliseconds, so whoever finds it waits; one that stays was left by a crash. */
+/** The lock is held for milliseconds, so a second command waits. A lock that stays was left by a crash. */
 async function lock(
   path: string,
   held: HeldDirectory,

@@ -1,10 +1,10 @@
-/** Cells for people: what is secret is not shown, by no tool that only looks. */
+/** Cells for people. Tools that only look never show secrets. */
 import { readable } from "../../storage/tools/readable.ts";
 
 const MASK = Buffer.from("(secret, not shown)");
 const SECRET_KEYS = new Set(["password"]);
 
-/** The value of a cell, or what stands for it. */
+/** The value of a cell, or a replacement for a secret one. */
 export const maskedCell = (stream: string, key: string, value: Uint8Array): Uint8Array =>
   stream.startsWith("@") && SECRET_KEYS.has(key) ? MASK : value;
 

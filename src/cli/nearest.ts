@@ -1,4 +1,4 @@
-/** The candidate that was probably meant by `word`: one that is few typing errors away. */
+/** The candidate that `word` probably means: one that is few typing errors away. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const errorsMax = Math.max(1, Math.floor(word.length / 3));
   const ranked = candidates

@@ -1,6 +1,7 @@
 /**
- * A start and a stop without sockets, for commands that write to a directory which no server has: what the log holds is brought into the shards' files when
- * they are done. The cells that go with it are derived by those who know what entries mean, so the whole host is opened.
+ * Opens all shards without sockets, for commands that write to a directory that no server has open. At the end the log
+ * is flushed into the shards' files. The whole host is opened, because only it can compute the derived cells that are
+ * written with them.
  */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -19,10 +20,10 @@ import { FatalError } from "./fatal-error.ts";
 import type { Io } from "./io.ts";
 import { fatalFrom } from "./startup-errors.ts";
 
-/** The caller has taken the directory. */
+/** The caller has locked the directory. */
 export const flushData = ({ held }: DataDirectory, io: Io): Promise<void> => withHost(held, io, async () => {});
 
-/** Takes the directory, which must be there, does the work over its shards, and leaves it at rest. @throws FatalError */
+/** Locks an existing directory, does the work over its shards, and leaves it at rest. @throws FatalError */
 export async function withShards<T>(path: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
   const directory = resolve(path);
   if (!existsSync(directory)) throw missing(directory);
@@ -32,7 +33,7 @@ export async function withShards<T>(path: string, io: Io, work: (host: ShardHost
     await leaveAtRest(data, io.stderr);
     return result;
   } catch (error) {
-    // The work was refused: the directory is well.
+    // The work was refused, so the directory is intact.
     if (error instanceof FatalError) await leaveAtRest(data, io.stderr);
     const { named } = data.held;
     throw fatalFrom(error, { host: "", port: 0, data: data.path }, named) ?? flushFailed(error, named) ?? error;

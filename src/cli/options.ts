@@ -8,14 +8,14 @@ import { didYouMean } from "./nearest.ts";
 export type OptionSpec<Value> = {
   section: string;
   summary: string;
-  /** Stands for the value in help: `N`, `DIR`. */
+  /** The name of the value in help: `N`, `DIR`. */
   placeholder: string;
   initial: Value;
   /** Completes "expected …". */
   expected: string;
-  /** Undefined when the text is no such value. */
+  /** Parses a value; undefined when the text is not valid. */
   read: (text: string) => Value | undefined;
-  /** Given alone it means true. */
+  /** Without a value it means true. */
   isFlag?: true;
 };
 
@@ -80,7 +80,7 @@ export function parseOptions<Table extends OptionTable>(
   return Object.fromEntries(entries) as OptionValues<Table>;
 }
 
-/** Parts the words of a command line from its options, wherever they stand. */
+/** Separates the words of a command line from its options, wherever they stand. */
 export function splitWords(table: OptionTable, args: readonly string[]): { words: string[]; options: string[] } {
   const alone = new Set(Object.keys(table).flatMap((key) => (table[key]?.isFlag ? [flagOf(key)] : [])));
   const words: string[] = [];

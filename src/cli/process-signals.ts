@@ -5,7 +5,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Signals } from "./stop-signals.ts";
 
 const LIBC = process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
-/** More than any `struct sigaction`; on Linux and macOS it begins with the handler. */
+/** Larger than any `struct sigaction`. On Linux and macOS the struct begins with the handler. */
 const SIGACTION_BYTES = 256;
 const SIG_IGN = 1n;
 
@@ -16,7 +16,7 @@ export const processSignals: Signals = {
   clock: systemClock,
 };
 
-/** Whether the process was started with this signal ignored: asked before there is a handler. */
+/** Whether the process was started with this signal ignored. Ask before a handler is set. */
 export function isIgnored(signal: NodeJS.Signals): boolean {
   const action = Buffer.alloc(SIGACTION_BYTES);
   const library = dlopen(LIBC, {

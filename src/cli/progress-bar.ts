@@ -12,7 +12,7 @@ const REDRAW_MS = 100;
 const PLAIN_LINE_MS = 5000;
 const BAR_CELLS_MAX = 30;
 const BAR_CELLS_MIN = 5;
-/** What stands beside name and bar: brackets, gaps, and facts as long as these usually are. */
+/** Columns for everything beside name and bar: brackets, gaps, and facts of usual length. */
 const FACTS_CELLS = 50;
 
 export class ProgressBar {
@@ -23,7 +23,7 @@ export class ProgressBar {
   private done = 0;
   private note = "";
 
-  /** @param layout names of phases are filled up to `nameCells`, so that bars stand below each other */
+  /** @param layout phase names are padded to `nameCells`, so that the bars line up */
   constructor(
     private name: string,
     private total: number,
@@ -36,7 +36,7 @@ export class ProgressBar {
     this.drawnAt = this.neverDrawn;
   }
 
-  /** Ends the phase that ran with a line of its own and begins the next. */
+  /** Ends the running phase with a line of its own, and begins the next. */
   phase(name: string, total: number): void {
     this.finish();
     this.name = name;
@@ -61,7 +61,7 @@ export class ProgressBar {
   set(done: number, note = this.note): void {
     this.done = done;
     this.note = note;
-    // The last state is the line of `finish`.
+    // `finish` prints the last state.
     if (!this.output.isTerminal && done >= this.total) return;
     const now = this.nowMs();
     if (now - this.drawnAt < (this.output.isTerminal ? REDRAW_MS : PLAIN_LINE_MS)) return;
@@ -69,18 +69,18 @@ export class ProgressBar {
     this.draw(false);
   }
 
-  /** The last state of this phase stays on the screen. */
+  /** Prints the last state of this phase, which stays on the screen. */
   finish(): void {
     if (this.drawnAt !== Number.POSITIVE_INFINITY) this.draw(true);
     this.drawnAt = Number.POSITIVE_INFINITY;
   }
 
-  /** A plain line is worth its place only in a phase that lasts. */
+  /** Plain lines are printed only in a phase that lasts. */
   private get neverDrawn(): number {
     return this.output.isTerminal ? Number.NEGATIVE_INFINITY : this.startedAt;
   }
 
-  /** Nothing is finished, and what is written next begins on a line of its own. */
+  /** Ends without finishing; the next output begins on a new line. */
   leave(): void {
     if (this.output.isTerminal && this.drawnAt !== Number.POSITIVE_INFINITY) this.output.write("\n");
     this.drawnAt = Number.POSITIVE_INFINITY;
@@ -104,11 +104,14 @@ export class ProgressBar {
 
 export type Progress = { name: string; done: number; total: number; seconds: number; note: string };
 
-/** `messages  [#####.....]   50%  1234/2468  4321/s  0:12 left`; without columns, no bar. The bar of a name as long is as long, whatever the facts. */
+/**
+ * `messages  [#####.....]   50%  1234/2468  4321/s  0:12 left`. Without columns there is no bar. Bars of equally long
+ * names are equally long, whatever the facts.
+ */
 export function formatProgress(progress: Progress, columns: number): string {
   const { name, done, total, seconds, note } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 1;
-  // Of the first moments no rate can be told.
+  // In the first moments a rate means nothing.
   const rate = seconds > 0.05 ? done / seconds : 0;
   const facts = [`${Math.floor(share * 100)}%`.padStart(4), `${done}/${total}`];
   if (rate > 0) facts.push(`${rate >= 100 ? Math.round(rate) : rate.toFixed(1)}/s`);
@@ -116,7 +119,7 @@ export function formatProgress(progress: Progress, columns: number): string {
   else if (rate > 0) facts.push(`${formatSeconds((total - done) / rate)} left`);
   const line = `${name}  ${barOf(share, columns - name.length - FACTS_CELLS)}${facts.join("  ")}`;
   const room = columns > 0 ? columns - 1 : Number.POSITIVE_INFINITY;
-  // Half a note says something else than the whole.
+  // A note is shown whole or not at all.
   const noted = note === "" ? line : `${line}  ${note}`;
   return noted.length <= room ? noted : line.slice(0, room);
 }

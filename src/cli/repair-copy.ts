@@ -1,4 +1,7 @@
-/** The copy that `parley repair` works on: locked, so that no second repair takes it, and without what is not the server's. */
+/**
+ * The copy that `parley repair` works on: locked, so that no second repair uses it, and without files that are not the
+ * server's.
+ */
 import { readdirSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileCrc, type FoundFile, listFiles } from "../../storage/tools/inventory.ts";
@@ -13,14 +16,14 @@ import { COMPANIONS, formatBytes } from "./tool-options.ts";
 export type Copied = {
   data: DataDirectory;
   unreadable: UnreadablePart[];
-  /** Names of files that are not the server's: they are not in the copy. */
+  /** Files that were not copied, because they are not the server's. */
   leftOut: string[];
-  /** Keys that are missing, or not what they were, in words. */
+  /** Keys that are missing or changed, in words. */
   keys: string[];
 };
 
 /**
- * @param to begun anew when a killed repair left something there
+ * @param to a copy that a killed repair left there is made anew
  * @throws FatalError diskFull before anything is made; dataLocked when another repair is at work there
  */
 export async function copyToRepair(
@@ -40,7 +43,7 @@ export async function copyToRepair(
     let done = 0;
     const unreadable = await copyFiles(from, data.held.at, files, (bytes) => progress((done += bytes), total), read);
     const lostKeys = CONSTANT_FILES.filter((name) => unreadable.some(({ path }) => path === name));
-    // A key with a part that anybody can guess is worse than none.
+    // A key of which a part can be guessed is worse than none.
     for (const name of lostKeys) rmSync(join(data.held.at, name));
     return { data, unreadable, leftOut: namesOf(found, files), keys: await changedKeys(from, lostKeys) };
   } catch (error) {
@@ -68,7 +71,9 @@ export function requireRoom(to: string, bytes: number, free: number): void {
   });
 }
 
-/** No checksum of the store covers the keys: what the last clean stop said of them is all there is. */
+/**
+ * The store's checksums do not cover the keys. Only the manifest of the last clean stop can tell whether they changed.
+ */
 async function changedKeys(from: string, lost: readonly string[]): Promise<string[]> {
   const manifests = [LAST_MANIFEST, MANIFEST].map((name) => tryManifest(join(from, name)));
   const said: string[] = [];
@@ -78,7 +83,7 @@ async function changedKeys(from: string, lost: readonly string[]): Promise<strin
     if (lost.includes(name)) said.push(`${name} cannot be read and is made anew: ${LOST_KEY[name]}`);
     else if (!names.has(name)) said.push(`${name} is missing and is made anew: ${LOST_KEY[name]}`);
     else if (crc !== undefined && (await fileCrc(join(from, name))) !== crc)
-      said.push(`${name} is not what it was: ${LOST_KEY[name]}`);
+      said.push(`${name} has changed: ${LOST_KEY[name]}`);
   }
   return said;
 }

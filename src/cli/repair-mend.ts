@@ -1,4 +1,7 @@
-/** The part of `parley repair` that knows what streams mean: opens the repaired copy as a server would, and serves nobody. */
+/**
+ * The part of `parley repair` that knows what streams mean: it opens the repaired copy as a server would, but serves
+ * nobody.
+ */
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import { loadOrCreateKey } from "../base/key-file.ts";
@@ -14,15 +17,15 @@ import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import type { DataDirectory } from "./data-directory.ts";
 import type { Io } from "./io.ts";
 
-/** @param data the repaired copy. @returns what a person should know of accounts and groups */
+/** @param data the repaired copy. @returns notes about accounts and groups, for people */
 export async function mendRepaired(data: DataDirectory, { shards, left }: RepairOfStore, io: Io): Promise<MendNote[]> {
   if (shards.length === 0) return [];
-  // Shards that stay closed are in the report, and need no lines here.
+  // The report lists shards that stay closed, so no lines are needed here.
   const say = left.length > 0 ? (): void => {} : io.stderr;
   return await withHost(data.held, say, (host) => mend(host, shards, systemRandom));
 }
 
-/** Without the keeper, which would offer again what was handed over before anything is mended. */
+/** Opens the host without the keeper, which would offer handoffs before anything is mended. */
 async function withHost<T>(held: HeldDirectory, say: Io["stderr"], work: (host: ShardHost) => Promise<T>): Promise<T> {
   const clock = systemClock;
   const logger = createLogger("error", say, clock.now, held.named);

@@ -1,21 +1,24 @@
-/** What `parley repair` had to leave out, for a person to read: where it was, what can be said of it, its bytes as text and hexadecimal. */
+/**
+ * The report of `parley repair`: for each part that was left out, where it was, what is known of it, and its bytes as
+ * text and hexadecimal.
+ */
 import type { MendKind, MendNote } from "../node/mend/notes.ts";
 import type { RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import { oneLine, readable } from "../../storage/tools/readable.ts";
 import type { Copied } from "./repair-copy.ts";
 import { formatCount } from "./tool-options.ts";
 
-/** Of one damaged part; all of it is in the directory as it was before. */
+/** The most bytes shown of one damaged part. All of them are in the damaged directory. */
 const BYTES_SHOWN_MAX = 64 << 10;
 const LINE_BYTES = 32;
 
 const HEADINGS: Record<MendKind, string> = {
-  reserved: "names that stay taken although what made them is lost",
+  reserved: "names that stay taken although their registration is lost",
   password: 'accounts without a password: "parley reset-password" gives a new one, an API key gets a token',
-  devices: "accounts that were logged out everywhere: everybody logs in anew",
+  devices: "accounts that were logged out everywhere: their users must log in again",
   raised: "histories whose end is lost",
-  membership: "groups and members that did not agree, and do now",
-  erased: "what had been erased and came back, and is erased again",
+  membership: "groups and members that disagreed, and were corrected",
+  erased: "erased entries that came back, and were erased again",
   unknown: "what could not be mended",
 };
 
@@ -51,15 +54,12 @@ export function repairReport(
     "",
   ];
   lines.push(...keys.map(oneLine));
-  lines.push(...leftOut.map((path) => oneLine(`${path} is no file of the server's: it was not copied`)));
+  lines.push(...leftOut.map((path) => oneLine(`${path} is not a file of the server: it was not copied`)));
   for (const { path, from, to } of unreadable)
-    lines.push(`${path}, bytes ${from} to ${to - 1}: the disk does not give them`);
+    lines.push(`${path}, bytes ${from} to ${to - 1}: the disk cannot read them`);
   if (lines.at(-1) !== "") lines.push("");
   for (const { numbers, found, missing } of emptyShards(shards)) {
-    lines.push(
-      `shards ${numbers}: nothing of them could be found`,
-      ...found.map((what) => `  found    ${oneLine(what)}`),
-    );
+    lines.push(`shards ${numbers}: nothing was found in them`, ...found.map((what) => `  found    ${oneLine(what)}`));
     lines.push(...missing.map((what) => `  missing  ${oneLine(what)}`), "");
   }
   for (const { shard, found, missing, lost } of shards.filter((one) => !isEmpty(one))) {
@@ -82,11 +82,11 @@ export function repairReport(
   return `${lines.join("\n")}\n`;
 }
 
-/** Most shards of a small server have nothing in them, and damage of the log may have hit any. */
+/** Whether a shard has nothing in it, as most shards of a small server. Damage of the log may have hit any. */
 export const isEmpty = ({ entries, streams, lost }: RepairedShard): boolean =>
   entries === 0 && streams === 0 && lost.length === 0;
 
-/** Shards of which nothing was found, together where the same is to be said of them; `numbers` as `0 to 6, 8`. */
+/** Groups shards of which nothing was found by what is to be reported; `numbers` as `0 to 6, 8`. */
 export function emptyShards(shards: readonly RepairedShard[]) {
   const alike = Map.groupBy(shards.filter(isEmpty), ({ found, missing }) => JSON.stringify([found, missing]));
   return [...alike.values()].map((group) => {
@@ -95,7 +95,7 @@ export function emptyShards(shards: readonly RepairedShard[]) {
   });
 }
 
-/** @param numbers by rising size */
+/** @param numbers in ascending order */
 function rangesOf(numbers: readonly number[]): string {
   const ranges: { from: number; to: number }[] = [];
   for (const number of numbers) {

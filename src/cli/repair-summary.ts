@@ -1,4 +1,4 @@
-/** What `parley repair` says at its end, on stdout. */
+/** The summary that `parley repair` prints at its end, on stdout. */
 import type { MendNote } from "../node/mend/notes.ts";
 import type { LostEntries, RepairedShard, RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import type { Copied } from "./repair-copy.ts";
@@ -15,7 +15,7 @@ export type Outcome = {
   reportAt?: string;
   /** Where the damaged directory is now, after a repair in place. */
   kept?: string;
-  /** Nothing was damaged, so nothing was put in its place. */
+  /** Nothing was damaged, so the directory was not replaced. */
   isUnchanged?: true;
 };
 
@@ -35,15 +35,15 @@ export function told(outcome: Outcome): string {
 
 function placeLines({ target, reportAt, kept, copied: { leftOut } }: Outcome): string[] {
   const lines = [`repaired: ${target}`, `what was left out, to read: ${reportAt}`];
-  if (leftOut.length > 0) lines.push(`not copied, no files of the server's: ${counted(leftOut.length, "file")}`);
+  if (leftOut.length > 0) lines.push(`not copied, not files of the server: ${counted(leftOut.length, "file")}`);
   if (kept !== undefined) lines.push(keptLine(kept));
   lines.push(`next: parley verify --data ${target}`);
   return lines;
 }
 
-const keptLine = (kept: string): string => `as it was before: ${kept}; remove it when you need it no more`;
+const keptLine = (kept: string): string => `the damaged directory: ${kept}; remove it when you no longer need it`;
 
-/** For a run that has finished what a killed one left. */
+/** For a run that has finished an interrupted one. */
 export function resumed(source: string, { kept, reportAt }: Swapped): string {
   const lines = ["a repair that was cut short is finished", `repaired: ${source}`];
   lines.push(`what was left out, to read: ${reportAt}`);
@@ -60,7 +60,7 @@ function shardLine({ shard, entries, lost, missing, mayLackNewest, mayShowErased
       : `${counted(count, "entry", "entries")} lost in ${counted(lost.length, "stream")}`,
     ...missing,
     ...(mayLackNewest ? ["newer ones may be lost"] : []),
-    ...(mayShowErased ? ["what was erased may be there again: erase it once more"] : []),
+    ...(mayShowErased ? ["erased messages may have come back: erase them again"] : []),
   ];
   return `shard ${shard}: ${counted(entries, "entry", "entries")} saved, ${notes.join("; ")}`;
 }

@@ -1,20 +1,19 @@
 /**
- * Puts a repaired copy in the place of the data directory. A kill at any step leaves both directories whole, and the
- * next `parley repair --in-place` knows what is left to do.
+ * Replaces the data directory by its repaired copy. A kill at any step leaves both directories whole, and the next
+ * `parley repair --in-place` knows what is left to do.
  *
  *     DIR                  the damaged directory, then the repaired one
  *     DIR.repair-done      the complete copy, then the damaged directory
  *     DIR.damaged          the damaged directory, at the end
  *     DIR.repair-swap      which directory is which, by inode; there from before the first step until after the last
  *
- *   1. DIR.repair-swap is written          a kill behind 1 or 2: nothing has happened to DIR, the repair begins anew
- *   2. copy            -> DIR.repair-done
- *   3. DIR            <-> DIR.repair-done  in one step. A kill behind it: step 4 is left
- *   4. DIR.repair-done -> DIR.damaged
- *   5. DIR.repair-swap is removed
+ * 1. DIR.repair-swap is written          a kill after 1 or 2: DIR is unchanged, the repair begins anew 2. copy  
+ *   -> DIR.repair-done 3. DIR            <-> DIR.repair-done  in one step. A kill after it: step 4 is left 4.
+ * DIR.repair-done -> DIR.damaged 5. DIR.repair-swap is removed
  *
- * Where the file system cannot exchange two names, step 3 is DIR -> DIR.damaged and DIR.repair-done -> DIR. A kill between
- * these two leaves no DIR. Then no server starts there (`hasUnfinishedSwap`), and the next repair finishes the second.
+ * Where the file system cannot exchange two names, step 3 is DIR -> DIR.damaged and then DIR.repair-done -> DIR. A kill
+ * between these two leaves no DIR. Then no server starts there (`hasUnfinishedSwap`), and the next repair does the
+ * second rename.
  */
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -23,11 +22,11 @@ import { exchangeNames } from "./exchange-names.ts";
 import { FatalError } from "./fatal-error.ts";
 import { journalPath } from "./repair-journal.ts";
 
-/** The calls that change names: a test counts them and stops at one. */
+/** The calls that change names. A test counts them and stops at one. */
 export type Names = {
   write: (path: string, text: string) => void;
   rename: (from: string, to: string) => void;
-  /** False where that cannot be done. */
+  /** Returns false where that is not possible. */
   exchange: (one: string, other: string) => boolean;
   remove: (path: string) => void;
 };
@@ -75,9 +74,9 @@ export function swapInPlace(source: string, copy: string, reportAt: string, name
 }
 
 /**
- * Finishes what a killed run left.
- * @returns undefined when nothing had happened to the directory yet, or no run was killed: the repair begins
- * @throws FatalError when somebody else has changed the names meanwhile, or another repair is at work
+ * Finishes an interrupted run.
+ * @returns undefined when the directory is still unchanged, or no run was interrupted: the repair begins
+ * @throws FatalError when the names were changed meanwhile, or another repair is at work
  */
 export function finishSwap(source: string, names: Names = systemNames): Swapped | undefined {
   const journal = readJournal(source);
@@ -98,10 +97,10 @@ export function finishSwap(source: string, names: Names = systemNames): Swapped 
   return { kept: keptAt, reportAt };
 }
 
-/** A server may have written to the directory since: the copy that was made of it is of no use. */
+/** A server may have written to the directory since, so the old copy is useless. */
 function beginAnew(source: string, isCopyThere: boolean, names: Names): undefined {
   const done = donePath(source);
-  // Another repair that is at work holds its copy.
+  // A running repair has its copy locked.
   if (isCopyThere) takeDataDirectory(done).release();
   if (isCopyThere) names.remove(done);
   names.remove(journalPath(source));
@@ -109,9 +108,13 @@ function beginAnew(source: string, isCopyThere: boolean, names: Names): undefine
 
 function strange(source: string, done: string, kept: string): FatalError {
   const hint = `see what is in ${done} and ${kept}, put one of them at ${source}, and remove ${journalPath(source)}`;
-  return new FatalError("dataUnwritable", `a repair of ${source} was cut short, and its directories were moved since`, {
-    hint,
-  });
+  return new FatalError(
+    "dataUnwritable",
+    `a repair of ${source} was cut short, and its directories were moved afterwards`,
+    {
+      hint,
+    },
+  );
 }
 
 function readJournal(source: string): Journal | undefined {
@@ -132,7 +135,7 @@ function identityOf(path: string): string | undefined {
   return found && `${found.dev}:${found.ino}`;
 }
 
-/** `path`, or `path-2` and so on: nothing is there yet. */
+/** `path`, or `path-2` and so on: a name that is not in use. */
 export function freeName(path: string, end = ""): string {
   let free = `${path}${end}`;
   for (let n = 2; fs.existsSync(free); n++) free = `${path}-${n}${end}`;
@@ -148,7 +151,7 @@ export function syncDirectory(path: string): void {
   }
 }
 
-/** There whole or not at all; private. */
+/** Writes a private file. After a crash it is there completely or not at all. */
 export function writeDurably(path: string, text: string): void {
   const fresh = join(dirname(path), `${basename(path)}.new`);
   const file = fs.openSync(fresh, "w", 0o600);

@@ -1,10 +1,10 @@
 /**
- * `parley repair`: makes a damaged data directory whole again. The saving is storage/tools/repair, what streams mean is src/node/mend; here it is asked,
- * said what it cost, and put in its place.
+ * `parley repair`: makes a damaged data directory whole again. storage/tools/repair saves records, and src/node/mend
+ * corrects what they mean. This file runs both, reports what was lost, and puts the result in its place.
  *
- * It works on a copy, always, and changes nothing in the directory. With `--to` that is where the copy stays. With `--in-place` the complete copy takes the
- * directory's name (repair-swap.ts), and what was there keeps another name. Killed before that, it leaves an unfinished copy; the next run begins with a
- * fresh one.
+ * It always works on a copy, and never changes the damaged directory. With `--to` the copy stays there. With
+ * `--in-place` the complete copy takes the directory's name (repair-swap.ts), and the damaged one gets another name. A
+ * kill before that leaves an unfinished copy; the next run begins with a fresh one.
  */
 import { existsSync, lstatSync, readlinkSync, realpathSync, rmSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -59,7 +59,7 @@ export function repairCommand(): Command {
   const command: Command = {
     name: "repair",
     usage: "repair --to COPY | --in-place [options]",
-    summary: "save what is whole of a damaged data directory, and say what was lost",
+    summary: "save what is intact in a damaged data directory, and report what was lost",
     options: OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await repair(parseOptions(OPTIONS, args, io.env), io);
@@ -81,7 +81,7 @@ async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
     );
     return EXIT_STATUS.ok;
   }
-  // Nobody writes to it meanwhile, and neither does this.
+  // Locked for reading: no process writes to it meanwhile, and neither does this one.
   const data = holdDataDirectory(source);
   try {
     const outcome = await repairHeld(data, place, shard, io);
@@ -94,7 +94,7 @@ async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
   }
 }
 
-/** Copy, repair, mend, report, and then the names. */
+/** Copies, repairs, mends, reports, and then swaps the names. */
 async function repairHeld(
   source: DataDirectory,
   place: RepairPlace,
@@ -131,7 +131,10 @@ async function repairHeld(
   }
 }
 
-/** Without damage the copy is no better than what is there. `verify` sees more than the repair looks at, such as a damaged manifest. */
+/**
+ * Without damage the copy is not better than the original. `verify` finds more than the repair looks at, such as a
+ * damaged manifest.
+ */
 async function isWorthSwapping(source: string, repaired: RepairOfStore, only: ShardId | undefined): Promise<boolean> {
   if (repaired.shards.length > 0) return true;
   if (only !== undefined) return false;
@@ -144,16 +147,16 @@ type RepairPlace = {
   source: string;
   /** Where the copy is made. */
   work: string;
-  /** Undefined: in place. */
+  /** Undefined with `--in-place`. */
   to: string | undefined;
 };
 
 function placeOf({ data, to, inPlace }: OptionValues<typeof OPTIONS>): RepairPlace {
   if ((to === undefined) === !inPlace)
-    throw new FatalError("usage", "say where the repaired copy goes: --to COPY, or --in-place");
+    throw new FatalError("usage", "the place of the repaired copy is missing: give --to COPY, or --in-place");
   const named = resolve(data);
   if (to === undefined) {
-    // A link stays, and leads to the repaired directory.
+    // A symbolic link stays, and then leads to the repaired directory.
     const source = behindLink(named);
     if (existsSync(source) && statSync(source).dev !== statSync(dirname(source)).dev)
       throw new FatalError("usage", `${source} is a mount point, which cannot be replaced in place: use --to`);
@@ -165,11 +168,11 @@ function placeOf({ data, to, inPlace }: OptionValues<typeof OPTIONS>): RepairPla
   if (!existsSync(dirname(target))) throw new FatalError("usage", `--to: there is no directory ${dirname(target)}`);
   if (!existsSync(named)) throw missing(named);
   if (`${realpathSync(dirname(target))}/`.startsWith(`${realpathSync(named)}/`))
-    throw new FatalError("usage", `--to: ${target} is inside of the data directory`);
+    throw new FatalError("usage", `--to: ${target} is inside the data directory`);
   return { source: named, work: `${target}.unfinished`, to: target };
 }
 
-/** Also of a link whose directory is missing since a repair was killed. */
+/** Resolves a symbolic link, also if its directory is missing because a repair was killed. */
 function behindLink(path: string): string {
   if (existsSync(path)) return realpathSync(path);
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
@@ -186,10 +189,10 @@ async function saved(
   return await repairStore(source, data.path, {
     shard,
     unreadable,
-    // Nobody knows what it was: a user's notes, or a change of a group, show it to nobody else.
+    // The lane of a lost entry is unknown. A user's notes, or a group's changes, show it to nobody else.
     laneOfLost: (stream) => (stream.startsWith("#") ? "" : stream),
     keyOfLost: (stream, key) => (stream.startsWith("@") ? erasedKey(key) : undefined),
-    // Clients that had more drop what they have and read the history again.
+    // Clients that had more entries drop what they have and read the history again.
     cellsOfLost: (stream) =>
       /^[@#]/.test(stream) ? [["epoch", Buffer.from(randomName(systemRandom, EPOCH_CHARACTERS), "latin1")]] : [],
     progress: (phase, done, total) => progress.set(phase, done, total),

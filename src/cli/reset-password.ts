@@ -1,4 +1,7 @@
-/** `parley reset-password`: gives an account a new password, over a directory that no server has open, and logs all its devices out. */
+/**
+ * `parley reset-password`: sets a new password for an account and logs out all its devices. No server may have the
+ * directory open.
+ */
 import { randomName, systemRandom } from "../base/random.ts";
 import { NAME_PATTERN, userAddress, type UserId } from "../domain/address.ts";
 import { PASSWORD_BYTES_MAX, PASSWORD_CHARACTERS_MIN } from "../domain/limits.ts";
@@ -13,7 +16,7 @@ import type { Io } from "./io.ts";
 import { parseOptions, text, type OptionValues } from "./options.ts";
 import { DATA, JSON_LINES } from "./tool-options.ts";
 
-/** Of five bits each. */
+/** Characters of a generated password, of five bits each. */
 const DRAWN_CHARACTERS = 20;
 const section = "Options";
 
@@ -28,7 +31,7 @@ const OPTIONS = {
   }),
   password: text({
     section,
-    summary: "the new one; better given by the variable, which other users of the machine cannot see. Drawn if absent",
+    summary: "the new one; the variable is safer, since other users of the machine cannot see it. Generated if absent",
     placeholder: "PASSWORD",
     initial: undefined,
     expected: `at least ${PASSWORD_CHARACTERS_MIN} characters, at most ${PASSWORD_BYTES_MAX} bytes`,
@@ -44,7 +47,7 @@ export function resetPasswordCommand(): Command {
   const command: Command = {
     name: "reset-password",
     usage: "reset-password --user USER [options]",
-    summary: "give an account a new password and log all its devices out, while no server runs",
+    summary: "set a new password for an account and log out all its devices, while no server runs",
     options: OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await reset(parseOptions(OPTIONS, args, io.env), io);
@@ -62,7 +65,7 @@ async function reset({ user, password, data, json }: Options, io: Io): Promise<n
   const hash = await passwords.hash(given);
   const { withShards } = await import("./open-shards.ts");
   const devices = await withShards(data, io, (host) => write(host, user as UserId, hash, data));
-  // One that was given is known, and need not be in a terminal's memory.
+  // A password that was given is not printed, to keep it out of the terminal's history.
   const drawn = password === undefined ? given : undefined;
   io.stdout(
     json
@@ -72,7 +75,7 @@ async function reset({ user, password, data, json }: Options, io: Io): Promise<n
   return EXIT_STATUS.ok;
 }
 
-/** In one record. @returns how many devices were logged out */
+/** Writes all in one record. @returns how many devices were logged out */
 async function write(host: ShardHost, user: UserId, hash: string, data: string): Promise<number> {
   const home = host.home(user);
   const state = home.users.get(user);

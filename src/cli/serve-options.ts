@@ -1,4 +1,4 @@
-/** Every option of `parley serve`. The table is the truth: flags, variables, checks and help all come from it. */
+/** Every option of `parley serve`. Flags, variables, checks and help are all made from this table. */
 import { DEFAULT_LIMITS, KEEP_DAYS_MAX } from "../domain/limits.ts";
 import type { Limits } from "../protocol/frames.ts";
 import { flag, integer, oneOf, text, type OptionSpec, type OptionValues } from "./options.ts";
@@ -30,7 +30,7 @@ export const SERVE_OPTIONS = {
   }),
   publicUrl: text({
     section: LISTENING,
-    summary: "where clients reach this node, if not where it listens",
+    summary: "URL at which clients reach this node, if it differs from the address it listens on",
     placeholder: "URL",
     initial: undefined,
     expected: "an http or https URL",
@@ -69,12 +69,12 @@ export const SERVE_OPTIONS = {
 
   strict: flag({
     section: STORAGE,
-    summary: "do not start when any data is damaged; without it the rest is served",
+    summary: "refuse to start when any data is damaged; without it, undamaged shards are served",
   }),
   keepDays: {
     ...integer({
       section: STORAGE,
-      summary: "days that messages are kept before they are erased for good; without it for ever",
+      summary: "days that messages are kept before they are erased; without it they are kept for ever",
       initial: 0,
       min: 1,
       max: KEEP_DAYS_MAX,
@@ -84,20 +84,20 @@ export const SERVE_OPTIONS = {
 
   registration: oneOf({
     section: ACCOUNTS,
-    summary: "whether anybody may register, or only API keys make users",
+    summary: "open: anybody may register; closed: only API keys create users",
     choices: ["open", "closed"],
     initial: "open",
   }),
   argon2MemoryKb: integer({
     section: ACCOUNTS,
-    summary: "KiB of memory that checking one password takes",
+    summary: "KiB of memory used to check one password",
     initial: 19_456,
     min: 8,
     max: 4_194_304,
   }),
   argon2Passes: integer({
     section: ACCOUNTS,
-    summary: "passes over that memory",
+    summary: "passes over that memory for each check",
     initial: 2,
     min: 1,
     max: 100,
@@ -105,14 +105,14 @@ export const SERVE_OPTIONS = {
 
   sendRate: integer({
     section: LIMITS,
-    summary: "messages a second that a user may send for long",
+    summary: "sustained messages a second that a user may send",
     initial: DEFAULT_LIMITS.sendsPerSecond,
     min: 1,
     max: 1_000_000,
   }),
   sendBurst: integer({
     section: LIMITS,
-    summary: "messages that a user may send at once",
+    summary: "messages that a user may send in a burst",
     initial: DEFAULT_LIMITS.sendsBurst,
     min: 1,
     max: 10_000_000,
@@ -136,7 +136,7 @@ export const SERVE_OPTIONS = {
   }),
   readRate: integer({
     section: LIMITS,
-    summary: "messages a second that a user may read back for long; ten times as many at once",
+    summary: "sustained messages a second that a user may read back; the burst is ten times as many",
     initial: 20_000,
     min: 100,
     max: 100_000_000,
@@ -157,21 +157,21 @@ export const SERVE_OPTIONS = {
   }),
   groupAddsMax: integer({
     section: LIMITS,
-    summary: "times that somebody may put the same person into groups; one more an hour",
+    summary: "times that a user may add the same other user to groups; one more every hour",
     initial: 20,
     min: 1,
     max: 1_000_000,
   }),
   groupReceiptsMembersMax: integer({
     section: LIMITS,
-    summary: "members of a group that still gets receipts",
+    summary: "members above which a group gets no receipts",
     initial: DEFAULT_LIMITS.groupReceiptsMembersMax,
     min: 0,
     max: 1000,
   }),
   resumeEntriesMax: integer({
     section: LIMITS,
-    summary: "missed entries that a resume streams; beyond comes a gap",
+    summary: "missed entries that a resume streams; if there are more, it sends a gap",
     initial: DEFAULT_LIMITS.resumeEntriesMax,
     min: 1,
     max: 1_000_000,
@@ -200,7 +200,7 @@ export const SERVE_OPTIONS = {
   }),
   addressConnectionsMax: integer({
     section: CONNECTIONS,
-    summary: "WebSockets that may be open from one address; a proxy must say for whom it asks",
+    summary: "WebSockets that may be open from one address; a proxy must set X-Forwarded-For",
     initial: 20_000,
     min: 1,
     max: 10_000_000,
@@ -221,7 +221,7 @@ export const SERVE_OPTIONS = {
   }),
   drainMs: integer({
     section: CONNECTIONS,
-    summary: "how long SIGTERM waits for what is under way",
+    summary: "how long SIGTERM waits for work in progress",
     initial: 10_000,
     min: 0,
     max: 600_000,
@@ -237,7 +237,7 @@ export const SERVE_OPTIONS = {
   }),
   logLevel: oneOf({
     section: NODE,
-    summary: "how much is written to stderr",
+    summary: "least level of log lines on stderr",
     choices: ["debug", "info", "warn", "error"],
     initial: "info",
   }),
@@ -245,7 +245,7 @@ export const SERVE_OPTIONS = {
 
 export type ServeOptions = OptionValues<typeof SERVE_OPTIONS>;
 
-/** The limits that clients meet, as `welcome` tells them. */
+/** The limits that clients get in `welcome`. */
 export function limitsOf(options: ServeOptions): Limits {
   return {
     frameBytesMax: DEFAULT_LIMITS.frameBytesMax,

@@ -1,4 +1,4 @@
-/** `parley serve`: takes the data directory, starts a node, says where it listens, and drains it when told to stop. */
+/** `parley serve`: locks the data directory, starts a node, prints its URL, and drains it when told to stop. */
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { isHelp, type Command } from "./command.ts";
 import { leaveAtRest, noteKeys, takeDataDirectory } from "./data-directory.ts";
@@ -13,7 +13,7 @@ import { firstStopSignal, type Signals } from "./stop-signals.ts";
 export type RunningNode = {
   /** `http://HOST:PORT`, with the real port. */
   url: string;
-  /** No new work, everything acked, `bye`, flush. */
+  /** Accepts no new work, acks what it has, says `bye`, flushes. */
   drain: () => Promise<void>;
   /** Resolves when the node has ended, and rejects when it cannot go on. */
   closed: Promise<void>;
@@ -30,7 +30,7 @@ export function serveCommand(parts: ServeParts): Command {
     usage: "serve [options]",
     npmScript: "start",
     summary: "run the server",
-    note: "SIGTERM drains it: no new work, everything acked, exit 0. SIGINT and SIGHUP do the same, unless they were ignored at the start, as by nohup; npm and the launcher cannot keep them ignored.",
+    note: "SIGTERM drains it: no new work, everything acked, exit 0. So do SIGINT and SIGHUP, unless they were ignored at the start, as by nohup (this does not work through npm or the launcher).",
     options: SERVE_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await serve(parseOptions(SERVE_OPTIONS, args, io.env), io, parts);

@@ -1,9 +1,9 @@
-/** Turns what the system and the storage refuse into the lines and exit statuses of `FatalError`. */
+/** Turns errors of the system and the storage into `FatalError`s, with a line and an exit status. */
 import { CorruptionError, DirectoryLostError, FormatError, OtherWriterError } from "../../storage/errors.ts";
 import { KeyFileError } from "../base/key-file.ts";
 import { FatalError } from "./fatal-error.ts";
 
-/** The system's name for what went wrong, such as ENOSPC, wherever in the chain of causes it is. */
+/** The system's name of the error, such as ENOSPC, from anywhere in the chain of causes. */
 export function errnoOf(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
     if ("code" in at && typeof at.code === "string" && /^(E[A-Z0-9]+|SQLITE_[A-Z_]+)$/.test(at.code)) return at.code;
@@ -59,8 +59,9 @@ const REASON: Record<string, string> = {
 };
 
 /**
- * For what a server throws while it starts or runs. Undefined: a programmer's error, which keeps its stack.
- * @param named puts the names of files that people know into what errors say
+ * Turns an error that a server throws at the start or later into a FatalError. Undefined: a programmer's error, which
+ * keeps its stack.
+ * @param named replaces paths in errors by the names that people know
  */
 export function fatalFrom(
   error: unknown,

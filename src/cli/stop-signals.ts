@@ -1,8 +1,8 @@
 /**
- * The first signal asks for a drain, a second one ends the process at once.
- * One Ctrl-C can arrive several times within milliseconds: from the terminal, from npm, from the launcher. So what follows the
- * first within a second counts as the first.
- * SIGHUP and SIGINT stay ignored where the process was started so, as by `nohup` or in the background of a script: a handler would undo it.
+ * The first signal starts a drain, a second one ends the process at once. One Ctrl-C can arrive several times within
+ * milliseconds: from the terminal, from npm, from the launcher. So signals within a second of the first are ignored.
+ * SIGHUP and SIGINT stay ignored if they were ignored at the start, as by `nohup` or in the background of a script. A
+ * handler would undo that.
  */
 import { constants } from "node:os";
 import type { Clock } from "../base/clock.ts";
@@ -21,7 +21,7 @@ export type Signals = {
 const STOP_SIGNALS: readonly StopSignal[] = ["SIGTERM", "SIGINT", "SIGHUP"];
 const SAME_SIGNAL_MS = 1000;
 
-/** From now on signals do not end the process by themselves. */
+/** Handles the signals, which then no longer end the process by themselves. */
 export function firstStopSignal({ on, isIgnored, exit, clock }: Signals): Promise<StopSignal> {
   return new Promise((resolve) => {
     let firstAtMs: number | undefined;

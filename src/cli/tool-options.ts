@@ -1,4 +1,4 @@
-/** What the commands that look into a data directory have in common. */
+/** Shared parts of the commands that look into a data directory. */
 import { API_KEYS_FILE } from "../home/accounts/api-keys.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 import { CONSTANT_FILES } from "./data-directory.ts";
@@ -28,7 +28,7 @@ export const LIMIT = integer({
   max: 1_000_000_000,
 });
 
-/** What the server keeps in its data directory beside the store. */
+/** The server's files in the data directory beside the store. */
 export const COMPANIONS = { constant: CONSTANT_FILES, changing: ["LOCK", API_KEYS_FILE] };
 
 /** @throws FatalError usage */
@@ -41,7 +41,7 @@ export function parseShard(word: string): ShardId {
   );
 }
 
-/** The one word that a command takes. @throws FatalError usage */
+/** The single word after a command. @throws FatalError usage */
 export function oneWord([word, more]: readonly string[], what: string): string {
   if (word === undefined) throw new FatalError("usage", `no ${what} was named`);
   if (more !== undefined)
@@ -50,10 +50,10 @@ export function oneWord([word, more]: readonly string[], what: string): string {
 }
 
 const MIB = 1 << 20;
-/** What is done in a moment needs no bar. */
+/** Shorter work needs no bar. */
 const SHOWN_FROM_BYTES = 32 * MIB;
 
-/** A bar over bytes, on a terminal only; each name begins a line of its own. */
+/** A progress bar over bytes, on a terminal only. Each name begins a new line. */
 export class BytesProgress {
   readonly #isShown: boolean;
   #bar: ProgressBar | undefined;
@@ -92,7 +92,10 @@ export const formatCount = (count: number): string => count.toLocaleString("en-U
 export const counted = (count: number, one: string, many = `${one}s`): string =>
   `${formatCount(count)} ${count === 1 ? one : many}`;
 
-/** Columns as wide as what is in them, two spaces between; the last is left as it is. `right` are the columns of numbers. */
+/**
+ * A table with columns as wide as their content, two spaces between. The last column is not padded. `right` are the
+ * columns of numbers.
+ */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = [], indent = ""): string {
   const widths: number[] = [];
   for (const row of rows) {

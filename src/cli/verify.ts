@@ -1,4 +1,7 @@
-/** `parley verify`: what is wrong with a data directory, if anything. The looking is storage/tools/verify.ts; here it is asked and told. */
+/**
+ * `parley verify`: reports what is wrong with a data directory. storage/tools/verify.ts checks; this file runs it and
+ * prints the result.
+ */
 import type { Finding, VerifyReport } from "../../storage/tools/report.ts";
 import { isHelp, type Command } from "./command.ts";
 import { holdDataDirectory, type DataDirectory } from "./data-directory.ts";
@@ -22,7 +25,7 @@ const OPTIONS = {
   data: DATA,
   shard: text({
     section: "Options",
-    summary: "look at one shard and the log alone",
+    summary: "check only one shard and the log",
     placeholder: "N",
     initial: undefined,
     expected: "a whole number from 0 to 999",
@@ -69,7 +72,7 @@ async function verify(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
   }
 }
 
-/** With the name of the directory in the place of what it was read by. */
+/** Replaces internal paths by the directory's name. */
 function forPeople(report: VerifyReport, { path, held }: DataDirectory): VerifyReport {
   const findings = report.findings.map((finding) => ({ ...finding, what: held.named(finding.what) }));
   return { ...report, directory: path, findings, notes: report.notes.map(held.named) };
@@ -80,7 +83,7 @@ function statusOf({ findingCount, findings }: VerifyReport): number {
   return findings.every(({ kind }) => kind === "newer") ? EXIT_STATUS.formatTooNew : EXIT_STATUS.corrupt;
 }
 
-/** A server writes all the time: what is read beside it does not fit together. */
+/** While a server writes, the files do not fit together. */
 function hold(path: string) {
   try {
     return holdDataDirectory(path);

@@ -103,7 +103,7 @@ test("--data goes before PARLEY_DATA", async () => {
 });
 
 test.each([
-  [[], "say what"],
+  [[], "the command is missing"],
   [["destroy"], "unknown command destroy"],
   [["create"], "--name"],
   [["create", "--name", ""], "--name"],

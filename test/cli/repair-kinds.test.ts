@@ -184,7 +184,7 @@ test("a repair to another place that was killed is begun anew", async () => {
 test("files that are not the server's are left out and named, and the source stays as it was", async () => {
   const { to, said } = await repairedAfter(clean, "strange", (at) => fs.writeFileSync(join(at, "notes.txt"), "mine"));
   expect(said.leftOut).toEqual(["notes.txt"]);
-  expect(fs.readFileSync(said.reportAt, "utf8")).toContain("notes.txt is no file of the server's: it was not copied");
+  expect(fs.readFileSync(said.reportAt, "utf8")).toContain("notes.txt is not a file of the server: it was not copied");
   expect(fs.existsSync(join(to, "notes.txt"))).toBe(false);
   expect(await findingsIn(to)).toEqual([]);
 });

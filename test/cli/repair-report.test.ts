@@ -51,8 +51,8 @@ test("the report names what was found, what is lost and in which conversation, a
   for (const line of [
     "parley repair of /data",
     "id.key is missing",
-    "notes.txt is no file of the server's: it was not copied",
-    "shards/007/state.db, bytes 4096 to 8191: the disk does not give them",
+    "notes.txt is not a file of the server: it was not copied",
+    "shards/007/state.db, bytes 4096 to 8191: the disk cannot read them",
     "shard 7\n  found    the log is damaged\n  missing  records, perhaps, in damaged parts of the log",
     "  lost     @ann entries 3 to 5, of @bob",
     "wal/0000000001.wal, 18 bytes at byte 24: no frame",
@@ -67,7 +67,7 @@ test("the report names what was found, what is lost and in which conversation, a
 test("shards of which nothing could be found share one entry of the report, and one line on the screen", () => {
   const report = repairReport("/data", repaired, [], copied);
   expect(report.match(/^shards? \d/gm)).toEqual(["shards 0", "shard 7"]);
-  expect(report).toContain("shards 0 to 6, 8 to 999: nothing of them could be found");
+  expect(report).toContain("shards 0 to 6, 8 to 999: nothing was found in them");
   const screen = told({ repaired, notes: [], copied: copied as never, target: "/whole", reportAt: "/whole.txt" });
   expect(screen.match(/shard/g)!.length).toBe(2);
   expect(screen).toContain("shard 7: 40 entries saved, 3 entries lost in 1 stream");
