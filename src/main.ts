@@ -1,4 +1,4 @@
-/** The program `parley`. Here alone the parts meet: which commands there are, and what each is given of the outside. */
+/** The program `parley`. Only this file knows all commands and gives each its access to the outside. */
 import type { Command } from "./cli/command.ts";
 import { runCommandLine } from "./cli/commands.ts";
 import { compactCommand } from "./cli/compact.ts";
@@ -17,7 +17,7 @@ import { verifyCommand } from "./cli/verify.ts";
 import { writeWhole } from "./cli/write-whole.ts";
 import { version } from "../package.json" with { type: "json" };
 
-/** Where the runtime puts the files of a compiled program. */
+/** Matches the paths that the runtime gives to the files of a compiled program. */
 const isCompiled = /^(\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/.test(import.meta.path);
 
 const io: Io = {
@@ -31,7 +31,7 @@ const io: Io = {
 
 const commands: [Command, ...Command[]] = [
   serveCommand({
-    // Loaded by serve alone, so that every other command starts at once.
+    // Only `serve` loads it, so that all other commands start at once.
     startNode: async (options, held) => (await import("./node/node.ts")).startNode(options, { held }),
     signals: processSignals,
   }),
@@ -49,7 +49,7 @@ const commands: [Command, ...Command[]] = [
 try {
   process.exit(await runCommandLine(process.argv.slice(2), commands, { version, io }));
 } catch (error) {
-  // A mistake in the program: its stack is what helps. Workers may still run, so it is not left to the engine to end the process.
+  // A bug in the program: print its stack. Workers may still run, so the process is ended explicitly.
   console.error(error);
   process.exit(EXIT_STATUS.failed);
 }

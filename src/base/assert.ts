@@ -1,4 +1,4 @@
-/** For a programmer's errors only: what a client or a disk can cause is never asserted. */
+/** For programmers' errors only. What a client or a disk can cause is never asserted. */
 export function assert(claim: boolean, message: string): asserts claim {
   if (!claim) throw new Error(`assertion failed: ${message}`);
 }

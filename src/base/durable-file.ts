@@ -1,13 +1,14 @@
 /**
- * Replaces a small file whole: after a crash at any moment the path holds the old bytes or the new ones, never a part. A crash can leave
- * the temporary file beside it, which the next call overwrites. Not for two writers at once: callers hold a lock of their own.
+ * Replaces a small file as a whole: after a crash at any moment the path holds the old bytes or the new ones, never a
+ * mixture. A crash can leave the temporary file, which the next call overwrites. Not for two writers at once: callers
+ * hold a lock.
  */
 import { chown, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 export async function writeFileDurably(path: string, bytes: Uint8Array, mode: number): Promise<void> {
   const temporary = `${path}.new`;
-  // Removed first: an old one may have been made with wider permissions, which opening it again would keep.
+  // An old temporary file may have wider permissions, which opening it again would keep. So it is removed.
   await rm(temporary, { force: true });
   const file = await open(temporary, "wx", mode);
   try {
@@ -21,7 +22,10 @@ export async function writeFileDurably(path: string, bytes: Uint8Array, mode: nu
   await syncDirectory(dirname(path));
 }
 
-/** Root writes into the data directory of a server that runs as somebody else: that server must be able to read the file. */
+/**
+ * When root writes into the data directory of a server that runs as another user, that server must be able to read the
+ * file.
+ */
 async function giveToOwnerOf(directory: string, path: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const owner = await stat(directory);

@@ -1,6 +1,6 @@
 /**
- * Operating errors: refused for a reason the caller can act on. One table gives each code of the closed list its HTTP status, whether
- * waiting helps, and how loud the log is. A programmer's error is an `assert`; an environment error is a `FatalError` (src/cli).
+ * Operating errors: refusals that the caller can act on. One table gives each code its HTTP status, whether waiting
+ * helps, and the log level. A programmer's error is an `assert`; an environment error is a `FatalError` (src/cli).
  */
 import type { ErrorCode } from "../protocol/codes.ts";
 
@@ -35,7 +35,7 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly retryAfterMs: number | undefined;
 
-  /** `detail` is lower case and says the thing, the number, the limit, and what to do. */
+  /** `detail` is lower case and names the thing, the number, the limit, and what to do. */
   constructor(code: ErrorCode, detail: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "AppError";

@@ -1,14 +1,17 @@
-/** Secret keys of a data directory: made at first start, kept for ever. */
+/** Secret keys of a data directory. They are made at the first start and kept for ever. */
 import { readFile } from "node:fs/promises";
 import { writeFileDurably } from "./durable-file.ts";
 import type { Random } from "./random.ts";
 
-/** A key that is there and cannot be one. */
+/** A key file that cannot hold a key. */
 export class KeyFileError extends Error {
   override readonly name = "KeyFileError";
 }
 
-/** @throws KeyFileError when the file is there but has another size: what it signed or encrypted would be lost by making a new one. */
+/**
+ * @throws KeyFileError when the file has another size. A new key would make everything that the old one signed or
+ * encrypted useless.
+ */
 export async function loadOrCreateKey(path: string, bytes: number, random: Random): Promise<Uint8Array<ArrayBuffer>> {
   const existing = await readIfThere(path);
   if (existing === undefined) {

@@ -11,7 +11,7 @@ export type Logger = {
 
 const ORDER: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-/** @param named puts names for people into what errors say */
+/** @param named replaces paths in errors by the names that people know */
 export function createLogger(
   level: LogLevel,
   write: (line: string) => void,
@@ -27,7 +27,7 @@ export function createLogger(
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
-/** Errors have no enumerable fields: say what they say. */
+/** Errors have no enumerable fields, so their messages are printed. */
 function printable(fields: LogFields | undefined, named: (text: string) => string): LogFields {
   if (fields === undefined) return {};
   return Object.fromEntries(

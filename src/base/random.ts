@@ -1,6 +1,6 @@
-/** Randomness, as an argument. */
+/** Randomness, passed as an argument. */
 export type Random = {
-  /** Fills `count` fresh bytes. */
+  /** Returns `count` random bytes. */
   bytes(count: number): Uint8Array;
 };
 

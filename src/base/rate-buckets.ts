@@ -1,9 +1,12 @@
-/** A token bucket for each of very many keys, as many as strangers make up: those that owe nothing are forgotten, and if all do, the oldest. */
+/**
+ * A token bucket for each key. Strangers can make up any number of keys, so the number of buckets is limited: full
+ * buckets are dropped first, and if none is full, the oldest.
+ */
 import type { Clock } from "./clock.ts";
 import { TokenBucket, type Rate } from "./token-bucket.ts";
 
 const BUCKETS_MAX = 50_000;
-/** Forgetting looks at all of them, so it makes room for many. */
+/** Dropping buckets searches all of them, so it makes room for many at once. */
 const BUCKETS_LEFT = 40_000;
 
 export class RateBuckets {
@@ -18,7 +21,7 @@ export class RateBuckets {
     return this.#buckets.size;
   }
 
-  /** Spends one of what `key` may, if it is there. @returns 0, or how long to wait for it, milliseconds */
+  /** Spends `count` of what `key` may spend, if there is enough. @returns 0, or how long to wait, ms */
   take(key: string, rate: Rate, count = 1): number {
     const now = this.#clock.monotonicMs();
     let bucket = this.#buckets.get(key);

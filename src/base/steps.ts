@@ -1,14 +1,15 @@
 /**
- * Long work in short steps, so that the event loop never stands still for it. A step is what the work does between two `yield`s, and takes well below a
- * millisecond. In each turn of the loop steps are done for a few milliseconds; what is left waits for the next turn, behind what came in meanwhile.
+ * Long work in short steps, so that it never blocks the event loop. A step is the work between two `yield`s, and takes
+ * well below a millisecond. In each turn of the loop, steps run for a few milliseconds. The rest waits for the next
+ * turn, after new input.
  *
- * Work that is short begins and ends in the order in which it came. Work that takes longer than a slice goes behind what waits.
+ * Short tasks start and end in their order. A task that takes longer than a slice goes to the end of the queue.
  *
- * Between two steps anything may happen: whoever goes on looks again at what may have changed.
+ * Anything may change between two steps, so a task must check again what it relies on.
  */
 import type { Clock } from "./clock.ts";
 
-/** Work that can be left off at each `yield`. A promise that is yielded is waited for: the next step comes when it is settled. */
+/** Work that can be paused at each `yield`. If it yields a promise, its next step runs when the promise is settled. */
 export type Steps<Result> = Generator<void | Promise<unknown>, Result>;
 
 const TURN_MS = 3;
@@ -19,7 +20,7 @@ type Task = { steps: Steps<unknown>; resolve: (result: unknown) => void; reject:
 export class StepTurns {
   readonly #clock: Clock;
   readonly #waiting: Task[] = [];
-  /** When this turn of the event loop has done enough; undefined before its first step. */
+  /** When the steps of this turn end; undefined before its first step. */
   #endAt: number | undefined;
   #isWorking = false;
 
@@ -27,7 +28,7 @@ export class StepTurns {
     this.#clock = clock;
   }
 
-  /** Does the work, at once as far as this turn of the event loop has time for it. Resolves with its result, or rejects with what it throws. */
+  /** Does the work, starting in this turn if there is time. Resolves with its result, or rejects with its error. */
   run<Result>(steps: Steps<Result>): Promise<Result> {
     return new Promise<unknown>((resolve, reject) => {
       this.#waiting.push({ steps, resolve, reject });
@@ -35,7 +36,7 @@ export class StepTurns {
     }) as Promise<Result>;
   }
 
-  /** At least one step in each turn, however slow the machine is. */
+  /** At least one step runs in each turn, however slow the machine is. */
   #work(): void {
     if (this.#endAt !== undefined && this.#clock.monotonicMs() >= this.#endAt) return;
     const endAt = (this.#endAt ??= this.#beginTurn());
@@ -48,7 +49,7 @@ export class StepTurns {
     this.#isWorking = false;
   }
 
-  /** Does steps of one task; what is left of it waits behind the others, or for the promise that it has yielded. */
+  /** Runs steps of one task. The rest goes to the end of the queue, or waits for the promise that it yielded. */
   #slice(task: Task, turnEndsAt: number): void {
     const endAt = Math.min(this.#clock.monotonicMs() + SLICE_MS, turnEndsAt);
     try {
@@ -63,7 +64,7 @@ export class StepTurns {
     }
   }
 
-  /** What it waits for takes no turn. How it ended the task looks up by itself (`answered`). */
+  /** A waiting task uses no turn. The task itself reads how the promise ended (`answered`). */
   #parked(task: Task, until: Promise<unknown>): void {
     const goOn = (): void => {
       this.#waiting.push(task);
@@ -83,7 +84,7 @@ export class StepTurns {
   };
 }
 
-/** Does all of it at once. @throws Error when it waits for somebody else: that cannot be done at once */
+/** Does all the work at once. @throws Error when the work yields a promise */
 export function atOnce<Result>(steps: Steps<Result>): Result {
   for (;;) {
     const { done, value } = steps.next();
@@ -92,7 +93,7 @@ export function atOnce<Result>(steps: Steps<Result>): Result {
   }
 }
 
-/** An answer that is at hand, or comes later. @throws what the promise rejects with */
+/** Returns an answer that may be a promise. @throws what the promise rejects with */
 export function* answered<Answer>(answer: Answer | Promise<Answer>): Steps<Answer> {
   if (!(answer instanceof Promise)) return answer;
   let end: { value: Answer } | { error: unknown } | undefined;

@@ -1,4 +1,7 @@
-/** Exponential backoff with full jitter: the whole wait is random, so that clients cut off together do not come back together. */
+/**
+ * Exponential backoff with full jitter: the whole wait is random, so that clients that were disconnected together do
+ * not reconnect together.
+ */
 export class Backoff {
   readonly #random: () => number;
   readonly #baseMs: number;
@@ -11,7 +14,7 @@ export class Backoff {
     this.#capMs = capMs;
   }
 
-  /** Counts one more failure and says how long to wait, in whole milliseconds; never less than `atLeastMs`, on top of which the jitter comes. */
+  /** Counts one more failure and returns the wait in whole milliseconds: at least `atLeastMs`, plus the jitter. */
   nextMs(atLeastMs = 0): number {
     const ceiling = Math.min(this.#capMs, this.#baseMs * 2 ** Math.min(this.#failures, 30));
     this.#failures++;

@@ -1,4 +1,4 @@
-/** The SDK's client: one device of one user. See README.md for what it promises and what it asks of the application. */
+/** The SDK's client: one device of one user. README.md describes its promises, and what the application must do. */
 import type { Cursor, ErrorFrame, ReceivedFrame, SentFrame, ServerFrame, WelcomeFrame } from "../protocol/frames.ts";
 import { Backoff } from "./backoff.ts";
 import { Connection } from "./connection.ts";
@@ -18,7 +18,7 @@ import type { Transport } from "./transport.ts";
 export type { ClientOptions } from "./options.ts";
 export type { ClientEvent, ClientState } from "./events.ts";
 
-/** How long `close` waits for an application that is in the middle of a message. */
+/** How long `close` waits for an application that is handling a message. */
 const CLOSE_WAIT_MS = 5000;
 /** How long entries of a group may wait for the `membership` that places them. */
 const MEMBERSHIP_WAIT_MS = 5000;
@@ -38,7 +38,7 @@ export class ParleyClient {
   #limits = ASSUMED_LIMITS;
   #connections = 0;
   #stored: Cursor | undefined;
-  /** `live` was handled on this connection: sends may go, though gaps may still be paged. */
+  /** `live` was handled on this connection: sends may go out, even while gaps are still paged. */
   #maySend = false;
   #connecting: Promise<void> | undefined;
   #isClosing = false;
@@ -49,7 +49,7 @@ export class ParleyClient {
   #cancelMembershipWait: (() => void) | undefined;
 
   constructor(options: ClientOptions) {
-    // Fails here, at the programmer's feet, and not again and again later.
+    // An invalid URL throws here, in the constructor, instead of at every attempt.
     void new URL(options.url);
     const settings = settingsOf(options);
     this.#settings = settings;
@@ -69,7 +69,7 @@ export class ParleyClient {
     return this.#state;
   }
 
-  /** As `welcome` named them; undefined before, and as long as only long poll could be had. */
+  /** The user as named in `welcome`. Undefined before it, and while only long poll was available. */
   get user(): string | undefined {
     return this.#user;
   }
@@ -82,14 +82,18 @@ export class ParleyClient {
     return { ...this.#inflow.stats, connections: this.#connections };
   }
 
-  /** A copy of what this device has, including the message being handled; undefined until a device that starts now is connected. */
+  /**
+   * A copy of what this device has, including the message being handled; undefined until a device that starts now is
+   * connected.
+   */
   cursor(): Cursor | undefined {
     const { cursor } = this.#inflow.positions;
     return cursor === undefined ? undefined : copyCursor(cursor);
   }
 
   /**
-   * Resolves when everything missed has been handed over, for the first time. From then on the client looks after itself.
+   * Resolves when everything missed has been handed over for the first time. From then on the client reconnects by
+   * itself.
    * @throws ParleyError when the server refuses for good, or on `close`.
    */
   connect(): Promise<void> {
@@ -99,8 +103,10 @@ export class ParleyClient {
   }
 
   /**
-   * Resolves when the message is durable, however many connections that takes. The same ref twice is one message (G2).
-   * @throws ParleyError refused for good; `unavailable` when the outbox is full, or the client was closed before the ack came.
+   * Resolves when the message is durable, however many connections that takes. Two sends with the same ref are one
+   * message (G2).
+   * @throws ParleyError if it is refused for good; `unavailable` when the outbox is full, or the client was closed
+   * before the ack.
    */
   send(input: { to: string; text: string; ref?: string }): Promise<SentFrame> {
     return this.#isClosing || this.#state === "closed" ? Promise.reject(closedError()) : this.#outflow.send(input);
@@ -111,7 +117,10 @@ export class ParleyClient {
     if (this.#state !== "closed") this.#outflow.markRead(conversation, seq);
   }
 
-  /** Finishes the message being handled, saves, says `received`, and ends. Sends without an ack reject; the same ref may be sent later. */
+  /**
+   * Finishes the message being handled, saves the cursor, sends `received`, and ends. Sends without an ack reject; they
+   * may be repeated later with the same ref.
+   */
   async close(): Promise<void> {
     if (this.#state === "closed") return;
     this.#isClosing = true;
@@ -124,7 +133,7 @@ export class ParleyClient {
 
   async #start(): Promise<void> {
     const done = new Promise<void>((resolve, reject) => (this.#settleConnect = { resolve, reject }));
-    // It may be refused while the store is still loading, before anybody waits for it.
+    // It may be refused while the store is still loading, before anything awaits it.
     done.catch(() => {});
     const stored = await this.#load();
     if (stored !== undefined) this.#stored = copyCursor(stored);
@@ -141,8 +150,6 @@ export class ParleyClient {
       return undefined;
     }
   }
-
-  // ---- the connection's owner
 
   #newConnection(): Connection {
     const { url, token, transport, WebSocket: Socket, clock, random } = this.#settings;
@@ -187,7 +194,7 @@ export class ParleyClient {
     );
   }
 
-  /** Acks and errors count on arrival; everything with a place in a stream waits for its turn. */
+  /** Acks and errors are handled on arrival. Frames with a position in a stream wait for their turn. */
   #arrived(frame: ServerFrame): void {
     if (this.#isClosing) return;
     switch (frame.t) {
@@ -213,7 +220,8 @@ export class ParleyClient {
     this.#limits = frame.limits;
     this.#connection.welcomed(frame.heartbeatMs);
     this.#inflow.push(frame);
-    // Where no cursor was sent nothing was missed, and no `live` has to come. If one does, it says nothing new.
+    // Without a cursor in `hello` nothing was missed, so the server need not send `live`. If it does, it changes
+    // nothing.
     if (!this.#saidCursor) this.#inflow.push({ t: "live" });
   }
 
@@ -242,8 +250,6 @@ export class ParleyClient {
     this.#settleConnect?.reject(error);
     this.#settleConnect = undefined;
   }
-
-  // ---- what comes in
 
   #newInflow(): Inflow {
     return new Inflow(this.#settings, {
@@ -300,7 +306,7 @@ export class ParleyClient {
     }
   }
 
-  /** Everything that came is handled. Runs once per frame on a quiet connection, so it asks cheap things first. */
+  /** Called when all frames are handled. It runs once per frame on a quiet connection, so cheap checks come first. */
   #idle(): void {
     if (this.#whenHandled.length > 0) for (const go of this.#whenHandled.splice(0)) go();
     if (this.#inflow.positions.isPaging) return;
@@ -314,7 +320,7 @@ export class ParleyClient {
     this.#settleConnect = undefined;
   }
 
-  /** For long poll: the cursor to go on with, when it is true and saved. */
+  /** For long poll: the cursor of the next call, once it is handled and saved. */
   async #settled(): Promise<Cursor | undefined> {
     const { positions } = this.#inflow;
     if (!this.#inflow.isIdle || positions.isPaging)
@@ -323,7 +329,10 @@ export class ParleyClient {
     return this.cursor();
   }
 
-  /** Membership and group entries come from different logs, in either order; if the one that places the other does not come, ask again. */
+  /**
+   * A membership and the group's entries come from different logs, in either order. If the membership does not come,
+   * resume.
+   */
   #armMembershipWait(): void {
     this.#cancelMembershipWait ??= this.#settings.clock.after(MEMBERSHIP_WAIT_MS, () => {
       this.#cancelMembershipWait = undefined;
@@ -332,14 +341,12 @@ export class ParleyClient {
     });
   }
 
-  // ---- what goes out
-
-  /** Undefined until `live` was handled on it. */
+  /** The transport, once `live` was handled on it. */
   get #liveTransport(): Transport | undefined {
     return this.#maySend ? this.#connection.transport : undefined;
   }
 
-  /** An ack outside the order of entries, as long poll has it. */
+  /** An ack outside the order of entries, as with long poll. */
   #acked(sent: SentFrame): void {
     this.#inflow.ackedApart(sent);
     this.#outflow.acked(sent);
@@ -356,8 +363,6 @@ export class ParleyClient {
     if (transport.carriesMarks) transport.send(frame);
     return true;
   }
-
-  // ----
 
   #server(url: string): Server {
     return { url, token: this.#settings.token, fetch: this.#settings.fetch };

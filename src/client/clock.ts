@@ -1,4 +1,4 @@
-/** Time, as an argument. A part of the server's clock, so that one test clock fits both. */
+/** Time, passed as an argument. It is a part of the server's clock, so that one test clock fits both. */
 export type ClientClock = {
   /** Milliseconds that only rise. */
   monotonicMs(): number;

@@ -1,10 +1,11 @@
 /**
- * Keeps one transport alive: attempts, deadlines, heartbeat, backoff, the choice between socket and long poll, and the way back to a
- * socket. It knows nothing of streams or messages.
+ * Keeps one transport alive: attempts, deadlines, heartbeat, backoff, the choice between socket and long poll, and the
+ * return to a socket. It knows nothing of streams or messages.
  *
  * Invariants
- * - At most one transport is in use; a probe for a socket (while polling) is in use only after it has opened and the poll is closed.
- * - Everything that belongs to an attempt checks the attempt's number, so that nothing of an old one reaches the owner.
+ * - At most one transport is in use. While polling, a probe for a socket is in use only after it has opened and the
+ *   poll is closed.
+ * - Every callback of an attempt checks the attempt's number, so that nothing of an old attempt reaches the owner.
  * - After a close code of 4500 and above, and after `stop`, there is no further attempt.
  */
 import { CLOSE, mayReconnect, type ErrorCode } from "../protocol/codes.ts";
@@ -34,22 +35,22 @@ export type ConnectionOwner = {
   connecting(): void;
   /** Runs `go` when frames of the last connection are handled, so that the cursor says so. */
   whenHandled(go: () => void): void;
-  /** Say `hello`. */
+  /** Called when the owner should send `hello`. */
   opened(): void;
   frame(frame: ServerFrame): void;
   acked(sent: SentFrame): void;
   down(): void;
   offline(reason: string, retryInMs: number): void;
-  /** For good. */
+  /** Called when the server refuses for good. */
   refused(error: ParleyError): void;
 };
 
 const NETWORK_LOST = 1006;
-/** A connection that lived this long was a good one: the next failure starts counting anew. */
+/** A connection that lasted this long was good: failures are counted from zero again. */
 const STABLE_MS = 5000;
 const SOCKET_FAILURES_BEFORE_POLL = 2;
 const PROBE_MS_MAX = 60_000;
-/** Silence is counted in halves of the heartbeat: ping after one whole, gone after two. */
+/** Silence is counted in half heartbeats: ping after one heartbeat, disconnect after two. */
 const TICKS_PER_HEARTBEAT = 2;
 
 export class Connection {
@@ -62,7 +63,7 @@ export class Connection {
   #transport: Transport | undefined;
   #lastKind: "socket" | "poll" | undefined;
   #socketFailures = 0;
-  /** Since a socket was last welcomed. */
+  /** Socket attempts since the last `welcome` over a socket. */
   #socketTries = 0;
   #welcomedAtMs: number | undefined;
   #silentTicks = 0;
@@ -80,7 +81,7 @@ export class Connection {
     this.#backoff = new Backoff(options.random, options.backoffBaseMs, options.backoffMaxMs);
   }
 
-  /** Where calls go now; `bye` may have named another node. */
+  /** The URL in use; `bye` may have named another node. */
   get url(): string {
     return this.#url;
   }
@@ -118,12 +119,12 @@ export class Connection {
       this.#armProbe(this.#options.Socket);
   }
 
-  /** The server says goodbye; the close that follows needs no waiting for. */
+  /** The server has sent `bye`: reconnect without waiting for the close. */
   bye(frame: ByeFrame): void {
     this.#down(frame.code, frame.reason, frame);
   }
 
-  /** Something is wrong with this connection: resume on another. */
+  /** Drops a faulty connection and resumes on a new one. */
   drop(reason: string): void {
     if (this.#transport !== undefined) this.#down(NETWORK_LOST, reason);
   }
@@ -151,8 +152,9 @@ export class Connection {
   }
 
   /**
-   * Every second try in vain shows the token, which a server that refuses strangers of this address asks for. The others do not: some proxies do not pass
-   * it on, and a browser takes that for a failure.
+   * Every second attempt after a failure sends the token with the upgrade, which a server demands when it refuses
+   * strangers of this address. The other attempts do not: some proxies do not pass the token on, and a browser treats
+   * that as a failure.
    */
   #startSocket(Socket: SocketConstructor, events: TransportEvents): Transport {
     const isShown = this.#socketTries++ % 2 === 1;
@@ -195,7 +197,7 @@ export class Connection {
   #beat(tickMs: number): void {
     this.#cancelTimer = this.#options.clock.after(tickMs, () => {
       this.#silentTicks++;
-      if (this.#silentTicks >= 2 * TICKS_PER_HEARTBEAT) return this.#down(NETWORK_LOST, "the server fell silent");
+      if (this.#silentTicks >= 2 * TICKS_PER_HEARTBEAT) return this.#down(NETWORK_LOST, "the server stopped answering");
       if (this.#silentTicks >= TICKS_PER_HEARTBEAT) this.send({ t: "ping" });
       this.#beat(tickMs);
     });
@@ -214,7 +216,7 @@ export class Connection {
       return;
     }
     if (wasStable) this.#backoff.reset();
-    // A node that sent us elsewhere is followed once; when nobody answers there, back to where we began.
+    // A redirect by `bye` is followed once. If no server answers there, go back to the original URL.
     this.#url = bye?.url === undefined ? (wasWelcomed ? this.#url : this.#options.url) : bye.url.replace(/^ws/, "http");
     const retryInMs = this.#backoff.nextMs(bye?.afterMs);
     this.#owner.offline(reason === "" ? `closed with ${code}` : reason, retryInMs);
@@ -245,7 +247,7 @@ export class Connection {
     this.#probeMs = Math.min(PROBE_MS_MAX, this.#probeMs * 2);
   }
 
-  /** Tries a socket beside the working poll, and moves over only when it has opened. */
+  /** Tries a socket while the poll goes on, and switches only when the socket has opened. */
   #startProbe(Socket: SocketConstructor): void {
     const failed = () => {
       this.#cancelProbe?.();

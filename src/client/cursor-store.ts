@@ -1,15 +1,15 @@
 import type { Cursor } from "../protocol/frames.ts";
 
 /**
- * Where a device keeps its cursor between runs. `save` is called after the messages up to this cursor were handled and before the server is
- * told so; when it fails, nothing is acknowledged and it is tried again.
+ * Storage for a device's cursor between runs. `save` is called after the messages up to this cursor were handled and
+ * before the server is told so. If it fails, nothing is acknowledged, and it is called again.
  */
 export interface CursorStore {
   load(): Promise<Cursor | undefined> | Cursor | undefined;
   save(cursor: Cursor): Promise<void> | void;
 }
 
-/** For programs that begin anew at each start. */
+/** For programs that start from the beginning at each run. */
 export class MemoryCursorStore implements CursorStore {
   #cursor: Cursor | undefined;
 
@@ -26,7 +26,7 @@ export class MemoryCursorStore implements CursorStore {
   }
 }
 
-/** The part of the browser's `Storage` that is needed. */
+/** The needed part of the browser's `Storage`. */
 export type KeyValueStorage = { getItem(key: string): string | null; setItem(key: string, value: string): void };
 
 /** Over `localStorage` or anything like it. One key per user and device. */
@@ -39,7 +39,7 @@ export class StorageCursorStore implements CursorStore {
     this.#key = key;
   }
 
-  /** Damaged text counts as no cursor: the device starts as a new one would. */
+  /** Damaged text counts as no cursor: the device starts as a new one. */
   load(): Cursor | undefined {
     const text = this.#storage.getItem(this.#key);
     if (text === null) return undefined;

@@ -1,14 +1,14 @@
 /**
- * One thing after another: frames in the order they came, each finished before the next begins. Where nothing has to be waited for, a frame
- * is handled inside the call that brought it, without a promise.
+ * Handles frames one after another, in their order. If a handler returns no promise, the next frame is handled in the
+ * same call, without a promise.
  *
- * `handle` must not throw or reject; what it does about a failing application is its own matter.
+ * `handle` must not throw or reject. It must deal with a failing application itself.
  */
 import type { ServerFrame } from "../protocol/frames.ts";
 import { Fifo } from "./fifo.ts";
 import type { Entry } from "./positions.ts";
 
-/** An entry that was paged, and the end of a page up to `after`; `isLast`: the server has nothing behind it. */
+/** A paged entry, or the end of a page up to `after`. `isLast`: the server has nothing after it. */
 export type PagedItem =
   { t: "paged"; stream: string; frame: Entry } | { t: "pageEnd"; stream: string; after: number; isLast: boolean };
 export type Item = ServerFrame | PagedItem;
@@ -19,7 +19,7 @@ export class Delivery {
   readonly #queue = new Fifo<Item>();
   #isBusy = false;
 
-  /** `onIdle` runs each time everything that came has been handled. */
+  /** `onIdle` runs each time all frames have been handled. */
   constructor(handle: (item: Item) => void | Promise<void>, onIdle: () => void) {
     this.#handle = handle;
     this.#onIdle = onIdle;
@@ -38,7 +38,7 @@ export class Delivery {
     else this.#run(item);
   }
 
-  /** For frames that were held and are due now, before whatever came after them. Only from inside `handle`. */
+  /** Inserts held frames that are due now before all waiting ones. Only from inside `handle`. */
   pushFront(items: readonly Item[]): void {
     if (items.length > 0) this.#queue.pushFront(items);
   }

@@ -1,6 +1,9 @@
 import { ERROR_CODES, type ErrorCode } from "../protocol/codes.ts";
 
-/** The only error the SDK rejects with. `status` is 0 when no HTTP answer stands behind it (a socket frame, a lost network). */
+/**
+ * The only error the SDK rejects with. `status` is 0 when no HTTP answer stands behind it (a socket frame, a lost
+ * network).
+ */
 export class ParleyError extends Error {
   readonly code: ErrorCode;
   readonly detail: string;
@@ -24,12 +27,12 @@ export class ParleyError extends Error {
 
 const KNOWN: ReadonlySet<string> = new Set(ERROR_CODES);
 
-/** A code as it came over the wire; one that this version does not know counts as `internal`. */
+/** Parses a code from the wire. Unknown codes become `internal`. */
 export function errorCodeOf(text: string): ErrorCode {
   return KNOWN.has(text) ? (text as ErrorCode) : "internal";
 }
 
-/** Refusals that say nothing about the message itself: the same send will be taken later. */
+/** Temporary refusals: the same send will be accepted later. */
 export function isTransient(code: string): boolean {
   return code === "rate_limited" || code === "unavailable" || code === "not_owner";
 }

@@ -1,4 +1,4 @@
-/** A queue whose `shift` does not move what is behind. */
+/** A queue whose `shift` does not move the other items. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -31,7 +31,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Keeps what stands before the first item that `isEnd` accepts; returns the rest. */
+  /** Keeps the items before the first one that `isEnd` accepts, and returns the rest. */
   cut(isEnd: (item: T) => boolean): T[] {
     const live = this.#items.slice(this.#head) as T[];
     const end = live.findIndex(isEnd);

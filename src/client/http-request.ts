@@ -6,12 +6,12 @@ export type Fetch = (
   init: { method: string; headers: Record<string, string>; body?: string; signal?: AbortSignal },
 ) => Promise<Response>;
 
-/** Where to call, and as whom. `apiKey` is for operators. */
+/** The server to call, and the credentials. `apiKey` is for operators. */
 export type Server = { url: string; token?: string; apiKey?: string; fetch?: Fetch; signal?: AbortSignal };
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-/** One call, one answer. @throws ParleyError always, also when the network fails (`unavailable`, status 0). */
+/** Makes one call. Every error is a ParleyError; if the network fails, it is `unavailable` with status 0. */
 export async function call<T>(server: Server, method: Method, path: string, body?: unknown): Promise<T> {
   const response = await send(server, method, path, body);
   const text = await response.text().catch((cause: unknown) => {
@@ -22,8 +22,8 @@ export async function call<T>(server: Server, method: Method, path: string, body
 }
 
 /**
- * Runs `request` again while the server asks for patience, as long as `attempts` last. Only for calls that may be repeated.
- * A refusal that waiting does not help is thrown at once.
+ * Repeats `request` while the server asks to wait, up to `attempts` times. Only for calls that may be repeated. Other
+ * refusals are thrown at once.
  */
 export async function withRetries<T>(
   request: () => Promise<T>,
@@ -67,7 +67,7 @@ function parse(text: string, method: Method, path: string): unknown {
   }
 }
 
-/** Also for answers of things between us and the server (a proxy's 502 page), which are no problem documents. */
+/** Also handles answers that are not problem documents, such as a proxy's 502 page. */
 function problemOf(response: Response, text: string): ParleyError {
   const problem = problemFields(text);
   const status = response.status;

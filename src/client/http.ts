@@ -1,4 +1,7 @@
-/** The HTTP calls of protocol version 1, one function each. All throw `ParleyError`; none repeats itself, see `withRetries`. */
+/**
+ * The HTTP calls of protocol version 1, one function each. All throw `ParleyError`; none repeats itself, see
+ * `withRetries`.
+ */
 import type { Cursor, GroupRole, WireAddress, WireMessage } from "../protocol/frames.ts";
 import type {
   ConversationsPage,
@@ -21,12 +24,12 @@ export const register = (server: Server, input: Login & { displayName?: string }
 
 export const login = (server: Server, input: Login): Promise<Credentials> => call(server, "POST", "/v1/login", input);
 
-/** The token is dead everywhere when this resolves. */
+/** When this resolves, the token is revoked everywhere. */
 export const logout = (server: Server): Promise<void> => call(server, "POST", "/v1/logout");
 
 export type Posted = WireMessage & { duplicate?: boolean };
 
-/** Counts as marked with `retry`: the same ref may be posted again without harm. */
+/** The server treats it as marked with `retry`: the same ref may be posted again without harm. */
 export const postMessage = (
   server: Server,
   input: { to: WireAddress; text: string; ref: string; from?: string },
@@ -40,7 +43,7 @@ export const getGroup = (server: Server, group: string): Promise<Group> => call(
 export const renameGroup = (server: Server, group: string, name: string): Promise<Group> =>
   call(server, "PATCH", groupPath(group), { name });
 
-/** How many days messages of the group are kept; null: as the server has it. */
+/** Sets how many days messages of the group are kept; null: the server's default. */
 export const keepGroup = (server: Server, group: string, keepDays: number | null): Promise<Group> =>
   call(server, "PATCH", groupPath(group), { keepDays });
 
@@ -54,7 +57,7 @@ export const putGroupMember = (
   role: GroupRole = "member",
 ): Promise<void> => call(server, "PUT", memberPath(group, user), { role });
 
-/** Removes a member; with one's own name, leaves. */
+/** Removes a member. With the caller's own name: leaves the group. */
 export const removeGroupMember = (server: Server, group: string, user: string): Promise<void> =>
   call(server, "DELETE", memberPath(group, user));
 
@@ -72,34 +75,37 @@ export const conversations = (
   page: { limit?: number; messages?: number; before?: string; user?: string } = {},
 ): Promise<ConversationsPage> => call(server, "GET", `/v1/conversations${query(page)}`);
 
-/** Entries of my timeline, or of a group, as frames, after seq `after`. */
+/** Entries of the user's timeline, or of a group, after seq `after`, as frames. */
 export const entries = (
   server: Server,
   page: { conversation?: WireAddress; after: number; limit?: number },
 ): Promise<EntriesPage> => call(server, "GET", `/v1/entries${query(page)}`);
 
-/** Long poll: what came after `cursor`. */
+/** Long poll: frames after `cursor`. */
 export const sync = (server: Server, input: { cursor: Cursor; waitMs: number }): Promise<SyncReply> =>
   call(server, "POST", "/v1/sync", input);
 
 export const route = (server: Server, address: WireAddress): Promise<Route> =>
   call(server, "GET", `/v1/route/${encodeURIComponent(address)}`);
 
-/** With an API key: a user of the operator's own, without a password. */
+/** With an API key: creates a user without a password. */
 export const createUser = (server: Server, input: { user: string; displayName?: string }): Promise<unknown> =>
   call(server, "POST", "/v1/users", input);
 
-/** With an API key: a token for that user. */
+/** With an API key: creates a token for that user. */
 export const createToken = (server: Server, user: string, device?: string): Promise<Credentials> =>
   call(server, "POST", `/v1/users/${encodeURIComponent(user)}/token`, device === undefined ? {} : { device });
 
-/** Erases all that I wrote and got, for good; `user` is my own name. `myErasure` tells when it is done. */
+/**
+ * Erases everything the user wrote and got, for good; `user` is the caller's own name. `myErasure` tells when it is
+ * done.
+ */
 export const eraseMyMessages = (server: Server, user: string): Promise<ErasureStatus> =>
   call(server, "POST", "/v1/me/erasure", { user });
 
 export const myErasure = (server: Server): Promise<ErasureStatus> => call(server, "GET", "/v1/me/erasure");
 
-/** Takes `#name` and `name` alike. */
+/** Accepts `#name` and `name`. */
 function groupPath(group: string): string {
   return `/v1/groups/${encodeURIComponent(group.startsWith("#") ? group.slice(1) : group)}`;
 }

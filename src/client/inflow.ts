@@ -1,8 +1,10 @@
 /**
- * What comes in, from frame to application: asks the position machine, hands over what is next, lets the rest be paged or resumed.
- * One frame at a time (`Delivery`); a failing application means that the message was not taken.
+ * Incoming frames on their way to the application. Asks the position machine about each entry, hands over the next
+ * ones, and lets missing ones be paged or resumed. One frame at a time (`Delivery`). If the application fails, the
+ * message counts as not delivered.
  *
- * Not here: connections, sends, timers. A crash leaves the stored cursor at or behind what the application was handed, never ahead.
+ * Not here: connections, sends, timers. After a crash the stored cursor is at or behind what the application got, never
+ * ahead.
  */
 import type { GapFrame, MessageFrame, ReceiptFrame, ResetFrame, SentFrame } from "../protocol/frames.ts";
 import { Delivery, type Item } from "./delivery.ts";
@@ -12,17 +14,17 @@ import type { Settings } from "./options.ts";
 import { Positions, streamOf, TIMELINE, type Entry, type HeldFrame, type Lost } from "./positions.ts";
 
 export type InflowPorts = {
-  /** Resume: what comes on this connection can not be used. */
+  /** Drops the connection and resumes: its frames cannot be used. */
   drop(reason: string): void;
   fetch(stream: string, after: number): void;
-  /** An entry of somebody else was handled. */
+  /** Called when an entry of another user was handled. */
   handled(stream: string, seq: number): void;
-  /** The cursor moved over something that nobody needs to be told of. */
+  /** Called when the cursor moved over an entry that needs no `received`. */
   moved(): void;
   forget(stream: string): void;
-  /** Whether this is the ack of a send that waits here. */
+  /** Whether the message acks a send that waits here. */
   ackedByMessage(message: MessageFrame): boolean;
-  /** `live` was reached in the order of frames. */
+  /** Called when `live` is reached in the order of frames. */
   live(): void;
   awaitingMembership(): void;
   idle(): void;
@@ -31,7 +33,7 @@ export type InflowPorts = {
 export type InflowStats = {
   /** Entries that came twice. */
   duplicates: number;
-  /** Resumes because an entry was missing, or too much had to be held. */
+  /** How often it resumed because an entry was missing, or too many frames were held. */
   holes: number;
 };
 
@@ -41,7 +43,7 @@ export class Inflow {
   readonly #delivery: Delivery;
   readonly #settings: Settings;
   readonly #ports: InflowPorts;
-  /** Refs of own sends that are acked, and whose entries are still to come. */
+  /** Refs of own sends that are acked, but whose entries are still to come. */
   readonly #ackedAhead = new Set<string>();
   #isHandling = false;
 
@@ -59,7 +61,7 @@ export class Inflow {
     return this.#delivery.isIdle;
   }
 
-  /** Whether the application is in the middle of a message that the cursor already includes. */
+  /** Whether the application is handling a message that the cursor already includes. */
   get isHandling(): boolean {
     return this.#isHandling;
   }
@@ -70,23 +72,26 @@ export class Inflow {
       this.#ports.drop(`more than ${this.#settings.inboxMax} frames wait for onMessage`);
   }
 
-  /** An ack that stands for its entry. Where that cannot be placed at once, it must be known again when it comes by another way. */
+  /**
+   * An ack that represents its entry. If the entry cannot be placed yet, its ref is remembered until it arrives as a
+   * frame.
+   */
   pushSent(sent: SentFrame): void {
     if (!this.isIdle || !this.positions.isNext(sent)) this.ackedApart(sent);
     this.push(sent);
   }
 
-  /** An ack whose entry comes as a frame of its own. */
+  /** An ack whose entry arrives as a separate frame. */
   ackedApart(sent: SentFrame): void {
     if (sent.seq > (this.positions.seqOf(streamOf(sent)) ?? 0)) this.#ackedAhead.add(sent.ref);
   }
 
-  /** The connection is gone. What waits is handled up to where it depended on that connection; the rest comes again. */
+  /** The connection is closed. Waiting frames are handled as long as they do not depend on it; the rest comes again. */
   disconnected(): void {
     this.#delivery.cut(isOfConnection);
   }
 
-  /** What waits is not wanted any more; it comes again on a later connection. */
+  /** Drops waiting frames; they come again on a later connection. */
   forgetWaiting(): void {
     this.#delivery.cut(() => true);
   }
@@ -115,7 +120,7 @@ export class Inflow {
       case "receipt":
         return this.#receipt(item);
       default:
-        // Handled on arrival, or of a later protocol version.
+        // Handled on arrival, or from a later protocol version.
         return;
     }
   }
@@ -255,7 +260,7 @@ export class Inflow {
   }
 }
 
-/** What only makes sense on the connection, or after the page, it came with. */
+/** Whether an item depends on its connection or page. */
 function isOfConnection(item: Item): boolean {
   return (
     item.t === "welcome" ||

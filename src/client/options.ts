@@ -6,34 +6,40 @@ import type { Fetch } from "./http.ts";
 import type { SocketConstructor } from "./socket-transport.ts";
 
 export type ClientOptions = {
-  /** `http://host:port`, of any node. */
+  /** `http://host:port` of any node. */
   url: string;
   token: string;
   /** Default: in memory. */
   cursorStore?: CursorStore;
-  /** Where a device without a stored cursor begins: with what comes from now on (default), or with everything there is. */
+  /** Where a device without a stored cursor starts: with new messages (default), or with the whole history. */
   from?: "now" | "start";
-  /** `auto` (default): a socket, and long poll where a socket cannot be had. */
+  /** `auto` (default): a socket, or long poll where no socket is available. */
   transport?: "auto" | "socket" | "poll";
-  /** Marks first sends with `retry` too: for programs that run again with the same refs. */
+  /** Marks first sends with `retry`, too: for programs that run again with the same refs. */
   retryFirst?: boolean;
   /**
-   * Each message, once and in order; the next one waits for the promise. `cursor` includes this message and holds still until then: store both
-   * in one transaction to have each message once even through a crash. It is the client's own object: copy what is to be kept, change nothing.
-   * To throw, or reject, says that the message was not taken: the connection is resumed and the same message comes again.
+   * Called for each message, once and in order. The next one waits for the returned promise. `cursor` includes this
+   * message: store both in one transaction to process each message once even through a crash. `cursor` is the client's
+   * own object: copy it to keep it, and do not change it. If the callback throws or rejects, the message counts as not
+   * delivered: the client resumes, and it comes again.
    */
   onMessage?: (message: WireMessage, cursor: Cursor) => void | Promise<void>;
   onEvent?: (event: ClientEvent) => void;
   /** Sends in flight at once. */
   sendWindow?: number;
-  /** Sends waiting or in flight; beyond it `send` rejects with `unavailable`. */
+  /** Sends that may wait or be in flight. Above it `send` rejects with `unavailable`. */
   outboxMax?: number;
-  /** Frames that may wait for a slow `onMessage`; beyond it the connection is dropped, and resumed when they are handled. */
+  /**
+   * Frames that may wait for a slow `onMessage`. Above it the connection is dropped, and resumed when they are handled.
+   */
   inboxMax?: number;
-  /** `received` and the cursor's saving: at most once in so long, or when a stream has so many new entries. */
+  /**
+   * `received` is sent and the cursor saved at most once in this time, or when a stream has `receivedEntriesMax` new
+   * entries.
+   */
   receivedIntervalMs?: number;
   receivedEntriesMax?: number;
-  /** From an attempt's begin to `welcome`. */
+  /** From the start of an attempt to `welcome`. */
   connectTimeoutMs?: number;
   /** The n-th wait is random below `min(backoffMaxMs, backoffBaseMs * 2^n)`. */
   backoffBaseMs?: number;

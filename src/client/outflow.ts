@@ -1,5 +1,6 @@
 /**
- * What goes out: sends, with their window and pauses, and read marks. Works whenever there is a live transport; what it has otherwise waits.
+ * Outgoing sends, with their window and pauses, and read marks. They are sent while there is a live transport, and wait
+ * otherwise.
  *
  * Not here: `hello`, `received` (`Progress`) and pings (`Connection`).
  */
@@ -16,7 +17,7 @@ export type OutflowPorts = {
   limits(): Limits;
 };
 
-/** What one UTF-16 unit can take in JSON, escaped. */
+/** The most bytes of one UTF-16 unit in JSON, escaped. */
 const JSON_BYTES_PER_CHARACTER_MAX = 6;
 const FRAME_OVERHEAD_BYTES = 256;
 
@@ -26,7 +27,10 @@ export class Outflow {
   readonly #refs: Refs;
   readonly #sends: SendQueue;
   #cancelPause: (() => void) | undefined;
-  /** Read marks no connection has carried, and those the present one has: they are not acknowledged, so they go again on the next. */
+  /**
+   * Read marks that were not sent yet, and those sent on the present connection. They are not acknowledged, so the next
+   * connection sends them again.
+   */
   readonly #readsWaiting = new Map<string, number>();
   readonly #readsSaid = new Map<string, number>();
 
@@ -77,8 +81,8 @@ export class Outflow {
   }
 
   /**
-   * A resume brings back what was stored although its `sent` was lost. With another text it is not what waits here: the server will refuse
-   * that ref.
+   * A resume brings back a stored message whose `sent` was lost. If its text differs, it is not the message that waits
+   * here: the server will refuse that ref.
    */
   ackedByMessage(message: MessageFrame): boolean {
     const { ref, id, conversation, seq, sentAt, text } = message;
@@ -115,7 +119,7 @@ export class Outflow {
     });
   }
 
-  /** A frame over the limit would cost the connection, not just the message: so it never leaves. */
+  /** A frame over the limit would close the connection, not only lose the message. So it is refused here. */
   #refusalOf(ref: string, to: string, text: string): ParleyError | undefined {
     if (this.#sends.find(ref) !== undefined) return new ParleyError("ref_conflict", `ref ${ref} is on its way already`);
     if (this.#sends.isFull)

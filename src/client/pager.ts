@@ -1,6 +1,6 @@
 /**
- * Pages the entries that a `gap` names, one page at a time: the next one is asked for when the last one was handled, so that a large gap
- * costs one page of memory. Asks again for as long as the server might still answer; a final refusal ends the gap.
+ * Pages the entries that a `gap` names. The next page is requested when the last one was handled, so a large gap needs
+ * the memory of one page. It retries as long as the server might still answer. A final refusal ends the gap.
  */
 import type { ServerFrame } from "../protocol/frames.ts";
 import { Backoff } from "./backoff.ts";
@@ -27,7 +27,7 @@ export class Pager {
     this.#options = options;
   }
 
-  /** Pages on the way do not arrive any more. */
+  /** Pages in flight are dropped. */
   stop(): void {
     this.#generation++;
   }
@@ -46,7 +46,8 @@ export class Pager {
         .map((frame) => ({ t: "paged", stream, frame }));
       items.push({ t: "pageEnd", stream, after: page.after, isLast: !page.more || page.after <= after });
       for (const item of items) {
-        // An item can end the connection, and with it this page: what stands behind it must not look like the next there is.
+        // An item can end the connection, and with it this page. Then the rest of the page must not look like the next
+        // entries.
         if (generation !== this.#generation) return;
         push(item);
       }
@@ -61,7 +62,10 @@ export class Pager {
   }
 }
 
-/** The user may not see these entries, or they do not exist. A dead token is the connection's business: it will end. */
+/**
+ * The user may not read these entries, or they do not exist. An invalid token is left to the connection, which will
+ * end.
+ */
 function isFinal(error: unknown): boolean {
   return (
     error instanceof ParleyError &&

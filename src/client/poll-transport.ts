@@ -1,9 +1,10 @@
 /**
- * Long poll as a transport, for where a socket cannot be had: `POST /v1/sync` brings frames, `POST /v1/messages` takes sends, one at a
- * time and so in order. To its owner it looks like a socket: `hello` starts it, the first reply begins with a `welcome` made from the
- * reply's cursor, `live` follows when there is no more.
+ * Long poll as a transport, where no socket is available: `POST /v1/sync` brings frames, `POST /v1/messages` sends
+ * messages one at a time, and so in order. To its owner it looks like a socket: `hello` starts it, the first reply
+ * begins with a `welcome` made from the reply's cursor, and `live` follows when there is no more.
  *
- * Invariant: a call carries a cursor only after everything up to it was handled and saved, because that cursor is the `received`.
+ * Invariant: a call carries a cursor only after everything up to it was handled and saved, because that cursor acts as
+ * `received`.
  */
 import { CLOSE } from "../protocol/codes.ts";
 import type {
@@ -26,14 +27,14 @@ export type PollOptions = {
   server: Server;
   clock: ClientClock;
   waitMs: number;
-  /** Resolves with the cursor when all frames so far are handled and the cursor is saved. */
+  /** Resolves with the cursor when all frames so far are handled and it is saved. */
   settled(): Promise<Cursor | undefined>;
   limits: Limits;
 };
 
-/** A reply that is late by this much is not coming. */
+/** A reply that is this late is not coming. */
 const GRACE_MS = 10_000;
-/** Against a server that answers at once with nothing, over and over. */
+/** Limits the rate against a server that always answers at once with nothing. */
 const EMPTY_PAUSE_MS = 250;
 const NETWORK_LOST = 1006;
 const UNKNOWN_HISTORY: Cursor = { epoch: "none", timeline: 1, groups: {} };
@@ -84,7 +85,7 @@ class Poll {
       const reply = await this.#sync(cursor, isLive ? this.#options.waitMs : 0);
       if (reply === undefined || this.#isOver) return;
       if (isFirst && hello.cursor !== undefined) this.#events.frame(welcomeOf(reply, this.#options.limits));
-      // Nothing is emitted once the owner has closed this transport in the middle of a page.
+      // Nothing is emitted after the owner has closed this transport in the middle of a page.
       for (const frame of reply.frames) if (!this.#isOver) this.#events.frame(frame);
       if (!isLive && !reply.more && !this.#isOver) this.#events.frame({ t: "live" });
       isLive ||= !reply.more;
@@ -94,7 +95,10 @@ class Poll {
     }
   }
 
-  /** A device that starts now has no cursor, and `sync` wants one. One of no known history is answered with `reset` and today's heads. */
+  /**
+   * A device that starts now has no cursor, but `sync` needs one. A cursor with an unknown epoch is answered with
+   * `reset` and today's heads.
+   */
   async #heads(): Promise<Cursor | undefined> {
     const reply = await this.#sync(UNKNOWN_HISTORY, 0);
     if (reply === undefined || this.#isOver) return undefined;
@@ -142,7 +146,10 @@ class Poll {
   }
 }
 
-/** Heads such that what the reply's frames of a stream begin with is the entry after its head, which is what `reset` must place itself on. */
+/**
+ * Heads chosen so that the first frame of each stream in the reply is the entry after its head: `reset` starts from
+ * these heads.
+ */
 function welcomeOf(reply: SyncReply, limits: Limits): WelcomeFrame {
   const firsts = new Map<string, number>();
   for (const frame of reply.frames) {

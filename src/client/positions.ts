@@ -1,14 +1,15 @@
 /**
  * The position machine: what this device has of each stream, and what to do with each frame that arrives.
  *
- * It is the place that decides "exactly once, in order, dense". It is not a queue, does no input or output, and knows no timers: the
- * caller asks `judge` about an entry, hands it to the application when the answer is `next`, and says `commit`.
+ * It decides "exactly once, in order, without gaps". It is not a queue, does no input or output, and knows no timers.
+ * The caller asks `judge` about an entry, hands it to the application when the answer is `next`, and calls `commit`.
  *
  * Invariants
- * - A position only moves by one entry at a time (`commit`), or in a `reset`, or over entries that the server could not produce (`skip`).
- * - What stands above a position has not been handed over; what stands at or below it has.
- * - Entries that cannot be placed yet (behind a gap being paged, or of a group whose `membership` has not come) are held, bounded by
- *   `heldMax`; a new connection forgets them, because the server streams them again from the cursor.
+ * - A position only moves by one entry at a time (`commit`), or in a `reset`, or over entries that the server could not
+ *   send (`skip`).
+ * - Entries above a position have not been handed over; entries at or below it have.
+ * - Entries that cannot be placed yet (behind a gap being paged, or of a group whose `membership` has not come) are
+ *   held, at most `heldMax`. A new connection drops them, because the server streams them again from the cursor.
  * - A group without a known epoch has no position: a cursor must never claim a history that it cannot name.
  */
 import type {
@@ -21,19 +22,23 @@ import type {
   WelcomeFrame,
 } from "../protocol/frames.ts";
 
-/** The key of the timeline; the others are group addresses. */
+/** The key of the timeline. Other streams have their group's address. */
 export const TIMELINE = "";
-/** What takes a seq of a stream: an entry, or the ack that stands for it on the device that sent it. */
+/** A frame with a seq of a stream: an entry, or the ack that represents it on the device that sent it. */
 export type Entry = EntryFrame | SentFrame;
 export type HeldFrame = Entry | GapFrame;
 
 /**
- * `next`: hand it over, then `commit`. `seen`: at or below the position. `hold`: kept here, comes back as released. `later`: the ack of a
- * repeated send whose entry will still come. `broken`: a hole, or too much held; resume from the cursor.
+ * `next`: hand it over, then `commit`. `seen`: at or below the position. `hold`: kept here, returned later as released.
+ * `later`: the ack of a repeated send whose entry is still to come. `broken`: an entry is missing, or too many are
+ * held; resume from the cursor.
  */
 export type Verdict = "next" | "seen" | "hold" | "later" | "broken";
 
-/** Entries up to `through` are being paged. In a reload the first entry may have any seq: earlier ones are not for this user. */
+/**
+ * Entries up to `through` are being paged. In a reload the first entry may have any seq, because earlier ones are not
+ * for this user.
+ */
 type Missing = { through: number; isReload: boolean };
 export type Lost = { from: number; to: number };
 
@@ -59,7 +64,7 @@ export class Positions {
   #missing = new Map<string, Missing>();
   #held = new Map<string, HeldFrame[]>();
   #heldCount = 0;
-  /** Held before `live`: part of the replay, whenever it is released. */
+  /** Frames that were held before `live`: they count as part of the replay, whenever they are released. */
   #replayed = new WeakSet<HeldFrame>();
 
   constructor(options: { from: "now" | "start"; heldMax: number }) {
@@ -67,17 +72,20 @@ export class Positions {
     this.#heldMax = options.heldMax;
   }
 
-  /** Before the first connection. Without a stored cursor, `from` decides where this device begins. */
+  /** Call it before the first connection. Without a stored cursor, `from` decides where this device starts. */
   load(stored: Cursor | undefined): void {
     this.#cursor = stored ?? (this.#from === "start" ? { epoch: "", timeline: 0, groups: {}, marks: 0 } : undefined);
   }
 
-  /** The cursor itself, not a copy: it moves on with the next `commit`. Undefined until the first `welcome` of a device that starts now. */
+  /**
+   * The cursor itself, not a copy: the next `commit` changes it. Undefined until the first `welcome` of a device that
+   * starts now.
+   */
   get cursor(): Cursor | undefined {
     return this.#cursor;
   }
 
-  /** A new connection: what was held or being paged comes again. */
+  /** Call it for a new connection: held and paged entries come again. */
   begin(): void {
     this.#welcome = undefined;
     this.#isLive = false;
@@ -120,7 +128,7 @@ export class Positions {
     }
   }
 
-  /** `broken` when it comes after `live`: the heads of `welcome` are old then, and a resume brings new ones. */
+  /** `broken` when it comes after `live`: the heads of `welcome` are out of date then, and a resume brings new ones. */
   reset(conversation: string | undefined): "fetch" | "taken" | "broken" {
     const cursor = this.#cursor;
     if (cursor === undefined || this.#welcome === undefined || this.#isLive) return "broken";
@@ -168,7 +176,10 @@ export class Positions {
     return "broken";
   }
 
-  /** A group that was created anew has a new history under the old name. Live it may come before the `membership`. */
+  /**
+   * A group that was created anew has a new history under the old name. On a live connection it may arrive before the
+   * `membership`.
+   */
   #beginAgain(stream: string, frame: Entry): void {
     if (frame.t !== "group" || frame.change !== "created" || frame.epoch === undefined) return;
     const position = this.#cursor?.groups[stream];
@@ -176,13 +187,16 @@ export class Positions {
     this.#place(this.#cursor!, stream, { epoch: frame.epoch, seq: frame.seq - 1 });
   }
 
-  /** Whether `frame` is the next entry of a stream that follows its log; unlike `judge`, only a question. */
+  /** Whether `frame` is the next entry of a stream with a position. Unlike `judge`, it changes nothing. */
   isNext(frame: Entry): boolean {
     const stream = streamOf(frame);
     return frame.seq === (this.seqOf(stream) ?? Number.NaN) + 1 && !this.#missing.has(stream);
   }
 
-  /** A paged entry above the next one: the server has nothing between. Moves up to it; returns what is lost, if it should have been there. */
+  /**
+   * For a paged entry above the next one: the server has nothing in between. Moves up to it. Returns the lost range, if
+   * those entries should exist.
+   */
   skipTo(stream: string, seq: number): Lost | undefined {
     const cursor = this.#cursor;
     const at = this.seqOf(stream);
@@ -192,7 +206,10 @@ export class Positions {
     return at === 0 && missing.isReload ? undefined : { from: at + 1, to: seq - 1 };
   }
 
-  /** Moves the position onto `frame`, which was judged `next`. Returns held frames that can be judged again, if there are any. */
+  /**
+   * Moves the position onto `frame`, which was judged `next`. Returns held frames that can be judged again, if there
+   * are any.
+   */
   commit(frame: Entry, isPaged: boolean): HeldFrame[] | undefined {
     const cursor = this.#cursor;
     if (cursor === undefined) return undefined;
@@ -201,12 +218,15 @@ export class Positions {
     return this.#joined(cursor, frame, isPaged);
   }
 
-  /** Takes back the last `commit`: the application did not take the message. */
+  /** Undoes the last `commit`, because the application did not accept the message. */
   undo(frame: Entry): void {
     if (this.#cursor !== undefined) this.#setSeq(this.#cursor, streamOf(frame), frame.seq - 1);
   }
 
-  /** After a page: `more` to fetch, or the end of the gap with what was held behind it. `isLast`: the server has nothing after this page. */
+  /**
+   * After a page: whether the gap is done, and then the held frames behind it. `isLast`: the server has nothing after
+   * this page.
+   */
   pageEnd(stream: string, isLast: boolean): { isDone: boolean; lost?: Lost; released?: HeldFrame[] } {
     const missing = this.#missing.get(stream);
     const seq = this.seqOf(stream);
@@ -226,7 +246,7 @@ export class Positions {
     return this.#missing.has(TIMELINE) ? [] : this.#adoptGroups();
   }
 
-  /** @returns whether the counter moved. Receipts are cumulative, so a repeated one harms nobody. */
+  /** @returns whether the counter moved. Receipts are cumulative, so a repeated one does no harm. */
   mark(mark: number | undefined): boolean {
     if (mark === undefined || this.#cursor === undefined || mark <= (this.#cursor.marks ?? 0)) return false;
     this.#cursor.marks = mark;
@@ -236,7 +256,8 @@ export class Positions {
   #joined(cursor: Cursor, frame: MembershipFrame, isPaged: boolean): HeldFrame[] | undefined {
     const group = frame.conversation;
     const known = cursor.groups[group];
-    // A group dissolved and made again has a new history under the old name. In a replay, only the epoch that `welcome` names is today's.
+    // A group that was dissolved and made again has a new history under the old name. In a replay, only the epoch in
+    // `welcome` is today's.
     const isReplay = isPaged || !this.#isLive || this.#replayed.has(frame);
     const isCurrent = !isReplay || this.#welcome?.groups[group]?.epoch === frame.epoch;
     if (known !== undefined && (known.epoch === frame.epoch || !isCurrent)) return undefined;
@@ -244,7 +265,10 @@ export class Positions {
     return this.#held.has(group) ? this.#drop(group) : undefined;
   }
 
-  /** By `live` every membership has come; a group still without a position is one the stored cursor lacked. It starts where the server did. */
+  /**
+   * At `live` every membership has come. A group still without a position was missing in the stored cursor. It starts
+   * where the server started it.
+   */
   #adoptGroups(): HeldFrame[] {
     const released: HeldFrame[] = [];
     if (this.#cursor === undefined || this.#welcome === undefined) return released;

@@ -1,9 +1,9 @@
 /**
- * What was handled becomes known: first the cursor is saved, then the server is told `received`. Both coalesce: at most one round per
- * `intervalMs`, or when a stream has `entriesMax` new entries.
+ * Reports what was handled: first the cursor is saved, then the server gets `received`. Both coalesce: at most one
+ * round per `intervalMs`, or when a stream has `entriesMax` new entries.
  *
- * Invariant: a `received` never says more than the last saved cursor. A crash between the two repeats nothing and loses nothing: the next
- * connection says `received` again.
+ * Invariant: a `received` never claims more than the last saved cursor. A crash between the two repeats nothing and
+ * loses nothing: the next connection sends `received` again.
  */
 import type { Cursor, ReceivedFrame } from "../protocol/frames.ts";
 import type { ClientClock } from "./clock.ts";
@@ -16,21 +16,21 @@ export type ProgressOptions = {
   intervalMs: number;
   entriesMax: number;
   cursor(): Cursor | undefined;
-  /** Whether the application is in the middle of a message, so that the cursor is ahead of what is handled. */
+  /** Whether the application is handling a message, so that the cursor is ahead of what is handled. */
   isHandling(): boolean;
-  /** False when there is no connection: it is said again after the next `live`. */
+  /** False when there is no connection: it is sent again after the next `live`. */
   send(frame: ReceivedFrame): boolean;
   onError(error: unknown): void;
 };
 
-/** A store that fails is asked again at this many times the usual interval. */
+/** After a failure the store is tried again after this many intervals. */
 const RETRY_INTERVALS = 20;
 
 type Reached = { seq: number; entries: number };
 
 export class Progress {
   readonly #options: ProgressOptions;
-  /** Streams with entries of others that no `received` has covered. */
+  /** Streams with entries of other users that no `received` has covered. */
   #reached = new Map<string, Reached>();
   #isDirty = false;
   #isOverdue = false;
@@ -42,7 +42,7 @@ export class Progress {
     this.#options = options;
   }
 
-  /** An entry was handled completely. */
+  /** Call it when an entry was handled completely. */
   handled(stream: string, seq: number): void {
     let reached = this.#reached.get(stream);
     if (reached === undefined) this.#reached.set(stream, (reached = { seq, entries: 1 }));
@@ -55,36 +55,36 @@ export class Progress {
     else this.#arm();
   }
 
-  /** The cursor moved over something that needs no `received`. */
+  /** Call it when the cursor moved over an entry that needs no `received`. */
   moved(): void {
     this.#isDirty = true;
     if (this.#isOverdue) this.#round();
     else this.#arm();
   }
 
-  /** What a stream was reset to, or never got, is not to be claimed. */
+  /** Drops claims for a stream that was reset, or whose entries never came. */
   forget(stream: string): void {
     this.#reached.delete(stream);
   }
 
-  /** Claims again what a former run handled: it may have ended between the save and the `received`. */
+  /** Repeats what a former run handled: it may have ended between the save and the `received`. */
   restate(stream: string, seq: number): void {
     if (seq > 0) this.#keep(stream, seq);
   }
 
-  /** Says what could not be said without a connection. */
+  /** Sends what could not be sent without a connection. */
   connected(): void {
     if (this.#reached.size > 0) this.#arm();
   }
 
-  /** Saves and says everything handled so far. Not while the application is in the middle of a message. */
+  /** Saves and reports everything handled so far. Not while the application is handling a message. */
   async flush(): Promise<void> {
     await this.#saving;
     if (this.#isDirty || this.#reached.size > 0) this.#round();
     await this.#saving;
   }
 
-  /** No more timers. What is handled, or still being handled, is saved once more. */
+  /** Stops the timers. What is handled, or is still being handled, is saved once more. */
   end(): void {
     if (this.#options.isHandling()) this.#isOverdue = true;
     else if (this.#isDirty) this.#round();

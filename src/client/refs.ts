@@ -1,7 +1,7 @@
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const PREFIX_CHARACTERS = 6;
 
-/** Refs of one client instance: a random prefix and a rising counter, which is what the server stores for next to nothing. */
+/** Refs of one client instance: a random prefix and a rising counter. The server stores such refs at almost no cost. */
 export class Refs {
   readonly #prefix: string;
   #count = 0;

@@ -1,13 +1,13 @@
 /**
- * Messages on their way out: what waits, what is in flight, what must go again. Pure: no sockets, no timers; the caller asks `next` for a
+ * Outgoing messages: waiting, in flight, or to be sent again. Pure: no sockets, no timers. The caller asks `next` for a
  * frame whenever it can send, and reports acks, refusals and lost connections.
  *
  * Invariants
- * - Frames leave in the order of `add`. What was sent before and must go again leaves before anything that was never sent.
- * - What is in flight when an older send is refused for the moment can still be taken: whether order survives that is the server's
- *   decision. From then on one send flies at a time, until acks come again.
+ * - Frames leave in the order of `add`. Frames that must be sent again leave before any that was never sent.
+ * - If the server refuses an older send for the moment, it may still accept those in flight after it; the server
+ *   decides whether the order survives that. From then on one send is in flight at a time, until acks come again.
  * - An entry ends exactly once: resolved by its ack, or rejected by a final refusal or the end of the client.
- * - At most `max` entries wait or fly.
+ * - At most `max` entries wait or are in flight.
  */
 import type { SendFrame, SentFrame } from "../protocol/frames.ts";
 import { isTransient, ParleyError } from "./errors.ts";
@@ -17,7 +17,7 @@ export type Outgoing = { ref: string; to: string; text: string };
 type Settle = { resolve(sent: SentFrame): void; reject(error: ParleyError): void };
 type Entry = Outgoing & Settle & { order: number; state: "waiting" | "flying" | "done"; wasSent: boolean };
 
-/** How long to pause when a server that asks for patience does not say how much. */
+/** How long to pause when a server asks to wait without saying how long. */
 const PAUSE_MS_DEFAULT = 1000;
 
 export class SendQueue {
@@ -26,11 +26,14 @@ export class SendQueue {
   /** In the order of `add`: a Map keeps it. */
   readonly #byRef = new Map<string, Entry>();
   readonly #fresh = new Fifo<Entry>();
-  /** Sent before, to be sent again; ascending by `order`, all below whatever is in `#fresh`. */
+  /** Entries to be sent again, ascending by `order`, all below those in `#fresh`. */
   #again: Entry[] = [];
   #flying = 0;
   #order = 0;
-  /** Narrowed to 1 by a refusal and doubled by each ack: while a server refuses, nothing newer may be in flight that it would take. */
+  /**
+   * Set to 1 by a refusal and doubled by each ack: while the server refuses a send, no newer one may be in flight that
+   * it could accept.
+   */
   #refusalWindow = Number.POSITIVE_INFINITY;
   #pausedUntilMs = 0;
 
@@ -61,7 +64,10 @@ export class SendQueue {
     this.#fresh.push(entry);
   }
 
-  /** The next frame to send, now in flight; undefined when nothing waits, the window is full or the server asked for a pause. */
+  /**
+   * The next frame to send, now in flight; undefined when nothing waits, the window is full or the server asked for a
+   * pause.
+   */
   next(nowMs: number, window: number): SendFrame | undefined {
     if (this.#flying >= Math.min(window, this.#refusalWindow) || nowMs < this.#pausedUntilMs) return undefined;
     const entry = this.#take();
@@ -84,7 +90,7 @@ export class SendQueue {
     return true;
   }
 
-  /** `again`: it waits for the pause to end. `final`: its sender has the error. `unknown`: not pending here. */
+  /** `again`: it waits for the pause to end. `final`: its sender gets the error. `unknown`: not pending here. */
   refused(ref: string, error: ParleyError, nowMs: number): "again" | "final" | "unknown" {
     const entry = this.#byRef.get(ref);
     if (entry === undefined) return "unknown";
@@ -103,11 +109,12 @@ export class SendQueue {
     return "again";
   }
 
-  /** The connection is gone: nobody knows what became of what was in flight. */
+  /** Call it when the connection is closed: the outcome of sends in flight is unknown. */
   disconnected(): void {
     this.#again = [];
     for (const entry of this.#byRef.values()) {
-      // `#byRef` is in send order and nothing is sent out of order, so the first one never sent ends the search.
+      // `#byRef` is in send order and nothing is sent out of order, so the first entry that was never sent ends the
+      // search.
       if (!entry.wasSent) break;
       entry.state = "waiting";
       this.#again.push(entry);
@@ -123,7 +130,7 @@ export class SendQueue {
   }
 
   #take(): Entry | undefined {
-    // Entries acked while they waited (their message came with a resume) are skipped here instead of being searched for there.
+    // Entries that were acked while they waited (their message came with a resume) are skipped here.
     while (this.#again.length > 0) {
       const entry = this.#again.shift();
       if (entry?.state === "waiting") return entry;

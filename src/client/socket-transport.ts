@@ -1,13 +1,13 @@
 /**
- * A WebSocket as a transport. Not a reconnecting one: whoever owns it decides what a close means. Frames arrive parsed, once; what is no
- * JSON object ends the connection, because nothing that follows could be trusted to be in order.
+ * A WebSocket as a transport. It does not reconnect: its owner decides what a close means. Frames arrive parsed, once
+ * each. Anything that is not a JSON object ends the connection, because the order of later frames could not be trusted.
  */
 import type { ServerFrame } from "../protocol/frames.ts";
 import type { Transport, TransportEvents } from "./transport.ts";
 
 type Handler<Event> = { bivarianceHack(event: Event): void }["bivarianceHack"] | null;
 
-/** The part of the standard WebSocket that is used. */
+/** The used part of the standard WebSocket. */
 export type SocketLike = {
   onopen: Handler<unknown>;
   onmessage: Handler<{ data: unknown }>;
@@ -22,7 +22,7 @@ export type SocketConstructor = new (url: string, protocols?: string[]) => Socke
 const NO_STATUS = 1006;
 const OPEN = 1;
 
-/** @param token shown with the upgrade already: a server that refuses strangers of this address takes it all the same */
+/** @param token sent with the upgrade, so that a server that refuses strangers of this address accepts it */
 export function startSocket(
   Socket: SocketConstructor,
   url: string,
@@ -49,7 +49,7 @@ export function startSocket(
     const frame = parseFrame(event.data);
     if (frame !== undefined) return events.frame(frame);
     socket.close();
-    end(NO_STATUS, "the server sent something that is not a frame");
+    end(NO_STATUS, "the server sent data that is not a frame");
   };
   return {
     kind: "socket",

@@ -1,9 +1,9 @@
 import type { ClientFrame, SentFrame, ServerFrame } from "../protocol/frames.ts";
 
-/** One connection, of either kind. It never comes back: after `closed` the next attempt is a new one. */
+/** One connection, of either kind. It is never reopened: after `closed` the next attempt is a new one. */
 export type Transport = {
   readonly kind: "socket" | "poll";
-  /** The first frame must be `hello`. Frames that a kind cannot carry are dropped, see `carries`. */
+  /** The first frame must be `hello`. Frames that a kind cannot carry are dropped, see `carriesMarks`. */
   send(frame: ClientFrame): void;
   /** Whether this kind can carry `read` and `received`. */
   readonly carriesMarks: boolean;
@@ -17,7 +17,7 @@ export type TransportEvents = {
   /** Ready for `hello`. */
   opened(): void;
   frame(frame: ServerFrame): void;
-  /** A send is durable, outside the order of entries: its entry comes, or came, as a frame of its own. */
+  /** A send is durable. This ack is outside the order of entries: the entry itself arrives as a separate frame. */
   acked(sent: SentFrame): void;
   /** At most once, and nothing after it. */
   closed(code: number, reason: string): void;

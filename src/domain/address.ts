@@ -1,4 +1,6 @@
-/** Users, groups and addresses: the names of `docs/protocol.md`, checked once at the edge and branded from then on. */
+/**
+ * Users, groups and addresses: the names of `docs/protocol.md`, checked once where they enter and branded after that.
+ */
 import { AppError } from "../base/errors.ts";
 import { SHARD_COUNT, type ShardId } from "../../storage/types.ts";
 
@@ -51,7 +53,10 @@ export function parseAddress(text: string, field = "address"): Address {
   );
 }
 
-/** The shard of an address: xxHash64 of its UTF-8, seed 0, mod 1000. Frozen by the vectors in `test/domain/address.test.ts`. */
+/**
+ * The shard of an address: xxHash64 of its UTF-8, seed 0, mod 1000. Frozen by the vectors in
+ * `test/domain/address.test.ts`.
+ */
 export function shardOf(address: Address): ShardId {
   return Number(Bun.hash.xxHash64(address, 0n) % BigInt(SHARD_COUNT)) as ShardId;
 }

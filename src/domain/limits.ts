@@ -1,4 +1,7 @@
-/** Every bound a client can meet, with its default. `welcome.limits` tells them; `parley serve --help` shows which can be set. */
+/**
+ * Every limit a client can meet, with its default. `welcome.limits` names them; `parley serve --help` shows which can
+ * be set.
+ */
 import type { Rate } from "../base/token-bucket.ts";
 import type { Limits } from "../protocol/frames.ts";
 
@@ -9,18 +12,22 @@ export const PASSWORD_BYTES_MAX = 1024;
 export const DEVICES_MAX = 64;
 /** Sockets and waiting polls of one user. */
 export const SESSIONS_PER_USER_MAX = 128;
-/** Groups that a user made, came back to or posted in. A cursor names each group, and must fit a frame with those below. */
+/**
+ * Groups that a user made, came back to or posted in. A cursor names each group, and must fit a frame with those below.
+ */
 export const GROUPS_PER_USER_MAX = 500;
-/** Groups that others put a user into, apart from those above. */
+/** Groups to which others added a user, counted apart from those above. */
 export const UNASKED_GROUPS_PER_USER_MAX = 200;
-/** A hundred years. */
+/** A hundred years, in days. */
 export const KEEP_DAYS_MAX = 36_500;
 export const HISTORY_PAGE_MAX = 200;
-/** JSON of one answer, about; whatever a page may count, it ends there. */
+/** Approximate bytes of JSON in one answer. A page ends there, whatever its entry limit. */
 export const ANSWER_BYTES_MAX = 1 << 20;
 export const SYNC_WAIT_MS_MAX = 60_000;
 export const SYNC_FRAMES_MAX = 500;
-/** Of the frames in one reply, about: whoever polls with a bad connection must get some of it. */
+/**
+ * Approximate characters of the frames in one reply, so that a client with a bad connection gets at least some of it.
+ */
 export const SYNC_CHARACTERS_MAX = 1 << 20;
 
 export const DEFAULT_LIMITS: Limits = {
@@ -33,21 +40,24 @@ export const DEFAULT_LIMITS: Limits = {
   resumeEntriesMax: 10_000,
 };
 
-/** Entries of the log that one user may have read. */
+/** The rate at which one user may read entries of logs. */
 export const readRate = (perSecond: number): Rate => ({ perSecond, burst: READ_BURST_SECONDS * perSecond });
 const READ_BURST_SECONDS = 10;
 
-/** Frames of a socket, or of all sockets of a user, and the bytes of them. */
+/** Rates of frames and their bytes, of one socket or of all sockets of a user. */
 export type FrameRates = { frames: Rate; bytes: Rate };
 
 const FRAMES: Rate = { perSecond: 2000, burst: 5000 };
 const BYTES: Rate = { perSecond: 4 << 20, burst: 16 << 20 };
-/** A message sent is a frame; each that comes is answered by a `received`, and pages that are read by a `read`. */
+/**
+ * A message that is sent is a frame. Each one that arrives is answered by `received`, and pages that are read by
+ * `read`.
+ */
 const FRAMES_PER_SEND = 4;
-/** A user's sockets together, over one of them. */
+/** The rate of all sockets of a user, as a multiple of the rate of one. */
 const USER_OVER_SOCKET = 2;
 
-/** What one socket may say: never less than what the messages need that its user may send. */
+/** The rates of one socket: never less than the messages need that its user may send. */
 export function socketFrameRates({ sendsPerSecond, sendsBurst, textBytesMax }: Limits): FrameRates {
   return {
     frames: {

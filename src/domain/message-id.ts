@@ -1,12 +1,13 @@
 /**
- * The server's id of a message: 22 URL-safe characters, one AES block that says where the message stands.
+ * The server's id of a message: 22 URL-safe characters, one AES block that encodes where the message is.
  *
  *     u16 shard | u32 stream number | u48 seq | u32 zero        encrypted with the cluster's id key, base64url
  *
- * Deterministic, so nothing is stored and everybody gets the same id; encrypted, so nobody reads another person's seq out of it; the zeros
- * reject made-up ids. One block and no chaining is right here: every plain text is unique.
+ * It is deterministic, so nothing is stored and all clients get the same id. It is encrypted, so that no client can
+ * read another user's seq from it. The zeros reject forged ids. A single block without chaining is safe here, because
+ * every plain text is unique.
  *
- * A call into the cipher costs far more than a block, so messages on their way share one: see `IdBatch`.
+ * A call into the cipher costs far more than a block, so ids that are needed together share a call: see `IdBatch`.
  */
 import { createCipheriv, createDecipheriv, type Cipheriv } from "node:crypto";
 import type { Seq, ShardId } from "../../storage/types.ts";
@@ -28,7 +29,7 @@ export class MessageIds {
     this.#gathering = new IdBatch(this.#cipher);
   }
 
-  /** Where ids that are needed soon are gathered: `add` now, `id` when they are. */
+  /** The batch for ids that are needed soon: call `add` now, and `id` when they are needed. */
   get gathering(): IdBatch {
     if (this.#gathering.isClosed) this.#gathering = new IdBatch(this.#cipher);
     return this.#gathering;
@@ -39,7 +40,7 @@ export class MessageIds {
     return batch.id(batch.add(shard, streamNo, seq));
   }
 
-  /** Undefined for what this cluster never gave out. */
+  /** Undefined for ids that this cluster never gave out. */
   decode(id: string): MessagePlace | undefined {
     if (!ID_PATTERN.test(id)) return undefined;
     const decipher = createDecipheriv("aes-128-ecb", this.#key, null).setAutoPadding(false);
@@ -53,7 +54,7 @@ export class MessageIds {
   }
 }
 
-/** Ids that are encrypted together, when the first of them is asked for. */
+/** Ids that are encrypted together when the first of them is read. */
 export class IdBatch {
   readonly #cipher: Cipheriv;
   #plain: Buffer;
@@ -70,7 +71,7 @@ export class IdBatch {
     return this.#encrypted !== undefined;
   }
 
-  /** @returns what `id` takes */
+  /** @returns the argument for `id` */
   add(shard: ShardId, streamNo: number, seq: Seq): number {
     const at = this.#length;
     this.#length = at + BLOCK_BYTES;

@@ -5,10 +5,10 @@
  */
 export const RANKS_PER_MS = 256;
 
-/** What a rank is where the clock alone decides: such a rank need not be stored beside the time. */
+/** The rank when the clock alone decides. Such a rank is not stored beside the time. */
 export const rankOfTime = (unixMs: number): number => unixMs * RANKS_PER_MS;
 
-/** A cell has it in two fields, of which the second is as a rule 0 and then takes no room. */
+/** A cell stores a rank in two fields. The second is usually 0, which takes no space. */
 export function partsOfRank(rank: number): { ms: number; count: number } {
   const count = rank % RANKS_PER_MS;
   return { ms: (rank - count) / RANKS_PER_MS, count };

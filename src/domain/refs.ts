@@ -1,4 +1,4 @@
-/** A ref as prefix and counter: refs that rise (`k3f9-17`, `k3f9-18`) are then told apart from repeats by one comparison. */
+/** A ref as prefix and counter. One comparison then tells rising refs (`k3f9-17`, `k3f9-18`) from repeats. */
 export type SplitRef = { prefix: string; counter: number };
 
 const DIGITS_MAX = 15;
@@ -15,30 +15,31 @@ export function splitRef(ref: string): SplitRef {
 const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
 /**
- * `isComplete`: nothing above `counterMax` was used with this prefix in the last minute, not even before this was held.
+ * `isComplete`: in the last minute no counter above `counterMax` was used with this prefix, not even before this record
+ * was made.
  */
-type Seen = { prefix: string; counterMax: number; isComplete: boolean; at: number };
+type PrefixUse = { prefix: string; counterMax: number; isComplete: boolean; at: number };
 
 /**
- * The refs of one user that were used lately, as far as "may this be a repeat?" needs them: for each prefix the highest
- * counter. A counter above it is certainly new. Anything else is to be looked up in the log.
+ * The refs that one user used lately, as far as is needed for the question "may this ref be a repeat?": for each prefix
+ * the highest counter. A higher counter is certainly new. Any other ref must be looked up in the log.
  *
- * What is not held was used longer ago than `RECENT_REF_MS`, or before this was made, or was forgotten for want of
- * room; for the last two there is a moment from which on it no longer matters (`holdsAll`). All times are of a clock
- * that only rises: no calendar says how long ago a message was, neither here nor across a restart.
+ * A ref that is not held here was used longer ago than `RECENT_REF_MS`, or before this object was made, or was dropped
+ * for lack of room. In the last two cases there is a time after which this no longer matters (`holdsAll`). All times
+ * are monotonic, so a change of the wall clock or a restart changes nothing.
  *
- * Never says "new" for a repeat of the last minute.
+ * Never answers "new" for a repeat of the last minute.
  */
 export class RecentRefs {
-  readonly #seen = new Map<string, Seen>();
+  readonly #seen = new Map<string, PrefixUse>();
   /**
-   * Most users send from one device at a time: its prefix is compared before anything is cut or looked up. Complete.
+   * The record last used. Most users send from one device at a time, so its prefix is compared first. It is complete.
    */
-  #last: Seen | undefined;
+  #last: PrefixUse | undefined;
   #sweepAt: number;
   #holdsAllFrom: number;
 
-  /** @param nowMs what was used before is not held */
+  /** @param nowMs refs used before are not held */
   constructor(nowMs: number) {
     this.#holdsAllFrom = this.#sweepAt = nowMs + RECENT_REF_MS;
   }
@@ -48,14 +49,12 @@ export class RecentRefs {
     return this.#seen.size;
   }
 
-  /** Whether refs that are not held are certainly older than a minute, or new. */
+  /** Whether every ref that is not held is new, or older than a minute. */
   holdsAll(nowMs: number): boolean {
     return nowMs >= this.#holdsAllFrom;
   }
 
-  /**
-   * True: it has to be looked up. False: it is new. Undefined: nothing is held that tells; it is new when all is held.
-   */
+  /** True: look it up. False: it is new. Undefined: unknown prefix; it is new if `holdsAll`. */
   mayRepeat(ref: string): boolean | undefined {
     const last = this.#last;
     if (last !== undefined) {
@@ -71,7 +70,7 @@ export class RecentRefs {
     return false;
   }
 
-  /** A ref is used. */
+  /** Notes that a ref was used. */
   note(ref: string, nowMs: number): void {
     const last = this.#last;
     const counter = last === undefined ? -1 : counterBehind(last.prefix, ref);
@@ -86,8 +85,8 @@ export class RecentRefs {
   }
 
   /**
-   * The highest counter that was ever used with the prefix, -1 for none: from now on it is known which of its refs are
-   * new.
+   * Notes the highest counter that was ever used with the prefix, -1 for none. From now on refs of this prefix above it
+   * are known to be new.
    */
   noteHighest(prefix: string, counterMax: number, nowMs: number): void {
     this.#hold(prefix, counterMax, true, nowMs);
@@ -136,14 +135,16 @@ function counterBehind(prefix: string, ref: string): number {
   return counter;
 }
 
-/** A client that makes a new prefix for each message costs memory up to here, and look-ups from there. */
+/**
+ * Prefixes held for a user. A client that makes a new prefix for each message costs memory up to here, and look-ups
+ * above it.
+ */
 export const PREFIXES_MAX = 1024;
 
-/** Under what the ref of an erased message is found: no ref begins so, since refs are printable. */
+/** The key of an erased message's ref. No ref begins with this character, since refs are printable. */
 export const erasedKey = (ref: string): string => `\u007f${ref}`;
 
 /**
- * How long an unmarked ref is held against repeats, ms; the contract asks for a minute at least, by the clock of a
- * client that is somewhere else.
+ * How long refs of sends without `retry` are held, ms. The protocol promises at least a minute by the client's clock.
  */
 export const RECENT_REF_MS = 120_000;

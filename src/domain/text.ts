@@ -1,4 +1,7 @@
-/** What the text of a message may be. Checked once at the edge; HTTP and sockets refuse the same things with the same words. */
+/**
+ * The rules for the text of a message, checked once where it enters. HTTP and sockets refuse the same texts with the
+ * same words.
+ */
 import { AppError } from "../base/errors.ts";
 
 /** @throws AppError bad_request or too_large */

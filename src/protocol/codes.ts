@@ -22,7 +22,7 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** 4000–4499: come back; 4500–4999: do not. */
+/** Codes 4000 to 4499: reconnect. 4500 to 4999: do not. */
 export const CLOSE = {
   goingAway: 4000,
   tooSlow: 4001,
@@ -36,7 +36,9 @@ export const CLOSE = {
 
 export type CloseCode = (typeof CLOSE)[keyof typeof CLOSE];
 
-/** Whether a client closed with this code should reconnect. Codes below 4000 are the network's: reconnect. */
+/**
+ * Whether a client that was closed with this code should reconnect. Codes below 4000 come from the network: reconnect.
+ */
 export function mayReconnect(code: number): boolean {
   return code < 4500;
 }

@@ -1,6 +1,7 @@
 /**
- * Server frames as text, for those that are sent often. Concatenation, because a frame is encoded once and sent to many; only free text goes through
- * an escaper. Names, addresses, ids and epochs are checked where they enter and need no escaping; refs may hold quotes.
+ * Server frames as text, for frequent ones. They are concatenated, because a frame is encoded once and sent to many.
+ * Only free text is escaped. Names, addresses, ids and epochs are checked where they enter and need no escaping; refs
+ * may hold quotes.
  */
 import type { ReceiptKind, WireAddress, WireMessage } from "./frames.ts";
 

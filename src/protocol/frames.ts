@@ -3,15 +3,15 @@
  * Imported by servers and by the SDK, so it depends on nothing.
  */
 
-/** `@alice` (a user) or `#ubuntu` (a group), as it stands on the wire. */
+/** `@alice` (a user) or `#ubuntu` (a group), as sent over the wire. */
 export type WireAddress = string;
 
 /** What a device has of one stream: everything up to `seq` of the history named by `epoch`. */
 export type StreamPosition = { epoch: string; seq: number };
 
 /**
- * What a device has. `timeline: 0` is valid under every epoch (nothing can be stale about nothing).
- * `marks` counts the receipts seen; without it no missed receipts are replayed on resume.
+ * What a device has. `timeline: 0` is valid under every epoch: an empty position cannot be out of date. `marks` counts
+ * the receipts that arrived; without it no missed receipts are replayed on resume.
  */
 export type Cursor = {
   epoch: string;
@@ -21,8 +21,8 @@ export type Cursor = {
 };
 
 /**
- * A message as a client sees it. `ref` only on the author's own devices. Of an erased one its place is left: `from` is empty, `sentAt` 0, there is no
- * text, and `deletedAt` says when something of this log was erased last.
+ * A message as a client gets it. `ref` is there only on the author's own devices. An erased message keeps its place:
+ * `from` is empty, `sentAt` is 0, there is no text, and `deletedAt` is when something of this log was last erased.
  */
 export type WireMessage = {
   id: string;
@@ -63,7 +63,7 @@ export type SendFrame = { t: "send"; ref: string; to: WireAddress; text: string;
 export type ReceivedFrame = { t: "received"; conversation?: WireAddress; seq: number };
 export type ReadFrame = { t: "read"; conversation: WireAddress; seq: number };
 export type PingFrame = { t: "ping" };
-/** Taken, and not yet passed on. */
+/** Accepted, and not yet passed on. */
 export type TypingFrame = { t: "typing" };
 
 export type ClientFrame = HelloFrame | SendFrame | ReceivedFrame | ReadFrame | PingFrame | TypingFrame;
@@ -86,7 +86,9 @@ export type WelcomeFrame = {
 };
 export type LiveFrame = { t: "live" };
 export type ResetFrame = { t: "reset"; conversation?: WireAddress };
-/** Entries `from`..`to` (inclusive) of the timeline, or of a group, are not streamed; page them with `GET /v1/entries`. */
+/**
+ * Entries `from`..`to` (inclusive) of the timeline, or of a group, are not streamed; page them with `GET /v1/entries`.
+ */
 export type GapFrame = { t: "gap"; conversation?: WireAddress; from: number; to: number };
 export type SentFrame = {
   t: "sent";
@@ -116,7 +118,10 @@ export type MembershipFrame = {
   seq: number;
   conversation: WireAddress;
   change: "joined" | "left";
-  /** Where in the group's log it happened, and the epoch of that log: a device that knew nothing of the group starts at `groupSeq - 1`. */
+  /**
+   * Where in the group's log it happened, and the epoch of that log: a device that knew nothing of the group starts at
+   * `groupSeq - 1`.
+   */
   groupSeq: number;
   epoch: string;
 };
@@ -127,7 +132,9 @@ export type GroupFrame = {
   conversation: WireAddress;
   seq: number;
   change: GroupChange;
-  /** created: the group's epoch. A device that has another one of this group has an earlier group of that id. */
+  /**
+   * created: the group's epoch. A device that has another epoch for this group has an earlier group with the same id.
+   */
   epoch?: string;
   by: string;
   at: number;
@@ -139,13 +146,13 @@ export type GroupFrame = {
   role?: GroupRole;
   /** created: all first members. */
   members?: string[];
-  /** retention: days that messages are kept; null: as the server has it. */
+  /** retention: days that messages are kept; null: the server's default. */
   keepDays?: number | null;
 };
 export type PongFrame = { t: "pong" };
 export type ByeFrame = { t: "bye"; code: number; reason: string; url?: string; afterMs?: number };
 
-/** Frames that stand for one entry of a stream and carry its seq. */
+/** Frames that represent one entry of a stream and carry its seq. */
 export type EntryFrame = MessageFrame | MembershipFrame | GroupFrame;
 
 export type ServerFrame =

@@ -16,10 +16,16 @@ export type Credentials = { user: string; device: string; token: string };
 /** `POST /v1/sync`: at most one page of frames; `more` says that another call would answer at once. */
 export type SyncReply = { frames: ServerFrame[]; cursor: Cursor; more: boolean };
 
-/** `GET /v1/conversations/{address}/messages`: oldest first; `before`/`after` are the seqs to page on with, absent at the end. */
+/**
+ * `GET /v1/conversations/{address}/messages`: oldest first; `before`/`after` are the seqs to page on with, absent at
+ * the end.
+ */
 export type HistoryPage = { messages: WireMessage[]; before?: number; after?: number };
 
-/** `GET /v1/entries?conversation=&after=&limit=`: entries of my timeline (or of a group) as frames, in order; `after` pages on. */
+/**
+ * `GET /v1/entries?conversation=&after=&limit=`: entries of my timeline (or of a group) as frames, in order; `after`
+ * pages on.
+ */
 export type EntriesPage = { frames: ServerFrame[]; after: number; more: boolean };
 
 export type Conversation = {
@@ -29,11 +35,11 @@ export type Conversation = {
   /** Messages of others after `ownReadThrough`. */
   unread: number;
   lastSeq: number;
-  /** How far the other side has read, in my numbering. In a group: how far anybody else has. */
+  /** Seq in my numbering up to which the other side has read. In a group: the highest of any other member. */
   readThrough: number;
-  /** How far the other side's devices have got what I sent, in my numbering. */
+  /** Seq in my numbering up to which the other side's devices have got my messages. */
   deliveredThrough: number;
-  /** How far I have read. */
+  /** Seq up to which I have read. */
   ownReadThrough: number;
   /** The newest messages, oldest first. */
   messages: WireMessage[];
@@ -49,11 +55,14 @@ export type Group = {
   createdAt: number;
   head: StreamPosition;
   members: GroupMember[];
-  /** Days that messages are kept; absent: as the server has it. */
+  /** Days that messages are kept; absent: the server's default. */
   keepDays?: number;
 };
 
-/** Of the erasure of a user's content: `done` when no file of the server has it any more. Times in Unix milliseconds. */
+/**
+ * State of the erasure of a user's content. `done` when no file of the server has it any more. Times in Unix
+ * milliseconds.
+ */
 export type ErasureStatus =
   | { state: "none" }
   | { state: "running"; requestedAt: number; entries: number }
