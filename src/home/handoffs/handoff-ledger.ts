@@ -5,13 +5,23 @@
  * Invariant: every record with a handoff that is not confirmed is here, or at or above `#unknownFrom`.
  */
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
-import type { Offset } from "../../../storage/types.ts";
+import type { Address } from "../../domain/address.ts";
+import type { Offset, Seq } from "../../../storage/types.ts";
 import { cellNumber, SHARD_STREAM } from "../state/cells.ts";
 
 export const HANDED_OFF_THROUGH = "handedOffThrough";
 
 /** A record that concerns another shard. `isConfirmed`: all of them have what it says, durably. */
-export type Handed = { readonly offset: Offset; readonly isConfirmed: boolean };
+export type Handed = {
+  readonly offset: Offset;
+  /** Where it stands in the log. */
+  readonly stream: Address;
+  readonly seq: Seq;
+  readonly isConfirmed: boolean;
+};
+
+/** What is to be offered again: these records, and whatever stands in the log behind an offset; undefined: nothing there. */
+export type Unconfirmed = { readonly known: readonly Handed[]; readonly unknownAfter: Offset | undefined };
 
 const HELD_MAX = 10_000;
 
@@ -20,6 +30,10 @@ export class HandoffLedger {
   #from = 0;
   /** Of the records from here on that were durable before, not all are here. */
   #unknownFrom: Offset | undefined;
+  /** The last one that was forgotten. It may not have been durable. */
+  #forgottenThrough = 0 as Offset;
+  /** Where the log ended when the offer began. */
+  #offerEnd = 0 as Offset;
   #isOffering = false;
 
   constructor(through: Offset, durableThrough: Offset) {
@@ -60,14 +74,21 @@ export class HandoffLedger {
     return through;
   }
 
-  /** Everything durable that is not confirmed is about to be offered again, and added anew. @returns the offset behind which to begin */
-  beginOffer(durableThrough: Offset): Offset {
+  /** Everything durable that is not confirmed is about to be offered again, and added anew. */
+  beginOffer(durableThrough: Offset): Unconfirmed {
     const through = this.through(durableThrough);
-    this.#open = this.#open.slice(this.#from).filter(({ offset }) => offset > durableThrough);
+    const from = this.#unknownFrom;
+    const unknownFrom = from !== undefined && from <= durableThrough ? from : undefined;
+    const open = this.#open.slice(this.#from);
+    const isKnown = ({ offset, isConfirmed }: Handed): boolean =>
+      !isConfirmed && offset <= durableThrough && (unknownFrom === undefined || offset < unknownFrom);
+    this.#open = open.filter(({ offset }) => offset > durableThrough);
     this.#from = 0;
+    this.#offerEnd = durableThrough;
     this.#unknownFrom = through < durableThrough ? ((through + 1) as Offset) : undefined;
     this.#isOffering = true;
-    return through;
+    const unknownAfter = unknownFrom === undefined ? undefined : ((unknownFrom - 1) as Offset);
+    return { known: open.filter(isKnown), unknownAfter };
   }
 
   /** All of it was offered and added. */
@@ -77,7 +98,12 @@ export class HandoffLedger {
     this.#open = this.#open.slice(this.#from).sort((a, b) => a.offset - b.offset);
     this.#from = 0;
     if (this.#hasForgotten) this.#hasForgotten = false;
-    else this.#unknownFrom = undefined;
+    else this.#unknownFrom = this.#forgottenBehind(this.#offerEnd);
+  }
+
+  /** What was forgotten before it was durable, the offer has not found in the log. */
+  #forgottenBehind(end: Offset): Offset | undefined {
+    return this.#forgottenThrough > end ? ((end + 1) as Offset) : undefined;
   }
 
   /** Some of it could not be read: it is offered another time. */
@@ -108,6 +134,7 @@ export class HandoffLedger {
     if (oldest === undefined || this.#open.length < HELD_MAX / 2) return;
     if (this.#unknownFrom === undefined || oldest.offset < this.#unknownFrom) this.#unknownFrom = oldest.offset;
     this.#hasForgotten = this.#isOffering;
+    for (const { offset } of this.#open) if (offset > this.#forgottenThrough) this.#forgottenThrough = offset;
     this.#open = [];
   }
 }

@@ -6,13 +6,13 @@
  */
 import type { Logger } from "../../base/logger.ts";
 import { atOnce, type Steps } from "../../base/steps.ts";
-import { isGroup, type Address } from "../../domain/address.ts";
+import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../../storage/shard/staged-record.ts";
-import type { Offset, Seq } from "../../../storage/types.ts";
+import type { Offset, Seq, StoredEntry } from "../../../storage/types.ts";
 import { isShardStream, SHARD_STREAM } from "../state/cells.ts";
 import { writeRecord } from "../durable.ts";
-import { HANDED_OFF_THROUGH, handedOffThrough } from "./handoff-ledger.ts";
+import { HANDED_OFF_THROUGH, handedOffThrough, type Handed } from "./handoff-ledger.ts";
 import { GroupOffers } from "./offer-group.ts";
 import { MessageOffers } from "./offer-messages.ts";
 import type { Shard } from "../shard.ts";
@@ -27,12 +27,12 @@ export function* offerAgain(shard: Shard): Steps<number> {
   const { ledger, log } = shard;
   if (ledger.isEmpty || ledger.isOffering) return 0;
   const end = log.durableThrough;
-  const after = ledger.beginOffer(end);
+  const { known, unknownAfter } = ledger.beginOffer(end);
+  const offers = new StreamOffers(shard);
   let offered = 0;
   try {
-    for (const { stream, fromSeq } of log.streamsSince(after)) {
-      if (!isShardStream(stream)) offered += yield* offerStream(shard, stream, fromSeq, after, end);
-    }
+    offered += yield* offerKnown(shard, offers, known);
+    if (unknownAfter !== undefined) offered += yield* offerUnknown(shard, offers, unknownAfter, end);
     ledger.endOffer();
   } catch (error) {
     ledger.giveUpOffer();
@@ -41,23 +41,70 @@ export function* offerAgain(shard: Shard): Steps<number> {
   return offered;
 }
 
-function* offerStream(shard: Shard, name: string, fromSeq: Seq, after: Offset, end: Offset): Steps<number> {
-  const stream = name as Address;
-  const messages = isGroup(stream) ? undefined : new MessageOffers(shard, stream);
-  const ofGroup = isGroup(stream) ? new GroupOffers(shard, stream) : undefined;
+/** Of each stream in the order of the log: what was not confirmed, and none of what was. */
+function* offerKnown({ log }: Shard, offers: StreamOffers, known: readonly Handed[]): Steps<number> {
+  let offered = 0;
+  for (const { stream, seq } of known) {
+    const [stored] = log.readForward(stream, (seq - 1) as Seq, 1);
+    if (stored !== undefined && stored.seq === seq) offered += yield* offers.offer(stream, stored);
+    yield;
+  }
+  return offered;
+}
+
+function* offerUnknown(shard: Shard, offers: StreamOffers, after: Offset, end: Offset): Steps<number> {
+  let offered = 0;
+  for (const { stream, fromSeq } of shard.log.streamsSince(after)) {
+    if (!isShardStream(stream)) offered += yield* offerStream(shard, offers, stream as Address, fromSeq, after, end);
+  }
+  return offered;
+}
+
+function* offerStream(
+  shard: Shard,
+  offers: StreamOffers,
+  stream: Address,
+  fromSeq: Seq,
+  after: Offset,
+  end: Offset,
+): Steps<number> {
   let offered = 0;
   for (let from = (fromSeq - 1) as Seq; ;) {
     const page = shard.log.readForward(stream, from, PAGE);
     for (const stored of page) {
       if (stored.offset > end) return offered;
       if (stored.offset <= after) continue;
-      offered += messages?.offer(stored) ?? 0;
-      if (ofGroup !== undefined) offered += yield* ofGroup.offer(stored);
+      offered += yield* offers.offer(stream, stored);
     }
     const last = page[PAGE - 1];
     if (last === undefined) return offered;
     from = last.seq;
     yield;
+  }
+}
+
+/** One offer, of all streams. */
+class StreamOffers {
+  readonly #shard: Shard;
+  readonly #messages = new Map<Address, MessageOffers>();
+  readonly #groups = new Map<Address, GroupOffers>();
+
+  constructor(shard: Shard) {
+    this.#shard = shard;
+  }
+
+  /** Entries of a stream come in their order. @returns how many were offered */
+  *offer(stream: Address, stored: StoredEntry): Steps<number> {
+    if (isGroup(stream)) return yield* this.#ofGroup(stream).offer(stored);
+    let messages = this.#messages.get(stream);
+    if (messages === undefined) this.#messages.set(stream, (messages = new MessageOffers(this.#shard, stream)));
+    return messages.offer(stored);
+  }
+
+  #ofGroup(group: GroupAddress): GroupOffers {
+    let offers = this.#groups.get(group);
+    if (offers === undefined) this.#groups.set(group, (offers = new GroupOffers(this.#shard, group)));
+    return offers;
   }
 }
 

@@ -27,12 +27,16 @@ export type MembershipChange = {
 
 export class MembershipHandoffs implements Handed {
   readonly offset: Offset;
+  readonly stream: GroupAddress;
+  readonly seq: Seq;
   readonly #shard: Shard;
   /** What is confirmed goes: one shard that is away must not keep those of a thousand members in memory. */
   readonly #unconfirmed: Set<Membership>;
 
   constructor(shard: Shard, change: MembershipChange, offset: Offset) {
     this.offset = offset;
+    this.stream = change.group;
+    this.seq = change.seq;
     this.#shard = shard;
     const { detail } = change;
     this.#unconfirmed = new Set([

@@ -73,6 +73,10 @@ class PostedOffer implements PostedHandoff, HandoffOutcome, Handed {
     this.offset = offset;
   }
 
+  get stream(): GroupAddress {
+    return this.group;
+  }
+
   handOff(): void {
     try {
       this.#shard.router.handOff(shardOf(userAddress(this.author)), this, this);

@@ -5,14 +5,13 @@ import { jsonString } from "../../protocol/encode.ts";
 import type { Offset, Seq, StoredEntry } from "../../../storage/types.ts";
 import type { Handed } from "./handoff-ledger.ts";
 import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
-import { lastSentBefore } from "../sending/send-direct.ts";
 import type { Shard } from "../shard.ts";
 
 export class MessageOffers {
   readonly #shard: Shard;
   readonly #from: UserAddress;
   readonly #streamNo: number;
-  /** Of each conversation the last message that was offered. */
+  /** Of each conversation the last message that was offered. What is not offered came before and is confirmed, or was erased. */
   readonly #prev = new Map<Address, Seq>();
 
   constructor(shard: Shard, from: UserAddress) {
@@ -27,7 +26,7 @@ export class MessageOffers {
     const to = stored.lane as Address;
     if (entry.kind !== "sent" || to === this.#from) return 0;
     const { seq, offset } = stored;
-    const prev = this.#prev.get(to) ?? lastSentBefore(this.#shard.log, this.#from, to, seq);
+    const prev = this.#prev.get(to) ?? (0 as Seq);
     this.#prev.set(to, seq);
     const { sentAt, rank, text } = entry;
     const place = { from: this.#from, to: to as UserAddress, seq, prev, streamNo: this.#streamNo };
@@ -51,6 +50,10 @@ class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
   readonly text: string;
   readonly offset: Offset;
   isConfirmed = false;
+
+  get stream(): UserAddress {
+    return this.from;
+  }
 
   constructor(shard: Shard, message: Omit<MessageHandoff, "kind" | "id" | "textJson">, offset: Offset) {
     this.#shard = shard;

@@ -42,6 +42,8 @@ export class Offers {
     const now = this.#clock.monotonicMs();
     for (const shard of shards) {
       const ledger = unlessDamaged(() => shard.ledger);
+      // What is being offered is no sign of anything.
+      if (ledger?.isOffering === true) continue;
       const oldest = ledger?.oldest?.offset;
       const waiting = this.#waiting.get(shard);
       if (ledger === undefined || ledger.isEmpty) this.#waiting.delete(shard);

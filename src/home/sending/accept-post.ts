@@ -169,6 +169,10 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
     return this.#group.address;
   }
 
+  get stream(): GroupAddress {
+    return this.#group.address;
+  }
+
   get author(): UserId {
     return this.#post.author;
   }

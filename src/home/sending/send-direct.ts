@@ -28,7 +28,7 @@ export function sendDirect(shard: Shard, sender: UserState, request: SendRequest
   const rank = shard.ranks.direct(sentAt);
   const { log, nextSeq: seq } = sender;
   const conversation = sender.conversation(request.to);
-  const prev = lastSent(sender, conversation);
+  const prev = lastSent(shard, sender, conversation);
   const send = new DirectSend(shard, sender, conversation, request, reply, seq, prev, sentAt, rank);
   const savepoint = log.savepoint;
   log.append(send);
@@ -45,21 +45,28 @@ export function sendDirect(shard: Shard, sender: UserState, request: SendRequest
   sender.bytesOnTheWay += send.textBytes;
 }
 
-/** Of the messages that the user sent in this conversation, the ones on their way included; 0 for none. What was erased counts for nothing: it is handed over no more. */
-function lastSent(sender: UserState, conversation: ConversationState): Seq {
-  return (conversation.sentPending ??= lastSentBefore(
-    sender.log,
-    sender.address,
-    conversation.address,
-    sender.nextSeq,
-  ));
+/**
+ * Of the messages that the user sent in this conversation, the ones on their way included; 0 for none. What was erased counts for nothing: it is handed over no more. Of a
+ * cell that does not say it the log is asked, for what may not be handed over yet: what is need not be named.
+ */
+function lastSent(shard: Shard, sender: UserState, conversation: ConversationState): Seq {
+  if (conversation.sentPending !== undefined) return conversation.sentPending;
+  const { log, address, nextSeq } = sender;
+  return lastSentBefore(log, address, conversation.address, nextSeq, shard.ledger.through(log.durableThrough));
 }
 
-/** Seq of the last message from `address` to `to` that is not erased, before `before`; 0 for none. */
-export function lastSentBefore(log: ShardLog, address: UserAddress, to: Address, before: Seq): Seq {
+/** Seq of the last message from `address` to `to` that is not erased, before `before`, and behind the offset `after`; 0 for none. */
+export function lastSentBefore(
+  log: ShardLog,
+  address: UserAddress,
+  to: Address,
+  before: Seq,
+  after = 0 as Offset,
+): Seq {
   for (;;) {
     const page = log.readLaneBackward(address, to, before, LOOK_BACK);
     for (const stored of page.reverse()) {
+      if (stored.offset <= after) return 0 as Seq;
       if (readTimelineEntry(stored).kind === "sent") return stored.seq;
       before = stored.seq;
     }
@@ -112,6 +119,10 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
     this.rank = rank;
     this.#ids = shard.ids.gathering;
     this.#idAt = this.#ids.add(sender.log.shard, sender.handle.streamNo, seq);
+  }
+
+  get stream(): UserState["address"] {
+    return this.sender.address;
   }
 
   get from(): UserState["address"] {
