@@ -65,11 +65,11 @@ export class Ranks {
     return this.#last;
   }
 
-  /** For a direct message that was handed over, and is appended next. @param rank that it has at its sender */
-  handedOver(rank: number): number {
-    if (rank > this.#last) this.#last = rank;
-    if (this.#last > this.#reserved) this.#reserve(this.#last + RESERVED);
-    return this.#last;
+  /** A direct message that was handed over is appended next with this rank. */
+  handedOver(rank: number): void {
+    if (rank <= this.#last) return;
+    this.#last = rank;
+    if (rank > this.#reserved) this.#reserve(rank + RESERVED);
   }
 
   /** An entry has this rank, perhaps by another node: what is appended from now on is later. */

@@ -63,8 +63,9 @@ export class LocalRouter implements ShardRouter {
     return soon(answerer(this.#shard(shardOf(to)), question), this.#turns);
   }
 
-  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
+  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): boolean {
     acceptPost(this.#shard(to), group, post, reply);
+    return true;
   }
 
   cast(cast: Cast): void {

@@ -30,8 +30,8 @@ async function shardsWith(fateOf: (n: number, post: Post) => Fate) {
       const copy = { ...fieldsOf(post) };
       rounds.push(copy.round);
       const fate = fateOf(++sent, copy);
-      if (fate === "lost") return;
-      local.post(to, group, copy, fate === "reply lost" ? NOBODY : reply);
+      if (fate !== "lost") local.post(to, group, copy, fate === "reply lost" ? NOBODY : reply);
+      return false;
     },
   });
   const shards = new RestartedShards(1000, {}, around);

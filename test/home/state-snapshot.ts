@@ -57,6 +57,7 @@ const ON_THE_WAY = new Set<string>([
   "receivedPending",
   "receivedAppended",
   "markCountPending",
+  "rankPending",
   "pendingMarks",
   "sentPending",
   "takenThroughPending",

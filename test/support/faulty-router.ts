@@ -78,6 +78,7 @@ export class FaultyRouter {
       post: (to, group, post, reply) => {
         if (to === post.authorShard) return local.post(to, group, post, reply);
         this.#post(local, to, group, post, reply);
+        return false;
       },
       cast: (cast: Cast) => {
         const bytes = encodeCast(cast);

@@ -29,9 +29,11 @@ export function takeMessage(
   if (handoff.prev > takenThroughPending) return outcome.missing(takenThroughPending);
   const seq = receiver.nextSeq;
   const ordinal = conversation.incomingPending + 1;
-  receiver.log.append(
-    new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, ranks.handedOver(handoff.rank)),
-  );
+  // Ranks of a timeline never fall. A message that was on its way for long stands where it was sent, as far as that leaves them so.
+  const rank = Math.max(handoff.rank, receiver.rankPending);
+  ranks.handedOver(rank);
+  receiver.log.append(new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, rank));
+  receiver.rankPending = rank;
   receiver.nextSeq = (seq + 1) as Seq;
   conversation.takenThroughPending = fromSeq;
   conversation.incomingPending = ordinal;

@@ -31,8 +31,11 @@ export type ShardRouter = {
     question: Questions[Kind],
   ): Answers[Kind] | Promise<Answers[Kind]>;
 
-  /** An ask on the way of a message: `reply` is told when the post is durable in the group's log or refused. */
-  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void;
+  /**
+   * An ask on the way of a message: `reply` is told when the post is durable in the group's log or refused.
+   * @returns whether it certainly will be told: then the post need not be sent again
+   */
+  post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): boolean;
 
   /** Best effort: who misses it notices, or does not need it. */
   cast(cast: Cast): void;

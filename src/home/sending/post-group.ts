@@ -40,7 +40,7 @@ export function postGroup(
   author.pendingSends.push(post);
   author.bytesOnTheWay += post.textBytes;
   try {
-    shard.router.post(groupShard, group, post, post);
+    post.isReplySure = shard.router.post(groupShard, group, post, post);
   } catch (error) {
     post.withdraw();
     throw error;
@@ -76,6 +76,8 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   mayRepeat: boolean;
   prev: number;
   round = 0;
+  /** The router replies, however long it takes. */
+  isReplySure = false;
   repeats: SendReply[] | undefined = undefined;
   isSettled = false;
   /** Its ref is on its way to the log of this shard. */
@@ -83,6 +85,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   isRefNoted = false;
   #sentMs: number;
   #sent: Sent | undefined;
+  #hasReply = false;
   #isRepeat = false;
 
   constructor(
@@ -90,7 +93,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     author: UserState,
     group: GroupAddress,
     groupShard: ShardId,
-    { ref, text }: SendRequest,
+    { ref, text, retry }: SendRequest,
     reply: SendReply,
     mayRepeat: boolean,
   ) {
@@ -103,7 +106,8 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.to = group;
     this.text = text;
     this.textBytes = Buffer.byteLength(text);
-    this.mayRepeat = this.#isRetry = mayRepeat;
+    this.mayRepeat = mayRepeat;
+    this.#isRetry = retry;
     this.no = shard.posts.nextNo();
     this.prev = lastPending(author, group)?.no ?? 0;
     this.#sentMs = this.#sentFirstMs = shard.clock.monotonicMs();
@@ -137,7 +141,9 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     if (this.isSettled) return;
     const { ref, to } = this;
     this.#sent = { ref, id, to, seq, sentAt, text, ...(deletedAt === undefined ? {} : { deletedAt }) };
-    this.#isRepeat = isRepeat && this.#isRetry;
+    // A reply to what was sent again may mean the first time.
+    if (!this.#hasReply) this.#isRepeat = isRepeat && (this.round === 0 || this.#isRetry);
+    this.#hasReply = true;
     this.#settleIfDone();
   }
 
@@ -168,6 +174,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   // ---- what it does when it hears nothing
 
   look(nowMs: number): void {
+    if (this.isReplySure) return;
     const waitMs = Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** this.round);
     if (nowMs - this.#sentMs < waitMs) return;
     if (nowMs - this.#sentFirstMs >= GIVE_UP_MS) this.giveUp();

@@ -40,6 +40,7 @@ export function sendDirect(shard: Shard, sender: UserState, request: SendRequest
   }
   if (request.to !== sender.address) shard.ledger.add(send);
   conversation.sentPending = seq;
+  sender.rankPending = rank;
   sender.nextSeq = (seq + 1) as Seq;
   sender.pendingSends.push(send);
   sender.bytesOnTheWay += send.textBytes;

@@ -46,6 +46,8 @@ export class UserState {
   nextSeq = 0 as Seq;
   /** Rank of the newest direct message. */
   lastRank = 0;
+  /** The same of those that are numbered. */
+  rankPending = 0;
   /** How far a device of the user has the timeline. */
   received = 0 as Seq;
   receivedPending = 0 as Seq;
@@ -203,6 +205,7 @@ export class UserState {
   #endLoad(): void {
     for (const conversation of this.conversations.values()) conversation.endLoad();
     this.markCountPending = this.markCount;
+    this.rankPending = this.lastRank;
     this.receivedPending = this.receivedAppended = this.received;
     this.isDirty = false;
     this.nextSeq = (this.headSeq + 1) as Seq;
