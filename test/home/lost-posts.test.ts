@@ -116,6 +116,9 @@ test("a group that does not reply is given up, with all that was sent behind; th
   expect(shards.passedMs - before).toBeLessThan(12_000);
   expect(shards.host.home(ANN).users.peek(ANN)).toMatchObject({ pendingSends: [], bytesOnTheWay: 0 });
   isAway = false;
+  // What its device sent before it heard of that must not come before it.
+  expect(await answered(shards, [say("r-3")])).toEqual([{ code: "unavailable" }]);
+  shards.passedMs += 300;
   const again = ["r-1", "r-2"].map((ref) => shards.send(ANN, { to: CLUB, text: ref, ref, retry: true }));
   expect(await answered(shards, again)).toMatchObject([{ sent: { ref: "r-1" } }, { sent: { ref: "r-2" } }]);
   expect(textsIn(shards)).toEqual(["ann/r-1", "ann/r-2"]);

@@ -1,5 +1,6 @@
 /** The HTTP side of a running server, as tests use it. */
 import { expect } from "bun:test";
+import { faultsSettled } from "./settled-faults.ts";
 import type { Credentials, Group } from "../../src/protocol/http-shapes.ts";
 
 // oxlint-disable-next-line typescript/no-explicit-any -- what came over the wire; each test says what it expects of it.
@@ -76,6 +77,7 @@ export class Api {
     body: unknown,
     signal?: AbortSignal,
   ): Promise<Answer> {
+    if (method === "GET" || path === "/v1/sync") await faultsSettled();
     const request: RequestInit = { method, headers: { ...headers, connection: "close" } };
     if (body !== undefined) request.body = JSON.stringify(body);
     if (signal !== undefined) request.signal = signal;

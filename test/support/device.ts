@@ -1,6 +1,7 @@
 /** A device on a raw WebSocket: sends what it is told, keeps what comes, waits for frames, bounded. It is no client: it says nothing by itself. */
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { ClientFrame, Cursor, SentFrame, ServerFrame, WelcomeFrame } from "../../src/protocol/frames.ts";
+import { faultsSettled } from "./settled-faults.ts";
 import { WAIT_MS, within } from "./wait.ts";
 
 export type DeviceCursor = Cursor;
@@ -37,6 +38,7 @@ export class Device {
   }
 
   static async connect(url: string, who: Pick<Credentials, "token">, cursor?: DeviceCursor): Promise<Device> {
+    await faultsSettled();
     const device = await Device.open(url);
     device.send(cursor === undefined ? { t: "hello", token: who.token } : { t: "hello", token: who.token, cursor });
     device.greeting = await device.take("welcome");
@@ -110,6 +112,7 @@ export class Device {
 
   /** What came and was not taken, once a ping has been answered: whatever was sent before it is here. */
   async untaken(): Promise<ServerFrame[]> {
+    await faultsSettled();
     this.send({ t: "ping" });
     await this.take("pong");
     return this.#untaken.splice(0);

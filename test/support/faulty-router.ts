@@ -37,6 +37,7 @@ import type { Handoff, HandoffOutcome } from "../../src/home/messages/handoff.ts
 import type { Post, PostReply } from "../../src/home/messages/post.ts";
 import type { ShardRouter } from "../../src/home/messages/shard-router.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
+import { OwedHandoffs } from "./owed-handoffs.ts";
 import type { End, FaultyWire } from "./faulty-wire.ts";
 
 const ASK_TICKS_MAX = 120;
@@ -53,6 +54,7 @@ export class FaultyRouter {
   readonly #ids: () => MessageIds;
   readonly #askAgainTicks: number | undefined;
   #local: ShardRouter | undefined;
+  readonly #owed = new OwedHandoffs();
 
   constructor(wire: FaultyWire, ids: () => MessageIds, { askAgainTicks }: FaultyRouterOptions = {}) {
     this.wire = wire;
@@ -63,6 +65,12 @@ export class FaultyRouter {
   /** The node is killed: what it still says nobody hears, and what comes to it is lost until another one is started. */
   down(): void {
     this.#local = undefined;
+    this.#owed.clear();
+  }
+
+  /** Nothing is under way, and nobody has to be told anything again. */
+  get isSettled(): boolean {
+    return this.wire.isIdle && this.#owed.isEmpty;
   }
 
   /** Around the router of a node that has just been started, as often as one is. */
@@ -91,10 +99,14 @@ export class FaultyRouter {
 
   #handOff(sender: ShardRouter, to: ShardId, handoff: Handoff, outcome: HandoffOutcome): void {
     const from = originOf(handoff);
-    this.#carry(sender, from, to, encodeHandoff(handoff), (bytes, receiver) => {
+    const written = encodeHandoff(handoff);
+    const owed = this.#owed.add(handoff, written);
+    this.#carry(sender, from, to, written, (bytes, receiver) => {
       const tell = (told: ToldOutcome): void =>
         this.#carry(receiver, to, from, encodeOutcome(told), (back, there) => {
-          if (there === sender) tellOutcome(outcome, decodeOutcome(back));
+          if (there !== sender) return;
+          if (told.kind === "confirmed") owed(told.through);
+          tellOutcome(outcome, decodeOutcome(back));
         });
       try {
         receiver.handOff(to, decodeHandoff(bytes, this.#ids()), {
@@ -146,7 +158,6 @@ export class FaultyRouter {
 
   #post(sender: ShardRouter, to: ShardId, group: GroupAddress, post: Post, reply: PostReply): void {
     const from = post.authorShard;
-    this.wire.after(ASK_TICKS_MAX, () => reply.refused(new AppError("unavailable", `${group} does not answer`)));
     this.#carry(sender, from, to, encodePost({ group, post }), (bytes, receiver) => {
       const tell = (told: ToldPostReply): void =>
         this.#carry(receiver, to, from, encodePostReply(told), (back, there) => {

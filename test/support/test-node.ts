@@ -11,6 +11,7 @@ import { Device, type DeviceCursor } from "./device.ts";
 import { FaultyRouter } from "./faulty-router.ts";
 import { FaultyWire } from "./faulty-wire.ts";
 import { randomFrom } from "./random.ts";
+import { expectFaults } from "./settled-faults.ts";
 import { UNHURRIED } from "./test-process.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
@@ -47,7 +48,10 @@ export async function startTestNode(options: Partial<ServeOptions> = {}, parts: 
   const data = await dataDirectory();
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
   const router = faultyRouter(data.path);
-  if (router !== undefined) parts = { router: router.around, ...parts };
+  if (router !== undefined) {
+    parts = { router: router.around, ...parts };
+    expectFaults(router);
+  }
   let node = await startNode(all, parts);
   const api = new Api(node.url, data.apiKey);
   const devices = new Set<Device>();

@@ -13,8 +13,18 @@ const SOON_MS = 20;
 const LATER_MS = 1000;
 const BACK_OFF_MS_MAX = 30_000;
 
-/** `oldest`: offset of the oldest that was not confirmed when the shard was last looked at. */
-type Waiting = { oldest: Offset | undefined; waitMs: number; dueAt: number };
+/**
+ * `oldest`: offset of the oldest that was not confirmed when the shard last offered. `backOffMs`: how long it does not offer again after that, whatever it is told; it is
+ * short while receivers take something.
+ */
+type Waiting = { oldest: Offset | undefined; backOffMs: number; offeredAt: number; dueAt: number };
+
+const newly = (now: number, dueAt: number): Waiting => ({
+  oldest: undefined,
+  backOffMs: SOON_MS,
+  offeredAt: now,
+  dueAt,
+});
 
 export class Offers {
   readonly #clock: Clock;
@@ -32,8 +42,10 @@ export class Offers {
   /** Handoffs of the shard have to be offered again. Each time that nothing was confirmed since, it takes twice as long. */
   soon(shard: Shard): void {
     const now = this.#clock.monotonicMs();
-    const waiting = this.#waiting.get(shard) ?? { oldest: undefined, waitMs: SOON_MS, dueAt: now + SOON_MS };
+    const waiting = this.#waiting.get(shard) ?? newly(now, now + SOON_MS);
     this.#waiting.set(shard, waiting);
+    if (waiting.backOffMs > SOON_MS && waiting.oldest !== shard.ledger.oldest?.offset) waiting.backOffMs = SOON_MS;
+    waiting.dueAt = Math.min(waiting.dueAt, waiting.offeredAt + waiting.backOffMs);
     this.#wakeAt(waiting.dueAt);
   }
 
@@ -47,9 +59,8 @@ export class Offers {
       const oldest = ledger?.oldest?.offset;
       const waiting = this.#waiting.get(shard);
       if (ledger === undefined || ledger.isEmpty) this.#waiting.delete(shard);
-      else if (waiting === undefined) this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });
-      else if (waiting.oldest !== oldest && waiting.waitMs > LATER_MS)
-        this.#waiting.set(shard, { oldest, waitMs: LATER_MS, dueAt: now + LATER_MS });
+      else if (waiting === undefined) this.#waiting.set(shard, newly(now, now + LATER_MS));
+      else if (waiting.oldest !== oldest && waiting.dueAt > now + LATER_MS) waiting.dueAt = now + LATER_MS;
     }
     for (const { dueAt } of this.#waiting.values()) this.#wakeAt(dueAt);
   }
@@ -81,9 +92,10 @@ export class Offers {
   #offer(shard: Shard, waiting: Waiting, now: number): void {
     if (shard.ledger.isEmpty) return void this.#waiting.delete(shard);
     const oldest = shard.ledger.oldest?.offset;
-    waiting.waitMs = waiting.oldest === oldest ? Math.min(BACK_OFF_MS_MAX, waiting.waitMs * 2) : LATER_MS;
+    waiting.backOffMs = waiting.oldest === oldest ? Math.min(BACK_OFF_MS_MAX, waiting.backOffMs * 2) : SOON_MS;
     waiting.oldest = oldest;
-    waiting.dueAt = now + waiting.waitMs;
+    waiting.offeredAt = now;
+    waiting.dueAt = now + Math.max(LATER_MS, waiting.backOffMs);
     shard.turns.run(offerAgain(shard)).catch((error: unknown) => {
       this.#logger.warn("handoffs could not be offered again", { shard: shard.id, error });
     });

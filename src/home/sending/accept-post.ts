@@ -56,7 +56,7 @@ function accept(
   const came = found?.authorPosts.get(post.author) ?? new AuthorPosts();
   if (found !== undefined && !came.isNew(post, found.life)) {
     const pending = pendingPost(found, post);
-    if (pending !== undefined) return pending.alsoReply(reply);
+    if (pending !== undefined) return pending.alsoReply(reply, !came.wasNew(post));
     const before = postedBefore(shard, found, post);
     if (before !== undefined) return answerAgain(shard, found, before, post, came, reply);
   }
@@ -64,6 +64,7 @@ function accept(
   if (!came.follows(post)) return reply.missing(post.round);
   append(shard, group, post, reply);
   noteCame(group, post, came);
+  if (post.mayRepeat) came.tookAsNew(post);
 }
 
 function append(shard: Shard, group: GroupState, post: Post, reply: PostReply): void {
@@ -125,7 +126,7 @@ function answerAgain(
   const outcome: HandoffOutcome = { confirmed() {}, missing() {}, notTaken() {} };
   shard.router.handOff(authorShard, again, outcome);
   noteCame(group, post, came);
-  reply.posted(posted, true, group.life);
+  reply.posted(posted, !came.wasNew(post), group.life);
 }
 
 // ---- a new one
@@ -146,7 +147,7 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
   offset = 0 as Offset;
   isConfirmed = false;
   isHandedOver = false;
-  #replies: PostReply[] | undefined;
+  #replies: { reply: PostReply; isRepeat: boolean }[] | undefined;
 
   constructor(shard: Shard, group: GroupState, post: Post, reply: PostReply, seq: Seq) {
     this.#shard = shard;
@@ -201,19 +202,20 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
     if (!this.isHandedOver) this.#handOff();
     this.#fanOut();
     this.#reply.posted(this, false, group.life);
-    if (this.#replies !== undefined) for (const reply of this.#replies) reply.posted(this, true, group.life);
+    if (this.#replies === undefined) return;
+    for (const { reply, isRepeat } of this.#replies) reply.posted(this, isRepeat, group.life);
   }
 
   failed(error: Error): void {
     this.#group.pendingPosts.delete(this);
     const refusal = unknownFate(error);
     this.#reply.refused(refusal);
-    for (const reply of this.#replies ?? []) reply.refused(refusal);
+    for (const { reply } of this.#replies ?? []) reply.refused(refusal);
   }
 
   /** It came once more while it is on its way. */
-  alsoReply(reply: PostReply): void {
-    (this.#replies ??= []).push(reply);
+  alsoReply(reply: PostReply, isRepeat: boolean): void {
+    (this.#replies ??= []).push({ reply, isRepeat });
   }
 
   #fanOut(): void {

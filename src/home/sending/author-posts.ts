@@ -6,6 +6,8 @@
  */
 import type { Life, Post } from "../messages/post.ts";
 
+const LOOKED_FOR_MAX = 256;
+
 export class AuthorPosts {
   /** The newest life that a post was of, and the highest number in it. */
   #newest: Life | undefined;
@@ -13,6 +15,7 @@ export class AuthorPosts {
   /** The last post that came. */
   #life = 0;
   #no = 0;
+  readonly #lookedFor = new Set<number>();
 
   get isEmpty(): boolean {
     return this.#newest === undefined;
@@ -33,8 +36,20 @@ export class AuthorPosts {
     return prev === 0 || (this.#life === life.id && this.#no === prev);
   }
 
+  /** It was looked for, and is new. */
+  tookAsNew({ no }: Post): void {
+    if (this.#lookedFor.size >= LOOKED_FOR_MAX) this.#lookedFor.clear();
+    this.#lookedFor.add(no);
+  }
+
+  /** Whether it is a message that was new when it first came in this life, as far as that is remembered. */
+  wasNew({ life, no }: Post): boolean {
+    return this.#life === life.id && this.#lookedFor.has(no);
+  }
+
   /** It stands in the group's log, or is on its way there. */
   came({ life, no }: Post): void {
+    if (this.#life !== life.id) this.#lookedFor.clear();
     if (this.#life !== life.id || this.#no < no) {
       this.#life = life.id;
       this.#no = no;

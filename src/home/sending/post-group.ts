@@ -159,8 +159,10 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     const { isSettled } = this;
     const behind = isSettled || !isTransient(error) ? [] : this.#chain().filter(({ no }) => no > this.no);
     if (!this.#end()) return;
+    this.#author.refusedAddresses.note(this.to, error, this.#shard.clock.monotonicMs());
     refuseAll(this, this.reply, error);
     for (const send of behind) send.refused(error);
+    this.#settleThoseBehind();
   }
 
   missing(round: number): void {
@@ -220,9 +222,31 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     settle(this.#author, this, this.reply, this.#sent!, this.#isRepeat);
   }
 
+  /** In the order in which they were sent (G4). */
   #settleIfDone(): void {
-    const sent = this.#sent;
-    if (sent === undefined || !this.isRefNoted || this.isSettled) return;
+    if (!this.#isDone || this.#oldest !== this) return;
+    this.#settle();
+    this.#settleThoseBehind();
+  }
+
+  get #isDone(): boolean {
+    return this.#sent !== undefined && this.isRefNoted && !this.isSettled;
+  }
+
+  /** As far as they have waited for this one alone. */
+  #settleThoseBehind(): void {
+    for (let next = this.#oldest; next !== undefined && next.#isDone; next = this.#oldest) next.#settle();
+  }
+
+  /** Of the author's posts to this group that are not settled. */
+  get #oldest(): GroupSend | undefined {
+    for (const send of this.#author.pendingSends)
+      if (send.to === this.to && !(send as GroupSend).isSettled) return send as GroupSend;
+    return undefined;
+  }
+
+  #settle(): void {
+    const sent = this.#sent!;
     this.isSettled = true;
     const isSame = sent.text === this.text || sent.deletedAt !== undefined;
     if (isSame) return this.#shard.mirrors.settled(this.#author, this.to, this);

@@ -31,19 +31,20 @@ export function sendMessage(
     if (repeat === "answered") return undefined;
     if (typeof repeat === "object") return repeatOrSend(shard, sender, request, repeat, reply);
     const mayRepeat = repeat === "ask the group";
-    const nowMs = pay(shard, sender);
+    const nowMs = pay(shard, sender, request);
     const missing = whatIsMissing(shard, sender, request);
     if (missing !== undefined) return sendLater(shard, sender, request, missing, mayRepeat, reply);
     number(shard, sender, request, mayRepeat, reply, nowMs);
   } catch (error) {
-    refuse(request, reply, error);
+    refuse(shard, sender, request, reply, error);
   }
   return undefined;
 }
 
 /** Before the receiver is looked for: who asks which addresses there are pays as if they were written to. @returns the monotonic time, ms */
-function pay(shard: Shard, sender: UserState): number {
+function pay(shard: Shard, sender: UserState, { to }: SendRequest): number {
   const nowMs = takeSendTokens(shard, sender, 1);
+  sender.refusedAddresses.mustNotBe(to, nowMs);
   const { storedBytesMax } = shard.limits;
   if (storedBytesMax !== undefined) mustHaveRoom(shard, sender, storedBytesMax, nowMs);
   return nowMs;
@@ -59,9 +60,9 @@ function* repeatOrSend(
 ): Steps<void> {
   try {
     if (yield* answeredAsPosted(shard, sender, request, before, reply)) return;
-    pay(shard, sender);
+    pay(shard, sender, request);
   } catch (error) {
-    return refuse(request, reply, error);
+    return refuse(shard, sender, request, reply, error);
   }
   yield* sendLater(shard, sender, request, whatIsMissing(shard, sender, request), true, reply);
 }
@@ -86,7 +87,7 @@ function* sendLater(
     shard.mustAcceptWrites();
     number(shard, sender, request, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
   } catch (error) {
-    refuse(request, reply, error);
+    refuse(shard, sender, request, reply, error);
   }
 }
 
@@ -140,8 +141,9 @@ function number(
   sender.recentRefs.note(ref, nowMs);
 }
 
-function refuse({ ref }: SendRequest, reply: SendReply, error: unknown): void {
+function refuse(shard: Shard, sender: UserState, { ref, to }: SendRequest, reply: SendReply, error: unknown): void {
   const refusal = refusalOf(error);
   if (refusal === undefined) throw error;
+  sender.refusedAddresses.note(to, refusal, shard.clock.monotonicMs());
   reply.refused(ref, refusal);
 }

@@ -23,6 +23,7 @@ import type { ErasedBytes } from "../erasing/erasure.ts";
 import { conversationCell, readUserHead, userHeadCell } from "../fold/derived-cells.ts";
 import { foldTimelineEntry } from "../fold/timeline.ts";
 import { foldTimelineCell } from "../fold/timeline-cells.ts";
+import { RefusedAddresses } from "../sending/refused-addresses.ts";
 import type { PendingSend } from "../sending/pending-send.ts";
 import type { PostedBytes } from "../sending/posted-bytes.ts";
 import type { RefusalState } from "../refusals.ts";
@@ -86,6 +87,7 @@ export class UserState {
   /** What posts to groups may cause; made by the first that is not free (src/home/sending/fan-out.ts). */
   fanOut: TokenBucket | undefined;
   quotaRefusedUntil = 0;
+  readonly refusedAddresses = new RefusedAddresses();
   /** Why: what keeps everybody from writing; undefined when too many were sent. */
   refusedFor: RefusalState | undefined;
 
