@@ -385,7 +385,16 @@ export class ShardHost {
 
   /** State in memory is out of date. Called in the same turn in which the shard's log is replaced. */
   #dropReopened(id: ShardId): void {
+    for (const group of this.#shards[id]?.groups.loaded() ?? []) this.#sendMembersAway(group);
     this.#closeShard(id, () => this.refusals.error("log failed"));
+  }
+
+  /** Entries that were being written when the log failed may be in it, and nobody was told of them: members catch up. */
+  #sendMembersAway({ headSeq, nextSeq, members }: GroupState): void {
+    if (nextSeq === headSeq + 1) return;
+    const { message, retryAfterMs } = this.refusals.error("log failed");
+    for (const user of members.keys())
+      for (const session of [...(this.connected.of(user) ?? [])]) session.close(CLOSE.tryLater, message, retryAfterMs);
   }
 
   /**

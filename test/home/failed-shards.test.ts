@@ -1,10 +1,18 @@
 /** Shards whose log fails, or is taken over by another node, while that of the others goes on. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createLogger } from "../../src/base/logger.ts";
-import { userAddress, shardOf, type Address, type DeviceId, type UserId } from "../../src/domain/address.ts";
+import {
+  userAddress,
+  shardOf,
+  type Address,
+  type DeviceId,
+  type GroupAddress,
+  type UserId,
+} from "../../src/domain/address.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { sendMessage } from "../../src/home/sending/send-message.ts";
+import { createGroup } from "../../src/home/groups/group-changes.ts";
 import { encodeProfile } from "../../src/home/state/account-cells.ts";
 import { writeUserCells } from "../../src/home/durable.ts";
 import { ShardHost } from "../../src/node/shard-host.ts";
@@ -80,9 +88,10 @@ afterEach(async () => {
 });
 
 let refs = 0;
-function send(from: UserId, to: UserId, ref = `r-${++refs}`, text = "hello"): Promise<string> {
+function send(from: UserId, to: UserId | GroupAddress, ref = `r-${++refs}`, text = "hello"): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = { to: userAddress(to) as Address, text, ref, retry: true };
+    const address = to.startsWith("#") ? (to as GroupAddress) : userAddress(to as UserId);
+    const request = { to: address as Address, text, ref, retry: true };
     const reply = {
       session: undefined,
       sent: (_: unknown, isRepeat: boolean) => resolve(isRepeat ? "repeat" : "sent"),
@@ -190,4 +199,21 @@ test("nothing that waits of a shard that was opened anew is written any more", a
   expect(await send(ANN, BEN, "lost")).toBe("sent");
   expect(logged.join()).not.toContain("taken over");
   expect(logged.join()).not.toContain("a mark could not");
+});
+
+test("members of a group whose shard was opened anew come back for what was written and not told", async () => {
+  const club = Array.from({ length: 40 }, (_, n) => `#g${n}` as GroupAddress).find(
+    (group) => laneOf(shardOf(group)) !== laneOf(shardOfUser(BEN)),
+  )!;
+  const detail = { change: "created", by: BEN, at: clock.now(), name: "Club", members: [BEN] } as const;
+  await createGroup(host.shard(shardOf(club)), club, "e-club", { ...detail, members: [BEN] });
+  await until("ben is in it", () => host.home(BEN).users.get(BEN)!.membership(club) !== undefined);
+  expect(await send(BEN, club)).toBe("sent");
+  const heard = connect(BEN);
+  answers.set(laneOf(shardOf(club)), "taken, then out of reach");
+  const before = host.shard(shardOf(club));
+  expect(await send(BEN, club, "not told")).toStartWith("unavailable");
+  await until("its shard is open again", () => host.shard(shardOf(club)) !== before);
+  expect(heard).toEqual(["closed 4003"]);
+  expect(await send(BEN, club, "not told")).toBe("repeat");
 });
