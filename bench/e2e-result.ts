@@ -1,10 +1,13 @@
-/** What the e2e suite says: the figures of each round, their medians and ranges, the ratios of Parley to the floor, and a restart. */
+/**
+ * Result of the e2e suite: the figures of each round, their medians and ranges, the ratios of Parley to the floor, and
+ * restarts.
+ */
 import type { LoadFigures } from "./load.ts";
 import type { Machine } from "./machine.ts";
 import { median, rangeOf, round3, type Range } from "./ranges.ts";
 
 export type SidePair<T> = { floor: T; parley: T };
-/** `isFlushed`: Parley wrote what its memory held into its files during its part of the round. That costs CPU. */
+/** `isFlushed`: Parley flushed its memory to files during its part of the round, which costs CPU. */
 export type ClosedRound = SidePair<LoadFigures> & { throughputRatio: number; cpuRatio: number; isFlushed: boolean };
 /** Rates right before and right after a restart of Parley. `ratio` is after over before. */
 export type Restart = { before: LoadFigures; after: LoadFigures; ratio: number; secondsAway: number };
@@ -12,7 +15,7 @@ export type Restart = { before: LoadFigures; after: LoadFigures; ratio: number; 
 export type E2eParameters = {
   pairs: number;
   sockets: number;
-  /** Undelivered messages each user keeps, in the closed loop. */
+  /** Undelivered messages that each user keeps, in the closed loop. */
   windowPerUser: number;
   rounds: number;
   openRounds: number;
@@ -33,18 +36,18 @@ export type E2eResult = {
   suite: "e2e";
   at: string;
   commit: string;
-  /** Of the server that stood in the floor's place; then what is called floor is that server. */
+  /** Commit of the server that took the floor's place; then "floor" means that server. */
   besideCommit?: string;
   machine: Machine;
   parameters: E2eParameters;
-  /** Medians over the closed rounds, of Parley's figure over the floor's in the same round. */
+  /** Median over the closed rounds of Parley's figure over the floor's in the same round. */
   throughputRatio: number;
   cpuRatio: number;
-  /** Parley's CPU a message in its dearest closed round, over that in its cheapest. */
+  /** Parley's CPU a message in its most expensive closed round, over that in its cheapest. */
   worstOverBest: number;
   /** Median over the restarts, of the rate right after over the rate right before. */
   restartedRatio: number;
-  /** Of the closed rounds and of the restarts. */
+  /** Ranges over the closed rounds and over the restarts. */
   ranges: SidePair<SideRanges> & { throughputRatio: Range; cpuRatio: Range; restartedRatio: Range };
   /** Parley's CPU a message with flushes and without, closed rounds; undefined where there was no such round. */
   flushes: { rounds: number; serverCpuMicros?: Range; otherServerCpuMicros?: Range };

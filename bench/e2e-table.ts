@@ -36,7 +36,7 @@ function closed({ ranges, medians, worstOverBest, flushes }: E2eResult): string[
     figure("load busy, cores", "loadCores", 2, medians),
     figure("send to receipt p50, ms", "p50Ms", 2, medians),
     figure("send to receipt p99, ms", "p99Ms", 2, medians),
-    `  Parley's dearest round cost ${worstOverBest.toFixed(2)} times its cheapest in CPU; ${flushText(flushes)}`,
+    `  Parley's most expensive round cost ${worstOverBest.toFixed(2)} times its cheapest in CPU; ${flushText(flushes)}`,
   ];
 }
 
@@ -74,7 +74,7 @@ function restarts({ ranges, restarts: all }: E2eResult): string[] {
   return [...one, `  rate after a restart over the rate before it: ${formatRange(ranges.restartedRatio, 2)}`];
 }
 
-/** In the closed loop a server and its load keep two cores busy. Where they had less, something else had the rest. */
+/** In the closed loop a server and its load keep two cores busy. If they had less, other programs used the rest. */
 function busyElsewhere({ machine, medians: { floor, parley } }: E2eResult): string[] {
   const had = Math.max(floor.serverCores + floor.loadCores, parley.serverCores + parley.loadCores);
   const wanted = Math.min(2, machine.cores);

@@ -1,7 +1,7 @@
 /**
- * Parley and the floor side by side in one run: the same load on each in turn, round after round, so that what the machine does besides
- * falls on both. The ratios are those of neighbouring rounds, as median and range. Then Parley alone is restarted. A message that gets lost
- * fails the run.
+ * Parley and the floor side by side in one run. Each gets the same load in turn, round after round, so that
+ * disturbances by the machine hit both. Ratios are those of neighbouring rounds, as median and range. Then Parley alone
+ * is restarted. A lost message fails the run.
  */
 import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import {
@@ -26,7 +26,7 @@ import { loadTexts, type Texts } from "./texts.ts";
 
 export type E2eOptions = Omit<E2eParameters, "texts" | "textMeanBytes" | "sockets"> & {
   corpus: string | undefined;
-  /** A checkout, with its packages, whose server takes the floor's place: two versions side by side. */
+  /** A checkout with its packages. Its server takes the floor's place, to compare two versions. */
   beside?: string;
 };
 
@@ -39,7 +39,7 @@ export const FULL: Omit<E2eOptions, "corpus"> = {
   warmUpMs: 1000,
   measureMs: 3000,
   openShare: 0.5,
-  // The limiter runs as ever; it must not be what is measured when few users send much.
+  // The rate limiter runs, but must not be what is measured when few users send much.
   serveArguments: ["--send-rate", "100000", "--send-burst", "100000"],
 };
 export const SMALL: Omit<E2eOptions, "corpus"> = {
@@ -54,7 +54,7 @@ export const SMALL: Omit<E2eOptions, "corpus"> = {
 
 const LINES_MAX = 20_000;
 
-/** Ends what it started also when `interrupted` rejects. */
+/** Ends everything it started, also when `interrupted` rejects. */
 export async function runE2e(
   options: E2eOptions,
   output: ProgressOutput,
@@ -77,12 +77,12 @@ export async function runE2e(
   } finally {
     isEnding = true;
     for (const end of ends) await end();
-    // Interrupted, it fails by what was ended under it, or ends what it was starting.
+    // After an interruption `measuring` fails because its processes were ended, or ends the one that it was starting.
     await measuring.catch(() => {});
   }
 }
 
-/** Notes what has to be ended. */
+/** Registers a process that must be ended. */
 type Keep = <T extends { end(): Promise<void> }>(starting: Promise<T>) => Promise<T>;
 
 async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): Promise<E2eResult> {
@@ -102,7 +102,7 @@ async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): 
   return summary(options, texts, { closed, open, restarts }, (performance.now() - began) / 1000);
 }
 
-/** What Parley is measured beside: the floor, or the server of another checkout. */
+/** Starts what Parley is compared with: the floor, or the server of another checkout. */
 async function startOther(
   { beside, pairs, serveArguments }: E2eOptions,
   kept: Keep,
@@ -113,7 +113,7 @@ async function startOther(
   return { server, pairs: await provisionPairs(server, pairs, progress) };
 }
 
-/** The sides take turns in going first. */
+/** The sides alternate in going first. */
 async function closedRounds(
   loads: SidePair<LoadProcess>,
   { dataDirectory }: ParleyProcess,

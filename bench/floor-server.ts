@@ -1,15 +1,15 @@
 /**
- * The floor: the fastest server that we could write on Bun's own WebSockets and that does the same five frames (send, sent, message,
- * received, receipt). It stores nothing, checks nobody, survives nothing. Every cost of Parley above this one is paid for a promise that
- * this server does not make. Frames have the fields and sizes of docs/protocol.md.
+ * The floor: the fastest server that we could write on Bun's own WebSockets for the same five frames (send, sent,
+ * message, received, receipt). It stores nothing, checks no token and survives no restart. Every cost of Parley above
+ * the floor pays for a promise that the floor does not make. Frames have the fields and sizes of docs/protocol.md.
  *
- * What makes it fast, measured side by side (bench/README.md has the figures):
- * - Frames gather per socket during one turn of the event loop and leave in one write to the kernel, as in Parley's outbox
- *   (src/home/session/outbox.ts). One write per frame costs a third more CPU.
- * - The frames that it sends are put together from text; `JSON.stringify` runs only for strings that come from a client.
- * - It reads frames with `JSON.parse`, as any server must that does not know who is talking to it.
+ * What makes it fast, measured side by side (figures in bench/README.md):
+ * - Frames gather per socket during one turn of the event loop and leave in one write to the kernel, as in Parley's
+ *   outbox (src/home/session/outbox.ts). One write per frame costs a third more CPU.
+ * - Outgoing frames are concatenated from text. `JSON.stringify` runs only for strings that come from a client.
+ * - Frames are read with `JSON.parse`, as by any server that cannot trust its clients.
  *
- * Run as a process of its own: prints its address, ends on SIGTERM.
+ * It is a process of its own: it prints its address and ends on SIGTERM.
  */
 import type { ServerWebSocket } from "bun";
 import type { ReceivedFrame, SendFrame } from "../src/protocol/frames.ts";
@@ -21,10 +21,10 @@ type Session = {
   /** `@user`. */
   address: string;
   seq: number;
-  /** Who sent what, by the seq of this user's numbering (mod UNCONFIRMED_MAX), with the seq that it has for the sender. */
+  /** The sender of each message, by its seq for this user (mod UNCONFIRMED_MAX), with its seq for the sender. */
   senders: (Socket | undefined)[];
   senderSeqs: number[];
-  /** What gathers in this turn. */
+  /** Frames of this turn. */
   frames: string[];
 };
 type Socket = ServerWebSocket<Session>;
@@ -42,7 +42,7 @@ const newSession = (): Session => ({
   frames: [],
 });
 
-/** Sends what gathered in many sockets, once the current turn of the event loop has read all of them. */
+/** Sends the gathered frames of all sockets, once the current turn of the event loop has read all input. */
 class Gathering {
   #waiting: Socket[] = [];
   #emptied: Socket[] = [];
@@ -112,7 +112,7 @@ export function startFloor(port = 0, hostname = "127.0.0.1") {
   }
 
   function onHello(ws: Socket, { token }: HelloFrame): void {
-    // Names go into frames as they are.
+    // Names are written into frames without escaping.
     if (!/^[a-z0-9]+$/.test(token)) return ws.close();
     ws.data.user = token;
     ws.data.address = `@${token}`;

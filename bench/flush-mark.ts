@@ -1,4 +1,4 @@
-/** Whether a server has flushed meanwhile, seen from outside: it has written to the files of its shards. */
+/** Whether a server has flushed in the meantime, seen from outside: files of its shards were written. */
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
@@ -6,7 +6,7 @@ import { join } from "node:path";
 export function newestWriteMs(dataDirectory: string): number {
   let newest = 0;
   for (const name of readdirSync(join(dataDirectory, "shards"), { recursive: true, encoding: "utf8" })) {
-    // A file may go between the listing and the look.
+    // A file may be removed between the listing and `statSync`.
     const found = statSync(join(dataDirectory, "shards", name), { throwIfNoEntry: false });
     if (found?.isFile() === true) newest = Math.max(newest, found.mtimeMs);
   }

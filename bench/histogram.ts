@@ -1,4 +1,7 @@
-/** Counts of durations in buckets of about 1.6 % width, from 1 µs to over an hour: percentiles without keeping a figure per message. */
+/**
+ * Counts durations in buckets of about 1.6 % width, from 1 µs to over an hour: percentiles without storing each
+ * duration.
+ */
 const SUB_BITS = 6;
 const SUB = 1 << SUB_BITS;
 const BUCKETS = 28 * SUB;

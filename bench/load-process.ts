@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { LoadCommand, LoadFigures, LoadPair, LoadReply, LoadTarget } from "./load.ts";
 import { withTimeout, type ServerProcess } from "./server-process.ts";
 
-/** What a phase may take beyond its own time: connecting, waiting for enough to measure by, draining. */
+/** How much longer a phase may take: connecting, waiting for enough messages, draining. */
 const SLACK_MS = 45_000;
 
 export type LoadProcess = {
@@ -11,7 +11,7 @@ export type LoadProcess = {
   open(options: { ratePerSecond: number; warmUpMs: number; measureMs: number }): Promise<LoadFigures>;
   /** All users close their sockets. */
   leave(): Promise<void>;
-  /** And connect again, and go on where they were. */
+  /** All users connect again and continue where they were. */
   returnTo(server: ServerProcess): Promise<void>;
   end(): Promise<void>;
 };

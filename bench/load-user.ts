@@ -1,9 +1,10 @@
 /**
- * One user of the load: sends to its peer, confirms what the peer sends, and counts. A message is *delivered* when the receipt that covers
- * it is back: all five frames are done. Receipts are cumulative in the sender's own numbering, which `sent` tells.
+ * One user of the load: sends to its peer, confirms the peer's messages, and counts. A message is *delivered* when the
+ * receipt that covers it is back: all five frames are done. Receipts are cumulative in the sender's own numbering,
+ * which `sent` tells.
  *
- * Frames are read by searching for keys, not by parsing: inside a JSON string a quote is always escaped, so `"seq":` cannot be found
- * in a text. One message in SAMPLE is parsed in full and compared with what the peer must have sent.
+ * Frames are searched for keys and not parsed. Inside a JSON string a quote is always escaped, so `"seq":` cannot be
+ * found in a text. One message in SAMPLE is parsed in full and compared with what the peer must have sent.
  */
 import { WebSocketClient, type FrameHandler } from "./websocket-client.ts";
 
@@ -17,7 +18,7 @@ export type SharedTexts = { lines: string[]; tails: Buffer[] };
 
 export type LoadSink = {
   now(): number;
-  /** `startedAt` is what `send` was given. */
+  /** `startedAt` is the argument of `send`. */
   onDelivered(user: LoadUser, startedAt: number): void;
   onFailure(reason: string): void;
 };
@@ -78,7 +79,7 @@ export class LoadUser implements FrameHandler {
     this.socket.flush();
   }
 
-  /** For the message of a run that failed. */
+  /** Describes the state for the error of a failed run. */
   describe(): string {
     const waitsFor = this.delivered < this.acked ? this.ackedSeq[this.delivered & MASK] : undefined;
     return (

@@ -1,7 +1,7 @@
 /**
- * The load: a process of its own, told what to do by messages of its parent. Closed loop: every user keeps a number of sends undelivered.
- * Open loop: sends fall due at a stated rate whatever the server does, and latency counts from the moment a send was due.
- * The server's CPU is read here, at the very moments between which messages are counted.
+ * The load: a process that is controlled by messages of its parent. Closed loop: every user keeps a number of sends
+ * undelivered. Open loop: sends fall due at a given rate whatever the server does, and latency counts from the moment a
+ * send was due. The server's CPU time is read here, at the same moments at which messages are counted.
  */
 import { Histogram } from "./histogram.ts";
 import { LoadUser, shareTexts, type LoadSink } from "./load-user.ts";
@@ -23,7 +23,7 @@ export type LoadFigures = {
   deliveredPerSecond: number;
   serverCpuMicros: number;
   loadCpuMicros: number;
-  /** CPU time over time: how many cores were busy with it. */
+  /** CPU time over elapsed time: how many cores were busy. */
   serverCores: number;
   loadCores: number;
   p50Ms: number;
@@ -35,7 +35,10 @@ export type LoadReply = { is: "ready" } | { is: "figures"; figures: LoadFigures 
 
 /** How long after the last send its receipt may take before it counts as lost. */
 const DRAIN_MS = 15_000;
-/** How much longer a measurement may take when its time was too short to deliver one message: no figure is a division by zero. */
+/**
+ * How much longer a measurement may take if not one message was delivered in its time, so that no figure divides by
+ * zero.
+ */
 const LONGER_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
@@ -48,7 +51,7 @@ export class Load implements LoadSink {
   private failure: string | undefined;
   private delivered = 0;
   private phase: "away" | "idle" | "closed" | "open" | "draining" = "away";
-  /** Latencies count for messages that started in between. */
+  /** Latencies count for messages that started in this interval. */
   private measureFrom = 0;
   private measureTo = 0;
 
@@ -151,7 +154,7 @@ export class Load implements LoadSink {
     return [before, after];
   }
 
-  /** Of what started since `before` at least one message has been delivered, and the server has used CPU. */
+  /** Whether a message that started since `before` was delivered, and the server has used CPU. */
   private hasFigures(before: Mark): boolean {
     const isDelivered = this.delivered > before.delivered && this.latency.count > 0;
     return isDelivered && processCpuMs(this.serverPid) > before.serverCpuMs;
@@ -167,7 +170,7 @@ export class Load implements LoadSink {
     };
   }
 
-  /** Nothing new is sent; everything sent must come through, and both ends must have counted the same. */
+  /** Sends nothing new. Everything sent must be delivered, and both ends must have counted the same. */
   private async drain(): Promise<void> {
     this.phase = "draining";
     const until = this.now() + this.drainMs;

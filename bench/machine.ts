@@ -1,4 +1,4 @@
-/** Where and on what a figure was measured: part of every result. */
+/** The machine and commit of a measurement, a part of every result. */
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 
@@ -15,7 +15,9 @@ export function describeMachine(): Machine {
   };
 }
 
-/** The commit of a checkout, this one by default, with `-dirty` when files differ from it; "unknown" outside a checkout. */
+/**
+ * The commit of a checkout, this one by default, with `-dirty` when files differ from it; "unknown" outside a checkout.
+ */
 export function describeCommit(root = join(import.meta.dir, "..")): string {
   const git = (...words: string[]) => {
     const run = Bun.spawnSync(["git", ...words], { cwd: root, stderr: "ignore" });

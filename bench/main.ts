@@ -26,7 +26,7 @@ const SUITES: Row[] = [
 const OPTIONS: Row[] = [
   ["--json", "print the result as one line of JSON on stdout; the table on stderr is for people"],
   ["--report FILE", "write a self-contained HTML report"],
-  ["--small", "seconds instead of minutes: shows that it runs, the figures mean little"],
+  ["--small", "seconds instead of minutes: only checks that it runs, the figures mean little"],
   [
     "--corpus DIR",
     `take the texts from the *.log files under DIR (default ${DEFAULT_CORPUS} if it is there, else made-up texts)`,

@@ -1,11 +1,12 @@
-/** CPU time of a process and all its threads, as Linux accounts it. */
+/** CPU time of a process and all its threads, from Linux's accounting. */
 import { readdirSync, readFileSync } from "node:fs";
 
 const TICK_MS = 10;
 
 /**
- * Milliseconds on a CPU since the process began, user and system together. From `schedstat` (nanoseconds) where the kernel keeps it,
- * else from `stat` (ticks of 10 ms). Threads that have ended are in `stat` only, so the larger of the two counts.
+ * Milliseconds on a CPU since the process began, user and system together. From `schedstat` (nanoseconds) where the
+ * kernel keeps it, else from `stat` (ticks of 10 ms). Threads that have ended are in `stat` only, so the larger of the
+ * two counts.
  */
 export function processCpuMs(pid: number): number {
   const ticks = statCpuMs(pid);

@@ -1,11 +1,11 @@
-/** The users of a run, in pairs who talk to each other. */
+/** The users of a run, in pairs that talk to each other. */
 import type { ProgressBar } from "../src/cli/progress-bar.ts";
 import type { LoadPair } from "./load.ts";
 import type { ParleyProcess } from "./server-process.ts";
 
 const PROVISIONING_MAX = 16;
 
-/** The floor believes whoever says a name. */
+/** The floor accepts any name as a token. */
 export function floorPairs(count: number): LoadPair[] {
   return Array.from({ length: count }, (_, at) => ({
     first: { user: `a${at}`, token: `a${at}` },
@@ -13,7 +13,7 @@ export function floorPairs(count: number): LoadPair[] {
   }));
 }
 
-/** Users by an API key, so that no password is hashed. */
+/** Makes users with an API key, so that no password is hashed. */
 export async function provisionPairs(parley: ParleyProcess, count: number, progress: ProgressBar): Promise<LoadPair[]> {
   progress.phase("users", count * 2);
   const names = floorPairs(count).flatMap((pair) => [pair.first.user, pair.second.user]);

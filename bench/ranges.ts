@@ -1,4 +1,4 @@
-/** What several rounds say of one figure: the middle one, and how far the others lie from it. */
+/** Median, least and greatest value of one figure over several rounds. */
 
 export type Range = { median: number; min: number; max: number };
 

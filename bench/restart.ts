@@ -1,6 +1,6 @@
 /**
- * What a restart costs those who were active just before it: the rate of the closed loop right before, then SIGTERM, a start on the same
- * data, everybody connects again and goes on with the next refs, and the rate of the same loop right after.
+ * The cost of a restart for active users: the rate of the closed loop right before, then SIGTERM, a start on the same
+ * data, all users reconnect and continue with the next refs, and the rate of the same loop right after.
  */
 import type { ProgressBar } from "../src/cli/progress-bar.ts";
 import { restartOf, type Restart } from "./e2e-result.ts";

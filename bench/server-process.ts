@@ -1,4 +1,4 @@
-/** Servers under measurement, each a process of its own: started, waited for, ended by pid. */
+/** Servers under measurement, each a process: started, awaited, ended by pid. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ const START_MS = 20_000;
 const END_MS = 20_000;
 const ROOT = join(import.meta.dir, "..");
 
-/** Without this machine's options for Parley: what is measured is what the output says. */
+/** Without this machine's PARLEY_ variables, so that the output names all options. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
 
 export type ServerProcess = { readonly pid: number; readonly url: URL; end(): Promise<void> };
@@ -56,7 +56,7 @@ export async function startParleyProcess(serveArguments: string[], root = ROOT):
   const start = () => startServer("parley", [process.execPath, main, ...fixed, ...serveArguments]);
   const remove = () => rmSync(data, { recursive: true, force: true });
   let server: ServerProcess;
-  /** Who ends it meanwhile waits for it: the server that it starts must be ended, too. */
+  /** `end` waits for it, because the restarted server must be ended, too. */
   let restarting: Promise<void> = Promise.resolve();
   const again = async (): Promise<void> => {
     await server.end();

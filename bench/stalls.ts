@@ -1,6 +1,7 @@
 /**
- * The stalls suite: how long the event loop of a server stands still for what one client asks of it, right after a start. Each case runs some times, on data
- * that nothing has touched yet, and counts with the best of its rounds, since a gap that the work makes is there in all of them.
+ * The stalls suite: how long one client's request blocks the event loop of a server that has just started. Each case
+ * runs several times, on data that nothing has touched since the start. The best round counts, since a gap that the
+ * work causes is in all rounds.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +28,7 @@ export type StallsResult = {
   cases: CaseResult[];
 };
 
-/** Ends what it started and removes what it wrote, also when `interrupted` rejects. */
+/** Ends everything it started and removes everything it wrote, also when `interrupted` rejects. */
 export async function runStalls(
   options: StallsOptions,
   output: ProgressOutput,
@@ -58,7 +59,7 @@ async function measurePlace(
     const visits = await fill(directory, place, cases, rounds, sizes);
     server = await ProbedServer.start(directory);
     const results = cases.map(({ name }): CaseResult => ({ name, place, rounds: [] }));
-    // Round by round, so that what the machine does besides falls on all cases.
+    // Round by round, so that disturbances by the machine hit all cases.
     for (let round = 0; round < rounds; round++) {
       for (const [at, result] of results.entries()) {
         result.rounds.push(await visited(server, visits[at]![round]!));

@@ -49,7 +49,7 @@ export type StorageParameters = {
 export type StorageOptions = {
   parameters: StorageParameters;
   corpus: string | undefined;
-  /** Everything is written under it, and measured on its file system. */
+  /** All files are written under this directory, so its file system is measured. */
   directory: string;
   linesMax: number;
   isSmall: boolean;
@@ -143,7 +143,7 @@ export const SMALL_STORAGE: StorageParameters = {
   codecs: { blockBytes: [32 << 10], bytesMax: 200_000, rounds: 1 },
 };
 
-/** Enough that no text comes again in one block or one flush. */
+/** Enough that no text repeats within one block or one flush. */
 const LINES_MAX = 100_000;
 export const LINES_MAX_SMALL = 2000;
 

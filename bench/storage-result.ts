@@ -1,4 +1,4 @@
-/** What the storage suite says: figures of every part and round, the issue's aims beside what was measured, and a table to read. */
+/** Result of the storage suite: the figures of every part and round, and the aims beside the measured values. */
 import { median } from "./ranges.ts";
 import type { Machine } from "./machine.ts";
 import type { StorageParameters } from "./storage-options.ts";
@@ -22,7 +22,7 @@ export type FlushVariant =
   | "better-sqlite3, zstd"
   | "bun:sqlite, zstd"
   | "better-sqlite3, lz4"
-  /** Little in each of many shards: `lightFlush` of the parameters. */
+  /** A little in each of many shards: `lightFlush` of the parameters. */
   | "better-sqlite3, zstd, light";
 export type FlushVariants = Record<FlushVariant, FlushFigures[]>;
 export type RecoveryResult = { nothingFlushed: RecoverFigures[]; mostFlushed: RecoverFigures[] };
@@ -58,7 +58,7 @@ export function medianOf<T>(rounds: T[], figure: (round: T) => number | undefine
   return median(rounds.map(figure).filter((value) => value !== undefined));
 }
 
-/** Time Parley takes for a record over what `side` takes, of rounds next to each other in time. */
+/** Parley's time for a record over that of `side`, in neighbouring rounds. */
 export function appendRatio({ rounds }: AppendBatch, side: AppendSide): number {
   return medianOf(rounds, (round) => round[side].recordsPerSecond / round.parley.recordsPerSecond);
 }
@@ -70,7 +70,7 @@ export const FLUSH_VARIANTS: readonly FlushVariant[] = [
   "better-sqlite3, zstd, light",
 ];
 
-/** Later rounds only, where there are several: the first makes the files. */
+/** Only later rounds, if there are several: the first makes the files. */
 export const flushRounds = (runs: FlushFigures[]): FlushRound[] =>
   runs.flatMap(({ rounds }) => (rounds.length > 1 ? rounds.slice(1) : rounds));
 
@@ -105,7 +105,7 @@ export function aimsOf({ append, pages, recovery, corpus }: StorageFigures): Aim
     medianOf(recovery.nothingFlushed, (run) => run.seconds),
     "s",
   );
-  // A server has as many shards; runs with fewer show what a shard with more takes.
+  // A server has the greatest number; runs with fewer shards show the size of a shard that has more.
   const shardsMax = Math.max(...corpus.map(({ shards }) => shards));
   for (const run of corpus.filter(({ shards }) => shards === shardsMax)) {
     note(`${describeCorpus(run)}, stored over raw`, 0.9, run.ratioToRaw, "times");

@@ -14,7 +14,7 @@ import type { PageFigures } from "./storage/pages-read.ts";
 import type { RecoverFigures } from "./storage/recovery-open.ts";
 import type { Driver } from "./storage/run-part.ts";
 
-/** A heading, the names of the columns, rows of cells; numbers as they are to be read. */
+/** A heading, column names and rows of cells, with numbers formatted for reading. */
 export type Table = { title: string; columns: string[]; rows: string[][] };
 
 export const SIDE_NAMES: Record<AppendSide, string> = {
@@ -242,7 +242,7 @@ function corpus({ corpus: all }: StorageResult): Table {
   };
 }
 
-/** The largest tables of the first run, and what the others take together. */
+/** The largest tables of the first run, and the sum of the others. */
 function corpusTables({ corpus: all }: StorageResult): Table {
   const names = Object.keys(all[0]?.tables ?? {}).slice(0, TABLES_SHOWN);
   const rows = all.map((run) => {

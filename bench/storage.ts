@@ -1,6 +1,7 @@
 /**
- * The storage suite: the log store beside the least that could do the same, both SQLite drivers, both codecs, and the real corpus on disk. Each part runs in a
- * process of its own (storage/run-part.ts); sides take turns within a part or part by part, so that what the machine does besides falls on all.
+ * The storage suite: the log store beside the least that could do the same, both SQLite drivers, both codecs, and the
+ * real corpus on disk. Each part runs in its own process (storage/run-part.ts). Sides alternate within a part or part
+ * by part, so that disturbances by the machine hit all.
  */
 import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
@@ -23,7 +24,7 @@ import { loadTexts } from "./texts.ts";
 
 const DRIVERS: readonly Driver[] = ["better-sqlite3", "bun:sqlite"];
 
-/** Ends what it started and removes what it wrote, also when `interrupted` rejects. */
+/** Ends everything it started and removes everything it wrote, also when `interrupted` rejects. */
 export async function runStorage(
   options: StorageOptions,
   output: ProgressOutput,
@@ -38,7 +39,7 @@ export async function runStorage(
     return result;
   } finally {
     await runner.end();
-    // Interrupted, it fails by the part that was ended under it.
+    // After an interruption it fails because its part was ended.
     await measuring.catch(() => {});
   }
 }
@@ -72,12 +73,14 @@ async function measure(options: StorageOptions, runner: PartRunner): Promise<Sto
   };
 }
 
-/** Each part's process reads the checkout anew: when that changed meanwhile, the figures are of more than one commit. */
+/**
+ * Each part's process reads the checkout anew. If that changed during the run, the figures are of more than one commit.
+ */
 function sameCommit(atStart: string, atEnd: string): string {
   return atStart === atEnd ? atStart : `${atStart} to ${atEnd}, changed while it ran`;
 }
 
-/** Round after round, each time the other driver first. */
+/** Round after round, with alternating drivers first. */
 async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>): Promise<PerDriver<T>> {
   const all: PerDriver<T> = { "better-sqlite3": [], "bun:sqlite": [] };
   for (let round = 0; round < rounds; round++) {
@@ -86,7 +89,10 @@ async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>
   return all;
 }
 
-/** Round after round: each driver with the store's own packing, and the store's own driver with LZ4 in its place, and with many shards. */
+/**
+ * Round after round: each driver with the store's own packing, and the store's own driver with LZ4, and with many
+ * shards.
+ */
 async function flushes(
   { parameters: p, corpus, linesMax }: StorageOptions,
   runner: PartRunner,

@@ -1,6 +1,7 @@
 /**
- * What the load says: lines of real conversations when a corpus is at hand, otherwise made-up lines. Those have the lengths of chat and
- * pack like it (zstd, blocks of 16 KiB: 0.42, the corpus 0.45), so that a run without the corpus says about the same.
+ * The texts of the load: lines of real conversations if there is a corpus, otherwise made-up lines. Those have the
+ * lengths of chat and pack about as well (zstd, blocks of 16 KiB: 0.42, the corpus 0.45), so that a run without the
+ * corpus gives similar figures.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +14,7 @@ const VOCABULARY = 40_000;
 const SYLLABLES =
   "a be co di en fo gra hi in jo ka le mo nu or pe qua ri so te un ve wi ys er tion st ing th ou ea".split(" ");
 const ENDINGS = ["", "", "", "", "?", "!", ".", " :)", "..."];
-/** Bytes of a line beyond the shortest, on average. */
+/** Average bytes of a line beyond the shortest. */
 const LINE_BYTES = 38;
 const LINE_BYTES_MIN = 5;
 const LINE_BYTES_MAX = 400;
@@ -49,7 +50,10 @@ function logFiles(dir: string): string[] {
     .map((name) => join(dir, name));
 }
 
-/** Always the same ones. Words are drawn as they are in speech: the nth most frequent about 1/n as often as the first. */
+/**
+ * Always the same lines. Word frequencies are those of speech: the nth most frequent word is drawn about 1/n as often
+ * as the first.
+ */
 function madeUpLines(count: number): string[] {
   const random = seededRandom(count);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;

@@ -1,13 +1,15 @@
 /**
- * The client's side of a WebSocket (RFC 6455) on a raw TCP socket, for load only: no fragments, no compression, and a mask of zero, which
- * the server unmasks as any other. Frames of one chunk go out in one write. It costs the machine a fraction of a full client, so that
- * what is measured is the server.
+ * The client's side of a WebSocket (RFC 6455) on a raw TCP socket, only for load: no fragments, no compression, and a
+ * mask of zero, which the server handles as any other. Frames of one chunk leave in one write. It costs a fraction of a
+ * full client, so that the server is what is measured.
  */
 import type { Socket } from "bun";
 
 export type FrameHandler = {
   onOpen(): void;
-  /** One text frame: decoded as latin1 (keys and numbers are ASCII), and its bytes for whoever wants the text of a message. */
+  /**
+   * One text frame: decoded as latin1 (keys and numbers are ASCII), and its bytes for reading the text of a message.
+   */
   onText(text: string, input: Buffer, start: number, end: number): void;
   /** All frames of a chunk have been handed over. */
   onChunkEnd(): void;
@@ -49,7 +51,10 @@ export class WebSocketClient {
     );
   }
 
-  /** Puts a text frame in the output; `flush` sends it. `body` is text that needs no escaping any more, `tail` the UTF-8 bytes that follow it. */
+  /**
+   * Appends a text frame to the output; `flush` sends it. `body` is text that needs no escaping, `tail` the UTF-8 bytes
+   * after it.
+   */
   write(body: string, tail: Buffer = EMPTY): void {
     this.frame(TEXT, body, tail);
   }
@@ -106,7 +111,7 @@ export class WebSocketClient {
       }
     }
     at = this.readFrames(input, at);
-    // The runtime may reuse its receive buffer, so what is left over is copied.
+    // The runtime may reuse its receive buffer, so the rest is copied.
     this.input = at === input.length ? EMPTY : Buffer.from(input.subarray(at));
     this.handler.onChunkEnd();
     this.flush();

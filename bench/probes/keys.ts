@@ -1,6 +1,6 @@
 /**
- * The index of keys that end in a counter, beside the least that could do the same: a row for each key in a table
- * WITHOUT ROWID. Both with checksums, placed 256 at a time, each in a transaction. `npx bun bench/probes/keys.ts` runs it.
+ * Compares the index of keys that end in a counter with the simplest alternative: one row a key in a table WITHOUT
+ * ROWID. Both have checksums, and place 256 keys in each transaction. Run it with `npx bun bench/probes/keys.ts`.
  */
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -54,7 +54,7 @@ const rows = (state: SqlDatabase): Index => ({
   },
 });
 
-/** Keys in the order in which their entries come. */
+/** Keys in the order of their entries. */
 function keysOf(streams: number, authors: number, keysPerStream: number, isAlone: boolean): Key[][] {
   const random = seededRandom(7);
   const counters = new Map<string, number>();

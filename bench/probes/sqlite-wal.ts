@@ -1,6 +1,7 @@
 /**
- * A database with a write-ahead file that a crash left: read by hand, as `verify` does, beside a copy that SQLite opens;
- * and how many pages each gets out of a file in which one bit is wrong. `npx bun bench/probes/sqlite-wal.ts [rounds] [part]`
+ * A database with the write-ahead file that a crash left. Compares reading it by hand, as `verify` does, with opening a
+ * copy in SQLite, and counts the pages that each can read from a file with one wrong bit. Run it with `npx bun
+ * bench/probes/sqlite-wal.ts [rounds] [part]`.
  */
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +15,7 @@ const [rounds = 5, part = 1] = process.argv.slice(2).map(Number);
 const directory = fs.mkdtempSync(join(tmpdir(), "sqlite-wal-"));
 const crashed = join(directory, "crashed.db");
 
-/** 30 MiB, and 16 MiB in the write-ahead file: what `recent.db` has before it is folded. */
+/** Makes 30 MiB, and 16 MiB in the write-ahead file: the sizes of `recent.db` before a checkpoint. */
 function makeCrashed(): void {
   const open = join(directory, "open.db");
   fs.writeFileSync(open, databaseImage("PRAGMA page_size = 512; CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)"));
@@ -62,7 +63,7 @@ function cpuMs(read: () => number): number {
   return (user + system) / 1000;
 }
 
-/** Part of the pages that are read of a file with one wrong bit, as SQLite reads it and as `repair` does. */
+/** Share of pages that can be read from a file with one wrong bit, by SQLite and by `repair`. */
 function pagesLeft(): [number, number] {
   const whole = fs.readFileSync(`${crashed}-wal`);
   const all = readSqliteWal(whole).pages.size;

@@ -1,4 +1,7 @@
-/** What a client can ask of a server that has loaded nothing yet, and that a careless server would answer in one long turn of its event loop. */
+/**
+ * Requests to a server that has loaded nothing yet, each of which a careless server would answer in one long turn of
+ * its event loop.
+ */
 import { userAddress as addressOf, type Address, type UserId } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { inBatches, type Filling } from "./data.ts";
@@ -8,12 +11,14 @@ export type Sizes = { groups: number; members: number; peers: number; hellos: nu
 
 export const SIZES: Sizes = { groups: 400, members: 1000, peers: 500, hellos: 200, conversations: 25_000 };
 
-/** What a client does at the server with this URL. All of it is measured, or what it says itself. */
+/**
+ * A client's requests to the server with this URL. All of it is measured, or only the part that it passes to `measure`.
+ */
 export type Visit = (url: string, measure: (work: () => Promise<void>) => Promise<void>) => Promise<void>;
 
 export type Case = {
   name: string;
-  /** Puts what it needs into the data; `id` is part of all names. */
+  /** Writes the needed data; `id` is part of all names. */
   prepare: (data: Filling, id: string, sizes: Sizes) => Promise<Visit>;
 };
 
@@ -191,7 +196,7 @@ export const CASES: readonly Case[] = [
   },
 ];
 
-/** A user in many groups of a few, with a message in each. */
+/** A user in many small groups, with a message in each. */
 async function manyGroups(data: Filling, id: string, { groups }: Sizes) {
   const [user, ...others] = (await data.users(id, 10)) as [UserId, UserId];
   const ids = Array.from({ length: groups }, (_, n) => `${id}-${n}`);
@@ -201,7 +206,7 @@ async function manyGroups(data: Filling, id: string, { groups }: Sizes) {
   return { who: await data.token(user), author: await data.token(others[0]) };
 }
 
-/** A user who has talked with very many, both ways. */
+/** A user with very many conversations, in both directions. */
 async function manyConversations(data: Filling, id: string, { conversations }: Sizes) {
   const [user, ...peers] = (await data.users(id, conversations + 1)) as [UserId, ...UserId[]];
   await inBatches(peers, (peer) => data.send(peer, addressOf(user), "hello"));

@@ -1,4 +1,4 @@
-/** Fills a data directory with users, groups and messages, without sockets: states that a server then has to load. */
+/** Fills a data directory with users, groups and messages, without sockets, for a server to load. */
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { loadOrCreateKey } from "../../src/base/key-file.ts";
@@ -78,7 +78,7 @@ export class Filling {
     return this.#accounts.createToken({ user });
   }
 
-  /** Of a device that has everything. */
+  /** The cursor of a device that has everything. */
   cursorOf(user: UserId): Cursor {
     const state = this.#host.users.get(user)!;
     const groups: Cursor["groups"] = {};
@@ -106,10 +106,10 @@ export class Filling {
     });
   }
 
-  /** The data is where it was asked to be. */
+  /** Puts the data in its place and closes the directory. */
   async close(): Promise<void> {
     const { store } = this.#host;
-    // Otherwise the server would load everybody to offer it again.
+    // Without these marks the server would load all users to offer handoffs again.
     if (this.#place !== "log") new HandoffMarks(this.#host.logger).write(this.#host.shards());
     await store.idle();
     if (this.#place !== "log") await store.flushAll(() => false);

@@ -1,4 +1,4 @@
-/** A worker whose event loop has nothing to do: what gaps the machine makes by itself. */
+/** A worker with an idle event loop: shows the gaps that the machine causes by itself. */
 import { LoopProbe } from "./loop-probe.ts";
 import { answerWith, type Asked } from "./probe-messages.ts";
 

@@ -1,6 +1,6 @@
 /**
- * How long an event loop stands still: a timer that wants to run every millisecond notes how long it did not, in wall time and in CPU time of the loop's own
- * thread. What others do on the machine makes the first longer and hardly the second.
+ * How long an event loop is blocked: a timer that is due every millisecond records how long it did not run, in wall
+ * time and in CPU time of the loop's thread. Other programs make the first longer, and the second hardly.
  */
 export type Gap = { wallMs: number; cpuMs: number };
 

@@ -1,4 +1,4 @@
-/** The probe in another process or thread: told to begin and to end, answers with the gap. */
+/** Controls the probe in another process or thread: begin, end, and the gap as the answer. */
 import { type Gap, LoopProbe } from "./loop-probe.ts";
 
 export type Asked = "begin" | "end";

@@ -1,4 +1,4 @@
-/** Starts a server with a probe in it, beside an idle loop with another. */
+/** Starts a server with a probe in its event loop, and an idle loop with another. */
 import { join } from "node:path";
 import { withTimeout } from "../server-process.ts";
 import type { Gap } from "./loop-probe.ts";

@@ -1,4 +1,7 @@
-/** A node in a process of its own with a probe in its event loop, told over IPC what to do. Its arguments are those of `parley serve`. */
+/**
+ * A node in its own process, with a probe in its event loop that is controlled over IPC. Its arguments are those of
+ * `parley serve`.
+ */
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
 import { startNode } from "../../src/node/node.ts";
@@ -9,6 +12,6 @@ const node = await startNode(parseOptions(SERVE_OPTIONS, process.argv.slice(2), 
 const probe = new LoopProbe();
 
 process.on("message", (asked: Asked) => void process.send!(answerWith(probe, asked)));
-// Whoever started it is gone.
+// Its parent has ended.
 process.on("disconnect", () => process.exit(1));
 process.send!({ url: node.url });

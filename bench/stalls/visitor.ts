@@ -1,16 +1,16 @@
-/** A client that does one thing and waits for the answer. */
+/** A client that makes one request and waits for the answer. */
 import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import { withTimeout } from "../server-process.ts";
 
 const WAIT_MS = 60_000;
 
-/** Of a device that has nothing: it gets everything. */
+/** The cursor of a device that has nothing, so that it gets everything. */
 export const FROM_THE_BEGINNING: Cursor = { epoch: "", timeline: 0, groups: {}, marks: 0 };
 
 export class Visitor {
   readonly #socket: WebSocket;
-  /** How many frames of a type came that nobody has waited for. */
+  /** Frames that came and were not awaited yet, by type. */
   readonly #came = new Map<string, number>();
   #wake = (): void => {};
 
@@ -44,7 +44,7 @@ export class Visitor {
     this.#came.set(t, this.#came.get(t)! - count);
   }
 
-  /** Waits for the answer to all that was sent. */
+  /** Waits until the server has answered everything that was sent. */
   answered(): Promise<void> {
     this.send({ t: "ping" });
     return this.take("pong");
@@ -57,11 +57,11 @@ export class Visitor {
 
 type Answer = Record<string, unknown>;
 
-/** @returns what the server says, {} when that is nothing */
+/** @returns the server's answer, {} if it is empty */
 export const call = (url: string, { token }: Credentials, method: string, path: string, body?: unknown) =>
   ask(url + path, method, { authorization: `Bearer ${token}` }, body);
 
-/** As the operator. */
+/** Makes a call as the operator. */
 export const keyed = (url: string, apiKey: string, method: string, path: string, body?: unknown) =>
   ask(url + path, method, { "x-api-key": apiKey }, body);
 

@@ -1,8 +1,10 @@
 /**
- * Appending through LogStore and its group commit, beside the least a program can do to make the same frames durable. In turns, round after round.
+ * Appends through LogStore and its group commit, beside the least a program can do to make the same frames durable. The
+ * sides alternate, round after round.
  *
- * The bare sides write frames that are ready in memory, with synchronous calls and nothing else: no encoding, no checksum, no memtable, nobody told. Parley's
- * side does all of it: while one frame is being written the next is encoded, so a frame holds one batch. Flushing to segments is out of the way.
+ * The bare sides write prepared frames with synchronous calls and nothing else: no encoding, checksum, memtable or
+ * notification. Parley's side does all of it. While one frame is written the next is encoded, so a frame holds one
+ * batch. Nothing is flushed to segments.
  */
 import { closeSync, constants, existsSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -18,11 +20,11 @@ import { forgetfulSegments, openLog, UNBOUNDED, unsyncedFiles } from "./stores.t
 export type AppendParameters = {
   corpus: string | undefined;
   linesMax: number;
-  /** About so many bytes of records in one frame; 0: one message. */
+  /** Approximate bytes of records in a frame; 0: one message. */
   batchBytes: number[];
   rounds: number;
   roundMs: number;
-  /** One side writes no more than this in a round. */
+  /** The most that one side writes in a round. */
   roundBytesMax: number;
   walFileBytes: number;
   users: number;
@@ -82,7 +84,7 @@ class AppendBench {
   readonly messages: number;
   readonly #frames: Buffer[] = [];
 
-  /** Takes down the frames that Parley makes of the batches, for the bare sides to write. */
+  /** Records the frames that Parley makes of the batches, for the bare sides to write. */
   static async prepare(
     parameters: AppendParameters,
     directory: string,
@@ -120,7 +122,7 @@ class AppendBench {
       ]),
       ["parleyUnsynced", () => this.#parley(unsyncedFiles())],
     ];
-    // Whoever comes first pays for what the side before it left to be written: another one each time.
+    // The first side pays for writes that the side before it left, so another side goes first each time.
     const turned = [...sides.slice(round % sides.length), ...sides.slice(0, round % sides.length)];
     const figures = {} as AppendRound;
     for (const [side, run] of turned) {
@@ -145,7 +147,7 @@ class AppendBench {
     const { roundMs, roundBytesMax } = this.#parameters;
     return this.#appending(files, async (batches, directory) => {
       const warmBy = performance.now() + WARM_UP_MS_MAX;
-      // From its second file on the log writes to room that was prepared, as it does for the rest of its life.
+      // From its second file on, the log writes into prepared space, as in normal operation.
       const isWarm = (): boolean => existsSync(join(directory, "wal", walFileName(2)));
       while (!isWarm() && performance.now() < warmBy) await batches.run(performance.now() + 20, roundBytesMax);
       return figuresOf(() => batches.run(performance.now() + roundMs, roundBytesMax));
@@ -164,7 +166,7 @@ class AppendBench {
       markAfterMs: 0,
     };
     const batches = new Batches();
-    // The files under a shard's memtable are out of the picture: nothing is flushed.
+    // Segments are excluded: nothing is flushed.
     const store = await openLog({ ...options, segments: forgetfulSegments() }, { beforeWrite: batches.nextSoon });
     const chat = new Chat(store, { lines: this.#lines, users, shards: 64, peers: 20, seed: 7 });
     batches.begin(chat, this.messages, this.frameBytes || 0);
@@ -201,7 +203,7 @@ class AppendBench {
     }
   }
 
-  /** From the beginning of the file, and round and round in it when it is prepared. */
+  /** Writes from the start of the file; in a prepared file it wraps around. */
   #writeBare(file: number, mustSync: boolean, until: number): Tally {
     const { roundBytesMax, walFileBytes } = this.#parameters;
     const tally = { records: 0, bytes: 0, frames: 0 };
@@ -220,7 +222,7 @@ class AppendBench {
   }
 }
 
-/** Batches of messages, each a frame: the next is encoded as soon as the one before is on its way to the disk. */
+/** Batches of messages, one a frame: the next is encoded as soon as the one before is being written. */
 class Batches {
   #chat: Chat | undefined;
   #messages = 0;
@@ -229,7 +231,7 @@ class Batches {
   #bytesMax = 0;
   #tally: Tally = { records: 0, bytes: 0, frames: 0 };
   #pending = 0;
-  /** A batch was appended whose frame is not closed yet. */
+  /** The frame of the last batch is still open. */
   #isGathering = false;
   #onDone: (() => void) | undefined;
 
@@ -239,7 +241,7 @@ class Batches {
     this.#frameBytes = frameBytes;
   }
 
-  /** Until that moment, and at least one batch. */
+  /** Runs until that time, and for at least one batch. */
   run(until: number, bytesMax: number): Promise<Tally> {
     this.#until = until;
     this.#bytesMax = bytesMax;
@@ -250,13 +252,13 @@ class Batches {
     });
   }
 
-  /** Called just before a frame is closed: what is appended after this turn goes to the next one. */
+  /** Called just before a frame is closed: records appended after this turn go to the next one. */
   readonly nextSoon = (): void => {
     this.#isGathering = false;
     setImmediate(this.#next);
   };
 
-  /** One batch gathers while another is being written. */
+  /** One batch gathers while another is written. */
   readonly #next = (): void => {
     if (this.#isGathering) return;
     if (this.#mustGoOn) this.#append();

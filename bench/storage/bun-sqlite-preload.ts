@@ -1,4 +1,4 @@
-/** Loaded first, puts bun:sqlite in the place of better-sqlite3 under the whole store: for comparing the two, nothing else. */
+/** Loaded first, it replaces better-sqlite3 by bun:sqlite in the whole store, only to compare the two. */
 import { join } from "node:path";
 import { plugin } from "bun";
 

@@ -1,10 +1,13 @@
-/** storage/files/sqlite/database.ts over bun:sqlite: the same port, for the comparison in the bench alone. Blobs come as Buffers, as the store expects them. */
+/**
+ * The port of storage/files/sqlite/database.ts over bun:sqlite, only for the bench's comparison. Blobs are Buffers, as
+ * the store expects.
+ */
 import { Database, type Statement } from "bun:sqlite";
 import type { SqlMode, SqlStatement, SqlValue } from "../../storage/files/sqlite/database.ts";
 
 export type { SqlMode, SqlStatement, SqlValue } from "../../storage/files/sqlite/database.ts";
 
-/** Not taken from there: this file stands in its place. */
+/** Not imported from there, because this file replaces it. */
 export const BUSY_TIMEOUT_MS: typeof import("../../storage/files/sqlite/database.ts").BUSY_TIMEOUT_MS = 5000;
 
 export class SqlDatabase {
@@ -53,14 +56,14 @@ export class SqlDatabase {
     }
   }
 
-  /** Nobody moves the directories of the bench. */
+  /** The bench's directories are never moved. */
   readonly isInPlace = true;
 
   get inTransaction(): boolean {
     return this.#db.inTransaction;
   }
 
-  /** The file stays open, and its `-wal` file there, as long as one statement is not finalized. */
+  /** The file stays open and its `-wal` file stays, as long as a statement is not finalized. */
   close(): void {
     for (const statement of this.#prepared) statement.finalize();
     this.#db.close(true);

@@ -1,4 +1,7 @@
-/** Direct messages between made-up people with the texts at hand, in the records the server writes: one for the sender, one for the receiver. */
+/**
+ * Direct messages between made-up users, in the records that the server writes: one for the sender, one for the
+ * receiver.
+ */
 import { shardOf, userAddress, type UserAddress, type UserId } from "../../src/domain/address.ts";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import type { LogFailedError } from "../../storage/errors.ts";
@@ -8,15 +11,15 @@ import { StreamHandle, type Outcome, type RecordSource } from "../../storage/sha
 import type { Seq, StreamHead } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 
-/** Nobody waits for it. */
+/** An outcome that is ignored. */
 const UNHEARD: Outcome = { committed() {}, failed() {} };
 
 export type ChatOptions = {
   lines: string[];
   users: number;
-  /** Users live on so many shards. */
+  /** Number of shards with users. */
   shards: number;
-  /** People each user talks to. */
+  /** Number of users each user talks to. */
   peers: number;
   seed: number;
 };
@@ -51,7 +54,7 @@ export class Chat {
     return this.#textBytes;
   }
 
-  /** Heads of all streams that are there, as of the records that are durable. */
+  /** Heads of all streams, as of the durable records. */
   heads(): [stream: string, head: StreamHead][] {
     return this.#people.flatMap(({ address, log }) => {
       const head = log.head(address);
@@ -59,7 +62,7 @@ export class Chat {
     });
   }
 
-  /** Appends one message; `outcome` hears of the receiver's record, the last of the two. */
+  /** Appends one message. `outcome` is notified of the receiver's record, the last of the two. */
   message(outcome?: Outcome): void {
     const { lines, users, peers } = this.#options;
     const from = Math.floor(this.#random() * users);

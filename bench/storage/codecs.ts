@@ -1,4 +1,7 @@
-/** LZ4 and zstd on blocks as segments hold them (storage/files/placed/block.ts), by block size: size after packing, and speed both ways. Single-threaded. */
+/**
+ * LZ4 and zstd on blocks as in segments (storage/files/placed/block.ts), by block size: the packed size, and the speed
+ * in both directions. Single-threaded.
+ */
 import { compressSync, uncompressSync } from "lz4-napi";
 import { payloadBytesMax, writeSent, writeTaken } from "../../src/domain/entries.ts";
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
@@ -13,7 +16,7 @@ export type CodecsParameters = {
   corpus: string | undefined;
   linesMax: number;
   blockBytes: number[];
-  /** Raw bytes that are packed with each, at most. */
+  /** The most raw bytes that are packed with each codec. */
   bytesMax: number;
   rounds: number;
 };
@@ -73,7 +76,7 @@ function measure(codec: Codec, blocks: Buffer[], rounds: number): CodecFigures {
   };
 }
 
-/** The fastest of some: what others do on the machine only ever adds. */
+/** The fastest of several runs: other programs only ever add time. */
 function best(rounds: number, run: () => void): number {
   let ms = Number.POSITIVE_INFINITY;
   for (let round = 0; round < rounds; round++) {
@@ -84,7 +87,7 @@ function best(rounds: number, run: () => void): number {
   return ms;
 }
 
-/** Runs as a flush places them: so many messages of one conversation, until a block is full. */
+/** Runs as a flush makes them: a number of messages of one conversation, until a block is full. */
 function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer[] {
   const writer = new BlockWriter();
   const random = seededRandom(5);
@@ -103,7 +106,7 @@ function blocksOf(lines: string[], blockBytes: number, bytesMax: number): Buffer
   return blocks;
 }
 
-/** Every second message is one's own, with a ref. */
+/** Every second message is the user's own, with a ref. */
 function item(text: string, lane: number, at: number, random: () => number): Item {
   const out = new ByteWriter(Buffer.alloc(payloadBytesMax(text)));
   const sentAt = BEGAN_AT + lane * 7919 + at * 60_000 + Math.floor(random() * 60_000);

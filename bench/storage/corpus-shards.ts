@@ -1,6 +1,6 @@
 /**
- * Users and groups over a log store without sockets, services or passwords: `Shards` for the server's own commands, on as many shards as asked for, in
- * the time of the logs. What they write is what a server writes.
+ * Users and groups over a log store, without sockets, services or passwords: `Shards` for the server's own commands, on
+ * any number of shards, in the time of the logs. The records are those that a server writes.
  */
 import { systemRandom } from "../../src/base/random.ts";
 import { StepTurns } from "../../src/base/steps.ts";
@@ -45,7 +45,7 @@ import type { ShardId } from "../../storage/types.ts";
 import type { SegmentStore } from "../../storage/files/segment-store.ts";
 import { openLog, UNBOUNDED } from "./stores.ts";
 
-/** Stands still until it is set. */
+/** A clock that stands still until it is set. */
 export class LogClock implements Clock {
   #now = 0;
 
@@ -57,7 +57,7 @@ export class LogClock implements Clock {
     return this.#now;
   }
 
-  /** What would wait is written when the bench says so. */
+  /** Delayed work runs when the bench says so. */
   after(): () => void {
     return () => {};
   }
@@ -130,7 +130,7 @@ export class CorpusShards {
     };
   }
 
-  /** Shards of the whole product, put together on fewer. */
+  /** The product's shards, combined into fewer. */
   shard(id: ShardId): Shard {
     const own = (id % this.#shardCount) as ShardId;
     return (this.#shards[own] ??= new Shard(own, this.#shardParts));
@@ -164,7 +164,7 @@ export class CorpusShards {
     this.store.schedule();
   }
 
-  /** As ShardHost does it. */
+  /** As in ShardHost. */
   #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {

@@ -1,7 +1,8 @@
 /**
- * The real corpus, stored: every file's bytes after closing, against the raw bytes of the logs. The import's plan is played into the server's own
- * commands: users with their cells, a group a day, each direct message in both timelines, refs as the import makes them, times of the logs, everybody's
- * devices saying `received` at the end of each day. Then all of it is read back and counted.
+ * The real corpus, stored: the bytes of all files after closing, against the raw bytes of the logs. The import's plan
+ * is played into the server's own commands: users with their cells, a group a day, each direct message in both
+ * timelines, refs as the import makes them, times of the logs, and `received` from all devices at the end of each day.
+ * Then everything is read back and counted.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,7 +39,7 @@ export type CorpusParameters = {
   corpus: string | undefined;
   daysMax: number;
   shards: number;
-  /** So many times, evenly over the lines; the last one is at the end. */
+  /** Number of flushes, evenly over the lines; the last one is at the end. */
   flushes: number;
 };
 
@@ -49,20 +50,20 @@ export type CorpusFigures = {
   users: number;
   direct: number;
   group: number;
-  /** The log files as they are, and the texts of the messages alone. */
+  /** Bytes of the log files as they are, and of the messages' texts alone. */
   rawBytes: number;
   textBytes: number;
   stored: DiskUse;
-  /** What stands in it, by table and index. */
+  /** Bytes by table and index. */
   tables: Record<string, number>;
-  /** What the write-ahead log still holds after closing; nothing in it is needed. */
+  /** The rest of the write-ahead log after closing, which is not needed any more. */
   log: DiskUse;
   /** Stored over raw, and over the texts alone. */
   ratioToRaw: number;
   ratioToTexts: number;
   bytesPerMessage: number;
   compacted: { stored: DiskUse; ratioToRaw: number; ratioToTexts: number; bytesPerMessage: number; seconds: number };
-  /** From the first record to the last file closed. */
+  /** Seconds from the first record until the last file is closed. */
   seconds: number;
 };
 
@@ -148,7 +149,7 @@ class Play {
     }
   }
 
-  /** Everybody has got everything. */
+  /** All devices have received everything. */
   async #flush(): Promise<void> {
     const { markTurns, store } = this.#shards;
     for (const user of this.#shards.loadedUsers()) {
@@ -176,7 +177,7 @@ class Play {
     const request = { ref: line.ref, to, text: line.text, retry: false };
     const home = shards.at(sender.address);
     if (isGroup(to)) return postGroup(home, sender, to, shardOf(to), request, REPLY, false);
-    // In memory, so that it is taken in this turn.
+    // Load it, so that the handoff is accepted in this turn.
     shards.userAt(to);
     sendDirect(home, sender, request, REPLY);
   }
@@ -201,7 +202,7 @@ class Play {
     const first = members.slice(0, FIRST_MEMBERS_MAX) as UserId[];
     const detail = { change: "created", by, at: this.#now, name, members: first } as const;
     const epoch = randomName(systemRandom, 8);
-    // In memory, so that they take their memberships in this turn.
+    // Load them, so that they accept their memberships in this turn.
     for (const user of members) this.#shards.userAt(userAddress(user as UserId));
     const shard = this.#shards.at(address as GroupAddress);
     const group = await createGroup(shard, address as GroupAddress, epoch, detail);
@@ -210,7 +211,7 @@ class Play {
   }
 }
 
-/** Every message must be there, twice when it is direct and not to oneself, with its text. */
+/** Every message must be there with its text, twice if it is direct and not a note to self. */
 async function readBack(directory: string, shardCount: number, plan: Plan): Promise<void> {
   const shards = await CorpusShards.open(directory, openSegments({ dir: directory }), shardCount);
   let messages = 0;

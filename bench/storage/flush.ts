@@ -1,7 +1,7 @@
 /**
- * From memtables to segments: how fast, at what CPU, how long the event loop stands still meanwhile, and how many bytes are written for each byte of records.
- * Each round appends messages until they are durable, then flushes every shard; later rounds find larger files.
- * At last every shard is compacted.
+ * Flushes from memtables to segments: speed, CPU, the longest gap of the event loop, and bytes written for each byte of
+ * records. Each round appends messages until they are durable, then flushes every shard; later rounds find larger
+ * files. At the end every shard is compacted.
  */
 import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
@@ -22,7 +22,7 @@ export type FlushParameters = {
   shards: number;
   peers: number;
   walFileBytes: number;
-  /** Small, so that most of the blocks are in sealed segments, which compaction is for. */
+  /** Small, so that most blocks are in sealed segments, which compaction rewrites. */
   segmentBytesMax: number;
   codec: "lz4" | "zstd";
 };
@@ -30,14 +30,14 @@ export type FlushParameters = {
 export type FlushRound = {
   seconds: number;
   entriesPerSecond: number;
-  /** Of records. */
+  /** MB of records a second. */
   mbPerSecond: number;
-  /** All threads: freezing on the event loop, packing and SQLite in the worker. */
+  /** CPU of all threads: freezing on the event loop, packing and SQLite in the worker. */
   cpuMicrosPerEntry: number;
   longestGapMs: number;
-  /** The same while nothing is done, for as long: what the machine does to a process that sleeps. */
+  /** The same while the process sleeps as long: gaps that the machine causes. */
   idleGapMs: number;
-  /** While appending, without flushing: bytes handed to write calls for each byte of records. */
+  /** Bytes given to write calls for each byte of records, while appending without flushing. */
   logAmplification: number | undefined;
   flushAmplification: number | undefined;
 };
@@ -47,13 +47,13 @@ export type FlushFigures = {
   textBytes: number;
   recordBytes: number;
   rounds: FlushRound[];
-  /** Segments and state after closing; each message is there twice. */
+  /** Size of segments and state after closing; each message is in them twice. */
   stored: DiskUse;
   bytesPerMessage: number;
   compaction: Compaction;
 };
 
-/** Of all shards, one after another, at the store's own level. */
+/** Compaction of all shards, one after another, at the store's own level. */
 export type Compaction = {
   seconds: number;
   cpuMicrosPerEntry: number;

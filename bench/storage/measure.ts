@@ -1,4 +1,4 @@
-/** What a part measures with: CPU, bytes handed to the disk, files on disk, percentiles, gaps of the event loop. */
+/** Measuring instruments: CPU, bytes handed to the disk, files on disk, percentiles, gaps of the event loop. */
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { SqlDatabase } from "../../storage/files/sqlite/database.ts";
@@ -20,8 +20,9 @@ export function cpuMicros(): number {
 }
 
 /**
- * Bytes that this process handed to write calls (`wchar`), to files and to little else here; undefined where the system does not say. Not `write_bytes` beside
- * it: that one counts a whole folio, up to megabytes, each time a frame is written into a prepared file, a hundred times what reaches the disk.
+ * Bytes that this process gave to write calls (`wchar`), nearly all of them to files; undefined where the system does
+ * not say. Not `write_bytes`: that one counts a whole folio, up to megabytes, for each frame that is written into a
+ * prepared file. This is a hundred times what reaches the disk.
  */
 export function bytesWritten(): number | undefined {
   if (!existsSync("/proc/self/io")) return undefined;
@@ -52,7 +53,10 @@ export function diskUse(directory: string): DiskUse {
   return use;
 }
 
-/** Bytes of database pages by table or index, all files under a folder together; nobody has them open. The largest first. */
+/**
+ * Bytes of database pages by table or index, of all files under a folder together, the largest first. The files must
+ * not be open.
+ */
 export function bytesByTable(directory: string): Record<string, number> {
   const bytes = new Map<string, number>();
   for (const name of readdirSync(directory, { recursive: true, encoding: "utf8" })) {
@@ -76,14 +80,14 @@ export function openDatabases(directory: string): { segments: number; others: nu
       const path = readlinkSync(`/proc/self/fd/${fd}`);
       if (path.startsWith(directory) && path.endsWith(".db")) paths.add(path);
     } catch {
-      // Closed between the listing and the reading: the listing's own descriptor.
+      // The listing's own descriptor, which is closed by now.
     }
   }
   const segments = [...paths].filter((path) => basename(path).startsWith("segment")).length;
   return { segments, others: paths.size - segments };
 }
 
-/** The longest time for which the event loop did not come round, beyond the millisecond that is asked for. */
+/** The longest time the event loop did not run, beyond the millisecond of the timer. */
 export class GapMeter {
   #last = performance.now();
   #longestMs = 0;
@@ -108,7 +112,7 @@ export class GapMeter {
   }
 }
 
-/** Small, fast, and the same in every run (mulberry32). */
+/** A small, fast random generator with the same numbers in every run (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,7 @@
-/** Flush jobs that make a shard of many segments: a quiet conversation among lively ones, and a user of hundreds of conversations. */
+/**
+ * Flush jobs that make a shard with many segments: a quiet conversation among busy ones, and a user with hundreds of
+ * conversations.
+ */
 import { writeTaken, payloadBytesMax } from "../../src/domain/entries.ts";
 import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { beginEntry, beginRecord, endEntry, endRecord } from "../../storage/encoding/record.ts";
@@ -7,9 +10,9 @@ import type { Offset, Seq, ShardId, Term } from "../../storage/types.ts";
 import { seededRandom } from "./measure.ts";
 
 export const PAGE_USER = "@quiet-user";
-/** One entry in every flush: spread over all segments. */
+/** A lane with one entry in every flush, so that it is spread over all segments. */
 export const SPREAD_LANE = "@spread";
-/** Some pages' worth in one flush, then nothing more. */
+/** A lane with some pages in one flush, then nothing more. */
 export const TOGETHER_LANE = "@together";
 export const RESUME_USER = "@busy-user";
 const NOISE_USER = "@noisy-user";
@@ -22,7 +25,7 @@ export type PageJobOptions = {
   lanes: number;
   entriesOfResumeUser: number;
   entriesOfOthers: number;
-  /** Of one lane: so many that each flush has something for a block. */
+  /** Entries of one other lane: enough that each flush fills a block. */
   entriesOfNoise: number;
 };
 
@@ -40,7 +43,7 @@ export class PageJobs {
     this.#random = seededRandom(shard + 1);
   }
 
-  /** The next flush, with `together` entries of the conversation that stands in one place. */
+  /** The next flush, with `together` entries of `TOGETHER_LANE`. */
   next(together: number): FlushJob {
     const { lanes, entriesOfResumeUser, entriesOfOthers, entriesOfNoise } = this.#options;
     const out = new ByteWriter(Buffer.allocUnsafeSlow(64 * 1024));

@@ -1,4 +1,7 @@
-/** Makes the files that pages-read.ts reads: a shard with so many segments, each of one flush, and other shards whose reading pushes its files out. */
+/**
+ * Makes the files that pages-read.ts reads: a shard with a number of segments, each from one flush, and other shards.
+ * Reading those closes the first one's files.
+ */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { loadTexts } from "../texts.ts";
@@ -21,7 +24,7 @@ export type BuildPagesParameters = {
 export type BuiltPages = { segments: number; flushes: number; seconds: number };
 
 export const PAGE_SHARD = 500;
-/** As many as `readPages` lets be open: each takes one file at least. */
+/** As many as `readPages` allows to be open: each needs at least one file. */
 export const OTHER_SHARDS = [600, 601, 602, 603];
 export const PAGE_ENTRIES = 30;
 export const TOGETHER_ENTRIES = 100;
@@ -33,7 +36,7 @@ export async function buildPages(parameters: BuildPagesParameters, context: Part
   const { lines } = loadTexts(parameters.corpus, parameters.linesMax);
   const options = { ...parameters, lines };
   const beganAt = performance.now();
-  // All of it goes to files of the shards: what waits in the file of all shards costs a page less.
+  // Everything goes into the shards' own files; a page from `recent.db` costs less.
   const store = openSegments({ dir: context.directory, segmentBytesMax: 1, recentBytesMax: 0 });
   const jobs = new PageJobs(PAGE_SHARD, options);
   let flushes = 0;

@@ -1,10 +1,11 @@
 /**
- * Pages of history from a shard of many segments, and the resume of a user with hundreds of conversations. The pages are of one conversation, from anywhere
- * in it.
+ * Pages of history from a shard of many segments, and the resume of a user with hundreds of conversations. The pages
+ * are of one conversation, from random positions.
  *
- * - *first*: the first page this process reads, the newest: nothing compiled, no file open. Once per process.
- * - *cold*: other shards were read in between, so that all files of this one were closed (4 handles); no unpacked block is kept.
- * - *warm*: the newest page again and again with the default handles and cache.
+ * - *first*: the newest page, read first by this process: no compiled code, no open file. Once per process.
+ * - *cold*: other shards were read in between, so that all files of this one were closed (4 handles), and no unpacked
+ *   block is cached.
+ * - *warm*: the newest page again and again, with the default handles and cache.
  *
  * The system's page cache is warm in all of them.
  */
@@ -26,7 +27,7 @@ export type PageFigures = {
   firstMs: number;
   coldMs: Spread;
   warmMs: Spread;
-  /** Database files opened for one page, the most of some; undefined where the system does not say. */
+  /** Database files opened for one page, the maximum of several; undefined where the system does not say. */
   opened: { segments: number; others: number } | undefined;
   /** From the first seq to the last, page by page, ms a page. */
   resume: { entries: number; coldMs: Spread; warmMs: Spread };
@@ -69,7 +70,7 @@ export async function readPages(parameters: ReadPagesParameters, context: PartCo
   };
 }
 
-/** Seqs that have a page of the lane before them. */
+/** Seqs with a full page of the lane before them. */
 async function placesIn(directory: string, lane: string): Promise<Seq[]> {
   const store = openSegments({ dir: directory });
   const entries = store.readLaneForward(SHARD, PAGE_USER, lane, 0 as Seq, Number.MAX_SAFE_INTEGER);
@@ -77,7 +78,7 @@ async function placesIn(directory: string, lane: string): Promise<Seq[]> {
   return [...entries.map(({ seq }) => seq), NEWEST].slice(Math.min(entries.length, PAGE_ENTRIES));
 }
 
-/** Each with a store of its own. */
+/** Opens a new store for each page. */
 async function mostOpened(directory: string, lane: string, places: Seq[]): Promise<PageFigures["opened"]> {
   let most: PageFigures["opened"];
   for (const before of places) {

@@ -6,7 +6,7 @@ import { partNamed } from "./parts.ts";
 const PROGRESS_MS = 100;
 
 const [name = "", parameters = "null", directory = ""] = process.argv.slice(2);
-/** At once: a stream would keep it until a part leaves the event loop a pause. */
+/** Writes at once: a stream would wait until the part pauses. */
 const say = (line: PartLine): number => writeSync(1, `${JSON.stringify(line)}\n`);
 let saidAt = Number.NEGATIVE_INFINITY;
 const figures = await partNamed(name)(JSON.parse(parameters), {

@@ -1,11 +1,11 @@
 /**
- * A part of the storage suite: measured in a process of its own, so that no part inherits another's heap, compiled code or open files.
- * What a part gets and gives is plain data.
+ * A part of the storage suite. It is measured in its own process, so that no part inherits another's heap, compiled
+ * code or open files. Its arguments and results are plain data.
  */
 export type PartContext = {
-  /** Empty or left by an earlier part on purpose; on the file system under measurement. */
+  /** Empty, or left by an earlier part on purpose. It is on the measured file system. */
   directory: string;
-  /** First with 0, so that its name is shown while it works. */
+  /** Call it first with 0, so that the name of the part is shown. */
   progress(done: number, total: number): void;
 };
 

@@ -1,6 +1,7 @@
 /**
- * Opens a log store on a log that recovery-write.ts left, in a process that did nothing before: time and memory of recovery. The system's page cache is
- * warm, as after the crash of a process, not of a machine. It can be done again: a recovery changes nothing but the end of the last file.
+ * Opens a log store on a log from recovery-write.ts, in a process that did nothing before: time and memory of recovery.
+ * The system's page cache is warm, as after the crash of a process, not of a machine. It can be repeated: a recovery
+ * changes only the end of the last file.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,18 +12,18 @@ import { forgetfulSegments, openLog, openSegments, type Reach } from "./stores.t
 
 export type RecoverParameters = {
   walFileBytes: number;
-  /** Segments reach as far as the file says that was left beside the log; otherwise nothing was ever flushed. */
+  /** Segments have everything up to the offset in the file beside the log; otherwise nothing was ever flushed. */
   isMostFlushed: boolean;
 };
 
 export type RecoverFigures = {
   seconds: number;
   logBytes: number;
-  /** Records that went into memtables. */
+  /** Records that were put into memtables. */
   records: number;
   mbPerSecond: number;
   cpuSeconds: number;
-  /** Of the whole process, and what it had before it began. */
+  /** Peak of the whole process, and its value before recovery. */
   peakResidentBytes: number | undefined;
   residentBytesBefore: number | undefined;
 };

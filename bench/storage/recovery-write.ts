@@ -1,4 +1,6 @@
-/** Writes a log of so many bytes as LogStore writes it, without syncs and without ever trimming it: what recovery-open.ts recovers. */
+/**
+ * Writes a log of a given size as LogStore does, without syncs and without trimming, for recovery-open.ts to recover.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
@@ -16,7 +18,7 @@ export type WriteLogParameters = {
   users: number;
   shards: number;
   peers: number;
-  /** The last so many bytes of records are not in segments: how far those reach is left in a file beside the log. */
+  /** This many bytes of records, the last ones, are not in segments. A file beside the log tells where segments end. */
   unflushedBytes: number;
 };
 
@@ -34,7 +36,7 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
   let logBytes = 0;
   const counting: FileSystem = {
     ...files,
-    // Memtables go as fast as they fill, the log they were in stays.
+    // Memtables are dropped as fast as they fill; the log stays.
     remove: () => {},
     write(file, frame, from, to, position, done) {
       logBytes += to - from;
@@ -43,7 +45,7 @@ export async function writeLog(parameters: WriteLogParameters, context: PartCont
   };
   const { directory } = context;
   const memtableBytesMax = 32 * MIB;
-  // Those who open it find what a log has beside it.
+  // Also make the files that a log has beside it.
   const beside = openSegments({ dir: directory });
   beside.begin(true);
   await beside.close();

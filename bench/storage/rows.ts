@@ -1,4 +1,7 @@
-/** The SQLite driver by itself, through the store's own port: blocks as segments keep them, and rows as small as those of the directory. */
+/**
+ * The SQLite driver alone, through the store's own port: blocks as in segments, and rows as small as those of the block
+ * directory.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { databaseImage, SqlDatabase } from "../../storage/files/sqlite/database.ts";
@@ -7,7 +10,7 @@ import type { PartContext } from "./part.ts";
 
 export type RowsParameters = { rows: number; blocks: number; blockBytes: number };
 
-/** µs for one. */
+/** µs for one operation. */
 export type RowsFigures = { insertRow: number; getRow: number; insertBlock: number; getBlock: number };
 
 const SCHEMA = `

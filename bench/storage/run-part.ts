@@ -1,4 +1,7 @@
-/** Runs parts one after another in processes of their own, in folders under one temporary folder; all of it goes at the end. */
+/**
+ * Runs parts one after another, each in its own process, in folders under one temporary folder, which is removed at the
+ * end.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { ProgressBar } from "../../src/cli/progress-bar.ts";
@@ -7,7 +10,7 @@ import type { FiguresOf, ParametersOf, PartName } from "./parts.ts";
 
 const PROCESS = join(import.meta.dir, "part-process.ts");
 const PRELOAD = join(import.meta.dir, "bun-sqlite-preload.ts");
-/** No part takes nearly as long; one that hangs must not hang the suite. */
+/** Far more than any part needs; a part that hangs must not block the suite. */
 const PART_MS_MAX = 15 * 60_000;
 
 export type Driver = "better-sqlite3" | "bun:sqlite";
@@ -26,7 +29,7 @@ export class PartRunner {
     this.#progress = progress;
   }
 
-  /** In a folder of its own, removed afterwards. */
+  /** Runs a part in its own folder, which is removed afterwards. */
   async run<Name extends PartName>(
     name: Name,
     label: string,
@@ -74,7 +77,7 @@ export class PartRunner {
     }
   }
 
-  /** Ends what runs and removes everything. */
+  /** Ends the running part and removes all files. */
   async end(): Promise<void> {
     this.#isEnding = true;
     this.#child?.kill("SIGKILL");

@@ -1,4 +1,4 @@
-/** Log stores as the parts need them: with the real disk, without syncs, with a log that is never trimmed, with nothing behind the memtables. */
+/** Log stores for the parts: with the real disk, without syncs, with a log that is never trimmed, without segments. */
 import * as fs from "node:fs";
 import type { LogStore } from "../../storage/log-store.ts";
 import { openLogStore } from "../../storage/open-store.ts";
@@ -10,7 +10,7 @@ import { fileSystemOf, type FileSystem, type SystemCalls } from "../../storage/v
 import { workerWithDriver } from "./driver.ts";
 
 export const MIB = 1 << 20;
-/** So much that nothing is flushed, trimmed or refused meanwhile. */
+/** A limit so high that nothing is flushed, trimmed or refused. */
 export const UNBOUNDED = 2 ** 40;
 
 const noCheckpoint = new Uint8Array(0);
@@ -31,12 +31,12 @@ export function openLog(options: LogStoreOptions, hooks: Partial<LogStoreHooks> 
   });
 }
 
-/** With the SQLite driver of this process in its worker, too. */
+/** Uses the SQLite driver of this process, in its worker, too. */
 export function openSegments(options: SegmentStoreOptions): SegmentStore {
   return openSegmentStore({ ...options, ...workerWithDriver() });
 }
 
-/** Nothing waits for the disk: what the code costs without it. */
+/** Files without syncs: shows the cost of the code alone. */
 export function unsyncedFiles(): FileSystem {
   const { O_DSYNC } = fs.constants;
   const calls = {
@@ -50,10 +50,12 @@ export function unsyncedFiles(): FileSystem {
   return fileSystemOf(calls as unknown as SystemCalls);
 }
 
-/** How far the flushes of some streams reach, without what is in them. */
+/** How far the flushes of some streams reach, without their content. */
 export type Reach = { reaches: [shard: ShardId, through: Offset][]; heads: [stream: string, head: StreamHead][] };
 
-/** Forgets what it is given but for how far it reached. Streams of different shards must not have one name. */
+/**
+ * Keeps only how far flushes reach, and drops their content. Streams of different shards must not have the same name.
+ */
 export function forgetfulSegments(reach: Reach = { reaches: [], heads: [] }): SegmentStore {
   const reaches = new Map(reach.reaches);
   const heads = new Map(reach.heads);
