@@ -24,7 +24,7 @@ export function htmlReport(result: E2eResult): string {
 <p>${result.besideCommit === undefined ? FLOOR : `What is called the floor here is the server of commit ${result.besideCommit}.`} Parley's
 throughput is <b>${formatRange(ranges.throughputRatio, 2)}</b> of the floor's, its server CPU a message <b>${formatRange(ranges.cpuRatio, 2)}</b> times the
 floor's: medians of ${p.rounds} rounds, with the least and the greatest.</p>
-<p>Parley's dearest round cost ${result.worstOverBest.toFixed(2)} times the CPU of its cheapest. It flushed memory to its files in ${flushes.rounds} of the rounds.
+<p>Parley's most expensive round cost ${result.worstOverBest.toFixed(2)} times the CPU of its cheapest. It flushed memory to its files in ${flushes.rounds} of the rounds.
 Right after a restart it delivered ${formatRange(ranges.restartedRatio, 2)} of the rate right before it.</p>
 <p>${escapeHtml(`${m.cores} × ${m.cpu}, ${m.memoryGb} GB, kernel ${m.kernel}, bun ${m.bun}; commit ${result.commit}, ${result.at}; ${how}.`)}</p>
 <h2>Delivered messages a second, each round</h2>${barChart(roundsOf(result, "deliveredPerSecond"), 0)}

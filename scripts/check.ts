@@ -1,4 +1,7 @@
-/** `npm run check`, before every commit: format, types, lint, import directions, tests. Words narrow down the test files. */
+/**
+ * `npm run check`, before every commit: format, types, lint, import directions, tests. Words narrow down the test
+ * files.
+ */
 import { dirname } from "node:path";
 import { run } from "./testing/run.ts";
 

@@ -1,4 +1,7 @@
-/** `npm run flood`: two people talk while one account, or none, does its worst; a table of every flood, quiet and flooded. */
+/**
+ * `npm run flood`: two users talk while an attacker with one account, or none, floods the server. Prints a table of
+ * every flood, quiet and flooded.
+ */
 import { parseArgs } from "node:util";
 import { helpText } from "../src/cli/help-text.ts";
 import { ProgressBar, stderrOutput } from "../src/cli/progress-bar.ts";
@@ -14,7 +17,7 @@ const help = (): string =>
       {
         title: "Options",
         rows: [
-          ["--seconds N", `of all quiet stretches, and of all flooded ones, of a flood (default 20)`],
+          ["--seconds N", `total of the quiet stretches of a flood, and of its flooded ones (default 20)`],
           ["--json", "one line of JSON on stdout instead of the table"],
           ["--list", "the names of the floods"],
           ["--help", "this text"],

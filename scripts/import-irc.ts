@@ -4,9 +4,9 @@ import { readPlan, runImport, summaryOf } from "./irc/import.ts";
 import { importHelp, parseOptions, UsageError, type ImportOptions } from "./irc/options.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 
-/** Files that are not users' sockets: standard streams, HTTP connections, fresh devices. */
+/** Open files beside the users' sockets: standard streams, HTTP connections, fresh devices. */
 const OTHER_FILES = 400;
-/** Where Linux says it; elsewhere the limit shows by itself. */
+/** Linux shows the limit here. Elsewhere it is met only when it is reached. */
 const LIMITS = "/proc/self/limits";
 
 async function main(): Promise<number> {

@@ -1,4 +1,7 @@
-/** `npm run import-under-fire -- FILES…`: the import with --verify against a server of its own that is killed with -9 meanwhile. */
+/**
+ * `npm run import-under-fire -- FILES…`: the import with --verify, against its own server, which is killed with -9
+ * during the import.
+ */
 import { parseArgs } from "node:util";
 import { helpText, type Row } from "../src/cli/help-text.ts";
 import { readPlan, summaryOf } from "./irc/import.ts";

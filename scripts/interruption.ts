@@ -1,12 +1,15 @@
 import { isIgnored } from "../src/cli/process-signals.ts";
 
-/** Ctrl-C, an end from outside, a reader of our output that went away: whoever started processes ends them before it goes itself. */
+/**
+ * Interruptions: Ctrl-C, SIGTERM, or a reader of the output that ended. A program that started processes must end them
+ * before it ends.
+ */
 
-/** Rejects with what interrupted; never resolves. Call it once, before anything is started. */
+/** Rejects with the cause of the interruption; never resolves. Call it once, before any process is started. */
 export function interruption(): Promise<never> {
   const interrupted = new Promise<never>((_, reject) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      // As by `nohup`: a handler would undo it.
+      // Ignored by `nohup`: a handler would undo that.
       if (signal !== "SIGTERM" && isIgnored(signal)) continue;
       process.once(signal, () => reject(new Error(`ended by ${signal}`)));
     }
@@ -14,7 +17,7 @@ export function interruption(): Promise<never> {
       stream.on("error", () => reject(new Error("nobody reads the output any more")));
     }
   });
-  // Whoever races against it hears of it; nobody has to.
+  // Callers that race against it get the rejection; it may also stay unhandled.
   interrupted.catch(() => {});
   return interrupted;
 }

@@ -21,7 +21,8 @@ async function launch(argv) {
   if (file === undefined) throw new InstallError("--script needs a file", 2);
   const say = (line) => process.stderr.write(`parley: ${line}\n`);
   const stopping = new AbortController();
-  // npm hands SIGTERM on, but not its own kill -9: nobody would stop the server then, and it would keep the port.
+  // npm forwards SIGTERM, but if npm itself is killed with -9, nothing would stop the server, which would keep the
+  // port.
   if (process.env.npm_lifecycle_event !== undefined) whenParentIsGone(() => stopping.abort());
   const stop = stopping.signal;
   const bun = await ensureInstalled({ root, say, stop });

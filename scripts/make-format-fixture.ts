@@ -1,12 +1,15 @@
 /**
- * Makes the data directory that every later binary must open: `bun scripts/make-format-fixture.ts --version 1` writes `test/storage/format/v1/`.
+ * Makes the data directory that every later binary must open: `bun scripts/make-format-fixture.ts --version 1` writes
+ * `test/storage/format/v1/`.
  *
- * Run it once, when the format of a version is settled, and commit what it writes; from then on the directory is what counts, and this script only says how
- * it came about. A new version gets a directory of its own beside the old ones.
+ * Run it once, when the format of a version is final, and commit the result. From then on the directory counts, and
+ * this script only documents how it was made. A new version gets its own directory beside the old ones.
  *
- * In it, with limits so small that little data fills many files: log files with records that no segment has, one of them an erasure; segments full and
- * sealed, active, rewritten; blocks raw, of LZ4 and of zstd; layers of the shards' own files and of `recent.db`, with shards that are in that alone; tails,
- * timelines; tombstones, and entries that are only noted to become some; keys with counters, rising and not, without, alone; cells, cleared ones too. `expected.json` is what was written, not what was read back.
+ * Its limits are so small that little data fills many files. It has log files with records that no segment has, one of
+ * them an erasure; segments full and sealed, active, rewritten; blocks raw, LZ4 and zstd; layers of the shards' own
+ * files and of `recent.db`, with shards that are only there; tails, timelines; tombstones, and entries that are only
+ * noted to become some; keys with counters, rising and not, without, alone; cells, cleared ones too. `expected.json` is
+ * what was written, not what was read back.
  */
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -136,7 +139,7 @@ const WORDS =
   "the kernel module does not load after an upgrade, try dpkg --reconfigure and reboot, ça va? Ωmega ✓".split(" ");
 const talk = (n: number): string =>
   Array.from({ length: 6 }, (_, k) => WORDS[(n * (k + 3) + k * k) % WORDS.length]).join(" ");
-/** What no packing makes smaller, so that some block is raw. */
+/** Text that cannot be compressed, so that some block is raw. */
 const noise = (n: number): string => {
   let state = n + 1;
   const next = (): number => (state = (state * 48_271) % 2_147_483_647);

@@ -1,4 +1,7 @@
-/** `npm run schemathesis`: what the OpenAPI document promises, tried against a server of its own by a program that knows nothing else of it. */
+/**
+ * `npm run schemathesis`: tests the promises of the OpenAPI document against its own server, with a program that knows
+ * only that document.
+ */
 import { makePerson } from "./flood/people.ts";
 import { startParleyProcess } from "../bench/server-process.ts";
 import { helpText } from "../src/cli/help-text.ts";

@@ -1,6 +1,6 @@
 /**
- * `npm test`: every test file; `npm test -- PATH …`: those whose path contains one of the words. `--checks` runs the checks first.
- * The last line on stdout is `N passed, N failed`.
+ * `npm test`: every test file; `npm test -- PATH …`: those whose path contains one of the words. `--checks` runs the
+ * checks first. The last line on stdout is `N passed, N failed`.
  */
 import { dirname } from "node:path";
 import { run } from "./testing/run.ts";

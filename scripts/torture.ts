@@ -7,7 +7,7 @@ import { torture, type TortureOptions } from "./torture/rounds.ts";
 const OPTIONS: Row[] = [
   ["--rounds N", "how often (default 200)"],
   ["--seed S", "a number that decides what is written and when to kill (default: drawn)"],
-  ["--minutes M", "stop after this time, whatever the rounds"],
+  ["--minutes M", "stop after this time, even if rounds are left"],
   ["--help", "this text"],
 ];
 

@@ -1,9 +1,10 @@
-/** The attacker's process: one flood, from a line "go" on stdin to the end of stdin. Prints what it did. */
+/** The attacker's process: runs one flood, from a line "go" on stdin to the end of stdin. Prints what it did. */
 import { FLOODS, type FloodWorld } from "./floods.ts";
 
 const [name, worldText] = process.argv.slice(2);
 const flood = FLOODS.find((one) => one.name === name);
-if (flood === undefined || worldText === undefined) throw new Error("attacker: which flood, and where?");
+if (flood === undefined || worldText === undefined)
+  throw new Error("attacker: expected the name of a flood and its world as JSON");
 const { url, ...world } = JSON.parse(worldText) as Omit<FloodWorld, "url"> & { url: string };
 
 const stopped = (async () => {

@@ -1,13 +1,13 @@
 /**
- * What an attacker may try, each by itself. `prepare` runs before anything is measured, in peace; `attack` does its worst until it is told to stop.
- * An attacker has one ordinary account, or none.
+ * The attacks, one at a time. `prepare` runs before anything is measured; `attack` runs until it is told to stop. An
+ * attacker has one ordinary account, or none.
  */
 import { callAs, makePerson, type Person } from "./people.ts";
 import { connectOnce, frameOf, RawSocket, upgradeOnce, type RawSocketOptions } from "./raw-socket.ts";
 
 export type FloodWorld = { url: URL; attacker: Person; apiKey: string };
 
-/** @returns what was done, for the table */
+/** @returns a summary for the table */
 export type Attack = (world: FloodWorld, stopped: Promise<void>) => Promise<string>;
 
 export type Flood = { name: string; prepare?: (world: FloodWorld) => Promise<void>; attack: Attack };
@@ -39,7 +39,7 @@ async function withSockets(
   return `${(bytes / 1e6).toFixed(1)} MB over ${connections} connections`;
 }
 
-/** Frames of one kind, as fast as they go, over so many sockets of the attacker. */
+/** Sends frames of one kind as fast as possible, over a number of the attacker's sockets. */
 const frames =
   (count: number, frame: object | string): Attack =>
   (world, stopped) =>
@@ -50,7 +50,7 @@ const frames =
       stopped,
     );
 
-/** Connections, one after the other in so many lanes, each closed as soon as it is answered, or made. */
+/** Makes connections in parallel lanes, one after the other, each closed as soon as it is made or answered. */
 const connections =
   (lanes: number, once: (url: URL) => Promise<string>): Attack =>
   async ({ url }, stopped) => {
@@ -72,7 +72,7 @@ const connections =
 const tallyOf = (statuses: Map<string, number>): string =>
   [...statuses].map(([status, count]) => `${count} × ${status}`).join(", ");
 
-/** Calls over HTTP, so many at a time. */
+/** Makes HTTP calls, a number of them at a time. */
 const calls =
   (concurrent: number, call: (world: FloodWorld, n: number) => Promise<Response>): Attack =>
   async (world, stopped) => {
@@ -90,7 +90,7 @@ const calls =
           () => "none",
         );
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
-        // A refusal costs its sender next to nothing; a process that does nothing else would starve itself.
+        // A refusal costs the attacker nearly nothing; without this pause its process would block itself.
         if (status === "none") await Bun.sleep(1);
       }
     };
@@ -106,7 +106,7 @@ async function inBatches(count: number, batch: number, work: (n: number) => Prom
     await Promise.all(Array.from({ length: Math.min(batch, count - from) }, (_, n) => work(from + n)));
 }
 
-/** What is prepared keeps to the limits: it waits when it is told to. */
+/** Preparation respects the limits: it waits when it is told to. */
 async function mustBeOk(call: () => Promise<Response>, what: string): Promise<void> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     const answer = await call();
@@ -117,7 +117,7 @@ async function mustBeOk(call: () => Promise<Response>, what: string): Promise<vo
   throw new Error(`${what}: refused ${TRIES_MAX} times`);
 }
 
-/** Messages of many people that the attacker's devices have not received. */
+/** Messages of many users that the attacker's devices have not received. */
 async function manySenders(world: FloodWorld): Promise<void> {
   const { url, apiKey, attacker } = world;
   const senders: Person[] = [];
@@ -143,7 +143,7 @@ async function ownHistory({ url, attacker }: FloodWorld): Promise<void> {
   );
 }
 
-/** Groups full of characters that JSON writes with six. */
+/** Groups full of characters that JSON escapes with six bytes. */
 async function fatGroups({ url, attacker }: FloodWorld): Promise<void> {
   const text = "\u0001".repeat(10_900);
   for (let group = 0; group < 40; group++) {

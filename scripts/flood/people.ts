@@ -1,4 +1,4 @@
-/** People made with an API key: a name, a token. */
+/** Users made with an API key: a name and a token. */
 
 export type Person = { user: string; token: string };
 
@@ -13,7 +13,7 @@ export async function makePerson(url: URL, apiKey: string, user: string): Promis
   return (await answer.json()) as Person;
 }
 
-/** As that person, over HTTP. */
+/** Makes an HTTP call as that user. */
 export function callAs(url: URL, person: Person, method: string, path: string, body?: object): Promise<Response> {
   const headers = { authorization: `Bearer ${person.token}`, "content-type": "application/json" };
   return fetch(new URL(path, url), { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });

@@ -1,4 +1,7 @@
-/** An attacker's socket: sends as fast as the kernel takes it, reads or not as told, and comes back as often as it is closed. */
+/**
+ * An attacker's socket: sends as fast as the kernel accepts data, reads or not, and reconnects as often as it is
+ * closed.
+ */
 import type { Socket } from "bun";
 
 const TEXT = 0x81;
@@ -39,7 +42,7 @@ export function upgradeOnce(url: URL): Promise<string> {
   return promise;
 }
 
-/** Connects, and leaves. */
+/** Connects and disconnects. */
 export function connectOnce(url: URL): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   Bun.connect({
@@ -58,15 +61,15 @@ export function connectOnce(url: URL): Promise<string> {
 }
 
 export type RawSocketOptions = {
-  /** The first thing said; undefined: nothing. */
+  /** The first frame; undefined: none. */
   hello: string | undefined;
-  /** Bytes to go on sending, frames or not; asked for again whenever the last ones are gone. */
+  /** More bytes to send, frames or not. Called whenever the last ones are sent. */
   next: () => Buffer | undefined;
-  /** Whether what comes is read. */
+  /** Whether it reads. */
   isReading?: boolean;
-  /** Whether it connects again when it is closed. */
+  /** Whether it reconnects when it is closed. */
   isStubborn?: boolean;
-  /** Milliseconds between two writes; 0: as fast as it goes. */
+  /** Milliseconds between two writes; 0: as fast as possible. */
   everyMs?: number;
 };
 

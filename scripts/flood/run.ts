@@ -1,6 +1,6 @@
 /**
- * Runs floods one after the other, each on a server of its own. Quiet and flooded stretches take turns, so that what the machine's disk does meanwhile
- * falls on both; the medians over the rounds count.
+ * Runs floods one after the other, each on its own server. Quiet and flooded stretches alternate, so that disturbances
+ * by the machine's disk hit both. The medians over the rounds count.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,20 +18,20 @@ export type FloodResult = {
   /** Victims' latency under the flood, over that of the quiet stretch before it. */
   p50Ratio: Range;
   p99Ratio: Range;
-  /** Of the server: before the flood, and the most while it lasted. MiB. */
+  /** The server's memory before the flood, and its peak during it, MiB. */
   memoryBeforeMb: number;
   memoryPeakMb: number;
   attacker: string;
 };
 
-/** Of the medians over the rounds. */
+/** Limits of the medians over the rounds. */
 export const P50_RATIO_MAX = 3;
 export const P99_RATIO_MAX = 5;
 export const ROUNDS = 5;
 
 const MEMORY_EVERY_MS = 100;
 
-/** @param seconds of all quiet stretches together, and of all flooded ones */
+/** @param seconds total of the quiet stretches, and of the flooded ones */
 export async function runFlood(flood: Flood, seconds: number, say: (what: string) => void): Promise<FloodResult> {
   const server = await startParleyProcess(["--log-level", "error"]);
   try {

@@ -1,10 +1,13 @@
-/** Two people who talk while somebody else does their worst: 50 messages a second, each timed from when it was due to when the other one had it. */
+/**
+ * Two users who exchange 50 messages a second during an attack. Each message is timed from when it was due to its
+ * arrival.
+ */
 import { Histogram } from "../../bench/histogram.ts";
 import { WebSocketClient } from "../../bench/websocket-client.ts";
 import type { Person } from "./people.ts";
 
 const EVERY_MS = 20;
-/** Messages on their way at the end are waited for so long. What has not come then counts as so late. */
+/** How long to wait at the end for messages in flight. Later ones count as this late. */
 const PATIENCE_MS = 10_000;
 
 export type Talk = { sent: number; lost: number; p50Ms: number; p99Ms: number; maxMs: number };
@@ -24,7 +27,7 @@ export class Victims {
     this.#other = other;
   }
 
-  /** They take turns. Latency from the moment a message was due, so that a server that stands still is not measured less often. */
+  /** The two take turns. Latency counts from when a message was due, so a blocked server is not measured less often. */
   async talk(seconds: number): Promise<Talk> {
     const histogram = new Histogram();
     const due = new Map<string, number>();

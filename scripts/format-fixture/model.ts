@@ -1,4 +1,4 @@
-/** What a data directory must answer, kept beside it while it is made. */
+/** The expected content of a data directory, recorded while it is made. */
 
 export type FixtureEntry = { seq: number; offset: number; lane: string; key: string; payload: string };
 export type FixtureStream = {
@@ -21,7 +21,7 @@ export class FixtureModel {
     return this.#content;
   }
 
-  /** Every record of a shard asks for one. */
+  /** Called for every record of a shard. */
   nextOffset(shard: number): number {
     return ++this.#shard(shard).durableThrough;
   }

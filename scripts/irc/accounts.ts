@@ -1,4 +1,7 @@
-/** People as users: by an API key where the operator has one, else registered with passwords that every run derives alike. */
+/**
+ * Makes the users: with an API key if the operator gives one, otherwise by registration with passwords that every run
+ * derives in the same way.
+ */
 import { createHmac } from "node:crypto";
 import { createToken, createUser, login, register, type Server } from "../../src/client/http.ts";
 import { forEachBounded } from "./bounded.ts";
@@ -10,7 +13,10 @@ export const VERIFY_DEVICE = "irc-verify";
 const AT_ONCE_MAX = 16;
 const DISPLAY_NAME_CHARACTERS_MAX = 64;
 
-/** Passwords hide nothing here, the logs are public: they only keep two runs of the same import on the same accounts. */
+/**
+ * The passwords protect nothing, since the logs are public. They only let two runs of the same import use the same
+ * accounts.
+ */
 export function passwordOf(user: string): string {
   return createHmac("sha256", "parley irc import").update(user).digest("base64url");
 }
@@ -21,7 +27,7 @@ export class Accounts {
     private readonly apiKey: string | undefined,
   ) {}
 
-  /** Makes the users that are not there. @returns a token of the import's device for each. */
+  /** Makes the users that do not exist yet. @returns a token of the import's device for each */
   async open(users: PlannedUser[], onUser: () => void): Promise<Map<string, string>> {
     const tokens = new Map<string, string>();
     await forEachBounded(users, AT_ONCE_MAX, async (user) => {
@@ -31,7 +37,7 @@ export class Accounts {
     return tokens;
   }
 
-  /** A token for another device of a user that is there. */
+  /** A token for another device of an existing user. */
   async openDevice(user: string, device: string): Promise<string> {
     const { apiKey } = this;
     const { token } = await this.calls.call(apiKey === undefined ? {} : { apiKey }, (server) =>
@@ -53,7 +59,7 @@ export class Accounts {
   }
 }
 
-/** As the server takes it: its id tells a nick apart, its name only shows it. */
+/** The nick as a display name that the server accepts. The user's id identifies the nick. */
 export function displayNameOf(nick: string): string {
   return [...nick.replaceAll(/\p{Cc}/gu, "\uFFFD")].slice(0, DISPLAY_NAME_CHARACTERS_MAX).join("");
 }
@@ -63,7 +69,7 @@ async function registerOrLogIn(server: Server, user: string, displayName: string
   try {
     return (await register(server, { ...credentials, displayName })).token;
   } catch (error) {
-    // From an earlier run, or from a try of this one whose answer was lost.
+    // Made by an earlier run, or by an earlier try whose answer was lost.
     if (!isCode(error, "user_taken")) throw error;
   }
   try {

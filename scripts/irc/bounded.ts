@@ -1,4 +1,7 @@
-/** Runs `work` for each item, at most `max` at once, begun in order. The first failure ends it; what runs is not waited for. */
+/**
+ * Runs `work` for each item, at most `max` at once, started in order. The first failure ends it without waiting for the
+ * others.
+ */
 export async function forEachBounded<T>(
   items: Iterable<T>,
   max: number,

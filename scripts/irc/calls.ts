@@ -1,4 +1,7 @@
-/** HTTP calls that outlive a server: repeated while it is down or asks for patience, until the import as a whole is given up. */
+/**
+ * HTTP calls that survive a restart of the server: repeated while it is down or asks to wait, until the whole import
+ * gives up.
+ */
 import { ParleyError } from "../../src/client/errors.ts";
 import { withRetries, type Server } from "../../src/client/http.ts";
 
@@ -6,13 +9,13 @@ const CALL_MS = 30_000;
 const DOWN_WAIT_MS = 250;
 
 export type Calls = {
-  /** `request` must be one that may be repeated. Resolves with its first answer that waiting would not change. */
+  /** `request` must be repeatable. Resolves with the first answer that waiting would not change. */
   call<T>(as: { token?: string; apiKey?: string }, request: (server: Server) => Promise<T>): Promise<T>;
 };
 
 export type CallEvents = {
   answered: () => void;
-  /** Nobody answered this time. */
+  /** Called when a try got no answer. */
   failed: () => void;
 };
 

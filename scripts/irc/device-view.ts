@@ -1,4 +1,4 @@
-/** What one device was handed by its client, conversation by conversation. */
+/** The messages that a client handed to its device, by conversation. */
 import type { WireAddress, WireMessage } from "../../src/protocol/frames.ts";
 import { addDifferences, noDifferences, StreamCheck, type Differences, type SeenMessage } from "./stream-check.ts";
 
@@ -6,13 +6,16 @@ import { addDifferences, noDifferences, StreamCheck, type Differences, type Seen
 export type ExpectedMessages = Map<WireAddress, SeenMessage[]>;
 
 export class DeviceView {
-  /** Messages of others. */
+  /** Messages of other users. */
   deliveries = 0;
   /** Messages of conversations that this import does not play, from other imports or other people. */
   foreign = 0;
   private readonly streams = new Map<WireAddress, StreamCheck>();
 
-  /** `withOwn`: whether what the user sent itself is expected too. The device that sent it hears of it by `sent`, and need not be told. */
+  /**
+   * `withOwn`: whether the user's own messages are expected, too. The device that sent them gets `sent` and need not
+   * get them.
+   */
   constructor(
     private readonly user: string,
     conversations: Iterable<WireAddress>,
@@ -48,7 +51,7 @@ export class DeviceView {
     return sum;
   }
 
-  /** Without history to compare with: what is wrong by itself. */
+  /** Errors that show without a history to compare with. */
   seenWrong(): Differences {
     const sum = noDifferences();
     for (const stream of this.streams.values()) addDifferences(sum, { lost: 0, ...stream.seenWrong });

@@ -1,17 +1,20 @@
 /**
- * Bytes of a log to text. What is not what it is said to be is refused: a byte that a decoder replaces stands for itself no more, and two nicks that differ in such
- * a byte would become one person.
+ * Decodes the bytes of a log. Bytes that are not in the stated encoding are refused: a decoder would replace them, and
+ * two nicks that differ only in such a byte would become one user.
  */
 export const ENCODINGS = ["utf-8", "latin1", "mixed"] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
-/** A byte order mark is left in; the reader of the lines takes it away. */
+/** Keeps a byte order mark; the line parser removes it. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-/** Its Windows variety: what it has more than ISO 8859-1 stands where that has only control characters. Each byte is a character of its own. */
+/**
+ * The Windows variant: its extra characters are where ISO 8859-1 has only control characters. Each byte is one
+ * character.
+ */
 const LATIN1 = new TextDecoder("windows-1252");
 const NEWLINE = 10;
 
-/** @param name of the file, for the message. @throws when the bytes are not of this encoding */
+/** @param name of the file, for errors. @throws when the bytes are not in this encoding */
 export function decodeLog(bytes: Uint8Array, encoding: Encoding, name: string): string {
   if (encoding === "latin1") return LATIN1.decode(bytes);
   const text = utf8(bytes);

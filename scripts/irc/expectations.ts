@@ -1,14 +1,17 @@
-/** What the plan says must be found: the lines of each conversation, and the conversations of each user as that user names them. */
+/**
+ * What must be found according to the plan: the lines of each conversation, and each user's conversations as that user
+ * names them.
+ */
 import type { WireAddress } from "../../src/protocol/frames.ts";
 import type { Plan } from "./plan.ts";
 
-/** `a` and `b` are the same for notes to oneself. `lines` are places in `plan.lines`. */
+/** `a` and `b` are equal for notes to self. `lines` are indices into `plan.lines`. */
 export type DirectConversation = { a: string; b: string; lines: number[] };
 
 export type Expectations = {
   conversationsOf: Map<string, Set<WireAddress>>;
   directs: DirectConversation[];
-  /** Group address to places in `plan.lines`. */
+  /** Group address to indices into `plan.lines`. */
   groupLines: Map<WireAddress, number[]>;
 };
 

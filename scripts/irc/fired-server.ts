@@ -1,4 +1,4 @@
-/** A server that is killed with -9 and started again on the same port and data, as often as asked. */
+/** A server that can be killed with -9 and restarted on the same port and data any number of times. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,14 +16,14 @@ export class FiredServer {
   private port = 0;
   kills = 0;
   apiKey = "";
-  /** From the start of the process to its line, each time. */
+  /** Seconds from each start of the process to its line "listening on". */
   readonly startSeconds: number[] = [];
   private fail!: (error: Error) => void;
   /** Rejects when the server could not be started again. */
   readonly failed = new Promise<never>((_, reject) => (this.fail = reject));
 
   private constructor(private readonly data: string) {
-    // Whoever races against it hears of it; nobody has to.
+    // Callers that race against it get the rejection; it may also stay unhandled.
     this.failed.catch(() => {});
   }
 
@@ -57,7 +57,7 @@ export class FiredServer {
     return key.trim();
   }
 
-  /** At once; the start that follows runs by itself. A kill that comes while it is starting waits for it. */
+  /** Kills at once; the restart runs in the background. A kill during a start waits for it. */
   killAndRestart(): void {
     this.busy = this.busy.then(async () => {
       this.kills++;
@@ -95,7 +95,7 @@ export class FiredServer {
   }
 }
 
-/** The rest of what it prints is read and dropped, so that it never blocks on a full pipe. */
+/** Reads and drops the rest of the output, so that the server never blocks on a full pipe. */
 async function portSaid(stdout: ReadableStream<Uint8Array>): Promise<number> {
   const reader = stdout.getReader();
   const decoder = new TextDecoder();

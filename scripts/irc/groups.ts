@@ -1,4 +1,4 @@
-/** One group a day. The day's first speaker makes it; a group of an earlier, broken-off run is completed. */
+/** One group a day, made by the day's first speaker. A group of an earlier, interrupted run is completed. */
 import { createGroup, getGroup, putGroupMember } from "../../src/client/http.ts";
 import { isCode } from "./accounts.ts";
 import { forEachBounded } from "./bounded.ts";
@@ -6,7 +6,7 @@ import type { Calls } from "./calls.ts";
 import type { PlannedGroup } from "./plan.ts";
 
 const AT_ONCE_MAX = 8;
-/** So many ids of 32 characters stay well below the 64 KiB of a body. */
+/** With this many ids of 32 characters a body stays well below its 64 KiB. */
 const FIRST_MEMBERS_MAX = 500;
 
 export async function openGroups(

@@ -1,4 +1,7 @@
-/** The import from beginning to end: users, groups, everybody online, the lines, what arrives, and with `verify` all of it read back. */
+/**
+ * The whole import: users, groups, connecting everybody, the lines, their delivery, and with `verify` a check of
+ * everything.
+ */
 import { readFileSync } from "node:fs";
 import { ProgressBar, type ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { Accounts } from "./accounts.ts";
@@ -17,7 +20,7 @@ import { addDifferences, noDifferences, type Differences } from "./stream-check.
 import { sidesToRead, verifyHistory, type HistoryResult } from "./verify-history.ts";
 import { verifyResume, type ResumeResult } from "./verify-resume.ts";
 
-/** In this order; named as the person who watches reads them. */
+/** The phases in their order, with the names that are shown. */
 export const IMPORT_PHASES = [
   "users",
   "groups",
@@ -28,7 +31,7 @@ export const IMPORT_PHASES = [
   "check: devices",
 ] as const;
 export type ImportPhase = (typeof IMPORT_PHASES)[number];
-/** For whoever wants to interfere at a moment of its choice. */
+/** Lets a caller act at a chosen moment of the import. */
 export type ImportHooks = { onProgress?: (phase: ImportPhase, done: number, total: number) => void };
 
 export type ImportResult = {
@@ -47,12 +50,12 @@ export type ImportResult = {
   lost: number;
   duplicated: number;
   misordered: number;
-  /** Lines of the files that are no messages. */
+  /** Lines of the files that are not messages. */
   skippedLines: number;
   /** Messages of the files that were not played: their text is too long. */
   tooLongLines: number;
   verified: boolean;
-  /** Where the last three come from. Without `verify` only `live` is known. */
+  /** Differences by check. Without `verify` there is only `live`. */
   checks: { live: Differences; history?: Differences; resume?: Differences };
   historyPages?: number;
   resumedDevices?: number;
@@ -147,7 +150,7 @@ class ImportRun {
     };
   }
 
-  /** Where it stands, for the message of a failure. */
+  /** The state of the import, for errors. */
   describe(): string {
     const offline = this.people?.offline ?? [];
     const away =
@@ -188,7 +191,7 @@ class ImportRun {
     });
   }
 
-  /** Until all is there, or nothing more comes. */
+  /** Waits until everything is delivered, or nothing more arrives. */
   private async arrive(people: People): Promise<void> {
     this.begin("delivery", this.plan.deliveries);
     this.step(people.deliveries);
@@ -245,7 +248,7 @@ class ImportRun {
   }
 }
 
-/** With history, device by device and message by message; without it, by the counts. */
+/** Compared with history message by message for each device; without history, by counts. */
 function liveDifferences(people: People, plan: Plan, history: HistoryResult | undefined): Differences {
   const sum = noDifferences();
   for (const [user, view] of people.views) {

@@ -1,7 +1,8 @@
 /**
- * Nicks to user ids. A nick that is a legal id without a dot stands for itself. Every other nick (capitals, brackets, a bar, too long)
- * is written in legal characters and gets `.` and a hash of what it really was, so that `Seveas` and `seveas` stay two people.
- * The id depends on the nick alone, not on which files are imported, so that a later import of other days finds the same people.
+ * Maps nicks to user ids. A nick that is a legal id without a dot is its own id. Any other nick (capitals, brackets, a
+ * bar, too long) is written in legal characters, with `.` and a hash of the original, so that `Seveas` and `seveas`
+ * stay two users. The id depends only on the nick, not on the imported files, so a later import of other days finds the
+ * same users.
  */
 import { createHash } from "node:crypto";
 
@@ -17,7 +18,7 @@ export function userIdOf(nick: string): string {
   return `${stem}.${hashOf(nick)}`;
 }
 
-/** @throws when two nicks get one id, which takes a collision of 35 bits between nicks that are written alike. */
+/** @throws when two nicks get the same id: a 35-bit collision between nicks that are written alike. */
 export function userIdsOf(nicks: Iterable<string>): Map<string, string> {
   const ids = new Map<string, string>();
   const nickById = new Map<string, string>();

@@ -6,21 +6,21 @@ import { helpText, type Row } from "../../src/cli/help-text.ts";
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { ENCODINGS, type Encoding } from "./encoding.ts";
 
-/** What is to be played. */
+/** Options of what is played. */
 export type ReadOptions = {
   files: string[];
   encoding: Encoding;
-  /** Longer messages are not played, bytes. */
+  /** Messages with more bytes of text are not played. */
   textBytesMax: number;
 };
 
-/** How, and where to. */
+/** Options of how and where it is played. */
 export type RunOptions = {
   url: string;
   apiKey: string | undefined;
   speed: "max" | "real";
   verify: boolean;
-  /** Members of each group whose history pages are read; every user's device is resumed whatever this says. */
+  /** Members of each group whose history pages are read. Every user's device is resumed in any case. */
   verifyMembers: number;
   window: number;
   giveUpAfterMs: number;
@@ -33,7 +33,7 @@ const DEFAULT_URL = "http://127.0.0.1:8080";
 
 const ABOUT = [
   "Plays IRC logs through a running server, as the people who wrote them. Each file is one day, named YYYY-MM-DD.log, with one message a line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its own; each day a group (#ubuntu-YYYY-MM-DD) with that day's nicks. A line that begins with a nick of the day, a colon and a space is a direct message to that person (to oneself: a note); every other line goes to the group. FILES may be folders: their *.log files are taken.",
-  "Running it again goes on where it broke off and repeats nothing: refs are the same in every run.",
+  "A second run continues where the first one stopped and repeats nothing, because refs are the same in every run.",
 ];
 const PHASES: Row[] = [
   ["users, groups, sockets", "everybody is made and comes online"],
@@ -50,15 +50,15 @@ export const IMPORT_OPTIONS: Row[] = [
   ],
   [
     "--speed max|real",
-    "as fast as the server takes it (default), or in the minutes of the logs, nights between the days left out",
+    "as fast as the server accepts it (default), or in the time of the logs, without the nights between the days",
   ],
   [
     "--encoding utf-8|latin1|mixed",
-    "what the files are written in (default utf-8; a file that is not is refused); latin1 with its Windows variety; mixed: latin1 where a line is not UTF-8",
+    "encoding of the files (default utf-8; other files are refused); latin1 includes its Windows variant; mixed: latin1 for lines that are not UTF-8",
   ],
   [
     "--text-bytes-max N",
-    `do not play messages with more text than this, as the server has it (default ${DEFAULT_LIMITS.textBytesMax}); each is named on stderr and counted as tooLongLines`,
+    `skip messages with more bytes of text than the server accepts (default ${DEFAULT_LIMITS.textBytesMax}); each is named on stderr and counted as tooLongLines`,
   ],
   ["--window N", "lines unacked at once (default 512)"],
   ["--verify", "then read everything back, history and a fresh device of everybody; compare text and order"],

@@ -1,13 +1,16 @@
-/** The logs: one file a day, named `YYYY-MM-DD.log`, one message a line: `[hh:mm] <nick> text`. Pure: takes texts, gives days. */
+/**
+ * Parses the logs: one file a day, named `YYYY-MM-DD.log`, one message a line: `[hh:mm] <nick> text`. Pure: texts in,
+ * days out.
+ */
 
 export type IrcLine = {
   /** Line in the file, from 1. */
   number: number;
-  /** Minutes since the midnight before the first line; never falls, also when the log runs over midnight. */
+  /** Minutes since the midnight before the first line. It never falls, even if the log runs past midnight. */
   minute: number;
   nick: string;
   text: string;
-  /** The nick of the day whom the line is addressed to (`nick: …`). */
+  /** The nick to whom the line is addressed (`nick: …`), one of that day's. */
   addressee?: string;
 };
 
@@ -15,16 +18,16 @@ export type IrcDay = {
   /** `2005-02-06` */
   date: string;
   lines: IrcLine[];
-  /** Who spoke that day, in the order of their first lines. */
+  /** Nicks that spoke that day, in the order of their first lines. */
   nicks: string[];
   /** Lines that are not messages (joins, actions, empty texts). */
   skipped: number;
-  /** Messages with more text than a message may have. They are in none of the others. */
+  /** Messages with too much text. They are not in the other fields. */
   tooLong: { number: number; bytes: number }[];
 };
 
 const DATED_FILE = /(?:^|[/\\])(\d{4}-\d{2}-\d{2})[^/\\]*$/;
-/** The nick is all that stands between the brackets: some logs have nicks with spaces, even at the end. */
+/** The nick is everything between the brackets: some logs have nicks with spaces, even at the end. */
 const MESSAGE = /^\[(\d\d):(\d\d)\] <([^>]+)> (.*\S.*)$/s;
 const ADDRESSED = /^(\S+?):(?=\s|$)/;
 const MINUTES_A_DAY = 1440;
@@ -66,7 +69,10 @@ function parseLine(row: string, number: number): IrcLine | undefined {
   return { number, minute: Number(hours) * 60 + Number(minutes), nick, text };
 }
 
-/** A clock that falls by more than half a day went over midnight; one that falls by less was set back, and waits. */
+/**
+ * A time that falls by more than half a day has passed midnight. One that falls by less was set back; then the last
+ * time is kept.
+ */
 function unwrapped(minuteOfDay: number, last: number): number {
   const day = Math.floor(last / MINUTES_A_DAY) * MINUTES_A_DAY;
   const minute = day + minuteOfDay;
@@ -74,7 +80,10 @@ function unwrapped(minuteOfDay: number, last: number): number {
   return Math.max(minute, last);
 }
 
-/** Exactly `nick:` and a space, and the nick spoke that day: `note: this` and `http://…` go to everybody. A comma does not address. */
+/**
+ * The line begins with exactly `nick:` and a space, and the nick spoke that day. `note: this` and `http://…` go to the
+ * group. A comma does not address.
+ */
 function withAddressees(lines: IrcLine[], nicks: Set<string>): IrcLine[] {
   for (const line of lines) {
     const word = ADDRESSED.exec(line.text)?.[1];

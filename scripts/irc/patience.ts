@@ -1,4 +1,4 @@
-/** Gives an import up when nothing has moved for too long, and tells everything that still runs. */
+/** Gives up an import when nothing has moved for too long, and aborts everything that still runs. */
 export class Patience {
   readonly signal: AbortSignal;
   private readonly controller = new AbortController();
@@ -14,7 +14,7 @@ export class Patience {
     this.timer = setInterval(() => this.look(), Math.min(1000, giveUpAfterMs / 4));
   }
 
-  /** Something moved. */
+  /** Call it when something moved. */
   touch(): void {
     this.lastMs = this.nowMs();
   }
@@ -23,7 +23,7 @@ export class Patience {
     return this.nowMs() - this.lastMs;
   }
 
-  /** Rejects when `work` does, or when patience ends first. */
+  /** Rejects when `work` does, or when it gives up first. */
   async guard<T>(work: Promise<T>): Promise<T> {
     const ended = new Promise<never>((_, reject) =>
       this.signal.addEventListener("abort", () => reject(this.signal.reason as Error)),
@@ -36,7 +36,7 @@ export class Patience {
     this.controller.abort(new Error("the import has ended"));
   }
 
-  /** Ends it when it is time; a timer looks by itself. */
+  /** Gives up if it is time. A timer calls it, too. */
   look(): void {
     if (this.idleMs < this.giveUpAfterMs) return;
     clearInterval(this.timer);

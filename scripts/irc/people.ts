@@ -1,4 +1,7 @@
-/** Everybody online: a client with a socket of its own for each user, for the whole import, and what each was handed. */
+/**
+ * All users online: a client with its own socket for each user, during the whole import, and the messages that each
+ * got.
+ */
 import { ParleyClient } from "../../src/client/client.ts";
 import type { SentFrame, WireAddress } from "../../src/protocol/frames.ts";
 import { forEachBounded } from "./bounded.ts";
@@ -6,14 +9,14 @@ import { DeviceView } from "./device-view.ts";
 import type { Plan } from "./plan.ts";
 
 const CONNECTING_MAX = 64;
-/** Thousands come back at once when a server was away: spread over a few seconds, and no longer. */
+/** When a server was away, thousands reconnect at once. This spreads them over a few seconds, and not more. */
 const BACKOFF_MS_MAX = 4000;
 
 export type PeopleEvents = {
-  /** A message was handed over, or somebody is back. */
+  /** Called when a message was handed over, or a user is back. */
   progress: () => void;
   live: () => void;
-  /** Also for every attempt to come back that failed. */
+  /** Also called for every failed attempt to reconnect. */
   offline: () => void;
 };
 
@@ -34,7 +37,7 @@ export class People {
     return this.delivered;
   }
 
-  /** Who is on the way back, and so may yet be handed something. */
+  /** Users who are reconnecting, and may still get messages. */
   get offline(): string[] {
     return [...this.persons].flatMap(([user, { client }]) => (client.state === "live" ? [] : [user]));
   }
@@ -43,7 +46,7 @@ export class People {
     return [...this.persons].map(([user, person]) => [user, person.view]);
   }
 
-  /** From the start of everything, so that an import that was broken off sees its earlier messages too. */
+  /** Connects from the start of the history, so that a resumed import also sees its earlier messages. */
   async connect(users: Plan["users"], onConnected: () => void): Promise<void> {
     await forEachBounded(users, CONNECTING_MAX, async (user) => {
       const person = this.person(user.id);

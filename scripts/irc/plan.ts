@@ -1,4 +1,4 @@
-/** What is to be played: people, one group a day, and every line with its sender, conversation and ref, in the order of the logs. */
+/** The plan: users, one group a day, and every line with its sender, conversation and ref, in the order of the logs. */
 import type { WireAddress } from "../../src/protocol/frames.ts";
 import { userIdsOf } from "./nicks.ts";
 import type { IrcDay } from "./parse.ts";
@@ -11,7 +11,7 @@ export type PlannedLine = {
   text: string;
   /** `<yyyymmdd>-<line>`: the same in every run, rising for each sender. */
   ref: string;
-  /** Minutes since the first line of all; the time between two days is taken out. */
+  /** Minutes since the first line of all days, without the time between two days. */
   minute: number;
 };
 
@@ -21,19 +21,19 @@ export type Plan = {
   lines: PlannedLine[];
   direct: number;
   group: number;
-  /** Messages that other people's devices get to see. */
+  /** Number of deliveries to other users' devices. */
   deliveries: number;
   skipped: number;
   /** Messages that are not played because their text is too long. */
   tooLong: number;
-  /** What whoever plays it should know before, a line each. */
+  /** Warnings to show before the import, a line each. */
   warnings: string[];
 };
 
-/** Warnings of one kind and day; the others are counted. */
+/** Warnings shown of one kind and day; the others are only counted. */
 const NAMED_MAX = 5;
 
-/** @throws when two files are of one day, or nothing is left to play. */
+/** @throws when two files are for the same day, or there is nothing to play. */
 export function planImport(days: IrcDay[]): Plan {
   const sorted = days.toSorted((a, b) => (a.date < b.date ? -1 : 1));
   const twice = sorted.find((day, at) => day.date === sorted[at - 1]?.date);

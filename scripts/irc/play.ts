@@ -1,6 +1,6 @@
 /**
- * Plays the lines in the order of the logs. Each client sends what it is given in order, and keeps that order over lost connections, so
- * that a line need not wait for the ack of the one before; `window` bounds how many are unacked in all.
+ * Plays the lines in the order of the logs. Each client keeps the order of its sends, even over lost connections, so a
+ * line need not wait for the ack of the one before. `window` limits how many are unacked in total.
  */
 import type { PlannedLine } from "./plan.ts";
 import type { People } from "./people.ts";
@@ -9,13 +9,13 @@ export type PlayOptions = {
   speed: "max" | "real";
   window: number;
   signal: AbortSignal;
-  /** Holds the lines that are sent and not acked. */
+  /** The lines that are sent and not acked. */
   inFlight: Set<PlannedLine>;
   onAcked: () => void;
   onWaiting: () => void;
 };
 
-/** @returns the id of each line. @throws the first refusal that waiting does not help. */
+/** @returns the id of each line. @throws the first refusal that waiting cannot change. */
 export async function playLines(people: People, lines: PlannedLine[], options: PlayOptions): Promise<string[]> {
   const ids = Array.from<string>({ length: lines.length });
   const gate = new Gate(options.window, options.signal);
@@ -47,7 +47,7 @@ export async function playLines(people: People, lines: PlannedLine[], options: P
   return ids;
 }
 
-/** The server's own limit may be lower than what the plan was made for. */
+/** The server's limit may be lower than the plan's. */
 const hintFor = (error: Error): string =>
   (error as { code?: unknown }).code === "too_large" ? "; give --text-bytes-max what the server has" : "";
 
@@ -63,7 +63,7 @@ export function dueTimes(lines: Pick<PlannedLine, "minute">[]): number[] {
   });
 }
 
-/** Counts what is in flight and wakes the one who waits. */
+/** Counts lines in flight and wakes the waiting caller. */
 class Gate {
   private inFlight = 0;
   private failure: Error | undefined;
@@ -115,7 +115,7 @@ class Gate {
   }
 }
 
-/** Looks up once a second, so that a quiet hour of the log is not taken for a server that stopped. */
+/** Checks once a second, so that a quiet hour of the log does not look like a stopped server. */
 async function waitUntil(atMs: number, onLook: () => void): Promise<void> {
   for (let ms = atMs - performance.now(); ms > 1; ms = atMs - performance.now()) {
     onLook();

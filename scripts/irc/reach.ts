@@ -1,6 +1,6 @@
 const PATIENCE_MS = 2000;
 
-/** Notices when nothing has got through to the server for a while, and says so once, until something does. */
+/** Reports once when no call has reached the server for a while, until one does. */
 export class Reach {
   private failingSinceMs: number | undefined;
   private isTold = false;

@@ -1,9 +1,9 @@
 /**
- * What one device got of one conversation, small enough to keep for every member of every group: a bit for each seq, and a sum of hashes
- * instead of the messages. Compared in the end with what history says the conversation is.
+ * What one device got of one conversation, small enough to store for every member of every group: a bit for each seq,
+ * and a sum of hashes instead of the messages. In the end it is compared with the conversation's history.
  */
 
-/** The part of a message that must be the same for everybody. */
+/** The part of a message that must be equal for all readers. */
 export type SeenMessage = { id: string; seq: number; from: string; text?: string };
 
 export type Differences = { lost: number; duplicated: number; misordered: number };
@@ -44,14 +44,14 @@ export class StreamCheck {
     this.sum = (this.sum + positioned(message)) | 0;
   }
 
-  /** Duplicates and disorder that show without knowing what was to be expected. */
+  /** Duplicates and wrong order that show without knowing the expected messages. */
   get seenWrong(): { duplicated: number; misordered: number } {
     return { duplicated: this.duplicated, misordered: this.misordered };
   }
 
   /**
-   * Against everything that this device should have got. What is at the right place with another id or text counts as lost: the message
-   * that belongs there is not there. What is at a place that nothing belongs to counts as duplicated.
+   * Compares with everything that this device should have got. A message with a wrong id or text at its seq counts as
+   * lost. A message at a seq where none belongs counts as duplicated.
    */
   compare(expected: Iterable<SeenMessage>): Differences {
     let missing = 0;
@@ -85,7 +85,7 @@ export class StreamCheck {
   }
 }
 
-/** Mixed (as murmur3 ends), so that two messages that change places change the sum. */
+/** Mixed as in murmur3, so that two messages that change places change the sum. */
 function positioned(message: SeenMessage): number {
   let hash = hashMessage(message) ^ Math.imul(message.seq, 0x9e3779b1);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
@@ -93,7 +93,7 @@ function positioned(message: SeenMessage): number {
   return hash ^ (hash >>> 16);
 }
 
-/** `actual` against what must be there, in this order: what is missing, what is there again or should not be, what comes too early. */
+/** Compares `actual` with the expected messages in order: which are missing, repeated or unexpected, or too early. */
 export function compareOrder(expected: string[], actual: string[]): Differences {
   const places = new Map(expected.map((id, place) => [id, place]));
   const seen = new Set<string>();

@@ -1,11 +1,11 @@
-/** The import while its server is killed with -9 at moments drawn from a seed, and started again each time. */
+/** The import while its server is killed with -9 at times drawn from a seed, and restarted each time. */
 import type { ProgressOutput } from "../../src/cli/progress-bar.ts";
 import { FiredServer } from "./fired-server.ts";
 import { IMPORT_PHASES, runImport, type ImportPhase, type ImportResult } from "./import.ts";
 import type { RunOptions } from "./options.ts";
 import type { Plan } from "./plan.ts";
 
-/** How the moments are spread: mostly while messages are on their way, sometimes before and after. */
+/** Weight of each phase for the times of kills: mostly while messages are in flight, sometimes before and after. */
 const WEIGHTS: Record<ImportPhase, number> = {
   users: 8,
   groups: 4,
@@ -26,11 +26,14 @@ export type UnderFireResult = ImportResult & {
   seed: number;
   /** Where in the import each kill fell. */
   killedAt: string[];
-  /** Seconds from each start of the server to its line. */
+  /** Seconds from each start of the server to its line "listening on". */
   startSeconds: number[];
 };
 
-/** Ends its server also when `interrupted` rejects. @throws when a kill could not be placed: fewer kills than asked for would prove less than it says. */
+/**
+ * Ends its server also when `interrupted` rejects. @throws when fewer kills than requested happened, which would prove
+ * less than the result claims
+ */
 export async function importUnderFire(
   plan: Plan,
   options: UnderFireOptions,
@@ -43,7 +46,7 @@ export async function importUnderFire(
     const moments = drawMoments(options.kills, options.seed);
     const killedAt: string[] = [];
     const onProgress = (phase: ImportPhase, done: number, total: number) => {
-      // One kill for each moment that has passed: a small import can pass several at once.
+      // One kill for each time that has passed: a small import can pass several at once.
       for (const next = placeOf(phase, done, total); moments.length > 0 && (moments[0] ?? 1) <= next; moments.shift()) {
         killedAt.push(`${phase} ${done}/${total}`);
         server.killAndRestart();
@@ -62,7 +65,7 @@ export async function importUnderFire(
   }
 }
 
-/** Rising places in [0, 1), the same for the same seed. */
+/** Ascending numbers in [0, 1), the same for the same seed. */
 export function drawMoments(count: number, seed: number): number[] {
   let state = seed >>> 0;
   const random = () => {
@@ -75,7 +78,7 @@ export function drawMoments(count: number, seed: number): number[] {
   return Array.from({ length: count }, random).toSorted((a, b) => a - b);
 }
 
-/** Where in the whole import this is, from 0 to 1. */
+/** Progress of the whole import, from 0 to 1. */
 export function placeOf(phase: ImportPhase, done: number, total: number): number {
   const phases = IMPORT_PHASES;
   const all = phases.reduce((sum, name) => sum + WEIGHTS[name], 0);

@@ -1,6 +1,7 @@
 /**
- * Reads conversations back over history pages and holds them against the plan and against each other: every line once, each sender's in
- * the order of the logs, with its text; both sides of a direct conversation, and all members read of a group, the same.
+ * Reads conversations back from history pages and compares them with the plan and with each other: every line once,
+ * each sender's in the order of the logs, with its text; both sides of a direct conversation equal, and all compared
+ * members of a group equal.
  */
 import { history } from "../../src/client/http.ts";
 import type { WireAddress, WireMessage } from "../../src/protocol/frames.ts";
@@ -28,12 +29,12 @@ export type HistoryInput = {
 };
 export type HistoryResult = {
   differences: Differences;
-  /** What each user must see, for the devices to be held against. */
+  /** What each user must see, to compare the devices with. */
   expected: Map<string, ExpectedMessages>;
   pages: number;
 };
 
-/** Conversation sides that will be read: what progress counts to. */
+/** Number of conversation sides that will be read, for progress. */
 export function sidesToRead(plan: Plan, expectations: Expectations, membersMax: number): number {
   const groups = plan.groups.reduce((sum, group) => sum + Math.min(membersMax, group.members.length), 0);
   return groups + expectations.directs.reduce((sum, { a, b }) => sum + (a === b ? 1 : 2), 0);
@@ -110,13 +111,13 @@ function kept({ id, seq, from, text, ref }: WireMessage): HistoryMessage {
   return { id, seq, from, ...(text === undefined ? {} : { text }), ...(ref === undefined ? {} : { ref }) };
 }
 
-/** Other days between the same two people, imported before, are none of ours: their refs tell. */
+/** Drops messages of other imports between the same two users: their refs differ. */
 function withoutOtherImports(messages: HistoryMessage[], lines: number[], plan: Plan): HistoryMessage[] {
   const ours = new Set(lines.map((line) => plan.lines[line]?.ref));
   return messages.filter((message) => message.ref === undefined || ours.has(message.ref));
 }
 
-/** Sender by sender, for that is the order that is promised. A line whose text differs is lost: what was said is not there. */
+/** Compares sender by sender, since only that order is guaranteed. A line with another text counts as lost. */
 export function compareWithPlan(plan: Plan, ids: string[], lines: number[], messages: HistoryMessage[]): Differences {
   const sum = noDifferences();
   const texts = new Map(lines.map((line) => [ids[line] ?? "", plan.lines[line]?.text]));
@@ -137,7 +138,7 @@ export function compareWithPlan(plan: Plan, ids: string[], lines: number[], mess
   return sum;
 }
 
-/** Two readings of what must be one conversation. `sameSeqs`: in a group, where all members count alike. */
+/** Compares two readings of the same conversation. `sameSeqs`: in a group, where all members have the same seqs. */
 export function compareCopies(one: HistoryMessage[], other: HistoryMessage[], sameSeqs: boolean): Differences {
   const sum = compareOrder(
     one.map((message) => message.id),
@@ -153,7 +154,7 @@ export function compareCopies(one: HistoryMessage[], other: HistoryMessage[], sa
   return sum;
 }
 
-/** At most `max`, evenly over all: first, last and some between. */
+/** Picks at most `max` items, evenly spread, with the first and the last. */
 export function spread<T>(items: T[], max: number): T[] {
   if (items.length <= max) return items;
   if (max <= 1) return items.slice(0, max);

@@ -1,4 +1,6 @@
-/** A fresh device for every user, resumed from the start of everything: it must be handed exactly what history shows, own messages included. */
+/**
+ * A fresh device for every user, resumed from the start. It must get exactly what history shows, own messages included.
+ */
 import { ParleyClient } from "../../src/client/client.ts";
 import { logout } from "../../src/client/http.ts";
 import type { WireAddress } from "../../src/protocol/frames.ts";
@@ -51,7 +53,7 @@ async function resume(input: ResumeInput, token: string, view: DeviceView, onMes
   await client.close();
 }
 
-/** A repeated call finds the token dead already. */
+/** A repeated call finds the token already revoked. */
 async function loggedOut(call: Promise<void>): Promise<void> {
   await call.catch((error: { code?: string }) => {
     if (error.code !== "unauthorized") throw error;

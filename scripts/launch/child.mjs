@@ -6,10 +6,10 @@ const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP"];
 export const statusOfSignal = (name) => 128 + constants.signals[name];
 
 /**
- * Runs a program and resolves, when it has ended, with its exit status (128 + the signal's number when a signal ended it), the
- * signal this process was sent meanwhile, and what it printed if `stdio` is not "inherit".
- * Signals to this process are handed on, and `stop` becomes SIGTERM. A terminal's Ctrl-C reaches the program twice, from the
- * terminal and from here; `parley serve` takes repeats within a second for one.
+ * Runs a program. Resolves when it has ended, with its exit status (128 + the signal's number if a signal ended it),
+ * the signal that this process got meanwhile, and its output if `stdio` is not "inherit". Signals to this process are
+ * forwarded, and `stop` becomes SIGTERM. A terminal's Ctrl-C reaches the program twice, from the terminal and from
+ * here; `parley serve` treats repeats within a second as one.
  */
 export function runChild(file, args, { stop, stdio = "inherit", ...options }) {
   return new Promise((resolve, reject) => {

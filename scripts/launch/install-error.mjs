@@ -1,4 +1,4 @@
-/** Something a person has to see to; shown as its message alone, without a stack. */
+/** An error that a person has to fix. Only its message is shown, without a stack. */
 export class InstallError extends Error {
   constructor(message, exitStatus = 1) {
     super(message);

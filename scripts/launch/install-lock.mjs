@@ -6,9 +6,9 @@ import { InstallError } from "./install-error.mjs";
 const RETRY_MS = 200;
 
 /**
- * Runs `work` while no other launch in this clone does. The lock is a file with its owner's pid, linked into place whole.
- * One whose owner is dead is taken away. Two launches may do that at once and both go on: then both install, each in its own
- * folder, and the second finds the work done.
+ * Runs `work` while no other launch in this clone does. The lock is a file with its owner's pid, linked into place as a
+ * whole. A lock whose owner is dead is removed. If two launches do that at once, both may go on: then both install,
+ * each in its own folder, and the second finds the work done.
  */
 export async function withInstallLock(root, say, stop, work) {
   const lock = join(root, ".install-lock");
@@ -52,7 +52,7 @@ function ownerOf(lock) {
   }
 }
 
-/** Renaming has one winner. What was taken may be a newer lock than the one looked at: then it goes back. */
+/** Only one rename succeeds. It may have moved a newer lock than the one examined; then that one is put back. */
 function removeStale(lock, owner) {
   const taken = `${lock}-stale-${process.pid}`;
   try {

@@ -1,9 +1,10 @@
 /**
- * Makes node_modules what package-lock.json says, and finds the pinned Bun in it.
+ * Makes node_modules match package-lock.json, and finds the pinned Bun in it.
  *
- * Packages are installed into a folder of their own and take node_modules' place by two renames, so an install that is killed
- * leaves what was there before. A stamp (the lockfile's hash, and where Bun is) makes every later start a single comparison.
- * node_modules that somebody installed by hand (`npm ci`, `bun install`) are accepted when their versions are the lockfile's.
+ * Packages are installed into a separate folder that replaces node_modules by two renames, so a killed install leaves
+ * the old packages. A stamp (the lockfile's hash and Bun's path) reduces every later start to one comparison.
+ * node_modules that were installed by hand (`npm ci`, `bun install`) are accepted if their versions are those of the
+ * lockfile.
  */
 import { createHash } from "node:crypto";
 import {
@@ -62,12 +63,14 @@ function fromFolder(root, wanted, lockfile) {
     replacePlaceholders(root, bun);
     writeFileSync(join(root, STAMP), `${JSON.stringify({ lockfile: wanted, bun: relative(root, bun) })}\n`);
   } catch {
-    // A read-only clone works too; it compares anew at every start.
+    // A read-only clone works, too; it compares at every start.
   }
   return bun;
 }
 
-/** npm writes its own record last, so it vouches for a finished install; Bun writes none, and each package is asked. */
+/**
+ * npm writes its own record last, so the record proves a finished install. Bun writes none, so each package is checked.
+ */
 function matchesLockfile(root, lockfile) {
   const record = readJson(join(root, "node_modules/.package-lock.json"));
   return Object.entries(lockfile.packages).every(([path, wanted]) => {
@@ -77,7 +80,7 @@ function matchesLockfile(root, lockfile) {
   });
 }
 
-/** With install scripts the binary is moved to node_modules/bun; without them it stays in the platform's package. */
+/** Install scripts move the binary to node_modules/bun; without them it stays in the platform's package. */
 function findBun(root, version) {
   const folder = join(root, "node_modules/@oven");
   const platforms = existsSync(folder) ? readdirSync(folder).filter((name) => name.startsWith("bun-")) : [];
@@ -105,7 +108,7 @@ async function install(root, say, stop) {
   say(`installed in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 }
 
-/** Of launches that were killed while installing: this one has the lock, so they are nobody's. */
+/** Removes folders of killed installs. This process holds the lock, so no other process uses them. */
 function removeLeftovers(root) {
   const leftovers = readdirSync(root).filter((name) => name.startsWith(STAGING_PREFIX));
   for (const name of leftovers) rmSync(join(root, name), { recursive: true, force: true });

@@ -14,7 +14,10 @@ const NPM_CI = [
 ];
 const BUN_INSTALL = ["install", "--frozen-lockfile", "--ignore-scripts", "--no-progress"];
 
-/** Installs what the lockfile in `folder` says, with the package manager that runs this script, or npm. No package's install script runs. */
+/**
+ * Installs the packages of the lockfile in `folder`, with the package manager that runs this script, or npm. No
+ * package's install script runs.
+ */
 export async function runInstaller(folder, stop) {
   const { file, args, shown } = installer();
   const shell = file === "npm" && process.platform === "win32";
@@ -27,7 +30,7 @@ export async function runInstaller(folder, stop) {
   if (status !== 0) throw new InstallError(`installing failed (${shown}):\n${lastLines(output)}`);
 }
 
-/** `shown` is what a person types for it, whatever the file is called here. */
+/** `shown` is the command as a person types it. */
 function installer() {
   const bun = (file) => ({ file, args: BUN_INSTALL, shown: `bun ${BUN_INSTALL.join(" ")}` });
   const npm = (file, before) => ({ file, args: [...before, ...NPM_CI], shown: `npm ${NPM_CI.join(" ")}` });

@@ -1,12 +1,13 @@
 import { linkSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** A placeholder has a few lines; the program has a hundred million bytes. */
+/** A placeholder has a few lines; the program has about a hundred million bytes. */
 const PLACEHOLDER_BYTES_MAX = 10_000;
 
 /**
- * Puts the real program where the package `bun` has a placeholder until its install script runs, which it never does here. So `npx bun`
- * works, and so do scripts of packages that call `bun`. The name is replaced, not the file: that may be one with a package manager's cache.
+ * Replaces the placeholder in the package `bun` by the real program. Its install script would do that, but never runs
+ * here. So `npx bun` works, and so do packages' scripts that call `bun`. The name is replaced and not the file, which
+ * may be shared with a package manager's cache.
  */
 export function replacePlaceholders(root, bun) {
   for (const name of ["bun.exe", "bunx.exe"]) {

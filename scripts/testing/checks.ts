@@ -1,4 +1,4 @@
-/** What is checked besides the tests. Each check is counted as one test. */
+/** The checks beside the tests. Each counts as one test. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { clockViolations } from "./clock-rules.ts";
@@ -10,7 +10,7 @@ export type Check = { name: string; run: () => Promise<Outcome> };
 export function checksOf(root: string): Check[] {
   const bun = (args: string[], env = {}) => runProgram(root, [process.execPath, ...args], { env });
   return [
-    // --no-script: package.json may have scripts of these names, and "check" is this very program.
+    // --no-script: package.json may have scripts with these names, and "check" is this program.
     { name: "format", run: () => bun(["fmt", "--no-script", "--check", "."]) },
     { name: "types", run: () => bun(["check", "--no-script"]) },
     {
@@ -22,7 +22,10 @@ export function checksOf(root: string): Check[] {
   ];
 }
 
-/** The linter starts its type checker through a script for Node; where there is only Bun, it is told of the program itself. */
+/**
+ * The linter starts its type checker through a script for Node. Where there is only Bun, it gets the path of the
+ * program itself.
+ */
 function lintEnv(root: string): Record<string, string> {
   const suffix = process.platform === "win32" ? ".exe" : "";
   const file = join(root, `node_modules/@oxlint-tsgolint/${process.platform}-${process.arch}/tsgolint${suffix}`);
@@ -39,7 +42,7 @@ async function told(find: () => Promise<string[]>): Promise<Outcome> {
 
 export const sourceFiles = (root: string): Promise<SourceFile[]> => read(root, "{src,storage}/**/*.{ts,tsx}");
 
-/** What may know of the clock. The rules themselves name everything that they forbid. */
+/** The files that the clock rules check. The rules themselves name everything they forbid, so they are left out. */
 export async function timedFiles(root: string): Promise<SourceFile[]> {
   const files = await read(root, "{src,storage,scripts}/**/*.{ts,tsx,mjs}");
   return files.filter(({ path }) => path !== "scripts/testing/clock-rules.ts");

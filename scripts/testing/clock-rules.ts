@@ -1,16 +1,17 @@
 /**
- * Who may ask the clock on the wall, and who may compare the times that it gave, as a list with a reason for each. A
- * machine's clock is set, ahead and back, by years; so durations come from the monotonic clock, and orders from seqs,
- * ranks or counters. Retention means the calendar, and times are shown to people: for that the list is.
+ * The code that may read the wall clock, or compare its times, as a list with a reason for each. A machine's clock may
+ * be set ahead or back, by years. So durations come from the monotonic clock, and orders from seqs, ranks or counters.
+ * The list is for retention, which means calendar days, and for times that people see.
  *
- * A line that asks, or compares, and is not in the list is refused. So is an entry that fits no line any more.
+ * A line that reads or compares and is not in the list is refused. So is an entry of the list that matches no line any
+ * more.
  */
 
 import type { SourceFile } from "./import-rules.ts";
 
 type Allowed = {
   path: string;
-  /** What the line has in it. */
+  /** A part of the line. */
   code: string;
   why: string;
 };
@@ -75,10 +76,10 @@ export const ALLOWED: readonly Allowed[] = [
 ];
 
 const COMMENT = /^[ \t]*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
-/** Asks for the time of day, or for that of a file. */
+/** Reads the time of day, or that of a file. */
 const ASKS = /(?<!performance)\.now\b|\bDate\b|\b[mc]time|\bbirthtime/;
 const TIME = "(?:sentAt|createdAt|requestedAt|finishedAt|erasedAt|deletedAt|editedAt|revokedAt|issuedAt|oldestAt)";
-/** Compares such times, reckons with them, or sorts by them. */
+/** Compares such times, calculates with them, or sorts by them. */
 const COMPARES = new RegExp(
   [
     `\\b${TIME}\\b\\)?\\s*(?:[<>]=?|[-+])\\s`,
@@ -113,5 +114,5 @@ function usesOf(source: string): { line: number; code: string }[] {
 
 const problemOf = (code: string): string =>
   ASKS.test(code)
-    ? "asks the clock on the wall; durations are monotonicMs(), and an order is not a time (scripts/testing/clock-rules.ts)"
+    ? "reads the wall clock; durations are monotonicMs(), and an order is not a time (scripts/testing/clock-rules.ts)"
     : "compares times that a clock gave, which may have jumped (scripts/testing/clock-rules.ts)";

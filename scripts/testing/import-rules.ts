@@ -1,21 +1,21 @@
 /**
- * Who may import whom, as a table: the picture in ARCHITECTURE.md, held by a check.
- * A place is a folder or a file, from the root, without the places above it in the table that are in it. What is not
- * allowed here is refused, new folders and packages included.
+ * The import rules as a table: a check of the picture in ARCHITECTURE.md. A place is a folder or a file, from the root,
+ * without the places above it in the table that are inside it. Every import that the table does not allow is refused,
+ * also of new folders and packages.
  */
 import { dirname, join } from "node:path/posix";
 
 type Layer = {
   place: string;
-  /** Besides itself. */
+  /** Places it may import besides itself. */
   imports: readonly string[];
-  /** Types only: nothing of them is left when it runs. */
+  /** Places of which it may import only types, which do not exist at runtime. */
   types?: readonly string[];
-  /** False for what also runs in browsers. */
+  /** False for code that also runs in browsers. */
   builtins?: boolean;
 };
 
-/** What all of storage speaks of. */
+/** The types that all of storage uses. */
 const STORE_WORDS = ["storage/types.ts", "storage/errors.ts", "storage/steps.ts", "storage/shortage.ts"];
 
 /** The files of storage that src may import, and no others. */
@@ -37,7 +37,7 @@ const STORE_DIRECTORY = [
   "storage/vfs/file-system.ts",
   "storage/vfs/descriptor-reserve.ts",
 ];
-/** What the command line runs over a directory at rest. */
+/** The tools that the command line runs on a directory at rest. */
 const STORE_TOOLS = [
   "storage/tools/verify.ts",
   "storage/tools/verify-files.ts",
@@ -57,7 +57,7 @@ const STORE_TOOLS = [
 ];
 
 /**
- * What one shard needs of storage: its log, and words. A store, which has all shards, is not among it.
+ * The parts of storage that one shard needs: its log, and types. The store, which has all shards, is not among them.
  */
 const SHARD_STORE = [
   "storage/types.ts",
@@ -164,7 +164,7 @@ export const LAYERS: readonly Layer[] = [
       "storage/types.ts",
     ],
   },
-  // What crosses between shards is plain: no state, no log, nothing that could not be sent.
+  // What crosses between shards is plain data: no state, no log, nothing that could not be sent over a network.
   {
     place: "src/home/messages",
     imports: [
@@ -177,8 +177,8 @@ export const LAYERS: readonly Layer[] = [
     ],
     types: ["src/home/authorization.ts"],
   },
-  // One shard's commands and state. Nothing in it knows which shards there are (src/node), so none reaches another's.
-  // A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
+  // One shard's commands and state. It does not know which shards exist (src/node does), so no shard reaches into
+  // another. A shard encodes a frame once for all its receivers, so it knows the protocol's encoder.
   {
     place: "src/home",
     imports: ["src/base", "src/domain", "src/protocol", "src/home/fold", "src/home/messages", ...SHARD_STORE],
@@ -188,7 +188,7 @@ export const LAYERS: readonly Layer[] = [
     place: "src/edge/socket",
     imports: ["src/base", "src/domain", "src/protocol", "src/home/session"],
   },
-  // The server hands out the protocol document that belongs to it.
+  // The server serves its own protocol document.
   {
     place: "src/edge/http",
     imports: ["src/base", "src/domain", "src/protocol", "src/home/refusal-of.ts", "docs/protocol.md"],
@@ -207,7 +207,10 @@ export const LAYERS: readonly Layer[] = [
   { place: "src/main.ts", imports: EVERYTHING },
 ];
 
-/** What stands behind a port, and who may look behind it besides: whatever builds it, and tools that read its files at rest. */
+/**
+ * Implementations behind ports, and the only files that may import them besides: the one that builds them, and tools
+ * that read files at rest.
+ */
 const BEHIND_PORTS: readonly { place: string; port: string; knownTo: readonly string[] }[] = [
   {
     place: "storage/log/local",
@@ -216,7 +219,7 @@ const BEHIND_PORTS: readonly { place: string; port: string; knownTo: readonly st
   },
 ];
 
-/** Each package has one home, so that replacing it stays a small change. */
+/** Each package is imported in one place, so that it can be replaced easily. */
 const PACKAGE_HOMES: Record<string, string> = {
   "better-sqlite3": "storage/files/sqlite/database.ts",
   "lz4-napi": "storage/encoding/packing.ts",

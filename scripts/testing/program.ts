@@ -1,7 +1,7 @@
-/** `output` is what came on both, in the order it came. `isKilled`: it had not ended by its timeout. */
+/** `output` is stdout and stderr together, in the order they came. `isKilled`: it had not ended by its timeout. */
 export type Outcome = { status: number; output: string; stderr: string; ms: number; isKilled: boolean };
 
-/** How long a dead program's output may stay open: something it started may still hold it. */
+/** How long to wait for the output of an ended program: a process that it started may still hold it open. */
 const OUTPUT_GRACE_MS = 2000;
 
 /** Runs a program to its end, or kills it at `timeoutMs`; resolves with what it printed on both outputs. */

@@ -1,4 +1,4 @@
-/** Runs checks and test files, says what failed, and ends with the line of counts. */
+/** Runs checks and test files, prints failures, and ends with the line of counts. */
 import { availableParallelism } from "node:os";
 import { checksOf, type Check } from "./checks.ts";
 import { ALONE, slowFirst } from "./slow-first.ts";
@@ -30,7 +30,7 @@ export async function run(
     print(reportOf(item.name, result));
   };
   const fileItem = (file: string): Item => ({ name: file, run: () => runTestFile(root, file, what.fileTimeoutMs) });
-  // One after the other: each of them uses every core, or measures one.
+  // One after the other, because each uses every core, or measures one.
   for (const check of what.checks ? checksOf(root) : []) await report(checkItem(check));
   for (const file of files.filter((name) => ALONE.includes(name))) await report(fileItem(file));
   await inParallel(slowFirst(files.filter((name) => !ALONE.includes(name))).map(fileItem), report);
@@ -40,7 +40,7 @@ export async function run(
   return total.failed === 0 && total.passed > 0 && files.length > 0 ? 0 : 1;
 }
 
-/** Everywhere, not in test/ alone: a test in the wrong place must not go unrun. */
+/** Searches everywhere, not only in test/, so that a test in the wrong place is not missed. */
 function testFiles(root: string): string[] {
   return [...new Bun.Glob("{test,src,storage,bench,scripts}/**/*.test.{ts,tsx}").scanSync(root)].toSorted();
 }
@@ -53,7 +53,7 @@ function checkItem(check: Check): Item {
   return { name: check.name, run };
 }
 
-/** The other files still run, and the counts come last whatever happens. */
+/** The other files still run, and the line of counts is still printed. */
 function failedToRun(error: unknown): Result {
   const output = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { passed: 0, failed: 1, skipped: 0, output, ms: 0, isKilled: false };

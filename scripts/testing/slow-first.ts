@@ -1,8 +1,9 @@
 /**
- * Which test files run with nothing beside them, and which of the others start first. The slowest go first, so that near the end no core waits for one long file.
+ * The test files that run alone, and those that start first. The slowest start first, so that near the end no core
+ * waits for one long file.
  *
- * The table is a hint and not a rule: a file that is not in it starts after those that are, by its name. Update it from the seconds
- * that the runner prints, when a file of more than about three seconds is missing here.
+ * The table is a hint: a file that is not in it starts after those that are, in the order of names. Update it from the
+ * seconds that the runner prints, when a file of more than about three seconds is missing here.
  */
 export const SLOWEST: readonly string[] = [
   "test/cli/launch.test.ts",
@@ -37,7 +38,7 @@ export const SLOWEST: readonly string[] = [
   "test/home/refs-model.test.ts",
 ];
 
-/** Test files that measure how long the event loop stands still: what runs beside them would be measured too. */
+/** Test files that measure gaps of the event loop, which other processes would lengthen. */
 export const ALONE: readonly string[] = ["test/bench/stalls.test.ts"];
 
 export function slowFirst(files: readonly string[]): string[] {

@@ -1,10 +1,13 @@
 /**
- * One test file in a process of its own: what one file leaves behind, or how it dies, cannot touch another, and a file that
- * ends its process in the middle counts as failed instead of ending the run.
+ * Runs one test file in its own process, so that its leftovers or its crash cannot affect another file. A file that
+ * ends its process in the middle counts as failed and does not end the run.
  */
 import { runProgram } from "./program.ts";
 
-/** A test that waits for a condition gives up long before; this catches what waits for ever. Few tests take seconds, on a quiet machine. */
+/**
+ * Catches tests that wait for ever; a test that waits for a condition gives up long before. On a quiet machine few
+ * tests take seconds.
+ */
 const TEST_TIMEOUT_MS = 120_000;
 const FILE_TIMEOUT_MS = 300_000;
 
@@ -20,7 +23,7 @@ export async function runTestFile(root: string, file: string, timeoutMs = FILE_T
   return { file, ms, output, isKilled, ...countsOf(stderr, status) };
 }
 
-/** From the summary that `bun test` prints last, on stderr. Whatever does not add up counts as a failure. */
+/** Reads the summary that `bun test` prints last, on stderr. Anything inconsistent counts as a failure. */
 export function countsOf(stderr: string, status: number): Counts {
   const plain = Bun.stripANSI(stderr);
   const summary = [...plain.matchAll(SUMMARY)].at(-1)?.[0] ?? "";

@@ -1,6 +1,6 @@
 /**
- * What each record of a torture holds: a pure function of seed, shard and offset, so that whoever checks needs no list of what was written. Only which batch
- * a record came with is not known beforehand, and stands in its payload.
+ * The content of each record of a torture: a pure function of seed, shard and offset, so that the checker needs no list
+ * of what was written. Only the batch of a record is not known beforehand; it is in the payload.
  */
 import type { LogStoreOptions } from "../../storage/store-options.ts";
 
@@ -9,7 +9,7 @@ export const STREAMS = ["@alice", "@bob", "#hikers"];
 export const LANES = ["", "@carol", "#swimmers"];
 export const CELLS_MAX = 5;
 
-/** Everything happens often: rotation, flush, trim, sealed segments, marks. */
+/** Limits that make rotation, flush, trim, sealed segments and marks frequent. */
 export const LIMITS: Omit<LogStoreOptions, "directory"> = {
   walFileBytes: 64 << 10,
   walBytesMax: 256 << 10,
@@ -24,7 +24,7 @@ export type Content = {
   /** "" for none. */
   key: string;
   text: string;
-  /** A cell that is set with it, or cleared by null. */
+  /** A cell that is written with it, or cleared by null. */
   cell: { key: string; value: string | null } | undefined;
 };
 
@@ -68,7 +68,7 @@ function mixed(...values: number[]): number {
   return state >>> 0;
 }
 
-/** Numbers from 0 to 1, the same for the same seeds. */
+/** Random numbers from 0 to 1, the same for the same seeds. */
 export function randomOf(...seeds: number[]): () => number {
   let count = 0;
   return () => mixed(...seeds, ++count) / 2 ** 32;

@@ -1,4 +1,7 @@
-/** What must hold after a kill: all acknowledged is there, nothing in part, nothing else, and every read agrees with what was written. */
+/**
+ * The checks after a kill: everything acknowledged is there, nothing in part, nothing else, and every read agrees with
+ * what was written.
+ */
 import { openLogStore } from "../../storage/open-store.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { verifyDirectory } from "../../storage/tools/verify.ts";
@@ -7,18 +10,20 @@ import { contentOf, LANES, LIMITS, readPayload, SHARDS, STREAMS } from "./conten
 
 export class Difference extends Error {}
 
-/** Of one stream, as far as it was checked. */
+/** State of one stream, as far as it was checked. */
 type Checked = { headSeq: number; cells: Map<string, string> };
 
 const PAGE = 500;
 const FINDINGS_TOLD = 5;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
-/** Keeps what it has seen, so that each round costs what the round has written; `whole` looks at everything again. */
+/**
+ * Remembers what it has checked, so that each round costs only what that round wrote; `whole` checks everything again.
+ */
 export class Inspection {
   readonly acked = new Map<number, number>();
   readonly #seed: number;
-  /** Offset by shard up to which everything was checked, and each stream up to there. */
+  /** By shard, the offset up to which everything was checked, and each stream up to there. */
   #through = new Map<number, number>();
   #streams = new Map<string, Checked>();
   entries = 0;
@@ -54,7 +59,7 @@ export class Inspection {
     }
   }
 
-  /** Every checksum and all that must agree, as `parley verify` looks at it: also what no reader has met. */
+  /** Verifies every checksum and all invariants, as `parley verify` does: also data that no reader has met. */
   async verify(directory: string): Promise<void> {
     const { findings } = await verifyDirectory(directory, { companions: { constant: [], changing: [] } });
     if (findings.length > 0) throw new Difference(`verify finds ${JSON.stringify(findings.slice(0, FINDINGS_TOLD))}`);
@@ -80,7 +85,7 @@ export class Inspection {
     this.acked.set(log.shard, through);
   }
 
-  /** Entries of all streams behind those that were checked, by offset. */
+  /** Entries of all streams after the checked ones, by offset. */
   #freshEntries(log: ShardLog): Map<number, { stream: string; entry: StoredEntry }> {
     const fresh = new Map<number, { stream: string; entry: StoredEntry }>();
     for (const stream of STREAMS) {
@@ -125,7 +130,7 @@ export class Inspection {
     this.entries++;
   }
 
-  /** Head, cells, and the newest of each lane, backward. */
+  /** Checks head, cells, and the newest entries of each lane, backward. */
   #lookAtStream(log: ShardLog, stream: string): void {
     const { headSeq, cells } = this.#checked(log, stream);
     const place = `shard ${log.shard} ${stream}`;

@@ -1,4 +1,7 @@
-/** Rounds of a torture: start a writer, kill it with -9 at a moment drawn from the seed, verify what it left, look whether everything holds, go on with the same directory. */
+/**
+ * Rounds of a torture: start a writer, kill it with -9 at a time drawn from the seed, verify what it left, check that
+ * everything holds, continue with the same directory.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +10,7 @@ import { Difference, Inspection } from "./inspection.ts";
 
 const WRITER = join(import.meta.dir, "writer.ts");
 const WHOLE_EVERY = 25;
-/** Share of kills while the writer starts: in recovery, or before it. */
+/** Share of kills during the writer's start: in recovery or before it. */
 const EARLY_SHARE = 0.2;
 const EARLY_MS_MAX = 150;
 const ACKS_MAX = 600;
@@ -21,11 +24,11 @@ export type TortureResult = {
   seconds: number;
   msPerRound: number;
   acked: number;
-  /** Records that were there though nobody was told: their acknowledgement was under way. */
+  /** Records that were there although they were not acknowledged yet. */
   unacked: number;
   killedEarly: number;
   tornTails: number;
-  /** How often `verify` found nothing wrong: with what each kill left, and at the end with what the last look closed. */
+  /** How often `verify` found nothing wrong: after each kill, and once after the last close. */
   verified: number;
   /** Undefined when everything held. */
   failure: { round: number; what: string; directory: string } | undefined;
@@ -130,7 +133,7 @@ async function writeUntilKilled(
   return acks;
 }
 
-/** Whole lines only: what a kill cut off was never said. */
+/** Only whole lines: a line that a kill cut off does not count. */
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncIterable<string> {
   const decoder = new TextDecoder();
   let rest = "";

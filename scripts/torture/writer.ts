@@ -1,6 +1,7 @@
 /**
- * The process that is killed: `writer.ts DIRECTORY SEED ROUND`. Writes batches until then, and says of each record when it was acknowledged, a line each:
- * `shard offset`. A line stands in the pipe before the store goes on, so none that was acknowledged goes unsaid.
+ * The process that is killed: `writer.ts DIRECTORY SEED ROUND`. It writes batches until then, and prints a line for
+ * each acknowledged record: `shard offset`. The line is in the pipe before the store continues, so no acknowledged
+ * record is missing there.
  */
 import { writeSync } from "node:fs";
 import type { LogStore } from "../../storage/log-store.ts";
@@ -66,7 +67,7 @@ function append(store: LogStore, shard: number, tag: BatchTag): void {
   });
 }
 
-/** Beside all else: files come and go while they are written to. */
+/** Runs in parallel: files appear and disappear while others are written. */
 function compact(shard: number): void {
   store.compact(shard as ShardId).catch((error: unknown) => {
     throw error;
@@ -98,7 +99,7 @@ for (let batch = 1; ; batch++) {
   if (random() < FLUSH_SHARE) await store.flushAll(() => false);
   else if (waiting > WAITING_MAX || random() < 0.3) await store.idle();
   else if (random() < 0.5) await new Promise((resolve) => setImmediate(resolve));
-  // A quiet moment, so that the log gets marks.
+  // A pause, so that the log gets marks.
   if (random() < 0.01) await Bun.sleep(10);
   while (store.pressure > 1) await Bun.sleep(1);
 }

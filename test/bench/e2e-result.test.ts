@@ -47,7 +47,7 @@ describe("of the rounds", () => {
     expect(result.ranges.parley.serverCpuMicros).toEqual({ median: 13.5, min: 10, max: 24 });
   });
 
-  test("the dearest of Parley's over its cheapest is said, and what those with a flush cost beside the others", () => {
+  test("Parley's most expensive round over its cheapest is shown, and the cost of rounds with a flush beside the others", () => {
     expect(result.worstOverBest).toBe(2.4);
     expect(result.flushes).toEqual({
       rounds: 2,
