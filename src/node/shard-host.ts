@@ -365,14 +365,14 @@ export class ShardHost {
     if (shard === undefined) return;
     this.#shards[id] = undefined;
     shard.marks.forget();
-    for (const user of shard.users.clear()) {
+    for (const user of shard.users.end()) {
       const { message, retryAfterMs } = why(user);
       for (const session of [...user.sessions]) {
         session.close(CLOSE.tryLater, message, retryAfterMs);
         this.connected.detach(user, session);
       }
     }
-    shard.groups.clear();
+    shard.groups.end();
     shard.end();
     this.#offers.forget(shard);
   }

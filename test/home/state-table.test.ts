@@ -87,3 +87,20 @@ test("a load that fails or finds nothing is told to all who wait for it, and the
   expect(loads()).toBe(4);
   expect(states.size).toBe(0);
 });
+
+test("a table that another one has taken the place of loads nothing any more, also for who had begun to", () => {
+  const budget = new LoadBudget(10);
+  const load = function* (name: number): Steps<{ name: number }> {
+    yield;
+    return { name };
+  };
+  const states = new StateTable<number, { name: number }>(load, () => true, budget);
+  const [held] = [states.get(1)];
+  const begun = states.steps(2);
+  begun.next();
+  begun.next();
+  expect(states.end()).toEqual([held!]);
+  expect(states.peek(1)).toBeUndefined();
+  expect(() => states.get(1)).toThrow("try again");
+  expect(() => atOnce(begun)).toThrow("try again");
+});

@@ -8,6 +8,7 @@
  * - States are dropped between turns of the event loop, never inside a call: whoever has got a state may use it to the end of the turn, and longer only while it
  *   is not idle.
  */
+import { AppError } from "../../base/errors.ts";
 import { atOnce, type Steps } from "../../base/steps.ts";
 import type { EvictedTable, LoadBudget } from "./load-budget.ts";
 
@@ -23,6 +24,7 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
   readonly #isIdle: (state: State) => boolean;
   readonly #budget: LoadBudget;
   readonly #states = new Map<Name, State>();
+  #isEnded = false;
   readonly #loads = new Map<Name, Steps<State | undefined>>();
 
   /** @param load must not ask this table for the same name */
@@ -67,6 +69,12 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     return gone;
   }
 
+  /** Another table has these names from now on, so this one loads nothing any more: two states would number the same seq twice. @returns as `clear` */
+  end(): State[] {
+    this.#isEnded = true;
+    return this.clear();
+  }
+
   /** Drops one state, in use or not. */
   drop(name: Name): void {
     this.#loads.delete(name);
@@ -78,6 +86,7 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
   }
 
   #loadOn(name: Name): IteratorResult<void | Promise<unknown>, State | undefined> {
+    if (this.#isEnded) throw new AppError("unavailable", "the log is being recovered; try again");
     let load = this.#loads.get(name);
     if (load === undefined) this.#loads.set(name, (load = this.#load(name)));
     let step: IteratorResult<void | Promise<unknown>, State | undefined> | undefined;
