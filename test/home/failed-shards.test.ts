@@ -120,6 +120,17 @@ function connect(user: UserId): string[] {
   return heard;
 }
 
+/** Of ben, in a lane that is not his. */
+async function makeClub(): Promise<GroupAddress> {
+  const club = Array.from({ length: 40 }, (_, n) => `#g${n}` as GroupAddress).find(
+    (group) => laneOf(shardOf(group)) !== laneOf(shardOfUser(BEN)),
+  )!;
+  const detail = { change: "created", by: BEN, at: clock.now(), name: "Club", members: [BEN] } as const;
+  await createGroup(host.shard(shardOf(club)), club, "e-club", { ...detail, members: [BEN] });
+  await until("ben is in it", () => host.home(BEN).users.get(BEN)!.membership(club) !== undefined);
+  return club;
+}
+
 test("a lane that is out of reach refuses its shards' writes alone, and they come back with what was written", async () => {
   expect([await send(ANN, BEN, "before"), await send(BEN, ANN)]).toEqual(["sent", "sent"]);
   const heard = connect(ANN);
@@ -202,12 +213,7 @@ test("nothing that waits of a shard that was opened anew is written any more", a
 });
 
 test("members of a group whose shard was opened anew come back for what was written and not told", async () => {
-  const club = Array.from({ length: 40 }, (_, n) => `#g${n}` as GroupAddress).find(
-    (group) => laneOf(shardOf(group)) !== laneOf(shardOfUser(BEN)),
-  )!;
-  const detail = { change: "created", by: BEN, at: clock.now(), name: "Club", members: [BEN] } as const;
-  await createGroup(host.shard(shardOf(club)), club, "e-club", { ...detail, members: [BEN] });
-  await until("ben is in it", () => host.home(BEN).users.get(BEN)!.membership(club) !== undefined);
+  const club = await makeClub();
   expect(await send(BEN, club)).toBe("sent");
   const heard = connect(BEN);
   answers.set(laneOf(shardOf(club)), "taken, then out of reach");
@@ -215,5 +221,17 @@ test("members of a group whose shard was opened anew come back for what was writ
   expect(await send(BEN, club, "not told")).toStartWith("unavailable");
   await until("its shard is open again", () => host.shard(shardOf(club)) !== before);
   expect(heard).toEqual(["closed 4003"]);
+  // As long as whoever is refused has to wait.
+  clock.advance(3000);
   expect(await send(BEN, club, "not told")).toBe("repeat");
+});
+
+test("a group whose shard another node has taken refuses posts for the moment, and what waits for it ends", async () => {
+  const club = await makeClub();
+  expect(await send(BEN, club)).toBe("sent");
+  lanes.current.take(shardOf(club), "another node");
+  expect(await send(BEN, club, "first")).toStartWith("unavailable");
+  clock.advance(60_000);
+  expect(await send(BEN, club, "second")).toContain("another server has taken over");
+  expect(host.home(BEN).users.get(BEN)!.pendingSends).toEqual([]);
 });

@@ -62,6 +62,7 @@ function accept(
   }
   const group = mustBeAbleToPost(found, address, post);
   if (!came.follows(post)) return reply.missing(post.round);
+  if (group.log.failure !== undefined) throw shard.refusals.error(shard.refusal ?? "log failed");
   append(shard, group, post, reply);
   noteCame(group, post, came);
   if (post.mayRepeat) came.tookAsNew(post);

@@ -195,8 +195,10 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     try {
       this.#shard.router.post(this.#groupShard, this.to, this, this);
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.refused(error);
+      // Nobody is above it who could be told: a timer, or a reply.
+      if (error instanceof AppError) return this.refused(error);
+      this.#shard.logger.error("a post could not be sent again", { error, group: this.to });
+      this.refused(noReply(this.to));
     }
   }
 
