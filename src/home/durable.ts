@@ -17,7 +17,13 @@ export function writeRecord(
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const committed = (): void => {
-    applied();
+    try {
+      applied();
+    } catch (error) {
+      // The shard may have been closed since. Who waits is told all the same.
+      reject(error);
+      throw error;
+    }
     resolve();
   };
   try {

@@ -1,5 +1,6 @@
 /** An encoder that throws is a mistake in the program. It must cost the command that made it, and nobody else, and nothing that is on disk. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { AppError } from "../../src/base/errors.ts";
 import { createLogger } from "../../src/base/logger.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { shardOf, type Address, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
@@ -16,14 +17,16 @@ import { encodeProfile } from "../../src/home/state/account-cells.ts";
 import { CELLS_LAG_MAX } from "../../src/home/state/cells.ts";
 import { eraseRequested, erasureStatus, requestErasure } from "../../src/home/erasing/erase-user.ts";
 import type { GroupState } from "../../src/home/state/group-state.ts";
+import { writeRecord } from "../../src/home/durable.ts";
 import { HandoffLedger } from "../../src/home/handoffs/handoff-ledger.ts";
 import type { Shard } from "../../src/home/shard.ts";
 import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
 import { ShardHost } from "../../src/node/shard-host.ts";
 import type { UserState } from "../../src/home/state/user-state.ts";
+import { StreamHandle } from "../../storage/shard/staged-record.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
 import { HandClock } from "./hand-clock.ts";
-import { until } from "../support/wait.ts";
+import { until, within } from "../support/wait.ts";
 import { dataDirectory, type DataDirectory } from "../support/data-directory.ts";
 
 const PEOPLE = ["ann", "ben", "cat"] as UserId[];
@@ -281,6 +284,19 @@ test("erasing that cannot be encoded leaves neither a count of it nor a state th
   await reopen();
   expect(erasureStatus(state(ann))).toMatchObject({ state: "running", entries: 2 });
   expect(state(ben).conversation("@ann" as Address)).toMatchObject({ takenSeq, goneSeq: 1, unread: 0 });
+});
+
+test("a group that begins while its shard is found to be damaged leaves nobody waiting", async () => {
+  const { log } = host.shard(shardOf(CLUB));
+  const written = writeRecord(
+    log,
+    () => log.putCell(new StreamHandle(CLUB, undefined), "epoch", Buffer.from("e")),
+    () => {
+      throw new AppError("unavailable", "damaged meanwhile");
+    },
+  );
+  await expect(within("the record to be told of", written)).rejects.toThrow("damaged meanwhile");
+  expect(logged.join()).toContain("damaged meanwhile");
 });
 
 test("a stream whose derived cells cannot be written does not keep its shard from being flushed", async () => {
