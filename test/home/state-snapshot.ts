@@ -52,7 +52,7 @@ const group: Reasons<GroupState> = {
 const ON_THE_WAY = new Set<string>([
   "nextSeq",
   "pendingSends",
-  "pendingPosts",
+  "lastPost",
   "bytesOnTheWay",
   "receivedPending",
   "receivedAppended",

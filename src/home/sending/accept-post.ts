@@ -80,7 +80,8 @@ function append(shard: Shard, group: GroupState, post: Post, reply: PostReply): 
     throw error;
   }
   shard.ledger.add(record);
-  group.pendingPosts.add(record);
+  record.before = group.lastPost;
+  group.lastPost = record;
   group.nextSeq = (seq + 1) as Seq;
 }
 
@@ -91,8 +92,9 @@ function noteCame({ authorPosts }: GroupState, post: Post, came: AuthorPosts): v
 
 // ---- a repeat
 
-function pendingPost({ pendingPosts }: GroupState, { author, ref }: Post): GroupPost | undefined {
-  for (const pending of pendingPosts) if (pending.ref === ref && pending.author === author) return pending;
+function pendingPost({ lastPost, headSeq }: GroupState, { author, ref }: Post): GroupPost | undefined {
+  for (let pending = lastPost; pending !== undefined && pending.seq > headSeq; pending = pending.before)
+    if (pending.ref === ref && pending.author === author) return pending;
   return undefined;
 }
 
@@ -148,6 +150,8 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
   offset = 0 as Offset;
   isConfirmed = false;
   isHandedOver = false;
+  /** The post before it that may not be durable yet. */
+  before: GroupPost | undefined = undefined;
   #replies: { reply: PostReply; isRepeat: boolean }[] | undefined;
 
   constructor(shard: Shard, group: GroupState, post: Post, reply: PostReply, seq: Seq) {
@@ -198,7 +202,7 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
 
   committed(): void {
     const group = this.#group;
-    group.pendingPosts.delete(this);
+    this.#isPendingNoMore();
     foldPosted(group, this.seq, this.rank, this.author, this.#textBytes);
     if (!this.isHandedOver) this.#handOff();
     this.#fanOut();
@@ -208,10 +212,16 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
   }
 
   failed(error: Error): void {
-    this.#group.pendingPosts.delete(this);
+    this.#isPendingNoMore();
     const refusal = unknownFate(error);
     this.#reply.refused(refusal);
     for (const { reply } of this.#replies ?? []) reply.refused(refusal);
+  }
+
+  /** Nor is any before it. */
+  #isPendingNoMore(): void {
+    this.before = undefined;
+    if (this.#group.lastPost === this) this.#group.lastPost = undefined;
   }
 
   /** It came once more while it is on its way. */

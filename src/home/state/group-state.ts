@@ -72,8 +72,8 @@ export class GroupState {
   life = 0;
   /** Posts that came since it is in memory, by author. */
   readonly authorPosts = new Map<UserId, AuthorPosts>();
-  /** Posts that are numbered and not yet durable. */
-  readonly pendingPosts = new Set<GroupPost>();
+  /** The last post, while it is numbered and not yet durable. It knows the one before it. */
+  lastPost: GroupPost | undefined = undefined;
   isDirty = false;
   /** Members changed since derived cells were last taken. */
   #dirtyMembers = new Set<UserId>();
