@@ -50,7 +50,16 @@ export class Arrivals<Name, State> {
     this.#waiting.delete(name);
     for (const arrival of waiting) {
       if ("error" in loaded) arrival.failed(loaded.error);
-      else arrival.arrived(loaded.state);
+      else arrive(arrival, loaded.state);
     }
+  }
+}
+
+/** What cannot be taken keeps nothing that waits behind it. */
+function arrive<State>(arrival: Arrival<State>, state: State | undefined): void {
+  try {
+    arrival.arrived(state);
+  } catch (error) {
+    arrival.failed(error);
   }
 }

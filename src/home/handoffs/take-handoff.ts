@@ -36,12 +36,8 @@ function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: Hand
   shard.logFor(userAddress(name));
   shard.arrivals.add(name, {
     arrived(loaded) {
-      try {
-        if (loaded === undefined) noSuchUser(shard, handoff, outcome);
-        else take(shard, loaded, handoff, outcome);
-      } catch (error) {
-        outcome.notTaken(error);
-      }
+      if (loaded === undefined) noSuchUser(shard, handoff, outcome);
+      else take(shard, loaded, handoff, outcome);
     },
     failed: (error) => outcome.notTaken(error),
   });

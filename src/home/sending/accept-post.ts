@@ -28,13 +28,7 @@ export function acceptPost(shard: Shard, address: GroupAddress, post: Post, repl
   if (group !== undefined && !shard.groupArrivals.isAwaited(address)) return accept(shard, address, group, post, reply);
   shard.logFor(address);
   shard.groupArrivals.add(address, {
-    arrived(loaded) {
-      try {
-        accept(shard, address, loaded, post, reply);
-      } catch (error) {
-        refuse(shard, reply, error);
-      }
-    },
+    arrived: (loaded) => accept(shard, address, loaded, post, reply),
     failed: (error) => refuse(shard, reply, error),
   });
 }
