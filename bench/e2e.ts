@@ -62,7 +62,7 @@ export async function runE2e(
 ): Promise<E2eResult> {
   const ends: (() => Promise<void>)[] = [];
   let isEnding = false;
-  const kept: Keep = async (starting) => {
+  const endLater: EndLater = async (starting) => {
     const started = await starting;
     if (isEnding) {
       await started.end();
@@ -71,7 +71,7 @@ export async function runE2e(
     ends.unshift(() => started.end());
     return started;
   };
-  const measuring = measure(options, kept, new ProgressBar("starting", 1, output));
+  const measuring = measure(options, endLater, new ProgressBar("starting", 1, output));
   try {
     return await Promise.race([measuring, interrupted]);
   } finally {
@@ -83,17 +83,17 @@ export async function runE2e(
 }
 
 /** Registers a process that must be ended. */
-type Keep = <T extends { end(): Promise<void> }>(starting: Promise<T>) => Promise<T>;
+type EndLater = <T extends { end(): Promise<void> }>(starting: Promise<T>) => Promise<T>;
 
-async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): Promise<E2eResult> {
+async function measure(options: E2eOptions, endLater: EndLater, progress: ProgressBar): Promise<E2eResult> {
   const began = performance.now();
   const texts = loadTexts(options.corpus, LINES_MAX);
-  const floor = await startOther(options, kept, progress);
-  const parley = await kept(startParleyProcess(options.serveArguments));
+  const floor = await startOther(options, endLater, progress);
+  const parley = await endLater(startParleyProcess(options.serveArguments));
   const pairs = await provisionPairs(parley, options.pairs, progress);
   const loads = {
-    floor: await kept(startLoad("floor", floor.server, floor.pairs, texts.lines)),
-    parley: await kept(startLoad("parley", parley, pairs, texts.lines)),
+    floor: await endLater(startLoad("floor", floor.server, floor.pairs, texts.lines)),
+    parley: await endLater(startLoad("parley", parley, pairs, texts.lines)),
   };
   const closed = await closedRounds(loads, parley, options, progress);
   const open = await openRounds(loads, options, closed, progress);
@@ -105,11 +105,11 @@ async function measure(options: E2eOptions, kept: Keep, progress: ProgressBar): 
 /** Starts what Parley is compared with: the floor, or the server of another checkout. */
 async function startOther(
   { beside, pairs, serveArguments }: E2eOptions,
-  kept: Keep,
+  endLater: EndLater,
   progress: ProgressBar,
 ): Promise<{ server: ServerProcess; pairs: LoadPair[] }> {
-  if (beside === undefined) return { server: await kept(startFloorProcess()), pairs: floorPairs(pairs) };
-  const server = await kept(startParleyProcess(serveArguments, beside));
+  if (beside === undefined) return { server: await endLater(startFloorProcess()), pairs: floorPairs(pairs) };
+  const server = await endLater(startParleyProcess(serveArguments, beside));
   return { server, pairs: await provisionPairs(server, pairs, progress) };
 }
 

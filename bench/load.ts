@@ -43,7 +43,7 @@ const LONGER_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
 
-type Mark = { at: number; delivered: number; serverCpuMs: number; loadCpuMs: number };
+type Reading = { at: number; delivered: number; serverCpuMs: number; loadCpuMs: number };
 
 export class Load implements LoadSink {
   private users: LoadUser[] = [];
@@ -136,11 +136,11 @@ export class Load implements LoadSink {
     for (const user of this.users) user.close();
   }
 
-  private async measure(warmUpMs: number, measureMs: number): Promise<[Mark, Mark]> {
+  private async measure(warmUpMs: number, measureMs: number): Promise<[Reading, Reading]> {
     this.latency.clear();
     this.measureFrom = this.measureTo = 0;
     await this.wait(warmUpMs);
-    const before = this.mark();
+    const before = this.reading();
     this.measureFrom = before.at;
     this.measureTo = Number.POSITIVE_INFINITY;
     await this.wait(measureMs);
@@ -149,18 +149,18 @@ export class Load implements LoadSink {
       if (this.now() > until) throw new Error(`nothing was delivered in ${(measureMs + LONGER_MS) / 1000} s`);
       await this.wait(10);
     }
-    const after = this.mark();
+    const after = this.reading();
     this.measureTo = after.at;
     return [before, after];
   }
 
   /** Whether a message that started since `before` was delivered, and the server has used CPU. */
-  private hasFigures(before: Mark): boolean {
+  private hasFigures(before: Reading): boolean {
     const isDelivered = this.delivered > before.delivered && this.latency.count > 0;
     return isDelivered && processCpuMs(this.serverPid) > before.serverCpuMs;
   }
 
-  private mark(): Mark {
+  private reading(): Reading {
     const own = process.cpuUsage();
     return {
       at: this.now(),
@@ -199,7 +199,7 @@ export class Load implements LoadSink {
     } while (this.now() < until);
   }
 
-  private figures(before: Mark, after: Mark): LoadFigures {
+  private figures(before: Reading, after: Reading): LoadFigures {
     const delivered = after.delivered - before.delivered;
     const seconds = (after.at - before.at) / 1000;
     const serverCpuMs = after.serverCpuMs - before.serverCpuMs;

@@ -9,16 +9,16 @@ import { join } from "node:path";
 import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
 import { describeCommit, describeMachine } from "./machine.ts";
 import { type Case, CASES, SIZES, type Sizes, type Visit } from "./stalls/cases.ts";
-import { Filling, type Place } from "./stalls/data.ts";
+import { Filling, type DataIn } from "./stalls/data.ts";
 import type { Gap } from "./stalls/loop-probe.ts";
 import { ProbedServer } from "./stalls/probed-server.ts";
 
-export type StallsOptions = { rounds: number; sizes: Sizes; places: readonly Place[]; cases: readonly Case[] };
+export type StallsOptions = { rounds: number; sizes: Sizes; places: readonly DataIn[]; cases: readonly Case[] };
 
 export const STALLS_FULL: StallsOptions = { rounds: 3, sizes: SIZES, places: ["log", "recent", "own"], cases: CASES };
 
 export type Round = { server: Gap; idle: Gap };
-export type CaseResult = { name: string; place: Place; rounds: Round[] };
+export type CaseResult = { name: string; place: DataIn; rounds: Round[] };
 export type StallsResult = {
   suite: "stalls";
   commit: string;
@@ -48,7 +48,7 @@ export async function runStalls(
 }
 
 async function measurePlace(
-  place: Place,
+  place: DataIn,
   { cases, rounds, sizes }: StallsOptions,
   onRound: () => void,
   interrupted: Promise<never>,
@@ -76,7 +76,7 @@ async function measurePlace(
   }
 }
 
-async function fill(directory: string, place: Place, cases: readonly Case[], rounds: number, sizes: Sizes) {
+async function fill(directory: string, place: DataIn, cases: readonly Case[], rounds: number, sizes: Sizes) {
   const data = await Filling.open(directory, place);
   const visits: Visit[][] = [];
   for (const [at, { prepare }] of cases.entries()) {
@@ -105,7 +105,7 @@ export function bestOf(rounds: readonly Round[]): Round {
 export function formatStalls({ commit, machine: m, parameters, cases }: StallsResult): string {
   const places = [...new Set(cases.map(({ place }) => place))];
   const names = [...new Set(cases.map(({ name }) => name))];
-  const gapOf = (name: string, place: Place): string => {
+  const gapOf = (name: string, place: DataIn): string => {
     const found = cases.find((one) => one.name === name && one.place === place);
     if (found === undefined) return "";
     const { server, idle } = bestOf(found.rounds);

@@ -55,7 +55,7 @@ export const CASES: readonly Case[] = [
         const other = await Visitor.hello(url, author);
         await measure(async () => {
           (await Visitor.hello(url, who, cursor)).leave();
-          await other.take("receipt", sizes.groups);
+          await other.next("receipt", sizes.groups);
         });
         other.leave();
       };
@@ -120,7 +120,7 @@ export const CASES: readonly Case[] = [
         const visitor = await Visitor.hello(url, who);
         for (const other of others)
           visitor.send({ t: "send", ref: `a-${other}`, to: addressOf(other), text: "good morning" });
-        await visitor.take("sent", peers);
+        await visitor.next("sent", peers);
         visitor.leave();
       };
     },
@@ -155,7 +155,7 @@ export const CASES: readonly Case[] = [
         for (const who of all) visitors.push(await Visitor.hello(url, who));
         await measure(async () => {
           visitors[0]!.send({ t: "send", ref: "a-1", to: `#${id}`, text: "good morning" });
-          for (const visitor of visitors.slice(1)) await visitor.take("message");
+          for (const visitor of visitors.slice(1)) await visitor.next("message");
         });
         for (const visitor of visitors) visitor.leave();
       };
@@ -175,7 +175,7 @@ export const CASES: readonly Case[] = [
       return async (url) => {
         const visitor = await Visitor.hello(url, peer);
         visitor.send({ t: "send", ref: "a-1", to: addressOf(who.user as UserId), text: "good morning" });
-        await visitor.take("sent");
+        await visitor.next("sent");
         visitor.leave();
       };
     },

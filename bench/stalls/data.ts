@@ -25,7 +25,7 @@ import { ShardHost } from "../../src/node/shard-host.ts";
 import { openSegmentStore } from "../../storage/files/sqlite-segments.ts";
 
 /** Where the data is when the server starts: in the log alone, in `recent.db`, or in files of each shard. */
-export type Place = "log" | "recent" | "own";
+export type DataIn = "log" | "recent" | "own";
 
 const LIMITS = { ...DEFAULT_LIMITS, groupMembersMax: 100_000, sendsBurst: 10_000_000, sendsPerSecond: 1_000_000 };
 const AT_ONCE = 500;
@@ -34,10 +34,10 @@ export class Filling {
   readonly apiKey: string;
   readonly #host: ShardHost;
   readonly #accounts: AccountService;
-  readonly #place: Place;
+  readonly #place: DataIn;
   #refs = 0;
 
-  static async open(directory: string, place: Place): Promise<Filling> {
+  static async open(directory: string, place: DataIn): Promise<Filling> {
     const clock = systemClock;
     const ids = new MessageIds(await loadOrCreateKey(join(directory, "id.key"), ID_KEY_BYTES, systemRandom));
     const logger = createLogger("error", (line) => void process.stderr.write(line), clock.now);
@@ -60,7 +60,7 @@ export class Filling {
     return new Filling(host, accounts, place, key);
   }
 
-  private constructor(host: ShardHost, accounts: AccountService, place: Place, apiKey: string) {
+  private constructor(host: ShardHost, accounts: AccountService, place: DataIn, apiKey: string) {
     this.apiKey = apiKey;
     this.#host = host;
     this.#accounts = accounts;

@@ -19,7 +19,7 @@ export class Visitor {
     const visitor = new Visitor(new WebSocket(`${url.replace("http", "ws")}/v1/ws`));
     await new Promise((resolve) => visitor.#socket.addEventListener("open", resolve));
     visitor.send(cursor === undefined ? { t: "hello", token } : { t: "hello", token, cursor });
-    await visitor.take(cursor === undefined ? "welcome" : "live");
+    await visitor.next(cursor === undefined ? "welcome" : "live");
     return visitor;
   }
 
@@ -36,7 +36,7 @@ export class Visitor {
     this.#socket.send(JSON.stringify(frame));
   }
 
-  async take(t: ServerFrame["t"], count = 1): Promise<void> {
+  async next(t: ServerFrame["t"], count = 1): Promise<void> {
     while ((this.#came.get(t) ?? 0) < count) {
       const woken = new Promise<void>((resolve) => (this.#wake = resolve));
       await withTimeout(woken, WAIT_MS, `${count} × ${t} did not come`);
@@ -47,7 +47,7 @@ export class Visitor {
   /** Waits until the server has answered everything that was sent. */
   answered(): Promise<void> {
     this.send({ t: "ping" });
-    return this.take("pong");
+    return this.next("pong");
   }
 
   leave(): void {

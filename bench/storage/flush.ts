@@ -110,10 +110,10 @@ async function compactAll(directory: string, shards: ShardId[], messages: number
   const segments = openSegments({ dir: directory });
   const cpuBefore = cpuMicros();
   const beganAt = performance.now();
-  gaps.take();
+  gaps.longestMs();
   for (const shard of shards) await segments.compact(shard);
   const seconds = (performance.now() - beganAt) / 1000;
-  const longestGapMs = gaps.take();
+  const longestGapMs = gaps.longestMs();
   const cpuMicrosPerEntry = round4((cpuMicros() - cpuBefore) / (messages * RECORDS_PER_MESSAGE));
   await segments.close();
   const stored = diskUse(join(directory, "shards"));
@@ -137,10 +137,10 @@ async function flushRound(store: LogStore, log: Appended, entries: number, gaps:
   const writtenBefore = bytesWritten();
   const cpuBefore = cpuMicros();
   const beganAt = performance.now();
-  gaps.take();
+  gaps.longestMs();
   await store.flushAll(() => false);
   const seconds = (performance.now() - beganAt) / 1000;
-  const longestGapMs = gaps.take();
+  const longestGapMs = gaps.longestMs();
   const cpuMicrosPerEntry = round4((cpuMicros() - cpuBefore) / entries);
   const flushAmplification = perByte(writtenBefore, bytesWritten(), log.recordBytes);
   await new Promise((resolve) => setTimeout(resolve, Math.min(IDLE_MS_MAX, seconds * 1000)));
@@ -150,7 +150,7 @@ async function flushRound(store: LogStore, log: Appended, entries: number, gaps:
     mbPerSecond: round4(log.recordBytes / seconds / 1e6),
     cpuMicrosPerEntry,
     longestGapMs,
-    idleGapMs: gaps.take(),
+    idleGapMs: gaps.longestMs(),
     logAmplification: log.amplification,
     flushAmplification,
   };

@@ -100,7 +100,7 @@ export class GapMeter {
   }
 
   /** @returns the longest gap since the last call, ms */
-  take(): number {
+  longestMs(): number {
     this.#tick();
     const longest = this.#longestMs;
     this.#longestMs = 0;

@@ -26,7 +26,7 @@ export const ALLOWED: readonly Allowed[] = [
   { path: "src/cli/describe-entry.ts", code: "new Date(unixMs)", why: SHOWN },
   { path: "src/cli/keys.ts", code: "const revokedAt = surroundings.clock.now()", why: SHOWN },
   { path: "src/cli/keys.ts", code: "new Date(unixMs)", why: SHOWN },
-  { path: "src/cli/open-shards.ts", code: "clock.now,", why: "the times of log lines" },
+  { path: "src/cli/with-shards.ts", code: "clock.now,", why: "the times of log lines" },
   { path: "src/cli/repair-mend.ts", code: "clock.now,", why: "the times of log lines" },
   { path: "src/domain/refs.ts", code: "nowMs - seen.at", why: "both are monotonic" },
   { path: "src/node/node.ts", code: "clock.now,", why: "the times of log lines" },
@@ -49,7 +49,7 @@ export const ALLOWED: readonly Allowed[] = [
   { path: "src/home/erasing/erase-user.ts", code: "requestedAt: shard.clock.now()", why: SHOWN },
   { path: "src/home/erasing/erase-user.ts", code: "finishedAt: request.finishedAt ?? shard.clock.now()", why: SHOWN },
   {
-    path: "src/node/mend/erasures.ts",
+    path: "src/node/mend/erasure-mender.ts",
     code: "entry.sentAt <= at",
     why: "an erasure that a repair undid: how far it went in a group is known by times alone",
   },

@@ -50,7 +50,7 @@ export function compactCommand(): Command {
 
 async function compact(options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const progress = new BytesProgress(io);
-  const { withShards } = await import("./open-shards.ts");
+  const { withShards } = await import("./with-shards.ts");
   const done = await withShards(options.data, io, (host) => compactAll(host, options.level, progress));
   progress.finish();
   const { usersErased, shards, filesBefore, filesAfter, bytesBefore, bytesAfter } = done;

@@ -42,7 +42,7 @@ export type DataDirectory = {
  * Makes the directory if it is missing, and locks it for writing. @throws FatalError dataUnwritable, dataLocked,
  * diskFull
  */
-export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
+export function lockDataDirectory(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
   if (hasUnfinishedSwap(directory)) throw cutShort(directory);
   try {
@@ -61,7 +61,7 @@ export function takeDataDirectory(path: string, flock?: Flock): DataDirectory {
  * Locks a directory for reading, so that no server starts on it. Changes nothing in it. @throws FatalError dataLocked,
  * dataUnwritable when there is none
  */
-export function holdDataDirectory(path: string, flock?: Flock): DataDirectory {
+export function lockForReading(path: string, flock?: Flock): DataDirectory {
   const directory = resolve(path);
   if (!existsSync(directory)) throw hasUnfinishedSwap(directory) ? cutShort(directory) : missing(directory);
   try {
@@ -144,7 +144,7 @@ export async function leaveAtRest({ held }: DataDirectory, say: (line: string) =
 export async function amendAtRest(held: HeldDirectory, file: string): Promise<void> {
   const giveUpAt = systemClock.monotonicMs() + AMEND_WAIT_MS;
   while (existsSync(join(held.at, MANIFEST))) {
-    const lock = DirectoryLock.take(held, "exclusive");
+    const lock = DirectoryLock.acquire(held, "exclusive");
     try {
       if (lock !== undefined) return await amendManifest(held.at, file);
     } finally {
@@ -158,7 +158,7 @@ export async function amendAtRest(held: HeldDirectory, file: string): Promise<vo
 
 function takeLock(held: HeldDirectory, kind: LockKind, flock: Flock | undefined): DirectoryLock {
   for (let tries = 1; ; tries++) {
-    const lock = DirectoryLock.take(held, kind, flock);
+    const lock = DirectoryLock.acquire(held, kind, flock);
     if (lock !== undefined) return lock;
     if (tries < LOCK_TRIES) Bun.sleepSync(LOCK_AGAIN_MS);
     else throw locked(held);

@@ -47,7 +47,7 @@ export class DirectoryLock {
    * Locks the directory. @returns undefined while another process has it
    * @throws FatalError dataUnwritable where nothing can be locked, or with the system's error about LOCK
    */
-  static take(held: HeldDirectory, kind: LockKind, flock: Flock = systemFlock): DirectoryLock | undefined {
+  static acquire(held: HeldDirectory, kind: LockKind, flock: Flock = systemFlock): DirectoryLock | undefined {
     const directory = held.openAgain();
     let lock: DirectoryLock | undefined;
     try {

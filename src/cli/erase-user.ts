@@ -90,7 +90,7 @@ function asked({ apiKey }: Options, url: string): AskedServer {
 }
 
 async function eraseHere(user: UserId, data: string, io: Io): Promise<Done> {
-  const { withShards } = await import("./open-shards.ts");
+  const { withShards } = await import("./with-shards.ts");
   const { erasureStatus, eraseRequested, finishErasure, requestErasure } =
     await import("../home/erasing/erase-user.ts");
   try {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ShardId } from "../../storage/types.ts";
 import { isHelp, type Command } from "./command.ts";
-import { holdDataDirectory, leaveAtRest, takeDataDirectory, type DataDirectory } from "./data-directory.ts";
+import { lockForReading, leaveAtRest, lockDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -45,16 +45,16 @@ export function exportShardCommand(): Command {
 async function run(shard: ShardId, options: OptionValues<typeof OPTIONS>, io: Io): Promise<number> {
   const out = checkedOut(options.out);
   const progress = new BytesProgress(io);
-  let data: DataDirectory = holdDataDirectory(options.data);
+  let data: DataDirectory = lockForReading(options.data);
   let isTaken = false;
   try {
     const { exportNeeds, exportShard, spillShard } = await import("../../storage/tools/export-shard.ts");
     const { unflushed, isSpilled } = exportNeeds(data.held.at, shard);
     if (unflushed > 0 || !isSpilled) {
       data.release();
-      data = takeDataDirectory(options.data);
+      data = lockDataDirectory(options.data);
       isTaken = true;
-      if (unflushed > 0) await (await import("./open-shards.ts")).flushData(data, io);
+      if (unflushed > 0) await (await import("./with-shards.ts")).flushData(data, io);
     }
     const { at } = data.held;
     const spill = (): Promise<void> => spillShard(at, shard);

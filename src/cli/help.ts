@@ -5,11 +5,11 @@ import { helpText, unbroken, type Row, type Section } from "./help-text.ts";
 import { programOf, type Io } from "./io.ts";
 import { flagOf, variableOf, type OptionTable } from "./options.ts";
 
-type Place = Pick<Io, "program" | "columns">;
+type Terminal = Pick<Io, "program" | "columns">;
 
 /** Options without a command belong to the first command. */
-export function programHelp(commands: readonly [Command, ...Command[]], place: Place): string {
-  const program = programOf(place);
+export function programHelp(commands: readonly [Command, ...Command[]], terminal: Terminal): string {
+  const program = programOf(terminal);
   const own: Row[] = [
     ["version", "show the version (also --version)"],
     ["help [COMMAND]", "show help (also --help)"],
@@ -21,11 +21,11 @@ export function programHelp(commands: readonly [Command, ...Command[]], place: P
     `The options of a command: ${unbroken(`${program} COMMAND --help`)}. Options without a command are those of ${commands[0].name}.`,
     exitStatuses(),
   ];
-  return helpText([`${program} COMMAND [options]`], sections, place.columns);
+  return helpText([`${program} COMMAND [options]`], sections, terminal.columns);
 }
 
-export function commandHelp({ usage, summary, note, options, npmScript }: Command, place: Place): string {
-  const program = programOf(place);
+export function commandHelp({ usage, summary, note, options, npmScript }: Command, terminal: Terminal): string {
+  const program = programOf(terminal);
   const isClone = program !== "parley";
   const lines = [
     ...(isClone && npmScript !== undefined ? [`npm ${npmScript} -- [options]`] : []),
@@ -37,7 +37,7 @@ export function commandHelp({ usage, summary, note, options, npmScript }: Comman
     ...(note === undefined ? [] : [note]),
     `A flag wins over its variable. An empty variable counts as unset. Exit statuses: ${unbroken(`${program} --help`)}.`,
   ];
-  return helpText(lines, sections, place.columns);
+  return helpText(lines, sections, terminal.columns);
 }
 
 function optionSections(table: OptionTable): Section[] {

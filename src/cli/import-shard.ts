@@ -6,7 +6,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { CorruptionError } from "../../storage/errors.ts";
 import { isHelp, type Command } from "./command.ts";
-import { leaveAtRest, takeDataDirectory } from "./data-directory.ts";
+import { leaveAtRest, lockDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -39,7 +39,7 @@ async function run(word: string, options: OptionValues<typeof OPTIONS>, io: Io):
   if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true)
     throw new FatalError("usage", `there is no file ${file}`);
   const progress = new BytesProgress(io);
-  const data = takeDataDirectory(options.data);
+  const data = lockDataDirectory(options.data);
   const { importShard, ShardNotEmptyError } = await import("../../storage/tools/import-shard.ts");
   try {
     const imported = await importShard(data.held.at, file, (done, total) => progress.set("import", done, total));

@@ -9,7 +9,7 @@ import { isManifestName, LAST_MANIFEST, MANIFEST, readManifest } from "../../sto
 import { copyFiles, type UnreadablePart } from "../../storage/tools/repair/copy-files.ts";
 import { type ReadAt, systemRead } from "../../storage/tools/repair/torn-read.ts";
 import { isKnown } from "../../storage/tools/verify-files.ts";
-import { CONSTANT_FILES, type DataDirectory, takeDataDirectory } from "./data-directory.ts";
+import { CONSTANT_FILES, type DataDirectory, lockDataDirectory } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import { COMPANIONS, formatBytes } from "./tool-options.ts";
 
@@ -35,7 +35,7 @@ export async function copyToRepair(
   const found = listFiles(from).filter(({ path }) => path !== "LOCK" && !isManifestName(path));
   const files = found.filter((file) => isKnown(file, COMPANIONS));
   const total = files.reduce((sum, { size }) => sum + size, 0);
-  const data = takeDataDirectory(to);
+  const data = lockDataDirectory(to);
   try {
     for (const name of readdirSync(data.held.at))
       if (name !== "LOCK") rmSync(join(data.held.at, name), { recursive: true, force: true });

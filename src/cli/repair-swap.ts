@@ -17,7 +17,7 @@
  */
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { takeDataDirectory } from "./data-directory.ts";
+import { lockDataDirectory } from "./data-directory.ts";
 import { exchangeNames } from "./exchange-names.ts";
 import { FatalError } from "./fatal-error.ts";
 import { journalPath } from "./repair-journal.ts";
@@ -101,7 +101,7 @@ export function finishSwap(source: string, names: Names = systemNames): Swapped 
 function beginAnew(source: string, isCopyThere: boolean, names: Names): undefined {
   const done = donePath(source);
   // A running repair has its copy locked.
-  if (isCopyThere) takeDataDirectory(done).release();
+  if (isCopyThere) lockDataDirectory(done).release();
   if (isCopyThere) names.remove(done);
   names.remove(journalPath(source));
 }

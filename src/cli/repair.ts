@@ -15,7 +15,7 @@ import { syncTree } from "../../storage/tools/repair/copy-files.ts";
 import type { RepairOfStore } from "../../storage/tools/repair/repair.ts";
 import type { ShardId } from "../../storage/types.ts";
 import { isHelp, type Command } from "./command.ts";
-import { CONSTANT_FILES, type DataDirectory, holdDataDirectory, missing } from "./data-directory.ts";
+import { CONSTANT_FILES, type DataDirectory, lockForReading, missing } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -82,7 +82,7 @@ async function repair(options: OptionValues<typeof OPTIONS>, io: Io): Promise<nu
     return EXIT_STATUS.ok;
   }
   // Locked for reading: no process writes to it meanwhile, and neither does this one.
-  const data = holdDataDirectory(source);
+  const data = lockForReading(source);
   try {
     const outcome = await repairHeld(data, place, shard, io);
     io.stdout(options.json ? jsonOf(outcome) : told(outcome));

@@ -63,7 +63,7 @@ async function reset({ user, password, data, json }: Options, io: Io): Promise<n
   const given = password ?? randomName(systemRandom, DRAWN_CHARACTERS);
   const passwords = await Passwords.open(DEFAULT_PASSWORD_OPTIONS, systemRandom);
   const hash = await passwords.hash(given);
-  const { withShards } = await import("./open-shards.ts");
+  const { withShards } = await import("./with-shards.ts");
   const devices = await withShards(data, io, (host) => write(host, user as UserId, hash, data));
   // A password that was given is not printed, to keep it out of the terminal's history.
   const drawn = password === undefined ? given : undefined;

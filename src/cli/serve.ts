@@ -1,7 +1,7 @@
 /** `parley serve`: locks the data directory, starts a node, prints its URL, and drains it when told to stop. */
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { isHelp, type Command } from "./command.ts";
-import { leaveAtRest, noteKeys, takeDataDirectory } from "./data-directory.ts";
+import { leaveAtRest, noteKeys, lockDataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -42,7 +42,7 @@ export function serveCommand(parts: ServeParts): Command {
 }
 
 async function serve(options: ServeOptions, io: Io, { startNode, signals }: ServeParts): Promise<number> {
-  const data = takeDataDirectory(options.data);
+  const data = lockDataDirectory(options.data);
   try {
     const stop = firstStopSignal(signals);
     const node = await startNode({ ...options, data: data.held.at }, data.held);

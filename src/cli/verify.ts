@@ -4,7 +4,7 @@
  */
 import type { Finding, VerifyReport } from "../../storage/tools/report.ts";
 import { isHelp, type Command } from "./command.ts";
-import { holdDataDirectory, type DataDirectory } from "./data-directory.ts";
+import { lockForReading, type DataDirectory } from "./data-directory.ts";
 import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
@@ -86,7 +86,7 @@ function statusOf({ findingCount, findings }: VerifyReport): number {
 /** While a server writes, the files do not fit together. */
 function hold(path: string) {
   try {
-    return holdDataDirectory(path);
+    return lockForReading(path);
   } catch (error) {
     if (!(error instanceof FatalError) || error.reason !== "dataLocked") throw error;
     throw new FatalError("dataLocked", error.message, {

@@ -168,9 +168,9 @@ export class Inflow {
     this.#isHandling = true;
     try {
       const taking = this.#settings.onMessage(frame, cursor);
-      if (taking === undefined) return this.#taken(frame);
+      if (taking === undefined) return this.#accepted(frame);
       return taking.then(
-        () => this.#taken(frame),
+        () => this.#accepted(frame),
         (error: unknown) => this.#notTaken(frame, error),
       );
     } catch (error) {
@@ -178,7 +178,7 @@ export class Inflow {
     }
   }
 
-  #taken(frame: MessageFrame): void {
+  #accepted(frame: MessageFrame): void {
     this.#isHandling = false;
     this.#ports.handled(streamOf(frame), frame.seq);
   }

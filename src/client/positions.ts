@@ -129,7 +129,7 @@ export class Positions {
   }
 
   /** `broken` when it comes after `live`: the heads of `welcome` are out of date then, and a resume brings new ones. */
-  reset(conversation: string | undefined): "fetch" | "taken" | "broken" {
+  reset(conversation: string | undefined): "fetch" | "accepted" | "broken" {
     const cursor = this.#cursor;
     if (cursor === undefined || this.#welcome === undefined || this.#isLive) return "broken";
     const stream = conversation ?? TIMELINE;
@@ -139,12 +139,12 @@ export class Positions {
     this.#missing.delete(stream);
     if (head === undefined) {
       delete cursor.groups[stream];
-      return "taken";
+      return "accepted";
     }
     const isReload = this.#from === "start" && head.seq > 0;
     this.#place(cursor, stream, { epoch: head.epoch, seq: isReload ? 0 : head.seq });
     if (stream === TIMELINE) cursor.marks = this.#welcome.marks;
-    if (!isReload) return "taken";
+    if (!isReload) return "accepted";
     this.#missing.set(stream, { through: head.seq, isReload });
     return "fetch";
   }

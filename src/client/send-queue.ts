@@ -70,7 +70,7 @@ export class SendQueue {
    */
   next(nowMs: number, window: number): SendFrame | undefined {
     if (this.#flying >= Math.min(window, this.#refusalWindow) || nowMs < this.#pausedUntilMs) return undefined;
-    const entry = this.#take();
+    const entry = this.#nextEntry();
     if (entry === undefined) return undefined;
     const isRetry = entry.wasSent || this.#marksFirst;
     entry.state = "flying";
@@ -129,7 +129,7 @@ export class SendQueue {
     }
   }
 
-  #take(): Entry | undefined {
+  #nextEntry(): Entry | undefined {
     // Entries that were acked while they waited (their message came with a resume) are skipped here.
     while (this.#again.length > 0) {
       const entry = this.#again.shift();

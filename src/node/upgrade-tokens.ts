@@ -22,21 +22,21 @@ const PROTOCOL = "token.";
 export class UpgradeTokens {
   readonly #tokens: Pick<Tokens, "signedFor">;
   readonly #penalties: Penalties;
-  readonly #taken: RateBuckets;
+  readonly #spent: RateBuckets;
 
   constructor(tokens: Pick<Tokens, "signedFor">, penalties: Penalties, clock: Clock) {
     this.#tokens = tokens;
     this.#penalties = penalties;
-    this.#taken = new RateBuckets(clock);
+    this.#spent = new RateBuckets(clock);
   }
 
   /** Spends one of the user's upgrades. @returns undefined for strangers, and for users who have none left */
-  take(headers: Headers): KnownClient | undefined {
+  spend(headers: Headers): KnownClient | undefined {
     const token = tokenOf(headers);
     if (token === undefined || this.#penalties.waitMs(token) > 0) return undefined;
     const user = this.#tokens.signedFor(token);
-    if (user === undefined || this.#taken.take(user, RATE) > 0) return undefined;
-    return { struck: () => void this.#taken.take(user, RATE, STRIKE) };
+    if (user === undefined || this.#spent.take(user, RATE) > 0) return undefined;
+    return { struck: () => void this.#spent.take(user, RATE, STRIKE) };
   }
 }
 

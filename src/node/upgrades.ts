@@ -69,14 +69,14 @@ export class Upgrades {
     const { connections, admission, tokens } = this.#parts;
     let client: KnownClient | undefined;
     if (this.#asked.take(address, this.#rate) > 0) {
-      client = tokens.take(request.headers);
+      client = tokens.spend(request.headers);
       if (client === undefined) return this.#tooFast.clone();
     }
     if (!isSound(request)) return problemResponse(notSound(), CLOSE);
     const refusal = connections.refusal();
     if (refusal !== undefined) return problemResponse(refusal, CLOSE);
     try {
-      const data = new SocketData(admission.admit(address, () => client ?? tokens.take(request.headers)));
+      const data = new SocketData(admission.admit(address, () => client ?? tokens.spend(request.headers)));
       if (!server.upgrade(request, { data })) {
         data.gone();
         return problemResponse(notSound(), CLOSE);

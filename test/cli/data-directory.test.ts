@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { takeDataDirectory } from "../../src/cli/data-directory.ts";
+import { lockDataDirectory } from "../../src/cli/data-directory.ts";
 import { EXIT_STATUS, FatalError, type ExitReason } from "../../src/cli/fatal-error.ts";
 import { BUN, run, start, temporaryDirectory, until } from "./processes.ts";
 
@@ -13,7 +13,7 @@ afterEach(() => temporary.remove());
 
 function refusal(path: string): [ExitReason, string] {
   try {
-    takeDataDirectory(path);
+    lockDataDirectory(path);
   } catch (error) {
     if (error instanceof FatalError) return [error.reason, error.message];
     throw error;
@@ -23,7 +23,7 @@ function refusal(path: string): [ExitReason, string] {
 
 test("a missing directory is made, for its owner alone", () => {
   const path = join(temporary.path, "a/b");
-  const data = takeDataDirectory(path);
+  const data = lockDataDirectory(path);
   expect(data.path).toBe(path);
   expect(statSync(path).mode & 0o777).toBe(0o700);
   expect(statSync(join(path, "LOCK")).mode & 0o777).toBe(0o600);
@@ -31,13 +31,13 @@ test("a missing directory is made, for its owner alone", () => {
 });
 
 test("a directory that is held is refused, and free again once released", () => {
-  const data = takeDataDirectory(temporary.path);
+  const data = lockDataDirectory(temporary.path);
   expect(refusal(temporary.path)).toEqual([
     "dataLocked",
     `data directory ${temporary.path} is in use by process ${process.pid}`,
   ]);
   data.release();
-  takeDataDirectory(temporary.path).release();
+  lockDataDirectory(temporary.path).release();
 });
 
 test("two processes cannot hold one directory, and kill -9 of the holder frees it", async () => {
@@ -51,15 +51,15 @@ test("two processes cannot hold one directory, and kill -9 of the holder frees i
 
   first.kill("SIGKILL");
   await first.exited;
-  const data = takeDataDirectory(temporary.path);
+  const data = lockDataDirectory(temporary.path);
   expect(readFileSync(join(temporary.path, "LOCK"), "utf8")).toBe(`${process.pid}\n`);
   data.release();
 });
 
 test("a process that the holder starts does not keep the lock when the holder dies", async () => {
   const holder = `
-    import { takeDataDirectory } from ${JSON.stringify(join(import.meta.dir, "../../src/cli/data-directory.ts"))};
-    takeDataDirectory(${JSON.stringify(temporary.path)});
+    import { lockDataDirectory } from ${JSON.stringify(join(import.meta.dir, "../../src/cli/data-directory.ts"))};
+    lockDataDirectory(${JSON.stringify(temporary.path)});
     const heir = Bun.spawn(["sleep", "60"], { stdio: ["ignore", "ignore", "ignore"] });
     console.log(heir.pid);
     setInterval(() => {}, 60_000);
@@ -69,7 +69,7 @@ test("a process that the holder starts does not keep the lock when the holder di
   first.kill("SIGKILL");
   await first.exited;
   try {
-    takeDataDirectory(temporary.path).release();
+    lockDataDirectory(temporary.path).release();
   } finally {
     process.kill(Number(first.stdout()), "SIGKILL");
   }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { fstatSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join, relative } from "node:path";
-import { holdDataDirectory, takeDataDirectory, type DataDirectory } from "../../src/cli/data-directory.ts";
+import { lockForReading, lockDataDirectory, type DataDirectory } from "../../src/cli/data-directory.ts";
 import { systemFlock, type Flock } from "../../src/cli/directory-lock.ts";
 import { EXIT_STATUS, FatalError } from "../../src/cli/fatal-error.ts";
 import { BUN, run, start, temporaryDirectory, until } from "./processes.ts";
@@ -25,7 +25,7 @@ afterEach(() => {
 });
 
 function take(path: string, flock?: Flock): DataDirectory {
-  const data = takeDataDirectory(path, flock);
+  const data = lockDataDirectory(path, flock);
   taken.push(data);
   return data;
 }
@@ -44,14 +44,14 @@ test("whoever removes LOCK does not get the directory, to write or to read, in t
   take(directory);
   rmSync(join(directory, "LOCK"));
   expect(refusal(directory).reason).toBe("dataLocked");
-  expect(() => holdDataDirectory(directory)).toThrow("in use by another process");
+  expect(() => lockForReading(directory)).toThrow("in use by another process");
   const other = await run([BUN, HOLDER, directory]);
   expect(other.status).toBe(EXIT_STATUS.dataLocked);
 });
 
 test("whoever reads keeps servers away although LOCK is removed", () => {
   take(directory).release();
-  const reader = holdDataDirectory(directory);
+  const reader = lockForReading(directory);
   rmSync(join(directory, "LOCK"));
   expect(refusal(directory).reason).toBe("dataLocked");
   reader.release();

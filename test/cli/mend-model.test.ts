@@ -6,9 +6,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { takeDataDirectory } from "../../src/cli/data-directory.ts";
+import { lockDataDirectory } from "../../src/cli/data-directory.ts";
 import { mendRepaired } from "../../src/cli/repair-mend.ts";
-import { withShards } from "../../src/cli/open-shards.ts";
+import { withShards } from "../../src/cli/with-shards.ts";
 import {
   groupAddress,
   isGroup,
@@ -181,7 +181,7 @@ async function repaired(source: string): Promise<string> {
     keyOfLost: () => undefined,
     cellsOfLost: (stream) => (/^[@#]/.test(stream) ? [["epoch", Buffer.from("rebuilt2")]] : []),
   });
-  const data = takeDataDirectory(to);
+  const data = lockDataDirectory(to);
   try {
     await mendRepaired(data, done, io);
   } finally {

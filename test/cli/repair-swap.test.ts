@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { takeDataDirectory } from "../../src/cli/data-directory.ts";
+import { lockDataDirectory } from "../../src/cli/data-directory.ts";
 import { exchangeNames } from "../../src/cli/exchange-names.ts";
 import { finishSwap, swapInPlace } from "../../src/cli/repair-swap.ts";
 import { BUN, MAIN, run, temporaryDirectory } from "./processes.ts";
@@ -59,7 +59,7 @@ test("when names can be exchanged there is a directory of the name at every step
 test("while the directory is missing no server makes an empty one in its place", async () => {
   await run([BUN, PROGRAM, source, copy, "3", "two"]);
   expect(fs.existsSync(source)).toBe(false);
-  expect(() => takeDataDirectory(source)).toThrow("was cut short");
+  expect(() => lockDataDirectory(source)).toThrow("was cut short");
   expect(fs.existsSync(source)).toBe(false);
 });
 
@@ -85,7 +85,7 @@ test("a directory that was put there meanwhile is left alone, and so are the two
 
 test("a copy that another repair holds is not removed", async () => {
   await run([BUN, PROGRAM, source, copy, "2", "one"]);
-  const held = takeDataDirectory(`${source}.repair-done`);
+  const held = lockDataDirectory(`${source}.repair-done`);
   expect(() => finishSwap(source)).toThrow("in use");
   held.release();
   expect(whatIsAt(`${source}.repair-done`)).toBe("whole");

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { runCommandLine } from "../../src/cli/commands.ts";
-import { holdDataDirectory, takeDataDirectory } from "../../src/cli/data-directory.ts";
+import { lockForReading, lockDataDirectory } from "../../src/cli/data-directory.ts";
 import { eraseUserCommand } from "../../src/cli/erase-user.ts";
 import { exportShardCommand } from "../../src/cli/export-shard.ts";
 import { importShardCommand } from "../../src/cli/import-shard.ts";
@@ -95,7 +95,7 @@ describe("parley verify", () => {
 
   test("a directory that a server has open is refused with status 12, and what to do", async () => {
     const copy = copyOf(made.path);
-    const taken = takeDataDirectory(copy);
+    const taken = lockDataDirectory(copy);
     const { status, stderr } = await parley("verify", "--data", copy);
     taken.release();
     expect(status).toBe(12);
@@ -110,13 +110,13 @@ describe("parley verify", () => {
 describe("the manifest", () => {
   test("is gone while somebody writes, and a look shares the directory with another", () => {
     const copy = copyOf(made.path);
-    const first = holdDataDirectory(copy);
-    const second = holdDataDirectory(copy);
-    expect(() => takeDataDirectory(copy)).toThrow("in use by");
+    const first = lockForReading(copy);
+    const second = lockForReading(copy);
+    expect(() => lockDataDirectory(copy)).toThrow("in use by");
     first.release();
     second.release();
     expect(fs.existsSync(join(copy, "manifest"))).toBe(true);
-    takeDataDirectory(copy).release();
+    lockDataDirectory(copy).release();
     expect(fs.existsSync(join(copy, "manifest"))).toBe(false);
     expect(fs.existsSync(join(copy, "manifest.last"))).toBe(true);
   });

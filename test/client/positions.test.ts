@@ -579,7 +579,7 @@ describe("a position", () => {
     expect(now.reset(undefined)).toBe("broken");
     now.begin();
     now.welcome({ ...welcome(2), epoch: "e2" });
-    expect(now.reset(undefined)).toBe("taken");
+    expect(now.reset(undefined)).toBe("accepted");
     expect(now.cursor).toEqual({ epoch: "e2", timeline: 2, groups: {}, marks: 3 });
     const start = at(5, {}, "start");
     start.begin();

@@ -91,7 +91,7 @@ describe("tokens of upgrades:", () => {
     const penalties = new Penalties(clock);
     const tokens = { signedFor: (token: string) => (token.startsWith("ann") ? ("ann" as never) : undefined) };
     const shows = new UpgradeTokens(tokens, penalties, clock);
-    const take = (token: string) => shows.take(new Headers({ authorization: `Bearer ${token}` }));
+    const take = (token: string) => shows.spend(new Headers({ authorization: `Bearer ${token}` }));
     return { clock, penalties, take };
   };
 

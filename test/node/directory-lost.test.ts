@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
-import { leaveAtRest, takeDataDirectory, type DataDirectory } from "../../src/cli/data-directory.ts";
+import { leaveAtRest, lockDataDirectory, type DataDirectory } from "../../src/cli/data-directory.ts";
 import { parseOptions } from "../../src/cli/options.ts";
 import type { RunningNode } from "../../src/cli/serve.ts";
 import { SERVE_OPTIONS } from "../../src/cli/serve-options.ts";
@@ -46,7 +46,7 @@ afterEach(async () => {
 });
 
 async function start(name = path): Promise<void> {
-  const data = takeDataDirectory(name);
+  const data = lockDataDirectory(name);
   const parts = { held: data.held, checkDirectoryMs: 10, walFileBytes: 8 << 10 };
   const node = await startNode({ ...parseOptions(SERVE_OPTIONS, OPTIONS, {}), data: data.held.at }, parts);
   running = { node, data, api: new Api(node.url, apiKey) };
@@ -209,7 +209,7 @@ test("a copy of a directory that is in use is a directory of its own: both are w
   const copy = join(root, "copy");
   fs.cpSync(path, copy, { recursive: true });
   expect((await say("after the copy")).status).toBe(201);
-  const other = takeDataDirectory(copy);
+  const other = lockDataDirectory(copy);
   other.release();
   expect(await isReady()).toBe(true);
   await restart();

@@ -7,7 +7,7 @@
  *     users          cells that are derived from entries                                            refold.ts
  *     counts         of bytes that users store, which are counted anew                              recount.ts
  *     memberships    a group and its members agree                                                  memberships.ts
- *     erasures       what had been erased and came back is erased again                             erasures.ts
+ *     erasures       what had been erased and came back is erased again                             erasure-mender.ts
  *
  * It runs before any handoff is offered again (handoffs.ts) and before any client is served: the caller opens the host
  * for this alone. A kill at any moment leaves a copy that no server uses. The repair then begins anew from the source.
@@ -22,7 +22,7 @@ import { mendMark } from "../../home/handoffs/handoffs.ts";
 import type { ShardHost } from "../shard-host.ts";
 import { UserState } from "../../home/state/user-state.ts";
 import { inBatches } from "./batches.ts";
-import { ErasureMender } from "./erasures.ts";
+import { ErasureMender } from "./erasure-mender.ts";
 import { Losses, type ShardLoss } from "./losses.ts";
 import { MembershipMender } from "./memberships.ts";
 import type { MendNote } from "./notes.ts";

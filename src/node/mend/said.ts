@@ -23,14 +23,14 @@ export function saidOf({ log, address }: GroupState): SaidOfGroup {
     const page = log.readLaneForward(address, CHANGED_LANE, after, PAGE);
     for (const stored of page) {
       const entry = readGroupEntry(stored);
-      if (entry.kind === "changed") take(said, stored.seq, entry.detail);
+      if (entry.kind === "changed") apply(said, stored.seq, entry.detail);
     }
     if (page.length < PAGE) return said;
     after = page.at(-1)!.seq;
   }
 }
 
-function take(said: SaidOfGroup, seq: Seq, detail: GroupChangeDetail): void {
+function apply(said: SaidOfGroup, seq: Seq, detail: GroupChangeDetail): void {
   if (detail.change === "created") {
     // The former group of that id had ended, so it has no members.
     for (const one of said.members.values()) one.isIn = false;

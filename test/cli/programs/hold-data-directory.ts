@@ -1,9 +1,9 @@
 /** Takes the data directory given as its argument and keeps it until it is killed. */
-import { takeDataDirectory } from "../../../src/cli/data-directory.ts";
+import { lockDataDirectory } from "../../../src/cli/data-directory.ts";
 import { FatalError } from "../../../src/cli/fatal-error.ts";
 
 try {
-  takeDataDirectory(process.argv[2] ?? "");
+  lockDataDirectory(process.argv[2] ?? "");
   console.log("taken");
   setInterval(() => {}, 60_000);
 } catch (error) {

@@ -15,7 +15,7 @@ import { ShardKeeper } from "../node/shard-keeper.ts";
 import type { ShardHost } from "../node/shard-host.ts";
 import { FlushError } from "../../storage/files/flush-error.ts";
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
-import { leaveAtRest, missing, takeDataDirectory, type DataDirectory } from "./data-directory.ts";
+import { leaveAtRest, missing, lockDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { Io } from "./io.ts";
 import { fatalFrom } from "./startup-errors.ts";
@@ -27,7 +27,7 @@ export const flushData = ({ held }: DataDirectory, io: Io): Promise<void> => wit
 export async function withShards<T>(path: string, io: Io, work: (host: ShardHost) => Promise<T>): Promise<T> {
   const directory = resolve(path);
   if (!existsSync(directory)) throw missing(directory);
-  const data = takeDataDirectory(directory);
+  const data = lockDataDirectory(directory);
   try {
     const result = await withHost(data.held, io, work);
     await leaveAtRest(data, io.stderr);
