@@ -60,7 +60,7 @@ export class PageJobs {
       streamNo: at + 1,
       headSeq: headSeq as Seq,
     }));
-    const image = new Uint8Array(out.bytes.subarray(0, out.pos));
+    const image = [new Uint8Array(out.bytes.subarray(0, out.pos))];
     const throughOffset = this.#offset as Offset;
     return { shard: this.shard, term: 1 as Term, throughOffset, image, checkpoint: new Uint8Array(0), streams };
   }

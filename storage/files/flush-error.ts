@@ -1,6 +1,5 @@
 /** A flush that failed, and whether damage is why. */
 import { CorruptionError } from "../errors.ts";
-import type { FlushJob } from "./segment-store.ts";
 import { errorCode, isCorrupt } from "./sqlite/sqlite-errors.ts";
 
 /**
@@ -9,14 +8,11 @@ import { errorCode, isCorrupt } from "./sqlite/sqlite-errors.ts";
  */
 export class FlushError extends Error {
   readonly code: string;
-  /** The job with its buffers back, to be flushed again. Absent when the worker died with it. */
-  readonly job: FlushJob | undefined;
 
-  constructor(message: string, code: string, job?: FlushJob) {
+  constructor(message: string, code: string) {
     super(message);
     this.name = "FlushError";
     this.code = code;
-    this.job = job;
   }
 }
 

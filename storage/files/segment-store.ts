@@ -28,10 +28,10 @@ export type FlushJob = {
   /** Where that record stands in the log, see `ShardReach`; absent when it comes from none. */
   throughPosition?: LogPosition;
   /**
-   * Records of this shard as `storage/encoding/record.ts` encodes them, offsets rising from `flushedThrough + 1`.
-   * Transferred, not copied.
+   * Records of this shard as `storage/encoding/record.ts` encodes them, offsets rising from `flushedThrough + 1`, in
+   * parts of whole records. Nothing may change them any more: parts in shared memory are not copied.
    */
-  image: Uint8Array<ArrayBuffer>;
+  image: readonly Uint8Array[];
   /** Cell operations (no record header) derived by folding up to `throughOffset`; they win over cells of `image`. */
   checkpoint: Uint8Array<ArrayBuffer>;
   /** Head of every stream that `image` or `checkpoint` touches. */

@@ -6,8 +6,10 @@
  * position in the slab`. The pointer of an operation is that of its record when it is the first in it, as nearly all
  * are; else it is negative and names two numbers kept beside the slabs.
  *
+ * The slabs are shared memory, so that a flush hands them to its worker as they are, while they are read here.
+ *
  * Invariants: a record lies in one slab; one that is larger than a slab has one to itself; bytes that were written
- * never change.
+ * never change, and no slab is used for anything else later: who read a payload has a view of it.
  */
 import { RECORD_HEADER_BYTES, recordEnd } from "../encoding/record.ts";
 
@@ -79,23 +81,16 @@ export class RecordArena {
     });
   }
 
-  /** All records in the order in which they came, in a buffer of their own. */
-  image(): Uint8Array<ArrayBuffer> {
-    const image = new Uint8Array(this.bytes);
-    let at = 0;
-    this.#slabs.forEach((slab, index) => {
-      const used = this.#filled[index] ?? this.#used;
-      image.set(slab.subarray(0, used), at);
-      at += used;
-    });
-    return image;
+  /** All records in the order in which they came: the used part of each slab, not copied. */
+  image(): Uint8Array[] {
+    return this.#slabs.map((slab, index) => new Uint8Array(slab.buffer, 0, this.#filled[index] ?? this.#used));
   }
 
   /** As much again as there is: few slabs, and never more than half of them empty. */
   #begin(recordBytes: number): Buffer {
     if (this.#last !== undefined) this.#filled.push(this.#used);
     const bytes = Math.min(Math.max(this.bytes, SLAB_BYTES_MIN), SLAB_BYTES_MAX);
-    const slab = Buffer.allocUnsafeSlow(Math.max(bytes, recordBytes));
+    const slab = Buffer.from(new SharedArrayBuffer(Math.max(bytes, recordBytes)));
     this.roomBytes += slab.length;
     this.#last = slab;
     this.#lastPointer = (this.#slabs.push(slab) - 1) * SLAB_BYTES_MAX;

@@ -307,14 +307,13 @@ export class Flusher {
 function flushJob({ log, frozen, checkpoint }: PendingFlush): FlushJob {
   const streams = [...frozen.streams.values()].map(({ name, streamNo, headSeq }) => ({ name, streamNo, headSeq }));
   const { shard } = log;
-  // Both buffers are transferred: a repeated flush needs its own.
   return {
     shard,
     term: frozen.lastTerm,
     throughOffset: frozen.lastOffset,
     throughPosition: frozen.lastPosition,
     image: frozen.image(),
-    checkpoint: checkpoint.slice(),
+    checkpoint,
     streams,
   };
 }

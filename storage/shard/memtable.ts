@@ -253,8 +253,8 @@ export class Memtable {
     return recordOffset(records.slabOf(pointer), records.positionOf(records.recordOf(pointer)));
   }
 
-  /** All records in offset order, in a buffer of their own. */
-  image(): Uint8Array<ArrayBuffer> {
+  /** All records in offset order, in parts, shared and not copied. */
+  image(): Uint8Array[] {
     return this.#records.image();
   }
 }

@@ -32,13 +32,11 @@ export class FlushClient {
   }
 
   /**
-   * Takes the job's buffers over. Resolves with whether the shard has erased entries that are not gone from its files.
-   * @throws FlushError; when it has a `job`, that is this job with its buffers back, to be flushed again.
+   * Resolves with whether the shard has erased entries that are not gone from its files.
+   * @throws FlushError; the same job may be flushed again
    */
   async flush(job: FlushJob): Promise<boolean> {
-    const reply = await this.#ask((id) => {
-      this.#post({ kind: "flush", id, job }, [...new Set([job.image.buffer, job.checkpoint.buffer])]);
-    });
+    const reply = await this.#ask((id) => this.#post({ kind: "flush", id, job }));
     if (reply.kind !== "flushed") return false;
     this.#release(job.shard, reply.unsealed);
     return reply.isErasing;
@@ -89,8 +87,8 @@ export class FlushClient {
     });
   }
 
-  #post(request: FlushRequest, transfer: ArrayBuffer[] = []): void {
-    this.#worker?.postMessage(request, transfer);
+  #post(request: FlushRequest): void {
+    this.#worker?.postMessage(request);
   }
 
   #begin(): void {
@@ -117,7 +115,7 @@ export class FlushClient {
       return this.#post({ kind: "released", id: reply.id });
     }
     this.#waiting.delete(reply.id);
-    if (reply.kind === "failed") waiting?.reject(new FlushError(reply.message, reply.code, reply.job));
+    if (reply.kind === "failed") waiting?.reject(new FlushError(reply.message, reply.code));
     else waiting?.resolve(reply);
   }
 

@@ -42,9 +42,17 @@ class ImageReader {
     for (const { name, streamNo } of job.streams) this.batches.set(name, { name, streamNo, items: [] });
   }
 
-  readRecords(after: Offset): void {
+  readRecords(flushedThrough: Offset): void {
     const { shard, throughOffset, image } = this.#job;
-    const bytes = asBuffer(image);
+    let last = flushedThrough;
+    for (const part of image) last = this.#readPart(asBuffer(part), last);
+    if (last > throughOffset)
+      throw new RangeError(`shard ${shard}: record ${last} in a flush through ${throughOffset}`);
+  }
+
+  /** @returns the offset of its last record */
+  #readPart(bytes: Buffer, after: Offset): Offset {
+    const { shard } = this.#job;
     let last = after;
     for (let at = 0; at < bytes.length;) {
       const header = readRecordHeader(bytes, at);
@@ -56,8 +64,7 @@ class ImageReader {
       this.#readOperations(bytes, header.opsAt, header.end, last);
       at = header.end;
     }
-    if (last > throughOffset)
-      throw new RangeError(`shard ${shard}: record ${last} in a flush through ${throughOffset}`);
+    return last;
   }
 
   readCheckpoint(): void {

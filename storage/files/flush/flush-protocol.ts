@@ -24,7 +24,7 @@ export type FlushRequest =
 
 /**
  * What a request came to. `unsealed` are files of the shard whose readers should let go; `isErasing`: it has erased
- * entries that are not gone from the files. A failed flush comes back with its buffers.
+ * entries that are not gone from the files.
  */
 export type FlushReply =
   | { kind: "flushed"; id: number; unsealed: number[]; isErasing: boolean }
@@ -34,5 +34,5 @@ export type FlushReply =
   | { kind: "progress"; id: number; done: number; total: number }
   /** These files are not listed any more: the worker waits until nobody reads them, and removes them. */
   | { kind: "release"; id: number; shard: ShardId; files: number[] }
-  | { kind: "failed"; id: number; message: string; code: string; job?: FlushJob }
+  | { kind: "failed"; id: number; message: string; code: string }
   | { kind: "closed"; id: number };

@@ -20,7 +20,7 @@ declare const self: Worker;
 
 class FlushServer {
   readonly #dir: string;
-  readonly #reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void;
+  readonly #reply: (message: FlushReply) => void;
   readonly #writers: WriterSet;
   readonly #recent: RecentWriter;
   readonly #flushes: ShardFlushes;
@@ -29,7 +29,7 @@ class FlushServer {
   readonly #mustOwn: () => void;
   #arrived: { id: number; job: FlushJob }[] = [];
 
-  constructor(options: WorkerOptions, reply: (message: FlushReply, transfer?: ArrayBuffer[]) => void) {
+  constructor(options: WorkerOptions, reply: (message: FlushReply) => void) {
     this.#dir = options.dir;
     this.#reply = reply;
     this.#writers = new WriterSet(options, options.writersMax);
@@ -70,17 +70,16 @@ class FlushServer {
       // None of them is there for certain; the shard's reach says it. Damage to the file of all shards is
       // not that of one of them.
       const code = isOfDamage(error) ? RECENT_DAMAGED : describe(error).code;
-      replies = jobs.map(({ id, job }) => ({ kind: "failed", id, message: describe(error).message, code, job }));
+      replies = jobs.map(({ id }) => ({ kind: "failed", id, message: describe(error).message, code }));
     }
-    for (const reply of replies)
-      this.#reply(reply, reply.kind === "failed" && reply.job !== undefined ? buffersOf(reply.job) : []);
+    for (const reply of replies) this.#reply(reply);
   }
 
   #flushOne({ id, job }: { id: number; job: FlushJob }): FlushReply {
     try {
       return { kind: "flushed", id, ...this.#flushes.flush(job) };
     } catch (error) {
-      return { kind: "failed", id, ...describe(error), job };
+      return { kind: "failed", id, ...describe(error) };
     }
   }
 
@@ -183,7 +182,7 @@ function serve(worker: Worker): void {
   worker.onmessage = (event: MessageEvent<FlushRequest>) => {
     const request = event.data;
     if (request.kind !== "open") return server?.handle(request);
-    server = new FlushServer(request.options, (message, transfer = []) => worker.postMessage(message, transfer));
+    server = new FlushServer(request.options, (message) => worker.postMessage(message));
   };
 }
 
@@ -191,10 +190,6 @@ function describe(error: unknown): { message: string; code: string } {
   const message = error instanceof Error ? error.message : String(error);
   const name = error instanceof Error ? error.name : "Error";
   return { message, code: systemCode(errorCode(error) ?? name) };
-}
-
-function buffersOf(job: FlushJob): ArrayBuffer[] {
-  return [...new Set([job.image.buffer, job.checkpoint.buffer])];
 }
 
 serve(self);

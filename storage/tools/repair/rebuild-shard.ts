@@ -136,7 +136,7 @@ class JobWriter {
       shard: this.#contents.shard,
       term: this.#term,
       throughOffset: through as Offset,
-      image: new Uint8Array(this.#out.bytes.subarray(0, this.#out.pos)),
+      image: [new Uint8Array(this.#out.bytes.subarray(0, this.#out.pos))],
       checkpoint: new Uint8Array(cells.bytes.subarray(0, cells.pos)),
       streams,
     };

@@ -62,7 +62,7 @@ export class ShardHistory {
       shard: this.shard,
       term: this.term,
       throughOffset: this.offset,
-      image: owned(this.#image),
+      image: [owned(this.#image)],
       checkpoint: owned(cells),
       streams,
     };

@@ -146,8 +146,10 @@ export class MemorySegments implements SegmentStore {
       stream.head = { streamNo, headSeq };
       shard.streams.set(name, stream);
     }
-    const bytes = Buffer.from(job.image);
-    for (let at = 0; at < bytes.length;) at = applyRecord(shard, bytes, at);
+    for (const part of job.image) {
+      const bytes = Buffer.from(part);
+      for (let at = 0; at < bytes.length;) at = applyRecord(shard, bytes, at);
+    }
     const cells = Buffer.from(job.checkpoint);
     decodeOperations(cells, 0, cells.length, operationsOn(shard, cells, job.throughOffset));
     shard.flushedThrough = job.throughOffset;

@@ -135,7 +135,7 @@ test.each([
   const job = history.job();
   for (const directory of [from, to]) {
     const store = openSegmentStore({ dir: directory, segmentBytesMax: 16_000, ...options });
-    await store.flush({ ...job, image: job.image.slice(), checkpoint: job.checkpoint.slice() });
+    await store.flush(job);
     await store.close();
     expect((await verifyDirectory(directory, { companions: COMPANIONS })).findings).toEqual([]);
   }
