@@ -70,6 +70,8 @@ export class Flusher {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
   #trimPauses = 0;
+  /** Flushes that have ended since the log was trimmed. */
+  #untrimmed = 0;
   /** Why the last flush failed; undefined when it did not. */
   #failure: unknown;
 
@@ -114,10 +116,7 @@ export class Flusher {
 
   /** Starts what the limits ask for. Cheap: called after every commit. */
   check(): void {
-    if (this.#large.size > 0) {
-      for (const log of this.#large) this.#start(log);
-      this.#large.clear();
-    }
+    if (this.#large.size > 0) this.#startLarge();
     const isOver = this.#totalBytes > this.#limits.totalBytesMax || this.#isLogFull;
     if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
     if (this.#drainTo === undefined) return;
@@ -129,6 +128,15 @@ export class Flusher {
       const next = this.#oldest();
       if (!next) return;
       this.#start(next);
+    }
+  }
+
+  /** Those that grow too large together are frozen when it is their turn: all the worker does is in one thread. */
+  #startLarge(): void {
+    for (const log of this.#large) {
+      if (!this.#hasRoom()) return;
+      this.#large.delete(log);
+      this.#start(log);
     }
   }
 
@@ -217,6 +225,7 @@ export class Flusher {
     const running: Promise<void> = this.#flush(flush).finally(() => {
       this.#running.delete(flush.log);
       this.#runningBytes -= bytes;
+      this.#trimAfterMany();
       this.#retryDue();
       this.check();
     });
@@ -227,10 +236,7 @@ export class Flusher {
     const { log, frozen } = flush;
     try {
       this.#ports.log.mustOwn();
-      // A flush that was reported as failed may have reached the disk all the same.
-      if (this.#ports.segments.reach(log.shard).flushedThrough < frozen.lastOffset) {
-        await this.#ports.segments.flush(flushJob(flush));
-      }
+      if (!this.#isThereAlready(flush)) await this.#ports.segments.flush(flushJob(flush));
     } catch (error) {
       if (log.isClosed || !this.#dirty.has(log) || this.#ports.onDamage(log, error)) {
         this.#totalBytes -= frozen.bytes;
@@ -247,7 +253,12 @@ export class Flusher {
       log.isDirty = false;
       this.#dirty.delete(log);
     }
-    this.trim();
+    this.#untrimmed++;
+  }
+
+  /** A flush that was reported as failed may have reached the disk all the same. */
+  #isThereAlready({ log, frozen }: PendingFlush): boolean {
+    return this.#failing.has(log) && this.#ports.segments.reach(log.shard).flushedThrough >= frozen.lastOffset;
   }
 
   #failed(log: ShardLog, flush: PendingFlush | undefined, error: unknown): void {
@@ -288,8 +299,15 @@ export class Flusher {
     }
   }
 
+  /** Asks all shards what the log is needed for: not once for each of those that are flushed together. */
+  #trimAfterMany(): void {
+    if (this.#untrimmed === 0) return;
+    if (this.#running.size === 0 || this.#untrimmed >= this.#limits.shardsAtOnce) this.trim();
+  }
+
   /** The log goes as far as nobody needs it. */
   trim(): void {
+    this.#untrimmed = 0;
     if (this.#trimPauses === 0) this.#ports.log.trim(this.needed());
   }
 
