@@ -176,10 +176,11 @@ class Play {
     const to = line.to as Address;
     const request = { ref: line.ref, to, text: line.text, retry: false };
     const home = shards.at(sender.address);
-    if (isGroup(to)) return postGroup(home, sender, to, shardOf(to), request, REPLY, false);
+    if (isGroup(to))
+      return postGroup(home, sender, to, shardOf(to), sender.conversations.get(to), request, REPLY, false);
     // Load it, so that the handoff is accepted in this turn.
     shards.userAt(to);
-    sendDirect(home, sender, request, REPLY);
+    sendDirect(home, sender, sender.conversation(to), request, REPLY);
   }
 
   /** The cells of src/home/accounts/accounts.ts for a user made by an API key, with one device. */

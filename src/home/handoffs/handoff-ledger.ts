@@ -118,7 +118,7 @@ export class HandoffLedger {
     const open = this.#open;
     while (this.#from < open.length && open[this.#from]!.isConfirmed) this.#from++;
     if (this.#from === open.length) {
-      if (this.#from > 0) this.#open = [];
+      if (this.#from > 0) open.length = 0;
       this.#from = 0;
     } else if (this.#from >= HELD_MAX) {
       this.#open = open.slice(this.#from);

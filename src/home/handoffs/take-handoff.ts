@@ -31,7 +31,12 @@ export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutc
 
 function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: HandoffOutcome): void {
   const user = shard.users.peek(name);
-  if (user !== undefined && !shard.arrivals.isAwaited(name)) return take(shard, user, handoff, outcome);
+  if (user !== undefined && !shard.arrivals.isAwaited(name)) take(shard, user, handoff, outcome);
+  else forUserLater(shard, name, handoff, outcome);
+}
+
+/** By itself: a function that makes closures costs more also when it makes none. */
+function forUserLater(shard: Shard, name: UserId, handoff: UserHandoff, outcome: HandoffOutcome): void {
   // Damage is told at once where it is known.
   shard.logFor(userAddress(name));
   shard.arrivals.add(name, {

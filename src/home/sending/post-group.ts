@@ -32,11 +32,12 @@ export function postGroup(
   author: UserState,
   group: GroupAddress,
   groupShard: ShardId,
+  conversation: ConversationState | undefined,
   request: SendRequest,
   reply: SendReply,
   mayRepeat: boolean,
 ): void {
-  const post = new GroupSend(shard, author, group, groupShard, request, reply, mayRepeat);
+  const post = new GroupSend(shard, author, group, groupShard, conversation, request, reply, mayRepeat);
   author.pendingSends.push(post);
   author.bytesOnTheWay += post.textBytes;
   try {
@@ -93,6 +94,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     author: UserState,
     group: GroupAddress,
     groupShard: ShardId,
+    conversation: ConversationState | undefined,
     { ref, text, retry }: SendRequest,
     reply: SendReply,
     mayRepeat: boolean,
@@ -100,7 +102,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.#shard = shard;
     this.#author = author;
     this.#groupShard = groupShard;
-    this.#conversation = author.conversations.get(group);
+    this.#conversation = conversation;
     this.reply = reply;
     this.ref = ref;
     this.to = group;
@@ -135,12 +137,11 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
 
   // ---- what it hears
 
-  posted({ seq, id, sentAt, text, deletedAt }: Posted, isRepeat: boolean, groupLife: number): void {
+  posted(posted: Posted, isRepeat: boolean, groupLife: number): void {
     const conversation = this.#conversation;
     if (conversation !== undefined) conversation.groupLife = groupLife;
     if (this.isSettled) return;
-    const { ref, to } = this;
-    this.#sent = { ref, id, to, seq, sentAt, text, ...(deletedAt === undefined ? {} : { deletedAt }) };
+    this.#sent = sentOf(this, posted);
     // A reply to what was sent again may mean the first time.
     if (!this.#hasReply) this.#isRepeat = isRepeat && (this.round === 0 || this.#isRetry);
     this.#hasReply = true;
@@ -162,7 +163,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.#author.refusedAddresses.note(this.to, error, this.#shard.clock.monotonicMs());
     refuseAll(this, this.reply, error);
     for (const send of behind) send.refused(error);
-    this.#settleThoseBehind();
+    this.#settleThoseDone();
   }
 
   missing(round: number): void {
@@ -224,19 +225,16 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     settle(this.#author, this, this.reply, this.#sent!, this.#isRepeat);
   }
 
-  /** In the order in which they were sent (G4). */
-  #settleIfDone(): void {
-    if (!this.#isDone || this.#oldest !== this) return;
-    this.#settle();
-    this.#settleThoseBehind();
-  }
-
   get #isDone(): boolean {
     return this.#sent !== undefined && this.isRefNoted && !this.isSettled;
   }
 
-  /** As far as they have waited for this one alone. */
-  #settleThoseBehind(): void {
+  /** In the order in which they were sent (G4): this one, when none before it waits, and those that have waited for it alone. */
+  #settleIfDone(): void {
+    if (this.#isDone) this.#settleThoseDone();
+  }
+
+  #settleThoseDone(): void {
     for (let next = this.#oldest; next !== undefined && next.#isDone; next = this.#oldest) next.#settle();
   }
 
@@ -262,6 +260,12 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.#author.forgetPending(this);
     return true;
   }
+}
+
+/** Without spreading, which would cost each post more than the rest of this. */
+function sentOf({ ref, to }: GroupSend, { seq, id, sentAt, text, deletedAt }: Posted): Sent {
+  if (deletedAt === undefined) return { ref, id, to, seq, sentAt, text };
+  return { ref, id, to, seq, sentAt, text, deletedAt };
 }
 
 /** Oldest first: what is before the first is settled. */

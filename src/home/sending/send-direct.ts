@@ -23,11 +23,16 @@ import type { UserState } from "../state/user-state.ts";
 const LOOK_BACK = 30;
 
 /** The request is allowed, is no repeat, and the receiver exists. */
-export function sendDirect(shard: Shard, sender: UserState, request: SendRequest, reply: SendReply): void {
+export function sendDirect(
+  shard: Shard,
+  sender: UserState,
+  conversation: ConversationState,
+  request: SendRequest,
+  reply: SendReply,
+): void {
   const sentAt = shard.clock.now();
   const rank = shard.ranks.direct(sentAt);
   const { log, nextSeq: seq } = sender;
-  const conversation = sender.conversation(request.to);
   const prev = lastSent(shard, sender, conversation);
   const send = new DirectSend(shard, sender, conversation, request, reply, seq, prev, sentAt, rank);
   const savepoint = log.savepoint;

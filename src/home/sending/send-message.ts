@@ -8,6 +8,7 @@ import { postGroup } from "./post-group.ts";
 import { answeredAsPosted, findRepeat, type PostedBefore } from "./repeats.ts";
 import { sendDirect } from "./send-direct.ts";
 import type { Shard } from "../shard.ts";
+import type { ConversationState } from "../state/conversation-state.ts";
 import type { UserState } from "../state/user-state.ts";
 import { takeFanOut } from "./fan-out.ts";
 import { isLoaded } from "../reading/loading.ts";
@@ -32,9 +33,10 @@ export function sendMessage(
     if (typeof repeat === "object") return repeatOrSend(shard, sender, request, repeat, reply);
     const mayRepeat = repeat === "ask the group";
     const nowMs = pay(shard, sender, request);
-    const missing = whatIsMissing(shard, sender, request);
+    const conversation = sender.conversations.get(request.to);
+    const missing = whatIsMissing(shard, sender, request, conversation);
     if (missing !== undefined) return sendLater(shard, sender, request, missing, mayRepeat, reply);
-    number(shard, sender, request, mayRepeat, reply, nowMs);
+    number(shard, sender, request, conversation, mayRepeat, reply, nowMs);
   } catch (error) {
     refuse(shard, sender, request, reply, error);
   }
@@ -64,7 +66,8 @@ function* repeatOrSend(
   } catch (error) {
     return refuse(shard, sender, request, reply, error);
   }
-  yield* sendLater(shard, sender, request, whatIsMissing(shard, sender, request), true, reply);
+  const missing = whatIsMissing(shard, sender, request, sender.conversations.get(request.to));
+  yield* sendLater(shard, sender, request, missing, true, reply);
 }
 
 /** The message is paid for. Another device may have sent it meanwhile. */
@@ -85,7 +88,8 @@ function* sendLater(
     if (repeat === "answered") return;
     if (typeof repeat === "object" && (yield* answeredAsPosted(shard, sender, request, repeat, reply))) return;
     shard.mustAcceptWrites();
-    number(shard, sender, request, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
+    const conversation = sender.conversations.get(request.to);
+    number(shard, sender, request, conversation, mayRepeat || repeat !== "new", reply, shard.clock.monotonicMs());
   } catch (error) {
     refuse(shard, sender, request, reply, error);
   }
@@ -100,9 +104,13 @@ function mustBeReadable(shard: Shard): void {
  * Undefined when the message can be numbered in this turn: the receiver is there, or the group is in memory.
  * @throws AppError unknown_address for a user who is not there
  */
-function whatIsMissing(shard: Shard, sender: UserState, { to }: SendRequest): Steps<unknown> | undefined {
+function whatIsMissing(
+  shard: Shard,
+  sender: UserState,
+  { to }: SendRequest,
+  conversation: ConversationState | undefined,
+): Steps<unknown> | undefined {
   if (to === sender.address) return undefined;
-  const conversation = sender.conversations.get(to);
   if (isGroup(to)) {
     const group = shard.mirrors.peek(to, conversation?.shard ?? shardOf(to));
     return group === undefined ? shard.mirrors.steps(to) : undefined;
@@ -127,17 +135,18 @@ function number(
   shard: Shard,
   sender: UserState,
   request: SendRequest,
+  conversation: ConversationState | undefined,
   mayRepeat: boolean,
   reply: SendReply,
   nowMs: number,
 ): void {
   const { to, ref, text } = request;
   if (isGroup(to)) {
-    const groupShard = sender.conversations.get(to)?.shard ?? shardOf(to);
+    const groupShard = conversation?.shard ?? shardOf(to);
     const members = shard.mirrors.peek(to, groupShard)?.memberCount ?? 0;
     takeFanOut(sender, members, text.length, nowMs);
-    postGroup(shard, sender, to, groupShard, request, reply, mayRepeat);
-  } else sendDirect(shard, sender, request, reply);
+    postGroup(shard, sender, to, groupShard, conversation, request, reply, mayRepeat);
+  } else sendDirect(shard, sender, conversation ?? sender.conversation(to), request, reply);
   sender.recentRefs.note(ref, nowMs);
 }
 
