@@ -4,7 +4,7 @@ import { HandClock } from "../home/hand-clock.ts";
 
 const RATE = { perSecond: 1, burst: 2 };
 
-test("each key has a rate of its own, and who is refused makes no debt", () => {
+test("each key has its own rate, and a refusal makes no debt", () => {
   const clock = new HandClock();
   const buckets = new RateBuckets(clock);
   expect([1, 2, 3, 4, 5].map(() => buckets.take("a", RATE))).toEqual([0, 0, 1000, 1000, 1000]);
@@ -13,7 +13,7 @@ test("each key has a rate of its own, and who is refused makes no debt", () => {
   expect(buckets.take("a", RATE)).toBe(0);
 });
 
-test("of very many keys those that owe nothing are forgotten first, and else the oldest", () => {
+test("of very many keys, full buckets are dropped first, then the oldest", () => {
   const SLOW = { perSecond: 0.001, burst: 1 };
   const clock = new HandClock();
   const buckets = new RateBuckets(clock);

@@ -15,7 +15,7 @@ function* work(clock: HandClock, name: string, steps: number, ms: number, done: 
   return name;
 }
 
-test("what this turn of the event loop has time for is done at once", async () => {
+test("steps for which this turn of the event loop has time run at once", async () => {
   const clock = new HandClock();
   const turns = new StepTurns(clock);
   const done: string[] = [];
@@ -79,7 +79,7 @@ test("work that throws rejects, and what waits behind it goes on", async () => {
   expect(await other).toBe("b");
 });
 
-test("work that begins further work does not go deeper and deeper into one call", async () => {
+test("work that starts more work does not nest calls deeper and deeper", async () => {
   const turns = new StepTurns(new HandClock());
   let begun = 0;
   let last: Promise<void> | undefined;

@@ -87,7 +87,7 @@ test("a server that is slower than a round is measured by a longer round", async
   expect(Object.values(figures).filter((figure) => !Number.isFinite(figure))).toEqual([]);
 });
 
-test("receipts that come one for many confirm all of them", async () => {
+test("one receipt for many messages confirms all of them", async () => {
   const waiting = new Map<(frame: string) => void, string>();
   let receipts = 0;
   let receiptsSent = 0;

@@ -19,7 +19,7 @@ test("the first flush of several, which makes the files, does not count", () => 
   expect(flushRounds([run(9)]).map((round) => round.seconds)).toEqual([9]);
 });
 
-test("what no round has is shown as missing, not as zero", () => {
+test("a figure that no round has is shown as missing, not as zero", () => {
   expect(figure(medianOf([{}, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("-");
   expect(figure(medianOf([{ bytes: 2 }, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("2.00");
 });

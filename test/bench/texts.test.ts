@@ -26,7 +26,7 @@ test("without a corpus the lines are always the same, about as long as chat, and
   expect(packed).toBeLessThan(0.55);
 });
 
-test("of a folder of logs come the texts of its messages, in order, as many as asked for", () => {
+test("a folder of logs gives the texts of its messages, in order, as many as requested", () => {
   const texts = ["hello", "ann: hi", "anybody here?"];
   expect(loadTexts(logs, 10)).toEqual({ source: "corpus", lines: texts, meanBytes: 8 });
   expect(loadTexts(logs, 2).lines).toEqual(texts.slice(0, 2));

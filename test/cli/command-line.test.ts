@@ -81,7 +81,7 @@ describe("help", () => {
     expect((await parley("help", "keys", "list")).stdout).not.toContain("--name");
   });
 
-  test("in a clone it names what one types there", async () => {
+  test("in a clone it shows the commands to type there", async () => {
     const clone = { program: "npm run parley --" };
     expect((await parleyAs(clone, "--help")).stdout).toStartWith("Usage: npm run parley -- COMMAND [options]\n");
     expect((await parleyAs(clone, "serve", "--help")).stdout).toStartWith(

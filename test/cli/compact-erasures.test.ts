@@ -70,7 +70,7 @@ test.each(["the log alone", "the files, too"])(
   },
 );
 
-test("what had become too old and was erased in the log alone is in no file", async () => {
+test("expired messages that were erased only in the log are in no file", async () => {
   await write();
   expect(await server.stop()).toBe(0);
   const ports = {

@@ -40,7 +40,7 @@ function refusal(path: string, flock?: Flock): FatalError {
   throw new Error(`${path} was taken`);
 }
 
-test("whoever removes LOCK does not get the directory, to write or to read, in this process or another", async () => {
+test("removing LOCK does not free the directory, for writing or reading, in this process or another", async () => {
   take(directory);
   rmSync(join(directory, "LOCK"));
   expect(refusal(directory).reason).toBe("dataLocked");
@@ -49,7 +49,7 @@ test("whoever removes LOCK does not get the directory, to write or to read, in t
   expect(other.status).toBe(EXIT_STATUS.dataLocked);
 });
 
-test("whoever reads keeps servers away although LOCK is removed", () => {
+test("a reader keeps servers out even if LOCK is removed", () => {
   take(directory).release();
   const reader = lockForReading(directory);
   rmSync(join(directory, "LOCK"));
@@ -71,7 +71,7 @@ test("a LOCK that was removed is made again, and keeps an older version out", as
   expect((await run([BUN, OLDER_HOLDER, directory])).stdout).toBe("refused\n");
 });
 
-test("an older version that was quicker with a new LOCK is noticed, for as long as it has it", async () => {
+test("an older version that locked a new LOCK first is detected, for as long as it holds it", async () => {
   const data = take(directory);
   rmSync(join(directory, "LOCK"));
   const older = start([BUN, OLDER_HOLDER, directory]);
@@ -94,7 +94,7 @@ test("an older version that has the directory keeps this one out", async () => {
   take(directory);
 });
 
-test("one directory under several names is taken once", () => {
+test("one directory under several names is locked once", () => {
   take(directory);
   const link = join(temporary.path, "link");
   symlinkSync(directory, link);
@@ -102,7 +102,7 @@ test("one directory under several names is taken once", () => {
     expect(refusal(name).reason).toBe("dataLocked");
 });
 
-test("a directory that was moved is taken under its new name when its owner is gone, and its old name is free at once", () => {
+test("a moved directory can be locked under its new name when its owner has ended; its old name is free at once", () => {
   const first = take(directory);
   const moved = join(temporary.path, "moved");
   renameSync(directory, moved);
@@ -122,7 +122,7 @@ test("where directories cannot be locked, as on NFS, LOCK alone counts, and its 
   expect(() => data.held.check()).toThrow(`${directory}/LOCK was removed`);
 });
 
-test("where nothing can be locked nobody gets the directory, and the words say why", () => {
+test("where nothing can be locked the directory is refused with the reason", () => {
   const refused = refusal(directory, () => ({ errno: constants.errno.ENOLCK }));
   expect([refused.reason, refused.message]).toEqual([
     "dataUnwritable",

@@ -49,7 +49,7 @@ async function parleyWith(env: Record<string, string>, ...argv: string[]) {
 }
 const parley = (...argv: string[]) => parleyWith({}, ...argv);
 
-test("nothing is erased without a user and a yes, of nobody, and where nothing is", async () => {
+test("nothing is erased without a user or without --yes, for an unknown user, or without a directory", async () => {
   const data = ["--data", server.dataDirectory];
   expect(await parley("erase-user", ...data, "--yes")).toMatchObject({
     status: 2,
@@ -80,7 +80,7 @@ test("help says that there is no way back, and where the key goes", async () => 
   expect((await parley("compact", "--help")).stdout).toContain("--level N");
 });
 
-test("a server that has the directory is not disturbed, and can be asked to do it", async () => {
+test("a server that uses the directory is not disturbed, and erases when it is asked", async () => {
   await server.start();
   const locked = await parley("erase-user", "--data", server.dataDirectory, "--user", "ann", "--yes");
   expect(locked).toMatchObject({
@@ -108,7 +108,7 @@ test("a server that has the directory is not disturbed, and can be asked to do i
   expect(away).toMatchObject({ status: 1, stderr: expect.stringContaining("cannot be reached") });
 });
 
-test("a directory at rest is rid of it, whole, and says so for programs; twice does no harm", async () => {
+test("in a directory at rest everything is erased, the result is JSON with --json, and a second run does no harm", async () => {
   const erase = async () => {
     const { status, stdout } = await parley(
       "erase-user",
@@ -129,7 +129,7 @@ test("a directory at rest is rid of it, whole, and says so for programs; twice d
   expect(await parley("verify", "--data", server.dataDirectory)).toMatchObject({ status: 0 });
 });
 
-test("compacting a directory at rest makes less of it, and it is whole", async () => {
+test("compacting a directory at rest makes it smaller, and it stays whole", async () => {
   const { status, stdout } = await parley("compact", "--data", server.dataDirectory, "--json");
   expect(status).toBe(0);
   const { filesBefore, filesAfter, bytesBefore, bytesAfter } = JSON.parse(stdout);

@@ -143,7 +143,7 @@ test("revoking a key that is not there is status 1", async () => {
   });
 });
 
-test("--help tells everything, whatever else is said", async () => {
+test("--help shows the whole help, whatever the other arguments", async () => {
   const { status, stdout } = await run(["--help"]);
   expect(status).toBe(0);
   for (const word of ["create", "list", "revoke", "--name", "--data", "--json", "PARLEY_DATA"])

@@ -124,7 +124,7 @@ describe.if(hasNpm)("with Node and npm and no Bun", () => {
     INSTALL_TIMEOUT_MS,
   );
 
-  test("once installed, it starts without a word", async () => {
+  test("once installed, it starts without output", async () => {
     const result = await run(["npm", "--silent", "run", "parley", "--", "--version"], { cwd: folder, env });
     expect(result).toEqual({ status: 0, stdout: VERSION, stderr: "" });
   });

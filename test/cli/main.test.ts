@@ -74,7 +74,7 @@ test("help leaves nothing behind, and comes whole through a pipe", async () => {
   expect(existsSync(join(temporary.path, "data"))).toBe(false);
 });
 
-test("without a word it shows help and starts nothing; an option first means serve", async () => {
+test("without arguments it shows help and starts nothing; an option as the first word means serve", async () => {
   expect(await run([BUN, MAIN], { cwd: temporary.path })).toEqual(await run([BUN, MAIN, "--help"]));
   expect(existsSync(join(temporary.path, "data"))).toBe(false);
   const server = start([BUN, MAIN, "--port", "0", "--data", join(temporary.path, "data")]);

@@ -162,7 +162,7 @@ describe("an account that has lost its profile", () => {
 });
 
 describe("a device that was logged out", () => {
-  test("stays so when the record of it is lost, and so do all others of that user", async () => {
+  test("stays logged out when the record of it is lost, and so do all other devices of that user", async () => {
     const { to, notes } = await repaired("log", loseLog, "--shard", String(shardOf("@cem" as Address)));
     expect(notes.map(({ kind, stream }) => `${kind} ${stream}`)).toContain("devices @cem");
     expect(notes.map(({ what }) => what)).toContainEqual(expect.stringContaining("were not asked what they know"));
@@ -211,7 +211,7 @@ describe("a group that has lost its shard", () => {
 });
 
 describe("a repair that is killed while it mends", () => {
-  test("leaves nothing in the place of the copy, and the next one does the same as one that was not", async () => {
+  test("leaves nothing at the path of the copy, and the next repair gives the same result as one that was not killed", async () => {
     const damaged = join(place.path, "killed");
     copyDirectory(made, damaged);
     lose(damaged, "@bob", "#team");
@@ -237,7 +237,7 @@ describe("a repair that is killed while it mends", () => {
 });
 
 describe("parley reset-password", () => {
-  test("sets the password that it is given, logs all devices out, and says none", async () => {
+  test("sets the given password, logs out all devices, and prints no password", async () => {
     const data = join(place.path, "reset");
     copyDirectory(made, data);
     const env = personsEnvironment({ PARLEY_PASSWORD: "one of my own" });

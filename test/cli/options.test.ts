@@ -77,7 +77,7 @@ describe("a bad option", () => {
       );
   });
 
-  test("a choice that is none is refused with the choices", () => {
+  test("an unknown choice is refused with the list of choices", () => {
     expect(refusal(["--registration=maybe"])).toBe('--registration: "maybe" is not one of open, closed');
   });
 

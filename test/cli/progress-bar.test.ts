@@ -57,7 +57,7 @@ test("elsewhere a phase that is over at once is one line", () => {
   expect(text()).toBe("users     100%  100/100  16.7/s  in 0:06\n");
 });
 
-test("what is said stands on a line of its own, above the bar", () => {
+test("a line of text is printed above the bar", () => {
   const { bar, text } = recorded(true);
   bar.advance();
   bar.say("cannot reach it");

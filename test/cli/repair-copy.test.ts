@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => place.remove());
 
-test("a key that the disk does not give is made anew, and is nothing that can be guessed", async () => {
+test("a key that the disk cannot read is made anew, and cannot be guessed", async () => {
   const { ino } = fs.statSync(join(source, "token.key"));
   const read: ReadAt = (file, into, start, length, position) => {
     if (fs.fstatSync(file).ino === ino) throw Object.assign(new Error("EIO: i/o error, read"), { code: "EIO" });
@@ -31,7 +31,7 @@ test("a key that the disk does not give is made anew, and is nothing that can be
   expect(keys).toEqual([expect.stringContaining("token.key cannot be read and is made anew: everybody has to log in")]);
 });
 
-test("a copy that root makes belongs to whom the directory belongs to, so that their server can open it", async () => {
+test("a copy that root makes belongs to the owner of the directory, whose server can open it", async () => {
   const [uid, gid] = process.getuid!() === 0 ? [1234, 1235] : [process.getuid!(), process.getgid!()];
   for (const path of [source, join(source, "id.key")]) fs.chownSync(path, uid, gid);
   const to = join(place.path, "whole");

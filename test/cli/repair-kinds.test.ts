@@ -241,7 +241,7 @@ async function killedWhen(isNow: (data: string) => boolean, data: string): Promi
 }
 
 describe("in place", () => {
-  test("where nothing is damaged nothing is changed, and that is said", async () => {
+  test("an undamaged directory is not changed, and the output says so", async () => {
     const data = join(place.path, "sound");
     copyDirectory(clean, data);
     const before = [fs.statSync(data).ino, ...looks(data)];

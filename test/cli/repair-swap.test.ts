@@ -72,7 +72,7 @@ test.each(["data", "link"])("the command finishes what a kill left, asked by the
   expect([whatIsAt(source), whatIsAt(`${source}.damaged`)]).toEqual(["whole", "damaged"]);
 });
 
-test("a directory that was put there meanwhile is left alone, and so are the two others", async () => {
+test("a directory that appeared meanwhile is left alone, and so are the two others", async () => {
   await run([BUN, PROGRAM, source, copy, "3", "two"]);
   made(source, "from a backup");
   expect(() => finishSwap(source)).toThrow("were moved since");

@@ -85,7 +85,7 @@ const logs = (at: string): string[] =>
     .map((name) => join(at, "wal", name));
 
 describe("parley repair", () => {
-  test("of what is not damaged loses nothing", async () => {
+  test("of an undamaged directory loses nothing", async () => {
     const { to, said } = await repaired("sound", () => {});
     expect(said.shards).toEqual([]);
     await served(to, async ({ api }) => {
@@ -115,7 +115,7 @@ describe("parley repair", () => {
     });
   });
 
-  test("of a log with a damaged part in the middle keeps what stands behind it", async () => {
+  test("of a log with a damaged part in the middle keeps the records after it", async () => {
     const { to } = await repaired("log", (at) => overwrite(logs(at).at(-1)!, 1200, 40));
     await served(to, async (on) => {
       // Whoever may have lost their newest records logs in anew.
@@ -140,7 +140,7 @@ describe("parley repair", () => {
     expect(fs.existsSync(`${damaged}.damaged/id.key`)).toBe(true);
   });
 
-  test("is not begun without a place for the copy, on a place that is taken, on nothing, or while a server has the directory", async () => {
+  test("is refused without a path for the copy, on an existing path, without a directory, or while a server uses it", async () => {
     const taken = join(place.path, "taken");
     fs.mkdirSync(taken);
     for (const words of [

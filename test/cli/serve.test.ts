@@ -80,7 +80,7 @@ describe("stopping", () => {
   });
 });
 
-describe("what the environment refuses is one line without a stack, and an exit status of its own", () => {
+describe("an environment error is one line without a stack, and has its own exit status", () => {
   const cases: [string, Record<string, string>, number, string][] = [
     ["damaged data", { TEST_FAILS: "corrupt" }, 15, "log/1: checksum differs at byte 17"],
     ["data of a newer version", { TEST_FAILS: "format" }, 14, "log/1: format version 9"],

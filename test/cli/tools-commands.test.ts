@@ -108,7 +108,7 @@ describe("parley verify", () => {
 });
 
 describe("the manifest", () => {
-  test("is gone while somebody writes, and a look shares the directory with another", () => {
+  test("is gone while a process writes, and two readers share the directory", () => {
     const copy = copyOf(made.path);
     const first = lockForReading(copy);
     const second = lockForReading(copy);

@@ -118,7 +118,7 @@ describe("after a clean stop", () => {
     expect((await verify(copy)).findings.map(({ file }) => file)).toContain(path);
   });
 
-  test("a manifest that is gone takes away what it covered, and says so", async () => {
+  test("without the manifest verify covers less, and says so", async () => {
     const copy = copyOf(made.path);
     fs.rmSync(join(copy, "manifest"));
     const report = await verify(copy);
@@ -129,7 +129,7 @@ describe("after a clean stop", () => {
 });
 
 describe("after a kill", () => {
-  test("what no start has written to since is still covered", async () => {
+  test("files that no start has written to since are still covered", async () => {
     const report = await verify(made.killed);
     expect(report.coveredFiles).toBeGreaterThan(2);
     expect(report.coveredFiles).toBeLessThan(report.files);
@@ -158,7 +158,7 @@ describe("after a kill", () => {
     }
   });
 
-  test("a flipped bit in room that nobody uses is found in a file that was not written to since the last clean stop", async () => {
+  test("a flipped bit in unused space is found in a file that was not written to since the last clean stop", async () => {
     const copy = copyOf(made.killed);
     const path = plainFiles(copy).find((name) => /^shards.*state.db$/.test(name))!;
     const file = join(copy, path);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { BUN, ROOT } from "./processes.ts";
 
-test("what a command prints reaches a pipe whole, although the program ends right behind it", async () => {
+test("a command's output reaches a pipe completely, although the program ends right after it", async () => {
   const module = join(ROOT, "src/cli/write-whole.ts");
   const program = `import { writeWhole } from ${JSON.stringify(module)}; writeWhole(1, "x".repeat(1 << 20)); process.exit(0);`;
   const child = Bun.spawn([BUN, "-e", program], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });

@@ -64,7 +64,7 @@ afterEach(async () => {
 });
 
 describe("a client", () => {
-  test("on its first start gets what comes from now on, and what it sends is resolved with its seq", async () => {
+  test("on its first start gets new messages only, and its sends resolve with their seq", async () => {
     const server = newServer();
     server.post("@bob", "before");
     const { client, texts } = newDevice(server);
@@ -92,7 +92,7 @@ describe("a client", () => {
     }
   });
 
-  test("from the start gets everything, groups included, also where the group speaks before the membership", async () => {
+  test("from the start gets everything, groups included, also if a group's entry comes before the membership", async () => {
     const server = newServer();
     server.post("@bob", "one");
     server.join("#a");
@@ -186,7 +186,7 @@ describe("a client", () => {
     expect((await client.send({ to: "@bob", text: "y" })).seq).toBe(1);
   });
 
-  test("refuses by itself what is too large, what has no room, and a ref that is on its way", async () => {
+  test("refuses by itself a message that is too large, one above outboxMax, and a ref in flight", async () => {
     const server = newServer();
     const { client } = newDevice(server, { outboxMax: 2 });
     const first = client.send({ to: "@bob", text: "1", ref: "r" });
@@ -210,7 +210,7 @@ describe("a client", () => {
 });
 
 describe("what was handed over", () => {
-  test("is said to be received only when the application has finished and the cursor is saved", async () => {
+  test("is reported as received only when the application has finished and the cursor is saved", async () => {
     const server = newServer();
     const order: string[] = [];
     const gate = Promise.withResolvers<void>();
@@ -241,7 +241,7 @@ describe("what was handed over", () => {
     expect(server.received).toEqual([{ t: "received", seq: 1 }]);
   });
 
-  test("is said to be received once for many entries", async () => {
+  test("is reported as received once for many entries", async () => {
     const server = newServer();
     const { client, texts } = newDevice(server, { receivedIntervalMs: 1000, receivedEntriesMax: 64 });
     await client.connect();
@@ -252,7 +252,7 @@ describe("what was handed over", () => {
     expect(server.received.map(({ seq }) => seq)).toEqual([64, 128, 130]);
   });
 
-  test("comes again after the application threw, and nothing behind it comes before", async () => {
+  test("comes again after the application threw, and nothing later comes before it", async () => {
     const server = newServer();
     const tries: string[] = [];
     const { client, events } = newDevice(server, {
@@ -303,7 +303,7 @@ describe("what was handed over", () => {
     expect(server.hellos.at(-1)?.cursor?.timeline).toBe(1);
   });
 
-  test("is not said to be received when the cursor cannot be saved, until it can", async () => {
+  test("is not reported as received while the cursor cannot be saved", async () => {
     const server = newServer();
     let failures = 2;
     const store: CursorStore = {
@@ -336,7 +336,7 @@ describe("holes", () => {
     expect(client.stats.holes).toBe(0);
   });
 
-  test("being paged when the application fails are paged again from the message it did not take", async () => {
+  test("being paged when the application fails are paged again from the message that it refused", async () => {
     const server = newServer();
     server.resumeEntriesMax = 2;
     for (const text of named("m", 9)) server.post("@bob", text);
@@ -352,7 +352,7 @@ describe("holes", () => {
     expect(events.filter((event) => event.type === "lost")).toEqual([]);
   });
 
-  test("nobody announced cost the connection and nothing else", async () => {
+  test("that were not announced cost the connection and nothing else", async () => {
     const server = newServer();
     const { client, texts } = newDevice(server);
     await client.connect();
@@ -374,7 +374,7 @@ describe("holes", () => {
     expect(client.stats.duplicates).toBe(1);
   });
 
-  test("of another history are told as a reset, from whose head it goes on", async () => {
+  test("of another history cause a reset, and the client continues from its head", async () => {
     const server = newServer();
     for (const text of named("m", 3)) server.post("@bob", text);
     const { client, texts, events } = newDevice(server, {
@@ -424,7 +424,7 @@ describe("closed with", () => {
     expect(performance.now() - startMs).toBeGreaterThanOrEqual(78);
   });
 
-  test("4002 and a place, it goes there, and back to where it began when nobody is there", async () => {
+  test("4002 and a URL, it goes there, and back to its own URL when no server answers", async () => {
     const [old, next] = [newServer(), newServer()];
     const { client } = newDevice(old);
     await client.connect();
@@ -448,7 +448,7 @@ describe("closed with", () => {
     expect(server.upgrades).toBe(1);
   });
 
-  test("its own close, it says what it received, and refuses what had no ack", async () => {
+  test("its own close, it reports what it received, and rejects sends without an ack", async () => {
     const server = newServer();
     const { client, texts } = newDevice(server, { receivedIntervalMs: 10_000 });
     await client.connect();
@@ -465,7 +465,7 @@ describe("closed with", () => {
 });
 
 describe("a server that", () => {
-  test("does not answer hello is left, and tried again", async () => {
+  test("does not answer hello is disconnected, and tried again", async () => {
     const server = newServer();
     server.answersHello = false;
     const { client } = newDevice(server, { connectTimeoutMs: 30, transport: "socket" });
@@ -475,7 +475,7 @@ describe("a server that", () => {
     await connecting;
   });
 
-  test("falls silent is asked, then left", async () => {
+  test("falls silent is pinged, then disconnected", async () => {
     const server = newServer();
     server.heartbeatMs = 40;
     const { client } = newDevice(server);
@@ -487,7 +487,7 @@ describe("a server that", () => {
     expect(client.state).not.toBe("closed");
   });
 
-  test("speaks no JSON, or frames of tomorrow, costs at most the connection", async () => {
+  test("sends no JSON, or frames of a later version, costs at most the connection", async () => {
     const server = newServer();
     const { client, texts } = newDevice(server);
     await client.connect();
@@ -499,7 +499,7 @@ describe("a server that", () => {
     await until(() => server.hellos.length === 2, "the second hello");
   });
 
-  test("was not there when the user read hears of it later", async () => {
+  test("was away when the user read a message gets the mark later", async () => {
     const server = newServer();
     const { client } = newDevice(server);
     client.markRead("@bob", 2);

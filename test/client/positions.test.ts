@@ -421,7 +421,7 @@ describe("the position machine", () => {
     new World().run(steps);
   });
 
-  test("the model reaches what it is about: gaps, holds, holes, resets and joins", () => {
+  test("the model reaches gaps, holds, holes, resets and joins", () => {
     const seen = { resumes: 0, resets: 0, groups: 0 };
     for (const steps of fc.sample(fc.array(step, { maxLength: 120, size: "max" }), { seed: 7, numRuns: 60 })) {
       const world = new World();

@@ -14,7 +14,7 @@ const VECTORS: Record<string, number> = {
   "#team-1": 665,
 };
 
-test("the shard of an address is what it was for every version before", () => {
+test("the shard of an address is the same as in every earlier version", () => {
   for (const [address, shard] of Object.entries(VECTORS)) expect(Number(shardOf(address as Address))).toBe(shard);
 });
 

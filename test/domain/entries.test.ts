@@ -68,7 +68,7 @@ test("what was sent and taken is read back, at any time and of any length", () =
   }
 });
 
-test("a rank that the time says takes no room, every other one is read back, however far the clock is off", () => {
+test("a rank that follows from the time takes no room; any other one is read back, however far the clock is off", () => {
   const END = 2 ** 44 - 1;
   const plain = stored((out) => writeSent(out, AT, "hi")).payload;
   expect(stored((out) => writeSent(out, AT, "hi", rankOfTime(AT))).payload).toEqual(plain);
@@ -109,7 +109,7 @@ test("memberships are read back", () => {
   }
 });
 
-test("a membership of an earlier version, which does not say who wanted it, counts as asked for", () => {
+test("a membership of an earlier version, which lacks the reason, counts as the user's own wish", () => {
   const payload = Buffer.from("319aa724d47b01", "hex");
   expect(readTimelineEntry({ seq: seq(1), offset: 1 as Offset, lane: "#club", key: "", payload })).toMatchObject({
     change: "joined",

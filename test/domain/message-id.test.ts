@@ -11,7 +11,7 @@ const place = fc.record({
   seq: fc.integer({ min: 1, max: 2 ** 48 - 1 }),
 });
 
-test("an id is 22 URL-safe characters, the same each time, and says the place again", () => {
+test("an id is 22 URL-safe characters, the same each time, and decodes to its place", () => {
   fc.assert(
     fc.property(place, ({ shard, streamNo, seq }) => {
       const id = ids.encode(shard as ShardId, streamNo, seq as Seq);
@@ -23,14 +23,14 @@ test("an id is 22 URL-safe characters, the same each time, and says the place ag
   );
 });
 
-test("made-up ids, and ids of another key, say no place", () => {
+test("made-up ids, and ids of another key, do not decode", () => {
   const other = new MessageIds(Buffer.alloc(16, 8));
   expect(ids.decode("AAAAAAAAAAAAAAAAAAAAAA")).toBeUndefined();
   expect(ids.decode("short")).toBeUndefined();
   expect(ids.decode(other.encode(1 as ShardId, 1, 1 as Seq))).toBeUndefined();
 });
 
-test("ids of neighbouring seqs share nothing that can be read", () => {
+test("ids of neighbouring seqs have no readable part in common", () => {
   const one = ids.encode(5 as ShardId, 1, 1 as Seq);
   const next = ids.encode(5 as ShardId, 1, 2 as Seq);
   expect(one.slice(0, 8)).not.toBe(next.slice(0, 8));

@@ -32,7 +32,7 @@ test("upgrades that are refused faster than the pace stop accepting for as long 
   expect(isPaused()).toBe(false);
 });
 
-test("slower ones never do", () => {
+test("slower refusals never stop accepting", () => {
   const clock = new HandClock();
   const { gate, isPaused } = madeUpGate();
   const pace = new AcceptPace(gate, clock);
@@ -43,7 +43,7 @@ test("slower ones never do", () => {
   }
 });
 
-test("whoever comes while accepting is paused waits, also when the gate is opened meanwhile, and is served after it", async () => {
+test("connections that come while accepting is paused wait, even if the gate is opened meanwhile, and are served after it", async () => {
   const kernel = kernelSockets()!;
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("served") });
   const gate = listenerGate(kernel.listener(server.port!, 4096)!)!;

@@ -50,7 +50,7 @@ function followed(sockets: number) {
   };
 }
 
-test("a closed one has gone when the kernel has no such connection any more, and not before", async () => {
+test("a closed WebSocket has gone when the kernel has no such connection any more, and not before", async () => {
   const { closes, connections, state, pass } = followed(2);
   closes[0]!();
   await pass(CLOSED_LOOK_EVERY_MS);
@@ -60,7 +60,7 @@ test("a closed one has gone when the kernel has no such connection any more, and
   expect([state.gone, connections.count]).toEqual([[0], 1]);
 });
 
-test("it is ended after its time, or a second after the other end has all; what the other end has not got goes with it", async () => {
+test("a closed WebSocket is ended after its time, or a second after the other end has everything; unread bytes are dropped", async () => {
   const { closes, state, pass } = followed(2);
   for (const close of closes) close();
   state.delivered.add(0);
@@ -74,7 +74,7 @@ test("it is ended after its time, or a second after the other end has all; what 
   expect(state.ended.slice(1)).toEqual([[1, true]]);
 });
 
-test("while the system cannot list what is open, none counts as gone", async () => {
+test("while the system cannot list descriptors, no closed WebSocket counts as gone", async () => {
   const { closes, state, pass } = followed(1);
   state.canList = false;
   closes[0]!();
@@ -87,7 +87,7 @@ test("while the system cannot list what is open, none counts as gone", async () 
   await pass(CLOSED_LOOK_EVERY_MS);
   expect(state.gone).toEqual([0]);
 });
-test("where it never can, one has gone when the runtime has ended it for sure", async () => {
+test("if the system can never list descriptors, a closed WebSocket has gone when the runtime has certainly ended it", async () => {
   const { closes, state, pass } = followed(1);
   state.canList = false;
   closes[0]!();
@@ -97,7 +97,7 @@ test("where it never can, one has gone when the runtime has ended it for sure", 
   expect(state.gone).toEqual([0]);
 });
 
-test("an open one is asked for once, however many others are closed", async () => {
+test("the kernel is asked once about an open WebSocket, however many others are closed", async () => {
   const { closes, state, pass } = followed(1000);
   closes[0]!();
   await pass(CLOSED_LOOK_EVERY_MS);
@@ -108,14 +108,14 @@ test("an open one is asked for once, however many others are closed", async () =
   expect(state.asked).toEqual([0, 1]);
 });
 
-test("whose other end has come back has gone", () => {
+test("a closed WebSocket whose other end connects again has gone", () => {
   const { closes, connections, state } = followed(1);
   closes[0]!();
   connections.use(peerOf(0));
   expect(state.gone).toEqual([0]);
 });
 
-test("once it is stopped, nobody is asked any more, and what is closed then is gone", async () => {
+test("after a stop the kernel is not asked any more, and a WebSocket that closes has gone at once", async () => {
   const { closed, closes, state, pass } = followed(2);
   closes[0]!();
   await closed.stop();

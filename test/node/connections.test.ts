@@ -5,7 +5,7 @@ import { HandClock } from "../home/hand-clock.ts";
 const peerOf = (port: number) => ({ address: "127.0.0.1", port, family: "IPv4" as const });
 const socket = { hasRead: () => false, lingerMs: 0, gone: () => {} };
 
-test("when as many are in use as descriptors allow, those that stay are refused; closed ones that have not gone count", () => {
+test("when connections use all descriptors, WebSockets are refused; closed ones that have not gone count", () => {
   const connections = new Connections(new HandClock());
   connections.max = 2;
   connections.onClosed = () => {};
@@ -24,7 +24,7 @@ test("when as many are in use as descriptors allow, those that stay are refused;
   expect([connections.refusal()?.code, connections.refused]).toEqual(["unavailable", 3]);
 });
 
-test("a closed one is not in use: where descriptors are few it may be ended sooner", () => {
+test("a closed WebSocket is not in use: when descriptors are short it may be ended sooner", () => {
   const connections = new Connections(new HandClock());
   connections.onClosed = () => {};
   const close = connections.open(peerOf(1), socket);

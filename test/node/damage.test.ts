@@ -51,7 +51,7 @@ describe.each([
   });
   afterAll(() => node.stop());
 
-  test("is told once in the log, with the shard and what to do, and stands at /readyz", async () => {
+  test("is logged once, with the shard and what to do, and is shown at /readyz", async () => {
     expect(errors()).toMatchObject([{ count: 1, message: expect.stringContaining("parley repair") }]);
     expect(errors()[0]!.shards).toMatch(/^\d+$/);
     expect((await node.api.call("GET", "/readyz")).body).toEqual({ status: "ready", damagedShards: 1 });
@@ -59,7 +59,7 @@ describe.each([
     expect(errors()).toHaveLength(1);
   });
 
-  test("keeps its users away, with words, and nobody else", async () => {
+  test("refuses its own users with the reason, and nobody else", async () => {
     await refused(node.api.get("/v1/conversations", bob.token), "@bob");
     await refused(node.api.call("POST", "/v1/login", undefined, { user: "bob", password: "some password" }), "@bob");
     await refused(
@@ -130,7 +130,7 @@ describe.each([
     expect((await node.api.call("DELETE", "/v1/groups/team/members/cem", cem.token)).status).toBe(204);
   });
 
-  test("lets marks of messages from its users be taken, though they hear nothing of it", async () => {
+  test("accepts marks of messages from its users, who get no receipt", async () => {
     const device = await node.connect(bob).catch(() => undefined);
     expect(device).toBeUndefined();
     const one = await node.connect(alice);
@@ -139,7 +139,7 @@ describe.each([
     expect((await one.untaken()).filter(({ t }) => t === "error")).toEqual([]);
   });
 
-  test("interrupts an erasure that reaches into it alone: the rest is erased, and it is not said to be done", async () => {
+  test("interrupts only the erasure that reaches into it: the rest is erased, and it is not reported as done", async () => {
     const { status } = await node.api.post("/v1/me/erasure", alice.token, { user: "alice" });
     // It would have to know how far the group goes.
     expect(status).toBe(503);
@@ -181,7 +181,7 @@ describe("a server", () => {
     expect((await node.api.call("GET", "/readyz")).body).toEqual({ status: "ready", damagedShards: 1 });
   });
 
-  test("whoever is connected when damage is met is sent away with words, and the others are not", async () => {
+  test("connected users of a shard are closed with the reason when its damage is found, and other users are not", async () => {
     await node.restart();
     const [one, two] = [await node.connect(alice), await node.connect(bob)];
     await one.say("@bob", "still well");

@@ -172,7 +172,7 @@ test.each([
   expect(findings.map(({ file, what }) => `${file}: ${what}`)).toContain("wal: the log is missing, recent.db is there");
 });
 
-test("nothing is put into a directory that takes the place of its own, by no message, no flush and no stop", async () => {
+test("a directory that replaces the server's own gets no file, neither from a message nor from a flush or a stop", async () => {
   const other = join(root, "other");
   await stop();
   fs.cpSync(path, other, { recursive: true });

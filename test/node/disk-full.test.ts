@@ -80,7 +80,7 @@ describe.each(disks)("$name", (disk) => {
     disk.remove();
   });
 
-  test("refuses new messages, says why to everybody who asks, serves every read, and takes messages again when there is room", async () => {
+  test("refuses new messages with the reason, serves every read, and accepts messages again when there is room", async () => {
     let looks = 0;
     const freeBytes = (path: string): number => {
       looks++;

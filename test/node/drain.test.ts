@@ -5,7 +5,7 @@ import { WatchedClock } from "../support/watched-clock.ts";
 /** The marks of what was received, the first look of the maintenance, the marks of what was handed over. */
 const PUT_OFF_MS = [1000, 2000, 15_000];
 
-test("of a node that has drained nothing is put off that could come back to write to a log that is closed", async () => {
+test("a drained node has no delayed work left that could write to a closed log", async () => {
   const clock = new WatchedClock();
   const node = await startTestNode({}, { clock });
   const [alice, bob] = await node.api.users("alice", "bob");

@@ -31,7 +31,7 @@ async function erased(user: string) {
 const said = (who: Credentials, to: string, text: string) =>
   node.api.post("/v1/messages", who.token, { to, text, ref: text });
 
-test("requests that come while the first is being written are that request: what it says was asked for is gone", async () => {
+test("requests that come while the first is written are the same request: everything from before its time is erased", async () => {
   const faults = new FaultyFiles();
   node = await startTestNode({}, { files: faults.files });
   const [ann, ben] = (await node.api.users("ann", "ben")) as [Credentials, Credentials];

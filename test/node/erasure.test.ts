@@ -108,7 +108,7 @@ test("what was written in a group is gone as well when its id is another group's
   expect(await texts(cat, "#again")).toEqual(["8 cat by cat"]);
 });
 
-test("a tombstone is a message in its place, the same live, on resume, in a page of entries and after a restart", async () => {
+test("a tombstone looks the same live, on resume, in a page of entries and after a restart", async () => {
   await say(ann, "@ben", "one");
   await say(ben, "@ann", "two");
   await say(ann, "@ben", "three");
@@ -140,7 +140,7 @@ test("a tombstone is a message in its place, the same live, on resume, in a page
   expect(await look()).toEqual(frames);
 });
 
-test("no file has a word of it, be it in the log or in segments, and all that others wrote is there", async () => {
+test("no file of the log or the segments has erased text, and all that others wrote is there", async () => {
   const [own, toAnn, others] = [word("own"), word("toann"), word("others")];
   await node.api.group(ann, "club", ["ben", "cat"]);
   const write = async (count: number) => {
@@ -216,7 +216,7 @@ test("a retry of an erased message is a repeat and brings nothing back (G2)", as
   await again();
 });
 
-test("the user asks for it by name; a repeated request and one for nothing are harmless", async () => {
+test("the user must name themselves; a repeated request, and one without messages, do no harm", async () => {
   expect((await node.api.get("/v1/me/erasure", ann.token)).body).toEqual({ state: "none" });
   await say(ann, "@ben", "hello");
   const other = await node.api.post("/v1/me/erasure", ann.token, { user: "ben" });
@@ -258,7 +258,7 @@ test("messages go on meanwhile, and what was sent after the request stays", asyn
   expect(left.filter(({ deletedAt }) => deletedAt === undefined).map(({ text }) => text)).toEqual(after);
 });
 
-test("a server that is told to stop meanwhile stops at once, and goes on at the next start", async () => {
+test("a server that is stopped during an erasure stops at once, and continues it at the next start", async () => {
   const own = word("own");
   for (let i = 0; i < 400; i++) await say(ann, i % 2 === 0 ? "@ben" : "@cat", `${own} ${i}`);
   expect((await node.api.keyed("POST", "/v1/users/ann/erasure")).status).toBe(202);

@@ -41,7 +41,7 @@ test.each(HOSTS)(
   },
 );
 
-test("the kernel counts the bytes that were read of a connection, and not those that nobody has read", async () => {
+test("the kernel counts the read bytes of a connection, and not the unread ones", async () => {
   const kernel = kernelSockets()!;
   const seen: { kernel: number | undefined; runtime: number }[] = [];
   let runtime = 0;

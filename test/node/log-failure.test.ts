@@ -26,7 +26,7 @@ const texts = async (who: Credentials, address: string) =>
   (await node.api.history(who, address)).map(({ text }) => text);
 
 describe.each(["EIO", "ENOSPC"])("a write to the log that fails once with %s", (code) => {
-  test("is told to every waiting sender, closes all sockets with 4003, and nothing acked is lost", async () => {
+  test("is reported to every waiting sender, closes all sockets with 4003, and nothing acked is lost", async () => {
     const [one, two] = [await node.connect(alice), await node.connect(bob)];
     const idle = await node.connect(await node.api.user("bob"));
     await one.say("@bob", "acked before");
@@ -66,7 +66,7 @@ describe.each(["EIO", "ENOSPC"])("a write to the log that fails once with %s", (
   });
 });
 
-test("what reached the disk although its write was said to have failed is one message when it is sent again", async () => {
+test("a message that reached the disk although its write failed is one message when it is sent again", async () => {
   const device = await node.connect(alice);
   faults.failNextWrite("EIO", { isWritten: true });
   for (const [n, to] of ["@bob", "#hikers"].entries()) device.post(to, `text ${n}`, `r-${n}`);
@@ -86,7 +86,7 @@ test("what reached the disk although its write was said to have failed is one me
   expect((await receiver.untaken()).filter(({ t }) => t === "message")).toEqual([]);
 });
 
-test("while the log cannot be opened all is read, what would be written is told to try later, and health says so; then it serves", async () => {
+test('while the log cannot be opened, reads work, writes get "try later" and /readyz says so; afterwards all is served', async () => {
   const waiting = await node.connect(bob);
   const poll = node.api.post("/v1/sync", bob.token, { cursor: FROM_THE_BEGINNING, waitMs: 0 });
   await poll;
@@ -129,7 +129,7 @@ test("while the log cannot be opened all is read, what would be written is told 
   expect(await texts(bob, "@alice")).toEqual(["x"]);
 });
 
-test("a disk that is full when the log is opened again takes messages as soon as there is room", async () => {
+test("if the disk is full when the log is reopened, messages are accepted as soon as there is room", async () => {
   const device = await node.connect(alice);
   await device.say("@bob", "acked before");
   faults.failNextOpen("ENOSPC");
@@ -165,7 +165,7 @@ test("accounts and groups whose write failed can be made again", async () => {
   expect((await node.api.get("/v1/entries", carol.token)).status).toBe(200);
 });
 
-test("marks whose write failed are said again by whoever comes back with the cursor", async () => {
+test("marks whose write failed are repeated by the device that comes back with its cursor", async () => {
   const [sender, receiver] = [await node.connect(alice), await node.connect(bob)];
   const sent = await sender.say("@bob", "hello");
   const { seq } = await receiver.take("message");

@@ -68,7 +68,7 @@ function asksGo(instead: (kind: string, to: string) => unknown): void {
 
 const state = (user: UserId): string => erasureStatus(host.users.get(user)!).state;
 
-test("a request is finished when the files of every shard that was asked are rid of it, and not before", async () => {
+test("a request to erase is finished when no file of any asked shard has the content, and not before", async () => {
   let answers = 0;
   asksGo((kind, to) =>
     kind === "erasedFromFiles" && to === userAddress(BEN) && answers++ < 3 ? { isGone: false } : undefined,
@@ -84,7 +84,7 @@ test("a request is finished when the files of every shard that was asked are rid
   expect(erasureStatus(host.users.get(ANN)!)).toMatchObject({ entries: 3 });
 });
 
-test("a shard that does not answer is asked again soon, and meanwhile others have what they asked for", async () => {
+test("a shard that does not answer is asked again soon, and other requests go on meanwhile", async () => {
   let isAway = true;
   asksGo((kind, to) => {
     // Of Ann's request alone: Ben's own timeline is there.
@@ -103,7 +103,7 @@ test("a shard that does not answer is asked again soon, and meanwhile others hav
   expect(logged.some((line) => line.includes("interrupted"))).toBe(false);
 });
 
-test("a shard whose segments cannot be packed keeps no other from being packed", async () => {
+test("a shard whose segments cannot be compacted does not stop the compaction of others", async () => {
   const shards = [ANN, BEN].map((user) => shardOf(userAddress(user))).toSorted((a, b) => a - b);
   const packed: ShardId[] = [];
   Object.assign(host.store, {

@@ -48,7 +48,7 @@ async function fill(node: TestNode, ann: Credentials): Promise<void> {
   await device.close();
 }
 
-test("segments are packed tighter by themselves, and say the same", async () => {
+test("segments are compacted automatically, and read the same", async () => {
   const never = 86_400_000;
   const maintenanceTimes = { firstMs: 20, firstCompactMs: never };
   const node = await startTestNode({ segmentMb: 1 }, { maintenanceTimes });
@@ -73,7 +73,7 @@ test("segments are packed tighter by themselves, and say the same", async () => 
   }
 });
 
-test("what was too old and erased in the log alone before a crash is out of the files soon after the next start", async () => {
+test("expired messages that were erased only in the log before a crash are out of the files soon after the next start", async () => {
   const data = await dataDirectory();
   const clock = { ...systemClock, now: () => Date.now() + 10 * 86_400_000 };
   const ports = {

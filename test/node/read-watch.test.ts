@@ -56,7 +56,7 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
   };
 }
 
-test("each WebSocket hears what was read of it, and nobody else does", async () => {
+test("each WebSocket gets the count of its own bytes, and no other", async () => {
   const { told, pass, watch } = watched({ sockets: 600 });
   await pass(EVERY_MS);
   expect(told.size).toBe(600);
@@ -64,7 +64,7 @@ test("each WebSocket hears what was read of it, and nobody else does", async () 
   await watch.stop();
 });
 
-test("a closed one is asked for until it has gone, and ended when it goes on", async () => {
+test("a closed WebSocket is counted until it has gone, and is ended if it goes on sending", async () => {
   const { told, pass, ends, state, connections } = watched({ sockets: 3 });
   ends[0]!();
   state.toEnd = 3;
@@ -76,7 +76,7 @@ test("a closed one is asked for until it has gone, and ended when it goes on", a
   expect([told.get(3)!.length, told.get(4)!.length]).toEqual([1, 3]);
 });
 
-test("while the process has little to do, or no WebSocket, nobody is asked", async () => {
+test("an idle process, or one without WebSockets, does not ask the kernel", async () => {
   const idle = watched({ sockets: 1 });
   await idle.pass(10);
   expect(idle.state.lists).toBe(0);
@@ -87,13 +87,13 @@ test("while the process has little to do, or no WebSocket, nobody is asked", asy
   expect(empty.state.lists).toBe(0);
 });
 
-test("a kernel that does not count says nothing about anybody", async () => {
+test("with a kernel that does not count bytes, no WebSocket gets a count", async () => {
   const { told, pass } = watched({ sockets: 3, isCounted: false });
   await pass(EVERY_MS);
   expect(told.size).toBe(0);
 });
 
-test("once it is stopped nobody is asked any more", async () => {
+test("after a stop the kernel is not asked any more", async () => {
   const { state, pass, watch } = watched({ sockets: 3 });
   await watch.stop();
   await pass(EVERY_MS);

@@ -29,7 +29,7 @@ function openLogs(): string[] {
   });
 }
 
-test("each try that fails behind a log that was opened anew closes what it opened", async () => {
+test("each failed attempt to reopen a log closes the files that it opened", async () => {
   const [alice] = await node.api.users("alice", "bob");
   const before = openLogs().length;
   const device = await node.connect(alice!);

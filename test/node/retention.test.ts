@@ -75,7 +75,7 @@ test("a message is kept for its days, goes within the day after, and both people
   expect((await node.connect(ann)).welcome.limits.keepDays).toBe(2);
 });
 
-test("what is too old is in no file any more, and what is not too old is", async () => {
+test("expired messages are in no file any more, and younger ones are", async () => {
   await start(1);
   const [old, fresh] = [word("old"), word("fresh")];
   await node.api.group(ann, "club", ["ben"]);
@@ -90,7 +90,7 @@ test("what is too old is in no file any more, and what is not too old is", async
   expect((await history(ann, "#club")).slice(-1)).toEqual([`51 ${fresh} 49`]);
 });
 
-test("a group keeps for as long as its admin says, every member sees it, and others are not touched", async () => {
+test("a group's messages are kept for as long as its admin sets; members see the setting, other groups do not change", async () => {
   await start();
   await node.api.group(ann, "short", ["ben"]);
   await node.api.group(ann, "long", ["ben"]);
@@ -123,7 +123,7 @@ test("a group keeps for as long as its admin says, every member sees it, and oth
   expect(await history(ben, "#short")).toEqual(["2 gone", "4 new"]);
 });
 
-test("a group that was created anew keeps for as long as its own admin says, and what was said before for as long as was said then", async () => {
+test("a group that was created anew has the retention of its own admin, and messages of the former group keep theirs", async () => {
   await start();
   const [first, second, third] = [word("first"), word("second"), word("third")];
   const create = () => node.api.group(ann, "club", ["ben"]);
@@ -167,7 +167,7 @@ test("of the server's days and the group's the shorter hold", async () => {
   await isGone(ben, "@ann", 1);
 });
 
-test("who is in a group, its name and its history of changes survive, also in what a new device is told", async () => {
+test("members, name and history of changes of a group survive, also for a new device", async () => {
   await start(1);
   await node.api.group(ann, "club", ["ben"]);
   await say(ann, "@ben", "old");
@@ -197,7 +197,7 @@ test("who is in a group, its name and its history of changes survive, also in wh
   }
 });
 
-test("what was not read before it became too old is not unread, and receipts go on", async () => {
+test("an unread message that expires is not unread any more, and receipts go on", async () => {
   await start(1);
   for (let i = 0; i < 3; i++) await say(ann, "@ben", `old ${i}`);
   days(3);
@@ -230,7 +230,7 @@ test("a clock that has gone back by weeks does not keep messages for weeks longe
   await isGone(ben, "@ben", 2);
 });
 
-test("unread messages of a group are found behind all that has become too old", async () => {
+test("unread messages of a group are found after a long run of expired ones", async () => {
   await start();
   await node.api.group(ann, "club", ["ben"]);
   const device = await node.connect(ann);

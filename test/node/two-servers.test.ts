@@ -11,7 +11,7 @@ import { until } from "../support/wait.ts";
 const PROGRAM = join(import.meta.dir, "programs/serve-unlocked.ts");
 const { words } = REFUSALS["other writer"];
 
-test("the first stops taking messages and says why, the second goes on, and verify says that two were at work", async () => {
+test("the first server refuses messages with the reason, the second goes on, and verify reports that two were at work", async () => {
   const data = await dataDirectory();
   const first = await TestProcess.startOn(data, PROGRAM, "--log-level", "warn");
   const [alice] = await first.api.users("alice", "bob");

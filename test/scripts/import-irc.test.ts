@@ -97,7 +97,7 @@ test("a run goes on where one that broke off had stopped, also in a group that l
   expect(server.groups.get("ubuntu-2005-02-06")?.members.size).toBe(3);
 });
 
-test("other days that the same people had before do no harm", async () => {
+test("other days that the same users had before do no harm", async () => {
   const server = scripted();
   await run(server.url, {}, planImport([parseDay("2005-02-07", DAY_TWO)]));
   expect(await run(server.url, {}, planImport([parseDay("2005-02-06", DAY_ONE)]))).toMatchObject({
@@ -165,14 +165,14 @@ test("a message that an online device never gets is lost, though history has it"
   expect(result).toMatchObject({ ...ZEROS, lost: 1, deliveries: 2, deliveriesExpected: 3 });
 });
 
-test("a server that is not there is given up on, and said so", async () => {
+test("an unreachable server is given up, and the error says so", async () => {
   const server = scripted();
   const { url } = server;
   await server.end();
   await expect(run(url, { giveUpAfterMs: 400 })).rejects.toThrow("given up: nothing moved for");
 });
 
-test("who waits for a server that is not there hears so, once", async () => {
+test("waiting for an unreachable server is reported once", async () => {
   const server = scripted();
   const { url } = server;
   await server.end();

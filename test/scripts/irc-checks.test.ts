@@ -44,7 +44,7 @@ test("a device's missing, repeated, foreign, late and altered messages are each 
   ).toBe(1);
 });
 
-test("the device that sent is not asked for its own messages; a fresh one is", () => {
+test("the sending device need not get its own messages; a fresh one must", () => {
   const history = new Map([["#g", messages(1, 2, 3)]]);
   const live = new DeviceView("ann", ["#g"], false);
   const fresh = new DeviceView("ann", ["#g"], true);

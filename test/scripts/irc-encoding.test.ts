@@ -37,7 +37,7 @@ test("in a mixed file each line is read as what it is", () => {
   expect(day.lines.map(({ nick, text }) => `${nick}: ${text}`)).toEqual(["Zoë: café ✓", "José: hi", "Josè: olé"]);
 });
 
-test("a text that stands for itself in UTF-8 is left as it is", () => {
+test("a text that is valid UTF-8 is left as it is", () => {
   const text = "\uFEFF[04:04] <a\uFFFDb> \u2028 x\uFFFD\n[04:04] <a\uFFFCb> \r y\n";
   expect(decodeLog(Buffer.from(text), "utf-8", "x")).toBe(text);
   const day = parseDay("2005-02-06", text);

@@ -44,7 +44,7 @@ test.each([
   expect(violations(line, [])).toEqual([]);
 });
 
-test("what is allowed is allowed in its file alone, and what is not there any more is told", () => {
+test("a use is allowed only in its file, and an allowed use that no longer exists is reported", () => {
   expect(violations("const at = clock.now();")).toEqual([]);
   const elsewhere = { path: "src/b.ts", text: "const at = clock.now();" };
   const allowed = [{ path: "src/a.ts", code: "clock.now()", why: "" }];

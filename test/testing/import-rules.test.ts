@@ -58,7 +58,7 @@ describe("what the design forbids is found, with its line:", () => {
   });
 });
 
-test("whatever builds a log, and tools that read its files, look behind the port", () => {
+test("only the builder of a log, and tools that read its files, may look behind the port", () => {
   expect(violations("storage/open-store.ts", 'import { x } from "./log/local/local-log.ts";\n')).toEqual([]);
   expect(violations("storage/tools/repair/a.ts", 'import { x } from "../../log/local/scan.ts";\n')).toEqual([]);
   expect(violations("storage/log/local/a.ts", 'import { x } from "./scan.ts";\n')).toEqual([]);

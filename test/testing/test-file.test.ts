@@ -60,7 +60,7 @@ describe("the counts of a file are true when", () => {
   });
 });
 
-test("an exit status that belies the summary counts as a failure", () => {
+test("an exit status that contradicts the summary counts as a failure", () => {
   expect(countsOf("\n 3 pass\n 0 fail\nRan 3 tests across 1 file. [1.00ms]\n", 1)).toMatchObject({
     passed: 3,
     failed: 1,

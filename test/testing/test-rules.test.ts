@@ -23,7 +23,7 @@ test("no test listens on a port of its choice: two runs on one machine would mee
   expect(filesWith(/port: [1-9]\d*\b|"--port", "[1-9]/)).toEqual(["test/cli/options.test.ts"]);
 });
 
-test("no test sleeps until something has surely happened, or surely has not: it waits for it, or owns the clock", () => {
+test("no test sleeps for a guessed time: it waits for the condition, or owns the clock", () => {
   const longSleeps = /(?:Bun\.)?sleep\((?!(?:0|1|5)\))/;
   expect(filesWith(longSleeps)).toEqual([
     // Looks again after a moment, until a condition holds.
