@@ -1,4 +1,7 @@
-/** Whom a user may look at. What is not the user's is answered alike whether it exists or not, and a look at it costs as much as a message to it. */
+/**
+ * Which addresses a user may look at. An address without a conversation gets the same answer whether it exists or not,
+ * and a look at it costs as much as a message to it.
+ */
 import { AppError } from "../../base/errors.ts";
 import { answered, type Steps } from "../../base/steps.ts";
 import type { Address, UserAddress } from "../../domain/address.ts";
@@ -6,7 +9,7 @@ import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import { takeSendTokens } from "../sending/send-tokens.ts";
 
-/** @throws AppError rate_limited, or unavailable while nobody may write */
+/** @throws AppError rate_limited, or unavailable while writes are refused */
 export function payForStrange(shard: Shard, user: UserState, address: Address): void {
   if (address !== user.address && !user.conversations.has(address)) takeSendTokens(shard, user, 1);
 }

@@ -1,24 +1,24 @@
 /**
- * What an answer costs while it is put together: how large it becomes as JSON, since pages end by bytes, whatever the count of what is in them; and how many
- * entries were looked at for it (src/home/reading/read-budget.ts).
+ * What an answer costs while it is assembled: its bytes as JSON, since pages end by bytes as well as by count, and the
+ * entries that were looked at for it (src/home/reading/read-budget.ts).
  */
 import { ANSWER_BYTES_MAX } from "../../domain/limits.ts";
 import type { ServerFrame, WireMessage } from "../../protocol/frames.ts";
 import type { Cost } from "../messages/reads.ts";
 
-/** Names, numbers and brackets of one message, at most about. */
+/** Names, numbers and brackets of one message: about this much at most. */
 const REST_BYTES = 400;
 /** A UTF-16 unit of a text as JSON, at most: `\u0001`. */
 const UNIT_BYTES_MAX = 6;
-/** Bytes of an answer that cost about as much as an entry that is looked at. */
+/** So many bytes of an answer cost about as much as looking at one entry. */
 export const ENTRY_BYTES = 512;
-/** Up to here a text is not worth measuring. */
+/** Texts up to this length are estimated, not measured. */
 const SHORT_UNITS = 256;
 
 export class AnswerSize {
-  /** So far. */
+  /** Bytes so far. */
   bytes: number;
-  /** Entries that were looked at, whatever became of them. */
+  /** Entries that were looked at, whether they are in the answer or not. */
   looked = 0;
 
   /** @param bytes of the answer that this is a part of */
@@ -26,13 +26,13 @@ export class AnswerSize {
     this.bytes = bytes;
   }
 
-  /** A part was put together elsewhere. */
+  /** Adds a part that was assembled elsewhere. */
   add({ bytes, looked }: Cost): void {
     this.bytes += bytes;
     this.looked += looked;
   }
 
-  /** In entries: a large text costs as much as several. */
+  /** The cost in entries: a large text costs as much as several. */
   get work(): number {
     return this.looked + this.bytes / ENTRY_BYTES;
   }
@@ -46,7 +46,7 @@ export class AnswerSize {
     return this.bytes >= ANSWER_BYTES_MAX;
   }
 
-  /** Counts it if there is room for it; the first always has. @returns whether it belongs to the answer */
+  /** Counts the part. The first part always fits. @returns whether the part fits */
   has(part: WireMessage | ServerFrame): boolean {
     const bytes = "text" in part && part.text !== undefined ? REST_BYTES + textBytes(part.text) : restBytes(part);
     const isFirst = this.bytes === 0;
@@ -58,6 +58,6 @@ export class AnswerSize {
 const textBytes = (text: string): number =>
   text.length <= SHORT_UNITS ? text.length * UNIT_BYTES_MAX : Buffer.byteLength(JSON.stringify(text));
 
-/** The entry that began a large group names all its members. */
+/** The first entry of a large group names all its members. */
 const restBytes = (part: WireMessage | ServerFrame): number =>
   "members" in part ? JSON.stringify(part).length : REST_BYTES;

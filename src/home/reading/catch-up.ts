@@ -1,8 +1,10 @@
 /**
- * From a cursor to the present (G7): everything missed, stream by stream in order, or an explicit `reset` or `gap`, then the receipts missed.
+ * Brings a client from its cursor to the present (G7): everything missed, stream by stream and in order, or an explicit
+ * `reset` or `gap`; then the missed receipts.
  *
- * Pulls from the log, so it holds nothing in memory and goes at the reader's speed, a step at a time. When `read` says that the present is reached, the durable heads of all
- * streams are reached in this very turn of the event loop: from then on what is pushed live continues without a hole.
+ * Reads from the log step by step at the reader's speed, and holds nothing in memory. When `read` returns that the
+ * present is reached, that holds in this very turn of the event loop: frames that are pushed live from then on continue
+ * without a hole.
  */
 import type { Clock } from "../../base/clock.ts";
 import { answered, type Steps } from "../../base/steps.ts";
@@ -23,17 +25,19 @@ import type { Seq } from "../../../storage/types.ts";
 const READ_ENTRIES = 64;
 const STEP_MS = 1;
 
-/** Frames that leave together. Bounded in bytes as well: entries may be large, and a socket's queue is not. */
+/**
+ * Frames that leave together. Bounded in characters too, since entries may be large and a socket's queue is bounded.
+ */
 export class CatchUpPage {
   readonly frames: string[] = [];
   readonly #framesMax: number;
   readonly #charactersMax: number;
   readonly #clock: Clock;
   #characters = 0;
-  /** Undefined before anything was read in it. */
+  /** Undefined until something was read in this step. */
   #stepEndsAt: number | undefined;
 
-  /** At most about `framesMax` frames, and a frame more than `charactersMax`. */
+  /** The page exceeds `framesMax` and `charactersMax` by about one frame at most. */
   constructor(framesMax: number, charactersMax: number, clock: Clock) {
     this.#framesMax = framesMax;
     this.#charactersMax = charactersMax;
@@ -44,17 +48,17 @@ export class CatchUpPage {
     return this.frames.length >= this.#framesMax || this.#characters >= this.#charactersMax;
   }
 
-  /** How many entries it makes sense to read for it. */
+  /** How many entries to read for this page. */
   get room(): number {
     return Math.min(READ_ENTRIES, this.#framesMax - this.frames.length);
   }
 
-  /** Characters of frames that are missing to make it full. */
+  /** How many more characters fit. */
   get charactersLeft(): number {
     return this.#charactersMax - this.#characters;
   }
 
-  /** What it cost, in entries (read-budget.ts): a large text costs as much as several. */
+  /** The cost in entries (read-budget.ts): a large text costs as much as several. */
   get work(): number {
     return this.frames.length + this.#characters / ENTRY_BYTES;
   }
@@ -63,7 +67,7 @@ export class CatchUpPage {
     this.#stepEndsAt = undefined;
   }
 
-  /** Asked before each read and behind each frame: whether nothing more goes into it in this step. Something always does. */
+  /** Whether this step adds nothing more. Asked before each read and after each frame. Each step adds something. */
   isStepOver(): boolean {
     const now = this.#clock.monotonicMs();
     this.#stepEndsAt ??= now + STEP_MS;
@@ -81,17 +85,17 @@ export class CatchUp {
   readonly #user: UserState;
   readonly #groups = new Map<GroupAddress, StreamPosition>();
   readonly #resets: string[] = [];
-  /** Receipts to tell, the next one last. */
+  /** Missed receipts, the next one last. */
   #missed: Missed[] = [];
   #timeline: number;
   #marks: number;
 
-  /** Cheap when the heads of the user's groups have been read. */
+  /** Cheap if the heads of the user's groups have been read. */
   constructor(shard: Shard, user: UserState, cursor: Cursor) {
     this.#shard = shard;
     this.#user = user;
     this.#timeline = this.#validTimeline(cursor);
-    // Without marks no missed receipts come; those that come from now on do.
+    // A cursor without marks gets no missed receipts, only those from now on.
     this.#marks = Math.min(cursor.marks ?? user.markCount, user.markCount);
     for (const [address, position] of Object.entries(cursor.groups)) {
       const joined = user.membership(address as GroupAddress);
@@ -101,8 +105,9 @@ export class CatchUp {
   }
 
   /**
-   * Reads the next frames to the page, as many as one step has time for. What is not at hand it waits for.
-   * @returns whether the present is reached, with them; never in a step that had to wait: streams that were read before may have gone on
+   * Reads as many frames to the page as one step has time for. Waits for what is not in memory.
+   * @returns whether these frames reach the present. Never in a step that had to wait: streams that were read before it
+   * may have grown.
    */
   *read(page: CatchUpPage): Steps<boolean> {
     page.beginStep();
@@ -117,7 +122,7 @@ export class CatchUp {
     return this.#readMarks(page);
   }
 
-  /** Reads until the page is full. In the step in which it ends, and in no other, the present may have been reached. @returns whether it was */
+  /** Reads until the page is full. @returns whether the present is reached, in the step in which this ends */
   *reading(page: CatchUpPage): Steps<boolean> {
     for (;;) {
       if (yield* this.read(page)) return true;
@@ -126,7 +131,7 @@ export class CatchUp {
     }
   }
 
-  /** Whether `read` would give something. */
+  /** Whether `read` would give a frame. */
   get isBehind(): boolean {
     const { headSeq, markCount, conversations } = this.#user;
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
@@ -139,7 +144,7 @@ export class CatchUp {
     return false;
   }
 
-  /** What whoever got all frames so far has. */
+  /** The cursor of a client that has every frame so far. */
   cursor(): Cursor {
     const groups: Cursor["groups"] = {};
     for (const [address, position] of this.#groups)
@@ -155,15 +160,15 @@ export class CatchUp {
   }
 
   /**
-   * Undefined when the device has a former life of the group, and this catch-up tells it that the user joined the present one: it begins there.
-   * @param lastSeq where the timeline says so
+   * Undefined if the device knows a former life of the group, and this catch-up tells it that the user joined the
+   * present life: then it starts there. @param lastSeq of that membership in the timeline
    */
   #validGroup({ address, shard, lastSeq }: ConversationState, position: StreamPosition): StreamPosition | undefined {
     const group = this.#shard.mirrors.head(address as GroupAddress, shard, this.#user.user);
     if (group === undefined) return { ...position };
     const { epoch, bornSeq, headSeq } = group;
     const { seq } = position;
-    // Nothing is stale about nothing, but of a later life nothing is before its beginning.
+    // A device that has nothing of the group has nothing stale, except that a later life starts at its first entry.
     if (seq === 0 && bornSeq === 1) return { epoch, seq };
     if (position.epoch === epoch && seq >= bornSeq - 1 && seq <= headSeq) return { epoch, seq };
     if (position.epoch !== epoch && seq < bornSeq && this.#timeline < lastSeq) return undefined;
@@ -171,7 +176,7 @@ export class CatchUp {
     return { epoch, seq: headSeq };
   }
 
-  /** @returns whether all of it was read */
+  /** @returns whether the timeline was read to its head */
   #readTimeline(page: CatchUpPage): boolean {
     const user = this.#user;
     this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
@@ -189,7 +194,7 @@ export class CatchUp {
     return true;
   }
 
-  /** Where it goes on in a group; undefined when nothing of it is missed. */
+  /** Where to continue in a group; undefined if nothing of it is missed. */
   #missedOf(
     page: CatchUpPage,
     { joinedSeq, shard }: ConversationState,
@@ -202,7 +207,7 @@ export class CatchUp {
     return position.seq < group.headSeq ? position : undefined;
   }
 
-  /** @returns whether all of it was read, and at once */
+  /** @returns whether the group was read to its head, without waiting */
   *#readGroup(page: CatchUpPage, conversation: ConversationState, position: StreamPosition): Steps<boolean> {
     const address = conversation.address as GroupAddress;
     for (;;) {
@@ -213,7 +218,7 @@ export class CatchUp {
       const isAtHand = !(answer instanceof Promise);
       const entries = isAtHand ? answer : yield* unlessNotIn(answer);
       if (entries === undefined) position.seq = Math.max(position.seq, headSeq);
-      else if (!this.#take(page, entries, position) && isAtHand) throw hole(address, position.seq);
+      else if (!this.#add(page, entries, position) && isAtHand) throw hole(address, position.seq);
       if (!isAtHand) return false;
     }
   }
@@ -226,7 +231,7 @@ export class CatchUp {
   ): GroupEntries | Promise<GroupEntries> | undefined {
     const { room, charactersLeft: charactersMax } = page;
     const viewer = viewerOf(this.#user, group);
-    // What is behind the head is pushed.
+    // Entries behind the head are pushed live.
     const limit = Math.min(room, headSeq - seq);
     const question = { group, viewer, after: seq as Seq, limit, charactersMax };
     try {
@@ -237,8 +242,8 @@ export class CatchUp {
     }
   }
 
-  /** @returns whether there were some; those of another life of the group are not what was asked for */
-  #take(page: CatchUpPage, { epoch, frames, from, through }: GroupEntries, position: StreamPosition): boolean {
+  /** @returns whether there were entries. Entries of another life of the group are dropped. */
+  #add(page: CatchUpPage, { epoch, frames, from, through }: GroupEntries, position: StreamPosition): boolean {
     if (epoch !== position.epoch || from !== position.seq) return false;
     for (const frame of frames) page.push(frame);
     position.seq = through;
@@ -246,8 +251,9 @@ export class CatchUp {
   }
 
   /**
-   * A group that the device knew nothing of begins where the user joined it. So does one that was created anew since this
-   * began, which may be long ago: nobody is shown the rest of a former life, and the timeline has told of the new one.
+   * A group that is new to the device starts where the user joined. So does a group that was created anew since this
+   * catch-up began, which may be long ago: the rest of its former life is not shown, and the timeline has told of the
+   * new life.
    */
   #positionIn({ address, epoch }: Standing, joinedSeq: Seq): StreamPosition {
     let position = this.#groups.get(address);
@@ -265,7 +271,7 @@ export class CatchUp {
     return head;
   }
 
-  /** @returns whether all were told */
+  /** @returns whether all missed receipts were told */
   #readMarks(page: CatchUpPage): boolean {
     const user = this.#user;
     while (this.#marks < user.markCount) {
@@ -282,7 +288,9 @@ export class CatchUp {
 
 type GroupEntries = Answers["groupEntries"];
 
-/** Undefined when the group's shard knows that the user has left, and the timeline does not yet: nothing of it is missed. */
+/**
+ * Undefined if the group's shard knows that the user has left and the timeline does not yet: nothing of it is missed.
+ */
 function* unlessNotIn<Answer>(answer: Promise<Answer>): Steps<Answer | undefined> {
   try {
     return yield* answered(answer);
@@ -294,7 +302,7 @@ function* unlessNotIn<Answer>(answer: Promise<Answer>): Steps<Answer | undefined
 
 type Missed = { kind: ReceiptKind; address: Address; seq: Seq; mark: number };
 
-/** With marks above `after`, the oldest last. */
+/** Receipts with marks above `after`, the oldest last. */
 function missedReceipts({ conversations }: UserState, after: number): Missed[] {
   const missed: Missed[] = [];
   for (const { address, delivered, deliveredMark, seen, seenMark } of conversations.values()) {
@@ -304,6 +312,6 @@ function missedReceipts({ conversations }: UserState, after: number): Missed[] {
   return missed.sort((a, b) => b.mark - a.mark);
 }
 
-/** Whoever catches up is rather told to come back than left with a hole. */
+/** An error makes the client come back; skipping the hole would lose entries silently. */
 const hole = (stream: Address, after: number): Error =>
   new Error(`${stream}: no entry behind ${after}, below the head`);

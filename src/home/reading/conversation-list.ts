@@ -20,27 +20,27 @@ export function* listConversations(
 ): Steps<ConversationsPage> {
   const cursor = before === undefined ? undefined : parseCursor(before);
   const asOf = cursor?.asOf ?? (yield* asOfNow(shard, user));
-  const newest = new NewestPlaces(shard, user, asOf, limit + 1);
-  yield* newest.look(cursor?.after, size);
+  const places = new NewestPlaces(shard, user, asOf, limit + 1);
+  yield* places.look(cursor?.after, size);
   const reply: ConversationsPage = { conversations: [] };
   let isWhole = true;
   let last: Place | undefined;
-  for (const place of newest.taken()) {
+  for (const place of places.newest()) {
     isWhole = reply.conversations.length < limit && !size.isFull;
     if (!isWhole) break;
     const described = yield* describeListed(shard, user, place.address, messages, size);
-    // One that does not fit whole begins the next page.
+    // A conversation that does not fit whole begins the next page.
     isWhole = described === undefined || !size.isFull || reply.conversations.length === 0;
     if (!isWhole) break;
     if (described !== undefined) reply.conversations.push(described);
     last = place;
     yield;
   }
-  if (last && !(isWhole && newest.isAll)) reply.before = cursorText({ asOf, after: last });
+  if (last && !(isWhole && places.isAll)) reply.before = cursorText({ asOf, after: last });
   return reply;
 }
 
-/** Undefined when the user has left it between two steps. */
+/** Undefined if the user left the group between two steps. */
 function* describeListed(
   shard: Shard,
   user: UserState,

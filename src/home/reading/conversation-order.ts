@@ -1,10 +1,10 @@
 /**
- * In which order conversations stand in the list: by their newest entries, the latest first.
+ * The order of the list of conversations: by their newest entries, the latest first.
  *
- * Direct conversations are ordered by the seqs of their newest messages, which stand in one timeline. Ranks
- * (src/home/ranks.ts) say where groups, each with a log of its own, stand between them.
+ * Direct conversations share one timeline, so the seqs of their newest messages order them. Each group has its own log,
+ * so ranks (src/home/ranks.ts) place groups among them.
  *
- * A list is of one moment, and so are its pages: `AsOf` is the newest entry that counts (conversation-places.ts).
+ * All pages of a list show one moment. `AsOf` names it: the newest entry that counts (conversation-places.ts).
  */
 import { AppError } from "../../base/errors.ts";
 import type { Steps } from "../../base/steps.ts";
@@ -22,7 +22,7 @@ export type Place = { address: Address; rank: number; seq: Seq };
 /** The newest entry that counts: by its seq in the timeline, and by its rank in groups. */
 export type AsOf = { head: Seq; rank: number };
 
-/** From where a page goes on. */
+/** Where a page continues. */
 export type Cursor = { asOf: AsOf; after: Place };
 
 /** Conversations that are looked at in one step. */
@@ -31,15 +31,15 @@ export const LOOKS_PER_STEP = 200;
 /** A total order: no two places are equal. */
 export function newestFirst(a: Place, b: Place): number {
   if (a.rank !== b.rank) return b.rank - a.rank;
-  // Of two equal ranks that of a direct message is the later one.
+  // Of two equal ranks, the direct message counts as later.
   if (isGroup(a.address) !== isGroup(b.address)) return isGroup(a.address) ? 1 : -1;
   if (a.seq !== b.seq) return b.seq - a.seq;
   return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
 }
 
 /**
- * Has the user's groups at hand, and says what is the newest of all that the list would show now. What is durable becomes so
- * in the order of ranks, so everything below that rank is there already.
+ * Loads the user's groups, and returns the newest entry that the list would show now. Entries become durable in the
+ * order of their ranks, so everything below that rank is there already.
  */
 export function* asOfNow(shard: Shard, user: UserState): Steps<AsOf> {
   const groups: { conversation: ConversationState; group: GroupMirror }[] = [];
@@ -50,14 +50,17 @@ export function* asOfNow(shard: Shard, user: UserState): Steps<AsOf> {
     const group = yield* listedGroup(shard, conversation);
     if (group !== undefined && isListed(user, conversation, group)) groups.push({ conversation, group });
   }
-  // As they are in this turn: one that was idle may have been loaded anew.
+  // In this turn: an idle group may have been loaded anew.
   const ranks = groups.map(
     ({ conversation, group }) => (shard.mirrors.peek(group.address, conversation.shard) ?? group).lastRank,
   );
   return { head: user.headSeq, rank: Math.max(user.lastRank, ...ranks) };
 }
 
-/** The group of a conversation; undefined when there is none, or its data is damaged: it cannot be shown, and keeps no other from being shown. */
+/**
+ * The group of a conversation. Undefined if there is none, or if its data is damaged: it is left out, and the others
+ * are still listed.
+ */
 export function* listedGroup(
   { mirrors }: Shard,
   { address, shard }: ConversationState,
@@ -66,7 +69,7 @@ export function* listedGroup(
   return mirrors.peek(group, shard) ?? (yield* stepsUnlessDamaged(mirrors.steps(group, shard)));
 }
 
-/** Whether it belongs to the list now. @param group that it is with, if it is with one */
+/** Whether the list shows the conversation now. @param group of the conversation, if it is with a group */
 export function isListed(
   { user }: UserState,
   { address, joinedSeq, lastSeq }: ConversationState,
@@ -78,7 +81,7 @@ export function isListed(
 export const cursorText = ({ asOf, after }: Cursor): string =>
   `${asOf.head}.${asOf.rank}.${after.rank}.${after.seq}.${after.address}`;
 
-/** @throws AppError bad_request for what no page has given */
+/** @throws AppError bad_request for a text that no page has given */
 export function parseCursor(text: string): Cursor {
   const [, head, top, rank, seq, address] =
     /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.([@#].+)$/.exec(text) ?? [];

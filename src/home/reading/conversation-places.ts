@@ -1,9 +1,9 @@
 /**
- * Where the conversations of a user stand in a list of one moment: the newest places, as many as a page needs. There
- * may be very many conversations, and groups that are not loaded, so they are looked at in steps.
+ * The newest places of a user's conversations in a list of one moment, as many as a page needs. A user may have very
+ * many conversations, and groups that are not loaded, so they are looked at in steps.
  *
- * Where a conversation has got newer entries since that moment, its place is looked up in the log. So paging meets each
- * conversation once, whatever is said meanwhile.
+ * The place of a conversation that has got newer entries since that moment is looked up in the log. So paging shows
+ * each conversation once, even while new messages arrive.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type GroupAddress } from "../../domain/address.ts";
@@ -17,7 +17,9 @@ import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { isListed, listedGroup, LOOKS_PER_STEP, newestFirst, type AsOf, type Place } from "./conversation-order.ts";
 
-/** So many places are looked up for a page. More have moved only where a list is paged for very long. */
+/**
+ * The most places that are looked up in the log for one page. More have moved only if a list is paged for very long.
+ */
 const MOVED_MAX = 500;
 
 export class NewestPlaces {
@@ -27,7 +29,7 @@ export class NewestPlaces {
   readonly #countMax: number;
   #places: Place[] = [];
   #moved = 0;
-  /** Whether there are no others. */
+  /** Whether there are no further places. */
   isAll = true;
 
   constructor(shard: Shard, user: UserState, asOf: AsOf, countMax: number) {
@@ -37,7 +39,7 @@ export class NewestPlaces {
     this.#countMax = countMax;
   }
 
-  /** Looks at all behind `after`. @param cost counts what is looked at */
+  /** Looks at all places behind `after`. @param cost counts the conversations and entries that are looked at */
   *look(after: Place | undefined, cost: { looked: number }): Steps<void> {
     let looked = 0;
     for (const conversation of this.#user.conversations.values()) {
@@ -47,24 +49,24 @@ export class NewestPlaces {
       if (!isListed(this.#user, conversation, group)) continue;
       const moved = this.#moved;
       const place = yield* this.#placeOf(conversation, group, cost);
-      if (place !== undefined && (after === undefined || newestFirst(after, place) < 0)) this.#take(place);
+      if (place !== undefined && (after === undefined || newestFirst(after, place) < 0)) this.#add(place);
       if (this.#moved > moved) yield;
     }
   }
 
   /** Newest first. */
-  taken(): Place[] {
+  newest(): Place[] {
     this.#places.sort(newestFirst);
     if (this.#places.length > this.#countMax) this.isAll = false;
     return (this.#places = this.#places.slice(0, this.#countMax));
   }
 
-  #take(place: Place): void {
+  #add(place: Place): void {
     this.#places.push(place);
-    if (this.#places.length >= 2 * this.#countMax + LOOKS_PER_STEP) this.taken();
+    if (this.#places.length >= 2 * this.#countMax + LOOKS_PER_STEP) this.newest();
   }
 
-  /** Undefined when it was not in the list at that moment. */
+  /** Undefined if the list did not show the conversation at that moment. */
   *#placeOf(
     conversation: ConversationState,
     group: GroupMirror | undefined,

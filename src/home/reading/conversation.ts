@@ -1,7 +1,6 @@
 /**
- * One conversation as a client sees it. Its numbers are worked out each time from what is durable at that moment, so
- * whatever changed under them (who is in the group, how large it is, what was erased) is in them: src/home/README.md
- * has the table.
+ * One conversation as a client sees it. Its numbers are computed for each call from what is durable at that moment. So
+ * they always include changes of the members, the size of the group and erasures: the table in src/home/README.md.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
@@ -42,7 +41,7 @@ export function* describeConversation(
   };
 }
 
-/** Worked out where the group lives. */
+/** Computed at the group's shard. */
 function* describeGroup(
   shard: Shard,
   user: UserState,

@@ -3,7 +3,7 @@ import { nameOf, type UserAddress } from "../../domain/address.ts";
 import { refusalOf } from "../refusal-of.ts";
 import type { Shard } from "../shard.ts";
 
-/** What a user calls themselves; the user id when nothing was said, or cannot be read now. */
+/** The display name of a user. The user id if there is none, or if it cannot be read now. */
 export function* displayName(shard: Shard, address: UserAddress): Steps<string> {
   try {
     const profile = yield* answered(shard.router.ask("profile", address, { user: address }));

@@ -1,4 +1,4 @@
-/** Stored entries as clients see them: frames and messages. */
+/** Turns stored entries into what clients see: frames and messages. */
 import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../../domain/entries.ts";
 import type { EntryFrame, WireMessage } from "../../protocol/frames.ts";
@@ -14,7 +14,7 @@ export function timelineFrame(shard: Shard, user: UserState, stored: StoredEntry
   if (entry.kind === "membership") {
     const group = stored.lane as GroupAddress;
     const head = shard.mirrors.head(group, user.conversations.get(group)?.shard ?? shardOf(group), user.user);
-    // Of a former life the epoch is empty, under which a device has nothing of the group.
+    // For a former life the epoch is empty: a device has nothing under it.
     return membershipFrame(
       stored.seq,
       group,
@@ -25,7 +25,7 @@ export function timelineFrame(shard: Shard, user: UserState, stored: StoredEntry
   return { t: "message", ...directMessage(shard, user, stored, entry) };
 }
 
-/** A direct message in the numbering of `user`; membership entries have no message. */
+/** A direct message in the numbering of `user`; undefined for a membership. */
 export function timelineMessage(shard: Shard, user: UserState, stored: StoredEntry): WireMessage | undefined {
   const entry = readTimelineEntry(stored);
   return entry.kind === "membership" ? undefined : directMessage(shard, user, stored, entry);
@@ -71,8 +71,8 @@ export function groupMessage(
 }
 
 /**
- * An erased message in its place. Nobody knows any more who wrote it and when, nor the id of a message that somebody else had sent: it has that of its place in
- * this log.
+ * An erased message in its place. Its author and time are erased. If another user had sent it, its id is erased too;
+ * the tombstone has the id of its place in this log.
  */
 function tombstone(
   shard: Shard,

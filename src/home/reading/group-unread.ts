@@ -1,9 +1,9 @@
 /**
- * How many messages of others in a group a member has not read: counted in the log, since a group has many readers and
- * each has written some of it.
+ * How many messages of others in a group a member has not read. Counted in the log, since each reader has written some
+ * of the messages.
  *
- * Nothing is looked at twice: to a member who wrote thousands of messages, and has read none of them, the first count
- * costs a pass over them, and the next begins where it ended. Short passes are not kept.
+ * A long pass is kept, and the next count continues where it ended. Example: a member wrote thousands of messages and
+ * has read none; the first count passes over them, the second does not. Short passes are not kept.
  */
 import type { Steps } from "../../base/steps.ts";
 import type { UserId } from "../../domain/address.ts";
@@ -12,7 +12,7 @@ import type { GroupState } from "../state/group-state.ts";
 import { retainedFrom } from "../erasing/retention.ts";
 import type { Seq } from "../../../storage/types.ts";
 
-/** More are not counted. */
+/** Counting stops here. */
 export const GROUP_UNREAD_MAX = 100;
 const PAGE = 100;
 const PAGES_PER_STEP = 2;
@@ -20,8 +20,8 @@ const PAGES_PER_STEP = 2;
 const KEPT_FROM = 500;
 
 /**
- * `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: how many the group
- * had seen.
+ * `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: of the group, at the
+ * time of the pass.
  */
 type Pass = { from: Seq; through: Seq; others: Seq[]; erasures: number };
 
@@ -31,7 +31,7 @@ export class GroupUnread {
   /**
    * @param cost counts the entries that are looked at
    * @param read how far `member` has read, or where they joined, if that is later
-   * @returns `GROUP_UNREAD_MAX` where there are as many or more
+   * @returns `GROUP_UNREAD_MAX` if there are as many or more
    */
   *count(group: GroupState, member: UserId, read: Seq, cost: { looked: number }): Steps<number> {
     const { log, address, bornSeq } = group;
@@ -53,7 +53,7 @@ export class GroupUnread {
     return pass.others.length;
   }
 
-  /** A copy: between two steps others may count as well. */
+  /** A copy: another count may run between two steps. */
   #resumed(group: GroupState, member: UserId, from: Seq): Pass {
     const { erasures } = group;
     const kept = this.#passes.get(group)?.get(member);

@@ -1,4 +1,6 @@
-/** Reading back: pages of a conversation, the list of conversations, entries that a gap left out. Durable state only. */
+/**
+ * Reads back: pages of a conversation, the list of conversations, entries that a `gap` left out. Durable state only.
+ */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
 import type { ServerFrame } from "../../protocol/frames.ts";
@@ -21,7 +23,7 @@ import type { Actor, History } from "../services.ts";
 type PageInput = { before?: number; after?: number; limit: number };
 
 export function createHistory(home: Home, budget: ReadBudget): History {
-  /** What a call looked at is paid when it has been answered, or refused. */
+  /** The call pays for what it looked at when it has been answered or refused. */
   async function paid<T>(
     actor: Actor,
     read: (shard: Shard, user: UserState, cost: AnswerSize) => Steps<T>,
@@ -85,7 +87,7 @@ function* readTimeline(
     const found = log.readForward(address, reply.after as Seq, wanted).filter(({ seq }) => seq <= headSeq);
     size.looked += found.length;
     for (const stored of found) {
-      if (!isTaken(reply, timelineFrame(shard, user, stored), stored.seq, size)) return reply;
+      if (!isAdded(reply, timelineFrame(shard, user, stored), stored.seq, size)) return reply;
     }
     reply.more = reply.after < headSeq;
     if (found.length === 0) break;
@@ -118,7 +120,7 @@ function* readGroup(
     size.looked += frames.length;
     reply.after = from;
     for (const [at, frame] of frames.entries()) {
-      if (!isTaken(reply, JSON.parse(frame) as ServerFrame, from + 1 + at, size)) return reply;
+      if (!isAdded(reply, JSON.parse(frame) as ServerFrame, from + 1 + at, size)) return reply;
     }
     reply.more = reply.after < headSeq;
     if (frames.length === 0) break;
@@ -127,8 +129,8 @@ function* readGroup(
   return reply;
 }
 
-/** @returns whether the answer has room for it */
-function isTaken(reply: EntriesPage, frame: ServerFrame, seq: number, size: AnswerSize): boolean {
+/** @returns whether the frame fits into the answer */
+function isAdded(reply: EntriesPage, frame: ServerFrame, seq: number, size: AnswerSize): boolean {
   if (!size.has(frame)) return false;
   reply.frames.push(frame);
   reply.after = seq;

@@ -1,7 +1,4 @@
-/**
- * One conversation as a run of messages that can be read from both ends, in the timeline or in the log of a group.
- * Durable state only.
- */
+/** The messages of one conversation, readable from both ends, in a timeline or in a group's log. Durable state only. */
 import type { UserAddress, UserId } from "../../domain/address.ts";
 import { POSTED_LANE } from "../../domain/entries.ts";
 import type { WireMessage } from "../../protocol/frames.ts";
@@ -13,9 +10,9 @@ import type { UserState } from "../state/user-state.ts";
 import type { AnswerSize } from "./answer-size.ts";
 import { groupMessage, timelineMessage } from "./entry-frames.ts";
 
-/** Before this is the newest. */
+/** Behind the newest entry. */
 export const END = Number.MAX_SAFE_INTEGER as Seq;
-/** Entries read at once: a page of the usual size, and one that tells whether there are more. */
+/** Entries read at once: a page of the usual size, and one more that tells whether there are more. */
 export const CHUNK_ENTRIES = 31;
 
 export type Lane = {
@@ -33,7 +30,7 @@ export function ownLane(shard: Shard, user: UserState, address: UserAddress): La
   };
 }
 
-/** Of its present life. */
+/** Of the group's present life. */
 export function groupLane(shard: Shard, viewer: UserId, group: GroupState): Lane {
   const { log, address, bornSeq } = group;
   return {
@@ -46,13 +43,10 @@ export function groupLane(shard: Shard, viewer: UserId, group: GroupState): Lane
 const sinceBorn = ({ bornSeq }: GroupState, entries: StoredEntry[]): StoredEntry[] =>
   bornSeq === 1 ? entries : entries.filter(({ seq }) => seq >= bornSeq);
 
-/**
- * Of entries in the order in which they count: as many as are wanted and fit. `through` is the last entry that was
- * looked at.
- */
+/** Messages in the order of reading, as many as are wanted and fit. `through`: the last entry that was looked at. */
 type Gathered = { messages: WireMessage[]; through: Seq | undefined; isAll: boolean };
 
-/** Reads `chunk` by `chunk`, so that no more is read than about what the answer has. */
+/** Reads `chunk` by `chunk`, so that little more is read than the answer holds. */
 export function gather(
   lane: Lane,
   limit: number,
@@ -82,7 +76,7 @@ export const newest = (lane: Lane, before: Seq, limit: number, size: AnswerSize)
   return gathered;
 };
 
-/** Messages before or after a seq; without both the newest. */
+/** Messages before or after a seq; without both, the newest. */
 export const pageOf = (
   lane: Lane,
   { before, after, limit }: { before: number | undefined; after: number | undefined; limit: number },

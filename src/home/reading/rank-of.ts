@@ -1,7 +1,10 @@
-/** A run of erased entries is passed over so far. */
+/** The most erased entries in a row that are passed over. */
 const ERASED_MAX = 32;
 
-/** Of an entry without a rank (it was erased, or is a membership) that of the next one before it; 0 where none is near. */
+/**
+ * The rank of an entry. An erased entry or a membership has none: then the rank of the next entry before it; 0 if none
+ * is near.
+ */
 export function rankOf(seq: number, read: (seq: number) => number | undefined, cost: { looked: number }): number {
   for (let at = seq; at > Math.max(0, seq - ERASED_MAX); at--) {
     cost.looked++;

@@ -1,6 +1,6 @@
 /**
- * How much each user may have read from the log, in entries that were looked at, whatever became of them: by calls, by polls, and by
- * sockets that catch up. A user who has read nothing lately is not known here.
+ * How much each user may read from the log by calls, polls and sockets that catch up. Counted in entries that were
+ * looked at, whether they were returned or not. Users who have read nothing lately are not in memory.
  */
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -23,14 +23,14 @@ export class ReadBudget {
     this.#clock = clock;
   }
 
-  /** How long the user has to wait; 0 while what was read before did not cost more than there was. */
+  /** How long the user has to wait; 0 while earlier reads are within the budget. */
   waitMs(user: UserId): number {
     const bucket = this.#buckets.get(user);
     if (bucket === undefined || bucket.spend(0, this.#clock.monotonicMs()) === "within") return 0;
     return Math.max(WAIT_MS_MIN, bucket.waitMs);
   }
 
-  /** Before a call. @throws AppError rate_limited while the user has to wait */
+  /** Called before a call. @throws AppError rate_limited while the user has to wait */
   check(user: UserId): void {
     const retryAfterMs = this.waitMs(user);
     if (retryAfterMs === 0) return;
@@ -38,7 +38,7 @@ export class ReadBudget {
     throw new AppError("rate_limited", detail, { retryAfterMs });
   }
 
-  /** Behind a call that looked at so many entries. */
+  /** Called after a call that looked at so many entries. */
   spend(user: UserId, entries: number): void {
     const now = this.#clock.monotonicMs();
     const bucket = this.#buckets.get(user) ?? new TokenBucket(this.#rate, now);

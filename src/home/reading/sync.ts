@@ -1,4 +1,7 @@
-/** Long poll: the frames a socket would have got, from a cursor. Keeps nothing between two calls; the cursor is all there is. */
+/**
+ * Long poll: the frames that a socket would have got, from a cursor. Keeps nothing between two calls; the cursor is the
+ * whole state.
+ */
 import { AppError } from "../../base/errors.ts";
 import type { Steps } from "../../base/steps.ts";
 import { SESSIONS_PER_USER_MAX, SYNC_CHARACTERS_MAX, SYNC_FRAMES_MAX } from "../../domain/limits.ts";
@@ -38,7 +41,7 @@ export function createSync(home: Home, budget: ReadBudget): Sync {
 
 type Poll = { catchUp: CatchUp; page: CatchUpPage; notices: Promise<string[]> | undefined };
 
-/** Waits when nothing is missed, from the very turn of the event loop in which that was seen. */
+/** Waits if nothing is missed. Waiting begins in the same turn of the event loop, so that no entry is overlooked. */
 function* beginPoll(shard: Shard, actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Steps<Poll> {
   const user = (yield* userWithGroupHeads(shard, actor.user)) ?? actingUser(shard, actor);
   acknowledge(shard, user, cursor);
@@ -50,8 +53,9 @@ function* beginPoll(shard: Shard, actor: Actor, cursor: Cursor, waitMs: number, 
 }
 
 /**
- * Resolves with the first notices that no cursor would bring back (receipts in groups), or empty when an entry is there, the time is up or the caller gone.
- * @throws AppError when the device is logged out or the node goes away meanwhile
+ * Resolves with the first notices that no cursor would bring back (receipts in groups). Resolves empty when an entry
+ * has arrived, the time is up or the caller is gone.
+ * @throws AppError if the device is logged out or the node goes away meanwhile
  */
 function waitForFrames(
   shard: Shard,
@@ -70,13 +74,13 @@ function waitForFrames(
   return new Promise((resolve, reject) => {
     const notices: string[] = [];
     let isEnding = false;
-    const end = (settle: () => void): void => {
+    const end = (finish: () => void): void => {
       shard.detach(session);
       cancel();
       signal.removeEventListener("abort", onAbort);
-      settle();
+      finish();
     };
-    // What is committed together is told together: answer after the whole commit has been applied.
+    // Entries of one commit are answered together: wait until the whole commit has been applied.
     const wake = (): void => {
       if (isEnding) return;
       isEnding = true;
@@ -88,7 +92,7 @@ function waitForFrames(
       device: actor.device,
       entry: wake,
       notice(frame, mark) {
-        // Receipts with a mark are read from the cursor's marks.
+        // Receipts with a mark are read again from the cursor's marks.
         if (mark === undefined) notices.push(frame);
         wake();
       },
@@ -100,7 +104,7 @@ function waitForFrames(
   });
 }
 
-/** Who may come back is told when; who may not was logged out. */
+/** With a delay the client may come back; without one it was logged out. */
 function closedError(reason: string, afterMs: number | undefined): AppError {
   return afterMs === undefined
     ? new AppError("unauthorized", reason)
