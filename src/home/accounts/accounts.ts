@@ -1,14 +1,15 @@
 /**
- * Who is who: registration, logins, tokens. Nothing here is state of its own beyond bounded tables that may be lost; users live in cells
- * at their homes:
+ * Registration, logins and tokens. Has no state of its own except bounded tables that may be lost. Users are cells at
+ * their homes:
  *
  *     profile       createdAt | display name, empty when it is the user id
- *     password      argon2id string; absent for users who were made with an API key, who cannot log in by password
- *     device/<id>   createdAt | token id | login: a number above those of the devices that were there at the time
+ *     password      argon2id string; absent for users made with an API key: they cannot log in by password
+ *     device/<id>   createdAt | token id | login: a number above those of the devices that existed at the time
  *     clients       addresses where the user logged in (known-clients.ts)
  *
- * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out is clearing a cell, a new
- * login of the same device ends the old token, and a restored backup brings back the tokens that were alive at the time.
+ * Invariant: a token is alive exactly while its device's cell exists and names the token's id. So logging out clears a
+ * cell, a new login of the same device ends the old token, and a restored backup brings back the tokens that were alive
+ * when it was made.
  */
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
@@ -45,7 +46,7 @@ export type AccountServiceParts = {
   clock: Clock;
   random: Random;
   devicesMax?: number;
-  /** Whether anybody may register, or users come from API keys alone. Default: anybody. */
+  /** Whether anybody may register. If not, users are made with API keys only. Default: true. */
   isRegistrationOpen?: boolean;
 };
 
@@ -81,8 +82,8 @@ export class AccountService implements Accounts {
   }): Promise<Credentials> {
     const { user, password, client } = input;
     if (!this.#isRegistrationOpen)
-      throw new AppError("forbidden", "registration is closed; the operator of this server makes its users");
-    // Before the costly part; `create` decides the race between two who pass here.
+      throw new AppError("forbidden", "registration is closed; ask the operator of this server for a user");
+    // Before the costly hash. `create` decides between two registrations that both pass here.
     if (await this.#cells.load(user)) throw new AppError("user_taken", `@${user} is taken; choose another name`);
     const hash = await this.#passwords.hash(password, client);
     const { device, tokenId, cell } = this.#newDevice(1, input.device);
@@ -97,13 +98,16 @@ export class AccountService implements Accounts {
     return this.#openDevice(user, device, await this.#clientCell(user, client));
   }
 
-  /** Nobody is left to guess at a password that is gone. That the name is taken, a registration tells as well. */
+  /**
+   * A lost password gets an error of its own, so that its owner does not keep guessing. It tells strangers only that
+   * the name is taken, as a registration would.
+   */
   async #wrong(user: UserId): Promise<AppError> {
     const lost = await this.#cells.cell(user, PASSWORD_LOST);
     const isLost = lost !== undefined && (await this.#cells.cell(user, PASSWORD)) === undefined;
     const detail = isLost
       ? `@${user} has no password since the data of this server was repaired; ask its operator for a new one`
-      : "user and password do not belong together";
+      : "wrong user or password";
     return new AppError("bad_credentials", detail);
   }
 
@@ -182,7 +186,9 @@ export class AccountService implements Accounts {
     return { device, tokenId: textOfTokenId(tokenId), cell: [deviceKey(device), cell] };
   }
 
-  /** A device of that name that was there is replaced, and the oldest ones go when there are too many; their sockets are closed. */
+  /**
+   * Replaces the user's device of that name, and evicts the oldest devices if there are too many. Closes their sockets.
+   */
   async #openDevice(user: UserId, name?: DeviceId, more: Cell[] = []): Promise<Credentials> {
     const devices = await this.#devices(user);
     const login = devices.reduce((newest, { cell }) => Math.max(newest, cell.login), 0) + 1;
@@ -206,8 +212,9 @@ export class AccountService implements Accounts {
 type Device = { device: DeviceId; cell: DeviceCell };
 
 /**
- * Those that logged in longest ago go, so that `keptMax` stay. Logins at the same moment do not see each other: they have the same number, and the bound may be
- * passed by a few; the next login brings it back. Of cells without a number nothing but the time they were made at tells their order.
+ * The devices whose logins are oldest, all but `keptMax`. Concurrent logins do not see each other: they get the same
+ * number, and the bound may be exceeded by a few until the next login. Cells without a number are ordered by creation
+ * time.
  */
 function evictedOf(devices: readonly Device[], keptMax: number): DeviceId[] {
   const oldestFirst = devices.toSorted(

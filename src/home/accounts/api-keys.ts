@@ -1,7 +1,10 @@
 /**
- * API keys: how an operator's own system speaks to the server. They live in one file of the data directory, `api-keys.json`, a JSON array of
- * {id, name, createdAt, hash, revokedAt?}; a key is `pk_<id>_<secret>` and only the SHA-256 of the secret is kept (it is 256 random bits,
- * so nothing slower is needed). `parley keys` replaces the file whole while the server runs; the server notices within a second.
+ * API keys, by which an operator's own system calls the server. They live in the file `api-keys.json` of the data
+ * directory, a JSON array of {id, name, createdAt, hash, revokedAt?}.
+ *
+ * A key is `pk_<id>_<secret>`. The file keeps only the SHA-256 of the secret: with 256 random bits no slower hash is
+ * needed.
+ * `parley keys` replaces the whole file while the server runs; the server notices within a second.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
@@ -19,7 +22,9 @@ const ID_CHARACTERS = 8;
 const SECRET_BYTES = 32;
 const KEY_PATTERN = /^pk_([a-z2-7]{8})_([A-Za-z0-9_-]{43})$/;
 const CHECK_INTERVAL_MS = 1000;
-/** A key that was just made is looked for at once, but guessing keys must not turn into file reads. */
+/**
+ * An unknown key makes the file be read at once, since it may be new. This bounds the reads that guessed keys cause.
+ */
 const CHECKS_FOR_UNKNOWN_PER_INTERVAL = 5;
 
 export class ApiKeyFile implements ApiKeys {
@@ -27,13 +32,13 @@ export class ApiKeyFile implements ApiKeys {
   readonly #clock: Clock;
   readonly #onUnreadable: (error: unknown) => void;
   #keys = new Map<string, ApiKeyRecord>();
-  /** What the file looked like when it was read; undefined when it was not there. */
+  /** Of the file when it was read; undefined if there was no file. */
   #fingerprint: string | undefined;
   #checkedAt = Number.NEGATIVE_INFINITY;
   #checksForUnknown = 0;
   #checking: Promise<void> | undefined;
 
-  /** `onUnreadable` hears of a file that cannot be read; the keys known before then stay in force. */
+  /** `onUnreadable` gets the error when the file cannot be read; the keys read before stay in force. */
   constructor(dataDir: string, clock: Clock, onUnreadable: (error: unknown) => void) {
     this.#path = join(dataDir, API_KEYS_FILE);
     this.#clock = clock;
@@ -60,7 +65,7 @@ export class ApiKeyFile implements ApiKeys {
     return this.#reloadIfChanged();
   }
 
-  /** One at a time; whoever asks meanwhile waits for the same answer. */
+  /** One reload at a time; concurrent callers wait for the same one. */
   #reloadIfChanged(): Promise<void> {
     this.#checking ??= this.#reload().finally(() => {
       this.#checking = undefined;
@@ -81,7 +86,7 @@ export class ApiKeyFile implements ApiKeys {
   }
 }
 
-/** A fresh key: the record to keep, and the key to show once. */
+/** A new key: the record to keep, and the key to show once. */
 export function newApiKey(name: string, clock: Clock, random: Random): { record: ApiKeyRecord; key: string } {
   const id = randomName(random, ID_CHARACTERS);
   const secret = Buffer.from(random.bytes(SECRET_BYTES)).toString("base64url");
@@ -91,7 +96,10 @@ export function newApiKey(name: string, clock: Clock, random: Random): { record:
   };
 }
 
-/** The records of the file at `path`; none when it is not there. @throws Error that names the file when it is not such a file. */
+/**
+ * The records of the file at `path`; none if there is no file.
+ * @throws Error that names the file if its content is not a list of records
+ */
 export async function readApiKeys(path: string): Promise<ApiKeyRecord[]> {
   let text: string;
   try {
@@ -134,7 +142,7 @@ function hashOf(secret: string): Buffer {
   return createHash("sha256").update(secret).digest();
 }
 
-/** The inode tells two writes of one size within one tick of the clock apart: each write is a new file. */
+/** Each write is a new file, so the inode tells apart two writes of one size within one tick of the clock. */
 async function fingerprintOf(path: string): Promise<string | undefined> {
   try {
     const { ino, size, mtimeNs } = await stat(path, { bigint: true });

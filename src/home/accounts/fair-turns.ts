@@ -1,12 +1,13 @@
 /**
- * A bounded queue in which clients take turns, so that one of them can neither fill it nor make others wait behind all it asked for. A client alone has
- * all of it: behind one address there may be many people.
+ * A bounded queue in which clients take turns. One client can neither fill it nor make others wait behind all its
+ * requests. A client alone may use all of it, since many people may share one address.
  *
- * Invariant: a client that would still have fewer waiting than another is never refused; the newest of who has the most goes instead.
+ * Invariant: a client that would still have fewer waiters than another is never refused. Instead the newest waiter of
+ * the client with the most is removed.
  */
 export class FairTurns<Waiter> {
   readonly #waitersMax: number;
-  /** In the order of their turns; none without a waiter. */
+  /** In the order of their turns; clients without a waiter are not in it. */
   readonly #waiting = new Map<string, Waiter[]>();
   #size = 0;
 
@@ -22,7 +23,7 @@ export class FairTurns<Waiter> {
     return this.#waiting.size;
   }
 
-  /** @returns who has no place (any more): `waiter` itself, or another; undefined when there is room for all */
+  /** @returns the waiter that is refused: `waiter` itself or another; undefined if there is room for all */
   add(client: string, waiter: Waiter): Waiter | undefined {
     const own = this.#waiting.get(client);
     let refused: Waiter | undefined;
@@ -38,7 +39,7 @@ export class FairTurns<Waiter> {
     return refused;
   }
 
-  /** The one whose turn it is, removed. */
+  /** Removes and returns the next waiter. */
   next(): Waiter | undefined {
     for (const [client, waiters] of this.#waiting) {
       this.#waiting.delete(client);

@@ -1,6 +1,7 @@
 /**
- * Addresses where a user has logged in: the newest few, as keyed hashes, in one cell of the user. Who reads the data directory cannot tell the
- * addresses from it without the server's key, and what is forgotten costs a user nothing but a shared count of wrong passwords.
+ * Addresses where a user has logged in: the newest few, as keyed hashes in one cell of the user. Without the server's
+ * key the data directory does not reveal the addresses. An address that is forgotten shares the count of wrong
+ * passwords with strangers; nothing else is lost.
  *
  *     clients     hash…, 4 bytes each, newest first
  */
@@ -14,20 +15,20 @@ const CLIENTS_MAX = 8;
 export class KnownClients {
   readonly #key: Uint8Array;
 
-  /** @param key secret of the server */
+  /** @param key a secret of the server */
   constructor(key: Uint8Array) {
     this.#key = key;
   }
 
   has(cell: Uint8Array | undefined, user: UserId, client: string): boolean {
-    return cell !== undefined && placeOf(Buffer.from(cell), this.#hash(user, client)) !== undefined;
+    return cell !== undefined && offsetOf(Buffer.from(cell), this.#hash(user, client)) !== undefined;
   }
 
-  /** The cell with the client in it; undefined when it is there already and need not be written. */
+  /** The cell with the client added; undefined if it has the client already. */
   with(cell: Uint8Array | undefined, user: UserId, client: string): Uint8Array | undefined {
     const hash = this.#hash(user, client);
     const known = Buffer.from(cell ?? []);
-    if (placeOf(known, hash) !== undefined) return undefined;
+    if (offsetOf(known, hash) !== undefined) return undefined;
     return Buffer.concat([hash, known]).subarray(0, CLIENTS_MAX * HASH_BYTES);
   }
 
@@ -36,7 +37,7 @@ export class KnownClients {
   }
 }
 
-function placeOf(cell: Buffer, hash: Buffer): number | undefined {
+function offsetOf(cell: Buffer, hash: Buffer): number | undefined {
   for (let at = 0; at + HASH_BYTES <= cell.length; at += HASH_BYTES)
     if (cell.subarray(at, at + HASH_BYTES).equals(hash)) return at;
   return undefined;

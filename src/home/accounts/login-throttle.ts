@@ -1,9 +1,10 @@
 /**
- * Counts wrong passwords, so that guessing is slow: per user name, and apart from that per address where the user has logged in before. So whoever
- * guesses at a name locks it for strangers, not for its owner. Names that do not exist are counted the same way: an answer must not tell which
- * exist.
+ * Counts wrong passwords, so that guessing is slow. Counts per user name, and separately per address where the user has
+ * logged in before. So guessing at a name locks it for strangers, not for its owner. Names that do not exist are
+ * counted the same way, so that the answer does not tell which exist.
  *
- * An attempt counts before its password is computed: of a hundred at the same moment as many are computed as may be wrong, and no more.
+ * An attempt counts before its password is computed. Example: of 100 concurrent attempts only `failuresMax` are
+ * computed.
  */
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -11,8 +12,8 @@ import type { Clock } from "../../base/clock.ts";
 export type LoginThrottleOptions = { failuresMax: number; windowMs: number; usersMax: number };
 
 /**
- * `usersMax` bounds the memory: beyond it the user whose window began first is forgotten. Filling the table costs an attacker one
- * argon2 computation a name, which is slower than waiting for the window to end.
+ * `usersMax` bounds the memory: beyond it the user whose window began first is forgotten. To fill the table costs one
+ * argon2 computation a name, which is slower than waiting for a window to end.
  */
 export const DEFAULT_LOGIN_THROTTLE: LoginThrottleOptions = { failuresMax: 10, windowMs: 60_000, usersMax: 10_000 };
 
@@ -22,7 +23,7 @@ type Window = { key: string; failures: number; underWay: number; beganAt: number
 export type LoginAttempt = {
   succeeded(): void;
   failed(): void;
-  /** It was not computed after all. */
+  /** The password was not computed after all. */
   withdrawn(): void;
 };
 
@@ -44,8 +45,8 @@ export class LoginThrottle {
   }
 
   /**
-   * @param knownClient the address, if the user has logged in from there before; all other addresses count together
-   * @throws AppError rate_limited when the name had its failures for this minute, those under way among them
+   * @param knownClient the address, if the user has logged in from it before; all other addresses count together
+   * @throws AppError rate_limited if the name had its failures for this window, including attempts under way
    */
   begin(user: string, knownClient?: string): LoginAttempt {
     const window = this.#window(knownClient === undefined ? user : `${user} ${knownClient}`);
@@ -76,7 +77,8 @@ export class LoginThrottle {
   #tooMany(user: string, window: Window): AppError {
     const { failuresMax, windowMs } = this.#options;
     const retryAfterMs = Math.max(1, Math.ceil(window.beganAt + windowMs - this.#clock.monotonicMs()));
-    const detail = `${failuresMax} wrong passwords for @${user} within ${windowMs / 1000} s; wait ${Math.ceil(retryAfterMs / 1000)} s`;
+    const waitS = Math.ceil(retryAfterMs / 1000);
+    const detail = `${failuresMax} wrong passwords for @${user} within ${windowMs / 1000} s; wait ${waitS} s`;
     return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
@@ -85,7 +87,7 @@ export class LoginThrottle {
     const window = this.#windows.get(key);
     if (window !== undefined && now - window.beganAt < this.#options.windowMs) return window;
     this.#windows.delete(key);
-    // Those under way began in the window before and may still turn out wrong.
+    // Attempts under way began in the window before and may still fail.
     const next = { key, failures: 0, underWay: window?.underWay ?? 0, beganAt: now };
     this.#windows.set(key, next);
     this.#forgetOldest();

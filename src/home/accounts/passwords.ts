@@ -1,7 +1,7 @@
 /**
- * Passwords as argon2id, with a bound on how many are computed at once: each costs tens of milliseconds of a core and megabytes of
- * memory, so a flood of logins must meet `unavailable` before it starves the messages. Clients take turns (fair-turns.ts): a flood from
- * one address meets it alone.
+ * Passwords as argon2id, with a bound on concurrent computations. Each costs tens of milliseconds of a core, and
+ * megabytes. So a flood of logins gets `unavailable` before it starves the messages. Clients take turns
+ * (fair-turns.ts), so that only the address that floods is refused.
  */
 import { availableParallelism } from "node:os";
 import { AppError } from "../../base/errors.ts";
@@ -13,7 +13,7 @@ export type PasswordOptions = {
   passes: number;
   /** Computed at the same time, in Bun's thread pool. */
   concurrency: number;
-  /** Waiting for their turn; more are refused. */
+  /** Computations that wait for their turn; more are refused. */
   queueMax: number;
 };
 
@@ -27,7 +27,7 @@ export const DEFAULT_PASSWORD_OPTIONS: PasswordOptions = {
 
 const BUSY_RETRY_AFTER_MS = 2000;
 
-/** The computation itself: Bun's, or a test's. */
+/** The computation: Bun's, or a test's. */
 export type PasswordHashing = {
   hash(password: string, cost: { algorithm: "argon2id"; memoryCost: number; timeCost: number }): Promise<string>;
   verify(password: string, hash: string): Promise<boolean>;
@@ -38,7 +38,7 @@ type Turn = { begin: () => void; refuse: () => void };
 export class Passwords {
   readonly #options: PasswordOptions;
   readonly #hashing: PasswordHashing;
-  /** Hash of a password that nobody has: what unknown users are verified against, so that they take as long as known ones. */
+  /** Hash of a random password. Unknown users are verified against it, so that they take as long as known ones. */
   #nobody = "";
   #running = 0;
   readonly #waiting: FairTurns<Turn>;
@@ -59,14 +59,17 @@ export class Passwords {
     return passwords;
   }
 
-  /** @param client who asks, as an address. @throws AppError unavailable when too many wait already. */
+  /** @param client address of the caller. @throws AppError unavailable if too many wait already */
   hash(password: string, client = ""): Promise<string> {
     const { memoryKiB, passes } = this.#options;
     const cost = { algorithm: "argon2id", memoryCost: memoryKiB, timeCost: passes } as const;
     return this.#inTurn(client, () => this.#hashing.hash(canonical(password), cost));
   }
 
-  /** Takes the same time when there is no hash. @param client who asks. @throws AppError unavailable when too many wait already. */
+  /**
+   * Takes the same time if there is no hash. @param client address of the caller
+   * @throws AppError unavailable if too many wait already
+   */
   async verify(password: string, hash: string | undefined, client = ""): Promise<boolean> {
     const matches = await this.#inTurn(client, () => this.#hashing.verify(canonical(password), hash ?? this.#nobody));
     return matches && hash !== undefined;
@@ -78,7 +81,7 @@ export class Passwords {
     try {
       return await compute();
     } finally {
-      // The turn passes straight to the next in line, so that a newcomer cannot overtake.
+      // The turn passes straight to the next waiter, so that a newcomer cannot overtake.
       const next = this.#waiting.next();
       if (next === undefined) this.#running--;
       else next.begin();
@@ -94,7 +97,7 @@ export class Passwords {
   }
 }
 
-/** The same password typed on systems that compose accents differently is the same password. */
+/** One password, whether the system it is typed on composes accents or not. */
 function canonical(password: string): string {
   return password.normalize("NFC");
 }

@@ -1,6 +1,7 @@
 /**
- * Tokens: signed statements "this is device D of user U, token T". Any edge that has the key can read one without asking anybody; whether
- * it is still alive is for the user's home to say (see accounts.ts). The only file that imports jose.
+ * Tokens: signed statements "this is device D of user U, token T". Any edge that has the key can verify the signature
+ * without a call. Only the user's home knows whether the token is still alive (accounts.ts). The only file that imports
+ * jose.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { join } from "node:path";
@@ -15,14 +16,15 @@ import { NAME_PATTERN, type DeviceId, type UserId } from "../../domain/address.t
 export type TokenClaims = { user: UserId; device: DeviceId; tokenId: string };
 
 /**
- * Random, and told apart from those of the same device alone: one login in 10^12 leaves the token of an earlier one alive. The signature keeps out what was made up.
+ * Random, and only distinct among tokens of the same device: one login in 10^12 leaves an earlier token alive. Forged
+ * tokens fail by their signature.
  */
 export const TOKEN_ID_BYTES = 5;
 
 const KEY_BYTES = 32;
 const KEY_FILE = "token.key";
 export const TOKEN_CHARACTERS_MAX = 1024;
-/** About 0.5 KB each: what a node with that many devices calling would otherwise spend 50 µs of crypto on, each time. */
+/** About 0.5 KB each. Without the cache, each call of a device would cost 50 µs of crypto. */
 const VERIFIED_MAX = 20_000;
 
 export class Tokens {
@@ -30,7 +32,7 @@ export class Tokens {
   readonly #keyBytes: Uint8Array;
   readonly #clock: Clock;
   readonly #verifiedMax: number;
-  /** Signatures checked before, least recently used first. Says nothing about liveness. */
+  /** Signatures that were checked, least recently used first. Says nothing about liveness. */
   readonly #verified = new Map<string, TokenClaims>();
 
   private constructor(key: CryptoKey, keyBytes: Uint8Array, clock: Clock, verifiedMax: number) {
@@ -63,7 +65,7 @@ export class Tokens {
       .sign(this.#key);
   }
 
-  /** @throws AppError unauthorized for anything that this key did not sign. */
+  /** @throws AppError unauthorized for a token that this key did not sign */
   async verify(token: string): Promise<TokenClaims> {
     const known = this.#verified.get(token);
     if (known !== undefined) this.#verified.delete(token);
@@ -73,7 +75,10 @@ export class Tokens {
     return claims;
   }
 
-  /** Whose token this is, by the signature alone, at once: cheap enough for a request that would be refused otherwise. Undefined when it is not ours. */
+  /**
+   * The user of a token by its signature alone; undefined if it is not ours. Synchronous, and cheap enough to decide
+   * whether a request is to be refused.
+   */
   signedFor(token: string): UserId | undefined {
     const known = this.#verified.get(token);
     if (known !== undefined) return known.user;
@@ -91,7 +96,7 @@ export class Tokens {
   async #verifySignature(token: string): Promise<TokenClaims> {
     if (token.length > TOKEN_CHARACTERS_MAX) throw notOurs();
     try {
-      // The list of algorithms is what keeps out "alg": "none" and its relatives.
+      // The list of algorithms keeps out "alg": "none" and its relatives.
       const { payload } = await jwtVerify(token, this.#key, {
         algorithms: ["HS256"],
         currentDate: new Date(this.#clock.now()),
@@ -119,6 +124,9 @@ function notOurs(cause?: unknown): AppError {
   return new AppError("unauthorized", "the token is not one of this server's; log in for a new one", { cause });
 }
 
-/** The signing key of a data directory, made at first start. Every node of a cluster has the same; whoever reads it can be anybody. */
+/**
+ * The signing key of a data directory, made at the first start. All nodes of a cluster have the same key. A reader of
+ * the key can act as any user.
+ */
 export const loadOrCreateTokenKey = (dataDir: string, random: Random): Promise<Uint8Array<ArrayBuffer>> =>
   loadOrCreateKey(join(dataDir, KEY_FILE), KEY_BYTES, random);

@@ -6,7 +6,7 @@ import { writeUserCells } from "../durable.ts";
 import type { Shard } from "../shard.ts";
 import type { UserCells } from "../services.ts";
 
-/** @param home the shard of a user. It throws AppError unavailable while that is not open */
+/** @param home the shard of a user. It throws AppError unavailable while the shard is not open. */
 export function createUserCells(home: (user: UserId) => Shard): UserCells {
   return {
     async load(user) {

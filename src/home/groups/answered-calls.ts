@@ -1,22 +1,25 @@
 /**
- * Calls that a shard has answered lately, or is about to, by their names: one that is asked again, since its answer was lost or its question came twice, is answered the
- * same, and nothing is done a second time. Kept in memory: what was asked before a restart is answered anew.
+ * Calls that a shard has answered lately or is answering, by name. A call that comes twice, or again since its answer
+ * was lost, gets the same answer, and its work is done once. Kept in memory: after a restart a repeated call is done
+ * anew.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 
-/** Of one shard. A question comes again within seconds, if it does. */
+/** Per shard. A call that is repeated comes again within seconds. */
 const CALLS_KEPT = 100;
 
 export class AnsweredCalls<Answer> {
   /** The oldest first. */
   readonly #calls = new Map<string, Promise<Answer>>();
 
-  /** @param name drawn at random by whoever asks, for each call. @throws what the call is refused with, as often as it is asked */
+  /**
+   * @param name drawn at random by the caller, for each call. @throws the refusal of the call, each time it is repeated
+   */
   *once(name: string, work: () => Steps<Answer>): Steps<Answer> {
     const before = this.#calls.get(name);
     if (before !== undefined) return yield* answered(before);
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    // Nobody may ask again.
+    // Without a repeated call nobody awaits the promise.
     promise.catch(() => {});
     this.#keep(name, promise);
     try {

@@ -1,6 +1,6 @@
 /**
- * How often somebody may put others into groups: each person a few times, and not many in all. Kept in memory: a restart forgives, a full table
- * forgets the oldest.
+ * Bounds how often a user may add others to groups: each person a few times, and not many in all. Kept in memory: a
+ * restart forgets it all, and a full table forgets the oldest.
  */
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -10,7 +10,7 @@ import type { UserId } from "../../domain/address.ts";
 export type AdditionRates = { samePerson: Rate; everybody: Rate };
 
 const HOUR_S = 3600;
-/** @param samePersonMax times that one may put the same person into a group before an hour's wait for each further one */
+/** @param samePersonMax how often a user may add the same person before each further time costs an hour's wait */
 export const additionRates = (groupMembersMax: number, samePersonMax: number): AdditionRates => ({
   samePerson: { perSecond: 1 / HOUR_S, burst: samePersonMax },
   everybody: { perSecond: 1, burst: Math.max(2000, 2 * groupMembersMax) },
@@ -21,7 +21,7 @@ const BUCKETS_MAX = 100_000;
 export class GroupAdditions {
   readonly #rates: AdditionRates;
   readonly #clock: Clock;
-  /** By who adds, and by who adds whom; oldest use first. */
+  /** By the user who adds, and by the pair of that user and the one added; oldest use first. */
   readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(rates: AdditionRates, clock: Clock) {
@@ -29,16 +29,16 @@ export class GroupAdditions {
     this.#clock = clock;
   }
 
-  /** @throws AppError rate_limited; what was counted until then stays counted */
+  /** @throws AppError rate_limited; what was counted before the error stays counted */
   take(by: UserId, added: readonly UserId[]): void {
     const others = added.filter((user) => user !== by);
     if (others.length === 0) return;
-    this.#spend(by, this.#rates.everybody, others.length, "more people put into groups than you may for now");
+    this.#spend(by, this.#rates.everybody, others.length, "you added too many people to groups");
     for (const user of others)
-      this.#spend(`${by} ${user}`, this.#rates.samePerson, 1, `you put @${user} into groups too often`);
+      this.#spend(`${by} ${user}`, this.#rates.samePerson, 1, `you added @${user} to groups too often`);
   }
 
-  /** They were not added. */
+  /** Undoes `take` for users that were not added. */
   giveBack(by: UserId, added: readonly UserId[]): void {
     const others = added.filter((user) => user !== by);
     this.#buckets.get(by)?.giveBack(others.length);

@@ -1,7 +1,9 @@
 /**
- * Changes of a group: entries in its log. For whoever joins or leaves there is an entry in their own timeline, too: it is handed over (membership-handoffs.ts).
+ * Changes of a group: entries in its log. A user who joins or leaves gets an entry in their own timeline too, by a
+ * handoff (membership-handoffs.ts).
  *
- * Who may change what is decided before (asks/answer-change-group.ts). Changes of one group run one after the other (group-turns.ts).
+ * Permissions are checked before (asks/answer-change-group.ts). Changes of one group run one after the other
+ * (group-turns.ts).
  */
 import { assert } from "../../base/assert.ts";
 import { answered, type Steps } from "../../base/steps.ts";
@@ -28,7 +30,10 @@ import type { Shard } from "../shard.ts";
 const FIRST = 1 as Seq;
 const NONE = 0 as Seq;
 
-/** @param epoch of the life that the change belongs to; `created` tells it, since a device may still have that of a former life */
+/**
+ * @param epoch of the life that the change belongs to. `created` tells it, since a device may still have a former
+ * life's.
+ */
 export const groupFrame = (address: GroupAddress, seq: Seq, detail: GroupChangeDetail, epoch: string): GroupFrame => ({
   t: "group",
   conversation: address,
@@ -37,7 +42,7 @@ export const groupFrame = (address: GroupAddress, seq: Seq, detail: GroupChangeD
   ...(detail.change === "created" ? { epoch } : {}),
 });
 
-/** `creating`, for who is in no steps. */
+/** `creating`, for callers outside of steps. */
 export async function createGroup(
   shard: Shard,
   address: GroupAddress,
@@ -48,13 +53,13 @@ export async function createGroup(
   return shard.groups.get(address)!;
 }
 
-/** `changing`, for who is in no steps. */
+/** `changing`, for callers outside of steps. */
 export const changeGroup = (shard: Shard, group: GroupState, detail: GroupChangeDetail): Promise<void> =>
   shard.turns.run(group.kept(changing(shard, group, detail)));
 
 /**
- * Begins a group, or the next life of one that is over. Ends when that is durable. The caller has made sure that nobody else is doing so, and that no other change of it is
- * on its way.
+ * Begins a group, or the next life of a group that is over. Ends when that is durable. The caller makes sure that no
+ * other change or creation of the group is on its way.
  */
 export function* creating(shard: Shard, address: GroupAddress, epoch: string, detail: GroupChangeDetail): Steps<void> {
   const former = yield* shard.groups.steps(address);
@@ -96,14 +101,14 @@ function* begin(
   );
   if (former !== undefined) {
     former.nextSeq = (seq + 1) as Seq;
-    // What comes behind this record is of the new life.
+    // Marks behind this record belong to the new life.
     for (const marks of former.marks.values()) marks.deliveredPending = marks.seenPending = NONE;
   }
   const prevOf = (user: UserId): Seq => before?.get(user) ?? NONE;
   yield* handOver(shard, { group: address, epoch, seq, detail, prevOf }, offset, written);
 }
 
-/** Cells of a former life go, so that lives leave nothing behind but their entries. The next one begins at `bornSeq`. */
+/** Clears the cells of a former life, so that only its entries remain. The next life begins at `bornSeq`. */
 function writeEndOf({ log, handle, marks, keepDays }: GroupState, bornSeq: Seq): void {
   log.putNumbers(handle, "born", bornSeq);
   if (keepDays > 0) log.putCell(handle, "keepDays", null);
@@ -113,7 +118,10 @@ function writeEndOf({ log, handle, marks, keepDays }: GroupState, bornSeq: Seq):
   }
 }
 
-/** Appends a change. Ends when it is durable. The caller keeps the group in memory, and no other change of it is on its way. */
+/**
+ * Appends a change. Ends when it is durable. The caller keeps the group in memory, and makes sure that no other change
+ * of it is on its way.
+ */
 export function* changing(shard: Shard, group: GroupState, detail: GroupChangeDetail): Steps<void> {
   const left = leftBy(detail);
   const isOfMembers = joinedBy(detail).length + left.length > 0;
@@ -127,7 +135,7 @@ export function* changing(shard: Shard, group: GroupState, detail: GroupChangeDe
     () => {
       offset = log.nextOffset;
       writeChange(log, group.handle, seq, detail, rank);
-      // Beside the entry, for whoever asks without loading the group.
+      // A cell beside the entry, for readers that do not load the group.
       if (detail.change === "retention") log.putNumbers(group.handle, "keepDays", detail.keepDays ?? 0);
     },
     () => {
@@ -135,7 +143,7 @@ export function* changing(shard: Shard, group: GroupState, detail: GroupChangeDe
       if (detail.change === "dissolved") group.isEnding = false;
       for (const user of left) group.leaving.delete(user);
       const members = group.members.keys();
-      // Departing members hear of it, too.
+      // Departing members get the frame too.
       const users = left.length === 0 ? members : [...left, ...members];
       show(shard, address, seq, JSON.stringify(groupFrame(address, seq, detail, epoch)), users);
     },
@@ -154,9 +162,11 @@ function writeChange(log: ShardLog, handle: StreamHandle, seq: Seq, detail: Grou
   log.endEntry();
 }
 
-/** The record is appended. Begun in the same step, so that memberships come behind it before anything else does. */
+/**
+ * Hands memberships over, beginning in the step that appended the record, so that they follow it before other records.
+ */
 function* handOver(shard: Shard, change: MembershipChange, offset: Offset, written: Promise<void>): Steps<void> {
-  // It may fail before it is waited for.
+  // It may fail before it is awaited.
   written.catch(() => {});
   const isOfMembers = joinedBy(change.detail).length + leftBy(change.detail).length > 0;
   if (!isOfMembers) return yield* answered(written);

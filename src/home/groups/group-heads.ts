@@ -1,10 +1,12 @@
 /**
- * Where the groups of a shard stand, told without folding them: a member who comes back needs the head of each group, and a group's members and marks of none.
+ * Epochs and heads of a shard's groups, without folding them: a member who connects needs the head of each group, but
+ * not its members and marks.
  *
- * Epoch and beginning of a group change when it is created anew: `forget`, by whoever does so.
+ * `of` returns the durable head at the time of the call. A loaded group knows its head. The head of any other group is
+ * read from the log once, and updated from the memtables after that: a group that they do not have is unchanged, unless
+ * a flush has emptied them, which `flushes` counts.
  *
- * What is told is the durable head at the time of the call. A group that is loaded says it itself. Of any other it is read from the log once, and after that the memtables tell what
- * came: what they do not have has not changed, unless a flush has taken it from them, which `flushes` counts.
+ * Epoch and beginning of a group change when it is created anew: the code that creates it calls `forget`.
  */
 import type { GroupAddress } from "../../domain/address.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
@@ -15,10 +17,10 @@ import { bornSeqOf } from "../fold/group-cells.ts";
 import type { GroupState } from "../state/group-state.ts";
 import type { States } from "../state/state-table.ts";
 
-/** In each of a thousand shards. */
+/** Per shard; a node may have a thousand shards. */
 const KNOWN_MAX = 64;
 
-/** As the homes of its members see it. */
+/** A group as the homes of its members see it. */
 export type Standing = {
   readonly address: GroupAddress;
   /** Of its present life. */
@@ -46,7 +48,7 @@ export class GroupHeads {
     this.#logOf = logOf;
   }
 
-  /** The head, for this turn of the event loop; undefined when there is no such group, or its data is damaged. */
+  /** The head, for this turn of the event loop; undefined if there is no such group, or its data is damaged. */
   of(address: GroupAddress): GroupHead | undefined {
     const group = this.#groups.peek(address);
     if (group !== undefined) return group;
@@ -54,14 +56,12 @@ export class GroupHeads {
     return known?.update() === true ? known : this.#read(address);
   }
 
-  /** Whether `of` has to read nothing from files, in this turn of the event loop. */
+  /** Whether `of` reads no file in this turn of the event loop. */
   isAtHand(address: GroupAddress): boolean {
     return this.#groups.peek(address) !== undefined || this.#known.get(address)?.update() === true;
   }
 
-  /**
-   * Of a group whose data is damaged nothing is known, as of one that is not there: its members get everything else.
-   */
+  /** A damaged group counts as absent, so that its members get everything else. */
   #read(address: GroupAddress): KnownHead | undefined {
     return unlessDamaged(() => this.#readFrom(address));
   }
@@ -79,7 +79,7 @@ export class GroupHeads {
     return known;
   }
 
-  /** What was read of it does not hold any more: another life of the group has begun. */
+  /** Called when another life of the group begins. */
   forget(address: GroupAddress): void {
     this.#known.delete(address);
   }
@@ -96,7 +96,7 @@ class KnownHead implements GroupHead {
   readonly bornSeq: Seq;
   readonly handle: { readonly streamNo: number };
   headSeq: Seq;
-  /** Of the shard, when the head was right. */
+  /** `flushes` of the shard when the head was right. */
   #flushes: number;
 
   constructor(
@@ -120,7 +120,7 @@ class KnownHead implements GroupHead {
     return cellNumber(this.log.cell(this.address, "erased"));
   }
 
-  /** @returns whether it is right now; if not it has to be read */
+  /** @returns whether the head is right now; if not, it has to be read */
   update(): boolean {
     if (this.log.isClosed) return false;
     const { flushes } = this.log;

@@ -1,7 +1,7 @@
 /**
- * How many groups a user is in. Memberships that the user asked for and those that others made have a bound each, so that
- * nobody can use up somebody else's places. A user asks for a membership when they make the group or come back to it, and
- * makes one their own by posting. Memberships on their way count.
+ * How many groups a user is in. Memberships that the user asked for and those that others made have separate bounds, so
+ * that nobody can use up another user's room. A user asks for a membership by creating the group or coming back to it.
+ * Posting turns a membership that others made into an own one. Memberships on their way count.
  */
 import { AppError } from "../../base/errors.ts";
 import { isGroup } from "../../domain/address.ts";
@@ -9,7 +9,7 @@ import { GROUPS_PER_USER_MAX, UNASKED_GROUPS_PER_USER_MAX } from "../../domain/l
 import type { UserState } from "../state/user-state.ts";
 
 /**
- * Only the user is told how many groups they are in: it is nobody else's business.
+ * Only the user is told the number of their groups.
  * @param isOwnDoing whether the user asks for the membership
  * @throws AppError quota_exceeded
  */
@@ -17,7 +17,7 @@ export function assertRoomForGroup(user: UserState, isOwnDoing: boolean): void {
   const { own, unasked } = countGroups(user);
   if (!isOwnDoing) {
     if (unasked < UNASKED_GROUPS_PER_USER_MAX) return;
-    throw new AppError("quota_exceeded", `${user.address} cannot be put into more groups now`);
+    throw new AppError("quota_exceeded", `${user.address} cannot be added to more groups now`);
   }
   if (own < GROUPS_PER_USER_MAX) return;
   throw new AppError(

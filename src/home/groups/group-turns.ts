@@ -1,18 +1,21 @@
-/** Changes of one group run one after the other, so that each is checked against what the one before left. Whether there is such a group does not matter. */
+/**
+ * Runs the changes of one group one after the other, so that each is checked against the result of the one before. The
+ * group need not exist.
+ */
 import { AppError } from "../../base/errors.ts";
 import { answered, type Steps } from "../../base/steps.ts";
 import type { GroupAddress } from "../../domain/address.ts";
 
-/** Of one group, the one under way included: each holds a call. */
+/** Per group, including the one under way: each holds a call. */
 export const CHANGES_MAX = 200;
 
-/** `last`: resolves when the last change that came has ended. */
+/** `last`: resolves when the newest change has ended. */
 type Queue = { last: Promise<void>; length: number };
 
 export class GroupTurns {
   readonly #queues = new Map<GroupAddress, Queue>();
 
-  /** Runs the change when all that came before it have ended. @throws AppError unavailable when too many wait */
+  /** Runs the change when all earlier ones have ended. @throws AppError unavailable if too many wait */
   *take<Result>(group: GroupAddress, change: () => Steps<Result>): Steps<Result> {
     const queue = this.#queues.get(group) ?? { last: Promise.resolve(), length: 0 };
     if (queue.length >= CHANGES_MAX)

@@ -1,6 +1,6 @@
 /**
- * Groups, as their members ask for them at their homes: what a call costs, and one ask to the group's shard, which decides (src/home/asks/answer-change-group.ts,
- * answer-create-group.ts).
+ * Groups as their members call for them, at the members' homes. Each call is paid for here and sent as one ask to the
+ * group's shard, which decides (src/home/asks/answer-change-group.ts, answer-create-group.ts).
  */
 import { AppError } from "../../base/errors.ts";
 import { randomName, type Random } from "../../base/random.ts";
@@ -24,13 +24,13 @@ const GROUP_ID_CHARACTERS = 12;
 /** Entries that a change of one member writes: in the group's log, and in a timeline. */
 const ENTRIES_OF_ONE = 2;
 
-/** Who acts, at their home. */
+/** The calling user at their home. */
 type Acting = { readonly shard: Shard; readonly user: UserState };
 
 /**
- * @param additions how often somebody may put others into groups
- * @param onRetention told when a group has set how long its messages are kept
- * @param isWhole whether a group could be made in the shard, as far as is known: ids are drawn in such a one
+ * @param additions how often a user may add others to groups
+ * @param onRetention called when a group has set how long its messages are kept
+ * @param isWhole whether the shard is undamaged, as far as is known; ids are drawn from whole shards
  */
 export function createGroups(
   home: Home,
@@ -44,7 +44,7 @@ export function createGroups(
     return { shard, user: actingUser(shard, actor) };
   };
 
-  /** Of a shard that is whole, if there is one. */
+  /** In a whole shard, if there is one. */
   function drawAddress(): GroupAddress {
     for (let tries = 1; ; tries++) {
       const address = groupAddress(randomName(random, GROUP_ID_CHARACTERS) as GroupId);
@@ -52,7 +52,10 @@ export function createGroups(
     }
   }
 
-  /** Asks to put people into a group. What is refused adds nobody; of what is unavailable nobody knows. */
+  /**
+   * Asks to add people to a group. A refusal adds nobody and gives the tokens back. After `unavailable` it is unknown
+   * whether they were added, so the tokens stay spent.
+   */
   async function adding<Answer>(by: UserId, added: readonly UserId[], ask: () => Promise<Answer>): Promise<Answer> {
     additions.take(by, added);
     try {
