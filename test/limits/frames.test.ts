@@ -18,7 +18,7 @@ describe("frames:", () => {
     const clock = new HandClock();
     const budget = new FrameBudget(RATES, clock);
     for (let n = 0; n < 5000; n++) {
-      expect(["act", "wait"]).toContain(budget.take(50));
+      expect(["act", "wait"]).toContain(budget.spend(50));
       clock.advance(10);
     }
   });
@@ -26,24 +26,24 @@ describe("frames:", () => {
   test("a burst passes, more is refused with the time to wait, and after it they pass again", () => {
     const clock = new HandClock();
     const budget = new FrameBudget(RATES, clock);
-    const verdicts = Array.from({ length: 300 }, () => budget.take(1));
+    const verdicts = Array.from({ length: 300 }, () => budget.spend(1));
     const passed = verdicts.filter((verdict) => verdict === "act" || verdict === "wait").length;
     expect(passed).toBeGreaterThanOrEqual(200);
     expect(passed).toBeLessThanOrEqual(200 + SLICE);
     expect(verdicts.at(-1)).toBe("short");
     clock.advance(budget.waitMs);
-    expect(["act", "wait"]).toContain(budget.take(1));
+    expect(["act", "wait"]).toContain(budget.spend(1));
   });
 
   test("bytes count as well as frames", () => {
     const budget = new FrameBudget(RATES, new HandClock());
-    expect(["act", "wait"]).toContain(budget.take(20_000));
-    expect(Array.from({ length: SLICE + 1 }, () => budget.take(400)).at(-1)).toBe("short");
+    expect(["act", "wait"]).toContain(budget.spend(20_000));
+    expect(Array.from({ length: SLICE + 1 }, () => budget.spend(400)).at(-1)).toBe("short");
   });
 
   test("a whole burst beyond is far beyond", () => {
     const budget = new FrameBudget(RATES, new HandClock());
-    const verdicts = Array.from({ length: 600 }, () => budget.take(1));
+    const verdicts = Array.from({ length: 600 }, () => budget.spend(1));
     const first = verdicts.indexOf("far-beyond");
     expect(first).toBeGreaterThanOrEqual(400);
     expect(first).toBeLessThanOrEqual(400 + SLICE);
@@ -59,13 +59,13 @@ describe("frames:", () => {
       return budget;
     });
     const passed = sockets.map((budget) => {
-      const verdicts = Array.from({ length: 200 }, () => budget.take(1));
+      const verdicts = Array.from({ length: 200 }, () => budget.spend(1));
       return verdicts.filter((verdict) => verdict === "act" || verdict === "wait").length;
     });
     const all = passed.reduce((sum, count) => sum + count, 0);
     expect(all).toBeGreaterThanOrEqual(400);
     expect(all).toBeLessThanOrEqual(400 + 4 * SLICE);
-    expect(new FrameBudget(RATES, clock).take(1)).toBe("act");
+    expect(new FrameBudget(RATES, clock).spend(1)).toBe("act");
   });
 
   test("users take turns, and then the sockets of a user; each socket's frames keep their order", async () => {

@@ -19,12 +19,12 @@ test("frames that were taken are not charged again, in whatever alphabet", () =>
   const { clock, budget, untold } = untoldBytes();
   let read = 0;
   for (let n = 0; n < 5000; n++) {
-    budget.take(50);
+    budget.spend(50);
     read += 8 + 3 * 50;
     clock.advance(10);
     if (n % 7 === 0) expect(untold.charge(read, false)).toBe("within");
   }
-  expect(budget.take(50)).not.toBe("short");
+  expect(budget.spend(50)).not.toBe("short");
 });
 
 test("what came before the first look belongs to no one", () => {
@@ -40,7 +40,7 @@ test("a message under way is charged to nobody, one after the other", () => {
   for (let n = 0; n < 100; n++) {
     read += 128 << 10;
     expect(untold.charge(read, false)).toBe("within");
-    budget.take(128 << 10);
+    budget.spend(128 << 10);
     clock.advance(60_000);
     expect(untold.charge(read, false)).toBe("within");
   }
@@ -58,7 +58,7 @@ test("pieces cost as much as frames, of the user as well: a burst, then short, t
 
 test("frames in between hide no pieces, neither those before nor those after", () => {
   const { budget, untold } = untoldBytes();
-  for (let n = 0; n < 100; n++) budget.take(100);
+  for (let n = 0; n < 100; n++) budget.spend(100);
   untold.charge(100 * 106, false);
   expect(untold.charge(100 * 106 + UNDER_WAY + 401 * PIECE, false)).toBe("far-beyond");
 });

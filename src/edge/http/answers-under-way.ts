@@ -1,8 +1,9 @@
 /**
- * What calls may hold at the same time: calls of one user, and bytes of answers that clients have not read, of one user and of all.
+ * Bounds what is under way at the same time: calls of one user, and bytes of answers that clients have not read, of one
+ * user and in total.
  *
- * Small answers go to the kernel at once and are not counted. A large one is handed over piece by piece, as the client reads, and counts until it is
- * gone: a client that asks and does not read is refused the next one.
+ * A small answer goes to the kernel at once and is not counted. A large one is sent piece by piece, as the client
+ * reads, and counts until it is gone. So a client that calls and does not read is refused the next call.
  */
 import { AppError } from "../../base/errors.ts";
 import type { UserId } from "../../domain/address.ts";
@@ -11,7 +12,7 @@ export type AnswerBounds = { callsPerUser: number; bytesPerUser: number; bytesIn
 
 export const ANSWER_BOUNDS: AnswerBounds = { callsPerUser: 16, bytesPerUser: 8 << 20, bytesInAll: 128 << 20 };
 
-/** Up to here an answer is given as a whole. */
+/** Answers up to this size are sent whole. */
 const WHOLE_BYTES_MAX = 64 << 10;
 const PIECE_BYTES = 64 << 10;
 const RETRY_MS = 500;
@@ -27,12 +28,12 @@ export class AnswersUnderWay {
     this.#bounds = bounds;
   }
 
-  /** Bytes that nobody has read yet. */
+  /** Bytes that clients have not read yet. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Runs a call of `user`. @throws AppError rate_limited or unavailable when too much is under way already */
+  /** Runs a call of `user`. @throws AppError rate_limited or unavailable if too much is under way already */
   async run<T>(user: UserId, call: () => Promise<T> | T): Promise<T> {
     const held = this.#held(user);
     const { callsPerUser, bytesPerUser, bytesInAll } = this.#bounds;
@@ -49,7 +50,7 @@ export class AnswersUnderWay {
     }
   }
 
-  /** The text as the body of an answer; `user` is undefined for those who need not say who they are. */
+  /** The text as the body of an answer; `user` is undefined for calls without credentials. */
   body(user: UserId | undefined, text: string): string | ReadableStream<Uint8Array> {
     if (text.length * 3 <= WHOLE_BYTES_MAX) return text;
     const bytes = Buffer.from(text);

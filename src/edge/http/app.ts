@@ -1,6 +1,6 @@
 /**
- * The HTTP edge: every call of docs/protocol.md that this version serves, over the service ports. It keeps no state; whatever goes wrong
- * becomes a problem document, and nothing that a client sends reaches a service unvalidated.
+ * The HTTP edge: every call of docs/protocol.md that this version serves, over the service ports. Keeps no state. Every
+ * failure becomes a problem document, and no input reaches a service unvalidated.
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { AppError, ERROR_FACTS } from "../../base/errors.ts";
@@ -96,7 +96,7 @@ function callsOf(services: Services, limits: Limits): Call[] {
 
 type Allowed = (request: Request) => readonly string[];
 
-/** Routes each call, and refuses what its path does not answer to. @returns the methods of a request's path. */
+/** Routes each call, and refuses methods that its path does not have. @returns the methods of a request's path */
 function register(
   app: App,
   calls: readonly Call[],
@@ -131,7 +131,7 @@ function register(
   );
   serve("GET", "/", () => landingPage(version));
   serve("GET", "/protocol.md", () => protocolPage());
-  // An upgrade does not get here: whoever listens takes it first.
+  // An upgrade does not get here: the listener handles it first.
   serve("GET", "/v1/ws", () => {
     throw upgradeRequired();
   });
@@ -148,7 +148,7 @@ function patternOf(path: string): RegExp {
   return new RegExp(`^${path.replaceAll(".", "\\.").replaceAll(/:\w+/g, "[^/]+")}$`);
 }
 
-/** Also for paths that are not served: a browser that is refused the question never shows its page the 404. */
+/** Also for paths that are not served: after a refused preflight, a browser would not show its page the 404. */
 function optionsResponse(allow: readonly string[]): Response {
   const headers = {
     ...BASE_HEADERS,
@@ -165,7 +165,10 @@ function notServed(request: Request): AppError {
   return new AppError("not_found", `${call} is not served by this version; GET /openapi.json lists what is`);
 }
 
-/** The one place where a refused request is logged. What nobody foresaw is told to the log alone, under an id that the client gets. */
+/**
+ * The one place where a refused request is logged. The client of an unexpected error gets a request id; only the log
+ * has the error under that id.
+ */
 function refusal(error: unknown, request: Request, env: HttpEnv, log: Logger, random: Random): Response {
   const about = { method: request.method, path: shown(pathOf(request.url)), ...env };
   const refused = refusalOf(error);
@@ -176,6 +179,6 @@ function refusal(error: unknown, request: Request, env: HttpEnv, log: Logger, ra
   }
   const requestId = randomName(random, REQUEST_ID_CHARACTERS);
   log.error("request failed", { ...about, requestId, error });
-  const detail = `something unforeseen went wrong; the server's log has it as request ${requestId}`;
+  const detail = `unexpected error; the server's log has the details of request ${requestId}`;
   return problemResponse(new AppError("internal", detail), { "x-request-id": requestId });
 }

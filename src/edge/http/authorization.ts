@@ -4,7 +4,7 @@ import { AppError } from "../../base/errors.ts";
 const BEARER_PATTERN = /^Bearer ([A-Za-z0-9._~+/-]+=*)$/i;
 const CREDENTIAL_CHARACTERS_MAX = 2048;
 
-/** The token of `Authorization: Bearer <token>`. Two such headers arrive joined by a comma, and are refused. */
+/** The token of `Authorization: Bearer <token>`. Two such headers arrive joined by a comma and are refused. */
 export function bearerToken(headers: Headers): string {
   const value = headers.get("authorization");
   if (value === null) throw new AppError("unauthorized", missingDetail(headers));
@@ -22,5 +22,6 @@ export function apiKey(headers: Headers): string {
 
 function missingDetail(headers: Headers): string {
   if (!headers.has("x-api-key")) return "authorization: missing; expected 'Bearer <token>'";
-  return "authorization: missing; an API key cannot make this call: get the user's token with POST /v1/users/{user}/token";
+  const hint = "get the user's token with POST /v1/users/{user}/token";
+  return `authorization: missing; an API key cannot make this call: ${hint}`;
 }

@@ -1,13 +1,17 @@
 /**
- * What strangers may have on its way in bodies of calls at the same time, by address and of all. A body can take half a minute to
- * arrive, and the runtime holds what has come of it. Those who say who they are have a bound on calls (answers-under-way.ts).
+ * Bounds the bytes of bodies on their way in calls without credentials, per address and in total. A body may take half
+ * a minute to arrive, and the runtime holds what has come of it. Calls of users are bounded in number
+ * (answers-under-way.ts).
  */
 import { AppError } from "../../base/errors.ts";
 
 export type BodiesBounds = { bytesPerClient: number; bytesInAll: number };
 
 const BODIES_BOUNDS: BodiesBounds = { bytesPerClient: 2 << 20, bytesInAll: 128 << 20 };
-/** A login is as long: it costs no more than the connection that it comes by, and strangers who fill the bound keep none out. */
+/**
+ * A login is this small. It costs no more than its connection, so it is not counted: strangers who fill the bound keep
+ * no login out.
+ */
 const SMALL_BYTES_MAX = 1024;
 const RETRY_MS = 1000;
 
@@ -20,7 +24,10 @@ export class BodiesUnderWay {
     this.#bounds = bounds;
   }
 
-  /** Reads a body that may have so many bytes. @throws AppError rate_limited or unavailable when too much is on its way already */
+  /**
+   * Reads a body of at most so many bytes. @throws AppError rate_limited or unavailable if too much is on its way
+   * already
+   */
   async read<T>(client: string, bytes: number, body: () => Promise<T>): Promise<T> {
     if (bytes <= SMALL_BYTES_MAX) return body();
     const held = this.#clients.get(client) ?? 0;

@@ -1,19 +1,19 @@
 /**
- * Reads a JSON body within a bound. What is too large is refused while it is read, so that a body without a length costs no more memory
- * than one with.
+ * Reads a JSON body within a bound. A body without a stated length is refused as soon as it exceeds the bound, so that
+ * it costs no more memory than one with a length.
  */
 import { AppError, ERROR_FACTS } from "../../base/errors.ts";
 import { HttpError, wrongContentType } from "./problem.ts";
 
-/** How long a body may take to arrive, however slowly it drips: as long as a connection may be silent. */
+/** How long a body may take to arrive: as long as a connection may be silent. */
 export const BODY_TIMEOUT_MS = 30_000;
 
 const JSON_TYPE = /^application\/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*;?\s*$/i;
 
-/** Of a body, bytes and milliseconds. */
+/** Bounds of a body, in bytes and milliseconds. */
 export type BodyBounds = { bytesMax: number; timeoutMs: number };
 
-/** @returns the parsed body, undefined when it is empty. @throws AppError bad_request, too_large */
+/** @returns the parsed body; undefined if it is empty. @throws AppError bad_request, too_large */
 export async function readJsonBody(request: Request, { bytesMax, timeoutMs }: BodyBounds): Promise<unknown> {
   const bytes = await inTime(readBytes(request, bytesMax), timeoutMs);
   if (bytes.length === 0) return undefined;
@@ -22,10 +22,10 @@ export async function readJsonBody(request: Request, { bytesMax, timeoutMs }: Bo
   return parseJson(decodeUtf8(bytes));
 }
 
-/** What still comes is nobody's any more: the connection ends with the answer. */
+/** A late body is not read: the connection ends with the answer. */
 async function inTime<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const detail = `body: not there after ${timeoutMs / 1000} s`;
+  const detail = `body: did not arrive within ${timeoutMs / 1000} s`;
   const timer = setTimeout(
     () => reject(new HttpError(408, "Request timeout", "bad_request", detail, { connection: "close" })),
     timeoutMs,
@@ -42,7 +42,7 @@ async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array
   const stated = request.headers.get("content-length");
   if (stated === null) return readChunks(request, bytesMax);
   if (Number(stated) > bytesMax) throw tooLarge(`${stated} bytes`, bytesMax);
-  // The connection carries exactly what was stated, so this cannot grow beyond it; checked all the same.
+  // The runtime reads exactly the stated length; checked all the same.
   const bytes = new Uint8Array(await received(() => request.arrayBuffer()));
   if (bytes.length > bytesMax) throw tooLarge(`${bytes.length} bytes`, bytesMax);
   return bytes;
@@ -58,7 +58,7 @@ async function readChunks(request: Request, bytesMax: number): Promise<Uint8Arra
     if (done) return Buffer.concat(chunks, total);
     total += value.byteLength;
     if (total > bytesMax) {
-      // Not awaited: nothing depends on the sender having heard of it.
+      // Not awaited: nothing depends on the cancellation.
       reader.cancel().catch(() => undefined);
       throw tooLarge("more", bytesMax);
     }
@@ -66,7 +66,7 @@ async function readChunks(request: Request, bytesMax: number): Promise<Uint8Arra
   }
 }
 
-/** A sender that goes away, or breaks the framing, in the middle of its body is nobody's fault here. */
+/** A client that goes away or breaks the framing within its body is refused, not logged as an error of the server. */
 async function received<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -87,12 +87,12 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // What the parser says quotes the text, and that may be a password.
+    // The parser's message quotes the text, which may hold a password.
     throw new AppError("bad_request", "body: not JSON");
   }
 }
 
-/** The rest of the body is still coming and nobody will read it: the connection ends with the answer. */
+/** The rest of the body is not read: the connection ends with the answer. */
 function tooLarge(size: string, bytesMax: number): AppError {
   return new HttpError(413, ERROR_FACTS.too_large.title, "too_large", `body: ${size}, at most ${bytesMax} bytes`, {
     connection: "close",

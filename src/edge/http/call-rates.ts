@@ -1,8 +1,9 @@
 /**
- * Calls over HTTP have a rate before anything is looked up for them: of an address, less of one that does not say who it is, and of each token. Whoever
- * goes beyond is answered from here.
+ * Limits the rate of HTTP calls before anything is looked up for them: per address, with a lower rate for calls without
+ * credentials, and per token. Calls beyond the rate are answered here.
  *
- * What a call may read is another budget (src/home/reading/read-budget.ts): this one bounds what is spent on calls that come to nothing.
+ * What a call may read is a separate budget (src/home/reading/read-budget.ts). This one bounds the cost of calls that
+ * fail.
  */
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -15,7 +16,7 @@ const BURST_SECONDS = 4;
 const ADDRESS_OVER_TOKEN = 4;
 const RETRY_MS_MIN = 50;
 
-/** @param perSecond of one token; an address may have several people behind it, and strangers have little to say */
+/** @param perSecond of one token. Several people may share an address, so it gets more; strangers need few calls. */
 export function callRateBounds(perSecond: number): CallRateBounds {
   const rate = (factor: number): Rate => ({ perSecond: perSecond * factor, burst: perSecond * factor * BURST_SECONDS });
   return { address: rate(ADDRESS_OVER_TOKEN), token: rate(1), stranger: rate(1) };
@@ -30,16 +31,16 @@ export class CallRates {
     this.#buckets = new RateBuckets(clock);
   }
 
-  /** Why the call is not taken, if it is not. @param address as src/edge/http/client-address.ts makes it */
+  /** Undefined if the call is within the rates. @param address from src/edge/http/client-address.ts */
   refusal(address: string, headers: Headers): AppError | undefined {
     return this.#take(`a ${address}`, this.#bounds.address) ?? this.#ofCaller(address, headers);
   }
 
   #ofCaller(address: string, headers: Headers): AppError | undefined {
     const token = headers.get("authorization");
-    // Whoever asks writes what stands there, and as much as a header holds: the bucket keeps none of it.
+    // The client chooses the token's text, up to the size of a header: the bucket keeps only its hash.
     if (token !== null) return this.#take(`t ${Bun.hash.xxHash64(token, 0n)}`, this.#bounds.token);
-    // An operator's server acts for many.
+    // An operator's server calls for many users.
     return headers.has("x-api-key") ? undefined : this.#take(`s ${address}`, this.#bounds.stranger);
   }
 

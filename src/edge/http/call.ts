@@ -1,6 +1,6 @@
 /**
- * A call of the HTTP API in one piece: its path, who may make it, the schemas of what goes in and out, and what it does. The same piece
- * validates requests and documents itself, so the two cannot differ.
+ * One call of the HTTP API: its path, its credentials, the schemas of its input and output, and its handler. The same
+ * object validates requests and documents the call, so the two cannot differ.
  */
 import type { z } from "@hono/zod-openapi";
 import type { ErrorCode } from "../../protocol/codes.ts";
@@ -14,11 +14,11 @@ import { refusalOf } from "./invalid.ts";
 import { BASE_HEADERS } from "./problem.ts";
 import { queryOf } from "./query.ts";
 
-/** Who makes a call, by how it shows who it is. */
+/** The caller, by kind of credential. */
 type Who = { none: undefined; user: Actor; apiKey: { keyId: string } };
 export type Auth = keyof Who;
 
-/** What a schema puts out, without the `undefined` that JSON cannot say: an optional field is there or not. */
+/** The output of a schema without `undefined`, which JSON does not have: an optional field is present or absent. */
 export type Exact<T> = T extends string | number | boolean | null | undefined
   ? T
   : T extends (infer Item)[]
@@ -30,7 +30,7 @@ export type Input<A extends Auth, P, Q, B> = {
   params: P;
   query: Q;
   body: B;
-  /** The client's address, as far as fairness between clients needs it (client-address.ts). */
+  /** The client's address, reduced to what fairness between clients needs (client-address.ts). */
   client: string;
   /** Fires when the client has gone. */
   signal: AbortSignal;
@@ -60,9 +60,12 @@ type CallSpec<A extends Auth, P extends z.ZodType, Q extends z.ZodType, B extend
   /** An empty body counts as `{}`. */
   isBodyOptional?: boolean;
   replies: R;
-  /** It waits for something to happen: bounded by connections (SESSIONS_PER_USER_MAX), not by calls under way. */
+  /**
+   * Whether the call waits for something to happen. Then connections bound it (SESSIONS_PER_USER_MAX), not calls under
+   * way.
+   */
   isWaiting?: boolean;
-  /** Beyond those that follow from the rest: bad_request, unauthorized, too_large, unavailable, internal. */
+  /** In addition to those that follow from the rest: bad_request, unauthorized, too_large, unavailable, internal. */
   errors: ErrorCode[];
   handle: (
     input: Input<A, Exact<z.output<P>>, Exact<z.output<Q>>, Exact<z.output<B>>>,
@@ -81,11 +84,14 @@ export function call<
   Q extends z.ZodType = z.ZodUndefined,
   B extends z.ZodType = z.ZodUndefined,
 >(spec: CallSpec<A, P, Q, B, R>): Call {
-  // `answer` hands over exactly what the spec's schemas put out.
+  // `answer` passes exactly what the spec's schemas put out.
   return spec as unknown as Call;
 }
 
-/** An answer of a call; as a function, so that the status keeps its literal type and is held against the call's `replies`. */
+/**
+ * An answer of a call. A function, so that the status keeps its literal type and is checked against the call's
+ * `replies`.
+ */
 export function reply<const Status extends number>(status: Status): { status: Status };
 export function reply<const Status extends number, const Body>(
   status: Status,
@@ -102,7 +108,7 @@ export type Surroundings = {
   answers: AnswersUnderWay;
 };
 
-/** Credentials first: a stranger learns nothing about what a valid request looks like, and sends no body that is read. */
+/** Checks credentials first: a stranger learns nothing about valid requests, and a stranger's body is not read. */
 export async function answer(
   call: Call,
   request: Request,
@@ -116,7 +122,7 @@ export async function answer(
   const work = () => made(call, who, request, params, clientIp, surroundings);
   const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
   if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
-  // Nobody would read what counts as waiting to be read.
+  // The body of a HEAD would never be read, and would count as waiting for ever.
   const shown = request.method === "HEAD" ? null : answers.body(user, JSON.stringify(body));
   return new Response(shown, {
     status,
@@ -141,7 +147,7 @@ async function made(
     client,
     signal: request.signal,
   };
-  // A body can take its time: a device that was logged out meanwhile does nothing any more.
+  // The body may have taken long: check again that the device has not been logged out.
   if (call.body) await whoMakes(call.auth, request.headers, surroundings.services);
   return call.handle(input);
 }
@@ -168,7 +174,7 @@ async function bodyOf(
   return body === undefined && call.isBodyOptional ? {} : body;
 }
 
-/** As many as are let in, where it does not say. */
+/** The stated length of the body; the bound if none is stated. */
 function statedBytes({ headers }: Request, { bytesMax }: BodyBounds): number {
   const stated = headers.get("content-length");
   return stated === null ? bytesMax : Math.min(Number(stated), bytesMax);

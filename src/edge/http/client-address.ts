@@ -1,8 +1,8 @@
-/** Where a request comes from: behind a proxy on the same machine, from whom the proxy says. */
+/** The address that a request comes from. Behind a proxy on this machine it is the one that the proxy names. */
 
 const LOOPBACK = /^(127\.|::1$)/;
 const IPV4_IN_IPV6 = /^::ffff:(?=\d+\.)/i;
-/** As some proxies write it: a new port for each connection would make each a client of its own. */
+/** Some proxies add the port, which differs per connection and would make each connection a client of its own. */
 const BRACKETED = /^\[([^\]]*)\](?::\d+)?$/;
 const IPV4_WITH_PORT = /^([\d.]+):\d+$/;
 const ADDRESS_CHARACTERS_MAX = 53;
@@ -10,7 +10,8 @@ const HEADER = "x-forwarded-for";
 
 /**
  * @param peer the other end of the connection
- * @returns the client's address; that of the last hop which a proxy on this machine names, since what stands before it anybody can have written
+ * @returns the client's address. A proxy on this machine adds the last hop of the header; the hops before it may be
+ * forged, so the last one counts.
  */
 export function clientAddress(peer: string | undefined, headers: Headers): string | undefined {
   const address = peer?.replace(IPV4_IN_IPV6, "");
@@ -22,7 +23,9 @@ export function clientAddress(peer: string | undefined, headers: Headers): strin
 const withoutPort = (named: string): string =>
   named.replace(BRACKETED, "$1").replace(IPV4_WITH_PORT, "$1").replace(IPV4_IN_IPV6, "");
 
-/** What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that one gets. */
+/**
+ * What counts as one client: an IPv4 address, or the /64 of an IPv6 address, the smallest range that one customer gets.
+ */
 export function fairnessKey(address: string | undefined): string {
   if (address === undefined || !address.includes(":")) return address ?? "";
   const [head = "", tail] = address.split("::");

@@ -1,2 +1,2 @@
-/** What whoever listens knows about a request and hands to `fetch`; `clientIp` as of client-address.ts. */
+/** What the listener knows about a request and passes to `fetch`; `clientIp` as of client-address.ts. */
 export type HttpEnv = { clientIp?: string };

@@ -1,4 +1,4 @@
-/** Says what is wrong with an input: the path of the field, what was expected, what came. */
+/** Describes what is wrong with an input: the path of the field, what was expected, what came. */
 import type { z } from "@hono/zod-openapi";
 import { AppError } from "../../base/errors.ts";
 import type { ErrorCode } from "../../protocol/codes.ts";
@@ -54,7 +54,7 @@ function mismatch(expected: string, got: string | undefined): string {
   return got === undefined ? `missing, expected ${expected}` : `expected ${expected}, got ${got}`;
 }
 
-/** The kind alone, not the value: it may be a password that was sent as a number. */
+/** Only the kind, not the value: it may be a password that was sent as a number. */
 function kindOf(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (value === null) return "null";

@@ -1,4 +1,4 @@
-/** What a person sees who opens the server's address in a browser: where things are. */
+/** The page at the server's address in a browser: links to the protocol, the API and the health checks. */
 import { createHash } from "node:crypto";
 import protocol from "../../../docs/protocol.md" with { type: "text" };
 import { BASE_HEADERS } from "./problem.ts";
@@ -37,7 +37,7 @@ export function landingPage(version: string): Response {
   return text(page, "text/html", { "content-security-policy": policy });
 }
 
-/** The protocol document of this very version. As plain text: browsers show it instead of saving it. */
+/** The protocol document of this version. As plain text: browsers show it instead of saving it. */
 export const protocolPage = (): Response => text(protocol, "text/plain");
 
 function text(body: string, type: string, headers: Record<string, string> = {}): Response {

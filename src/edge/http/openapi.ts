@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document, made from the calls: the schemas in it are those that validate. */
+/** The OpenAPI 3.1 document, made from the calls: it has the same schemas that validate requests. */
 import type { OpenAPIHono, RouteConfig } from "@hono/zod-openapi";
 import { ERROR_FACTS } from "../../base/errors.ts";
 import type { ErrorCode } from "../../protocol/codes.ts";

@@ -4,8 +4,8 @@ import type { ErrorCode } from "../../protocol/codes.ts";
 import type { Problem } from "../../protocol/http-shapes.ts";
 
 /**
- * Any page may call the API: it is protected by bearer tokens, never by cookies, so there is nothing a foreign page could borrow.
- * Answers are JSON and personal: not to be sniffed, framed or kept.
+ * Any web page may call the API. It is protected by bearer tokens, never by cookies, so a foreign page has nothing to
+ * borrow. Answers are JSON and personal: not to be sniffed, framed or cached.
  */
 export const BASE_HEADERS: Readonly<Record<string, string>> = {
   "access-control-allow-origin": "*",
@@ -17,7 +17,7 @@ export const BASE_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
 };
 
-/** A refusal that HTTP has a status of its own for; the code stays one of the closed list. */
+/** A refusal with an HTTP status of its own; its code stays one of the closed list. */
 export class HttpError extends AppError {
   readonly httpStatus: number;
   readonly title: string;
@@ -51,7 +51,7 @@ const FORM = "application/x-www-form-urlencoded";
 
 export function wrongContentType(given: string | null): HttpError {
   const got = given === null ? "none" : given.slice(0, 100);
-  // What curl says where nobody says otherwise.
+  // The content type that curl sends by default.
   const hint = given?.startsWith(FORM) === true ? "; curl: -H 'content-type: application/json'" : "";
   const detail = `content-type: expected application/json in UTF-8, got ${got}${hint}`;
   return new HttpError(415, "Unsupported media type", "bad_request", detail, { accept: "application/json" });

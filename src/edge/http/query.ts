@@ -1,4 +1,6 @@
-/** Paths and queries as they stand in a request line. Bun passes on URLs without an origin (HTTP/1.0), which `new URL` does not read. */
+/**
+ * Paths and queries of a request line. Bun passes on URLs without an origin (HTTP/1.0), which `new URL` does not read.
+ */
 import { AppError } from "../../base/errors.ts";
 import { shown } from "./invalid.ts";
 
@@ -9,7 +11,10 @@ export function pathOf(url: string): string {
   return end === -1 ? url.slice(from) : url.slice(from, from + end);
 }
 
-/** The query's parameters; empty ones count as absent (`?before=&limit=5`). @throws AppError bad_request for one that is there twice. */
+/**
+ * The query's parameters; empty ones count as absent (`?before=&limit=5`).
+ * @throws AppError bad_request for a parameter that is given twice
+ */
 export function queryOf(url: string): Record<string, string> {
   const from = url.indexOf("?");
   const query: Record<string, string> = Object.create(null);
@@ -21,7 +26,7 @@ export function queryOf(url: string): Record<string, string> {
   return query;
 }
 
-/** @throws AppError bad_request when a `%` is not followed by what makes UTF-8. */
+/** @throws AppError bad_request for a `%` that does not begin valid UTF-8 */
 export function checkPercentEncoding(url: string): void {
   if (!url.includes("%")) return;
   try {

@@ -1,15 +1,18 @@
 /**
- * Who may open another WebSocket: bounds on how many are open, on how many have not said `hello`, and on addresses that misbehave again and again.
+ * Decides whether another WebSocket may be opened. Bounds: open connections, connections that have not said `hello`
+ * ("strangers"), and addresses that misbehave again and again.
  *
- * Decided before the upgrade, so that whoever is refused costs one short answer. A connection counts until it is gone, also while it lingers after a
- * close.
+ * Decided before the upgrade, so that a refusal costs one short answer. A connection counts until it is gone, also
+ * while it lingers after a close.
  *
- *     total  ├───────────── have said hello: the user with most gives way ─────────────┼── have not: the address with most gives way ──┤
+ *     total  ├──── have said hello: the user with most gives way ────┼── strangers: the address with most gives way ──┤
  *
- * Where too many have not said `hello`, the address that has most of those gives way, so that a few addresses keep nobody out. Part of the total is
- * kept free for them; the others share the rest (known-places.ts). Who shows a token with the upgrade is not counted with the strangers of their address.
+ * If there are too many strangers, the address that has the most of them gives way, so that a few addresses keep nobody
+ * out. Part of the total is kept free for strangers; the others share the rest (known-places.ts). A client that shows a
+ * token with the upgrade does not count among the strangers of its address.
  *
- * An address is what src/edge/http/client-address.ts makes of it: behind a proxy that does not say for whom it asks, everybody is one address.
+ * An address comes from src/edge/http/client-address.ts: behind a proxy that names no clients, all clients are one
+ * address.
  */
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -22,36 +25,36 @@ export type AdmissionBounds = {
   perAddress: number;
   beforeHello: number;
   beforeHelloPerAddress: number;
-  /** Connections of one address that may be closed for misbehaving. */
+  /** How often connections of one address may be closed for misbehaving. */
   strikes: Rate;
 };
 
-/** Somebody who showed with the upgrade who they are. */
+/** A client that showed a valid token with the upgrade. */
 export type KnownClient = {
-  /** A connection of theirs was closed for misbehaving: that is theirs, and not their address's. */
+  /** A connection of this client was closed for misbehaving. It counts against the client, not against the address. */
   struck(): void;
 };
 
 const RETRY_MS = 2000;
 const PLACE_RETRY_MS = 10_000;
-/** At most such a part of the total is kept free for those that have not said `hello`. */
+/** The part of the total that is kept free for strangers, at most. */
 const FREE_SHARE = 1 / 8;
-/** So many that gave way and are not gone yet leave their places to others already. */
+/** The places of so many connections that gave way and are not gone yet may be used already. */
 const LEAVING_MAX = 256;
 
-/** `strangers`: those that have not said `hello`, oldest first. */
+/** `strangers`: connections that have not said `hello`, oldest first. */
 type Address = { key: string; open: number; strangers: Set<AdmittedSocket>; strikes: TokenBucket | undefined };
 
 export class Admission {
   readonly #bounds: AdmissionBounds;
   readonly #clock: Clock;
   readonly #addresses = new Map<string, Address>();
-  /** That have strangers; the one whose strangers came first, first. */
+  /** Addresses with strangers; the address whose strangers came first is first. */
   readonly #strange = new Set<Address>();
   readonly #places: KnownPlaces<AdmittedSocket>;
   #open = 0;
   #beforeHello = 0;
-  /** That gave way, and are not gone. */
+  /** Connections that gave way and are not gone. */
   #leaving = 0;
 
   constructor(bounds: AdmissionBounds, clock: Clock) {
@@ -66,7 +69,7 @@ export class Admission {
   }
 
   /**
-   * @param known who asks, if they show it; called where a stranger would be refused for what strangers of the address did
+   * @param known the client, if it shows a token; called only if a stranger of this address would be refused
    * @throws AppError rate_limited or unavailable, with the time to come back
    */
   admit(key: string, known: () => KnownClient | undefined = () => undefined): AdmittedSocket {
@@ -99,7 +102,10 @@ export class Admission {
     return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
-  /** @returns whether there is an address with more strangers than that, one of which gave way */
+  /**
+   * Makes a connection of the address with the most strangers give way. @returns whether an address had more than
+   * `strangers`
+   */
   #makesRoom(strangers: number): boolean {
     let most: Address | undefined;
     for (const address of this.#strange)
@@ -122,14 +128,14 @@ export class Admission {
     this.#beforeHello++;
   }
 
-  /** Called by `AdmittedSocket` that said who it is. @throws AppError unavailable when it has to wait for a place */
-  settled({ key }: Address, user: UserId, socket: AdmittedSocket): void {
+  /** Called by `AdmittedSocket` after hello. @throws AppError unavailable if there is no place */
+  assignPlace({ key }: Address, user: UserId, socket: AdmittedSocket): void {
     if (this.#places.isFull) {
-      const other = this.#places.whoGivesWay(user, key);
+      const other = this.#places.givingWayTo(user, key);
       if (other === undefined) throw noPlace(this.#places.max);
       other.giveWay();
     }
-    this.#places.take(user, key, socket);
+    this.#places.add(user, key, socket);
   }
 
   left({ key }: Address, user: UserId, socket: AdmittedSocket): void {
@@ -140,8 +146,8 @@ export class Admission {
     this.#leaving++;
   }
 
-  /** It is no stranger any more. */
-  known(address: Address, socket: AdmittedSocket): void {
+  /** The connection is no stranger any more. */
+  noStranger(address: Address, socket: AdmittedSocket): void {
     if (!address.strangers.delete(socket)) return;
     this.#beforeHello--;
     if (address.strangers.size === 0) this.#strange.delete(address);
@@ -155,7 +161,7 @@ export class Admission {
   }
 
   strike(struck: Address): void {
-    // Nobody may be connected from there any more.
+    // The address may have been forgotten with its last connection.
     const address = this.#addresses.get(struck.key) ?? struck;
     this.#addresses.set(address.key, address);
     const now = this.#clock.monotonicMs();
@@ -178,11 +184,11 @@ export class AdmittedSocket {
   readonly #address: Address;
   readonly #client: KnownClient | undefined;
   #onGiveWay: () => void = () => {};
-  /** Whose place it has, while it has one. */
+  /** The user whose place it has; undefined while it has none. */
   #user: UserId | undefined;
   #hasGivenWay = false;
 
-  /** @param client undefined of strangers */
+  /** @param client undefined for a stranger */
   constructor(admission: Admission, address: Address, client: KnownClient | undefined) {
     this.#admission = admission;
     this.#address = address;
@@ -203,21 +209,21 @@ export class AdmittedSocket {
     this.#onGiveWay();
   }
 
-  /** It has said who it is. @throws AppError unavailable when there is no place for it */
+  /** @throws AppError unavailable if there is no place for the connection */
   saidHello(user: UserId): void {
     if (this.#user !== undefined || this.#hasGivenWay) return;
-    this.#admission.settled(this.#address, user, this);
-    this.#admission.known(this.#address, this);
+    this.#admission.assignPlace(this.#address, user, this);
+    this.#admission.noStranger(this.#address, this);
     this.#user = user;
   }
 
   #leave(): void {
-    this.#admission.known(this.#address, this);
+    this.#admission.noStranger(this.#address, this);
     if (this.#user !== undefined) this.#admission.left(this.#address, this.#user, this);
     this.#user = undefined;
   }
 
-  /** It is closed for what it did. */
+  /** The connection is closed for what it did. */
   misbehaved(): void {
     if (this.#client === undefined) this.#admission.strike(this.#address);
     else this.#client.struck();
@@ -230,7 +236,7 @@ export class AdmittedSocket {
 }
 
 function noPlace(max: number): AppError {
-  const detail = `${max} connections are open, and nobody has more of them than you; come back in ${PLACE_RETRY_MS} ms`;
+  const detail = `${max} connections are open, and no user has more than you; come back in ${PLACE_RETRY_MS} ms`;
   return new AppError("unavailable", detail, { retryAfterMs: PLACE_RETRY_MS });
 }
 

@@ -1,14 +1,14 @@
-/** The WebSocket side of a node: what Bun calls. */
+/** The WebSocket side of a node: the callbacks of Bun. */
 import type { WebSocketHandler } from "bun";
 import type { AdmittedSocket } from "./admission.ts";
 import type { SocketContext } from "../../home/session/socket-context.ts";
 import { SocketSession } from "../../home/session/socket-session.ts";
 
-/** What a connection brings along from its upgrade. It counts until it has gone, which is later than it is closed. */
+/** What a connection keeps from its upgrade on. It counts until it is gone, which is later than its close. */
 export class SocketData {
   readonly admitted: AdmittedSocket;
   session: SocketSession | undefined;
-  /** Called when it is closed. */
+  /** Called at the close. */
   closed: () => void = () => {};
 
   constructor(admitted: AdmittedSocket) {
@@ -30,11 +30,11 @@ export class SocketData {
 }
 
 /**
- * Frames above the protocol's limit are refused politely up to this size; above it the runtime ends the connection. It holds what has come of a frame,
- * also of a stranger's, and its bound is the same for all sockets.
+ * A frame above the protocol's limit gets a refusal up to this size; above it the runtime ends the connection. The
+ * runtime holds the part of a frame that has come, also of a stranger's. The bound is the same for all sockets.
  */
 const PAYLOAD_BYTES_MAX = 128 << 10;
-/** Bun's own bound, above ours: reaching it means frames were dropped. */
+/** Bun's own bound is above ours: if it is reached, frames were dropped. */
 const BACKPRESSURE_FACTOR = 2;
 
 export function createSocketHandler(context: SocketContext, open: Set<SocketSession>): WebSocketHandler<SocketData> {

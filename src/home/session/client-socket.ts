@@ -1,18 +1,19 @@
 /**
- * What a session needs of the connection to its client. A socket of this process has all of it; one that is at another node can be put in its place.
+ * What a session needs of the connection to its client. Implemented by a socket of this process; a socket at another
+ * node can implement it too.
  */
 import type { UserId } from "../../domain/address.ts";
 
-/** The frames' way out. As of Bun's `ServerWebSocket`. */
+/** The way out for frames, as in Bun's `ServerWebSocket`. */
 export type ClientSocket = {
-  /** @returns bytes sent; -1 when they wait in the queue, 0 when the frame was dropped */
+  /** @returns bytes sent; -1 if they wait in the queue, 0 if the frame was dropped */
   sendText(frame: string): number;
-  /** What is sent in `send` leaves in one write. */
+  /** All that `send` sends leaves in one write. */
   cork(send: () => void): unknown;
-  /** Bytes that wait since the client does not read. */
+  /** Bytes that wait because the client does not read. */
   getBufferedAmount(): number;
   close(code: number, reason: string): void;
-  /** Without a goodbye. */
+  /** Ends the connection without a goodbye. */
   terminate(): void;
 };
 

@@ -1,6 +1,6 @@
 /**
- * A client's frame from text: parsed once, checked by hand, because every message comes through here. Refuses with `bad_request` or `too_large`, naming
- * the field; never throws anything else.
+ * Decodes a client's frame from text: parsed once and checked by hand, since every message passes here. Throws nothing:
+ * returns `bad_request` or `too_large` with the name of the field.
  */
 import { AppError } from "../../base/errors.ts";
 import { NAME_PATTERN, parseAddress, type Address } from "../../domain/address.ts";
@@ -10,14 +10,14 @@ import type { ClientFrame, Cursor, Limits, StreamPosition } from "../../protocol
 
 type Fields = Record<string, unknown>;
 
-/** A frame of the contract that this version does not serve: the client is sound, so it is not held against it. */
+/** A frame of the contract that this version does not serve. The client is sound, so it does not count as a refusal. */
 export class UnservedFrame extends AppError {
   constructor(type: string) {
     super("bad_request", `t: ${type} is not served by this version`);
   }
 }
 
-/** Refused frames that carry a usable ref are answered with it. */
+/** A refused frame with a usable ref is answered with that ref. */
 export type Decoded = { frame: ClientFrame } | { error: AppError; ref: string | undefined };
 
 export function decodeFrame(text: string, limits: Limits): Decoded {
@@ -83,12 +83,12 @@ function decodeFields(fields: Fields, limits: Limits): ClientFrame {
     default:
       throw new AppError(
         "bad_request",
-        `t: ${shownType(fields["t"])} is nothing this version takes; it takes hello, send, received, read, ping`,
+        `t: ${shownType(fields["t"])} is not a frame of this version; expected hello, send, received, read or ping`,
       );
   }
 }
 
-/** No list or object is written out: one that is nested 30,000 deep, which a frame can be, takes the runtime a second. */
+/** Does not serialize lists and objects: one nested 30,000 deep fits into a frame and takes the runtime a second. */
 const shownType = (type: unknown): string =>
   typeof type === "object" && type !== null ? "a list or an object" : JSON.stringify(type).slice(0, 40);
 

@@ -1,15 +1,18 @@
 /**
- * What one socket may say: a budget of frames and one of bytes, whatever becomes of the frames (src/domain/limits.ts has the rates).
+ * Limits what one socket may send, in frames and in bytes, whether the frames are accepted or not. Rates:
+ * src/domain/limits.ts.
  *
- * A socket acts in slices of a few frames. What a slice took is paid for when it ends, by the socket and by its user, so the way of a message costs two
- * additions and no look at the clock. A socket that uses up its slice within a millisecond is fast: its next frames wait for their turn
- * (frame-turns.ts), so that nobody waits behind all that one socket has sent.
+ * A socket acts in slices of a few frames. A slice is paid for when it ends, by the socket and by its user, so a
+ * message costs two additions and no look at the clock. A socket that uses up its slice within a millisecond is fast:
+ * its next frames wait for their turn (frame-turns.ts), so that other sockets need not wait for all of them.
  */
 import type { Clock } from "../../base/clock.ts";
 import { TokenBucket, type Verdict } from "../../base/token-bucket.ts";
 import type { FrameRates } from "../../domain/limits.ts";
 
-/** `act` on the frame at once, let it `wait` for a turn, refuse it (`short`), or close the connection (`far-beyond`). */
+/**
+ * `act` on the frame at once, let it `wait` for a turn, refuse it (`short`), or close the connection (`far-beyond`).
+ */
 export type FrameVerdict = "act" | "wait" | Exclude<Verdict, "within">;
 
 const SLICE_FRAMES = 32;
@@ -38,15 +41,15 @@ export class FrameBuckets {
 export class FrameBudget {
   readonly #clock: Clock;
   readonly #own: FrameBuckets;
-  /** Of the user, once it is known whose socket this is. */
+  /** Of the user, once the socket has said hello. */
   #shared: FrameBuckets | undefined;
   #frames = 0;
   #bytes = 0;
-  /** Of the slices before. */
+  /** Of earlier slices. */
   #framesPaid = 0;
   #bytesPaid = 0;
   #sliceAt = Number.NEGATIVE_INFINITY;
-  /** Every frame is paid for by itself: the socket is fast, or in debt. */
+  /** Whether each frame is paid for by itself, since the socket is fast or in debt. */
   #isWatched = false;
 
   constructor(rates: FrameRates, clock: Clock) {
@@ -54,25 +57,25 @@ export class FrameBudget {
     this.#own = new FrameBuckets(rates, clock.monotonicMs());
   }
 
-  /** From now on this socket spends from its user's buckets, too. */
+  /** From now on this socket spends from its user's buckets too. */
   share(buckets: FrameBuckets): void {
     this.#shared = buckets;
   }
 
   /** Spends a frame of so many bytes. */
-  take(bytes: number): FrameVerdict {
+  spend(bytes: number): FrameVerdict {
     const frames = ++this.#frames;
     this.#bytes += bytes;
     if (frames <= SLICE_FRAMES && this.#bytes <= SLICE_BYTES && !this.#isWatched) return "act";
     return this.#pay(this.#clock.monotonicMs());
   }
 
-  /** Of all frames that were taken. */
-  get taken(): { frames: number; bytes: number } {
+  /** Frames and bytes of all slices. */
+  get spent(): { frames: number; bytes: number } {
     return { frames: this.#framesPaid + this.#frames, bytes: this.#bytesPaid + this.#bytes };
   }
 
-  /** Pays for what came beside the frames that were taken. */
+  /** Pays for frames and bytes outside of the slices. */
   payBeside(frames: number, bytes: number): Verdict {
     const now = this.#clock.monotonicMs();
     const own = this.#own.spend(frames, bytes, now);

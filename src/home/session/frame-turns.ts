@@ -1,15 +1,16 @@
 /**
- * Frames that came faster than they are acted on at once. Users take turns, and so do the sockets of one user; a turn is one frame. What is done in one
- * turn of the event loop is bounded in time, so that frames of slow sockets, and everything else, get in between.
+ * Acts on frames that came faster than their slices. Users take turns, and so do the sockets of one user; a turn is one
+ * frame. The work in one turn of the event loop is bounded in time, so that frames of slow sockets, and everything
+ * else, get in between.
  */
 import type { Clock } from "../../base/clock.ts";
 
 export type TurnTaker = {
-  /** Whose turn it is: the user, or "" for those who have not said who they are. */
+  /** The user, or "" before `hello`. */
   readonly user: string;
   /** Acts on the oldest frame that waits. @returns whether more wait */
   actOnNext(): boolean;
-  /** Its turn threw: it gets no more. */
+  /** Its turn threw: it gets no more turns. */
   failed(error: unknown): void;
 };
 
@@ -27,7 +28,7 @@ export class FrameTurns {
     this.#clock = clock;
   }
 
-  /** A socket whose first frame began to wait. */
+  /** Adds a socket whose first frame began to wait. */
   add(taker: TurnTaker): void {
     const own = this.#waiting.get(taker.user);
     if (own === undefined) this.#waiting.set(taker.user, [taker]);
@@ -61,7 +62,7 @@ export class FrameTurns {
     }
   }
 
-  /** One whose frame throws must not keep the others from their turns. */
+  /** An error in one socket's frame must not keep the others from their turns. */
   #hasMore(taker: TurnTaker): boolean {
     try {
       return taker.actOnNext();
@@ -71,7 +72,7 @@ export class FrameTurns {
     }
   }
 
-  /** What the frame did may have brought another socket of the user meanwhile. */
+  /** Acting on the frame may have added another socket of the user. */
   #rejoin(user: string, takers: TurnTaker[]): void {
     const added = this.#waiting.get(user);
     this.#waiting.set(user, added === undefined ? takers : [...takers, ...added]);

@@ -1,11 +1,11 @@
 /**
- * Places for connections that have said who they are. When all are taken, somebody who has more gives one to the newcomer who has less:
+ * Places for connections that have said hello. When all are taken, a newcomer gets the place of a connection of:
  *
- *     1. the user with most connections, who still has as many as the newcomer's user then: their oldest one
- *     2. where no user has so many, the address with most, in the same way
+ *     1. the user with the most connections, if that user then still has as many as the newcomer's user: the oldest one
+ *     2. if there is no such user, the address with the most, by the same rule
  *
- * So many accounts with many connections each, or many accounts behind few addresses, keep nobody out. Places beside these, for connections that have
- * not said who they are, are kept free by src/edge/socket/admission.ts: without one nobody could say so.
+ * So neither a user with many connections nor many users behind few addresses keep others out. Places for connections
+ * that have not said hello are separate (src/edge/socket/admission.ts): without one nobody could say hello.
  */
 import type { UserId } from "../../domain/address.ts";
 import { Shares } from "./shares.ts";
@@ -14,30 +14,30 @@ export class KnownPlaces<Socket> {
   readonly max: number;
   readonly #users = new Shares<UserId, Socket>();
   readonly #addresses = new Shares<string, Socket>();
-  #taken = 0;
+  #used = 0;
 
   constructor(max: number) {
     this.max = max;
   }
 
   get isFull(): boolean {
-    return this.#taken >= this.max;
+    return this.#used >= this.max;
   }
 
-  /** Who gives way to another connection of that user from that address; undefined when nobody has to. */
-  whoGivesWay(user: UserId, address: string): Socket | undefined {
+  /** The connection that gives way to a newcomer; undefined if none has to. */
+  givingWayTo(user: UserId, address: string): Socket | undefined {
     const ofUser = this.#users.oldestOfMost(this.#users.countOf(user) + 1);
     return ofUser ?? this.#addresses.oldestOfMost(this.#addresses.countOf(address) + 1);
   }
 
-  take(user: UserId, address: string, socket: Socket): void {
-    this.#taken++;
+  add(user: UserId, address: string, socket: Socket): void {
+    this.#used++;
     this.#users.add(user, socket);
     this.#addresses.add(address, socket);
   }
 
   leave(user: UserId, address: string, socket: Socket): void {
-    this.#taken--;
+    this.#used--;
     this.#users.remove(user, socket);
     this.#addresses.remove(address, socket);
   }

@@ -1,8 +1,9 @@
 /**
- * Sends what gathered in many outboxes once the current turn of the event loop has done its work. One per node.
+ * Flushes the outboxes at the end of the current turn of the event loop. One per node.
  *
- * A write to the kernel takes some microseconds: a message to a group of thousands who are there would stop the loop for tens of milliseconds. So a turn does
- * those that it has time for, in the order in which they got their first frame, and the next goes on. What comes for an outbox that still waits leaves with it.
+ * A write to the kernel takes some microseconds: a message to thousands of connected members would stop the loop for
+ * tens of milliseconds. So a turn flushes as many as it has time for, in the order in which they got their first frame,
+ * and the next turn continues. Frames that arrive for a waiting outbox leave with it.
  */
 import type { Clock } from "../../base/clock.ts";
 
@@ -13,7 +14,7 @@ const LOOK_EVERY = 64;
 export class OutboxFlusher {
   readonly #clock: Clock;
   readonly #waiting: { flush(): void }[] = [];
-  /** Those before it have left. */
+  /** Index of the next outbox; those before it have been flushed. */
   #from = 0;
 
   readonly #onError: (error: unknown) => void;
@@ -42,7 +43,7 @@ export class OutboxFlusher {
     this.#from = 0;
   };
 
-  /** One whose socket throws must not keep the others, and all that come later, from leaving. */
+  /** An error of one socket must not keep the others from being flushed. */
   #flushOne(outbox: { flush(): void }): void {
     try {
       outbox.flush();
@@ -55,7 +56,7 @@ export class OutboxFlusher {
     try {
       this.#onError(error);
     } catch {
-      // Nobody is left to be told; the others still have to leave.
+      // The error cannot be reported; the other outboxes still have to be flushed.
     }
   }
 }

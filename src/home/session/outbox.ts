@@ -1,13 +1,14 @@
 /**
- * The bounded send queue of one socket. Frames gather during one turn of the event loop and leave together, in one write to the kernel.
+ * The bounded send queue of one socket. Frames gather during one turn of the event loop and leave together, in one
+ * write to the kernel.
  *
- * A client that does not read fills the queue; at `bytesMax` it is told off with 4001 and catches up by cursor (G9). Nothing is dropped silently: a frame
- * that the runtime drops, or does not take, ends the session too.
+ * A client that does not read fills the queue. At `bytesMax` it is closed with 4001 and catches up by its cursor (G9).
+ * No frame is lost silently: if the runtime drops or refuses a frame, the session ends too.
  */
 import type { ClientSocket } from "./client-socket.ts";
 import type { OutboxFlusher } from "./outbox-flusher.ts";
 
-/** What `sendText` says of a frame that it did not write, but for the bytes of one that it did. */
+/** Results of `sendText` for a frame that was not written. Otherwise it returns the bytes written. */
 const DROPPED = 0;
 const QUEUED = -1;
 
@@ -19,13 +20,13 @@ export class Outbox {
   readonly #onQueued: () => void;
   readonly #onFailed: (error: unknown) => void;
   #frames: string[] = [];
-  /** The array of the flush before, to be filled next: most sockets flush one or two frames a turn, for ever. */
+  /** The array of the flush before, reused by the next: most sockets flush one or two frames a turn. */
   #emptied: string[] = [];
   #isClosed = false;
 
   /**
-   * @param onQueued told when the client has not read all of it: `queuedBytes` has risen
-   * @param onFailed told when the runtime threw: some frames are lost, and nothing may go out behind them
+   * @param onQueued called when the client has not read everything: `queuedBytes` has risen
+   * @param onFailed called when the runtime threw: some frames are lost, and nothing may be sent after them
    */
   constructor(
     socket: ClientSocket,
@@ -73,18 +74,18 @@ export class Outbox {
     this.#frames = [];
   }
 
-  /** @returns what `sendText` says, of all of them: what they have queued is known behind the cork */
+  /** @returns a result as of `sendText`, for all frames: only after the cork is it known how many bytes are queued */
   #sendTogether(frames: string[]): number {
     let isDropped = false;
     this.#socket.cork(() => {
-      // Nothing goes out behind one that was dropped: the client would take the hole for a whole stream.
+      // Nothing may follow a dropped frame: the client would not notice the hole.
       isDropped = frames.some((frame) => this.#socket.sendText(frame) === DROPPED);
     });
     if (isDropped) return DROPPED;
     return this.#socket.getBufferedAmount() > 0 ? QUEUED : 1;
   }
 
-  /** `result` is what `sendText` says. */
+  /** @param result of `sendText` */
   #check(result: number): void {
     if (result > 0) return;
     if (result === DROPPED || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();

@@ -1,9 +1,9 @@
-/** Tokens whose sockets said far more than they may: their next `hello` is refused for a while, before anything is looked up for it. */
+/** Tokens whose sockets exceeded the limits by far. Their next `hello` is refused for a while, before any lookup. */
 import type { Clock } from "../../base/clock.ts";
 
 const PENALTY_MS = 10_000;
 const TOKENS_MAX = 10_000;
-/** Longer than any that this server gives: nothing is looked up for it anyway. */
+/** Longer than any token of this server: such a token is refused without a lookup anyway. */
 const TOKEN_CHARACTERS_MAX = 1024;
 
 export class Penalties {
@@ -27,7 +27,7 @@ export class Penalties {
     this.#forget(now);
   }
 
-  /** Those that are over, and the oldest where there are too many. */
+  /** Drops penalties that are over, and the oldest if there are too many. */
   #forget(now: number): void {
     for (const [oldest, until] of this.#until) {
       if (until > now && this.#until.size <= TOKENS_MAX) return;

@@ -1,4 +1,4 @@
-/** Counts frames that a sound client would not send; who sends only such is disconnected (4503). */
+/** Counts frames that a sound client would not send. A client with too many of them is disconnected (4503). */
 import type { Clock } from "../../base/clock.ts";
 import type { AppError } from "../../base/errors.ts";
 import { UnservedFrame } from "./decode-frame.ts";

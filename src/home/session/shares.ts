@@ -1,8 +1,8 @@
-/** What each of very many holds, and who holds most: known at once, since numbers change by one. */
+/** Counts the items of each key, and finds the key with the most. Constant time, since counts change by one. */
 export class Shares<Key, Item> {
   /** Oldest first. */
   readonly #items = new Map<Key, Set<Item>>();
-  /** Who holds so many, by how many; who came to hold so many first, first. */
+  /** The keys with so many items, by that number; the key that reached the number first comes first. */
   readonly #holders: (Set<Key> | undefined)[] = [];
 
   add(key: Key, item: Item): void {
@@ -28,7 +28,7 @@ export class Shares<Key, Item> {
     return this.#items.get(key)?.size ?? 0;
   }
 
-  /** The oldest item of whoever holds most, if that is more than `count`. */
+  /** The oldest item of the key with the most, if it has more than `count`. */
   oldestOfMost(count: number): Item | undefined {
     if (this.#holders.length - 1 <= count) return undefined;
     for (const key of this.#holders.at(-1) ?? []) for (const item of this.#items.get(key)!) return item;

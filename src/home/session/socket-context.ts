@@ -14,7 +14,7 @@ import type { UserShares } from "./user-shares.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
 
 export type SocketContext = {
-  /** The shard of who acts. */
+  /** The home shard of a user. */
   home: (user: UserId) => Shard;
   accounts: Accounts;
   limits: Limits;
@@ -26,7 +26,7 @@ export type SocketContext = {
   penalties: Penalties;
   turns: FrameTurns;
   waiting: WaitingBytes;
-  /** What catch-ups read. */
+  /** What catch-ups may read. */
   reads: ReadBudget;
   node: string;
   heartbeatMs: number;

@@ -3,14 +3,16 @@
  *
  *     new → authenticating → catching up → live → closed
  *
- * The message handler is synchronous: decode, act or put aside, return. What acts later (the log, the catch-up) answers through the outbox.
+ * The message handler is synchronous: it decodes a frame, then acts on it or puts it aside. Later results (of the log,
+ * of the catch-up) leave through the outbox.
  *
  * Invariants
- * - Nothing is sent before `welcome` but an error or `bye`.
- * - While it catches up, live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in which it has reached all heads.
+ * - Before `welcome` only an error or `bye` is sent.
+ * - During the catch-up live entries are not pushed: the catch-up reads them from the log. It ends in the same turn in
+ *   which it has reached all heads.
  * - Sends that come before `live` wait in a bounded inbox, so that `sent` continues the stream like every other entry.
- * - Frames are acted on in the order in which they came, at once or in turns (frame-turns.ts). One that needs a user or group who has to be loaded first waits for that, and those behind
- *   it wait, too (G4).
+ * - Frames are acted on in the order in which they came, at once or in turns (frame-turns.ts). A frame that needs a
+ *   user or group to be loaded waits for that, and all frames behind it wait too (G4).
  */
 import { AppError } from "../../base/errors.ts";
 import { unreachable } from "../../base/assert.ts";
@@ -60,7 +62,7 @@ const FAILED_RETRY_MS = 5000;
 const HELLO_RETRY_MS = 1000;
 const GAVE_WAY_RETRY_MS = 10_000;
 const SOCKETS_OVER_SESSIONS = 2;
-/** How long a closed connection may take to go: one that is slow to read the reason, and one that sent without measure. */
+/** How long a closed connection may linger: for a client that is slow to read the reason, and for one that floods. */
 const LINGER_MS = 5000;
 const FLOOD_LINGER_MS = 20;
 
@@ -90,20 +92,20 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #userState: UserState | undefined;
   #catchUp: CatchUp | undefined;
   #cancelWait: (() => void) | undefined;
-  /** A step of the catch-up is under way or waits for its turn. */
+  /** Whether a step of the catch-up is under way or waits for its turn. */
   #isReading = false;
   #inbox: ClientFrame[] = [];
-  /** A frame waits for what is being loaded. */
+  /** Whether a frame waits for something to be loaded. */
   #isHeld = false;
-  /** Frames that came before `live`, and wait behind it. */
+  /** Frames that came before `live`, not yet acted on. */
   #held: ClientFrame[] = [];
-  /** Frames that came faster than their turn, or while one was held. */
+  /** Frames that came faster than their turn, or while a frame was held. */
   #unacted: string[] = [];
   #isInTurns = false;
-  /** Of all three, and of the first two. */
+  /** Bytes of `#inbox`, `#held` and `#unacted`; and of the first two. */
   #inboxBytes = 0;
   #asideBytes = 0;
-  /** What the runtime held for the client when it was last asked: of a closed socket it does not say any more. */
+  /** What the runtime held for the client when last asked: it cannot be asked once the socket is closed. */
   #bufferedBytes = 0;
   #isReleased = false;
   #hasOverflowed = false;
@@ -113,7 +115,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   device = NO_DEVICE;
   share: UserShare | undefined;
   heldBytes = 0;
-  /** Once it is closed, its client gets so long to read why. */
+  /** How long the client has to read the reason after the close. */
   lingerMs = LINGER_MS;
 
   constructor(socket: ClientSocket, context: SocketContext, connection: ClientConnection) {
@@ -145,13 +147,13 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   received(data: string | Buffer): void {
     if (this.#state === "closed") return;
-    const verdict = this.#budget.take(data.length);
+    const verdict = this.#budget.spend(data.length);
     try {
       if (verdict === "far-beyond") return this.#farBeyond();
       if (typeof data !== "string")
         return this.#refuse(undefined, new AppError("bad_request", "frame: is binary; frames are JSON text"));
       if (verdict === "short") return this.#refuseUnacted(data, this.#beyondBudget());
-      if (verdict === "act" && this.#unacted.length === 0 && !this.#isHeld) return this.#take(data);
+      if (verdict === "act" && this.#unacted.length === 0 && !this.#isHeld) return this.#decodeAndAct(data);
       this.#waitForTurn(data);
     } catch (error) {
       this.#failed(error);
@@ -161,15 +163,15 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   /** A ping or a pong of so many bytes. The runtime answers it by itself; it costs as much as any other frame. */
   heard(bytes: number): void {
     if (this.#state === "closed") return;
-    const verdict = this.#budget.take(bytes);
+    const verdict = this.#budget.spend(bytes);
     if (verdict === "far-beyond") this.#farBeyond();
-    // What the runtime has answered may wait here, unread.
+    // The runtime's answers may wait here, unread.
     else if (verdict !== "act") this.#account();
   }
 
   /**
-   * So many bytes of the connection have been read since it began; what nobody was told of is charged here.
-   * @returns whether the connection is to be ended: it was closed, and goes on all the same
+   * The kernel has read so many bytes since the connection began. Charges those that were in no frame.
+   * @returns whether to end the connection: it was closed, and the client goes on sending
    */
   hasRead(bytes: number): boolean {
     const isClosed = this.#state === "closed";
@@ -181,7 +183,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     return isClosed;
   }
 
-  /** Also when saying goodbye fails: nothing that concerns one connection may reach the others. */
+  /** Never throws, even if the goodbye fails: an error of one connection must not reach the others. */
   failed(error: unknown): void {
     try {
       this.#failed(error);
@@ -195,10 +197,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     const refusal = refusalOf(error);
     if (refusal !== undefined) return this.close(CLOSE.tryLater, refusal.message, FAILED_RETRY_MS);
     this.#context.logger.error("a connection failed", { error, user: this.user, device: this.device });
-    this.close(CLOSE.tryLater, "something unforeseen went wrong; the server's log has it", FAILED_RETRY_MS);
+    this.close(CLOSE.tryLater, "unexpected error; the server's log has the details", FAILED_RETRY_MS);
   }
 
-  #take(data: string): void {
+  #decodeAndAct(data: string): void {
     const decoded = decodeFrame(data, this.#context.limits);
     if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
     const { frame } = decoded;
@@ -223,26 +225,29 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#context.turns.add(this);
   }
 
-  /** @returns whether more wait */
+  /** @returns whether more frames wait */
   actOnNext(): boolean {
-    if (!this.#isHeld) this.#takeUnacted();
+    if (!this.#isHeld) this.#actOnUnacted();
     this.#isInTurns = this.#unacted.length > 0 && !this.#isHeld;
     return this.#isInTurns;
   }
 
-  #takeUnacted(): void {
+  #actOnUnacted(): void {
     const data = this.#unacted.shift();
     if (data === undefined || this.#state === "closed") return;
     this.#inboxBytes -= data.length;
     try {
-      this.#take(data);
+      this.#decodeAndAct(data);
     } catch (error) {
       this.#failed(error);
     }
     if (this.#unacted.length === 0) this.#account();
   }
 
-  /** A send behind it must not end up before it (G4). */
+  /**
+   * Refuses a frame that was not acted on. Later sends are refused for a while too, so that none ends up before it
+   * (G4).
+   */
   #refuseUnacted(data: string, error: AppError): void {
     const decoded = decodeFrame(data, this.#context.limits);
     if ("error" in decoded) return this.#refuse(decoded.ref, decoded.error);
@@ -255,13 +260,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #farBeyond(): void {
     this.#connection.misbehaved();
     if (this.#token !== "") this.#context.penalties.add(this.#token);
-    this.close(CLOSE.tooManyRefused, "far more frames than the limit", undefined, FLOOD_LINGER_MS);
+    this.close(CLOSE.tooManyRefused, "frames exceeded the limit by far", undefined, FLOOD_LINGER_MS);
   }
 
   #beyondBudget(): AppError {
     const { frames, bytes } = this.#context.frameRates;
     const retryAfterMs = this.#budget.waitMs;
-    const detail = `more than ${frames.perSecond} frames or ${bytes.perSecond} bytes a second; go on in ${retryAfterMs} ms`;
+    const rates = `${frames.perSecond} frames or ${bytes.perSecond} bytes a second`;
+    const detail = `more than ${rates}; go on in ${retryAfterMs} ms`;
     return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
@@ -277,23 +283,29 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#context.waiting.set(this, this.#inboxBytes + this.#bufferedBytes);
   }
 
-  /** The node has no room for what waits here. What a client has not read it could not be told either: it is ended without a word. */
+  /**
+   * The node has no room for what waits here. The client does not read, so it cannot be told: the connection ends
+   * without
+   * `bye`.
+   */
   release(): void {
     this.#isReleased = true;
     this.lingerMs = 0;
-    // Of one that is closed already the runtime knows nothing any more; the kernel ends it.
+    // The runtime no longer knows a closed connection; the kernel ends it.
     if (this.#state !== "closed") this.#socket.terminate();
   }
 
-  /** Somebody else gets the place of this one. Closed already, it has had its time. */
+  /** Another connection gets the place of this one. If this one is closed already, it lingers no longer. */
   giveWay(): void {
     const isStranger = this.user === NO_USER;
-    const reason = isStranger ? "too many connections have not said hello" : "others who have fewer need a connection";
+    const reason = isStranger
+      ? "too many connections have not said hello"
+      : "a user with fewer connections needs the place";
     this.close(CLOSE.tryLater, reason, isStranger ? HELLO_RETRY_MS : GAVE_WAY_RETRY_MS, FLOOD_LINGER_MS);
     this.lingerMs = Math.min(this.lingerMs, FLOOD_LINGER_MS);
   }
 
-  /** The connection is closed, by either end. What waits in it counts until it has gone. */
+  /** The connection was closed by either end. Its waiting bytes count until the kernel has let it go. */
   ended(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
@@ -316,7 +328,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   }
 
   notice(frame: string, mark?: number): void {
-    // Told now, it would overtake those that the catch-up has yet to bring, and a client that counts marks would never ask for them again.
+    // Now it would overtake the receipts that the catch-up has yet to bring, and the client would skip those.
     if (this.#state === "catching-up" && mark !== undefined) this.#continueCatchUp();
     else if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
   }
@@ -356,7 +368,13 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#cancelHelloTimeout();
     const waitMs = this.#context.penalties.waitMs(frame.token);
     if (waitMs > 0) this.#connection.misbehaved();
-    if (waitMs > 0) return this.close(CLOSE.tryLater, "this device said far more than it may", waitMs, FLOOD_LINGER_MS);
+    if (waitMs > 0)
+      return this.close(
+        CLOSE.tryLater,
+        "this device exceeded its limits by far; wait and reconnect",
+        waitMs,
+        FLOOD_LINGER_MS,
+      );
     this.#token = frame.token;
     void this.#hello(frame);
   }
@@ -367,7 +385,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       if (this.#state !== "authenticating") return;
       const home = this.#context.home(actor.user);
       await home.turns.run(this.#enter(home, actor, frame.cursor));
-      // Whoever logged the device out meanwhile did not find this session; from now on they do.
+      // A logout before this point did not find this session; from now on a logout does. So check again.
       await this.#context.accounts.authenticate(frame.token);
     } catch (error) {
       this.#helloFailed(error);
@@ -390,7 +408,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#begin(home, user, cursor);
   }
 
-  /** Closed ones that have not gone may be as many again: whoever left just now, and comes back, finds room. */
+  /** Closed connections that linger may be as many again, so that a client that reconnects finds room. */
   #hasTooMany({ user, sessions }: UserState): boolean {
     return (
       sessions.size >= SESSIONS_PER_USER_MAX ||
@@ -412,7 +430,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     const refusal = refusalOf(error);
     if (refusal?.code === "unauthorized") return this.close(CLOSE.badToken, refusal.message);
     if (refusal === undefined) this.#context.logger.error("hello failed", { error });
-    const reason = refusal?.message ?? "the server cannot take you now";
+    const reason = refusal?.message ?? "the server cannot accept this connection now";
     this.close(CLOSE.tryLater, reason, refusal?.retryAfterMs ?? HELLO_RETRY_MS);
   }
 
@@ -451,7 +469,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   // ---- catch-up
 
-  /** In a turn of its own: while the runtime is in a handler of the socket, the socket does not tell what is queued. */
+  /** In a turn of its own: within a handler of the socket, the socket does not tell how many bytes are queued. */
   #continueCatchUp(): void {
     if (this.#isReading) return;
     this.#isReading = true;
@@ -462,7 +480,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#home!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
   };
 
-  /** Page by page, at the client's speed: a queue that is filling waits for `drained`, and a page is small enough not to fill it. */
+  /**
+   * Page by page, at the client's speed. A queue that is filling waits for `drained`, and a page is too small to fill
+   * it.
+   */
   *#readOn(): Steps<void> {
     const pageBytes = this.#context.outboxBytesMax / 4;
     try {
@@ -475,7 +496,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
         const isPresent = yield* this.#catchUp.read(page);
         this.#context.reads.spend(this.user, page.work);
-        // It may have had to wait.
+        // The step may have waited.
         if (this.#state !== "catching-up") return;
         for (const frame of page.frames) this.#outbox.push(frame);
         if (isPresent) return this.#goLive(true);
@@ -488,7 +509,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     }
   }
 
-  /** The user has read more than they may for now. */
+  /** The user's read budget is used up for now. */
   #continueLater(waitMs: number): void {
     this.#cancelWait ??= this.#context.clock.after(waitMs, () => {
       this.#cancelWait = undefined;
@@ -507,7 +528,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   // ---- acting
 
-  /** Does these steps; what came behind the frame that needs them waits (G4). */
+  /** Runs the steps that a frame needs; the frames behind it wait (G4). */
   #hold(steps: Steps<void>): void {
     this.#isHeld = true;
     const goOn = (): void => {
@@ -533,7 +554,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       this.#account();
     }
     if (!this.#hasOverflowed) return;
-    // What did not fit before `live` comes again; until then nothing behind it is taken, which would end up before it (G4).
+    // Frames that did not fit before `live` are sent again; sends are refused until then, or they would overtake (G4).
     this.#hasOverflowed = false;
     this.#sendsRefusedUntil = this.#context.clock.monotonicMs() + OVERFLOW_RETRY_MS;
   }
@@ -550,7 +571,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       case "typing":
         return;
       case "hello":
-        return this.#refuse(undefined, new AppError("bad_request", "hello: was said already"));
+        return this.#refuse(undefined, new AppError("bad_request", "hello: was sent already"));
       default:
         return unreachable(frame);
     }
@@ -584,7 +605,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
       this.#inboxBytes += bytes;
       return this.#account();
     }
-    const detail = `${INBOX_FRAMES_MAX} frames wait for live already; send again after it`;
+    const detail = `${INBOX_FRAMES_MAX} frames wait already; send again after live`;
     const error = new AppError("rate_limited", detail, { retryAfterMs: OVERFLOW_RETRY_MS });
     this.#hasOverflowed = true;
     this.#refuse(frame.t === "send" ? frame.ref : undefined, error);

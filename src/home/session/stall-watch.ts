@@ -1,10 +1,10 @@
 /**
- * A catch-up that waits for its client to read. Pings keep a connection that reads nothing open, and the page that waits in it would be held for
- * ever; one that reads slowly goes on.
+ * Ends a catch-up whose client has stopped reading. Pings keep such a connection open, so its waiting page would be
+ * held for ever. A client that reads slowly goes on.
  */
 import type { Clock } from "../../base/clock.ts";
 
-/** A catch-up whose client reads nothing for so long ends. */
+/** How long a client may read nothing during its catch-up. */
 export const CATCH_UP_STALLED_MS = 30_000;
 
 export class StallWatch {
@@ -13,14 +13,14 @@ export class StallWatch {
   readonly #onStalled: () => void;
   #cancel: (() => void) | undefined;
 
-  /** @param onStalled told once, when nothing has been read for `CATCH_UP_STALLED_MS` */
+  /** @param onStalled called once, when nothing has been read for `CATCH_UP_STALLED_MS` */
   constructor(clock: Clock, queuedBytes: () => number, onStalled: () => void) {
     this.#clock = clock;
     this.#queuedBytes = queuedBytes;
     this.#onStalled = onStalled;
   }
 
-  /** The catch-up waits. Said again while it does, it changes nothing. */
+  /** The catch-up waits. Repeated calls change nothing. */
   begin(): void {
     if (this.#cancel !== undefined) return;
     const before = this.#queuedBytes();
@@ -31,7 +31,7 @@ export class StallWatch {
     });
   }
 
-  /** It goes on, or has ended. */
+  /** The catch-up goes on, or has ended. */
   end(): void {
     this.#cancel?.();
     this.#cancel = undefined;

@@ -1,33 +1,35 @@
 /**
- * What a socket has sent and the runtime tells nobody of: pieces of a message that never ends, which may be empty, and whatever comes after a close.
+ * Counts bytes that a socket has sent and the runtime does not report: pieces of a message that never ends (pieces may
+ * be empty), and everything after a close.
  *
- *     read, as the kernel counts  =  frames that were taken, with their heads  +  a message under way  +  untold
+ *     bytes read, as the kernel counts  =  frames received, with their heads  +  a message under way  +  untold
  *
- * Untold bytes of an open socket are charged as so many empty pieces, the smallest frames there are; those after a close as bytes. The bytes of frames are
- * an upper bound, since nobody measures a text in UTF-8: so a sound client is never charged too much, and pieces beside other frames too little.
+ * Untold bytes of an open socket are charged as so many empty pieces, the smallest frames there are; those after a
+ * close are charged as bytes. The size of received frames is an upper bound, since their UTF-8 is not measured: so a
+ * sound client is never charged too much, but pieces between other frames are charged too little.
  *
- * Not here: who asks the kernel, and when (src/node/read-watch.ts).
+ * Not here: when the kernel is asked (src/node/read-watch.ts).
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Verdict } from "../../base/token-bucket.ts";
 import type { FrameRates } from "../../domain/limits.ts";
 import type { FrameBudget } from "./frame-budget.ts";
 
-/** Of a frame that a client sends: an empty one, and the longest head. */
+/** Sizes of a client's frames: an empty frame, and the longest head. */
 const PIECE_BYTES = 6;
 const HEAD_BYTES_MAX = 14;
-/** UTF-8 of a character, as `length` counts them. */
+/** The most bytes of UTF-8 for one unit of `length`. */
 const CHARACTER_BYTES_MAX = 3;
-/** A message as long as the runtime takes (socket-server.ts), with the heads of its pieces. */
+/** The longest message that the runtime accepts (socket-server.ts), with the heads of its pieces. */
 const UNDER_WAY_BYTES = 144 << 10;
 
 export class UntoldBytes {
   readonly #budget: FrameBudget;
   readonly #rates: FrameRates;
   readonly #clock: Clock;
-  /** When it was last told; the first time says where to count from. */
-  #last: { atMs: number; read: number; taken: number } | undefined;
-  /** May belong to a message under way. */
+  /** Of the last call; undefined before the first, which sets where counting begins. */
+  #last: { atMs: number; read: number; counted: number } | undefined;
+  /** Bytes that may belong to a message under way. */
   #underWay = 0;
 
   constructor(budget: FrameBudget, rates: FrameRates, clock: Clock) {
@@ -38,18 +40,18 @@ export class UntoldBytes {
 
   /** @param read bytes of the connection that have been read since it began */
   charge(read: number, isClosed: boolean): Verdict {
-    const { frames, bytes } = this.#budget.taken;
-    const taken = frames * HEAD_BYTES_MAX + bytes * CHARACTER_BYTES_MAX;
+    const { frames, bytes } = this.#budget.spent;
+    const counted = frames * HEAD_BYTES_MAX + bytes * CHARACTER_BYTES_MAX;
     const last = this.#last;
     const atMs = this.#clock.monotonicMs();
-    this.#last = { atMs, read, taken };
+    this.#last = { atMs, read, counted };
     if (last === undefined) return "within";
-    const all = Math.max(0, this.#underWay + read - last.read - (taken - last.taken));
+    const all = Math.max(0, this.#underWay + read - last.read - (counted - last.counted));
     this.#underWay = Math.min(all, UNDER_WAY_BYTES);
     const untold = all - this.#underWay;
     if (untold === 0) return "within";
     const seconds = (atMs - last.atMs) / 1000;
-    // However long nobody asked: what the rate allows for that time is no burst.
+    // The allowance covers the whole time since the last call, so that a late call does not look like a burst.
     if (isClosed) return this.#budget.payBeside(0, Math.max(0, untold - seconds * this.#rates.bytes.perSecond));
     const pieces = untold / PIECE_BYTES;
     return this.#budget.payBeside(Math.max(0, pieces - seconds * this.#rates.frames.perSecond), 0);

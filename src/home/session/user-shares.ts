@@ -1,4 +1,7 @@
-/** What the sockets of one user share: their budget of frames, and how many bytes wait in them. Kept while one of them is open. */
+/**
+ * What the sockets of one user share: the budget of frames, and the count of waiting bytes. Kept while a socket is
+ * open.
+ */
 import type { Clock } from "../../base/clock.ts";
 import type { UserId } from "../../domain/address.ts";
 import type { FrameRates } from "../../domain/limits.ts";
@@ -36,7 +39,7 @@ export class UserShares {
     return share;
   }
 
-  /** How many sockets of the user there are, closed ones that have not gone among them. */
+  /** How many sockets the user has, including closed ones that linger. */
   socketsOf(user: UserId): number {
     return this.#shares.get(user)?.sockets ?? 0;
   }
@@ -45,7 +48,7 @@ export class UserShares {
     if (--share.sockets > 0) return;
     const { waitMs } = share.buckets;
     if (waitMs === 0) return void this.#shares.delete(share.user);
-    // A debt outlives the connection: whoever comes back at once does not begin anew.
+    // A debt outlives the connection, so that reconnecting does not clear it.
     this.#clock.after(waitMs, () => {
       if (share.sockets === 0 && this.#shares.get(share.user) === share) this.#shares.delete(share.user);
     });

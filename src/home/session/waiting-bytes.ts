@@ -1,8 +1,10 @@
 /**
- * Bytes that wait in sockets, in and out, over the whole node: what clients sent that is not acted on yet, and what they have not read.
+ * Bytes that wait in all sockets of the node, in both directions: what clients sent that is not acted on yet, and what
+ * they have not read.
  *
- * Each socket has bounds of its own. Here are those of a user and of the node: beyond one of them the socket that holds most goes, of the user in
- * question or of the user who holds most. A socket that was closed counts until the kernel has let its connection go.
+ * Each socket has its own bounds. The bounds here are per user and per node. Beyond a bound, the socket that holds the
+ * most is ended: of that user, or of the user who holds the most. A closed socket counts until the kernel has let it
+ * go.
  */
 import type { UserShare } from "./user-shares.ts";
 
@@ -13,7 +15,7 @@ export type Holder = {
   readonly share: UserShare | undefined;
   /** Kept by `WaitingBytes`. */
   heldBytes: number;
-  /** Gives back what it holds, at once: the connection ends. */
+  /** Ends the connection at once, and with it what it holds. */
   release(): void;
 };
 
@@ -30,7 +32,7 @@ export class WaitingBytes {
     return this.#total;
   }
 
-  /** `holder` holds so many bytes now. Most sockets hold none, ever, and are not known here. */
+  /** `holder` holds so many bytes now. Most sockets never hold any and are not in the set. */
   set(holder: Holder, bytes: number): void {
     const change = bytes - holder.heldBytes;
     if (change === 0) return;
@@ -69,7 +71,7 @@ export class WaitingBytes {
     return largest;
   }
 
-  /** Of strangers (undefined) every socket counts by itself: they are nobody's together. */
+  /** Sockets before `hello` have no share: each counts by itself. */
   #shareWithMost(): UserShare | undefined {
     let most: UserShare | undefined;
     let bytes = 0;

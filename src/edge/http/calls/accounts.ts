@@ -26,8 +26,9 @@ export function accountCalls(accounts: Accounts): Call[] {
       tag,
       summary: "Log a device in",
       description:
-        "A new login of a device ends the token it had. After 10 wrong passwords for a user within a minute, further logins of that user " +
-        "are refused until the minute is over. A user may have 64 devices; the one that logged in longest ago is logged out for the 65th.",
+        "A new login of a device ends the token it had. After 10 wrong passwords for a user within a minute, further " +
+        "logins of that user are refused until the minute is over. A user may have 64 devices; the one that " +
+        "logged in longest ago is logged out for the 65th.",
       auth: "none",
       body: login,
       replies: { 200: { description: "Logged in.", schema: credentials } },

@@ -9,7 +9,7 @@ import { address, queryNumber } from "../schemas/names.ts";
 const tag = "Conversations";
 const CONVERSATIONS_DEFAULT = 5;
 const MESSAGES_DEFAULT = 15;
-/** Messages one answer may carry: the largest list of conversations with the usual number of messages each. */
+/** The most messages in one answer: the largest list of conversations with the usual number of messages each. */
 const MESSAGES_IN_ALL_MAX = HISTORY_PAGE_MAX * MESSAGES_DEFAULT;
 const PAGE_MARK_CHARACTERS_MAX = 128;
 

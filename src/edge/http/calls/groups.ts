@@ -31,7 +31,8 @@ function createCall(groups: Groups, limits: Limits): Call {
     tag,
     summary: "Create a group",
     description:
-      "The creator is its admin. Without an `id` the server makes one. An `id` is taken while somebody is in a group of that id.",
+      "The creator is its admin. Without an `id` the server makes one. An `id` is taken while a group of that id has " +
+      "members.",
     auth: "user",
     body: newGroup(limits.groupMembersMax),
     replies: { 201: { description: "Created.", schema: group } },

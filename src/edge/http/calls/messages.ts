@@ -35,7 +35,8 @@ function sendCall(messaging: Messaging, limits: Limits): Call {
     tag,
     summary: "Send a message",
     description:
-      "Answers when the message is durable. Repeating a call with the same ref is safe: it answers 200 with the same message.",
+      "Answers when the message is durable. Repeating a call with the same ref is safe: it answers 200 with the same " +
+      "message.",
     auth: "user",
     body: messageToSend(messageText(limits.textBytesMax)),
     replies: {
@@ -44,7 +45,7 @@ function sendCall(messaging: Messaging, limits: Limits): Call {
     },
     errors: ["unknown_address", "not_a_member", "ref_conflict", "quota_exceeded", "rate_limited", "unavailable"],
     handle: async ({ who, body }) => {
-      // HTTP calls count as marked (G2): the caller cannot know whether an earlier one got through.
+      // HTTP calls count as marked `retry` (G2): the caller cannot know whether an earlier call got through.
       const { message, duplicate } = await messaging.send(who, { ...body, retry: true });
       return duplicate ? reply(200, { ...message, duplicate: true as const }) : reply(201, message);
     },
@@ -115,7 +116,8 @@ function syncCall(sync: Sync): Call {
     tag,
     summary: "Long poll",
     description:
-      "The frames that a socket would have got after `cursor`: at once when there are any, else when one arrives, else none after `waitMs`. " +
+      "The frames that a socket would have got after `cursor`: at once when there are any, else when one arrives, " +
+      "else none after `waitMs`. " +
       "A reply counts as received only when the next call carries its cursor.",
     auth: "user",
     isWaiting: true,

@@ -1,4 +1,6 @@
-/** For operators whose users live elsewhere: an API key makes users without passwords, and tokens for any user of this server. */
+/**
+ * For operators whose users are managed elsewhere: an API key makes users without passwords, and tokens for any user.
+ */
 import { z } from "@hono/zod-openapi";
 import type { Accounts } from "../../../home/services.ts";
 import { call, reply, type Call } from "../call.ts";
@@ -36,7 +38,8 @@ export function operatorCalls(accounts: Accounts): Call[] {
       tag,
       summary: "Get a token for a user",
       description:
-        "Logs a device of the user in, as a login would: a device of that name gets a new token. The body may be empty.",
+        "Logs a device of the user in, as a login would: a device of that name gets a new token. " +
+        "The body may be empty.",
       auth: "apiKey",
       params: z.object({ user: userId }),
       body: tokenRequest,

@@ -1,4 +1,7 @@
-/** The frames that HTTP answers carry (`POST /v1/sync`, `GET /v1/entries`), for the OpenAPI document. Types: src/protocol/frames.ts. */
+/**
+ * The frames that HTTP answers carry (`POST /v1/sync`, `GET /v1/entries`), for the OpenAPI document. Types:
+ * src/protocol/frames.ts.
+ */
 import { z } from "@hono/zod-openapi";
 import { SYNC_WAIT_MS_MAX } from "../../../domain/limits.ts";
 import type { Cursor } from "../../../protocol/frames.ts";

@@ -24,7 +24,7 @@ export const group = z
   })
   .openapi("Group");
 
-/** What is absent stays as it is. */
+/** Absent fields stay unchanged. */
 export const groupPatch = z
   .object({
     name: displayName.optional(),

@@ -1,4 +1,4 @@
-/** Schemas of names, texts and numbers: what the rest is made of. Each says what it expects in words. */
+/** Schemas of names, texts and numbers, of which the others are made. Each says in words what it expects. */
 import { z } from "@hono/zod-openapi";
 import { AppError } from "../../../base/errors.ts";
 import {
@@ -66,7 +66,7 @@ export const ref = matching(REF_PATTERN, "1 to 64 printable ASCII characters").o
   example: "phone-17",
 });
 
-/** A text as sockets take it too: one check, one set of words. */
+/** A text as sockets accept it too: one check, one wording. */
 export function messageText(bytesMax: number) {
   return z
     .string()
@@ -113,7 +113,9 @@ export const displayName = z
     example: "Alice",
   });
 
-/** A password that is tried: only bounded. One that is too short to be anybody's is wrong, not malformed. */
+/**
+ * A password to be verified: only its length is bounded. One that is too short for any user is wrong, not malformed.
+ */
 export const password = z
   .string()
   .superRefine((text, context) => {
@@ -141,7 +143,7 @@ export const newPassword = password
     example: "correct horse",
   });
 
-/** A position in a log, or a count; 0 is nothing yet. */
+/** A position in a log, or a count; 0: nothing yet. */
 export const seq = z
   .number()
   .int()
