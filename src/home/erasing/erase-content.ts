@@ -1,29 +1,31 @@
 /**
- * Erasing what a user wrote in one stream, at the shard of that stream: a bounded number of pages a call, each durable before the next.
+ * Erases what a user wrote in one stream, at the shard of that stream: a bounded number of pages a call, each durable
+ * before the next.
  *
- * How many messages went for a request stands in a cell of the stream (fold/erased-for.ts), in the records that erase them. So whoever asks again, after an answer that was lost
- * or a crash, is told the same number.
+ * How many messages a request erased is counted in a cell of the stream (fold/erased-for.ts), by the same records that
+ * erase them. So a caller that repeats its question, after a lost answer or a crash, gets the same number.
  *
- * A message that the user sent before the request may be handed over after the erasure. So the stream first notes that it takes no more of those.
+ * A message that the user sent before the request may be handed over after the erasure. So the stream first notes that
+ * it no longer accepts those messages.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { userAddress } from "../../domain/address.ts";
 import { writeRecord } from "../durable.ts";
 import { eraseEntries, gatherDirect, gatherPosted, type Page } from "./erasure.ts";
 import { ERASED_FOR, erasedForCell, readErasedFor, type ErasedFor } from "../fold/erased-for.ts";
-import { foldTakesNoMore } from "../fold/timeline-cells.ts";
+import { foldAcceptsNoMore } from "../fold/timeline-cells.ts";
 import { GroupState } from "../state/group-state.ts";
 import { stateSteps } from "../state/load-state.ts";
 import type { ContentErased, ContentToErase } from "../messages/erasing.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** A call ends soon, also where every page waits for the disk. */
+/** Bounds a call, also if every page waits for the disk. */
 const PAGES_MAX = 32;
 
 type State = UserState | GroupState;
 
-/** Ends early, too, when the shard is being flushed: nothing can be erased until that is over. */
+/** Ends early during a flush of the shard too: nothing can be erased until the flush is over. */
 export function* eraseContent(shard: Shard, question: ContentToErase): Steps<ContentErased> {
   const { stream } = question;
   const log = shard.logFor(stream);
@@ -35,7 +37,7 @@ export function* eraseContent(shard: Shard, question: ContentToErase): Steps<Con
     const erased = erasedSoFar(state, question);
     const { entries } = erased;
     if (pages === PAGES_MAX || log.isFlushing) return { entries, ranges, through, isDone: false };
-    const waiting = state.erasing ?? takeNoMore(state, question, erased);
+    const waiting = state.erasing ?? acceptNoMore(state, question, erased);
     if (waiting !== undefined) {
       yield* answered(waiting);
       continue;
@@ -55,8 +57,11 @@ function erasedSoFar({ log, address }: State, { user, request, last }: ContentTo
   return { request, entries: before.request === request ? before.entries : 0, fromSeq };
 }
 
-/** Undefined when everything that is meant has come. When it resolves, so has whatever was on its way to the log. */
-function takeNoMore(state: State, { user, last }: ContentToErase, erased: ErasedFor): Promise<void> | undefined {
+/**
+ * Undefined if all messages that the request means have arrived. When it resolves, records that were on their way to
+ * the log are durable too.
+ */
+function acceptNoMore(state: State, { user, last }: ContentToErase, erased: ErasedFor): Promise<void> | undefined {
   if (state instanceof GroupState || last === 0) return undefined;
   const conversation = state.conversation(userAddress(user));
   if (conversation.takenThrough >= last) return undefined;
@@ -66,10 +71,10 @@ function takeNoMore(state: State, { user, last }: ContentToErase, erased: Erased
     () => log.putCell(handle, ERASED_FOR + user, erasedForCell(erased)),
     () => {
       state.pendingMarks--;
-      foldTakesNoMore(conversation, last);
+      foldAcceptsNoMore(conversation, last);
     },
   );
-  // Not dropped from memory before it knows.
+  // The state stays in memory until the note is durable.
   state.pendingMarks++;
   if (last > conversation.takenThroughPending) conversation.takenThroughPending = last;
   return noted;
@@ -78,7 +83,7 @@ function takeNoMore(state: State, { user, last }: ContentToErase, erased: Erased
 function pageOf(state: State, { user, through: end }: ContentToErase, after: Page["through"]): Page {
   if (state instanceof GroupState)
     return gatherPosted(state, after, end, ({ author }) => (author === user ? "erase" : "keep"));
-  // Both ways: what others sent stays with them.
+  // Both directions: messages of others stay in the timelines of those others.
   if (state.user === user) return gatherDirect(state, undefined, after, end, () => "erase");
   return gatherDirect(state, userAddress(user), after, state.headSeq, (message) => {
     if (message.kind === "sent") return "keep";

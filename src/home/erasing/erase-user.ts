@@ -1,17 +1,22 @@
 /**
- * Erasing a user's content on request, at the user's home: everything in the user's timeline, and what the user wrote in the timelines of others and in groups. Each stream is
- * asked to do it at its own shard (erase-content.ts).
+ * Erases a user's content on request, at the user's home: everything in the user's timeline, and what the user wrote in
+ * the timelines of others and in groups. Each stream is asked to erase its part at its own shard (erase-content.ts).
  *
- *     request    cell `erasure` of the user, and `erasing/USER` of the shard, in one record      durable: whoever starts next finds it
- *     asks       own timeline, then each of those written with, then each group                   what is gone is passed over when it is done again
- *     files      LogStore.eraseNow, by the caller, at each node                                   no file has it any more
- *     finish     cell `erasure` says so, `erasing/USER` is cleared
+ *     step       what                                                     after a crash
+ *     request    cell `erasure` of the user, and `erasing/USER` of the    durable: the next start finds it
+ *                shard, in one record
+ *     asks       own timeline, each user written with, each group         done again; erased messages are passed over
+ *     files      LogStore.eraseNow at each node, by the caller            no file has the messages any more
+ *     finish     `erasure` gets `finishedAt`, `erasing/USER` is cleared
  *
- * Meant is what was written before the request. A crash anywhere in between leaves the request, and all is gone through again.
+ * The request covers what was written before it. After a crash at any point the request is still there, and all steps
+ * are done again.
  *
- * How many messages went is a sum over streams. Each stream knows its own number, so the sum is the same after a crash, and after answers that were lost.
+ * The number of erased messages is a sum over streams. Each stream keeps its own number, so the sum survives crashes
+ * and lost answers.
  *
- * Not erased: the account, memberships, names, who was in which group, refs (G2), and what others wrote, where they have it.
+ * Not erased: the account, memberships, names, the history of members, refs (G2), and what others wrote, in their own
+ * timelines.
  */
 import { isGroup, userAddress, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import type { ErasureStatus } from "../../protocol/http-shapes.ts";
@@ -44,8 +49,8 @@ export function erasureStatus(user: UserState): ErasureStatus {
 }
 
 /**
- * Notes the request of a user who is there. One that is under way is left as it is. Resolves when it is durable.
- * @throws AppError unavailable when a group cannot say how far it goes: then nobody would know how far the request does
+ * Notes the request of a user, if the user exists. A request under way is left as it is. Resolves when durable.
+ * @throws AppError unavailable if a group cannot tell its end, which would leave the request without a bound
  */
 export async function requestErasure(shard: Shard, name: UserId): Promise<void> {
   const asked = await userOf(shard, name);
@@ -65,7 +70,10 @@ export async function requestErasure(shard: Shard, name: UserId): Promise<void> 
   });
 }
 
-/** As of after the call. What was posted may not be known here yet, so the groups are asked. What is on its way to their logs is before the request, too. */
+/**
+ * Ends of the groups after the call began. The groups are asked, since the user's home may not know of all posts yet.
+ * Posts on their way to a group's log count as before the request.
+ */
 async function groupEnds(shard: Shard, groups: readonly GroupAddress[]): Promise<Request["groups"]> {
   const ends: Request["groups"] = {};
   const ask = async (group: GroupAddress): Promise<void> => {
@@ -77,8 +85,8 @@ async function groupEnds(shard: Shard, groups: readonly GroupAddress[]): Promise
 }
 
 /**
- * After a repair, which may have brought back what was erased: the request is open again, and means what it meant.
- * @param endOf how far it goes in groups in which something may have come back: that is forgotten when it is finished
+ * Called after a repair, which may have brought erased messages back: opens the request again, with its old bounds.
+ * @param endOf the bound in groups where messages may have come back; bounds of groups are forgotten at the finish
  */
 export async function reopenErasure(
   user: UserState,
@@ -97,18 +105,22 @@ export async function reopenErasure(
   });
 }
 
-/** Has all that the request means erased. @throws AppError unavailable when it was stopped; what a stream answered that cannot be erased from, when all others are done */
+/**
+ * Erases everything that the request covers. @throws AppError unavailable if it was stopped; or the refusal of a stream
+ * that could not be erased from, after all others are done
+ */
 export async function eraseRequested(shard: Shard, name: UserId, ports: ErasePorts): Promise<void> {
   const user = await userOf(shard, name);
   let request = user && requestOf(user);
   if (user === undefined || request === undefined || request.finishedAt !== undefined) return;
-  if (request.id === undefined) request = await taken(user, request);
+  if (request.id === undefined) request = await withId(user, request);
   await new UserErasure(shard, name, request, ports).run([...user.conversations.values()]);
 }
 
 /**
- * Whether no file has it any more, as far as the shards say that were asked to erase. Where one may have it, its node is told to see to that.
- * @throws AppError when one of them does not answer
+ * Whether the erased messages are gone from all files, according to all shards of the request. A shard where they may
+ * remain tells its node to empty its files.
+ * @throws AppError if one of them does not answer
  */
 export async function isGoneFromFiles(shard: Shard, name: UserId): Promise<boolean> {
   const user = await userOf(shard, name);
@@ -120,15 +132,15 @@ export async function isGoneFromFiles(shard: Shard, name: UserId): Promise<boole
   return answers.every((isGone) => isGone);
 }
 
-/** From an older version. */
-async function taken(user: UserState, old: Request): Promise<Request> {
+/** A request of an older version gets an id. */
+async function withId(user: UserState, old: Request): Promise<Request> {
   const { log, handle } = user;
   const request: Request = { ...old, id: 1, before: entriesOf(user) };
   await writeRecord(log, () => log.putCell(handle, "erasure", Buffer.from(JSON.stringify(request))));
   return request;
 }
 
-/** Every file is rid of it. */
+/** Called when every file is rid of the messages. */
 export async function finishErasure(shard: Shard, name: UserId): Promise<void> {
   const user = await userOf(shard, name);
   const request = user && requestOf(user);

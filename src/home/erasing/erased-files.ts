@@ -1,34 +1,38 @@
 /**
- * Whether files of this node, those of the log included, may still have entries that were erased. One for all shards of a node, since what takes entries out goes over all of
- * them (`LogStore.eraseNow`). A request to erase is finished when all nodes say no (erase-user.ts).
+ * Whether files of this node, including the log, may still have erased entries. One per node, since `LogStore.eraseNow`
+ * empties the files of all shards at once. A request to erase is finished when all nodes say no (erase-user.ts).
  *
- * What a start finds in the log may have been erased and not taken out: nobody has looked. That counts when somebody asks.
+ * After a start it is unknown whether records in the log were erased and are still in files. The question counts as yes
+ * as soon as a request asks.
  */
-/** With more of them reading goes slow. */
+/** More ranges than this make reads slow. */
 export const RANGES_MAX = 4000;
 
 export class ErasedFiles {
   readonly #isPending: () => boolean;
-  /** Files are to be rid of it now: somebody waits for that, or so much has gathered that reads are slow. */
+  /**
+   * Called when files are to be emptied now: a request waits for it, or so many ranges have gathered that reads are
+   * slow.
+   */
   onWanted: () => void = () => {};
   #isUnknown = false;
   #erased = 0;
-  /** Erased since somebody was last told of them. */
+  /** Ranges erased since `onWanted` was last called for their number. */
   #ranges = 0;
-  /** What `#erased` was when files were last rid of all that. */
+  /** `#erased` when files were last emptied. */
   #emptied = 0;
 
-  /** @param isPending whether files are known to have some */
+  /** @param isPending whether files are known to have erased entries */
   constructor(isPending: () => boolean) {
     this.#isPending = isPending;
   }
 
-  /** The log has records that no other file has, erasures among them perhaps. */
+  /** The log has records that are in no other file; erasures may be among them. */
   recovered(): void {
     this.#isUnknown = true;
   }
 
-  /** An erasure is durable. @param ranges of entries, that reads have to look through until they are out of the files */
+  /** An erasure is durable. @param ranges of entries; reads look through them until they are out of the files */
   erased(ranges: number): void {
     this.#erased++;
     this.#ranges += ranges;
@@ -42,20 +46,20 @@ export class ErasedFiles {
     return this.#erased > this.#emptied || this.#isPending();
   }
 
-  /** What is not known counts from now on. */
+  /** From now on the unknown counts as erased. */
   assume(): void {
     if (this.#isUnknown) this.#erased++;
     this.#isUnknown = false;
   }
 
-  /** @returns whether there is none. Whoever empties files is told when there may be some. */
+  /** @returns whether no file has erased entries. If one may, `onWanted` is called. */
   ask(): boolean {
     this.assume();
     if (this.mayHold) this.onWanted();
     return !this.mayHold;
   }
 
-  /** @param empty takes out everything that was erased before it was called */
+  /** @param empty removes everything from files that was erased before the call */
   async emptied(empty: () => Promise<void>): Promise<void> {
     const erased = this.#erased;
     this.#ranges = 0;

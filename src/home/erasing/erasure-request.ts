@@ -1,12 +1,13 @@
-/** The request of a user to erase their content, as it stands in cells of the user. */
+/** A user's request to erase their content, as the cells of the user hold it. */
 import type { UserId } from "../../domain/address.ts";
 import { cellNumber, cellText } from "../state/cells.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
 /**
- * How far the request goes: what the user sent through `through` of the own timeline, and posted through a seq of each group. `id` tells the requests of a user apart. One of an
- * older version has none: what that version has erased is counted in `before`, since no stream knows of it.
+ * The bounds of the request: what the user sent through `through` of the own timeline, and posted through a seq of each
+ * group. `id` numbers the requests of a user. A request of an older version has no `id`: what that version erased is
+ * counted in `before`, since no stream knows of it.
  */
 export type Request = {
   id?: number;

@@ -1,18 +1,21 @@
 /**
- * Erasing entries of one stream: a record that makes them tombstones, with all that they meant beside them.
+ * Erases entries of one stream: one record makes them tombstones and carries the derived cells of all that they meant.
  *
- * Not here: which entries go (retention.ts, erase-content.ts), and when their bytes leave the files (`LogStore.eraseNow`).
+ * Not here: which entries are erased (retention.ts, erase-content.ts), and when their bytes leave the files
+ * (`LogStore.eraseNow`).
  *
  * Invariants
- * - A tombstone is never folded. The record of an erasure carries every derived cell that the state files may not have, as of the durable head, and erases
- *   nothing above that head. So whoever loads the stream afterwards, from whatever is left of log and files, begins to fold behind what was erased. That is why
- *   nothing is erased while the shard is being flushed: cells that went with that flush are in neither until it is done.
- * - One erasure of a stream at a time: what the next one reads shows what went with the one before.
- * - Memberships and changes of groups are never erased: they hold who is in a group, and its name.
- * - A ref stands for its message for ever (G2): those of erased entries are kept as keys by themselves.
- * - Of the other side's messages in a conversation the oldest go first, so one number says how many of them cannot be unread any more.
+ * - A tombstone is never folded. The record of an erasure carries every derived cell that the state files may lack, as
+ *   of the durable head, and erases nothing above that head. So a later load, from what remains of log and files,
+ *   begins to fold behind the erased entries. Therefore nothing is erased during a flush of the shard: until the flush
+ *   ends, its cells are in neither place.
+ * - One erasure of a stream at a time: the next one reads what the one before left.
+ * - Memberships and changes of groups are never erased: they define the members and the name.
+ * - A ref stands for its message for ever (G2): refs of erased entries are kept as separate keys.
+ * - Of the peer's messages in a conversation the oldest are erased first, so one number tells how many of them cannot
+ *   be unread any more.
  *
- * After a crash the record is there or not; what it says holds as a whole.
+ * After a crash the record is in the log as a whole or not at all.
  */
 import { assert } from "../../base/assert.ts";
 import { AppError } from "../../base/errors.ts";
@@ -38,7 +41,7 @@ import { unknownFate } from "../sending/settle-send.ts";
 import { tellAuthors } from "../sending/stored-counts.ts";
 
 const NOTHING = new Uint8Array(0);
-/** Of a page that is read, judged and erased in one turn of the event loop. */
+/** Entries of a page, which is read, judged and erased in one turn of the event loop. */
 export const ERASE_PAGE = 256;
 const LOOK_AGAIN_MS = 20;
 const FLUSH_WAIT_MS = 60_000;
@@ -46,15 +49,15 @@ const FLUSH_WAIT_MS = 60_000;
 type Range = { lane: string | undefined; from: Seq; to: Seq };
 type Gone = { conversation: ConversationState; seq: Seq; incoming: number };
 
-/** Bytes of text that go: of what the owner of the timeline sent, or of each author in a group. */
+/** Erased bytes of text: of the messages that the owner of the timeline sent, or of each author in a group. */
 export type ErasedBytes = { readonly sentBytes: number; readonly postedBytes: ReadonlyMap<UserId, number> };
 
-/** What goes with the entries of one page. */
+/** The entries of one page that are erased, and what they meant. */
 export class Erasure implements ErasedBytes {
   readonly #ranges: Range[] = [];
   readonly #refs: { ref: string; seq: Seq }[] = [];
   readonly #gone = new Map<ConversationState, Gone>();
-  /** Messages in it that said something. */
+  /** Erased messages that still had a text. */
   entries = 0;
   sentBytes = 0;
   readonly postedBytes = new Map<UserId, number>();
@@ -76,8 +79,9 @@ export class Erasure implements ErasedBytes {
   }
 
   /**
-   * Adds an entry that has a payload. `isNext`: the range before goes on through it, since whatever lies between is a tombstone, or of another lane.
-   * @param lane undefined when the range is of all lanes
+   * Adds an entry that has a payload. `isNext`: extends the last range to it, since only tombstones and entries of
+   * other lanes lie between.
+   * @param lane undefined if the range covers all lanes
    * @param ref of a message that the owner of the stream sent, otherwise empty
    */
   add(seq: Seq, lane: string | undefined, isNext: boolean, ref = ""): void {
@@ -98,25 +102,28 @@ export class Erasure implements ErasedBytes {
     this.postedBytes.set(author, (this.postedBytes.get(author) ?? 0) + Buffer.byteLength(text));
   }
 
-  /** The message was the other side's. */
-  take(conversation: ConversationState, seq: Seq, { ordinal }: TakenEntry): void {
+  /** The message was the peer's. */
+  fromPeer(conversation: ConversationState, seq: Seq, { ordinal }: TakenEntry): void {
     if (seq > conversation.goneSeq) this.#gone.set(conversation, { conversation, seq, incoming: ordinal });
   }
 }
 
-/** What becomes of a message: it goes, it stays, or it stays with all behind it. */
+/** Erase the message, keep it, or keep it with everything behind it. */
 export type Verdict = "erase" | "keep" | "end";
 
 /** A page of a stream, judged. */
 export type Page = {
   erasure: Erasure;
-  /** The last entry that was judged, whatever it was. */
+  /** The last entry that was judged, of whatever kind. */
   through: Seq;
-  /** There is nothing to judge behind it. */
+  /** Whether nothing behind the page is to be judged. */
   isLast: boolean;
 };
 
-/** Judges messages of a timeline behind `after` and through `end`: of one lane, or of all. In the turn of the event loop in which they are to be erased. */
+/**
+ * Judges messages of a timeline behind `after` and through `end`: of one lane, or of all. Called in the turn of the
+ * event loop that erases them.
+ */
 export function gatherDirect(
   user: UserState,
   lane: Address | undefined,
@@ -136,7 +143,7 @@ export function gatherDirect(
     if (verdict !== "erase") return verdict;
     erasure.add(stored.seq, lane, isNext, entry.kind === "sent" ? stored.key : "");
     if (entry.kind === "sent") erasure.sent(entry);
-    else erasure.take(user.conversation(stored.lane as Address), stored.seq, entry);
+    else erasure.fromPeer(user.conversation(stored.lane as Address), stored.seq, entry);
     return verdict;
   });
 }
@@ -159,15 +166,15 @@ function gather(
   found: StoredEntry[],
   after: Seq,
   end: Seq,
-  take: (stored: StoredEntry, erasure: Erasure, isNext: boolean) => Verdict,
+  judgeEntry: (stored: StoredEntry, erasure: Erasure, isNext: boolean) => Verdict,
 ): Page {
   const page: Page = { erasure: new Erasure(), through: after, isLast: found.length < ERASE_PAGE };
   let isNext = false;
   for (const stored of found) {
     if (stored.seq > end) return { ...page, isLast: true };
-    // A range may go over tombstones, and over nothing else that is to stay.
+    // A range may span tombstones, but no other entry that stays.
     if (stored.payload.length > 0) {
-      const verdict = take(stored, page.erasure, isNext);
+      const verdict = judgeEntry(stored, page.erasure, isNext);
       if (verdict === "end") return { ...page, isLast: true };
       isNext = verdict === "erase";
     }
@@ -176,7 +183,10 @@ function gather(
   return page;
 }
 
-/** What has to be waited for before something can be erased from the stream; undefined when it can be, in this turn of the event loop. The caller looks again after it. */
+/**
+ * What to await before the stream can be erased from; undefined if it can be erased from in this turn of the event
+ * loop. The caller asks again after waiting.
+ */
 export function unlessErasable(
   shard: Shard,
   { log, erasing }: UserState | GroupState,
@@ -185,7 +195,7 @@ export function unlessErasable(
   return log.isFlushing ? flushed(shard, log, isStopped) : erasing;
 }
 
-/** Waits for the flush of a shard that is under way. Another may begin before the caller goes on. */
+/** Waits for a flush of the shard. Another flush may begin before the caller continues. */
 async function flushed({ clock }: Shard, log: ShardLog, isStopped: () => boolean): Promise<void> {
   const giveUpAt = clock.monotonicMs() + FLUSH_WAIT_MS;
   while (log.isFlushing) {
@@ -196,7 +206,8 @@ async function flushed({ clock }: Shard, log: ShardLog, isStopped: () => boolean
 }
 
 /**
- * Appends the record, in the turn of the event loop in which its entries were read. Resolves when it is durable and nobody is shown them any more.
+ * Appends the record, in the turn of the event loop that read its entries. Resolves when the record is durable and no
+ * reader is shown the entries any more.
  * @param more further operations of the same record
  */
 export function eraseEntries(
@@ -238,7 +249,7 @@ export function eraseEntries(
     },
   });
   state.erasing = promise.catch(() => {});
-  // Not dropped from memory before it knows.
+  // The state stays in memory until the erasure is durable.
   state.pendingMarks++;
   return promise;
 }

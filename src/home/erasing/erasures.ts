@@ -1,4 +1,7 @@
-/** Erasing what users wrote: who is asked, and what of it has been done. The doing is src/home/erasing/erase-user.ts, in the turns that src/node/maintenance/maintenance.ts gives it. */
+/**
+ * Requests to erase what users wrote, and their progress. The erasing itself is src/home/erasing/erase-user.ts, in the
+ * turns that src/node/maintenance/maintenance.ts gives it.
+ */
 import { AppError } from "../../base/errors.ts";
 import { userAddress, type UserId } from "../../domain/address.ts";
 import { erasureStatus, requestErasure } from "./erase-user.ts";
@@ -9,14 +12,20 @@ import type { Erasures } from "../services.ts";
 export type ErasuresParts = {
   /** The shard of the user. @throws AppError unavailable */
   home(user: UserId): Shard;
-  /** Requests are noted also where no message would be: what makes room must not need it. False only when nothing can be. */
+  /**
+   * Whether a request can be noted. Requests are noted even while messages are refused: erasing frees space and must
+   * not need it.
+   */
   isWritable(): boolean;
-  /** Told when a request is durable. */
+  /** Called when a request is durable. */
   onRequest(user: UserId): void;
 };
 
 export function createErasures({ home, isWritable, onRequest }: ErasuresParts): Erasures {
-  /** Requests on their way to the log. Another would take their place, and what they began would count for it. */
+  /**
+   * Requests on their way to the log. A second one would replace the first, and its counts would include the first
+   * one's.
+   */
   const asking = new Map<UserId, Promise<void>>();
 
   async function ask(shard: Shard, name: UserId): Promise<void> {
@@ -45,13 +54,16 @@ export function createErasures({ home, isWritable, onRequest }: ErasuresParts): 
   };
 }
 
-/** Files are rewritten each time: nobody is to keep the disk busy with it. Counted while the server runs, and not by the time that is shown: that may jump. */
+/**
+ * Each request rewrites files, so this bounds how busy a user can keep the disk. Monotonic time, not the time that is
+ * shown: the wall clock may jump.
+ */
 const REST_MS = 600_000;
 
 function mustHaveRested({ clock }: Shard, user: UserState): void {
   const retryAfterMs = Math.ceil(user.erasureEndedMs + REST_MS - clock.monotonicMs());
   if (retryAfterMs <= 0 || erasureStatus(user).state === "running") return;
-  throw new AppError("rate_limited", "your messages were erased just now; what came since can be erased later", {
+  throw new AppError("rate_limited", "your messages were erased just now; newer ones can be erased later", {
     retryAfterMs,
   });
 }

@@ -1,8 +1,8 @@
 /**
- * How long the messages of one stream are kept, and erasing those that have become too old.
+ * How long the messages of one stream are kept, and the erasure of older ones.
  *
- * A group that was created anew has had several lives in one log. Each life keeps its messages for as long as its own admins
- * said last, so the admins of a later one erase nothing of those before it, and prolong nothing.
+ * A group that was created anew has several lives in one log. Each life keeps its messages for as long as its own
+ * admins said last. So the admins of a later life neither erase nor prolong messages of an earlier one.
  */
 import { nextTurn } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
@@ -18,20 +18,20 @@ import type { Shard } from "../shard.ts";
 const FIRST = 1 as Seq;
 const END = Number.MAX_SAFE_INTEGER as Seq;
 
-/** `dueAt`: Unix ms at which something else of it will be too old, as of now. */
+/** `dueAt`: Unix ms at which the next message will be too old, as of now. */
 export type Expired = { entries: number; dueAt: number };
 
-/** `keepDays`: what the admins said, 0: as the server has it. `through`: the end of the log, for the present life. */
+/** `keepDays`: as the admins set it; 0: the server's value. `through`: the end of the log, for the present life. */
 type Life = { from: Seq; through: Seq; keepDays: number };
 
 export type ExpiryPorts = {
-  /** Days of the server; undefined: for ever. */
+  /** The server's number of days; undefined: for ever. */
   keepDays: number | undefined;
   nowMs: number;
   isStopped: () => boolean;
 };
 
-/** @returns undefined when nothing of it will ever be too old. @throws as `eraseBefore` does */
+/** @returns undefined if no message will ever be too old. @throws as `eraseBefore` does */
 export async function eraseExpired(shard: Shard, address: Address, ports: ExpiryPorts): Promise<Expired | undefined> {
   if (unlessDamaged(() => isGroup(address) && cellOf(shard, address, "born") > 0) === true)
     return eraseInLives(shard, address as GroupAddress, ports);
@@ -45,7 +45,7 @@ export async function eraseExpired(shard: Shard, address: Address, ports: Expiry
 const cellOf = (shard: Shard, address: Address, key: string): number =>
   cellNumber(shard.logFor(address).cell(address, key));
 
-/** Of what the group and the server say; undefined: for ever. */
+/** The smaller of the group's and the server's days; undefined: for ever. */
 const shorter = (own: number, server: number | undefined): number | undefined =>
   own > 0 ? Math.min(own, server ?? own) : server;
 
@@ -62,7 +62,10 @@ async function eraseInLives(shard: Shard, address: GroupAddress, ports: ExpiryPo
   return expired.dueAt === Number.POSITIVE_INFINITY ? undefined : expired;
 }
 
-/** Changes are never erased, so the log tells all lives. Neighbours that keep alike count as one. None is held: there may be many. */
+/**
+ * Changes are never erased, so the log has all lives. Neighbouring lives with equal `keepDays` are merged. The lives
+ * are not collected: there may be many.
+ */
 async function* livesOf(shard: Shard, address: GroupAddress): AsyncIterable<Life> {
   let before: Life | undefined;
   let life: Life = { from: FIRST, through: END, keepDays: 0 };
@@ -89,7 +92,10 @@ async function* livesOf(shard: Shard, address: GroupAddress): AsyncIterable<Life
   yield life;
 }
 
-/** Erases messages from before `cutoff`, Unix ms, and counts them in `expired`. @returns time of the oldest message that is left; undefined when there is none */
+/**
+ * Erases messages from before `cutoff`, Unix ms, and counts them in `expired`. @returns time of the oldest message that
+ * is left; undefined if there is none
+ */
 async function eraseInLife(
   shard: Shard,
   address: GroupAddress,

@@ -1,9 +1,10 @@
 /**
  * Retention of one stream: messages from before a moment become tombstones, oldest first.
  *
- * Entries of a stream rise in time, so what is too old is what stands before the first that is not. It is read in order from where the last pass ended (the cell
- * `kept`) and not searched by halving, since what goes has to be looked at anyway: refs of it are kept, memberships in it stay. Where the clock of the server
- * once went back, messages behind a younger one wait for that one.
+ * Entries of a stream rise in time, so the messages that are too old stand before the first one that is not. They are
+ * read in order from where the last pass ended (the cell `kept`). A binary search would not help, since every erased
+ * entry has to be read: refs are kept, memberships stay. If the server's clock once went back, messages behind a
+ * younger one wait for that one.
  */
 import { nextTurn } from "../../base/steps.ts";
 import { isGroup, type Address } from "../../domain/address.ts";
@@ -30,22 +31,26 @@ import type { UserState } from "../state/user-state.ts";
 const DAY_MS = 86_400_000;
 const LOOK = 8;
 
-/** Messages from before it are too old. The beginning of a day (UTC): so a shard has something to do once a day, and not once a message. */
+/**
+ * Messages from before the cutoff are too old. It is the beginning of a day (UTC), so that a shard erases once a day
+ * and not once a message.
+ */
 export const cutoffOf = (nowMs: number, days: number): number => (Math.floor(nowMs / DAY_MS) - days) * DAY_MS;
 
-/** From when on a message of that time is too old. */
+/** The time from which a message of `sentAt` is too old. */
 export const expiresAt = (sentAt: number, days: number): number => (Math.floor(sentAt / DAY_MS) + 1 + days) * DAY_MS;
 
 export type Retained = {
   /** How many messages were erased. */
   entries: number;
-  /** Time of the oldest message that is left; undefined when there is none. */
+  /** Time of the oldest message that is left; undefined if there is none. */
   oldestAt: number | undefined;
 };
 
 /**
- * Erases messages of a stream from before `cutoff`, Unix ms, a page in each turn of the event loop, each durable before the next.
- * @throws AppError unavailable when the log fails, or when it was stopped while it waited for a flush; it can be called again
+ * Erases messages of a stream from before `cutoff`, Unix ms: a page in each turn of the event loop, each durable before
+ * the next. Can be called again after an error.
+ * @throws AppError unavailable if the log fails, or if it was stopped while it waited for a flush
  */
 export async function eraseBefore(
   shard: Shard,
@@ -61,7 +66,7 @@ export async function eraseBefore(
   let written = noted;
   await loadState(shard, address);
   for (let through = noted; ;) {
-    // Its stream has entries, so it is there.
+    // The stream has entries, so its state exists.
     const state = shard.stateOf(address)!;
     const waiting = unlessErasable(shard, state, isStopped);
     if (waiting !== undefined) {
@@ -81,7 +86,10 @@ export async function eraseBefore(
   }
 }
 
-/** Time of the first message behind `after`, if it is near: most streams have nothing to erase, and need not be loaded to be told so. */
+/**
+ * Time of the first message behind `after`, if it is near. So a stream with nothing to erase, as most are, need not be
+ * loaded.
+ */
 function oldestAfter(shard: Shard, address: Address, after: Seq): number | undefined {
   const log = shard.logFor(address);
   const found = isGroup(address)
@@ -94,7 +102,7 @@ function oldestAfter(shard: Shard, address: Address, after: Seq): number | undef
   return undefined;
 }
 
-/** Nothing that says something stands before it but changes of groups and memberships. */
+/** Before this seq there are only tombstones, memberships and changes of groups. */
 export const retainedFrom = (log: ShardLog, address: Address): Seq => cellNumber(log.cell(address, "kept")) as Seq;
 
 function directAt(stored: StoredEntry): number | undefined {
@@ -126,7 +134,7 @@ async function erasePage(shard: Shard, state: UserState | GroupState, page: Page
   retained.entries += page.erasure.entries;
 }
 
-/** What was only passed over need not be passed over again. */
+/** Notes how far was read, so that the next pass does not read it again. */
 function note(shard: Shard, address: Address, through: Seq, { oldestAt }: Retained): Promise<void> {
   const handle = new StreamHandle(address, shard.logFor(address).head(address));
   return writeRecord(shard.logFor(address), (log) => log.putNumbers(handle, "kept", through, oldestAt ?? 0));

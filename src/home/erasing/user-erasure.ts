@@ -1,4 +1,7 @@
-/** Goes through the streams that a request to erase concerns, and has each of them erase its part (erase-content.ts). What one does not do keeps no other from its turn. */
+/**
+ * Asks each stream of a request to erase its part, one after the other (erase-content.ts). A stream that fails does not
+ * keep the others from their turn.
+ */
 import { AppError } from "../../base/errors.ts";
 import { nextTurn } from "../../base/steps.ts";
 import { isGroup, userAddress, type Address, type UserId } from "../../domain/address.ts";
@@ -12,12 +15,15 @@ import { entriesOf, userOf, type Request } from "./erasure-request.ts";
 
 export type ErasePorts = {
   isStopped: () => boolean;
-  /** So many ranges have gathered that reading goes slow: takes them out of the files of this node. Others look after theirs (erased-files.ts). */
+  /**
+   * Called when so many ranges have gathered that reads are slow: empties the files of this node. Other nodes empty
+   * their own (erased-files.ts).
+   */
   tidy: () => Promise<void>;
 };
 
 const LOOK_AGAIN_MS = 20;
-/** A stream in which nothing could be erased for so long is left for later. */
+/** A stream that makes no progress for so long is left for later. */
 const STALLED_MS_MAX = 60_000;
 
 export class UserErasure {
@@ -25,7 +31,7 @@ export class UserErasure {
   readonly #name: UserId;
   readonly #request: Request;
   readonly #ports: ErasePorts;
-  /** In streams that are done. */
+  /** Of streams that are done. */
   #entries: number;
   #ranges = 0;
   /** Of the last stream that could not be erased from. */
@@ -67,7 +73,7 @@ export class UserErasure {
     }
   }
 
-  /** @returns undefined when the stream cannot be erased from: the others can all the same */
+  /** @returns undefined if the stream cannot be erased from: the others still can */
   async #ask(where: Omit<ContentToErase, "user" | "request">): Promise<ContentErased | undefined> {
     const question = { ...where, user: this.#name, request: this.#request.id! };
     try {
@@ -78,7 +84,7 @@ export class UserErasure {
     }
   }
 
-  /** After a crash it begins anew, below what was counted before. */
+  /** Only raises the number: after a crash counting begins anew, below what was counted before. */
   async #count(entries: number): Promise<void> {
     const user = (await userOf(this.#shard, this.#name))!;
     const { log, handle } = user;
@@ -93,7 +99,7 @@ export class UserErasure {
     this.#ranges = 0;
   }
 
-  /** @returns false when the stream is left for later */
+  /** @returns false if the stream is left for later */
   async #hasWaited(stalledAt: number): Promise<boolean> {
     const { clock } = this.#shard;
     if (clock.monotonicMs() - stalledAt > STALLED_MS_MAX) {

@@ -148,6 +148,6 @@ function addProven(erasure: Erasure, user: UserState, stored: StoredEntry, kept:
     const conversation = user.conversation(lane as Address);
     if (seq > kept && seq > conversation.goneSeq) return;
     erasure.add(seq, lane, false);
-    erasure.take(conversation, seq, entry);
+    erasure.fromPeer(conversation, seq, entry);
   }
 }
