@@ -1,11 +1,11 @@
 /**
- * How many bytes of text each author has in a group's log: a part of the fold of that log (group.ts), from the
- * moment when somebody first asks for it (stored-counts.ts). Erased posts do not count.
+ * How many bytes of text each author has in a group's log. Part of the fold of that log (group.ts), from the first time
+ * that it is asked for (stored-counts.ts). Erased posts do not count.
  *
  * Invariants
- * - Nothing is counted, and no cell is written, before `set` was called or the cell `head` has said that the cells count.
- * - Each author's number says through which seq it counts. So a fold that goes through the same entries again, which
- *   begins where `head` says, adds none of them twice.
+ * - Before `set` is called or the cell `head` says that the cells count, nothing is counted and no cell is written.
+ * - Each author's number says through which seq it counts. So a fold that goes through the same entries again, from
+ *   where `head` says, adds none of them twice.
  */
 import type { UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -17,10 +17,10 @@ type Counted = { bytes: number; through: Seq };
 const NOBODY: ReadonlyMap<UserId, number> = new Map();
 
 export class AuthorBytes {
-  /** Whether the numbers are true. The cells of a log that somebody has written to without counting are not. */
+  /** Whether the numbers are right. The cells are wrong if posts were written to the log without counting. */
   isCounted: boolean;
   readonly authors = new Map<UserId, Counted>();
-  /** Authors whose number has changed since the derived cells were last taken. */
+  /** Authors whose number changed since the derived cells were last written. */
   #dirty = new Set<UserId>();
 
   constructor(isCounted: boolean) {
@@ -36,7 +36,7 @@ export class AuthorBytes {
     if (this.isCounted && this.#add(seq, author, bytes)) this.#dirty.add(author);
   }
 
-  /** Posts are erased. @param bytes of each author that went */
+  /** Posts are erased. @param bytes erased of each author */
   erased(bytes: ReadonlyMap<UserId, number>): void {
     for (const [author, gone] of bytes) {
       const counted = this.authors.get(author);
@@ -46,7 +46,7 @@ export class AuthorBytes {
     }
   }
 
-  /** Takes the numbers of `counts`, which went through all of the log up to now, in the place of its own. */
+  /** Replaces all numbers by those of `counts`, which counted the whole log up to now. */
   set(counts: AuthorBytes): void {
     // Cells of an earlier count are cleared.
     for (const author of this.authors.keys()) this.#dirty.add(author);
@@ -58,14 +58,14 @@ export class AuthorBytes {
     this.isCounted = true;
   }
 
-  /** Takes a cell `wrote/AUTHOR`. */
+  /** Reads a cell `wrote/AUTHOR`. */
   load(author: UserId, cell: Uint8Array): void {
     const fields = new CellReader(cell);
     const bytes = fields.number();
     this.authors.set(author, { bytes, through: fields.number() as Seq });
   }
 
-  /** Derived cells of what has changed since a flush last took them, less what is about to be erased; null clears. */
+  /** Derived cells of what changed since a flush last wrote them, minus what is about to be erased; null clears. */
   derivedCells(erased = NOBODY): [string, Uint8Array | null][] {
     if (!this.isCounted) return [];
     return [...new Set([...this.#dirty, ...erased.keys()])].map((author) => {
@@ -84,8 +84,8 @@ export class AuthorBytes {
     for (const author of authors) this.#dirty.add(author);
   }
 
-  /** A flush has taken the derived cells. */
-  cellsTaken(): void {
+  /** A flush has written the derived cells. */
+  cellsWritten(): void {
     this.#dirty = new Set();
   }
 

@@ -1,8 +1,8 @@
 /**
- * Derived cells: what folding the entries of a stream up to a seq gives. Each is written by one function here and read
- * back by the one behind it. `cells.ts` draws the bytes, the states say when they are written.
+ * Derived cells: the result of folding the entries of a stream through a seq. Each is written by one function here and
+ * read by the function after it. `cells.ts` draws the bytes; the states say when they are written.
  *
- * Readers take the fields behind the first of `head`, which says up to which seq the derived cells count.
+ * The caller has read the first field of `head`, the seq through which the derived cells count. Readers begin after it.
  */
 import { isGroup, type UserId } from "../../domain/address.ts";
 import { partsOfRank, rankOfTime } from "../../domain/rank.ts";
@@ -12,7 +12,7 @@ import type { ConversationState } from "../state/conversation-state.ts";
 import type { GroupState, Member } from "../state/group-state.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** @param sentBytes as they are when the record is durable */
+/** @param sentBytes as of when the record is durable */
 export const userHeadCell = ({ headSeq, markCount, isSentCounted }: UserState, sentBytes: number): Uint8Array =>
   encodeCell(headSeq, markCount, isSentCounted ? sentBytes + 1 : 0);
 
@@ -63,7 +63,7 @@ export function readConversationCell(
   conversation.sentSeq = sent < 2 ? NOTHING_SENT[sent] : ((conversation.lastSeq - (sent - 2)) as Seq);
 }
 
-/** 0 in cells of a version that did not note it. */
+/** By field: 0 in a cell of a version that did not note it. */
 const NOTHING_SENT = [undefined, 0 as Seq] as const;
 
 function sentField({ sentSeq, lastSeq }: ConversationState): number {
@@ -86,7 +86,7 @@ export function readGroupHead(group: GroupState, fields: CellReader): void {
   group.authorBytes.isCounted = fields.number() === 1;
 }
 
-/** Null, which clears the cell, for who is not a member. */
+/** Null, which clears the cell, for a user who is no member. */
 export const memberCell = (member: Member | undefined): Uint8Array | null =>
   member === undefined ? null : encodeCell(member.joinedSeq, member.role === "admin" ? 1 : 0);
 

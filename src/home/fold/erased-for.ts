@@ -4,7 +4,10 @@ import { CellReader, encodeCell } from "../state/cells.ts";
 
 export const ERASED_FOR = "erasedFor/";
 
-/** `request`: the last one; `entries`: how many messages it has erased so far. `fromSeq`: of USER's timeline; what was sent up to it and comes late is not taken any more. */
+/**
+ * `request`: the last one. `entries`: how many messages it has erased so far. `fromSeq`: of USER's timeline; messages
+ * sent through it that come late are not accepted any more.
+ */
 export type ErasedFor = { readonly request: number; readonly entries: number; readonly fromSeq: Seq };
 
 export function readErasedFor(cell: Uint8Array | undefined): ErasedFor {

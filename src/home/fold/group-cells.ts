@@ -1,8 +1,8 @@
 /**
- * What a cell of a group's stream does to the group, as group.ts says it of entries. Loading calls `foldGroupCell` with
- * each cell that is there, in any order, before it folds the entries behind the derived cells.
+ * What a cell of a group's stream does to the group, as group.ts defines it for entries. Loading calls `foldGroupCell`
+ * with each existing cell, in any order, before it folds the entries behind the derived cells.
  *
- * `born` and `keepDays` stand in cells for whoever asks without loading the group. The entries say the same.
+ * `born` and `keepDays` are cells for readers that do not load the group. The entries say the same.
  */
 import type { UserId } from "../../domain/address.ts";
 import type { Seq, StreamSnapshot } from "../../../storage/types.ts";
@@ -18,17 +18,17 @@ export const bornSeqOf = (snapshot: StreamSnapshot): Seq => bornSeqIn(snapshot.c
 
 const bornSeqIn = (cell: Uint8Array | undefined): Seq => Math.max(FIRST_BORN, cellNumber(cell)) as Seq;
 
-/** A member's devices have the log up to `seq`. */
+/** A member's devices have the log through `seq`. */
 export function foldMemberDelivered(marks: MemberMarks, seq: Seq): void {
   marks.delivered = seq;
 }
 
-/** A member has read the log up to `seq`. */
+/** A member has read the log through `seq`. */
 export function foldMemberSeen(marks: MemberMarks, seq: Seq): void {
   marks.seen = seq;
 }
 
-/** Of the life that begins with the same record: marks of a former one are cleared by it. */
+/** The epoch of the life that begins with the same record. That record also clears the marks of the former life. */
 export function foldEpoch(group: GroupState, epoch: string): void {
   group.epoch = epoch;
   group.marks.clear();
@@ -36,7 +36,7 @@ export function foldEpoch(group: GroupState, epoch: string): void {
 
 /**
  * @param at Unix ms
- * @param postedBytes of text of each author that went. A load finds the cells `wrote` less them already, and has none
+ * @param postedBytes erased bytes of text of each author. Empty in a load: the cells `wrote` are reduced already.
  */
 export function foldGroupErasure(group: GroupState, at: number, postedBytes: ReadonlyMap<UserId, number>): void {
   group.erasedAt = at;
@@ -44,7 +44,7 @@ export function foldGroupErasure(group: GroupState, at: number, postedBytes: Rea
   group.authorBytes.erased(postedBytes);
 }
 
-/** A cell as it stands in the log, of whatever kind but `epoch`: that is there before all others. */
+/** A cell as it stands in the log, of any kind except `epoch`, which is read before all others. */
 export function foldGroupCell(group: GroupState, key: string, cell: Uint8Array): void {
   const slash = key.indexOf("/");
   if (slash > 0) return foldMemberCell(group, key.slice(0, slash), key.slice(slash + 1) as UserId, cell);
@@ -53,7 +53,7 @@ export function foldGroupCell(group: GroupState, key: string, cell: Uint8Array):
   else if (key === "erased") foldGroupErasure(group, cellNumber(cell), NOTHING_GONE);
 }
 
-/** @returns the text, of a group that exists */
+/** The text; undefined if the group does not exist. */
 export const epochIn = (snapshot: StreamSnapshot): string | undefined => {
   const cell = snapshot.cell("epoch");
   return cell && cellText(cell);

@@ -1,11 +1,11 @@
 /**
- * What an entry of a group's log does to the group: said here once, for live commits and for loading, as timeline.ts
- * says it of users.
+ * What an entry of a group's log does to the group, defined once for live commits and for loading, as timeline.ts
+ * defines it for users.
  *
  * Not here: cells beside the entries (group-cells.ts), what is numbered and not yet durable, answers, frames.
  *
  * Invariant: each entry is folded once, in the order of the log. Entries that derived cells count already may be folded
- * again only into the bytes of authors, which pass them over (author-bytes.ts).
+ * again only into the bytes of authors, which skip them (author-bytes.ts).
  */
 import type { UserId } from "../../domain/address.ts";
 import { readGroupEntry, type GroupChangeDetail } from "../../domain/entries.ts";
@@ -43,7 +43,7 @@ export function foldChanged(group: GroupState, seq: Seq, rank: number, detail: G
   }
 }
 
-/** An entry as it stands in the log. @throws RangeError for one that a newer version has written */
+/** An entry as it stands in the log. @throws RangeError for an entry of a newer version */
 export function foldGroupEntry(group: GroupState, stored: StoredEntry): void {
   const { seq } = stored;
   const entry = readGroupEntry(stored);
@@ -53,12 +53,12 @@ export function foldGroupEntry(group: GroupState, stored: StoredEntry): void {
     case "changed":
       return foldChanged(group, seq, entry.rank, entry.detail);
     case "erased":
-      // What else it said is in the derived cells that went with the erasure (erasure.ts).
+      // Everything else it meant is in the derived cells of the erasure (erasure.ts).
       return foldAny(group, seq);
   }
 }
 
-/** A life begins: the first one, or another one of a group that is over. Its epoch is a cell of the same record. */
+/** Begins a life: the first one, or the next one of a group that is over. Its epoch is a cell of the same record. */
 function foldCreated(group: GroupState, seq: Seq, { at, by, name, members = [] }: GroupChangeDetail): void {
   group.bornSeq = seq;
   group.createdAt = at;

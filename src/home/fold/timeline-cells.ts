@@ -1,8 +1,8 @@
 /**
- * What a cell of a user's stream does to the user, as timeline.ts says it of entries. Loading calls `foldTimelineCell`
- * with each cell that is there, in any order, before it folds the entries behind the derived cells.
+ * What a cell of a user's stream does to the user, as timeline.ts defines it for entries. Loading calls
+ * `foldTimelineCell` with each existing cell, in any order, before it folds the entries behind the derived cells.
  *
- * Not here: cells that no state holds (accounts, retention, requests to erase), which are read from the log when needed.
+ * Not here: cells that no state holds (accounts, retention, requests to erase). They are read from the log when needed.
  */
 import { userAddress, type Address, type UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -12,25 +12,25 @@ import type { UserState } from "../state/user-state.ts";
 import { readConversationCell } from "./derived-cells.ts";
 import { ERASED_FOR, readErasedFor } from "./erased-for.ts";
 
-/** A device has the timeline up to `seq`. */
+/** A device has the timeline through `seq`. */
 export function foldReceived(user: UserState, seq: Seq): void {
   user.received = seq;
 }
 
-/** The owner has read the conversation up to `seq`, which covers `incoming` messages of the other side. */
+/** The owner has read the conversation through `seq`, which covers `incoming` messages of the peer. */
 export function foldRead(conversation: ConversationState, seq: Seq, incoming: number): void {
   conversation.ownRead = seq;
   conversation.incomingRead = incoming;
 }
 
-/** The other side has got what the owner sent up to `seq`. @param mark the mark counter */
+/** The peer has received what the owner sent through `seq`. @param mark the mark counter */
 export function foldDelivered(user: UserState, conversation: ConversationState, seq: Seq, mark: number): void {
   conversation.delivered = seq;
   conversation.deliveredMark = mark;
   if (mark > user.markCount) user.markCount = mark;
 }
 
-/** The other side has read it. @param mark the mark counter */
+/** The peer's read mark. @param mark the mark counter */
 export function foldSeen(user: UserState, conversation: ConversationState, seq: Seq, mark: number): void {
   conversation.seen = seq;
   conversation.seenMark = mark;
@@ -42,25 +42,25 @@ export function foldAsked(conversation: ConversationState, groupSeq: Seq): void 
   conversation.askedSeq = groupSeq;
 }
 
-/** The first `incoming` messages of the other side are erased, the last of them at `seq`. */
+/** The first `incoming` messages of the peer are erased, the last of them at `seq`. */
 export function foldGone(conversation: ConversationState, seq: Seq, incoming: number): void {
   conversation.goneSeq = seq;
   conversation.goneIncoming = incoming;
 }
 
-/** The other side has erased what it sent up to `fromSeq` of its timeline: what comes late of it counts as taken. */
-export function foldTakesNoMore(conversation: ConversationState, fromSeq: Seq): void {
+/** The peer has erased what it sent through `fromSeq` of its timeline: late messages of that part count as accepted. */
+export function foldAcceptsNoMore(conversation: ConversationState, fromSeq: Seq): void {
   if (fromSeq > conversation.takenThrough) conversation.takenThrough = fromSeq;
 }
 
-/** @param at Unix ms. @param sentBytes of text that went. A load finds the cell `head` less them already, and says 0 */
+/** @param at Unix ms. @param sentBytes erased bytes of text. 0 in a load: the cell `head` is reduced already. */
 export function foldErasure(user: UserState, at: number, sentBytes: number): void {
   user.erasedAt = at;
   user.erasures++;
   user.sentBytes -= sentBytes;
 }
 
-/** A cell as it stands in the log, of whatever kind. */
+/** A cell as it stands in the log, of any kind. */
 export function foldTimelineCell(user: UserState, key: string, cell: Uint8Array): void {
   const slash = key.indexOf("/");
   if (key.startsWith(ERASED_FOR)) return foldErasedFor(user, key.slice(ERASED_FOR.length) as UserId, cell);
@@ -71,7 +71,7 @@ export function foldTimelineCell(user: UserState, key: string, cell: Uint8Array)
 
 function foldErasedFor(user: UserState, other: UserId, cell: Uint8Array): void {
   const { fromSeq } = readErasedFor(cell);
-  if (fromSeq > 0) foldTakesNoMore(user.conversation(userAddress(other)), fromSeq);
+  if (fromSeq > 0) foldAcceptsNoMore(user.conversation(userAddress(other)), fromSeq);
 }
 
 function foldConversationCell(user: UserState, kind: string, address: Address, cell: Uint8Array): void {

@@ -1,6 +1,6 @@
 /**
- * What an entry of a timeline does to its user: said here once. A live commit calls the function of its kind with what
- * it has at hand; loading, which is also how a start goes on after a crash, calls `foldTimelineEntry` with what it reads.
+ * What an entry of a timeline does to its user, defined once. A live commit calls the function of its kind with the
+ * values that it has. Loading, also after a crash, calls `foldTimelineEntry` with what it reads.
  *
  * Not here: cells beside the entries (timeline-cells.ts), what is numbered and not yet durable, answers, frames.
  *
@@ -25,7 +25,7 @@ export function foldSent(
   user.sentBytes += textBytes;
 }
 
-/** @param fromSeq the sender's seq. @param ordinal how many messages of this sender there are, this one included */
+/** @param fromSeq the sender's seq. @param ordinal how many messages of this sender there are, including this one */
 export function foldTaken(
   user: UserState,
   conversation: ConversationState,
@@ -36,7 +36,7 @@ export function foldTaken(
 ): void {
   foldMessage(user, conversation, seq, rank);
   conversation.incoming = ordinal;
-  // It may be higher: foldTakesNoMore.
+  // It may be higher already: foldAcceptsNoMore.
   if (fromSeq > conversation.takenThrough) conversation.takenThrough = fromSeq;
   conversation.takenSeq = seq;
 }
@@ -55,7 +55,7 @@ export function foldMembership(
   conversation.postedRefValue = undefined;
 }
 
-/** An entry as it stands in the log. @throws RangeError for one that a newer version has written */
+/** An entry as it stands in the log. @throws RangeError for an entry of a newer version */
 export function foldTimelineEntry(user: UserState, stored: StoredEntry): void {
   const { seq } = stored;
   const conversation = user.conversation(stored.lane as Address);
@@ -68,7 +68,7 @@ export function foldTimelineEntry(user: UserState, stored: StoredEntry): void {
     case "membership":
       return foldMembership(user, conversation, seq, entry);
     case "erased":
-      // What else it said is in the derived cells that went with the erasure (erasure.ts).
+      // Everything else it meant is in the derived cells of the erasure (erasure.ts).
       return foldAny(user, conversation, seq);
   }
 }
@@ -79,7 +79,7 @@ export const sentBytesOf = (entry: TimelineEntry): number =>
 
 function foldMessage(user: UserState, conversation: ConversationState, seq: Seq, rank: number): void {
   foldAny(user, conversation, seq);
-  // Entries of a version that knew no ranks have the times of a clock, which may have gone back.
+  // Entries of a version without ranks have wall-clock times, which may have gone back.
   if (rank > user.lastRank) user.lastRank = rank;
   conversation.lastRank = user.lastRank;
 }

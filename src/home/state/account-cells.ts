@@ -1,11 +1,11 @@
-/** Cells that make a user: what the account service writes and others read. `cells.ts` draws the bytes. */
+/** Cells of a user's account: the account service writes them, others read them. `cells.ts` draws the bytes. */
 import { randomName } from "../../base/random.ts";
 import type { UserAddress, UserId } from "../../domain/address.ts";
 import { cellText, CellReader, encodeCell } from "./cells.ts";
 
 const EPOCH_CHARACTERS = 8;
 
-/** Says when a repair found the account without a password. Cleared with the next password. */
+/** When a repair found the account without a password. Cleared when a password is set. */
 export const PASSWORD_LOST = "passwordLost";
 export const PASSWORD = "password";
 export const DEVICE_PREFIX = "device/";
@@ -23,8 +23,8 @@ export function readProfile(user: UserId, cell: Uint8Array): Profile {
 }
 
 /**
- * `tokenId` names the one token of the device that is alive. `createdAt` is for people to see; which login came first, `login` says: it rises from one login of
- * the user to the next, and is 0 where an older version wrote the cell.
+ * `tokenId` names the one live token of the device. `createdAt` is only shown. `login` orders the logins: it rises from
+ * one login of the user to the next; 0 in a cell of an older version.
  */
 export type DeviceCell = { createdAt: number; tokenId: Uint8Array; login: number };
 
@@ -37,8 +37,8 @@ export function readDevice(cell: Uint8Array): DeviceCell {
 }
 
 /**
- * The epoch of a timeline: 8 characters of `[a-z2-7]`. It says which history this is, and until one is rebuilt, which its own cell would tell, that follows from whose it is and
- * when it began. So it need not be stored; nothing depends on nobody guessing it.
+ * The epoch of a timeline: 8 characters of `[a-z2-7]`. It identifies this history. Unless history was rebuilt, which
+ * has a cell of its own, the epoch follows from address and creation time, so it is not stored. It is not secret.
  */
 export function epochOf(address: UserAddress, { createdAt }: Profile, cell: Uint8Array | undefined): string {
   if (cell !== undefined) return cellText(cell);

@@ -1,10 +1,12 @@
 /**
- * A group at its owner: the fold of the group's log (fold/). One per group, at the owner of the group's shard.
+ * A group at the owner of its shard: the fold of the group's log (fold/). One per group.
  *
- * A group is over when it was dissolved, or when its last member has left. Then anybody may create a group of that id anew. It goes
- * on in the same log, with the next seq, and begins a new life there: another epoch, other members, nothing of what was before.
+ * A group is over when it was dissolved or its last member has left. Then anybody may create a group of that id anew.
+ * The new life continues in the same log with the next seq, but has another epoch, other members, and nothing of the
+ * former life.
  *
- * Invariants: as in user-state.ts. Members see the log from `bornSeq` on, also what stands before they joined; a former member sees nothing.
+ * Invariants: as in user-state.ts. Members see the log from `bornSeq` on, including what stands before they joined. A
+ * former member sees nothing.
  */
 import type { Steps } from "../../base/steps.ts";
 import type { GroupAddress, UserId } from "../../domain/address.ts";
@@ -21,17 +23,17 @@ import { groupHeadCell, memberCell, readGroupHead } from "../fold/derived-cells.
 import { foldGroupEntry } from "../fold/group.ts";
 import { epochIn, FIRST_BORN, foldGroupCell } from "../fold/group-cells.ts";
 import type { MemberMark } from "../marks/member-mark.ts";
-import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
+import { beginLoad, readCells, readEntries, type StreamLoad } from "./stream-load.ts";
 
 export type Member = { role: GroupRole; joinedSeq: Seq };
 
-/** How far a member's devices have got and read the group's log. */
+/** How far a member's devices have received and read the group's log. */
 export type MemberMarks = {
   delivered: Seq;
   seen: Seq;
   deliveredPending: Seq;
   seenPending: Seq;
-  /** On its way to the log, while it gathers. */
+  /** Marks that are gathered for the log. */
   gathered: MemberMark | undefined;
 };
 
@@ -41,7 +43,7 @@ export class GroupState {
   readonly handle: StreamHandle;
   /** Of its present life. */
   epoch: string;
-  /** Where its present life begins: seq of its `created`. Nobody is shown anything before it. */
+  /** Where its present life begins: seq of its `created`. Earlier entries are shown to nobody. */
   bornSeq = FIRST_BORN;
   readonly members = new Map<UserId, Member>();
   readonly marks = new Map<UserId, MemberMarks>();
@@ -51,42 +53,44 @@ export class GroupState {
   /** Rank of the newest entry. */
   lastRank = 0;
   isDissolved = false;
-  /** Messages are kept for so many days; 0: as the server has it. */
+  /** Days that messages are kept; 0: the server's value. */
   keepDays = 0;
   /** When something of the log was erased last; 0: never. */
   erasedAt = 0;
   /** Rises with each erasure that is folded. */
   erasures = 0;
-  /** Settled, and never rejected, when the erasure that is on its way to the log has ended: until then nothing else is erased. */
+  /**
+   * Resolves, and never rejects, when the erasure on its way to the log has ended. Until then nothing else is erased.
+   */
   erasing: Promise<void> | undefined;
   /** The last entry is numbered and not yet durable: nothing may be numbered behind it. */
   isEnding = false;
-  /** Members whose `left` is numbered and not yet durable: what they say now would stand behind it. */
+  /** Members whose `left` is numbered and not yet durable: their posts and marks would stand behind it. */
   readonly leaving = new Set<UserId>();
   headSeq: Seq;
   nextSeq = 0 as Seq;
-  /** While there are some the group stays in memory. */
+  /** While it is above 0 the group stays in memory. */
   changesUnderWay = 0;
   pendingMarks = 0;
-  /** Of this object, told to the authors of posts; given by its shard. */
+  /** Number of this object, told to the authors of posts; set by its shard. */
   life = 0;
-  /** Posts that came since it is in memory, by author. */
+  /** Posts that came since the group was loaded, by author. */
   readonly authorPosts = new Map<UserId, AuthorPosts>();
   /** The last post, while it is numbered and not yet durable. It knows the one before it. */
   lastPost: GroupPost | undefined = undefined;
   isDirty = false;
-  /** Members changed since derived cells were last taken. */
+  /** Members that changed since derived cells were last written. */
   #dirtyMembers = new Set<UserId>();
   #cellsThrough: Seq;
 
-  /** Loads a group that exists, or undefined. */
+  /** The group if it exists, otherwise undefined. */
   static *load(address: GroupAddress, log: ShardLog): Steps<GroupState | undefined> {
     const load = beginLoad(log, address);
     const epoch = load && epochIn(load.snapshot);
     if (load === undefined || epoch === undefined) return undefined;
     const state = new GroupState(address, log, load, epoch);
-    yield* takeCells(load, (key, cell) => foldGroupCell(state, key, cell));
-    yield* takeEntries(log, address, load, (entry) => foldGroupEntry(state, entry));
+    yield* readCells(load, (key, cell) => foldGroupCell(state, key, cell));
+    yield* readEntries(log, address, load, (entry) => foldGroupEntry(state, entry));
     state.#endLoad();
     return state;
   }
@@ -105,7 +109,7 @@ export class GroupState {
     readGroupHead(this, head);
   }
 
-  /** Nobody is in it, and nobody can come into it any more, but by creating it anew. */
+  /** A group without members. Nobody can join it, except by creating it anew. */
   get isOver(): boolean {
     return this.members.size === 0;
   }
@@ -118,7 +122,7 @@ export class GroupState {
     return this.members.has(user);
   }
 
-  /** Work that needs the group in memory until it ends. */
+  /** Does work that needs the group in memory until it ends. */
   *kept<Result>(work: Steps<Result>): Steps<Result> {
     this.changesUnderWay++;
     try {
@@ -142,7 +146,7 @@ export class GroupState {
     this.#dirtyMembers.add(user);
   }
 
-  /** What is in cells may not be true: to be counted anew. */
+  /** The counts in the cells may be wrong: count anew. */
   forgetCount(): void {
     this.authorBytes.isCounted = false;
   }
@@ -157,13 +161,13 @@ export class GroupState {
     return marks;
   }
 
-  /** Derived cells that a flush is to write, if it is time; null clears. */
+  /** Derived cells for a flush to write, if enough entries have come; null clears. */
   writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
     if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
     this.isDirty = false;
   }
 
-  /** Derived cells of what changed since a flush last took them, less what is about to be erased; null clears. */
+  /** Derived cells of what changed since a flush last wrote them, minus what is about to be erased; null clears. */
   derivedCells(erased?: ErasedBytes): [string, Uint8Array | null][] {
     const cells: [string, Uint8Array | null][] = [
       ["head", groupHeadCell(this)],
@@ -174,9 +178,9 @@ export class GroupState {
   }
 
   /**
-   * For a record that carries the derived cells: to be called while it is encoded; what it returns, when the record is
-   * durable. A flush between the two has cells of a later head, which those of the record now stand in front of: they
-   * have to go with a later flush again.
+   * For a record that carries the derived cells. Called while the record is encoded; the result is called when the
+   * record is durable. A flush between the two writes cells of a later head, but the record's cells then stand in front
+   * of them. So a later flush has to write them again.
    */
   writesAgain(): () => void {
     const members = this.#dirtyMembers;
@@ -189,12 +193,12 @@ export class GroupState {
     };
   }
 
-  /** All of them, or none counts as written. */
+  /** Writes all derived cells; after an error none counts as written. */
   #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
     for (const [key, value] of this.derivedCells()) write(key, value);
     this.#cellsThrough = this.headSeq;
     this.#dirtyMembers = new Set();
-    this.authorBytes.cellsTaken();
+    this.authorBytes.cellsWritten();
   }
 
   #endLoad(): void {

@@ -1,20 +1,20 @@
 /**
- * How many states all tables of a node may hold together. Above that the tables drop idle ones between turns of the event loop, table after table, a
- * bounded look at a time.
+ * Bounds how many states all tables of a node hold together. Above the bound the tables drop idle states between turns
+ * of the event loop, one table after the other, a bounded number of looks at a time.
  */
 const LOOKS_PER_TURN = 256;
-/** At one table before the next has its turn. */
+/** Looks at one table before the next table's turn. */
 const LOOKS_PER_TABLE = 32;
 
 export type EvictedTable = {
   readonly size: number;
-  /** Looks at so many of the longest loaded, and drops those that are idle. @returns how many */
+  /** Looks at so many of the states loaded longest ago, and drops the idle ones. @returns how many were dropped */
   evict(looks: number): number;
 };
 
 export class LoadBudget {
   readonly #loadedMax: number;
-  /** That hold something; the next to be looked at first. */
+  /** Tables that hold states, in the order of their turns. */
   readonly #tables = new Set<EvictedTable>();
   #count = 0;
   #isEvicting = false;

@@ -1,18 +1,21 @@
 /**
- * Folded states of one shard by name, loaded at need: at once, or in steps between which anything else may happen. What is idle is dropped when the tables of a node
- * hold more than their budget, the longest loaded first, and can be loaded again; what is in use stays, however much it is.
+ * Folded states of one shard by name, loaded when needed: at once, or in steps between which other work may run. Idle
+ * states are dropped when the tables of a node exceed their budget, those loaded longest ago first, and can be loaded
+ * again. States in use stay, beyond the budget too.
  *
  * Invariants
- * - There is one state of a name, and one load of it: two states would number the same seq twice. Whoever asks for a name that is being loaded goes on with that load.
- * - Nothing that a state is folded from changes while it is loaded: whoever appends to a stream has got its state first, which ends the load.
- * - States are dropped between turns of the event loop, never inside a call: whoever has got a state may use it to the end of the turn, and longer only while it
- *   is not idle.
+ * - There is one state per name, and one load of it: two states would give the same seq twice. A second request for a
+ *   name joins the load under way.
+ * - Nothing that a state is folded from changes during its load: a writer of the stream gets the state first, which
+ *   ends the load.
+ * - States are dropped between turns of the event loop, never within a call. So a caller may use a state until the end
+ *   of the turn, and longer only while it is not idle.
  */
 import { AppError } from "../../base/errors.ts";
 import { atOnce, type Steps } from "../../base/steps.ts";
 import type { EvictedTable, LoadBudget } from "./load-budget.ts";
 
-/** What commands do with a table. */
+/** The part of a table that commands use. */
 export type States<Name, State> = {
   get(name: Name): State | undefined;
   steps(name: Name): Steps<State | undefined>;
@@ -38,12 +41,12 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     return this.#states.size;
   }
 
-  /** Loads it at once when it is not loaded. Undefined when there is no such name in the log. */
+  /** Loads the state at once if needed. Undefined if the name is not in the log. */
   get(name: Name): State | undefined {
     return this.#states.get(name) ?? atOnce(this.steps(name));
   }
 
-  /** As `get`, in steps. Each load begins one, so that loading many after each other is many steps. */
+  /** As `get`, in steps. Each load begins a step of its own, so that many loads are many steps. */
   *steps(name: Name): Steps<State | undefined> {
     if (!this.#states.has(name)) yield;
     for (;;) {
@@ -55,12 +58,12 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     }
   }
 
-  /** Only if it is loaded. */
+  /** The state if it is loaded. */
   peek(name: Name): State | undefined {
     return this.#states.get(name);
   }
 
-  /** Drops all states and loads, in use or not: nobody may go on with them. @returns the states */
+  /** Drops all states and loads, in use or not: nobody may use them any longer. @returns the states */
   clear(): State[] {
     const gone = [...this.#states.values()];
     this.#states.clear();
@@ -104,7 +107,7 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     this.#budget.loaded(this);
   }
 
-  /** Looks at the longest loaded; those in use get another look behind the others. @returns how many were dropped */
+  /** Looks at the states loaded longest ago; those in use are moved to the end. @returns how many were dropped */
   evict(looks: number): number {
     let dropped = 0;
     for (const [name, state] of this.#states) {

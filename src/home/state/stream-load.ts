@@ -1,4 +1,7 @@
-/** How a user or a group is read from the log: cells, then the entries that the derived ones do not count yet; in steps, since both may be many. */
+/**
+ * Reads a user or a group from the log: cells, then the entries that the derived cells do not count yet. In steps,
+ * since both may be many.
+ */
 import type { Steps } from "../../base/steps.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import type { Seq, StoredEntry, StreamSnapshot } from "../../../storage/types.ts";
@@ -11,13 +14,13 @@ export type StreamLoad = {
   snapshot: StreamSnapshot;
   /** The fields of the cell `head` behind its first. */
   head: CellReader;
-  /** Seq up to which the derived cells count. */
+  /** Seq through which the derived cells count. */
   derivedThrough: Seq;
   /** The first entries after it. */
   newest: StoredEntry[];
 };
 
-/** All that is read from files, in one view of them. Undefined when the stream is not there. */
+/** Everything that is read from files, in one view of them. Undefined if there is no such stream. */
 export function beginLoad(log: ShardLog, stream: string): StreamLoad | undefined {
   return log.within(() => {
     const snapshot = log.snapshot(stream);
@@ -30,23 +33,26 @@ export function beginLoad(log: ShardLog, stream: string): StreamLoad | undefined
   });
 }
 
-export function* takeCells({ snapshot }: StreamLoad, take: (key: string, cell: Uint8Array) => void): Steps<void> {
-  let taken = 0;
+export function* readCells({ snapshot }: StreamLoad, read: (key: string, cell: Uint8Array) => void): Steps<void> {
+  let count = 0;
   for (const [key, cell] of snapshot.cells()) {
-    take(key, cell);
-    if (++taken % CELLS_PER_STEP === 0) yield;
+    read(key, cell);
+    if (++count % CELLS_PER_STEP === 0) yield;
   }
 }
 
-/** Entries after those that the derived cells count. Further ones than `newest` are as a rule in memory: of flushed ones few are not counted. */
-export function* takeEntries(
+/**
+ * Entries after those that the derived cells count. Entries beyond `newest` are usually in memory, since few flushed
+ * entries are not counted.
+ */
+export function* readEntries(
   log: ShardLog,
   stream: string,
   { newest }: StreamLoad,
-  take: (entry: StoredEntry) => void,
+  read: (entry: StoredEntry) => void,
 ): Steps<void> {
   for (let page = newest; ;) {
-    for (const entry of page) take(entry);
+    for (const entry of page) read(entry);
     const last = page[ENTRIES_PER_STEP - 1];
     if (last === undefined) return;
     yield;

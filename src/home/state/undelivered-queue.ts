@@ -1,7 +1,7 @@
 /**
- * Messages that reached a user's timeline and that no device has said `received` for yet, as far as memory holds them:
- * all above `heldAbove`. The marks of those below are worked out from the log (marks.ts), which costs reads: so
- * whatever came before a load, or was too much to hold, leaves what comes later alone.
+ * Messages of a user's timeline that no device has confirmed with `received` yet. Holds all such messages above
+ * `heldAbove`. Marks of older ones are computed from the log (marks.ts), which costs reads. So messages from before a
+ * load, or too many to hold, do not slow down later ones.
  */
 import type { Seq } from "../../../storage/types.ts";
 import type { ConversationState } from "./conversation-state.ts";
@@ -10,7 +10,7 @@ export type Undelivered = { seq: Seq; conversation: ConversationState; fromSeq: 
 
 export const HELD_MAX = 512;
 
-/** Seq of the newest message from anybody else. */
+/** Seq of the newest message from any other user. */
 export function newestTaken(conversations: Iterable<ConversationState>): Seq {
   let newest = 0 as Seq;
   for (const { takenSeq } of conversations) if (takenSeq > newest) newest = takenSeq;
@@ -22,7 +22,7 @@ export class UndeliveredQueue {
   #from = 0;
   #heldAbove: Seq;
 
-  /** @param heldAbove no message from anybody else is above it */
+  /** @param heldAbove no message from another user is above it */
   constructor(heldAbove: Seq) {
     this.#heldAbove = heldAbove;
   }
@@ -32,13 +32,13 @@ export class UndeliveredQueue {
     return this.#heldAbove;
   }
 
-  /** The next message of the timeline. */
+  /** Adds the next message of the timeline. */
   push(undelivered: Undelivered): void {
     if (this.#held.length - this.#from >= HELD_MAX) return this.#overflow(undelivered.seq);
     this.#held.push(undelivered);
   }
 
-  /** The next one at or below `seq`, removed; undefined when there is none. */
+  /** Removes and returns the next message at or below `seq`; undefined if there is none. */
   shiftThrough(seq: Seq): Undelivered | undefined {
     const next = this.#held[this.#from];
     if (next === undefined || next.seq > seq) return undefined;
@@ -53,7 +53,7 @@ export class UndeliveredQueue {
     return next;
   }
 
-  /** Messages up to `seq` were taken from it, and have to be taken again. */
+  /** Messages through `seq` were removed and not marked: their marks have to be computed from the log. */
   forgetThrough(seq: Seq): void {
     if (seq > this.#heldAbove) this.#heldAbove = seq;
   }

@@ -1,13 +1,14 @@
 /**
- * A user at home: the fold of the user's stream (fold/), and who is connected. One per user, at the owner of the user's shard.
+ * A user at home: the fold of the user's stream (fold/), and the user's connected sessions. One per user, at the owner
+ * of the user's shard.
  *
  * Not here: commands (send-direct.ts, marks.ts …), durability (the log), frames.
  *
  * Invariants
- * - `headSeq` and all conversations show durable entries only; `nextSeq` counts those on their way, too.
- * - A state that was changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
- * - What is durable is changed by fold/ alone, in live commits as in a load.
- * - After a crash it is loaded again: cells, then the entries that the derived ones do not count.
+ * - `headSeq` and all conversations show durable entries only; `nextSeq` also counts entries on their way.
+ * - A state that changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
+ * - Only fold/ changes durable fields, in live commits as in a load.
+ * - After a crash it is loaded again: cells, then the entries that the derived cells do not count.
  */
 import type { Steps } from "../../base/steps.ts";
 import type { TokenBucket } from "../../base/token-bucket.ts";
@@ -28,7 +29,7 @@ import type { PendingSend } from "../sending/pending-send.ts";
 import type { PostedBytes } from "../sending/posted-bytes.ts";
 import type { RefusalState } from "../refusals.ts";
 import type { Session } from "../session.ts";
-import { beginLoad, takeCells, takeEntries, type StreamLoad } from "./stream-load.ts";
+import { beginLoad, readCells, readEntries, type StreamLoad } from "./stream-load.ts";
 import { newestTaken, UndeliveredQueue } from "./undelivered-queue.ts";
 
 export class UserState {
@@ -47,59 +48,64 @@ export class UserState {
   nextSeq = 0 as Seq;
   /** Rank of the newest direct message. */
   lastRank = 0;
-  /** The same of those that are numbered. */
+  /** Rank of the newest numbered direct message. */
   rankPending = 0;
   /** How far a device of the user has the timeline. */
   received = 0 as Seq;
   receivedPending = 0 as Seq;
-  /** As far as records that were appended say it; what is pending waits for the other sides. */
+  /**
+   * `received` as of the records that were appended; between it and `receivedPending` marks wait for the peers'
+   * records.
+   */
   receivedAppended = 0 as Seq;
   markCount = 0;
   markCountPending = 0;
   /** Marks of this user, or told to this user, that are on their way to the log. */
   pendingMarks = 0;
   isDirty = false;
-  /** Conversations changed since derived cells were last taken. */
+  /** Conversations that changed since derived cells were last written. */
   #dirtyConversations: ConversationState[] = [];
   #cellsThrough: Seq;
   /** When something of the timeline was erased last; 0: never. */
   erasedAt = 0;
   /** Rises with each erasure that is folded. */
   erasures = 0;
-  /** Settled, and never rejected, when the erasure that is on its way to the log has ended: until then nothing else is erased. */
+  /**
+   * Resolves, and never rejects, when the erasure on its way to the log has ended. Until then nothing else is erased.
+   */
   erasing: Promise<void> | undefined;
-  /** Bytes of text of the direct messages that the user sent and that are not erased, when `isSentCounted`. */
+  /** Bytes of text of the direct messages that the user sent and that are not erased, if `isSentCounted`. */
   sentBytes = 0;
-  /** False for a timeline of a version that did not count, until somebody counts it (stored-counts.ts). */
+  /** False for a timeline of a version that did not count, until it is counted (stored-counts.ts). */
   isSentCounted = false;
-  /** The same of posts in all groups, from the moment when somebody asks for it. */
+  /** Bytes of the user's posts in all groups; undefined until they are first asked for. */
   posted: PostedBytes | undefined;
   /** Of `pendingSends`. */
   bytesOnTheWay = 0;
-  /** Monotonic time before which nobody adds up again. */
+  /** Monotonic time before which the sum is not computed again. */
   addUpAgainAt = Number.NEGATIVE_INFINITY;
-  /** Monotonic time at which a request to erase was finished, ms; since this was loaded, otherwise long ago as far as anybody can tell. */
+  /** Monotonic time, ms, at which a request to erase was finished since this was loaded. */
   erasureEndedMs = Number.NEGATIVE_INFINITY;
   /** Token bucket of sends; filled up to `sendTokensAt`. */
   sendTokens = 0;
   sendTokensAt = Number.NEGATIVE_INFINITY;
   sendRefusedUntil = 0;
-  /** What posts to groups may cause; made by the first that is not free (src/home/sending/fan-out.ts). */
+  /** What posts to groups may cause; created by the first post that is not free (src/home/sending/fan-out.ts). */
   fanOut: TokenBucket | undefined;
   quotaRefusedUntil = 0;
   readonly refusedAddresses = new RefusedAddresses();
-  /** Why: what keeps everybody from writing; undefined when too many were sent. */
+  /** The state of the node that refuses writes; undefined if the user sent too much. */
   refusedFor: RefusalState | undefined;
 
-  /** Loads a user that exists, or undefined. `nowMs` is of the clock that only rises. */
+  /** The user if it exists, otherwise undefined. `nowMs` is monotonic. */
   static *load(user: UserId, address: UserAddress, log: ShardLog, nowMs: number): Steps<UserState | undefined> {
     const load = beginLoad(log, address);
     const profile = load?.snapshot.cell("profile");
     if (load === undefined || profile === undefined) return undefined;
     const epoch = epochOf(address, readProfile(user, profile), load.snapshot.cell("epoch"));
     const state = new UserState(user, address, log, load, epoch, nowMs);
-    yield* takeCells(load, (key, cell) => foldTimelineCell(state, key, cell));
-    yield* takeEntries(log, address, load, (entry) => foldTimelineEntry(state, entry));
+    yield* readCells(load, (key, cell) => foldTimelineCell(state, key, cell));
+    yield* readEntries(log, address, load, (entry) => foldTimelineEntry(state, entry));
     state.#endLoad();
     return state;
   }
@@ -131,13 +137,13 @@ export class UserState {
     return conversation;
   }
 
-  /** The membership of a group, or undefined when the user is not in it. */
+  /** The membership of a group; undefined if the user is not in it. */
   membership(group: Address): ConversationState | undefined {
     const conversation = this.conversations.get(group);
     return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
   }
 
-  /** A send that will not be settled. */
+  /** Removes a send that will not become durable. */
   forgetPending(send: PendingSend): void {
     const at = this.pendingSends.indexOf(send);
     if (at < 0) return;
@@ -145,7 +151,7 @@ export class UserState {
     this.bytesOnTheWay -= send.textBytes;
   }
 
-  /** The newest send with this ref that is not settled. */
+  /** The newest pending send with this ref. */
   pendingSend(ref: string): PendingSend | undefined {
     for (let at = this.pendingSends.length - 1; at >= 0; at--) {
       const send = this.pendingSends[at]!;
@@ -154,18 +160,21 @@ export class UserState {
     return undefined;
   }
 
-  /** What is in cells may not be true: to be counted anew. */
+  /** The counts in the cells may be wrong: count anew. */
   forgetCount(): void {
     this.isSentCounted = false;
   }
 
-  /** Bytes of text that the user wrote and that are not erased, those on their way to the log included; undefined: not known yet. */
+  /**
+   * Bytes of text that the user wrote and that are not erased, including those on their way to the log; undefined if
+   * not known yet.
+   */
   get storedBytes(): number | undefined {
     if (!this.isSentCounted || this.posted?.isCounted !== true) return undefined;
     return this.sentBytes + this.posted.sum + this.bytesOnTheWay;
   }
 
-  /** Its derived cell has to be written again. */
+  /** The conversation's derived cell has to be written again. */
   touch(conversation: ConversationState): void {
     this.isDirty = true;
     if (conversation.isDirty) return;
@@ -173,13 +182,15 @@ export class UserState {
     this.#dirtyConversations.push(conversation);
   }
 
-  /** Derived cells that a flush is to write, if it is time. */
+  /** Derived cells for a flush to write, if enough entries have come. */
   writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
     if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
     this.isDirty = false;
   }
 
-  /** Derived cells of what changed since a flush last took them, less what is about to be erased, as `[key, value]`. */
+  /**
+   * Derived cells of what changed since a flush last wrote them, minus what is about to be erased, as `[key, value]`.
+   */
   derivedCells(erased?: ErasedBytes): [string, Uint8Array][] {
     const sentBytes = Math.max(0, this.sentBytes - (erased?.sentBytes ?? 0));
     const cells: [string, Uint8Array][] = [["head", userHeadCell(this, sentBytes)]];
@@ -196,7 +207,7 @@ export class UserState {
     };
   }
 
-  /** All of them, or none counts as written. */
+  /** Writes all derived cells; after an error none counts as written. */
   #writeDerivedCells(write: (key: string, value: Uint8Array | null) => void): void {
     for (const [key, value] of this.derivedCells()) write(key, value);
     this.#cellsThrough = this.headSeq;
