@@ -1,6 +1,7 @@
 /**
- * Who may do what. Only who has been in a group is told that they are not in it any more, or that it is over; to everybody else a group of others is none, and so it is to
- * those who were in a former life of it. A group that is over is no address any more, to anybody.
+ * Permissions in groups, and what a refusal reveals. Only a former member of the group's present life is told that they
+ * are not in it any more, or that it is over. For all others, also for members of a former life, a group of others does
+ * not exist. A group that is over is no address for anybody.
  */
 import { AppError } from "../base/errors.ts";
 import type { Steps } from "../base/steps.ts";
@@ -17,9 +18,9 @@ import type { UserState } from "./state/user-state.ts";
 /** A user, and what their timeline says of a group. */
 export type Viewer = {
   readonly user: UserId;
-  /** What it says last, in the group's numbering; 0: nothing. */
+  /** Seq of the last change of the group in the timeline, in the group's numbering; 0: none. */
   readonly knownThrough: Seq;
-  /** Where the user joined it; 0: is not in it. */
+  /** Where the user joined; 0: no member. */
   readonly joinedSeq: Seq;
 };
 
@@ -36,8 +37,9 @@ export function* memberGroup(shard: Shard, address: GroupAddress, viewer: Viewer
 }
 
 /**
- * Where the group stands, for a member. A group that is not loaded stays so for those whose timeline says that they are in it: nobody has left it just now. Whose
- * timeline has yet to hear that they left it, and came back, is none yet: their devices are told of the present membership first.
+ * The group's head, for a member. A group that is not loaded is not loaded if the user's timeline says that they are a
+ * member: then nobody has left it just now. A user who left and came back, and whose timeline does not know it yet,
+ * counts as no member: their devices are told of the present membership first.
  * @throws AppError unknown_address or not_a_member
  */
 export function* memberGroupHead(shard: Shard, address: GroupAddress, viewer: Viewer): Steps<GroupHead> {
@@ -57,18 +59,21 @@ export function mustBeMember(
 ): GroupState {
   if (group?.members.has(user) === true) return group;
   if (group === undefined || knownThrough < group.bornSeq) throw unknownGroup(address);
-  if (group.isDissolved) throw new AppError("unknown_address", `${address}: it was dissolved`);
-  if (group.isOver) throw new AppError("unknown_address", `${address}: everybody has left it`);
+  if (group.isDissolved) throw new AppError("unknown_address", `${address}: the group was dissolved`);
+  if (group.isOver) throw new AppError("unknown_address", `${address}: all members have left the group`);
   throw notAMember(address);
 }
 
-/** For marks: who is not in a group is told no more than that, whether it is there or not. @throws AppError not_a_member */
+/** For marks: the same refusal whether the group exists or not. @throws AppError not_a_member */
 export function mustBeIn(group: GroupMirror | undefined, address: GroupAddress, user: UserId): GroupMirror {
   if (group?.hasMember(user) === true) return group;
   throw notAMember(address);
 }
 
-/** Nothing is numbered behind the end of a group, or behind the leaving of its author. @throws AppError unknown_address or not_a_member */
+/**
+ * Refuses posts behind the end of a group, or behind the leaving of their author. @throws AppError unknown_address or
+ * not_a_member
+ */
 export function mustBeAbleToPost(
   found: GroupState | undefined,
   address: GroupAddress,
@@ -80,7 +85,7 @@ export function mustBeAbleToPost(
   return group;
 }
 
-/** An id is taken while somebody is in a group of that id. @throws AppError group_taken */
+/** An id is taken while a group of that id has members. @throws AppError group_taken */
 export function mustBeFree(found: GroupState | undefined, address: GroupAddress): void {
   if (found?.isOver === false) throw new AppError("group_taken", `${address} is taken; choose another id`);
 }
@@ -90,31 +95,31 @@ export function mustBeAdmin(group: GroupState, user: UserId): void {
   if (!group.isAdmin(user)) throw new AppError("forbidden", `only an admin of ${group.address} may do that`);
 }
 
-/** Somebody leads the group without this user, too. @throws AppError forbidden */
+/** Without this user the group must still have an admin. @throws AppError forbidden */
 export function mustLeaveAnAdmin(group: GroupState, user: UserId): void {
   for (const [member, { role }] of group.members) if (member !== user && role === "admin") return;
   throw new AppError("forbidden", `${userAddress(user)} is the last admin of ${group.address}; make another one first`);
 }
 
-/** Of somebody who is to be removed. @throws AppError not_found */
+/** For a user who is to be removed. @throws AppError not_found */
 export function mustBeInGroup(group: GroupState, user: UserId): void {
   if (!group.members.has(user)) throw new AppError("not_found", `${userAddress(user)} is not in ${group.address}`);
 }
 
-/** @param size of the group, as it is to be. @throws AppError too_large */
+/** @param size of the group after the change. @throws AppError too_large */
 export function mustFit({ groupMembersMax }: Limits, size: number): void {
   if (size > groupMembersMax) throw new AppError("too_large", `members: ${size}, the most is ${groupMembersMax}`);
 }
 
-/** Nobody else puts in who has left. @throws AppError forbidden */
+/** Only the user who has left can come back; others cannot add them. @throws AppError forbidden */
 export function mustNotHaveLeft(group: GroupState, user: UserId, leftAt: Seq): void {
   if (hasLeft(group, user, leftAt))
     throw new AppError("forbidden", `${userAddress(user)} has left ${group.address}; only they can come back`);
 }
 
 /**
- * Whether the user, who is not in it, went by their own doing, and was not removed by somebody else, in the present life of the group.
- * @param leftAt seq of the change by which the user came or went last; 0: none
+ * Whether the user, who is no member, left in the present life of the group, and was not removed by another.
+ * @param leftAt seq of the user's last change of membership; 0: none
  */
 export function hasLeft(group: GroupState, user: UserId, leftAt: Seq): boolean {
   if (leftAt < group.bornSeq) return false;
@@ -123,7 +128,10 @@ export function hasLeft(group: GroupState, user: UserId, leftAt: Seq): boolean {
   return entry?.kind === "changed" && entry.detail.change === "left" && entry.detail.by === user;
 }
 
-/** A group whose last admin goes is led by who has been in it longest. Undefined when it needs no other, or has nobody else. */
+/**
+ * When the last admin leaves, the member who joined longest ago becomes admin. Undefined if the group has another
+ * admin, or no other member.
+ */
 export function heirOf(group: GroupState, leaving: UserId): UserId | undefined {
   const others = [...group.members].filter(([user]) => user !== leaving);
   if (others.length === 0 || others.some(([, member]) => member.role === "admin")) return undefined;
@@ -135,8 +143,8 @@ export const unknownGroup = (address: GroupAddress): AppError =>
   new AppError("unknown_address", `${address}: there is no such group`);
 
 export const notAMember = (address: GroupAddress): AppError =>
-  new AppError("not_a_member", `${address}: you are not in it`);
+  new AppError("not_a_member", `${address}: you are not in this group`);
 
-/** Whether the group's shard said that it is none of theirs. */
+/** Whether the group's shard said that the user is no member. */
 export const isNotMember = (error: unknown): boolean =>
   error instanceof AppError && (error.code === "not_a_member" || error.code === "unknown_address");

@@ -1,9 +1,9 @@
-/** Who is connected to this node: the sessions of each user, as their home has them. */
+/** The users connected to this node: the sessions of each user, as their home has them. */
 import type { UserId } from "../domain/address.ts";
 import type { Session } from "./session.ts";
 import type { UserState } from "./state/user-state.ts";
 
-/** Told of users whose first device has come, and whose last one has gone. */
+/** Called when the first session of a user has come, and when the last one has gone. */
 export type ConnectedWatcher = { came(user: UserState): void; went(user: UserState): void };
 
 export class Connected {
@@ -14,7 +14,7 @@ export class Connected {
     this.#watcher = watcher;
   }
 
-  /** Undefined when nobody is. */
+  /** Undefined if the user is not connected. */
   of(user: UserId): ReadonlySet<Session> | undefined {
     return this.#sessions.get(user);
   }

@@ -1,5 +1,5 @@
 /**
- * The answer to whoever asks for a user or group that lives in a damaged shard. What the log says of it: src/node/damage-log.ts.
+ * The answer to calls for a user or group in a damaged shard. The lines in the log: src/node/damage-log.ts.
  *
  * Not here: how damage is found, and what a store does then (storage/shard/damage-control.ts).
  */
@@ -8,7 +8,7 @@ import type { Steps } from "../base/steps.ts";
 import type { Address } from "../domain/address.ts";
 import { CorruptionError } from "../../storage/errors.ts";
 
-/** An operator has to do something first. */
+/** Long: an operator has to repair first. */
 const RETRY_MS = 60_000;
 
 /** The answer to a command that needs what is damaged. */
@@ -18,11 +18,11 @@ export function damagedError(cause: unknown, address?: Address): AppError {
   return new AppError("unavailable", detail, { retryAfterMs: RETRY_MS, cause });
 }
 
-/** Whether a command was refused, or failed, since data is damaged. */
+/** Whether a command was refused, or failed, because data is damaged. */
 export const isDamage = (error: unknown): boolean =>
   error instanceof CorruptionError || (error instanceof AppError && error.cause instanceof CorruptionError);
 
-/** Undefined when `ask` meets damage: for callers that can do without the answer. */
+/** Undefined if `ask` meets damage: for callers that can do without the answer. */
 export function unlessDamaged<T>(ask: () => T): T | undefined {
   try {
     return ask();
@@ -32,7 +32,7 @@ export function unlessDamaged<T>(ask: () => T): T | undefined {
   }
 }
 
-/** The same of work that is done in steps. */
+/** The same for work in steps. */
 export function* stepsUnlessDamaged<T>(steps: Steps<T>): Steps<T | undefined> {
   try {
     return yield* steps;

@@ -1,4 +1,4 @@
-/** A record as a promise, for everything that is not on the way of a message. */
+/** A record as a promise, for everything except the way of a message. */
 import { userAddress, type UserId } from "../domain/address.ts";
 import { LogFailedError } from "../../storage/errors.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
@@ -7,8 +7,9 @@ import { unknownFate } from "./sending/settle-send.ts";
 import type { Shard } from "./shard.ts";
 
 /**
- * Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before anything behind it is applied.
- * @throws at once, and not by the promise, what `encode` throws: nothing was appended then
+ * Encodes one record and resolves when it is durable and applied. `applied` runs in log order, before later records are
+ * applied.
+ * @throws what `encode` throws, at once and not by the promise: then nothing was appended
  */
 export function writeRecord(
   log: ShardLog,
@@ -20,7 +21,7 @@ export function writeRecord(
     try {
       applied();
     } catch (error) {
-      // The shard may have been closed since. Who waits is told all the same.
+      // The shard may have been closed in between; the caller has to learn of it too.
       reject(error);
       throw error;
     }
@@ -29,7 +30,7 @@ export function writeRecord(
   try {
     log.append({ encode: () => encode(log), committed, failed: (error) => reject(unknownFate(error)) });
   } catch (error) {
-    // Of a shard that was opened anew since: who calls has what is of before.
+    // The shard was opened anew, and the caller has an object of before.
     throw error instanceof LogFailedError ? unknownFate(error) : error;
   }
   return promise;

@@ -1,6 +1,7 @@
 /**
- * Groups as the homes of their members see them: read only, and no further than they have heard. On a node that owns the group the mirror is the group's state itself,
- * without a copy. What a mirror does not have is asked for.
+ * Groups as the homes of their members see them: read only, and as far as the home has heard. On the node that owns the
+ * group the mirror is the group's state itself, without a copy. Everything that a mirror does not have is asked of the
+ * group's shard.
  */
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";
@@ -13,28 +14,33 @@ export type GroupMirror = Standing & {
   /** Rank of the newest entry. */
   readonly lastRank: number;
   readonly memberCount: number;
-  /** Whether a user of this shard is in it, as far as the mirror has heard. */
+  /** Whether a user of this shard is a member, as far as the mirror has heard. */
   hasMember(user: UserId): boolean;
 };
 
 export type GroupMirrors = {
-  /** Only if it is at hand. @param shard that the group lives in */
+  /** The mirror if it is in memory. @param shard of the group */
   peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined;
-  /** Undefined when there is no such group. @throws AppError unavailable */
+  /** Undefined if there is no such group. @throws AppError unavailable */
   steps(group: GroupAddress, shard?: ShardId): Steps<GroupMirror | undefined>;
   /**
-   * Where it stands, for this turn of the event loop, as far as whoever is connected of the user is told by themselves from now on; undefined when there is no such
-   * group, or its data cannot be read.
-   * @param shard that the group lives in
+   * The group's head, for this turn of the event loop; all entries behind it are pushed to the user's sessions.
+   * Undefined if there is no such group, or its data cannot be read.
+   * @param shard of the group
    */
   head(group: GroupAddress, shard: ShardId, user: UserId): Standing | undefined;
-  /** After it, and in the same turn, `head` reads little or nothing for the groups that the user is in. @param formerToo those that they were in as well */
+  /**
+   * After it, in the same turn, `head` reads little or nothing for the user's groups. @param formerToo also groups that
+   * the user was in
+   */
   readHeads(user: UserState, formerToo?: boolean): Steps<void>;
-  /** An entry is there, and the sessions of members are told. */
+  /** An entry is durable: tells the sessions of members. */
   entry(cast: EntryCast): void;
-  /** The timeline of a user of this node says something else of a group. */
+  /** A membership of a user of this node has changed in their timeline. */
   membershipChanged(user: UserState, group: GroupAddress): void;
-  /** A post of the user can be answered: told at once, or in its place in what the user's sessions are told of the group. */
+  /**
+   * A post of the user can be answered: at once, or in its place among the entries that the user's sessions are told.
+   */
   settled(user: UserState, group: GroupAddress, post: SettledPost): void;
   stop(): void;
 };

@@ -1,19 +1,19 @@
 /**
- * Ranks: the order in which entries of different logs were appended on this node. The list of conversations stands in
- * it (src/home/reading/conversation-list.ts): seqs order one log, and the conversations of a user are in several.
+ * Ranks: the order in which entries of different logs were appended on this node. The list of conversations uses it
+ * (src/home/reading/conversation-list.ts): seqs order one log, and a user's conversations are in several.
  *
- * This is a hybrid logical clock. A rank is what the wall clock shows, or the rank before, where the clock shows less.
- * So as a rule an entry's time says its rank, and nothing more is stored. That is all that the clock is for: the order
- * is the same whatever it shows.
+ * This is a hybrid logical clock. A rank is the wall-clock time, or the rank before, if the clock shows less. So an
+ * entry's time usually tells its rank, and nothing more is stored. The order does not depend on the clock.
  *
  * Invariants
  * - Ranks never fall, not even over a restart.
  * - An entry of a group has a rank above all ranks before it. A direct message may share the rank before it. So of two
- *   equal ranks the direct message is the later one, and two direct messages are told apart by their seqs.
- * - No entry is in the log with a rank above the reservation that stands in the log before it: the cell `ranks` of one
- *   shard, `RANKS_SHARD`. A start goes on from there.
+ *   equal ranks the direct message is the later one, and seqs order two direct messages.
+ * - No entry in the log has a rank above the reservation that stands in the log before it: the cell `ranks` of one
+ *   shard, `RANKS_SHARD`. A start continues from there.
  *
- * After a crash ranks begin up to a minute ahead of the clock. Entries then store the difference until it is made up.
+ * After a crash ranks begin up to a minute ahead of the clock. Until the clock catches up, entries store the
+ * difference.
  */
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
@@ -22,11 +22,11 @@ import { RANKS_PER_MS, rankOfTime } from "../domain/rank.ts";
 import { cellNumber, SHARD_STREAM } from "./state/cells.ts";
 import { unlessDamaged } from "./damage.ts";
 
-/** Where `$node` would live, if a node had an address: no other shard of a node is better than this one. */
+/** The shard of `$node`, as if a node had an address: any shard would do. */
 export const RANKS_SHARD = shardOf("$node" as Address);
 
 const CELL = "ranks";
-/** A reservation is one small record: one a minute, and one where the clock jumps ahead. */
+/** A reservation is one small record: one a minute, and one when the clock jumps ahead. */
 const RESERVED = 60_000 * RANKS_PER_MS;
 
 export class Ranks {
@@ -39,17 +39,17 @@ export class Ranks {
     this.#log = log;
   }
 
-  /** Goes on from what the log says. Before anything is appended. @throws CorruptionError */
+  /** Continues from the log's reservation. Called before anything is appended. @throws CorruptionError */
   begin(): void {
     this.#last = this.#reserved = cellNumber(this.#log().cell(SHARD_STREAM, CELL));
   }
 
-  /** Of the entry that was appended last, or above it. */
+  /** Of the entry that was appended last, or higher. */
   get last(): number {
     return this.#last;
   }
 
-  /** For a direct message that is appended next. @param sentAt Unix ms */
+  /** The rank for a direct message that is appended next. @param sentAt Unix ms */
   direct(sentAt: number): number {
     const time = rankOfTime(sentAt);
     if (time > this.#last) this.#last = time;
@@ -57,7 +57,7 @@ export class Ranks {
     return this.#last;
   }
 
-  /** For an entry of a group that is appended next. @param at Unix ms */
+  /** The rank for an entry of a group that is appended next. @param at Unix ms */
   group(at: number): number {
     const time = rankOfTime(at);
     this.#last = time > this.#last ? time : this.#last + 1;
@@ -72,17 +72,17 @@ export class Ranks {
     if (rank > this.#reserved) this.#reserve(rank + RESERVED);
   }
 
-  /** An entry has this rank, perhaps by another node: what is appended from now on is later. */
+  /** An entry with this rank exists, perhaps from another node: later entries get higher ranks. */
   observe(rank: number): void {
     if (rank > this.#last) this.#last = rank;
   }
 
-  /** Nothing more is appended: the next start goes on from the last rank, and not from the reservation. */
+  /** Nothing more is appended: the next start continues from the last rank, not from the reservation. */
   settle(): void {
     if (this.#last < this.#reserved) this.#reserve(this.#last);
   }
 
-  /** Where the shard is damaged nothing can be reserved, and the order may be wrong after a start with another clock. */
+  /** If the shard is damaged nothing can be reserved, and the order may be wrong after a start with another clock. */
   #reserve(through: number): void {
     this.#reserved = through;
     unlessDamaged(() => {

@@ -1,17 +1,20 @@
 /**
- * The states in which a node refuses writes: what each is called in answers, at `/readyz` and in the log. This list is closed; nothing refuses all work
- * without being one of it.
+ * The states in which a node refuses writes: the words for each in answers, at `/readyz` and in the log. The list is
+ * closed: nothing else refuses all writes.
  *
  * A state is known in one of two ways:
- * - What the store is short of is read from the store each time somebody asks (`ShardHost.refusal`); `watch` looks once a second besides, so that the log
- *   tells of it although nobody sends.
- * - Everything else is reported by whoever finds it: `begin("directory lost", error)`, and `end("directory lost")` when it is over. Both may be called again
- *   and again. While it stands every write is refused with its words, `/readyz` answers 503 with them, and the log has a line at the beginning, one a minute,
- *   and one at the end. To add a state, add a row to `REFUSALS`: where several hold at once, the one that stands first is told.
+ * - Shortages of the store are read from the store for each command (`ShardHost.refusal`). `watch` also looks once a
+ *   second, so that the log tells of a shortage while no command comes.
+ * - Every other state is reported by the code that finds it: `begin("directory lost", error)`, and `end("directory
+ *   lost")` when it is over. Both may be called repeatedly. During the state every write is refused with its words,
+ *   `/readyz` answers 503 with them, and the log has a line at the beginning, one a minute, and one at the end.
  *
- * Not here: which commands ask before they write (`mustTakeWrites`, src/home/sending/send-tokens.ts).
+ * To add a state, add a row to `REFUSALS`. If several hold at once, the first row is told.
  *
- * A shortage that comes and goes within seconds is one episode: its end is told when it has not been seen for two seconds. So a log is never flooded.
+ * Not here: which commands check before they write (`mustTakeWrites`, src/home/sending/send-tokens.ts).
+ *
+ * A shortage that comes and goes within seconds is one episode: its end is logged when it has not been seen for two
+ * seconds. So the log is never flooded.
  */
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/errors.ts";
@@ -22,14 +25,14 @@ import { shortageOf, type Shortage } from "../../storage/shortage.ts";
 export type RefusalState = "draining" | "taken over" | Shortage;
 
 type Facts = {
-  /** What is the matter, for people: lower case, true for as long as the state holds. */
+  /** For people: lower case, true for as long as the state holds. */
   words: string;
   /** When a client should try again. */
   retryAfterMs: number;
   level: "info" | "warn" | "error";
 };
 
-/** Where several hold, the first of them is told. */
+/** If several hold, the first of them is told. */
 export const REFUSALS: Record<RefusalState, Facts> = {
   draining: { words: "the server is going away", retryAfterMs: 1000, level: "info" },
   "directory lost": {
@@ -67,7 +70,7 @@ const OVER_AFTER_MS = 2000;
 /** From when a state was first seen until the log says that it is over. */
 type Episode = { beganAt: number; seenAt: number; saidAt: number; refused: number; cause: unknown };
 
-/** The answer to a command that has found the data directory gone, while it read perhaps; undefined for other errors. */
+/** The answer to a command that has found the data directory gone, even while reading; undefined for other errors. */
 export function lostError(error: unknown): AppError | undefined {
   if (!(error instanceof DirectoryLostError)) return undefined;
   const { words, retryAfterMs } = REFUSALS[shortageOf(error) ?? "directory lost"];
@@ -75,9 +78,9 @@ export function lostError(error: unknown): AppError | undefined {
 }
 
 export type RefusalSource = {
-  /** What is refused now, and undefined while writes are taken. */
+  /** The state in which writes are refused; undefined while they are accepted. */
   state: () => RefusalState | undefined;
-  /** The error behind it, if there is one, for the log. */
+  /** The error behind it, for the log, if there is one. */
   cause: () => unknown;
 };
 
@@ -86,7 +89,7 @@ export class Refusals {
   readonly #logger: Logger;
   readonly #reported = new Set<RefusalState>();
   readonly #episodes = new Map<RefusalState, Episode>();
-  /** The first of what was reported: read with every message. */
+  /** The first of the reported states; read with every message. */
   #standing: RefusalState | undefined;
   #source: RefusalSource | undefined;
   #cancelLook: (() => void) | undefined;
@@ -96,38 +99,38 @@ export class Refusals {
     this.#logger = logger;
   }
 
-  /** The state that was reported and is not over, without what the store is short of. */
+  /** The reported state that is not over. Without shortages of the store. */
   get standing(): RefusalState | undefined {
     return this.#standing;
   }
 
-  /** From now on writes are refused for this. */
+  /** From now on writes are refused for this state. */
   begin(state: RefusalState, cause?: unknown): void {
     this.#reported.add(state);
     this.#standing = STATES.find((one) => this.#reported.has(one));
     this.seen(state, cause);
   }
 
-  /** The reason that `begin` gave is gone. */
+  /** The state that `begin` reported is over. */
   end(state: RefusalState): void {
     if (!this.#reported.delete(state)) return;
     this.#standing = STATES.find((one) => this.#reported.has(one));
     this.#over(state, this.#clock.monotonicMs());
   }
 
-  /** The answer to somebody whose write is refused for this, counted. */
+  /** The answer to a write that is refused for this state, counted. */
   error(state: RefusalState, retryAfterMs: number = REFUSALS[state].retryAfterMs): AppError {
     this.seen(state, this.#source?.cause()).refused++;
     return new AppError("unavailable", `${REFUSALS[state].words}; try again in ${retryAfterMs} ms`, { retryAfterMs });
   }
 
-  /** Looks once a second from now on, until `stop`. */
+  /** From now on looks once a second, until `stop`. */
   watch(source: RefusalSource): void {
     this.#source = source;
     this.#look();
   }
 
-  /** Why the node is not ready, in words; undefined while it takes writes. */
+  /** Why the node is not ready, in words; undefined while it accepts writes. */
   notReadyReason(): string | undefined {
     const state = this.#standing ?? this.#source?.state();
     return state && REFUSALS[state].words;
@@ -150,7 +153,7 @@ export class Refusals {
     this.#cancelLook = this.#clock.after(LOOK_EVERY_MS, () => this.#look());
   }
 
-  /** Somebody met this state of the store: it is told at once, and not when `watch` looks next. */
+  /** A command met this state of the store: it is logged at once, before `watch` looks next. */
   seen(state: RefusalState, cause?: unknown): Episode {
     const now = this.#clock.monotonicMs();
     let episode = this.#episodes.get(state);

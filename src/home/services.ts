@@ -1,6 +1,7 @@
 /**
- * What the edges (HTTP and sockets) may ask of the services. Every call that changes something resolves when the change is durable (G1), and
- * throws an `AppError` when it is refused. Arguments are already parsed: names are branded, sizes that a schema can check are checked.
+ * What the edges (HTTP and sockets) may call. Every call that changes something resolves when the change is durable
+ * (G1), and throws an `AppError` if it is refused. Arguments are parsed already: names are branded, and sizes that a
+ * schema can check are checked.
  */
 import type { Address, DeviceId, GroupAddress, GroupId, UserId } from "../domain/address.ts";
 import type { Cursor, GroupRole, WireMessage } from "../protocol/frames.ts";
@@ -16,11 +17,11 @@ import type {
   SyncReply,
 } from "../protocol/http-shapes.ts";
 
-/** Who acts: a logged-in device of a user. */
+/** The caller: a logged-in device of a user. */
 export type Actor = { user: UserId; device: DeviceId };
 
 export type Accounts = {
-  /** `client`: from where, so that one address cannot take all turns at the passwords. */
+  /** `client`: the address of the caller, so that one address cannot use all turns at the passwords. */
   register(input: {
     user: UserId;
     password: string;
@@ -29,17 +30,17 @@ export type Accounts = {
     client?: string;
   }): Promise<Credentials>;
   login(input: { user: UserId; password: string; device?: DeviceId; client?: string }): Promise<Credentials>;
-  /** The token is dead everywhere, its sockets are closed with 4502. */
+  /** The token is dead everywhere; the device's sockets are closed with 4502. */
   logout(actor: Actor): Promise<void>;
-  /** @throws AppError unauthorized for anything but a live token. */
+  /** @throws AppError unauthorized for anything but a live token */
   authenticate(token: string): Promise<Actor>;
-  /** For operators with users of their own: no password. `created` is false when the user was there. */
+  /** For operators who manage their users elsewhere: no password. `created` is false if the user existed. */
   createUser(input: { user: UserId; displayName?: string }): Promise<{ created: boolean }>;
   createToken(input: { user: UserId; device?: DeviceId }): Promise<Credentials>;
 };
 
 export type ApiKeys = {
-  /** @throws AppError unauthorized for an unknown or revoked key. */
+  /** @throws AppError unauthorized for an unknown or revoked key */
   authenticate(key: string): Promise<{ keyId: string }>;
 };
 
@@ -52,7 +53,7 @@ export type Messaging = {
 export type Groups = {
   create(actor: Actor, input: { id?: GroupId; name: string; members: UserId[] }): Promise<Group>;
   get(actor: Actor, group: GroupAddress): Promise<Group>;
-  /** Admins only. `keepDays` null: as the server has it. What is absent stays. */
+  /** Admins only. `keepDays` null: the server's value. Absent fields stay unchanged. */
   change(actor: Actor, group: GroupAddress, change: { name?: string; keepDays?: number | null }): Promise<Group>;
   dissolve(actor: Actor, group: GroupAddress): Promise<void>;
   /** Adds a member or sets a member's role; admins only. */
@@ -82,11 +83,11 @@ export type Directory = {
   route(address: Address): Route;
 };
 
-/** Erasing what users wrote, for good. */
+/** Erases what users wrote, for good. */
 export type Erasures = {
   /**
    * Notes the request durably, or finds one that is under way.
-   * @throws AppError unknown_address; rate_limited for users who had it done just before
+   * @throws AppError unknown_address; rate_limited for a user whose content was erased just before
    */
   request(user: UserId, by: "user" | "operator"): Promise<ErasureStatus>;
   /** @throws AppError unknown_address */
@@ -94,9 +95,9 @@ export type Erasures = {
 };
 
 export type Health = {
-  /** Undefined when ready; otherwise why not. */
+  /** Undefined if ready; otherwise why not. */
   notReadyReason(): string | undefined;
-  /** Shards that are unavailable since their data is damaged; the others are served. */
+  /** Shards that are unavailable because their data is damaged; the others are served. */
   damagedShards(): number;
 };
 
@@ -115,20 +116,20 @@ export type Services = {
 
 // ---- what the account service itself needs from the user's home
 
-/** At hand, or comes later. */
+/** A value, or a promise for one. */
 type Soon<Answer> = Answer | Promise<Answer>;
 
-/** Small durable state of users, at their homes. Reads are of durable state only. */
+/** Small durable state of users, at their homes. Reads return durable state only. */
 export type UserCells = {
-  /** Brings the user's state to memory, in its turn: what is asked then is cheap. Resolves with whether there is such a user. */
+  /** Loads the user's state in its turn, so that later reads are cheap. Resolves with whether there is such a user. */
   load(user: UserId): Promise<boolean>;
   cell(user: UserId, key: string): Soon<Uint8Array | undefined>;
-  /** Keys that begin with `prefix`. */
+  /** Cells whose keys begin with `prefix`. */
   cellsWithPrefix(user: UserId, prefix: string): Soon<ReadonlyMap<string, Uint8Array>>;
-  /** Creates the user with these cells, at once. @throws AppError user_taken */
+  /** Creates the user with these cells in one record. @throws AppError user_taken */
   create(user: UserId, cells: [key: string, value: Uint8Array][]): Promise<void>;
   /** Resolves when durable. A `null` clears. */
   write(user: UserId, cells: [key: string, value: Uint8Array | null][]): Promise<void>;
-  /** Closes the sockets of a device, and of polls waiting for it. */
+  /** Closes the sockets of a device, and its waiting polls. */
   closeSessions(user: UserId, device: DeviceId): void;
 };

@@ -1,4 +1,4 @@
-/** A device that is connected, as its user's home sees it. The socket or the waiting poll behind it may be on another node. */
+/** A connected device, as its user's home sees it. The socket or the waiting poll behind it may be at another node. */
 import type { Steps } from "../base/steps.ts";
 import type { DeviceId, GroupAddress, UserId } from "../domain/address.ts";
 import type { CloseCode } from "../protocol/codes.ts";
@@ -9,15 +9,18 @@ export type EntryPlace = "timeline" | GroupAddress;
 export type Session = {
   readonly user: UserId;
   readonly device: DeviceId;
-  /** An entry became durable. Called in the order of each stream, without holes, from the moment the session is attached. */
+  /**
+   * An entry became durable. Called in the order of each stream, without holes, from the moment the session is
+   * attached.
+   */
   entry(place: EntryPlace, seq: number, frame: string): void;
-  /** Anything that stands for no entry: receipts. With a `mark` it is one that a cursor's marks bring back. */
+  /** Any frame that is no entry: receipts. A frame with a `mark` is brought back by a cursor's `marks`. */
   notice(frame: string, mark?: number): void;
   /** `afterMs`: when to come back, for codes that ask for it. */
   close(code: CloseCode, reason: string, afterMs?: number): void;
 };
 
-/** Closes one after the other: each is a goodbye and a write to the kernel, and there may be very many. */
+/** Closes sessions in steps: each close is a `bye` and a write to the kernel, and there may be very many. */
 export function* closeAll(sessions: Iterable<Session>, code: CloseCode, reason: string, afterMs: number): Steps<void> {
   for (const session of [...sessions]) {
     session.close(code, reason, afterMs);

@@ -1,6 +1,7 @@
 /**
- * One shard as commands see it: its log, the users and groups that live in it, their sessions, marks and locks. A command runs at a shard and sees nothing of another
- * one: what concerns another goes through the router (shard-router.ts), and groups that live elsewhere are seen through mirrors (group-mirror.ts).
+ * One shard as commands see it: its log, its users and groups, their sessions, marks and locks. A command runs at one
+ * shard and sees nothing of others: the router reaches them (shard-router.ts), and mirrors show groups that live
+ * elsewhere (group-mirror.ts).
  *
  * Not here: what commands do, and which shards there are (shard-host.ts).
  */
@@ -50,35 +51,35 @@ export type ShardParts = {
   /** One order over all shards of the node. */
   ranks: Ranks;
   random: Random;
-  /** Where work that reads much is done in steps. */
+  /** Runs work that reads much in steps. */
   turns: StepTurns;
   router: ShardRouter;
-  /** Who is being counted, one after the other. */
+  /** Counts stored bytes, one user after the other. */
   storedCounts: StoredCounts;
   erasedFiles: ErasedFiles;
   mirrors: GroupMirrors;
   connected: Connected;
-  /** When marks are written. */
+  /** Says when marks are written. */
   markTurns: MarkTurns;
   usersBudget: LoadBudget;
   groupsBudget: LoadBudget;
   shardOf(address: Address): ShardId;
-  /** @throws CorruptionError for a shard that is damaged */
+  /** @throws CorruptionError if the shard is damaged */
   logOf(shard: ShardId): ShardLog;
-  /** Somebody asked for what is damaged. */
+  /** A command asked for damaged data. */
   onDamageMet(shard: ShardId): void;
-  /** Why nothing new may begin in the shard of this log, beside what `refusals` says; undefined while it may. */
+  /** Why no command may begin in the shard of this log, in addition to `refusals`; undefined if it may. */
   shortageOf(log: ShardLog): RefusalState | undefined;
   /** Asks for a write of the log soon, although no record was appended yet. */
   schedule(): void;
-  /** Handoffs of the shard were not taken, or something is missing before them. */
+  /** Handoffs of the shard were not accepted, or one before them is missing. */
   offerSoon(shard: Shard): void;
 };
 
-/** The shard of who acts. Whoever finds it runs everything else there. @throws AppError unavailable */
+/** The home shard of the calling user; all else of the call runs there. @throws AppError unavailable */
 export type Home = (user: UserId) => Shard;
 
-/** Groups that a shard may load before the life of another shard begins. */
+/** Groups that a shard may load before their numbers reach those of another life of the shard. */
 const GROUP_LIVES = 2 ** 20;
 
 export class Shard {
@@ -95,13 +96,13 @@ export class Shard {
   readonly erasedFiles: ErasedFiles;
   readonly users: StateTable<UserId, UserState>;
   readonly groups: StateTable<GroupAddress, GroupState>;
-  /** Where groups stand that may not be loaded. */
+  /** Heads of groups, loaded or not. */
   readonly heads: GroupHeads;
   /** What members have not read in groups of this shard. */
   readonly groupUnread = new GroupUnread();
-  /** Users who are on their way to the log. */
+  /** Users whose creation is on its way to the log. */
   readonly creating = new Set<UserId>();
-  /** Handoffs to users who are being loaded. */
+  /** Handoffs to users that are being loaded. */
   readonly arrivals: Arrivals<UserId, UserState>;
   /** Posts to groups that are being loaded. */
   readonly groupArrivals: Arrivals<GroupAddress, GroupState>;
@@ -114,7 +115,7 @@ export class Shard {
   readonly marks: Marks;
   #groupLife: number;
   #ledger: HandoffLedger | undefined;
-  /** The one that everything in memory is of. */
+  /** The log that everything in memory belongs to. */
   #log: ShardLog | undefined;
   #isEnded = false;
   readonly #parts: ShardParts;
@@ -144,15 +145,15 @@ export class Shard {
     this.marks = new Marks(this, parts.markTurns);
   }
 
-  /** @throws AppError unavailable when the shard is damaged */
+  /** @throws AppError unavailable if the shard is damaged */
   get log(): ShardLog {
     return this.logFor(undefined);
   }
 
   /**
    * The log, for something that concerns `address`.
-   * @throws AppError unavailable, which names it, when the shard is damaged; and when it was opened anew since: another object is the shard then, and whoever still works with
-   * this one would number what that one numbers
+   * @throws AppError unavailable, which names it, when the shard is damaged; and when it was opened anew since: another
+   * object is the shard then, and whoever still works with this one would number what that one numbers
    */
   logFor(address: Address | undefined): ShardLog {
     let log: ShardLog;
@@ -165,23 +166,23 @@ export class Shard {
     return log;
   }
 
-  /** Handoffs of this shard that are not confirmed yet. @throws AppError unavailable when the shard is damaged */
+  /** Handoffs of this shard that are not confirmed yet. @throws AppError unavailable if the shard is damaged */
   get ledger(): HandoffLedger {
     return (this.#ledger ??= ledgerOf(this.log));
   }
 
-  /** Why nothing new may begin; undefined while it may. Asked for every message. */
+  /** Why no command may begin; undefined if it may. Read for every message. */
   get refusal(): RefusalState | undefined {
     return this.refusals.standing ?? this.#parts.shortageOf(this.log);
   }
 
-  /** @throws AppError unavailable, with the reason, when nothing new may begin */
+  /** @throws AppError unavailable, with the reason, if no command may begin */
   mustAcceptWrites(): void {
     const { refusal } = this;
     if (refusal !== undefined) throw this.refusals.error(refusal);
   }
 
-  /** From now on the session is told what concerns its user. Nothing when the user is gone. */
+  /** From now on the session is told what concerns its user. Does nothing if the user is gone. */
   attach(session: Session): void {
     const user = this.users.get(session.user);
     if (user !== undefined) this.#parts.connected.attach(user, session);
@@ -203,7 +204,7 @@ export class Shard {
     this.#parts.schedule();
   }
 
-  /** Something that was handed over was not taken: it is offered again, out of the log. */
+  /** A handoff was not accepted: it is offered again, from the log. */
   offerSoon(): void {
     if (!this.#isEnded) this.#parts.offerSoon(this);
   }

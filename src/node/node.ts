@@ -232,7 +232,7 @@ export async function startNode(
     websocket: createSocketHandler(context, sockets),
     error(error) {
       logger.error("request failed", { error });
-      return problemResponse(new AppError("internal", "something unforeseen went wrong; the server's log has it"));
+      return problemResponse(new AppError("internal", "unexpected error; the server's log has the details"));
     },
     fetch(request, listener) {
       const pathname = pathOf(request.url);

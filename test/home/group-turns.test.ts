@@ -25,7 +25,7 @@ class Changes {
 
   begin(group: GroupAddress, name: string): Promise<string> {
     const change = (): Steps<string> => this.#change(name);
-    return turns.run(this.groupTurns.take(group, change));
+    return turns.run(this.groupTurns.run(group, change));
   }
 
   end(name: string): void {

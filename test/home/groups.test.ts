@@ -264,7 +264,11 @@ describe("leaving", () => {
     expect((await remove(ann, "ann")).status).toBe(204);
     for (const who of [ann, ben]) {
       const { status, body } = await call("GET", who);
-      expect([status, body.code, body.detail]).toEqual([404, "unknown_address", `#${id}: everybody has left it`]);
+      expect([status, body.code, body.detail]).toEqual([
+        404,
+        "unknown_address",
+        `#${id}: all members have left the group`,
+      ]);
       expect(await refused(put(who, who.user))).toEqual([404, "unknown_address"]);
     }
   });
@@ -356,8 +360,8 @@ describe("dissolving", () => {
         node.api.post("/v1/messages", who.token, { to: `#${id}`, text: "x", ref: `gone-${round}` }),
       ];
       for (const [who, detail] of [
-        [ann, `#${id}: it was dissolved`],
-        [ben, `#${id}: it was dissolved`],
+        [ann, `#${id}: the group was dissolved`],
+        [ben, `#${id}: the group was dissolved`],
         [cat, `#${id}: there is no such group`],
       ] as const) {
         for (const { status, body } of await Promise.all(asked(who)))

@@ -329,7 +329,7 @@ describe("what is asked again, since its answer was lost,", () => {
     await ask(ANN, "two", { kind: "dissolve" });
     await restart();
     const again = ask(ANN, "two", { kind: "dissolve" });
-    expect(await again.catch(({ message }: Error) => message)).toBe("#club: it was dissolved");
+    expect(await again.catch(({ message }: Error) => message)).toBe("#club: the group was dissolved");
     expect(head()).toBe(4);
   });
 });

@@ -1,11 +1,14 @@
 /**
- * A change of a group that somebody asked for, at the group's shard: who may is decided here, in the group's turn.
+ * A change of a group, at the group's shard: permissions are decided here, in the group's turn.
  *
- * Asked again by the name of the call it is answered as before (answered-calls.ts). After a restart it is asked anew, and no harm comes of that:
- * - `settings`, `putMember` and `comeBack`: what is so already is answered as done.
- * - `dissolve`: the group is over, and that is what is answered.
- * - `removeMember`: who is removed is in it no more, and that is what is answered; who has left hears that they are not in it.
- * Where somebody has changed the same thing between the two, the one that came last counts, as if the caller had made the call once more.
+ * A call that is repeated under its name gets the same answer (answered-calls.ts). After a restart it is done anew,
+ * which is harmless:
+ * - `settings`, `putMember` and `comeBack`: if it is so already, it is answered as done.
+ * - `dissolve`: the group is over, and that is the answer.
+ * - `removeMember`: the answer is that the user is not in the group; a user who has left is told that they are not in
+ *   it.
+ *
+ * If another member changed the same thing in between, the repeated call wins, as if the caller had made it once more.
  */
 import type { Steps } from "../../base/steps.ts";
 import { answered } from "../../base/steps.ts";
@@ -34,7 +37,7 @@ type WishOf<Kind extends GroupWish["kind"]> = Extract<GroupWish, { kind: Kind }>
 
 const DONE: GroupChanged = { isKeptAnew: false, isAdded: false };
 
-/** @throws AppError what the change is refused with */
+/** @throws AppError the refusal of the change */
 export function* answerChangeGroup(shard: Shard, question: Questions["changeGroup"]): Steps<Answers["changeGroup"]> {
   const { group: address, call, wish } = question;
   const changed = yield* shard.groupCalls.once(call, () => change(shard, question));
@@ -44,9 +47,9 @@ export function* answerChangeGroup(shard: Shard, question: Questions["changeGrou
 }
 
 function* change(shard: Shard, { group: address, by, wish }: Questions["changeGroup"]): Steps<GroupChanged> {
-  // Nobody waits their turn for what is not theirs to change.
+  // A caller without permission does not wait for a turn.
   yield* mayAsk(shard, address, by, wish, yield* shard.groups.steps(address));
-  return yield* shard.groupTurns.take(address, function* () {
+  return yield* shard.groupTurns.run(address, function* () {
     shard.mustAcceptWrites();
     const group = yield* mayAsk(shard, address, by, wish, yield* shard.groups.steps(address));
     return yield* group.kept(changeInTurn(shard, group, by, wish));
@@ -67,7 +70,7 @@ function* mayAsk(
   const leftAt = yield* found.kept(lastMembershipChange(shard, found, by));
   if (hasLeft(found, by.user, leftAt)) return found;
   mustBeMember(found, address, by);
-  // Nobody else learns here whether there is such a group.
+  // A stranger does not learn whether there is such a group.
   throw unknownGroup(address);
 }
 
@@ -102,7 +105,7 @@ function* set(
   return { ...DONE, isKeptAnew };
 }
 
-/** It is handed over to each member: where one cannot be told, nothing is dissolved. */
+/** Each member gets a handoff. If one member's shard cannot be asked, the group is not dissolved. */
 function* dissolve(shard: Shard, group: GroupState, by: UserId): Steps<GroupChanged> {
   mustBeAdmin(group, by);
   const members = [...group.members.keys()];

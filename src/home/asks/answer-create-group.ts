@@ -12,11 +12,11 @@ import { describeGroup } from "./answer-group.ts";
 const BEGUN: GroupChanged = { isKeptAnew: false, isAdded: true };
 
 /**
- * Begins a group, or the next life of one that is over.
+ * Begins a group, or the next life of a group that is over.
  *
- * Asked again, by the same epoch, the group is described as it is by now, and nothing is begun: also when somebody has changed or dissolved it since. Where another group
- * has begun under the id since, the id is taken.
- * @throws AppError group_taken, and what `mayJoin` is refused with
+ * A repeated call, with the same epoch, begins nothing and gets the group as it is now, even if it was changed or
+ * dissolved in between. If another group has begun under the id in between, the id is taken.
+ * @throws AppError group_taken, and the refusals of `mayJoin`
  */
 export function* answerCreateGroup(shard: Shard, question: Questions["createGroup"]): Steps<Answers["createGroup"]> {
   const { group: address, epoch } = question;
@@ -28,9 +28,9 @@ export function* answerCreateGroup(shard: Shard, question: Questions["createGrou
 
 function* create(shard: Shard, question: Questions["createGroup"]): Steps<GroupChanged> {
   const { group: address, epoch } = question;
-  // Nobody waits their turn for an id that is taken.
+  // A call for a taken id does not wait for a turn.
   if (isBegun(yield* shard.groups.steps(address), address, epoch)) return BEGUN;
-  return yield* shard.groupTurns.take(address, () => createInTurn(shard, question));
+  return yield* shard.groupTurns.run(address, () => createInTurn(shard, question));
 }
 
 function* createInTurn(shard: Shard, question: Questions["createGroup"]): Steps<GroupChanged> {
@@ -46,7 +46,9 @@ function* createInTurn(shard: Shard, question: Questions["createGroup"]): Steps<
   return BEGUN;
 }
 
-/** By the same call, before a restart. @throws AppError group_taken when another one is there */
+/**
+ * Whether the same call has begun the group before a restart. @throws AppError group_taken if there is another group
+ */
 function isBegun(found: GroupState | undefined, address: GroupAddress, epoch: string): boolean {
   if (found?.epoch === epoch) return true;
   mustBeFree(found, address);
@@ -54,6 +56,6 @@ function isBegun(found: GroupState | undefined, address: GroupAddress, epoch: st
 }
 
 function mustBeThere(group: GroupState | undefined, address: GroupAddress): GroupState {
-  if (group === undefined) throw new AppError("internal", `${address} was made and is not there`);
+  if (group === undefined) throw new AppError("internal", `${address} was created and is not there`);
   return group;
 }

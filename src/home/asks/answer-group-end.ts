@@ -3,7 +3,10 @@ import type { Seq } from "../../../storage/types.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 
-/** To a group that is not loaded nothing is on its way, and it need not be loaded to be told so. */
+/**
+ * The end of the group's log, including entries on their way to it. A group that is not loaded has none on their way,
+ * so it is not loaded for this.
+ */
 export function* answerGroupEnd(shard: Shard, { group }: Questions["groupEnd"]): Steps<Answers["groupEnd"]> {
   if (shard.groups.peek(group) === undefined) yield;
   const log = shard.logFor(group);

@@ -11,7 +11,7 @@ import type { Shard } from "../shard.ts";
 const READ_ENTRIES = 64;
 const STEP_MS = 1;
 
-/** Whoever wants more asks again: an answer is one step, so on a node that owns both shards it is at hand. */
+/** The caller asks again for more. An answer takes one step, so on a node that owns both shards it is not a promise. */
 export function* answerGroupEntries(
   shard: Shard,
   { group, viewer, after, limit, charactersMax }: Questions["groupEntries"],

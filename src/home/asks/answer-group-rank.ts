@@ -7,7 +7,10 @@ import type { Answers, Questions } from "../messages/ask.ts";
 import { rankOf } from "../reading/rank-of.ts";
 import type { Shard } from "../shard.ts";
 
-/** When something was said in a former life of the group is nobody's business, whatever page a client makes up. */
+/**
+ * Only ranks of the group's present life are told, even if a client makes up a page: those of a former life are
+ * private.
+ */
 export function* answerGroupRank(
   shard: Shard,
   { group, viewer, rank }: Questions["groupRankAsOf"],
@@ -16,7 +19,7 @@ export function* answerGroupRank(
   return { rank: groupRankAsOf(yield* memberGroup(shard, group, viewer), rank, cost), looked: cost.looked };
 }
 
-/** Looked for from the end, in steps twice as large each time. */
+/** Searches from the end in steps that double, then by halving. */
 function groupRankAsOf(group: GroupState, rank: number, cost: { looked: number }): number {
   const rankAt = (seq: number): number => rankOf(seq, (at) => groupRank(group, at), cost);
   const { bornSeq } = group;

@@ -3,7 +3,7 @@ import { stepsUnlessDamaged } from "../damage.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 
-/** Of a group whose data is damaged nothing is known, as of one that is not there: its members get everything else. */
+/** A damaged group counts as absent, so that its members get everything else. */
 export function* answerGroupStanding(
   shard: Shard,
   { group, isWhole }: Questions["groupStanding"],

@@ -15,7 +15,7 @@ export function* answerGroupView(
   const size = new AnswerSize(bytes);
   const asked = yield* memberGroup(shard, address, viewer);
   const unread = yield* shard.groupUnread.count(asked, user, read, size);
-  // Between two steps the user may have left it, and the group may have been loaded anew.
+  // Between two steps the user may have left, and the group may have been loaded anew.
   const group = mustBeMember(shard.groups.get(address), address, viewer);
   const { name, headSeq } = group;
   const others = othersMarks(group, user, shard.limits.groupReceiptsMembersMax);
@@ -24,7 +24,7 @@ export function* answerGroupView(
   return { name, unread, headSeq, ...others, messages: found, cost };
 }
 
-/** How far the farthest of the other members is. 0 in a group that is too large for marks now. */
+/** The highest marks of the other members; 0 in a group that is too large for marks. */
 function othersMarks({ members, marks }: GroupState, self: UserId, membersMax: number) {
   let seen = 0;
   let delivered = 0;

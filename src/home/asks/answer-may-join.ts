@@ -6,10 +6,11 @@ import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 
 /**
- * The place is not reserved: until the membership is handed over, others may be promised the same one. So a user may come to be in more groups than the limits
- * (group-quota.ts) by as many as were being changed at that moment, and in no more. The user is loaded, since whoever asks is about to hand something over.
+ * Room for the membership is not reserved: until the handoff arrives, other groups may be promised the same room. So a
+ * user may exceed the limits (group-quota.ts) by the number of memberships that were on their way at that moment. The
+ * user is loaded, since the caller is about to hand a membership over.
  *
- * Asked again it is answered anew.
+ * A repeated question is answered anew.
  * @throws AppError unknown_address or quota_exceeded
  */
 export function* answerMayJoin(

@@ -3,7 +3,7 @@ import { postedAt } from "../sending/accept-post.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 
-/** Who asks has the ref of the post, and so has written it. */
+/** No check of membership: the caller has the ref of the post, so it wrote the post. */
 export function* answerPosted(shard: Shard, { group, seq }: Questions["posted"]): Steps<Answers["posted"]> {
   const state = shard.groups.peek(group) ?? (yield* shard.groups.steps(group));
   return state && postedAt(shard, state, seq);

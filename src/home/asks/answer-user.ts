@@ -4,7 +4,7 @@ import { readProfile } from "../state/account-cells.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";
 
-/** Who has a profile is there. It is loaded, since whoever asks is about to write to it. */
+/** A user with a profile exists. The user is loaded, since the caller is about to write to it. */
 export function* answerUser(shard: Shard, { user }: Questions["user"]): Steps<Answers["user"]> {
   const name = nameOf(user) as UserId;
   const state = shard.users.peek(name) ?? (yield* shard.users.steps(name));

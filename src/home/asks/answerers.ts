@@ -1,4 +1,4 @@
-/** Who answers which ask, at the shard that is asked. */
+/** The function that answers each ask, at the shard that is asked. */
 import type { Steps } from "../../base/steps.ts";
 import type { Answers, Questions } from "../messages/ask.ts";
 import type { Shard } from "../shard.ts";

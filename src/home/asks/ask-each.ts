@@ -1,11 +1,11 @@
-/** One question about each of many users: of their shards, a few at a time. */
+/** Asks one question about each of many users: of their shards, a few at a time. */
 import { answered, type Steps } from "../../base/steps.ts";
 import { shardOf, userAddress, type UserId } from "../../domain/address.ts";
 
-/** So many are on their way at once. */
+/** Concurrent questions. */
 const ASKED_AT_ONCE = 32;
 
-/** Shard by shard, since a shard's files are opened once then. @throws the first refusal */
+/** Ordered by shard, so that a shard's files are opened once. @throws the first refusal */
 export function* askEach<Answer>(
   users: readonly UserId[],
   ask: (user: UserId) => Answer | Promise<Answer>,
@@ -21,7 +21,7 @@ export function* askEach<Answer>(
   return answers;
 }
 
-/** Of several refusals one is told; none of the others is an error that nobody has seen to. */
+/** Only the first refusal is thrown; the others must not count as unhandled rejections. */
 function heard<Answer>(answer: Answer | Promise<Answer>): Answer | Promise<Answer> {
   if (answer instanceof Promise) answer.catch(() => {});
   return answer;

@@ -16,7 +16,7 @@ export class GroupTurns {
   readonly #queues = new Map<GroupAddress, Queue>();
 
   /** Runs the change when all earlier ones have ended. @throws AppError unavailable if too many wait */
-  *take<Result>(group: GroupAddress, change: () => Steps<Result>): Steps<Result> {
+  *run<Result>(group: GroupAddress, change: () => Steps<Result>): Steps<Result> {
     const queue = this.#queues.get(group) ?? { last: Promise.resolve(), length: 0 };
     if (queue.length >= CHANGES_MAX)
       throw new AppError("unavailable", `${group}: ${CHANGES_MAX} changes wait for each other; try again later`);

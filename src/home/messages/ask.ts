@@ -1,6 +1,6 @@
 /**
- * Asks: what one shard wants to know from another, or wants it to do, with a reply. The list is closed: a kind has its question and its answer here, and a function that
- * answers it at the shard in asks/.
+ * Asks: what one shard wants to know from another, or wants it to do, with a reply. The list is closed: each kind has
+ * its question and its answer here, and a function in asks/ that answers it.
  */
 import type { Address, GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
 import type { GroupRole } from "../../protocol/frames.ts";
@@ -24,27 +24,27 @@ import type {
   ProfileQuestion,
 } from "./reads.ts";
 
-/** What somebody wants changed in a group. What they may is decided at the group's shard. */
+/** A change of a group that a user wants. The group's shard decides whether the user may. */
 export type GroupWish =
-  /** What is undefined stays. `keepDays` 0: as the server has it. */
+  /** Undefined fields stay unchanged. `keepDays` 0: the server's value. */
   | { readonly kind: "settings"; readonly name?: string | undefined; readonly keepDays?: number | undefined }
   | { readonly kind: "dissolve" }
   /** Adds a member, or sets a member's role. */
   | { readonly kind: "putMember"; readonly user: UserId; readonly role: GroupRole }
   | { readonly kind: "removeMember"; readonly user: UserId }
-  /** Who asks has left, and is in it again, as a member. */
+  /** The caller has left, and becomes a member again. */
   | { readonly kind: "comeBack" };
 
-/** What has become of a change. */
+/** The result of a change. */
 export type GroupChanged = {
-  /** Messages are kept for another number of days now. */
+  /** Whether the number of days that messages are kept has changed. */
   readonly isKeptAnew: boolean;
-  /** Somebody is in it who was not. */
+  /** Whether a user was added. */
   readonly isAdded: boolean;
 };
 
 export type Questions = {
-  /** What was posted there? */
+  /** What was posted at this seq? */
   posted: { readonly group: GroupAddress; readonly seq: Seq };
   /** Is there such a user? */
   user: { readonly user: UserAddress };
@@ -53,19 +53,22 @@ export type Questions = {
   groupRankAsOf: GroupRankQuestion;
   groupStanding: GroupStandingQuestion;
   groupView: GroupViewQuestion;
-  /** What does a user say of themselves? Nothing is loaded for it. */
+  /** The profile of a user. Nothing is loaded for it. */
   profile: ProfileQuestion;
-  /** Through which seq does the log of the group go, with what is on its way to the disk? */
+  /** The last seq of the group's log, including entries on their way to the disk. */
   groupEnd: { readonly group: GroupAddress };
-  /** How many bytes of text does the author have in the group's log? Counts them, where nobody has. */
+  /** How many bytes of text does the author have in the group's log? Counts them if they are not counted yet. */
   postedBytes: { readonly group: GroupAddress; readonly author: UserId };
-  /** Are the files of the node that the stream is on rid of all that was erased? If not, the node is to see to that. */
+  /** Are the files of the stream's node rid of everything erased? If not, the node empties them. */
   erasedFromFiles: { readonly stream: Address };
   /** Erases a part of what a user wrote in one stream. */
   eraseContent: ContentToErase;
-  /** How does the group look to this member? */
+  /** The group as this member sees it. */
   group: { readonly group: GroupAddress; readonly viewer: Viewer };
-  /** Begin a group. `epoch` is drawn at random for each call, and is its name (answered-calls.ts). `members`: each once, `by` among them. */
+  /**
+   * Begins a group. `epoch`: drawn at random for each call, and the name of the call (answered-calls.ts). `members`:
+   * each once, including `by`.
+   */
   createGroup: {
     readonly group: GroupAddress;
     readonly epoch: string;
@@ -73,41 +76,41 @@ export type Questions = {
     readonly name: string;
     readonly members: readonly UserId[];
   };
-  /** Change a group. `call`: its name, drawn at random. */
+  /** Changes a group. `call`: its name, drawn at random. */
   changeGroup: {
     readonly group: GroupAddress;
     readonly call: string;
     readonly by: Viewer;
     readonly wish: GroupWish;
   };
-  /** May this user be put into the group, as far as their own shard knows? `isOwnDoing`: they ask for it themselves. */
+  /** May this user be added to the group, as far as the user's shard knows? `isOwnDoing`: the user asks for it. */
   mayJoin: { readonly user: UserId; readonly group: GroupAddress; readonly isOwnDoing: boolean };
 };
 
 export type Answers = {
-  /** Undefined when no post stands at that seq. */
+  /** Undefined if there is no post at that seq. */
   posted: Posted | undefined;
-  /** Undefined when there is no such user. */
+  /** Undefined if there is no such user. */
   user: { readonly displayName: string } | undefined;
-  /** @throws AppError unknown_address or not_a_member, as the next three */
+  /** @throws AppError unknown_address or not_a_member, as the next two and `groupView` */
   groupEntries: GroupEntriesAnswer;
   groupPage: GroupPageAnswer;
   groupRankAsOf: GroupRankAnswer;
-  /** Undefined when there is no such group, or its data cannot be read. */
+  /** Undefined if there is no such group, or its data cannot be read. */
   groupStanding: GroupStanding | undefined;
   groupView: GroupViewAnswer;
-  /** Undefined when there is no such user. */
+  /** Undefined if there is no such user. */
   profile: ProfileAnswer | undefined;
-  /** Undefined when there is no such group. */
+  /** Undefined if there is no such group. */
   groupEnd: { readonly through: Seq } | undefined;
-  /** As of the entry `through`; undefined when there is no such group. */
+  /** As of the entry `through`; undefined if there is no such group. */
   postedBytes: { readonly bytes: number; readonly through: Seq } | undefined;
   erasedFromFiles: { readonly isGone: boolean };
   eraseContent: ContentErased;
   group: Group;
   createGroup: Group;
-  /** The change is durable. `group`: of settings alone. */
+  /** The change is durable. `group`: only for `settings`. */
   changeGroup: GroupChanged & { readonly group?: Group | undefined };
-  /** What the user's timeline says last of the group, in the group's numbering; 0: nothing. */
+  /** Seq of the last change of the group in the user's timeline, in the group's numbering; 0: none. */
   mayJoin: { readonly knownThrough: Seq };
 };

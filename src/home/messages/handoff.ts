@@ -1,20 +1,24 @@
 /**
- * Handoffs: what one shard tells another that must not be lost. The list is closed.
+ * Handoffs: what one shard tells another and must not be lost. The list is closed.
  *
- * A handoff is delivered at least once, until its outcome says that it is durable. Handoffs of one conversation name the one before them (`prev`), and the receiver takes
- * only what follows what it has: so a lost, repeated, late or overtaken one is harmless. Where a mark is handed over the highest counts, and no order is needed.
+ * A handoff is delivered at least once, until its outcome says that it is durable. Handoffs of one conversation name
+ * the one before them (`prev`), and the receiver's shard accepts only the next one. So lost, repeated, late and
+ * overtaken handoffs are harmless. Marks need no order: the highest counts.
  */
 import type { GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
 
-/** A direct message, from the sender's timeline into the receiver's. `id` and `textJson` follow from the rest: whoever asks first works them out. */
+/**
+ * A direct message, from the sender's timeline to the receiver's. `id` and `textJson` follow from the other fields, and
+ * are computed at first use.
+ */
 export type MessageHandoff = {
   readonly kind: "message";
   readonly from: UserAddress;
   readonly to: UserAddress;
   /** In the sender's timeline. */
   readonly seq: Seq;
-  /** Of the message before it in this conversation, 0 for the first. */
+  /** Of the message before it in this conversation; 0 for the first. */
   readonly prev: Seq;
   /** Of the sender's timeline. */
   readonly streamNo: number;
@@ -25,7 +29,7 @@ export type MessageHandoff = {
   readonly textJson: string;
 };
 
-/** Who posted this: the group's shard tells the author's, which keeps all refs of its users (G2). */
+/** The ref of a post: the group's shard tells the author's shard, which keeps all refs of its users (G2). */
 export type PostedHandoff = {
   readonly kind: "posted";
   readonly group: GroupAddress;
@@ -35,7 +39,7 @@ export type PostedHandoff = {
   readonly seq: Seq;
 };
 
-/** Somebody is in a group now, or is not any more: the group's shard tells the user's. */
+/** A user is now a member of a group, or no longer: the group's shard tells the user's shard. */
 export type MembershipHandoff = {
   readonly kind: "membership";
   readonly group: GroupAddress;
@@ -43,7 +47,7 @@ export type MembershipHandoff = {
   readonly change: "joined" | "left";
   /** In the group's log. */
   readonly seq: Seq;
-  /** Of the change of this user's membership before it, 0 for the first. */
+  /** Seq of the change of this user's membership before it; 0 for the first. */
   readonly prev: Seq;
   /** Unix ms */
   readonly at: number;
@@ -52,23 +56,23 @@ export type MembershipHandoff = {
   readonly epoch: string;
 };
 
-/** How far the other side has got, or read, what a user sent. Cumulative. */
+/** How far the peer has received, or read, what a user sent. Cumulative. */
 export type PeerMarkHandoff = {
   readonly kind: "peerMark";
-  /** Whose devices have got it. */
+  /** The peer, whose devices have the messages. */
   readonly from: UserAddress;
-  /** Whose messages they are, and whose numbering `delivered` and `read` are in. 0: nothing is said of it. */
+  /** The author of the messages. `delivered` and `read` are in the author's numbering; 0: unchanged. */
   readonly to: UserAddress;
   readonly delivered: Seq;
   readonly read: Seq;
 };
 
-/** How far a member has got, or read, the log of a group. Cumulative. */
+/** How far a member has received, or read, the log of a group. Cumulative. */
 export type MemberMarkHandoff = {
   readonly kind: "memberMark";
   readonly user: UserId;
   readonly group: GroupAddress;
-  /** Of the life of the group that the seqs are of. */
+  /** Of the life of the group that the seqs belong to. */
   readonly epoch: string;
   readonly delivered: Seq;
   readonly read: Seq;
@@ -76,20 +80,20 @@ export type MemberMarkHandoff = {
 
 export type Handoff = MessageHandoff | PostedHandoff | MembershipHandoff | PeerMarkHandoff | MemberMarkHandoff;
 
-/** Told what became of a handoff: never, once or several times. */
+/** Gets the result of a handoff: never, once or several times. */
 export type HandoffOutcome = {
   /**
-   * Whatever of the same conversation and kind was handed over up to this seq is durable at the receiver.
-   * @param read of marks, for which `through` is of `delivered`; absent or 0 for all else
+   * Everything of the same conversation and kind that was handed over through this seq is durable at the receiver.
+   * @param read for marks, whose `through` is of `delivered`; otherwise absent or 0
    */
   confirmed(through: Seq, read?: Seq): void;
   /**
-   * Of marks, by a shard whose log is one order with the sender's (`ShardLog.isOneOrder`): they are appended, so no crash takes them and leaves what is appended from now on.
-   * Never told from elsewhere.
+   * For marks, from a shard whose log has one order with the sender's (`ShardLog.isOneOrder`): the marks are appended,
+   * so no crash loses them and keeps what is appended after them. Never called by other shards.
    */
   appended?(through: Seq, read: Seq): void;
-  /** It does not follow what the receiver has, which is everything up to `through`. */
+  /** The handoff does not follow what the receiver has, which is everything through `through`. */
   missing(through: Seq): void;
-  /** The receiver's shard could not take it. It is to be offered again later. */
+  /** The receiver's shard could not accept the handoff. It is to be offered again later. */
   notTaken(error: unknown): void;
 };

@@ -1,12 +1,12 @@
-/** A message on its way to a group: what the author's shard asks of the group's, and how that replies. */
+/** A message on its way to a group: what the author's shard sends to the group's shard, and the replies. */
 import type { UserId } from "../../domain/address.ts";
 import type { AppError } from "../../base/errors.ts";
 import type { ShardId, Seq } from "../../../storage/types.ts";
 
-/** The time from when something was made, in memory, until it went away. Two lives differ in `id`. */
+/** The time from when an object was created in memory until it went away. Two lives differ in `id`. */
 export type Life = {
   readonly id: number;
-  /** Of two lives of a shard the later one has the higher one, or the same. */
+  /** Of two lives of a shard, the later one has the same or a higher rank. */
   readonly rank: number;
 };
 
@@ -15,19 +15,25 @@ export type Post = {
   readonly authorShard: ShardId;
   readonly ref: string;
   readonly text: string;
-  /** The ref may have been posted already: the group's log is asked first. */
+  /** Whether the ref may have been posted already: then the group's log is searched first. */
   readonly mayRepeat: boolean;
-  /** What the author's timeline says last of the group, in the group's numbering; 0: nothing. Who was in it is told more. */
+  /**
+   * Seq of the last change of the group in the author's timeline, in the group's numbering; 0: none. A former member
+   * gets a more exact refusal than a stranger.
+   */
   readonly knownThrough: Seq;
   /** Of the author's shard. */
   readonly life: Life;
-  /** Of this message in that life: rising, from 1. It keeps it when it is sent again. */
+  /** Number of this message in that life, rising from 1. Unchanged when the message is sent again. */
   readonly no: number;
-  /** Of the same author's message to the same group before it, of which the author's shard knows nothing yet; 0: there is none. */
+  /**
+   * `no` of the same author's message to the same group before it whose fate the author's shard does not know yet; 0:
+   * none.
+   */
   readonly prev: number;
   /** How often it was sent before. */
   readonly round: number;
-  /** Of the group in memory, as its last reply has said; 0: it has not replied yet. */
+  /** Of the group in memory, as its last reply named it; 0: it has not replied yet. */
   readonly groupLife: number;
 };
 
@@ -35,19 +41,19 @@ export type Post = {
 export type Posted = {
   readonly seq: Seq;
   readonly id: string;
-  /** Unix ms; 0 for one that was erased */
+  /** Unix ms; 0 if it was erased */
   readonly sentAt: number;
-  /** Undefined for one that was erased. */
+  /** Undefined if it was erased. */
   readonly text: string | undefined;
   /** When it was erased, Unix ms. */
   readonly deletedAt?: number;
 };
 
-/** Told never, once or several times. */
+/** Called never, once or several times. */
 export type PostReply = {
-  /** @param isRepeat it stood there already. @param groupLife of the group in memory */
+  /** @param isRepeat whether the post was in the log already. @param groupLife of the group in memory */
   posted(posted: Posted, isRepeat: boolean, groupLife: number): void;
-  /** What its author has sent before it (`prev`) has not come. */
+  /** The author's message before it (`prev`) has not arrived. */
   missing(round: number): void;
   refused(error: AppError): void;
 };

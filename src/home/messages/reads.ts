@@ -1,14 +1,17 @@
-/** What the home of a user reads of a group, or of another user: questions and their answers. Answers end by bytes, and say what was looked at for them. */
+/**
+ * Questions and answers by which the home of a user reads a group, or the profile of another user. Answers end by
+ * bytes, and tell what was looked at for them.
+ */
 import type { GroupAddress, UserAddress } from "../../domain/address.ts";
 import type { WireMessage } from "../../protocol/frames.ts";
 import type { HistoryPage } from "../../protocol/http-shapes.ts";
 import type { Seq } from "../../../storage/types.ts";
 import type { Viewer } from "../authorization.ts";
 
-/** What (a part of) an answer cost (reading/answer-size.ts). */
+/** The cost of an answer or a part of one (reading/answer-size.ts). */
 export type Cost = { readonly bytes: number; readonly looked: number };
 
-/** Messages of a group, before or after a seq; without both the newest. */
+/** Messages of a group, before or after a seq; without both, the newest. */
 export type GroupPageQuestion = {
   readonly group: GroupAddress;
   readonly viewer: Viewer;
@@ -18,21 +21,24 @@ export type GroupPageQuestion = {
 };
 export type GroupPageAnswer = { readonly page: HistoryPage; readonly cost: Cost };
 
-/** Entries of a group's log as frames, in their order: as many as a step has time for, and at least one where there are some. */
+/**
+ * Entries of a group's log as frames, in their order: as many as one step has time for, and at least one if there are
+ * any.
+ */
 export type GroupEntriesQuestion = {
   readonly group: GroupAddress;
   readonly viewer: Viewer;
   readonly after: Seq;
   readonly limit: number;
-  /** Of the frames together; the last one may go beyond it. */
+  /** Of all frames together; the last one may exceed it. */
   readonly charactersMax: number;
 };
 export type GroupEntriesAnswer = {
-  /** Of the life of the group that they are of. */
+  /** Of the life of the group that the frames belong to. */
   readonly epoch: string;
-  /** Without a hole, from behind `from` to `through`. */
+  /** Without a hole, from behind `from` through `through`. */
   readonly frames: readonly string[];
-  /** At least the end of the life before. */
+  /** At least the end of the former life. */
   readonly from: Seq;
   readonly through: Seq;
   readonly headSeq: Seq;
@@ -53,24 +59,27 @@ export type GroupViewAnswer = {
   readonly name: string;
   readonly unread: number;
   readonly headSeq: Seq;
-  /** How far the farthest of the other members has read and got it. */
+  /** The highest marks of the other members. */
   readonly seen: number;
   readonly delivered: number;
   readonly messages: WireMessage[];
   readonly cost: Cost;
 };
 
-/** Rank of a group's newest entry that is not above `rank`; 0 where none of its present life is. */
+/** Rank of a group's newest entry that is not above `rank`; 0 if its present life has none. */
 export type GroupRankQuestion = { readonly group: GroupAddress; readonly viewer: Viewer; readonly rank: number };
 export type GroupRankAnswer = { readonly rank: number; readonly looked: number };
 
 export type ProfileQuestion = { readonly user: UserAddress };
 export type ProfileAnswer = { readonly displayName: string };
 
-/** Where does the group stand? Whoever asks is cast its entries for a while (mirrors/followed-mirrors.ts). */
+/**
+ * The standing of a group. After it the asking node gets casts of the group's entries for a while
+ * (mirrors/followed-mirrors.ts).
+ */
 export type GroupStandingQuestion = {
   readonly group: GroupAddress;
-  /** With what has to be loaded for it. */
+  /** Whether to load the group if needed, and answer with `whole`. */
   readonly isWhole: boolean;
 };
 export type GroupStanding = {

@@ -1,11 +1,14 @@
 /**
- * A group that lives elsewhere, as a node follows it: where it stands, and who of its members is connected here. Its entries are pushed in their order (G7), whatever
- * becomes of the casts that bring them.
+ * A group that lives at another node, as this node follows it: its head, and its members who are connected here.
+ * Entries are pushed in their order (G7), even if casts are lost, repeated or overtaken.
  *
  * Invariants
- * - Sessions of a member have been told of everything up to the head, or the member is behind: then of everything up to `through`, and they are told the rest next.
- * - Only what follows is pushed. A repeated or overtaken cast is below the head; one that is missing is a hole below it, which is read from the group's log.
- * - The device that sent a post gets `sent` in the place of its message. While that is on its way, what stands behind it is held for this member.
+ * - Sessions of a member have been told everything up to the head. Or the member is behind: then they have been told
+ *   everything through `through`, and are told the rest next.
+ * - Only the next entry is pushed. A repeated or overtaken cast is at or below the head. A missing cast leaves a hole,
+ *   which is read from the group's log.
+ * - The device that sent a post gets `sent` in the place of its message. While `sent` is on its way, later entries are
+ *   held for this member.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import type { GroupAddress, UserId } from "../../domain/address.ts";
@@ -27,12 +30,13 @@ const HELD_MAX = 256;
 const SENT_WAIT_MS = 1000;
 const RETRY_MS = 1000;
 
-/** `change`: of the group, where it is one. */
+/** `change`: the frame, if the entry changes the group. */
 type Heard = { readonly cast: EntryCast; readonly change: GroupFrame | undefined };
 
 /**
- * `held`: the newest entries, without a hole up to the head. What is between `through` and them is read from the log. `isAwaitingSent`: nothing is, but the first of them
- * is an own post whose `sent` is awaited. `isSure`: the group's shard has said that the user is a member.
+ * `held`: the newest entries, up to the head without a hole. Entries between `through` and `held` are read from the
+ * log. `isAwaitingSent`: there are none; the first held entry is an own post whose `sent` is awaited. `isSure`: the
+ * group's shard has said that the user is a member.
  */
 type Behind = {
   through: Seq;
@@ -52,17 +56,17 @@ export class FollowedGroup implements GroupMirror {
   memberCount = 0;
   /** Whether rank and count are known. */
   isWhole = false;
-  /** When it was asked for last, monotonic. */
+  /** Monotonic time of the last ask that was answered. */
   heardAt = 0;
   readonly #parts: MirrorParts;
   readonly #lookAgain: () => void;
   /** Members who are connected here. */
   readonly #users = new Map<UserId, UserState>();
   readonly #behind = new Map<UserId, Behind>();
-  /** Posts that are ahead of what their authors were told. */
+  /** Answers to posts that wait for their place in the stream, by author. */
   readonly #settled = new Map<UserId, SettledPost[]>();
 
-  /** @param lookAgain something is not as it should be: ask where the group stands */
+  /** @param lookAgain called when the mirror may be wrong: asks for the group's standing */
   constructor(address: GroupAddress, standing: GroupStanding, parts: MirrorParts, lookAgain: () => void) {
     this.address = address;
     this.epoch = standing.epoch;
@@ -80,7 +84,7 @@ export class FollowedGroup implements GroupMirror {
     return true;
   }
 
-  /** As far as the sessions of this user are told by themselves from now on. */
+  /** Through which entry this mirror tells the user's sessions; it pushes everything behind that. */
   standingFor(user: UserId): Standing {
     const behind = this.#behind.get(user);
     if (behind === undefined) return this;
@@ -92,7 +96,7 @@ export class FollowedGroup implements GroupMirror {
 
   /** @param askedAt monotonic */
   heard({ epoch, bornSeq, headSeq, whole }: GroupStanding, askedAt: number): void {
-    // An answer may be overtaken by the next.
+    // A later answer may have overtaken this one.
     if (bornSeq < this.bornSeq) return;
     if (epoch !== this.epoch) this.#beginLife(epoch, bornSeq);
     this.heardAt = Math.max(this.heardAt, askedAt);
@@ -116,7 +120,7 @@ export class FollowedGroup implements GroupMirror {
     for (const user of this.#users.values()) this.#show(user, heard);
   }
 
-  /** Entries are there that no cast has brought. */
+  /** There are entries that no cast has brought. */
   #rise(headSeq: Seq): void {
     const before = this.headSeq;
     if (headSeq <= before) return;
@@ -124,7 +128,7 @@ export class FollowedGroup implements GroupMirror {
     for (const user of this.#users.values()) this.#fallBehind(user, before);
   }
 
-  /** Nobody who is here was in it. */
+  /** No member of a former life is in the new one without joining it. */
   #beginLife(epoch: string, bornSeq: Seq): void {
     for (const [name, user] of this.#users)
       if ((user.membership(this.address)?.joinedSeq ?? 0) < bornSeq) this.leaves(name, bornSeq);
@@ -134,15 +138,18 @@ export class FollowedGroup implements GroupMirror {
     this.isWhole = false;
   }
 
-  // ---- who is told
+  // ---- members
 
-  /** A member is connected, and is told by themselves from the head on. Their timeline may not have heard that they have left: the group's shard is asked. */
+  /**
+   * A member has connected; entries behind the head are pushed to them. The member's timeline may not know yet that
+   * they have left, so the group's shard is asked.
+   */
   comes(user: UserState): void {
     this.#users.set(user.user, user);
     this.#fallBehind(user, this.headSeq, false);
   }
 
-  /** A member who is connected has joined it. */
+  /** A connected user has joined the group. */
   joins(user: UserState, joinedSeq: Seq): void {
     this.leaves(user.user, joinedSeq);
     this.#rise(joinedSeq);
@@ -150,12 +157,15 @@ export class FollowedGroup implements GroupMirror {
     this.#fallBehind(user, (joinedSeq - 1) as Seq);
   }
 
-  /** Is not connected any more. */
+  /** The user is no longer connected. */
   goes(user: UserId): void {
     this.leaves(user, Number.POSITIVE_INFINITY);
   }
 
-  /** Is not in it any more. @param through what their timeline, or the group, says last of them: a post behind it is of a membership that is still to come */
+  /**
+   * The user is no longer a member. @param through seq of the last change that the user's timeline or the group knows
+   * of: a post behind it belongs to a membership that is still to come
+   */
   leaves(user: UserId, through: number): void {
     this.#users.delete(user);
     this.#behind.get(user)?.cancel();
@@ -163,7 +173,7 @@ export class FollowedGroup implements GroupMirror {
     this.#tellSettled(user, through);
   }
 
-  // ---- telling them
+  // ---- telling members
 
   #show(user: UserState, heard: Heard): void {
     const { cast, change } = heard;
@@ -197,7 +207,7 @@ export class FollowedGroup implements GroupMirror {
     });
   }
 
-  /** The device that sent the post that is awaited sees it as any other, and hears `sent` whenever that comes. */
+  /** Gives up awaiting `sent`: the device sees its post like any other, and gets `sent` whenever that comes. */
   #readAll(user: UserState, behind: Behind): void {
     behind.cancel();
     behind.held = [];
@@ -218,7 +228,10 @@ export class FollowedGroup implements GroupMirror {
     if (post.seq > this.headSeq) this.#lookAgain();
   }
 
-  /** What their devices were told, or are catching up with; of who is not in it, as far as is known here, what the timeline says last. */
+  /**
+   * The seq through which the user's devices have been told, or are catching up. For a user who is no member, as far as
+   * is known here, the last change in their timeline.
+   */
   #toldThrough({ user, conversations }: UserState, behind: Behind | undefined): number {
     const isIn = this.#users.has(user) && behind?.isSure !== false;
     if (isIn) return behind?.through ?? this.headSeq;
@@ -246,7 +259,7 @@ export class FollowedGroup implements GroupMirror {
     for (const post of posts) if (post.seq <= through) post.tell();
   }
 
-  // ---- what no cast has brought
+  // ---- entries that no cast has brought
 
   #fallBehind(user: UserState, through: Seq, isSure = true): void {
     const behind = this.#behind.get(user.user);
@@ -271,7 +284,7 @@ export class FollowedGroup implements GroupMirror {
       .finally(() => (behind.isReading = false));
   }
 
-  /** Page by page, up to what is held. */
+  /** Page by page, up to the first held entry. */
   *#reading(user: UserState, behind: Behind): Steps<void> {
     const { address } = this;
     while (this.#isBehind(user, behind)) {
@@ -283,7 +296,7 @@ export class FollowedGroup implements GroupMirror {
       const answer = yield* answered(this.#parts.router().ask("groupEntries", address, question));
       if (!this.#isBehind(user, behind)) return;
       behind.isSure = true;
-      if (limit > 0) this.#take(user, behind, answer);
+      if (limit > 0) this.#tell(user, behind, answer);
       yield;
     }
   }
@@ -292,8 +305,9 @@ export class FollowedGroup implements GroupMirror {
     return this.#behind.get(user.user) === behind;
   }
 
-  #take(user: UserState, behind: Behind, { epoch, frames, from, through }: Answers["groupEntries"]): void {
-    if (epoch !== this.epoch || frames.length === 0) throw new Error(`${this.address}: not as its mirror has it`);
+  #tell(user: UserState, behind: Behind, { epoch, frames, from, through }: Answers["groupEntries"]): void {
+    if (epoch !== this.epoch || frames.length === 0)
+      throw new Error(`${this.address}: entries are of another life, or missing`);
     behind.through = through;
     for (const [at, frame] of frames.entries())
       for (const session of user.sessions) session.entry(this.address, from + 1 + at, frame);
@@ -315,6 +329,6 @@ export class FollowedGroup implements GroupMirror {
   }
 }
 
-/** Whose timeline has yet to hear of it is told nothing behind it. */
+/** The user's timeline has yet to hear of the change; nothing behind it is told. */
 const isLastOf = (user: UserId, { change, user: concerned }: GroupFrame): boolean =>
   change === "dissolved" || (change === "left" && concerned === user);

@@ -1,8 +1,9 @@
 /**
  * Mirrors of a node that does not own the groups: copies, fed by casts, and compared with the groups at an interval.
  *
- * Whoever has asked where a group stands gets its casts for `LEASE_MS`: the routers between nodes see to that. So a mirror is at hand for less than that after it was
- * asked for; it is asked for again while members are connected, and dropped when none are.
+ * After a node asks for a group's standing, the routers send it the group's casts for `LEASE_MS`. So a mirror counts as
+ * current for less than that after the last ask. It is asked for again while members are connected, and dropped when
+ * none are.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type GroupAddress, type UserId } from "../../domain/address.ts";
@@ -21,13 +22,13 @@ const AT_HAND_MS = 30_000;
 const COMPARE_MS = 5000;
 const SOON_MS = 20;
 const COME_BACK_MS = 1000;
-/** Asked at once. */
+/** Concurrent asks. */
 const ASKS_MAX = 64;
 
 export class FollowedMirrors implements GroupMirrors {
   readonly #parts: MirrorParts;
   readonly #groups = new Map<GroupAddress, FollowedGroup>();
-  /** Who has joined a group that is not followed yet. */
+  /** Users who have joined a group that is not followed yet. */
   readonly #joined = new Map<GroupAddress, Set<UserState>>();
   readonly #asked = new Set<GroupAddress>();
   #cancelCompare: (() => void) | undefined;
@@ -77,13 +78,15 @@ export class FollowedMirrors implements GroupMirrors {
     const { joinedSeq, takenThrough } = user.conversation(group);
     const followed = this.#groups.get(group);
     if (joinedSeq === 0) return followed?.leaves(user.user, takenThrough);
-    // In this very turn: from now on a catch-up of theirs reads the group.
+    // In this turn: from now on the user's catch-ups read the group.
     if (followed !== undefined) return followed.joins(user, joinedSeq);
     this.#joined.set(group, (this.#joined.get(group) ?? new Set()).add(user));
     this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => this.#notFollowed(group, error));
   }
 
-  /** Its members would miss what is said in it: they come again with their cursors. */
+  /**
+   * The members would miss the group's entries. So their connections are closed, and they come back with their cursors.
+   */
   #notFollowed(group: GroupAddress, error: unknown): void {
     this.#parts.logger.warn("a group that was joined cannot be followed", { group, error });
     const users = this.#joined.get(group) ?? [];
@@ -115,7 +118,7 @@ export class FollowedMirrors implements GroupMirrors {
     return this.#parts.clock.monotonicMs() - followed.heardAt < AT_HAND_MS ? followed : undefined;
   }
 
-  // ---- asking where groups stand
+  // ---- asking for standings
 
   *#ask(group: GroupAddress, isWhole: boolean): Steps<FollowedGroup | undefined> {
     const askedAt = this.#parts.clock.monotonicMs();
@@ -159,7 +162,7 @@ export class FollowedMirrors implements GroupMirrors {
     });
   }
 
-  /** Whoever does not answer is asked again at the next interval. */
+  /** A group whose shard does not answer is asked for again at the next interval. */
   #compare(group: GroupAddress): void {
     this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => {
       this.#parts.logger.debug("a group does not say where it stands", { group, error });

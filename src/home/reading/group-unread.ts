@@ -20,8 +20,8 @@ const PAGES_PER_STEP = 2;
 const KEPT_FROM = 500;
 
 /**
- * `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: of the group, at the
- * time of the pass.
+ * `others`: seqs of messages of others in `(from, through]`, at most `GROUP_UNREAD_MAX`. `erasures`: of the group, at
+ * the time of the pass.
  */
 type Pass = { from: Seq; through: Seq; others: Seq[]; erasures: number };
 

@@ -72,7 +72,10 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     return gone;
   }
 
-  /** Another table has these names from now on, so this one loads nothing any more: two states would number the same seq twice. @returns as `clear` */
+  /**
+   * Another table has these names from now on, so this one loads nothing any more: two states would number the same seq
+   * twice. @returns as `clear`
+   */
   end(): State[] {
     this.#isEnded = true;
     return this.clear();

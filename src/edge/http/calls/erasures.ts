@@ -7,7 +7,8 @@ import { userId } from "../schemas/names.ts";
 
 const WHAT =
   "Everything in the user's timeline, and what the user wrote in the timelines of others and in groups, as of now. " +
-  "The account stays, and so do memberships. Repeating it while it is under way changes nothing; GET on the same path says how far it is.";
+  "The account stays, and so do memberships. Repeating it while it is under way changes nothing; " +
+  "GET on the same path says how far it is.";
 
 export function erasureCalls(erasures: Erasures): Call[] {
   return [...ownCalls(erasures), ...operatorCalls(erasures)];

@@ -12,7 +12,7 @@ import * as reads from "./reads-codec.ts";
 
 type Kind = keyof Questions;
 
-/** A code stays with its kind, and no kind gets that of another. */
+/** The code of a kind never changes, and is never given to another kind. */
 const ASKS: {
   readonly [K in Kind]: readonly [code: number, question: Codec<Questions[K]>, answer: Codec<Answers[K]>];
 } = {
@@ -73,14 +73,14 @@ const asked: Codec<Asked> = {
 };
 
 export const encodeQuestion = (value: Asked): Buffer => encodeMessage(asked, value);
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no question */
 export const decodeQuestion = (bytes: Buffer): Asked => decodeMessage(asked, bytes);
 
 export function encodeAnswer<K extends Kind>(kind: K, answer: Answers[K]): Buffer {
   return encodeMessage(ASKS[kind][2], answer);
 }
 
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no answer */
 export function decodeAnswer<K extends Kind>(kind: K, bytes: Buffer): Answers[K] {
   return decodeMessage(ASKS[kind][2], bytes);
 }

@@ -5,7 +5,7 @@ import { decodeMessage, encodeMessage, fields, list, oneOf, optional, type Codec
 import { groupAddress, number, seq, shardId, text, userId } from "./values.ts";
 
 const userIds = list(userId);
-/** Whatever they come in. */
+/** Of any iterable. */
 const users: Codec<Iterable<UserId>> = {
   write: (out, value) => userIds.write(out, [...value]),
   read: userIds.read,
@@ -20,5 +20,5 @@ const cast = oneOf<Cast>({
 });
 
 export const encodeCast = (value: Cast): Buffer => encodeMessage(cast, value);
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no cast */
 export const decodeCast = (bytes: Buffer): Cast => decodeMessage(cast, bytes);

@@ -1,27 +1,27 @@
 /**
- * What crosses between shards, as bytes: a value is its fields in the order of its codec, without names.
+ * Messages between shards as bytes. A value is its fields in the order of its codec, without names.
  *
  *     number    varint
  *     text      varint bytes | UTF-8
  *     optional  u8 0 | u8 1, value
  *     list      varint count | value…
  *
- * A codec of a type names each of its fields, so a field that is added to the type has to be added here. What is read is bounded by the bytes that are there: whatever
- * they are, reading ends in a value or in a RangeError.
+ * A codec names each field of its type, so a new field of the type has to be added here. Reading never goes beyond the
+ * bytes of the message: for any bytes it returns a value or throws a RangeError.
  */
 import { ByteReader } from "../../../../storage/encoding/byte-reader.ts";
 import { GrowingWriter } from "../../../../storage/encoding/byte-writer.ts";
 
 export type Codec<Value> = {
   write(out: GrowingWriter, value: Value): void;
-  /** @throws RangeError for what no value is written as */
+  /** @throws RangeError for bytes that `write` never makes */
   read(from: ByteReader): Value;
 };
 
-/** Of one message. A page of a log is far below. */
+/** Of one message. A page of a log is far smaller. */
 const MESSAGE_BYTES_MAX = 32 << 20;
 
-/** @throws RangeError for what the receiver would not read */
+/** @throws RangeError for a message that the receiver would refuse */
 export function encodeMessage<Value>(codec: Codec<Value>, value: Value): Buffer {
   const out = new GrowingWriter();
   codec.write(out, value);
@@ -40,14 +40,14 @@ export function decodeMessage<Value>(codec: Codec<Value>, bytes: Buffer): Value 
   return value;
 }
 
-/** A number that is whole, also where the bytes are any. @throws RangeError above `max` */
+/** Always a whole number, whatever the bytes. @throws RangeError above `max` */
 export function readNumber(from: ByteReader, max = Number.MAX_SAFE_INTEGER): number {
   const value = from.varint();
   if (value <= max) return value;
   throw new RangeError(`${value} where at most ${max} can stand`);
 }
 
-/** Nothing is said. */
+/** Takes no bytes. */
 export const nothing: Codec<undefined> = { write() {}, read: () => undefined };
 
 export function optional<Value>(codec: Codec<Value>): Codec<Value | undefined> {
@@ -67,17 +67,17 @@ export function list<Value>(codec: Codec<Value>): Codec<readonly Value[]> {
       for (const value of values) codec.write(out, value);
     },
     read(from) {
-      // Each takes a byte at least.
+      // Each value takes at least one byte.
       const count = readNumber(from, from.end - from.pos);
       return Array.from({ length: count }, () => codec.read(from));
     },
   };
 }
 
-/** Of a type the codec of each field. */
+/** A codec for each field of a type. */
 export type FieldCodecs<Value> = { readonly [Key in keyof Value]-?: Codec<Value[Key]> };
 
-/** A field that is undefined is left out when it is read. */
+/** Fields that are undefined are absent after reading. */
 export function fields<Value extends object>(codecs: FieldCodecs<Value>): Codec<Value> {
   const all = Object.entries(codecs) as [keyof Value, Codec<unknown>][];
   return {
@@ -99,7 +99,9 @@ type Kinds<Value extends { kind: string }> = {
   readonly [Kind in Value["kind"]]: readonly [code: number, codec: Codec<Omit<Extract<Value, { kind: Kind }>, "kind">>];
 };
 
-/** One of several kinds: `u8 code | its fields`. A code stays with its kind, and no kind gets that of another. */
+/**
+ * One of several kinds: `u8 code | its fields`. The code of a kind never changes, and is never given to another kind.
+ */
 export function oneOf<Value extends { kind: string }>(kinds: Kinds<Value>): Codec<Value> {
   const all = Object.entries(kinds) as [Value["kind"], readonly [number, Codec<object>]][];
   const byKind = new Map(all);

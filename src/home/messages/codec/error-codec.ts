@@ -1,4 +1,6 @@
-/** Errors that one shard tells another: what is no AppError is `internal` there, and its cause stays where it was. */
+/**
+ * Errors between shards. An error that is no AppError becomes `internal`; its cause stays at the shard that threw it.
+ */
 import { AppError } from "../../../base/errors.ts";
 import { ERROR_CODES, type ErrorCode } from "../../../protocol/codes.ts";
 import { fields, optional, type Codec } from "./codec.ts";
@@ -18,11 +20,10 @@ export const appError: Codec<AppError> = {
   },
 };
 
-/** What was thrown, as another shard is told. */
+/** Any thrown value, as another shard gets it. */
 export const anyError: Codec<unknown> = {
-  write: (out, error) => appError.write(out, error instanceof AppError ? error : unforeseen()),
+  write: (out, error) => appError.write(out, error instanceof AppError ? error : unexpectedError()),
   read: appError.read,
 };
 
-const unforeseen = (): AppError =>
-  new AppError("internal", "something unforeseen went wrong; the log of the server there has it");
+const unexpectedError = (): AppError => new AppError("internal", "unexpected error; that server's log has the details");

@@ -1,4 +1,4 @@
-/** What is asked of a group's shard, and how it answers, as bytes. */
+/** Questions to a group's shard and its answers, as bytes. */
 import type { Group, GroupMember } from "../../../protocol/http-shapes.ts";
 import type { GroupWish } from "../ask.ts";
 import { fields, list, nothing, oneOf, optional, type Codec } from "./codec.ts";
@@ -16,7 +16,7 @@ export const group: Codec<Group> = fields<Group>({
   keepDays: optional(number) as Codec<number>,
 });
 
-/** Of a kind alone. */
+/** For kinds without fields. */
 const kindAlone: Codec<object> = { write: nothing.write as () => void, read: () => ({}) };
 
 export const groupWish: Codec<GroupWish> = oneOf<GroupWish>({

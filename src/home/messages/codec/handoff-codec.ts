@@ -8,7 +8,7 @@ import { bool, decodeMessage, encodeMessage, fields, oneOf, type Codec } from ".
 import { anyError } from "./error-codec.ts";
 import { groupAddress, number, seq, text, userAddress, userId, word } from "./values.ts";
 
-/** What follows from the rest does not cross. */
+/** Without the fields that follow from the others. */
 type MessageFields = Omit<MessageHandoff, "id" | "textJson">;
 type WrittenHandoff = Exclude<Handoff, MessageHandoff> | MessageFields;
 
@@ -46,7 +46,7 @@ const handoff: Codec<WrittenHandoff> = oneOf<WrittenHandoff>({
 
 export const encodeHandoff = (value: Handoff): Buffer => encodeMessage(handoff, value);
 
-/** @throws RangeError for bytes that are none. @param ids of the cluster */
+/** @throws RangeError for bytes that are no handoff. @param ids of the cluster */
 export function decodeHandoff(bytes: Buffer, ids: MessageIds): Handoff {
   const value = decodeMessage(handoff, bytes);
   return value.kind === "message" ? new ArrivedMessage(value, ids) : value;
@@ -85,7 +85,7 @@ class ArrivedMessage implements MessageHandoff {
   }
 }
 
-/** What a `HandoffOutcome` is told. */
+/** A call of `HandoffOutcome`. */
 export type ToldOutcome =
   | { readonly kind: "confirmed"; readonly through: Seq; readonly read: Seq }
   | { readonly kind: "missing"; readonly through: Seq }
@@ -98,5 +98,5 @@ const outcome = oneOf<ToldOutcome>({
 });
 
 export const encodeOutcome = (value: ToldOutcome): Buffer => encodeMessage(outcome, value);
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no outcome */
 export const decodeOutcome = (bytes: Buffer): ToldOutcome => decodeMessage(outcome, bytes);

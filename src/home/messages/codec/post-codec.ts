@@ -35,10 +35,10 @@ const sentPost = fields<SentPost>({
 });
 
 export const encodePost = (value: SentPost): Buffer => encodeMessage(sentPost, value);
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no post */
 export const decodePost = (bytes: Buffer): SentPost => decodeMessage(sentPost, bytes);
 
-/** What a `PostReply` is told. */
+/** A call of `PostReply`. */
 export type ToldPostReply =
   | { readonly kind: "posted"; readonly posted: Posted; readonly isRepeat: boolean; readonly groupLife: number }
   | { readonly kind: "missing"; readonly round: number }
@@ -51,5 +51,5 @@ const reply = oneOf<ToldPostReply>({
 });
 
 export const encodePostReply = (value: ToldPostReply): Buffer => encodeMessage(reply, value);
-/** @throws RangeError for bytes that are none */
+/** @throws RangeError for bytes that are no reply */
 export const decodePostReply = (bytes: Buffer): ToldPostReply => decodeMessage(reply, bytes);

@@ -1,4 +1,4 @@
-/** Codecs of the values that messages between shards have: numbers, texts and names. */
+/** Codecs of the values in messages between shards: numbers, texts and names. */
 import type { ByteReader } from "../../../../storage/encoding/byte-reader.ts";
 import type { Offset, Seq, ShardId } from "../../../../storage/types.ts";
 import { SHARD_COUNT } from "../../../../storage/types.ts";
@@ -72,7 +72,7 @@ export const userAddress: Codec<UserAddress> = name("@");
 export const groupAddress: Codec<GroupAddress> = name("#");
 export const address: Codec<Address> = name("@#");
 
-/** For what stands in the log as JSON as well. @throws RangeError for what is none */
+/** For values that are JSON in the log too. @throws RangeError for a text that is no JSON */
 export function json<Value>(): Codec<Value> {
   return {
     write: (out, value) => text.write(out, JSON.stringify(value)),
