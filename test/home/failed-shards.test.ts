@@ -12,6 +12,7 @@ import {
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { sendMessage } from "../../src/home/sending/send-message.ts";
+import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
 import { createGroup } from "../../src/home/groups/group-changes.ts";
 import { encodeProfile } from "../../src/home/state/account-cells.ts";
 import { writeUserCells } from "../../src/home/durable.ts";
@@ -175,6 +176,9 @@ test("a shard that another node has taken says so to those who write to it, can 
   expect(host.home(ANN).users.get(ANN)!.headSeq as number).toBe(1);
   expect(await send(BEN, CAT)).toBe("sent");
   expect(logged.join()).toContain("taken over by another server");
+  // Every 15 seconds for as long as the node runs.
+  new HandoffMarks(host.logger).write([host.home(ANN)]);
+  expect(logged.join()).not.toContain("a handoff mark could not be written");
 });
 
 test("what a shard that fails has handed over to another one is not shown there, and what comes next is", async () => {
@@ -205,7 +209,7 @@ test("nothing that waits of a shard that was opened anew is written any more", a
     clock.advance(1000);
     await host.store.idle();
   }
-  expect(() => before.users.get(ANN)).toThrow("opened anew");
+  expect(() => before.users.get(ANN)).toThrow("try again");
   expect(() => ann.log.append({ encode() {}, committed() {}, failed() {} })).toThrow();
   expect(await send(ANN, BEN, "lost")).toBe("sent");
   expect(logged.join()).not.toContain("taken over");

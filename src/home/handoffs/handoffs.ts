@@ -154,7 +154,7 @@ export class HandoffMarks {
   /** @returns false when there is nothing to note */
   #append({ log, ledger }: Shard): boolean {
     const through = ledger.through(log.durableThrough);
-    if (through === this.#written.get(log)) return false;
+    if (through === this.#written.get(log) || log.failure !== undefined) return false;
     if (log.memtable.isEmpty && !hasEntriesAbove(log, handedOffThrough(log))) {
       this.#written.set(log, through);
       return false;
