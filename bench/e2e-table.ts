@@ -69,7 +69,8 @@ function open({ open: { ratePerSecond, medians } }: E2eResult): string[] {
 function restarts({ ranges, restarts: all }: E2eResult): string[] {
   const one = all.map(
     ({ before, after, secondsAway }) =>
-      `  restart: ${before.deliveredPerSecond}/s before, away for ${secondsAway.toFixed(1)} s, ${after.deliveredPerSecond}/s after`,
+      `  restart: ${before.deliveredPerSecond}/s before, away for ${secondsAway.toFixed(1)} s, ` +
+      `${after.deliveredPerSecond}/s after`,
   );
   return [...one, `  rate after a restart over the rate before it: ${formatRange(ranges.restartedRatio, 2)}`];
 }
@@ -80,7 +81,8 @@ function busyElsewhere({ machine, medians: { floor, parley } }: E2eResult): stri
   const wanted = Math.min(2, machine.cores);
   if (had > wanted * BUSY_SHARE) return [];
   return [
-    `  server and load had ${had.toFixed(2)} of ${wanted} cores: the machine was busy with something else, and the figures mean little`,
+    `  server and load had ${had.toFixed(2)} of ${wanted} cores: the machine was busy with something else, and the ` +
+      "figures mean little",
   ];
 }
 

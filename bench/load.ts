@@ -179,7 +179,8 @@ export class Load implements LoadSink {
         const lost = this.users.reduce((sum, user) => sum + user.undelivered, 0);
         const first = this.users.find((user) => user.undelivered > 0)?.describe() ?? "";
         throw new Error(
-          `${lost} messages were not delivered within ${this.drainMs / 1000} s after the last was sent; the first: ${first}`,
+          `${lost} messages were not delivered within ${this.drainMs / 1000} s after the last was sent; the first: ` +
+            `${first}`,
         );
       }
       await this.wait(2);

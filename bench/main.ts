@@ -19,7 +19,8 @@ const SUITES: Row[] = [
   ["e2e", "Parley beside a bare WebSocket server that does the same five frames: throughput, CPU, latency"],
   [
     "storage",
-    "the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, SQLite drivers, codecs",
+    "the log store: append beside bare write + fdatasync, flush, history pages, recovery, the corpus on disk, " +
+      "SQLite drivers, codecs",
   ],
   ["stalls", "how long the event loop stands still for what a client asks of a server that was just started"],
 ];

@@ -13,11 +13,14 @@ td,th{padding:.25rem .6rem;border-bottom:1px solid #e3e7ee;text-align:right}td:f
 svg{max-width:100%;height:auto;font:12px system-ui,sans-serif}code{font-size:.9em}`;
 
 const FLOOR =
-  "The floor is a bare WebSocket server that stores nothing and does the same five frames, its frames gathered per socket and turn as Parley's are.";
+  "The floor is a bare WebSocket server that stores nothing and does the same five frames, its frames gathered per " +
+  "socket and turn as Parley's are.";
 
 export function htmlReport(result: E2eResult): string {
   const { parameters: p, machine: m, ranges, flushes } = result;
-  const how = `${p.sockets} sockets, ${p.windowPerUser} undelivered messages each, ${p.texts} texts of ${p.textMeanBytes} bytes, ${p.rounds} rounds of ${p.measureMs / 1000} s on each side in turn`;
+  const how =
+    `${p.sockets} sockets, ${p.windowPerUser} undelivered messages each, ${p.texts} texts of ${p.textMeanBytes} ` +
+    `bytes, ${p.rounds} rounds of ${p.measureMs / 1000} s on each side in turn`;
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Parley bench: e2e</title><style>${STYLE}</style>
 <h1>Parley beside ${result.besideCommit === undefined ? "the floor" : `its commit ${result.besideCommit}`}</h1>

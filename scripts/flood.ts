@@ -13,7 +13,10 @@ const help = (): string =>
   helpText(
     ["npm run flood -- [options] [WORDS …]"],
     [
-      `Each flood has a server of its own. Two people exchange 50 messages a second, in peace and while the attacker floods, in ${ROUNDS} rounds that take turns. By the medians of the rounds their p50 is to stay within ${P50_RATIO_MAX} times and their p99 within ${P99_RATIO_MAX} times of the quiet stretch before. WORDS choose the floods whose names contain one of them.`,
+      "Each flood runs on its own server. Two users exchange 50 messages a second. Quiet and flooded stretches " +
+        `alternate, in ${ROUNDS} rounds. The medians of the rounds must stay within limits: p50 at most ` +
+        `${P50_RATIO_MAX} times, p99 at most ${P99_RATIO_MAX} times that of the quiet stretch before. WORDS select ` +
+        "the floods whose names contain one of them.",
       {
         title: "Options",
         rows: [
@@ -35,10 +38,13 @@ function tableOf(results: FloodResult[]): string {
   const both = ({ quiet, flooded }: FloodResult, key: "p50Ms" | "p99Ms"): string =>
     [quiet, flooded].map((talks) => median(talks.map((talk) => talk[key])).toFixed(1)).join(", ");
   const head =
-    "| flood | p50 quiet, flooded (ms) | ratio | p99 quiet, flooded (ms) | ratio | memory before, peak (MiB) | the attacker got |";
+    "| flood | p50 quiet, flooded (ms) | ratio | p99 quiet, flooded (ms) | ratio | memory before, peak (MiB) | the " +
+    "attacker got |";
   const rows = results.map(
     (result) =>
-      `| ${result.flood} | ${both(result, "p50Ms")} | ${formatRange(result.p50Ratio, 1)} | ${both(result, "p99Ms")} | ${formatRange(result.p99Ratio, 1)} | ${Math.round(result.memoryBeforeMb)}, ${Math.round(result.memoryPeakMb)} | ${result.attacker} |`,
+      `| ${result.flood} | ${both(result, "p50Ms")} | ${formatRange(result.p50Ratio, 1)} | ` +
+      `${both(result, "p99Ms")} | ${formatRange(result.p99Ratio, 1)} | ${Math.round(result.memoryBeforeMb)}, ` +
+      `${Math.round(result.memoryPeakMb)} | ${result.attacker} |`,
   );
   return [head, "| --- | --- | --- | --- | --- | --- | --- |", ...rows, ""].join("\n");
 }

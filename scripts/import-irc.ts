@@ -35,7 +35,8 @@ function checkOpenFiles(users: number): void {
   const needed = users + OTHER_FILES;
   if (limit >= needed) return;
   throw new Error(
-    `${users} users need ${needed} open files, the limit is ${limit}; run \`ulimit -n ${needed}\` first (the server needs as many), or import fewer days`,
+    `${users} users need ${needed} open files, the limit is ${limit}; run \`ulimit -n ${needed}\` first (the ` +
+      "server needs as many), or import fewer days",
   );
 }
 

@@ -20,7 +20,8 @@ const help = (): string =>
   helpText(
     ["npm run import-under-fire -- FILES… [options]"],
     [
-      "Starts a server on a temporary data directory, plays the logs through it with --verify, kills it with -9 at N moments drawn from the seed and starts it again each time.",
+      "Starts a server on a temporary data directory, plays the logs through it with --verify, kills it with -9 at " +
+        "N moments drawn from the seed and starts it again each time.",
       { title: "Options", rows: OWN_OPTIONS },
       {
         title: "As for import-irc",

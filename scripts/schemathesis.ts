@@ -12,7 +12,9 @@ const help = (): string =>
   helpText(
     ["npm run schemathesis [-- MORE OPTIONS OF SCHEMATHESIS]"],
     [
-      `Starts a server and lets schemathesis (from PyPI: pip install schemathesis) make thousands of requests after GET /openapi.json, valid ones and others, for about ${SECONDS} seconds. POST /v1/sync waits, so it is left out. Exit status: that of schemathesis, 0 when it found nothing; 2 when it is not installed.`,
+      "Starts a server and lets schemathesis (from PyPI: pip install schemathesis) make thousands of valid and " +
+        `invalid requests from GET /openapi.json, for about ${SECONDS} seconds. POST /v1/sync waits, so it is left ` +
+        "out. Exit status: that of schemathesis, 0 when it found nothing; 2 when it is not installed.",
     ],
     process.stdout.columns,
   );

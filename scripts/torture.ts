@@ -15,9 +15,13 @@ const help = (): string =>
   helpText(
     ["npm run torture -- [options]"],
     [
-      "A process writes to a log store with tiny limits, so that files rotate, memtables are flushed and the log is trimmed all the time. It is killed with -9 at a moment drawn from the seed; what it left is verified as parley verify does it; the store is opened and compared with what was acknowledged; the next round goes on with the same directory.",
+      "A process writes to a log store with tiny limits, so that files rotate, memtables are flushed and the log " +
+        "is trimmed all the time. It is killed with -9 at a time drawn from the seed. Its files are verified as by " +
+        "parley verify. The store is opened and compared with the acknowledged records. The next round continues " +
+        "with the same directory.",
       { title: "Options", rows: OPTIONS },
-      "Progress on stderr; on stdout one line of JSON. Exit status: 0 when everything held, 1 when something is missing, half there, damaged or not what was written (the directory is kept then), 2 for a bad option.",
+      "Progress on stderr; on stdout one line of JSON. Exit status: 0 when everything held, 1 when records are " +
+        "missing, incomplete, damaged or changed (then the directory is kept), 2 for a bad option.",
     ],
     process.stdout.columns,
   );

@@ -32,20 +32,25 @@ export type ImportOptions = ReadOptions & RunOptions;
 const DEFAULT_URL = "http://127.0.0.1:8080";
 
 const ABOUT = [
-  "Plays IRC logs through a running server, as the people who wrote them. Each file is one day, named YYYY-MM-DD.log, with one message a line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its own; each day a group (#ubuntu-YYYY-MM-DD) with that day's nicks. A line that begins with a nick of the day, a colon and a space is a direct message to that person (to oneself: a note); every other line goes to the group. FILES may be folders: their *.log files are taken.",
+  "Plays IRC logs through a running server, as the people who wrote them. Each file is one day, named " +
+    "YYYY-MM-DD.log, with one message a line: [hh:mm] <nick> text. Each nick becomes a user with a socket of its " +
+    "own; each day a group (#ubuntu-YYYY-MM-DD) with that day's nicks. A line that begins with a nick of the day, a " +
+    "colon and a space is a direct message to that person (to oneself: a note); every other line goes to the group. " +
+    "FILES may be folders: their *.log files are taken.",
   "A second run continues where the first one stopped and repeats nothing, because refs are the same in every run.",
 ];
 const PHASES: Row[] = [
-  ["users, groups, sockets", "everybody is made and comes online"],
+  ["users, groups, sockets", "all users are made and connect"],
   ["messages", "every line is sent and acked"],
-  ["delivery", "until they have reached all who are online"],
-  ["check: history", "with --verify: history pages of everybody, compared"],
+  ["delivery", "messages reach all connected users"],
+  ["check: history", "with --verify: the history pages of all users, compared"],
   ["check: devices", "with --verify: a fresh device of every user gets everything, compared"],
 ];
 export const IMPORT_OPTIONS: Row[] = [
   [
     "--api-key KEY",
-    "make the users with this key; without one they are registered with passwords, which costs the server an argon2 computation each, and one more with --verify",
+    "make the users with this key; without one they are registered with passwords, which costs the server an " +
+      "argon2 computation each, and one more with --verify",
     "PARLEY_API_KEY; parley keys create makes one",
   ],
   [
@@ -54,11 +59,13 @@ export const IMPORT_OPTIONS: Row[] = [
   ],
   [
     "--encoding utf-8|latin1|mixed",
-    "encoding of the files (default utf-8; other files are refused); latin1 includes its Windows variant; mixed: latin1 for lines that are not UTF-8",
+    "encoding of the files (default utf-8; other files are refused); latin1 includes its Windows variant; mixed: " +
+      "latin1 for lines that are not UTF-8",
   ],
   [
     "--text-bytes-max N",
-    `skip messages with more bytes of text than the server accepts (default ${DEFAULT_LIMITS.textBytesMax}); each is named on stderr and counted as tooLongLines`,
+    `skip messages with more bytes of text than the server accepts (default ${DEFAULT_LIMITS.textBytesMax}); each ` +
+      "is named on stderr and counted as tooLongLines",
   ],
   ["--window N", "lines unacked at once (default 512)"],
   ["--verify", "then read everything back, history and a fresh device of everybody; compare text and order"],
@@ -68,7 +75,10 @@ export const IMPORT_OPTIONS: Row[] = [
   ["--help", "this text"],
 ];
 export const RESULT =
-  "Progress and a line for people on stderr; on stdout one line of JSON: users, groups, direct and group messages, deliveries to other people's devices, seconds, lost, duplicated, misordered, lines skipped (skippedLines: no message; tooLongLines). Exit status: 0 when nothing is lost, duplicated or misordered, 1 when not or when it failed, 2 for a bad option or file.";
+  "Progress and a line for people on stderr; on stdout one line of JSON: users, groups, direct and group messages, " +
+  "deliveries to other people's devices, seconds, lost, duplicated, misordered, lines skipped (skippedLines: no " +
+  "message; tooLongLines). Exit status: 0 when nothing is lost, duplicated or misordered, 1 when not or when it " +
+  "failed, 2 for a bad option or file.";
 
 export const importHelp = (columns: number | undefined): string =>
   helpText(

@@ -50,7 +50,8 @@ export function repairReport(
 ): string {
   const lines = [
     `parley repair of ${source}`,
-    "What is listed here is not in the repaired directory. It may hold parts of messages: keep it private, and remove it when it is read.",
+    "The parts listed here are not in the repaired directory. They may contain parts of messages: keep this file " +
+      "private, and remove it after reading.",
     "",
   ];
   lines.push(...keys.map(oneLine));

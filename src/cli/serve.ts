@@ -30,7 +30,9 @@ export function serveCommand(parts: ServeParts): Command {
     usage: "serve [options]",
     npmScript: "start",
     summary: "run the server",
-    note: "SIGTERM drains it: no new work, everything acked, exit 0. So do SIGINT and SIGHUP, unless they were ignored at the start, as by nohup (this does not work through npm or the launcher).",
+    note:
+      "SIGTERM drains it: no new work, everything acked, exit 0. So do SIGINT and SIGHUP, unless they were ignored " +
+      "at the start, as by nohup (this does not work through npm or the launcher).",
     options: SERVE_OPTIONS,
     run: async (args, io) => {
       if (!args.some(isHelp)) return await serve(parseOptions(SERVE_OPTIONS, args, io.env), io, parts);

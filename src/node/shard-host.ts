@@ -389,7 +389,7 @@ export class ShardHost {
     this.#closeShard(id, () => this.refusals.error("log failed"));
   }
 
-  /** Entries that were being written when the log failed may be in it, and nobody was told of them: members catch up. */
+  /** Entries that were being written when the log failed may be in it, and no member was notified: members catch up. */
   #sendMembersAway({ headSeq, nextSeq, members }: GroupState): void {
     if (nextSeq === headSeq + 1) return;
     const { message, retryAfterMs } = this.refusals.error("log failed");

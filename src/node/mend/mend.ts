@@ -100,7 +100,9 @@ async function refold(
 function* unknownOf({ store }: ShardHost, logs: readonly ShardLog[], losses: Losses): Iterable<MendNote> {
   for (const log of logs) {
     const unnamed = [...log.streams()].filter((name) => name.startsWith(LOST_PREFIX)).length;
-    const what = `${unnamed} streams have lost their names; their remaining entries are kept as ${LOST_PREFIX}N, and nobody is shown them`;
+    const what =
+      `${unnamed} streams have lost their names; their remaining entries are kept as ${LOST_PREFIX}N, and nobody ` +
+      "is shown them";
     if (unnamed > 0) yield { shard: log.shard, stream: "", kind: "unknown", what };
   }
   const closed = store.damaged.length;
