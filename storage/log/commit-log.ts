@@ -221,6 +221,7 @@ export type CommitLog = {
   reopen(hooks: LogHooks): CommitLog;
   /**
    * Takes a shard again that has failed alone, in a new term, and reads its records.
+   * Records of it that were pushed before and not committed have failed when this resolves, those pushed meanwhile too.
    * @throws FencedError when another node keeps it; Error when the log has failed as a whole, see `reopen`
    */
   reopenShard(shard: ShardId, reader: LogReader): Promise<void>;
