@@ -3,9 +3,9 @@
  * message, received, receipt). It stores nothing, checks no token and survives no restart. Every cost of Parley above
  * the floor pays for a promise that the floor does not make. Frames have the fields and sizes of docs/protocol.md.
  *
- * What makes it fast, measured side by side (figures in bench/README.md):
+ * What makes it fast, measured side by side (docs/decisions/2026-11-28-true-floor.md):
  * - Frames gather per socket during one turn of the event loop and leave in one write to the kernel, as in Parley's
- *   outbox (src/home/session/outbox.ts). One write per frame costs a third more CPU.
+ *   outbox (src/home/session/outbox.ts). This saves a third of the CPU of one write per frame.
  * - Outgoing frames are concatenated from text. `JSON.stringify` runs only for strings that come from a client.
  * - Frames are read with `JSON.parse`, as by any server that cannot trust its clients.
  *
