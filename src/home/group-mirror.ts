@@ -2,6 +2,9 @@
  * Groups as the homes of their members see them: read only, and as far as the home has heard. On the node that owns the
  * group the mirror is the group's state itself, without a copy. Everything that a mirror does not have is asked of the
  * group's shard.
+ *
+ * A mirror is also where an entry of a group, cast by its shard, is pushed to the sessions of members. Two classes do
+ * this: src/node/local-mirrors.ts and mirrors/followed-group.ts.
  */
 import type { Steps } from "../base/steps.ts";
 import type { GroupAddress, UserId } from "../domain/address.ts";

@@ -1,6 +1,8 @@
 /**
- * What a post to a group causes: it is written once, and leaves once for each member who is there. The author pays for that in bytes, whoever
- * is there at the moment.
+ * The price of a post to a group. It is written once, and sent once for each connected member. The author pays for all
+ * members in bytes, however many of them are connected.
+ *
+ * Not here: who gets the post (accept-post.ts, src/home/group-mirror.ts).
  */
 import { AppError } from "../../base/errors.ts";
 import { TokenBucket, type Rate } from "../../base/token-bucket.ts";

@@ -5,7 +5,7 @@
  *                             tells that the user exists
  *             epoch           the text, if history was rebuilt; else it follows from the profile (account-cells.ts)
  *             password, device/…, clients          owned by the account service
- *             passwordLost    when a repair found the account without a password (mend/accounts.ts)
+ *             passwordLost    when a repair found the account without a password (mend/streams.ts)
  *             received        seq                  how far a device of the user has the timeline
  *             read/CONV       seq | incoming read  the user's own read mark
  *             delivered/CONV  seq | mark           the peer's delivery mark, in this user's numbering
