@@ -91,8 +91,8 @@ afterEach(async () => {
 let refs = 0;
 function send(from: UserId, to: UserId | GroupAddress, ref = `r-${++refs}`, text = "hello"): Promise<string> {
   return new Promise((resolve, reject) => {
-    const address = to.startsWith("#") ? (to as GroupAddress) : userAddress(to as UserId);
-    const request = { to: address as Address, text, ref, retry: true };
+    const address: Address = to.startsWith("#") ? (to as GroupAddress) : userAddress(to as UserId);
+    const request = { to: address, text, ref, retry: true };
     const reply = {
       session: undefined,
       sent: (_: unknown, isRepeat: boolean) => resolve(isRepeat ? "repeat" : "sent"),

@@ -31,13 +31,16 @@ export class MessageOffers {
     const { sentAt, rank, text } = entry;
     const place = { from: this.#from, to: to as UserAddress, seq, prev, streamNo: this.#streamNo };
     const offer = new MessageOffer(this.#shard, { ...place, sentAt, rank, text }, offset);
-    this.#shard.ledger.add(offer);
+    this.#shard.ledger.add(offer.held);
     offer.handOff();
     return 1;
   }
 }
 
-class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
+/** What the ledger holds, as long as a receiver is away: not the text. */
+type Held = Handed & { isConfirmed: boolean };
+
+class MessageOffer implements MessageHandoff, HandoffOutcome {
   readonly kind = "message";
   readonly #shard: Shard;
   readonly from: UserAddress;
@@ -48,12 +51,7 @@ class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
   readonly sentAt: number;
   readonly rank: number;
   readonly text: string;
-  readonly offset: Offset;
-  isConfirmed = false;
-
-  get stream(): UserAddress {
-    return this.from;
-  }
+  readonly held: Held;
 
   constructor(shard: Shard, message: Omit<MessageHandoff, "kind" | "id" | "textJson">, offset: Offset) {
     this.#shard = shard;
@@ -65,7 +63,7 @@ class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
     this.sentAt = message.sentAt;
     this.rank = message.rank;
     this.text = message.text;
-    this.offset = offset;
+    this.held = { offset, stream: message.from, seq: message.seq, isConfirmed: false };
   }
 
   get id(): string {
@@ -85,7 +83,7 @@ class MessageOffer implements MessageHandoff, HandoffOutcome, Handed {
   }
 
   confirmed(through: Seq): void {
-    if (through >= this.seq) this.isConfirmed = true;
+    if (through >= this.seq) this.held.isConfirmed = true;
   }
 
   missing(): void {
