@@ -152,8 +152,8 @@ export class Shard {
 
   /**
    * The log, for something that concerns `address`.
-   * @throws AppError unavailable, which names it, when the shard is damaged; and when it was opened anew since: another
-   * object is the shard then, and whoever still works with this one would number what that one numbers
+   * @throws AppError unavailable, naming `address`, if the shard is damaged. Also if the shard was opened anew: then
+   * another object is the shard, and both would number the same records
    */
   logFor(address: Address | undefined): ShardLog {
     let log: ShardLog;
@@ -193,7 +193,7 @@ export class Shard {
     if (user !== undefined) this.#parts.connected.detach(user, session);
   }
 
-  /** It goes out of memory: nobody is told anything any more but who waits for a reply. */
+  /** The shard leaves memory: only callers that wait for a reply are still told. */
   end(): void {
     this.#isEnded = true;
     this.posts.stop();

@@ -165,7 +165,7 @@ export class FollowedMirrors implements GroupMirrors {
   /** A group whose shard does not answer is asked for again at the next interval. */
   #compare(group: GroupAddress): void {
     this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => {
-      this.#parts.logger.debug("a group does not say where it stands", { group, error });
+      this.#parts.logger.debug("the standing of a group could not be read", { group, error });
     });
   }
 }

@@ -85,7 +85,7 @@ export const cursorText = ({ asOf, after }: Cursor): string =>
 export function parseCursor(text: string): Cursor {
   const [, head, top, rank, seq, address] =
     /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.([@#].+)$/.exec(text) ?? [];
-  if (address === undefined) throw new AppError("bad_request", "before: take it from the page before");
+  if (address === undefined) throw new AppError("bad_request", "before: not a value that a page gave as `before`");
   return {
     asOf: { head: Number(head) as Seq, rank: Number(top) },
     after: { address: address as Address, rank: Number(rank), seq: Number(seq) as Seq },

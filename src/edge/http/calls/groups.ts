@@ -97,7 +97,7 @@ function putMemberCall(groups: Groups): Call {
     id: "putGroupMember",
     tag,
     summary: "Add a member, or set a member's role",
-    description: "Without a body, or without a `role`, the role is `member`, for somebody who was admin too.",
+    description: "Without a body, or without a `role`, the role becomes `member`, even of a user who was admin.",
     auth: "user",
     params: memberParams,
     body: z.object({ role: role.default("member").openapi({ default: "member" }) }).openapi("MemberPut"),

@@ -5,14 +5,14 @@ import { seq } from "./names.ts";
 export const conversation = z
   .object({
     conversation: wireAddress,
-    name: z.string().openapi({ description: "Display name of the other side." }),
+    name: z.string().openapi({ description: "Display name of the other user, or name of the group." }),
     unread: z.number().int().min(0).openapi({ description: "Messages of others after `ownReadThrough`." }),
     lastSeq: seq,
     readThrough: seq.openapi({
-      description: "How far the other side has read, in my numbering. In a group: how far anybody else has.",
+      description: "How far the other user has read, in my numbering. In a group: the farthest other member.",
     }),
     deliveredThrough: seq.openapi({
-      description: "How far the other side's devices have what I sent, in my numbering.",
+      description: "How far the other user's devices have what I sent, in my numbering.",
     }),
     ownReadThrough: seq.openapi({ description: "How far I have read." }),
     messages: z.array(message).openapi({ description: "The newest messages, oldest first." }),

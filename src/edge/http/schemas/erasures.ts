@@ -3,7 +3,7 @@ import { time } from "./messages.ts";
 import { userId } from "./names.ts";
 
 export const erasureRequest = z
-  .object({ user: userId.openapi({ description: "Your own name, so that nobody does this by mistake." }) })
+  .object({ user: userId.openapi({ description: "Your own user id, so that this is not done by mistake." }) })
   .openapi("ErasureRequest");
 
 const entries = z.number().int().openapi({ type: "integer", description: "Entries erased so far, in every log." });

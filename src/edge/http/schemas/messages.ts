@@ -8,7 +8,9 @@ export const time = z
   .openapi({ type: "integer", description: "Unix milliseconds by the server's clock.", example: 1763740800000 });
 
 /** Addresses and ids in answers: described, not checked again. */
-export const wireAddress = z.string().openapi({ description: "The other side: `@user` or `#group`.", example: "@bob" });
+export const wireAddress = z
+  .string()
+  .openapi({ description: "The other user or the group: `@user` or `#group`.", example: "@bob" });
 export const wireUser = z.string().openapi({ description: "User id.", example: "alice" });
 
 export const messageFields = {
