@@ -1,6 +1,6 @@
 /**
- * Group mirrors of a node that owns all shards: they return the groups' own states. `entry` pushes each entry of a group
- * to the sessions of its members: src/home/README.md says what must hold (*Who gets an entry of a group*).
+ * Group mirrors of a node that owns all shards: they return the groups' own states. `entry` pushes each entry of a
+ * group to the sessions of its members: src/home/README.md says what must hold (*Who gets an entry of a group*).
  */
 import type { Steps } from "../base/steps.ts";
 import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
