@@ -75,7 +75,7 @@ test.each(["data", "link"])("the command finishes what a kill left, asked by the
 test("a directory that appeared meanwhile is left alone, and so are the two others", async () => {
   await run([BUN, PROGRAM, source, copy, "3", "two"]);
   made(source, "from a backup");
-  expect(() => finishSwap(source)).toThrow("were moved since");
+  expect(() => finishSwap(source)).toThrow("were moved afterwards");
   expect([source, `${source}.damaged`, `${source}.repair-done`].map(whatIsAt)).toEqual([
     "from a backup",
     "damaged",
