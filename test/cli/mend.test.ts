@@ -165,7 +165,9 @@ describe("a device that was logged out", () => {
   test("stays logged out when the record of it is lost, and so do all other devices of that user", async () => {
     const { to, notes } = await repaired("log", loseLog, "--shard", String(shardOf("@cem" as Address)));
     expect(notes.map(({ kind, stream }) => `${kind} ${stream}`)).toContain("devices @cem");
-    expect(notes.map(({ what }) => what)).toContainEqual(expect.stringContaining("names and positions that only they know are missing"));
+    expect(notes.map(({ what }) => what)).toContainEqual(
+      expect.stringContaining("names and positions that only they know are missing"),
+    );
     await served(to, async () => {
       expect((await server.api.get("/v1/conversations", revoked.token)).status).toBe(401);
       expect((await server.api.get("/v1/conversations", people["cem"]!.token)).status).toBe(401);

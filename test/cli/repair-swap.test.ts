@@ -68,7 +68,7 @@ test.each(["data", "link"])("the command finishes what a kill left, asked by the
   await run([BUN, PROGRAM, source, copy, "3", "two"]);
   const { status, stdout } = await run([BUN, MAIN, "repair", "--in-place", "--data", join(place.path, name)]);
   expect([status, stdout]).toEqual([0, expect.stringContaining("a repair that was cut short is finished")]);
-  expect(stdout).toContain(`as it was before: ${source}.damaged`);
+  expect(stdout).toContain(`the damaged directory: ${source}.damaged`);
   expect([whatIsAt(source), whatIsAt(`${source}.damaged`)]).toEqual(["whole", "damaged"]);
 });
 

@@ -135,7 +135,7 @@ describe("parley repair", () => {
     overwrite(logs(damaged).at(-1)!, 1200, 40);
     const { status, stdout } = await parley("repair", "--data", damaged, "--in-place");
     expect(status).toBe(0);
-    expect(stdout).toContain(`as it was before: ${damaged}.damaged`);
+    expect(stdout).toContain(`the damaged directory: ${damaged}.damaged`);
     expect((await parley("verify", "--data", damaged)).status).toBe(0);
     expect(fs.existsSync(`${damaged}.damaged/id.key`)).toBe(true);
   });
