@@ -147,6 +147,8 @@ export class Shard {
 
   /** @throws AppError unavailable if the shard is damaged */
   get log(): ShardLog {
+    const log = this.#log;
+    if (log !== undefined && !log.isClosed) return log;
     return this.logFor(undefined);
   }
 

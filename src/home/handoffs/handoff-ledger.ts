@@ -60,6 +60,13 @@ export class HandoffLedger {
   }
 
   add(handed: Handed): void {
+    const open = this.#open;
+    // As a rule the one before is confirmed, and gives its place away.
+    if (open.length === 1 && open[0]!.isConfirmed) {
+      open[0] = handed;
+      this.#from = 0;
+      return;
+    }
     this.#shift();
     if (this.#open.length - this.#from >= HELD_MAX) this.#forget();
     this.#open.push(handed);
@@ -118,7 +125,7 @@ export class HandoffLedger {
     const open = this.#open;
     while (this.#from < open.length && open[this.#from]!.isConfirmed) this.#from++;
     if (this.#from === open.length) {
-      if (this.#from > 0) open.length = 0;
+      while (open.length > 0) open.pop();
       this.#from = 0;
     } else if (this.#from >= HELD_MAX) {
       this.#open = open.slice(this.#from);

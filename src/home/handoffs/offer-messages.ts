@@ -1,5 +1,5 @@
 /** Direct messages of one timeline that are offered again, as the log has them. */
-import { shardOf, type Address, type UserAddress } from "../../domain/address.ts";
+import { nameOf, shardOf, type Address, type UserAddress, type UserId } from "../../domain/address.ts";
 import { readTimelineEntry } from "../../domain/entries.ts";
 import { jsonString } from "../../protocol/encode.ts";
 import type { Offset, Seq, StoredEntry } from "../../../storage/types.ts";
@@ -53,7 +53,7 @@ class MessageOffer implements MessageHandoff, HandoffOutcome {
   readonly text: string;
   readonly held: Held;
 
-  constructor(shard: Shard, message: Omit<MessageHandoff, "kind" | "id" | "textJson">, offset: Offset) {
+  constructor(shard: Shard, message: Omit<MessageHandoff, "kind" | "receiver" | "id" | "textJson">, offset: Offset) {
     this.#shard = shard;
     this.from = message.from;
     this.to = message.to;
@@ -64,6 +64,10 @@ class MessageOffer implements MessageHandoff, HandoffOutcome {
     this.rank = message.rank;
     this.text = message.text;
     this.held = { offset, stream: message.from, seq: message.seq, isConfirmed: false };
+  }
+
+  get receiver(): UserId {
+    return nameOf(this.to) as UserId;
   }
 
   get id(): string {

@@ -17,7 +17,7 @@ type UserHandoff = Extract<Handoff, { kind: "message" | "posted" | "membership" 
 export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutcome): void {
   switch (handoff.kind) {
     case "message":
-      return forUser(shard, nameOf(handoff.to) as UserId, handoff, outcome);
+      return forUser(shard, handoff.receiver, handoff, outcome);
     case "posted":
       return forUser(shard, handoff.author, handoff, outcome);
     case "membership":

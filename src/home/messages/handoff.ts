@@ -16,6 +16,8 @@ export type MessageHandoff = {
   readonly kind: "message";
   readonly from: UserAddress;
   readonly to: UserAddress;
+  /** The name in `to`. */
+  readonly receiver: UserId;
   /** In the sender's timeline. */
   readonly seq: Seq;
   /** Of the message before it in this conversation; 0 for the first. */

@@ -4,7 +4,7 @@
  * The sender is told when its own record is durable (G1). From then on the handoff is offered until the receiver's shard has it (G8): what is not confirmed is read again
  * from the log (handoffs.ts).
  */
-import type { Address, UserAddress } from "../../domain/address.ts";
+import type { Address, UserAddress, UserId } from "../../domain/address.ts";
 import { payloadBytesMax, readTimelineEntry, writeSent } from "../../domain/entries.ts";
 import type { IdBatch } from "../../domain/message-id.ts";
 import { jsonString, messageFrame } from "../../protocol/encode.ts";
@@ -137,6 +137,10 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
 
   get to(): UserState["address"] {
     return this.conversation.address as UserState["address"];
+  }
+
+  get receiver(): UserId {
+    return this.conversation.peer;
   }
 
   get streamNo(): number {

@@ -3,7 +3,7 @@
  * owner's timeline unless said otherwise. Only fold/ changes durable fields. "The peer" is the other user of a direct
  * conversation.
  */
-import { shardOf, type Address } from "../../domain/address.ts";
+import { nameOf, shardOf, type Address, type UserId } from "../../domain/address.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import type { MarkOffer } from "../handoffs/mark-offer.ts";
 import type { PeerMark, ReadMark } from "../marks/mark-records.ts";
@@ -86,6 +86,7 @@ export class ConversationState {
   readonly deliveredKey: string;
 
   #shard: ShardId | undefined = undefined;
+  #peer: UserId | undefined = undefined;
 
   constructor(address: Address) {
     this.address = address;
@@ -95,6 +96,11 @@ export class ConversationState {
   /** The shard of the peer or group; computed once. */
   get shard(): ShardId {
     return (this.#shard ??= shardOf(this.address));
+  }
+
+  /** Conversations with a user: that user, computed once. */
+  get peer(): UserId {
+    return (this.#peer ??= nameOf(this.address) as UserId);
   }
 
   /** Erased messages do not count as unread. */

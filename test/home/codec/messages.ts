@@ -35,9 +35,9 @@ const error = fc
   );
 
 export const HANDOFFS: {
-  [Kind in Handoff["kind"]]: fc.Arbitrary<Omit<Extract<Handoff, { kind: Kind }>, "id" | "textJson">>;
+  [Kind in Handoff["kind"]]: fc.Arbitrary<Omit<Extract<Handoff, { kind: Kind }>, "receiver" | "id" | "textJson">>;
 } = {
-  message: record<Omit<MessageHandoff, "id" | "textJson">>({
+  message: record<Omit<MessageHandoff, "receiver" | "id" | "textJson">>({
     kind: kind("message"),
     from: at,
     to: at,

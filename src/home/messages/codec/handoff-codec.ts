@@ -1,6 +1,6 @@
 /** Handoffs and their outcomes as bytes. */
 import { jsonString } from "../../../protocol/encode.ts";
-import { shardOf } from "../../../domain/address.ts";
+import { nameOf, shardOf, type UserId } from "../../../domain/address.ts";
 import type { MessageIds } from "../../../domain/message-id.ts";
 import type { Seq } from "../../../../storage/types.ts";
 import type { Handoff, MessageHandoff } from "../handoff.ts";
@@ -9,7 +9,7 @@ import { anyError } from "./error-codec.ts";
 import { groupAddress, number, seq, text, userAddress, userId, word } from "./values.ts";
 
 /** Without the fields that follow from the others. */
-type MessageFields = Omit<MessageHandoff, "id" | "textJson">;
+type MessageFields = Omit<MessageHandoff, "receiver" | "id" | "textJson">;
 type WrittenHandoff = Exclude<Handoff, MessageHandoff> | MessageFields;
 
 const handoff: Codec<WrittenHandoff> = oneOf<WrittenHandoff>({
@@ -74,6 +74,10 @@ class ArrivedMessage implements MessageHandoff {
     this.rank = rank;
     this.text = text;
     this.#ids = ids;
+  }
+
+  get receiver(): UserId {
+    return nameOf(this.to) as UserId;
   }
 
   get id(): string {
