@@ -20,7 +20,7 @@ import { sendMessage } from "../../src/home/sending/send-message.ts";
 import { loadOrCreateTokenKey, Tokens } from "../../src/home/accounts/tokens.ts";
 import type { Actor } from "../../src/home/services.ts";
 import { createUserCells } from "../../src/home/accounts/user-cells.ts";
-import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../../src/home/handoffs/handoffs.ts";
 import { ShardHost } from "../../src/node/shard-host.ts";
 import { openSegmentStore } from "../../storage/files/sqlite-segments.ts";
 
@@ -110,7 +110,7 @@ export class Filling {
   async close(): Promise<void> {
     const { store } = this.#host;
     // Without these marks the server would load all users to offer handoffs again.
-    if (this.#place !== "log") new HandoffMarks(this.#host.logger).write(this.#host.shards());
+    if (this.#place !== "log") new HandoffProgress(this.#host.logger).write(this.#host.shards());
     await store.idle();
     if (this.#place !== "log") await store.flushAll(() => false);
     this.#host.stop();

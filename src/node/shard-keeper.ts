@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns } from "../base/steps.ts";
 import type { Logger } from "../base/logger.ts";
 import { CLOSE } from "../protocol/codes.ts";
-import { HandoffMarks } from "../home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../home/handoffs/handoffs.ts";
 import { REFUSALS, type RefusalSource } from "../home/refusals.ts";
 import { closeAll } from "../home/session.ts";
 import { ShardHost, type ShardHostPorts } from "./shard-host.ts";
@@ -33,7 +33,7 @@ export class ShardKeeper {
   #host: ShardHost | undefined;
   /** What the last opening found, for the server's log. */
   opened: Record<string, number> = {};
-  readonly #handoffMarks: HandoffMarks;
+  readonly #handoffProgress: HandoffProgress;
   readonly #turns: StepTurns;
   readonly #cancels: (() => void)[] = [];
   #isClosed = false;
@@ -61,7 +61,7 @@ export class ShardKeeper {
     this.#clock = ports.clock;
     this.#turns = new StepTurns(ports.clock);
     this.#logger = ports.logger;
-    this.#handoffMarks = new HandoffMarks(ports.logger);
+    this.#handoffProgress = new HandoffProgress(ports.logger);
   }
 
   /** @throws AppError unavailable while the shards are not open */
@@ -98,7 +98,7 @@ export class ShardKeeper {
     await host.arrivalsIdle();
     if (this.isOpen) {
       host.markTurns.hurry();
-      this.#handoffMarks.write(host.wholeShards());
+      this.#handoffProgress.write(host.wholeShards());
       host.ranks.settle();
     }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
@@ -138,7 +138,7 @@ export class ShardKeeper {
     const host = this.#host;
     const isOver = (): boolean => this.#isClosed || this.#host !== host || !this.isOpen;
     if (host === undefined) return;
-    void this.#turns.run(this.#handoffMarks.steps(host.wholeShards(), isOver));
+    void this.#turns.run(this.#handoffProgress.steps(host.wholeShards(), isOver));
   }
 
   /** Calls `work` every `ms` until the keeper is closed. */

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import type { Seq } from "../../storage/types.ts";
-import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../../src/home/handoffs/handoffs.ts";
 import { HELD_MAX } from "../../src/home/state/undelivered-queue.ts";
 import { RestartedShards } from "./restarted-shards.ts";
 
@@ -85,7 +85,7 @@ test("what was too much to hold is worked out from the log, and what comes later
 });
 
 test("marks of handoffs are written a shard at a time, and where they stand is looked up once", async () => {
-  let marks = new HandoffMarks(shards.host.logger);
+  let marks = new HandoffProgress(shards.host.logger);
   const write = async (): Promise<number> => {
     let steps = 0;
     for (const _ of marks.steps(shards.host.shards(), () => false)) {
@@ -96,7 +96,7 @@ test("marks of handoffs are written a shard at a time, and where they stand is l
   };
   await write();
   await shards.restart();
-  marks = new HandoffMarks(shards.host.logger);
+  marks = new HandoffProgress(shards.host.logger);
   await say(ann, userAddress(ben), "k3-1");
   await say(ann, CLUB, "k3-2");
   shards.asked.clear();
@@ -114,7 +114,7 @@ test("no mark of a handoff is written any more once that is over", async () => {
   await say(ann, userAddress(ben), "k3-1");
   const written = () => shards.host.log(userAddress(ann)).durableThrough;
   const before = written();
-  expect([...new HandoffMarks(shards.host.logger).steps(shards.host.shards(), () => true)]).toEqual([]);
+  expect([...new HandoffProgress(shards.host.logger).steps(shards.host.shards(), () => true)]).toEqual([]);
   await shards.host.store.idle();
   expect(written()).toBe(before);
 });

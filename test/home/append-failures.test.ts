@@ -20,7 +20,7 @@ import type { GroupState } from "../../src/home/state/group-state.ts";
 import { writeRecord } from "../../src/home/durable.ts";
 import { HandoffLedger } from "../../src/home/handoffs/handoff-ledger.ts";
 import type { Shard } from "../../src/home/shard.ts";
-import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../../src/home/handoffs/handoffs.ts";
 import { ShardHost } from "../../src/node/shard-host.ts";
 import type { UserState } from "../../src/home/state/user-state.ts";
 import { StreamHandle } from "../../storage/shard/staged-record.ts";
@@ -141,7 +141,7 @@ test("a post whose ref cannot be noted is not posted either", async () => {
 
 test("a membership that one of the members cannot get keeps nobody else from theirs, and is got when that can be", async () => {
   await broken(state(cat), async () => void (await makeGroup([ben, cat])));
-  expect(logged.join()).toContain("a membership could not be taken");
+  expect(logged.join()).toContain("a membership could not be handed over");
   expect([await seqs(ben), await seqs(cat)]).toEqual([[1], []]);
   await offered(CLUB);
   for (const user of PEOPLE) expect(await seqs(user)).toEqual([1]);
@@ -256,15 +256,15 @@ test("a mark that was lost is covered by the next one, which is above what was s
   expect(state(ben).markCount).toBe(2);
 });
 
-test("a shard whose handoff mark cannot be written keeps no other from its mark", async () => {
+test("a shard whose handoff progress cannot be written keeps no other from its own", async () => {
   await send(ann, "@ben");
   const { log } = state(ann);
   const encode = (): void => log.putCell(state(ann).handle, LONG, null);
   const failing = { memtable: { isEmpty: false }, durableThrough: 1, append: () => log.append({ ...UNHEARD, encode }) };
   const damaged = { id: 0, log: failing, ledger: new HandoffLedger(0 as Offset, 0 as Offset) } as unknown as Shard;
-  new HandoffMarks(host.logger).write([damaged, host.shard(log.shard)]);
+  new HandoffProgress(host.logger).write([damaged, host.shard(log.shard)]);
   await host.store.idle();
-  expect(logged.join()).toContain("a handoff mark could not be written");
+  expect(logged.join()).toContain("the handoff progress of a shard could not be written");
   expect(log.cell("$shard", "handedOffThrough")).toBeDefined();
 });
 

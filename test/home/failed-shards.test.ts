@@ -12,7 +12,7 @@ import {
 import { DEFAULT_LIMITS } from "../../src/domain/limits.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { sendMessage } from "../../src/home/sending/send-message.ts";
-import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../../src/home/handoffs/handoffs.ts";
 import { createGroup } from "../../src/home/groups/group-changes.ts";
 import { encodeProfile } from "../../src/home/state/account-cells.ts";
 import { writeUserCells } from "../../src/home/durable.ts";
@@ -177,8 +177,8 @@ test("a shard that another node has taken says so to those who write to it, can 
   expect(await send(BEN, CAT)).toBe("sent");
   expect(logged.join()).toContain("taken over by another server");
   // Every 15 seconds for as long as the node runs.
-  new HandoffMarks(host.logger).write([host.home(ANN)]);
-  expect(logged.join()).not.toContain("a handoff mark could not be written");
+  new HandoffProgress(host.logger).write([host.home(ANN)]);
+  expect(logged.join()).not.toContain("the handoff progress of a shard could not be written");
 });
 
 test("what a shard that fails has handed over to another one is not shown there, and what comes next is", async () => {

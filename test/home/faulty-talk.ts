@@ -5,7 +5,7 @@ import { nextTurn } from "../../src/base/steps.ts";
 import { shardOf, userAddress, type Address, type GroupAddress, type UserId } from "../../src/domain/address.ts";
 import { postedKey, POSTED_LANE, readGroupEntry, readTimelineEntry } from "../../src/domain/entries.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
-import { HandoffMarks } from "../../src/home/handoffs/handoffs.ts";
+import { HandoffProgress } from "../../src/home/handoffs/handoffs.ts";
 import type { Sent } from "../../src/home/sending/pending-send.ts";
 import type { Seq, StoredEntry } from "../../storage/types.ts";
 import { FaultyRouter } from "../support/faulty-router.ts";
@@ -177,7 +177,7 @@ export class FaultyTalk {
       },
       () => 0,
     );
-    new HandoffMarks(logger).write(host.shards());
+    new HandoffProgress(logger).write(host.shards());
     await host.store.idle();
     for (const { ledger, log } of host.shards()) expect(ledger.through(log.durableThrough)).toBe(log.durableThrough);
     await this.crash();

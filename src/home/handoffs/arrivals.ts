@@ -1,11 +1,11 @@
 /**
- * What arrives for users or groups that are not in memory. The state is loaded in steps, since it may be large, and what comes meanwhile waits behind the first, so that it
- * keeps its order.
+ * Handoffs and posts for users or groups that are not in memory. The state is loaded in steps, since it may be large.
+ * Arrivals during the load wait behind the first one, so that they keep their order.
  */
 import type { StepTurns } from "../../base/steps.ts";
 import type { States } from "../state/state-table.ts";
 
-/** `state` is undefined when there is none of that name. */
+/** `state` is undefined if there is none of that name. */
 export type Arrival<State> = { arrived(state: State | undefined): void; failed(error: unknown): void };
 
 export class Arrivals<Name, State> {
@@ -19,7 +19,7 @@ export class Arrivals<Name, State> {
     this.#turns = turns;
   }
 
-  /** Whether something waits for the state: what comes now has to wait behind it. */
+  /** Whether an arrival waits for the state: then a new one has to wait behind it. */
   isAwaited(name: Name): boolean {
     return this.#waiting.size > 0 && this.#waiting.has(name);
   }
@@ -41,7 +41,7 @@ export class Arrivals<Name, State> {
     let loaded: { state: State | undefined } | { error: unknown };
     try {
       await this.#turns.run(this.#states.steps(name));
-      // In this turn nobody drops it from memory. It is loaded at once, should that have happened before.
+      // In this turn the state cannot be dropped from memory. If it was dropped before, `get` loads it at once.
       loaded = { state: this.#states.get(name) };
     } catch (error) {
       loaded = { error };
@@ -55,7 +55,7 @@ export class Arrivals<Name, State> {
   }
 }
 
-/** What cannot be taken keeps nothing that waits behind it. */
+/** An arrival that throws does not keep the next ones from their turn. */
 function arrive<State>(arrival: Arrival<State>, state: State | undefined): void {
   try {
     arrival.arrived(state);

@@ -1,8 +1,9 @@
 /**
- * Handoffs that were not confirmed, offered again out of the log (G8).
+ * Offers handoffs that were not confirmed again, from the log (G8).
  *
- * There is no queue beside the log: what is to be handed over is every entry above the shard's cell `handedOffThrough` that concerns somebody else. The cell rises over
- * confirmed handoffs only. After a start, and whenever a receiver has not confirmed, the entries above it are read and offered again; receivers ignore what they have.
+ * There is no queue beside the log: every entry above the shard's cell `handedOffThrough` that concerns another user or
+ * group is to be handed over. The cell rises only over confirmed handoffs. After a start, and whenever a receiver has
+ * not confirmed, the entries above it are read and offered again. Receivers ignore what they have.
  */
 import type { Logger } from "../../base/logger.ts";
 import { atOnce, type Steps } from "../../base/steps.ts";
@@ -20,7 +21,7 @@ import type { Shard } from "../shard.ts";
 const PAGE = 200;
 
 /**
- * Offers everything durable that is not known to be handed over, a few entries a step. One at a time for each shard.
+ * Offers everything durable that is not known to be confirmed, a few entries a step. One run at a time per shard.
  * @returns how many were offered
  */
 export function* offerAgain(shard: Shard): Steps<number> {
@@ -41,7 +42,7 @@ export function* offerAgain(shard: Shard): Steps<number> {
   return offered;
 }
 
-/** Of each stream in the order of the log: what was not confirmed, and none of what was. */
+/** Unconfirmed entries only, for each stream in the order of the log. */
 function* offerKnown({ log }: Shard, offers: StreamOffers, known: readonly Handed[]): Steps<number> {
   let offered = 0;
   for (const { stream, seq } of known) {
@@ -83,7 +84,7 @@ function* offerStream(
   }
 }
 
-/** One offer, of all streams. */
+/** One run, over all streams. */
 class StreamOffers {
   readonly #shard: Shard;
   readonly #messages = new Map<Address, MessageOffers>();
@@ -108,22 +109,25 @@ class StreamOffers {
   }
 }
 
-/** What was flushed may have been confirmed later. The marks themselves are no entries. */
+/** Flushed entries may have been confirmed later. The cell `handedOffThrough` is no entry. */
 const hasEntriesAbove = (log: ShardLog, through: Offset): boolean =>
   log.streamsSince(through).some(({ stream }) => !isShardStream(stream));
 
-/** After a repair the log may end before the mark: what comes next would count as handed over. */
-export async function mendMark(log: ShardLog): Promise<void> {
+/** After a repair the log may end below `handedOffThrough`: then the next entries would count as handed over. */
+export async function mendHandedOff(log: ShardLog): Promise<void> {
   if (handedOffThrough(log) <= log.durableThrough) return;
   const handle = new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM));
   await writeRecord(log, () => log.putNumbers(handle, HANDED_OFF_THROUGH, log.durableThrough));
 }
 
-/** Writes the marks of the shards that changed since it last did, so that a start after a crash offers little again. */
-export class HandoffMarks {
+/**
+ * Writes `handedOffThrough` of the shards that changed since the last write, so that a start after a crash offers
+ * little again.
+ */
+export class HandoffProgress {
   readonly #written = new WeakMap<ShardLog, Offset>();
   readonly #logger: Logger;
-  /** Where the stream of a shard stands has to be looked up in its files: once. */
+  /** Looking up a shard's stream reads files: done once. */
   readonly #handles = new WeakMap<ShardLog, StreamHandle>();
 
   constructor(logger: Logger) {
@@ -135,9 +139,9 @@ export class HandoffMarks {
   }
 
   /**
-   * The same with a step for each shard that changed: there may be a thousand. A shard whose mark cannot be written is
-   * offered more at the next start, and keeps no other from its mark.
-   * @param isOver whether no mark may be written any more
+   * The same with a step for each shard that changed: there may be a thousand. A shard whose cell cannot be written
+   * offers more at the next start; the others are still written.
+   * @param isOver whether nothing may be written any more
    */
   *steps(shards: Iterable<Shard>, isOver: () => boolean): Steps<void> {
     for (const shard of shards) {
@@ -145,13 +149,13 @@ export class HandoffMarks {
       try {
         if (!this.#append(shard)) continue;
       } catch (error) {
-        this.#logger.error("a handoff mark could not be written", { shard: shard.id, error });
+        this.#logger.error("the handoff progress of a shard could not be written", { shard: shard.id, error });
       }
       yield;
     }
   }
 
-  /** @returns false when there is nothing to note */
+  /** @returns false if there is nothing to note */
   #append({ log, ledger }: Shard): boolean {
     const through = ledger.through(log.durableThrough);
     if (through === this.#written.get(log) || log.failure !== undefined) return false;
@@ -160,7 +164,7 @@ export class HandoffMarks {
       return false;
     }
     const handle = this.#handleOf(log);
-    // The mark is a record itself, which hands nothing over.
+    // The cell itself is a record, which hands nothing over.
     const written = through === log.nextOffset - 1 ? log.nextOffset : through;
     log.append({
       encode: () => log.putNumbers(handle, HANDED_OFF_THROUGH, through),

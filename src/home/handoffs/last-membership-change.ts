@@ -1,6 +1,6 @@
 /**
- * What the log of a group says last of who came and went, where the shards of those users may not know it yet: changes that are not confirmed (handoff-ledger.ts). All
- * that came before is known there.
+ * The last changes of membership in a group's log that the users' shards may not know yet: those that are not confirmed
+ * (handoff-ledger.ts). The users' shards know all earlier ones.
  */
 import type { Steps } from "../../base/steps.ts";
 import type { UserId } from "../../domain/address.ts";
@@ -12,7 +12,7 @@ import type { Shard } from "../shard.ts";
 
 const PAGE = 8;
 
-/** Whom a change puts in or takes out. */
+/** Users whom a change adds. */
 export function joinedBy(detail: GroupChangeDetail): UserId[] {
   if (detail.change === "created") return detail.members ?? [];
   return detail.change === "joined" ? [detail.user!] : [];
@@ -23,7 +23,7 @@ export function leftBy(detail: GroupChangeDetail): UserId[] {
   return detail.change === "left" ? [detail.user!] : [];
 }
 
-/** Of each user who came or went the last change that is not known to be confirmed. */
+/** For each user, the last change that is not known to be confirmed. */
 export function* unconfirmedChanges({ ledger, log }: Shard, group: GroupState): Steps<Map<UserId, Seq>> {
   const found = new Map<UserId, Seq>();
   if (ledger.isEmpty) return found;
@@ -44,7 +44,7 @@ export function* unconfirmedChanges({ ledger, log }: Shard, group: GroupState): 
   }
 }
 
-/** Seq of the change by which the user came or went last. @param viewer as far as the user's timeline knows */
+/** Seq of the user's last change of membership. @param viewer the user, with what their timeline knows */
 export function* lastMembershipChange(
   shard: Shard,
   group: GroupState,

@@ -1,6 +1,7 @@
 /**
- * What a user says of one conversation to the other side's shard, until that confirms it: one object a conversation, which is the handoff itself. It always says the newest, so
- * lost, late and repeated ones are harmless.
+ * The marks of one user in one conversation, offered to the peer's shard until it confirms them. One object a
+ * conversation, which is itself the handoff. It always tells the newest marks, so lost, late and repeated handoffs are
+ * harmless.
  */
 import type { GroupAddress, UserAddress, UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -14,26 +15,26 @@ const NONE = 0 as Seq;
 
 export abstract class MarkOffer implements HandoffOutcome {
   abstract readonly kind: "peerMark" | "memberMark";
-  /** Of the life of a group that the seqs are of; empty between users. */
+  /** Of the life of a group that the seqs belong to; empty between users. */
   abstract readonly epoch: string;
   readonly #offers: MarkOffers;
   readonly owner: UserState;
   readonly conversation: ConversationState;
-  /** In the other side's numbering. */
+  /** In the peer's numbering. */
   delivered = NONE;
   read = NONE;
-  /** Confirmed, or noted here (untold-marks.ts): no crash loses it any more. */
+  /** Confirmed, or noted here (untold-marks.ts): no crash loses these marks. */
   safeDelivered = NONE;
   safeRead = NONE;
   isOpen = false;
   /** Monotonic time of the first tick that found it open. */
   seenOpenMs: number | undefined;
-  /** Messages of the timeline up to it have safe marks, as far as this conversation goes. */
+  /** Messages of the timeline through this seq have safe marks, as far as this conversation is concerned. */
   safeAfter = NONE;
-  /** Stand in the log before whatever is appended now. */
+  /** Marks that are in the log before everything that is appended from now on. */
   #appendedDelivered = NONE;
   #appendedRead = NONE;
-  /** What was said first since `safeAfter`, and what is safe with it. */
+  /** The first mark said since `safeAfter`, and what becomes safe with it. */
   #firstPart = NONE;
   #firstPartAfter = NONE;
 
@@ -49,12 +50,12 @@ export abstract class MarkOffer implements HandoffOutcome {
     return this.read > this.safeRead;
   }
 
-  /** What the owner has read may be appended to the log. */
+  /** Whether the owner's read mark may be appended to the log. */
   get mayReadFollow(): boolean {
     return this.read <= Math.max(this.safeRead, this.#appendedRead);
   }
 
-  /** All of it is on its way to disk, or there. */
+  /** Whether all of it is on its way to disk, or there. */
   get isAppended(): boolean {
     return this.mayReadFollow && this.delivered <= Math.max(this.safeDelivered, this.#appendedDelivered);
   }
@@ -76,7 +77,7 @@ export abstract class MarkOffer implements HandoffOutcome {
     this.#offers.hand(this);
   }
 
-  /** Before `delivered` rises. All that the owner's devices have said they have was handed over before. */
+  /** Called before `delivered` rises. Everything that the owner's devices have confirmed was handed over before. */
   #noteParts(): void {
     const after = this.owner.receivedPending;
     if (!this.isDeliveredOpen) {
@@ -88,13 +89,13 @@ export abstract class MarkOffer implements HandoffOutcome {
     }
   }
 
-  /** All that it says is safe. */
+  /** All marks of this offer are safe. */
   makeSafe(): void {
     this.safeDelivered = this.delivered;
     this.safeRead = this.read;
   }
 
-  /** Nothing of what it said counts any more. */
+  /** Resets all marks. */
   forget(): void {
     this.delivered = this.read = this.safeDelivered = this.safeRead = NONE;
     this.#appendedDelivered = this.#appendedRead = NONE;
@@ -113,7 +114,7 @@ export abstract class MarkOffer implements HandoffOutcome {
     if (this.#firstPart > 0 && this.safeDelivered >= this.#firstPart) {
       this.safeAfter = this.#firstPartAfter;
       this.#firstPart = NONE;
-      // It goes on. What the owner has read waits for so long, and no longer.
+      // Marks continue to come. The owner's read mark waits only for those before.
       if (!this.isReadOpen) this.seenOpenMs = undefined;
     }
     this.#offers.confirmed(this, through, read);
@@ -121,7 +122,7 @@ export abstract class MarkOffer implements HandoffOutcome {
 
   missing(): void {}
 
-  /** It is offered again with a tick. */
+  /** The next tick offers it again. */
   notTaken(): void {
     this.#appendedDelivered = this.#appendedRead = NONE;
   }
@@ -160,7 +161,7 @@ export class MemberMarkOffer extends MarkOffer implements MemberMarkHandoff {
     router.handOff(this.conversation.shard, this, this);
   }
 
-  /** Seqs that are said from now on are of this life of the group. */
+  /** Seqs that are said from now on belong to this life of the group. */
   inLife(epoch: string): this {
     if (this.epoch !== "" && this.epoch !== epoch) this.forget();
     this.epoch = epoch;

@@ -1,9 +1,11 @@
 /**
- * Marks of a shard's users on their way to other shards. What is not confirmed within a second or two is noted in the shard's own log (untold-marks.ts): then nothing waits for
- * the other side any more, and it is offered from there until it is confirmed.
+ * Marks of a shard's users on their way to other shards. A mark that is not confirmed within a second or two is noted
+ * in the shard's own log (untold-marks.ts). Then nothing waits for the peer's shard any more, and the mark is offered
+ * from the note until it is confirmed.
  *
- * Invariant: a user's own `received` and `read` rise only over what is confirmed or noted, so a crash never leaves the own mark without the other side's. Where one log has
- * both shards' records in one order, `read` follows in the same write of it, so that who was told a receipt finds it with everybody.
+ * Invariant: a user's own `received` and `read` rise only over marks that are confirmed or noted. So a crash never
+ * leaves the user's own mark without the peer's copy. If one log has both shards' records in one order, `read` follows
+ * in the same write of it. So a user who was told a receipt finds it everywhere.
  */
 import { AppError } from "../../base/errors.ts";
 import { FencedError } from "../../../storage/errors.ts";
@@ -14,15 +16,15 @@ import { UntoldMarks } from "../marks/untold-marks.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
 
-/** Less than the time between two ticks: a timer may be early. */
+/** Less than the time between two ticks, since a timer may be early. */
 const OVERDUE_MS = 900;
 
 export type OfferHooks = {
-  /** The log is about to be closed, or is: what is confirmed now comes too late. */
+  /** Whether the log is closed or about to be: later confirmations come too late. */
   isStopped(): boolean;
-  /** The first of those that are open now. */
+  /** Called for the first offer that is open now. */
   onOpened(): void;
-  /** The owner's own marks may rise. */
+  /** Called when the owner's own marks may rise. */
   onSafe(offer: MarkOffer): void;
 };
 
@@ -43,14 +45,14 @@ export class MarkOffers {
     return this.#open.size === 0 && this.untold.isEmpty;
   }
 
-  /** Hands over what it says. What is not confirmed then stays open. */
+  /** Hands over the offer's marks. It stays open until they are confirmed. */
   hand(offer: MarkOffer): void {
     if (this.#isForgotten) return;
     if (!offer.isOpen) this.#begin(offer);
     try {
       offer.handOff(this.#shard.router);
     } catch (error) {
-      // It is offered again with a tick.
+      // The next tick offers it again.
       if (!isDamage(error) && !(error instanceof AppError))
         this.#shard.logger.error("a mark could not be handed over", { error });
     }
@@ -59,7 +61,7 @@ export class MarkOffers {
   #begin(offer: MarkOffer): void {
     offer.isOpen = true;
     offer.seenOpenMs = undefined;
-    // Not dropped from memory before it is confirmed.
+    // The owner stays in memory until the offer is confirmed.
     offer.owner.pendingMarks++;
     this.#open.add(offer);
     if (this.#open.size === 1) this.#hooks.onOpened();
@@ -84,7 +86,7 @@ export class MarkOffers {
     this.#open.delete(offer);
   }
 
-  /** Those that are found open are offered again, and those that still are a tick later are noted. @returns whether some are left */
+  /** Offers open marks again; marks that are still open a tick later are noted. @returns whether some are left */
   tick(nowMs: number): boolean {
     for (const offer of this.#open) {
       if (offer.seenOpenMs === undefined) this.#offerAgain(offer, nowMs);
@@ -94,7 +96,7 @@ export class MarkOffers {
     return !this.isEmpty;
   }
 
-  /** Where the disk is slow a note would be as late as what it stands for. */
+  /** Already appended marks are not noted: on a slow disk a note would be as late as they are. */
   #overdue(offer: MarkOffer): void {
     if (offer.isAppended) this.hand(offer);
     else this.#note(offer);
@@ -105,7 +107,7 @@ export class MarkOffers {
     this.hand(offer);
   }
 
-  /** In the order of the own log, what is noted is there before the own marks that rise over it. */
+  /** The note stands in the log before the owner's own marks that rise over it. */
   #note(offer: MarkOffer): void {
     try {
       this.untold.note(offer);
@@ -126,7 +128,7 @@ export class MarkOffers {
     this.untold.forget();
   }
 
-  /** For users with marks that are not safe: how far the timeline has safe ones. */
+  /** For users with marks that are not safe: the seq of the timeline through which marks are safe. */
   floors(): Map<UserState, Seq> {
     const floors = new Map<UserState, Seq>();
     for (const { kind, isDeliveredOpen, owner, safeAfter } of this.#open) {

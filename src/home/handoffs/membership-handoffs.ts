@@ -1,7 +1,9 @@
 /**
- * The memberships that one change of a group begins or ends, handed over to the shards of those users (take-membership.ts) until each has confirmed (G8).
+ * Hands the memberships that one change of a group begins or ends over to the shards of those users
+ * (take-membership.ts), until each has confirmed (G8).
  *
- * The change is decided when its record is in the group's log. A user's shard that cannot take the membership is offered it again, out of that log (offer-group.ts).
+ * The change is decided when its record is in the group's log. A user's shard that cannot accept the membership is
+ * offered it again, from that log (offer-group.ts).
  */
 import { AppError } from "../../base/errors.ts";
 import type { Steps } from "../../base/steps.ts";
@@ -16,7 +18,7 @@ import type { Shard } from "../shard.ts";
 
 const HANDED_PER_STEP = 32;
 
-/** `prevOf`: the change of this user's membership before it; 0 where all before are known at the user's shard. */
+/** `prevOf`: seq of the change of this user's membership before it; 0 if the user's shard knows all earlier ones. */
 export type MembershipChange = {
   readonly group: GroupAddress;
   readonly epoch: string;
@@ -30,7 +32,7 @@ export class MembershipHandoffs implements Handed {
   readonly stream: GroupAddress;
   readonly seq: Seq;
   readonly #shard: Shard;
-  /** What is confirmed goes: one shard that is away must not keep those of a thousand members in memory. */
+  /** Confirmed ones are removed, so that one shard that is away does not keep those of a thousand members in memory. */
   readonly #unconfirmed: Set<Membership>;
 
   constructor(shard: Shard, change: MembershipChange, offset: Offset) {
@@ -80,10 +82,10 @@ export class MembershipHandoffs implements Handed {
     this.#unconfirmed.delete(membership);
   }
 
-  /** The other members get theirs. */
+  /** The other members still get theirs. */
   #notHanded(user: UserId, error: unknown): void {
     if (!(error instanceof AppError) && !isDamage(error))
-      this.#shard.logger.error("a membership could not be taken", { error, user });
+      this.#shard.logger.error("a membership could not be handed over", { error, user });
     this.offerSoon();
   }
 
@@ -99,7 +101,7 @@ class Membership implements MembershipHandoff, HandoffOutcome {
   readonly user: UserId;
   readonly change: "joined" | "left";
   readonly prev: Seq;
-  /** Or it is offered again later. */
+  /** True also if it failed: then it is offered again later. */
   isHandedOver = false;
 
   constructor(handoffs: MembershipHandoffs, of: MembershipChange, user: UserId, change: "joined" | "left") {

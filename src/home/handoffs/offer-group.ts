@@ -1,4 +1,7 @@
-/** What the entries of a group's log hand over, offered again: refs of posts to their authors' shards, and memberships to those of the users. */
+/**
+ * Offers what the entries of a group's log hand over again: refs of posts to their authors' shards, and memberships to
+ * the users' shards.
+ */
 import type { Steps } from "../../base/steps.ts";
 import { shardOf, userAddress, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, refOfPostedKey, type GroupChangeDetail } from "../../domain/entries.ts";
@@ -14,7 +17,7 @@ const NONE = 0 as Seq;
 export class GroupOffers {
   readonly #shard: Shard;
   readonly #address: GroupAddress;
-  /** Of each user the last change that was offered. What is not offered came before, and is confirmed. */
+  /** Per user, the last change that was offered. Earlier changes that are not offered are confirmed. */
   readonly #prev = new Map<UserId, Seq>();
 
   constructor(shard: Shard, address: GroupAddress) {
@@ -53,7 +56,10 @@ export class GroupOffers {
   }
 }
 
-/** Without it a ref would be new again wherever else it is used, and in the group once its message is erased. */
+/**
+ * The ref of a post. Without it the ref would be new in other conversations, and in the group once its message is
+ * erased.
+ */
 class PostedOffer implements PostedHandoff, HandoffOutcome, Handed {
   readonly kind = "posted";
   readonly #shard: Shard;

@@ -1,6 +1,7 @@
 /**
- * Offers handoffs again that were not confirmed: soon where a receiver has said that something is missing or that it could not take one, and after a while where nobody
- * has said anything. What is offered is read from the log (handoffs.ts), so nothing waits here.
+ * Says when unconfirmed handoffs are offered again: soon if a receiver has reported a missing handoff or could not
+ * accept one, and after a while if there was no reply. The offers are read from the log (handoffs.ts), so no handoff
+ * waits here.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -14,8 +15,8 @@ const LATER_MS = 1000;
 const BACK_OFF_MS_MAX = 30_000;
 
 /**
- * `oldest`: offset of the oldest that was not confirmed when the shard last offered. `backOffMs`: how long it does not offer again after that, whatever it is told; it is
- * short while receivers take something.
+ * `oldest`: offset of the oldest unconfirmed record when the shard last offered. `backOffMs`: how long the shard does
+ * not offer again after that, whatever is reported; short while receivers accept something.
  */
 type Waiting = { oldest: Offset | undefined; backOffMs: number; offeredAt: number; dueAt: number };
 
@@ -39,7 +40,9 @@ export class Offers {
     this.#logger = logger;
   }
 
-  /** Handoffs of the shard have to be offered again. Each time that nothing was confirmed since, it takes twice as long. */
+  /**
+   * Handoffs of the shard have to be offered again. The wait doubles each time that nothing was confirmed in between.
+   */
   soon(shard: Shard): void {
     const now = this.#clock.monotonicMs();
     const waiting = this.#waiting.get(shard) ?? newly(now, now + SOON_MS);
@@ -49,12 +52,12 @@ export class Offers {
     this.#wakeAt(waiting.dueAt);
   }
 
-  /** Shards with handoffs that nobody has confirmed: for calling every second. */
+  /** Looks for shards with unconfirmed handoffs. Called every second. */
   look(shards: Iterable<Shard>): void {
     const now = this.#clock.monotonicMs();
     for (const shard of shards) {
       const ledger = unlessDamaged(() => shard.ledger);
-      // What is being offered is no sign of anything.
+      // During an offer the ledger tells nothing.
       if (ledger?.isOffering === true) continue;
       const oldest = ledger?.oldest?.offset;
       const waiting = this.#waiting.get(shard);

@@ -1,6 +1,6 @@
 /**
- * How far the other side, or a member, has got and read: handed over, and taken where it is higher than what is known (G6). What has been taken is confirmed again.
- * A seq beyond what there is is not believed.
+ * Accepts marks of the peer or of a member that are higher than the known ones (G6). Known marks are confirmed again. A
+ * seq beyond the head counts as the head.
  */
 import type { ConversationState } from "../state/conversation-state.ts";
 import type { GroupState, MemberMarks } from "../state/group-state.ts";
@@ -11,7 +11,7 @@ import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
 
-/** @param user whose messages they are */
+/** @param user the author of the messages */
 export function takePeerMark(
   { marks }: Pick<Shard, "marks">,
   user: UserState,
@@ -30,7 +30,7 @@ export function takePeerMark(
   if (read > conversation.seenPending) conversation.seenPending = read;
 }
 
-/** One that is on its way is confirmed when it is there. */
+/** A mark that is on its way to the log is confirmed when it is durable. */
 function confirmPeer(
   conversation: ConversationState,
   delivered: Seq,
@@ -43,7 +43,7 @@ function confirmPeer(
   else conversation.peerMark?.take(handoff, outcome);
 }
 
-/** Marks of a former life, and of whoever is not a member, are none, and in a large group there are none. */
+/** Marks of a former life or of a user who is no member are ignored, and so are marks in a large group. */
 export function takeMemberMark(
   shard: Pick<Shard, "marks" | "limits" | "router">,
   group: GroupState,

@@ -1,4 +1,7 @@
-/** A membership that the group's shard handed over, into the user's timeline: "you are in", or "you are out" (G8). */
+/**
+ * Accepts a membership that the group's shard handed over into the user's timeline: "you are in", or "you are out"
+ * (G8).
+ */
 import type { GroupAddress } from "../../domain/address.ts";
 import { payloadBytesMax, writeMembership, type MembershipEntry } from "../../domain/entries.ts";
 import type { MembershipFrame } from "../../protocol/frames.ts";
@@ -10,7 +13,7 @@ import type { HandoffOutcome, MembershipHandoff } from "../messages/handoff.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** Takes it when it follows what the timeline says of this group, and otherwise says what that is. */
+/** Accepts the membership if it follows the last one in the timeline; otherwise replies with the last one. */
 export function takeMembership(
   shard: Shard,
   user: UserState,
@@ -20,7 +23,7 @@ export function takeMembership(
   const known = user.conversations.get(handoff.group);
   const knownThrough = known?.takenThroughPending ?? (0 as Seq);
   if (handoff.seq <= knownThrough) {
-    // One that is on its way is confirmed when it is there.
+    // If it is on its way to the log, it is confirmed when it is durable.
     if (known !== undefined && handoff.seq <= known.takenThrough) outcome.confirmed(known.takenThrough);
     return;
   }

@@ -1,4 +1,4 @@
-/** A direct message that was handed over, into its receiver's timeline (G8). */
+/** Accepts a direct message that was handed over into its receiver's timeline (G8). */
 import type { UserId } from "../../domain/address.ts";
 import { nameOf } from "../../domain/address.ts";
 import { payloadBytesMax, writeTaken } from "../../domain/entries.ts";
@@ -11,7 +11,7 @@ import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** Takes it when it follows what the receiver has of this sender, and otherwise says what that is. */
+/** Accepts the message if it follows the sender's last one here; otherwise replies with the last one. */
 export function takeMessage(
   { ranks }: Pick<Shard, "ranks">,
   receiver: UserState,
@@ -22,14 +22,14 @@ export function takeMessage(
   const conversation = receiver.conversation(handoff.from);
   const { takenThroughPending } = conversation;
   if (fromSeq <= takenThroughPending) {
-    // One that is on its way is confirmed when it is there.
+    // If it is on its way to the log, it is confirmed when it is durable.
     if (fromSeq <= conversation.takenThrough) outcome.confirmed(conversation.takenThrough);
     return;
   }
   if (handoff.prev > takenThroughPending) return outcome.missing(takenThroughPending);
   const seq = receiver.nextSeq;
   const ordinal = conversation.incomingPending + 1;
-  // Ranks of a timeline never fall. A message that was on its way for long stands where it was sent, as far as that leaves them so.
+  // A late message keeps the rank of its sending, unless ranks of this timeline would fall: they never do.
   const rank = Math.max(handoff.rank, receiver.rankPending);
   ranks.handedOver(rank);
   receiver.log.append(new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, rank));

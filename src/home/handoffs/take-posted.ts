@@ -1,4 +1,4 @@
-/** The ref of a post, handed over by the group's shard: the author's shard keeps all refs of its users (G2). */
+/** Accepts the ref of a post from the group's shard: the author's shard keeps all refs of its users (G2). */
 import type { GroupAddress } from "../../domain/address.ts";
 import type { RecordSource } from "../../../storage/shard/staged-record.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -14,7 +14,7 @@ import type { UserState } from "../state/user-state.ts";
 export function takePosted(author: UserState, handoff: PostedHandoff, outcome: HandoffOutcome): void {
   const pending = author.pendingSend(handoff.ref);
   const send = pending instanceof GroupSend && pending.to === handoff.group ? pending : undefined;
-  // One that is on its way is confirmed when it is there.
+  // If it is on its way to the log, it is confirmed when it is durable.
   if (send?.isRefPending === true) return;
   if (send?.isRefNoted === true) return alreadyNoted(send, handoff, outcome);
   if (send === undefined || send.mayRepeat) {
@@ -65,13 +65,13 @@ class RefNoted implements RecordSource {
 }
 
 /**
- * Notes where the message went: the seq of the author's own membership entry, whose lane names the group. That takes one
- * or two bytes instead of the address. Where there is no such entry yet, it is the address. The value is encoded once a
- * membership and load, so that no other post pays for it.
+ * Notes where the message went: the seq of the author's own membership entry, whose lane names the group. That takes
+ * one or two bytes instead of the address. If there is no such entry yet, the address is noted. The value is encoded
+ * once per membership and load, so that other posts do not pay for it.
  *
  *     value    cell of: seq of the entry | address, if that is 0
  *
- * @returns the membership, when the author makes it their own with this record
+ * @returns the membership, if this record makes it the author's own
  */
 function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq: Seq): ConversationState | undefined {
   const joined = author.membership(group);
@@ -83,8 +83,8 @@ function writePostedRef(author: UserState, group: GroupAddress, ref: string, seq
 }
 
 /**
- * An author makes the membership their own by posting, where there is room: in the same record. Should that record fail,
- * the place is counted as their own until the user is loaded again. @returns whether the record says so
+ * By posting, an author makes the membership their own, if there is room: in the same record. If that record fails, the
+ * membership counts as their own until the user is loaded again. @returns whether the record says so
  */
 function makeOwn(author: UserState, joined: ConversationState): boolean {
   if (!joined.isUnasked || !hasRoomForOwnGroup(author)) return false;
@@ -93,7 +93,7 @@ function makeOwn(author: UserState, joined: ConversationState): boolean {
   return true;
 }
 
-/** The group that a ref of the author was posted to; `value` is what stands with the ref. */
+/** The group that a ref of the author was posted to. @param value of the ref's key */
 export function groupOfPostedRef(author: UserState, value: Uint8Array): GroupAddress | undefined {
   const fields = new CellReader(value);
   const seq = fields.number() as Seq;

@@ -1,4 +1,4 @@
-/** What a cursor says by itself: whoever comes with one has everything up to it, as if a device had said `received` for each position. */
+/** A cursor acknowledges everything up to it, as if the device had sent `received` for each of its positions. */
 import type { Steps } from "../../base/steps.ts";
 import type { GroupAddress } from "../../domain/address.ts";
 import type { Cursor, StreamPosition } from "../../protocol/frames.ts";
@@ -7,7 +7,10 @@ import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { isLoaded } from "../reading/loading.ts";
 
-/** Positions that are not ours are the catch-up's business. Those in groups are taken in steps, since there may be many: marks only rise, so any time will do. */
+/**
+ * Positions of another history are left to the catch-up. Positions in groups are handled in steps, since there may be
+ * many; marks only rise, so any time will do.
+ */
 export function acknowledge(shard: Shard, user: UserState, cursor: Cursor): void {
   if (cursor.epoch === user.epoch && cursor.timeline <= user.headSeq)
     shard.marks.received(user, cursor.timeline as Seq);
@@ -17,14 +20,14 @@ export function acknowledge(shard: Shard, user: UserState, cursor: Cursor): void
   });
   if (news.length === 0) return;
   shard.turns.run(acknowledgeGroups(shard, user, news)).catch((error: unknown) => {
-    shard.logger.error("what a cursor says was received could not be noted", { error, user: user.user });
+    shard.logger.error("positions of a cursor could not be noted as received", { error, user: user.user });
   });
 }
 
 function* acknowledgeGroups(shard: Shard, user: UserState, positions: [string, StreamPosition][]): Steps<void> {
   for (const [name, { epoch, seq }] of positions) {
     yield;
-    // Nobody is connected any more; the device says it again when it comes back.
+    // The user is no longer connected; the device says it again when it comes back.
     if (!isLoaded(shard, user)) return;
     const membership = user.membership(name as GroupAddress);
     const head = membership && shard.mirrors.head(name as GroupAddress, membership.shard, user.user);

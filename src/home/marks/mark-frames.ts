@@ -1,4 +1,4 @@
-/** `received` and `read` from a device that is connected. */
+/** `received` and `read` from a connected device. */
 import type { Steps } from "../../base/steps.ts";
 import { isGroup, type Address } from "../../domain/address.ts";
 import type { ReadFrame, ReceivedFrame } from "../../protocol/frames.ts";
@@ -7,7 +7,10 @@ import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
 
-/** The group that a mark is of, when it is not at hand. What the user has no conversation with is refused without. */
+/**
+ * Steps that load the group of a mark, if it is not in memory. An address without a conversation is refused without
+ * loading.
+ */
 export function whatMarkNeeds(
   { mirrors }: Shard,
   { conversations }: UserState,

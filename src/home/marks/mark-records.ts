@@ -1,6 +1,7 @@
 /**
- * Marks on their way to the log: each object gathers what coalesces, encodes one record just before a write, and tells whom it concerns when that
- * record is durable. When the log fails nothing is told: the device says it again after it has come back with its cursor.
+ * Marks on their way to the log. Each object gathers marks that coalesce, encodes one record just before a write, and
+ * tells the affected users when that record is durable. If the log fails nothing is told: the device says it again
+ * after it has come back with its cursor.
  */
 import { receiptFrame } from "../../protocol/encode.ts";
 import type { ReceiptKind } from "../../protocol/frames.ts";
@@ -12,16 +13,16 @@ import { foldDelivered, foldRead, foldReceived, foldSeen } from "../fold/timelin
 import type { HandoffOutcome, PeerMarkHandoff } from "../messages/handoff.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** Encodes itself when it is appended, and no sooner: what it says is what has gathered by then. */
+/** Encodes itself only when it is appended: it says what has gathered by then. */
 export type MarkRecord = RecordSource & {
   readonly log: ShardLog;
-  /** It could not be appended: what is pending is again what it was before, so that whoever says the same again is heard. */
+  /** The record could not be appended. Pending marks are reset, so that a repeated mark is not ignored. */
   dropped(error: unknown): void;
-  /** Of marks that were handed over, where the log is one order for all shards: it was appended. */
+  /** For marks that were handed over, if the log is one order for all shards: the record was appended. */
   appended?(): void;
 };
 
-/** The other side's marks in one conversation of `user`. */
+/** The peer's marks in one conversation of `user`. */
 export class PeerMark implements MarkRecord {
   readonly #user: UserState;
   readonly #conversation: ConversationState;
@@ -31,12 +32,12 @@ export class PeerMark implements MarkRecord {
   #seenMark = 0;
   readonly #deliveredBefore: Seq;
   readonly #seenBefore: Seq;
-  /** As they were handed over: the newest of them. */
+  /** The newest marks that were handed over. */
   #outcome: HandoffOutcome | undefined;
   #handedDelivered = 0 as Seq;
   #handedRead = 0 as Seq;
 
-  /** Before anything that it is to say is pending. */
+  /** Created before the marks that it is to say are pending. */
   constructor(user: UserState, conversation: ConversationState) {
     this.#user = user;
     this.#conversation = conversation;
@@ -50,7 +51,7 @@ export class PeerMark implements MarkRecord {
     return this.#user.log;
   }
 
-  /** Says what the handoff does. It is confirmed when it is durable. */
+  /** Says the handoff's marks. The handoff is confirmed when they are durable. */
   take({ delivered, read }: PeerMarkHandoff, outcome: HandoffOutcome): void {
     this.#outcome = outcome;
     if (delivered > this.#handedDelivered) this.#handedDelivered = delivered;
@@ -140,7 +141,7 @@ export class ReceivedMark implements MarkRecord {
 
   dropped(): void {
     const user = this.#user;
-    // What was held of it has been told to the other sides already.
+    // The peers have been told of the messages that were held.
     user.undelivered.forgetThrough(user.receivedPending);
     user.receivedPending = user.receivedAppended;
     user.pendingMarks--;
@@ -154,18 +155,21 @@ export class ReceivedMark implements MarkRecord {
   failed(): void {}
 }
 
-/** How far the user has read one conversation. It waits until what it means to the other side is safe, and says what there is to say then. */
+/**
+ * How far the user has read one conversation. Waits until the peer's copy of the read mark is safe, and then says the
+ * newest.
+ */
 export class ReadMark implements MarkRecord {
   readonly #user: UserState;
   readonly #conversation: ConversationState;
-  /** On its way to the log: what is read later may not be safe when it is encoded. */
+  /** On its way to the log: a read that comes later may not be safe when this is encoded. */
   isGathered = false;
   #read = 0 as Seq;
   #incomingRead = 0;
   readonly #readBefore: Seq;
   readonly #incomingReadBefore: number;
 
-  /** Before what it is to say is pending. */
+  /** Created before the mark that it is to say is pending. */
   constructor(user: UserState, conversation: ConversationState) {
     this.#user = user;
     this.#conversation = conversation;
@@ -179,7 +183,7 @@ export class ReadMark implements MarkRecord {
     return this.#user.log;
   }
 
-  /** All that is pending is safe. */
+  /** Everything pending is safe. */
   capture(): void {
     this.#read = this.#conversation.ownReadPending;
     this.#incomingRead = this.#conversation.incomingReadPending;

@@ -1,6 +1,6 @@
 /**
- * When the marks of a node's shards are written. Each write of the log asks only the shards whose marks gathered something; one timer serves all that can wait, and all that
- * was handed over and not confirmed.
+ * Says when the marks of a node's shards are written. Each write of the log asks only shards that have gathered marks.
+ * One timer serves marks that can wait, and marks that were handed over and not confirmed.
  */
 import type { Clock } from "../../base/clock.ts";
 
@@ -8,11 +8,11 @@ const LAZY_MS = 1000;
 
 /** The marks of one shard, as a node sees them. */
 export type WaitingMarks = {
-  /** What gathered is appended: a write of the log is about to begin. */
+  /** Appends gathered marks: a write of the log is about to begin. */
   write(): void;
-  /** About a second has passed. @returns whether something waits for the next one */
+  /** About a second has passed. @returns whether something waits for the next tick */
   tick(nowMs: number): boolean;
-  /** What could wait goes with the next writes. */
+  /** Marks that could wait go with the next writes. */
   hurry(): void;
 };
 
@@ -30,19 +30,19 @@ export class MarkTurns {
     this.#schedule = schedule;
   }
 
-  /** Something gathered for the next write: to be said once before it. */
+  /** Marks have gathered for the next write. Called once before it. */
   gathered(marks: WaitingMarks): void {
     this.#gathered.push(marks);
     this.#schedule();
   }
 
-  /** Something can wait: to be said once before a tick. */
+  /** Marks can wait. Called once before a tick. */
   waits(marks: WaitingMarks): void {
     this.#waiting.add(marks);
     if (!this.#isStopped) this.#cancel ??= this.#clock.after(LAZY_MS, () => this.#tick());
   }
 
-  /** Just before each write of the log. What is appended may let other marks follow. */
+  /** Called just before each write of the log. Appended marks may let other marks follow. */
   write(): void {
     while (this.#gathered.length > 0) {
       const gathered = this.#gathered;
@@ -51,12 +51,12 @@ export class MarkTurns {
     }
   }
 
-  /** Everything that would have waited goes with the next writes. */
+  /** Marks that would have waited go with the next writes. */
   hurry(): void {
     for (const marks of this.#waiting) marks.hurry();
   }
 
-  /** No write comes of waiting any more: the log is about to be closed. */
+  /** The timer causes no more writes: the log is about to be closed. */
   stop(): void {
     this.#isStopped = true;
     this.#cancel?.();

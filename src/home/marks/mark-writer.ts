@@ -1,4 +1,7 @@
-/** Marks of one shard on their way to its log: what gathers goes with the next write, `received` with one of the next second's. */
+/**
+ * Marks of one shard on their way to its log: gathered marks go with the next write, `received` with a write within the
+ * next second.
+ */
 import type { Seq } from "../../../storage/types.ts";
 import type { Logger } from "../../base/logger.ts";
 import { FencedError, LogFailedError } from "../../../storage/errors.ts";
@@ -16,10 +19,13 @@ export class MarkWriter implements WaitingMarks {
   readonly #gathered: MarkRecord[] = [];
   #isWriteWanted = false;
   #isWaiting = false;
-  /** Whose `received` rises: nobody is shown it, and the devices say it again after a crash, so it need not go with every write. */
+  /**
+   * Users whose `received` rises. It is shown to nobody, and devices repeat it after a crash, so it need not go with
+   * every write.
+   */
   readonly #received = new Set<UserState>();
   #isReceivedDue = false;
-  /** It goes as soon as it may, and not with a tick. */
+  /** `received` goes as soon as it is safe, without waiting for a tick. */
   #isHurried = false;
 
   constructor(turns: MarkTurns, offers: MarkOffers, logger: Logger) {
@@ -33,7 +39,10 @@ export class MarkWriter implements WaitingMarks {
     this.#wantWrite();
   }
 
-  /** The user has read it up to what is pending now. @param isSafe whether the other side's mark is: otherwise `release` comes */
+  /**
+   * The user has read up to what is pending now. @param isSafe whether the peer's copy is safe; if not, `release` comes
+   * later
+   */
   noteRead(
     user: UserState,
     conversation: ConversationState,
@@ -48,7 +57,7 @@ export class MarkWriter implements WaitingMarks {
     if (isSafe) this.#gatherRead(mark);
   }
 
-  /** What is pending of it is safe. */
+  /** The pending read mark is safe. */
   release({ readMark }: ConversationState): void {
     if (readMark !== undefined && !readMark.isGathered) this.#gatherRead(readMark);
   }
@@ -70,7 +79,7 @@ export class MarkWriter implements WaitingMarks {
 
   write(): void {
     this.#isWriteWanted = false;
-    // What gathers meanwhile goes as well.
+    // Records gathered during the loop go as well.
     for (const record of this.#gathered) this.#append(record);
     this.#gathered.length = 0;
     if (this.#isReceivedDue) this.#writeReceived();
@@ -94,7 +103,7 @@ export class MarkWriter implements WaitingMarks {
     this.#hastenReceived();
   }
 
-  /** What others have to know is safe, so more of `received` may go. */
+  /** The peers' copies are safe, so more of `received` may go. */
   safer(): void {
     if (this.#isHurried) this.#hastenReceived();
   }
@@ -117,7 +126,7 @@ export class MarkWriter implements WaitingMarks {
     this.gather(mark);
   }
 
-  /** As far as it is safe; the rest waits on. */
+  /** Through the safe seq; the rest keeps waiting. */
   #writeReceived(): void {
     this.#isReceivedDue = false;
     const floors = this.#offers.floors();
@@ -132,13 +141,13 @@ export class MarkWriter implements WaitingMarks {
     else this.wait();
   }
 
-  /** One that cannot be encoded is lost, and the log says so; the others go. The next mark of the same kind covers it. */
+  /** A mark that cannot be encoded is dropped and logged; the others go. The next mark of the same kind covers it. */
   #append(mark: MarkRecord): void {
     try {
       mark.log.append(mark);
     } catch (error) {
       mark.dropped(error);
-      // Its shard was closed, taken over or opened anew meanwhile, which the log says already.
+      // Its shard was closed, taken over or opened anew; that is in the log already.
       if (isDamage(error) || error instanceof FencedError || error instanceof LogFailedError) return;
       return this.#logger.error("a mark could not be written", { error });
     }

@@ -1,9 +1,10 @@
 /**
- * Marks: how far a device has got (`received`), how far a user has read, and the other side's view of both (G6). What the other side is to see is handed over to its shard
- * (mark-offers.ts); the user's own marks follow when that is safe.
+ * Marks: how far a device has the messages (`received`), how far a user has read, and the peer's copy of both (G6). The
+ * peer's copy is handed over to the peer's shard (mark-offers.ts); the user's own marks follow when the copy is safe.
  *
- * Marks only rise, so they coalesce: what comes between two writes of the log becomes one record per conversation. A crash may lose what is not safe: then the own mark is lost,
- * too, and the device, coming back with its cursor, says it again.
+ * Marks only rise, so they coalesce: all marks of a conversation between two writes of the log become one record. A
+ * crash may lose marks that are not safe. Then the user's own mark is lost too, and the device says it again when it
+ * comes back with its cursor.
  */
 import { AppError } from "../../base/errors.ts";
 import { atOnce, type Steps } from "../../base/steps.ts";
@@ -32,7 +33,7 @@ export class Marks {
   readonly #offers: MarkOffers;
   readonly #writer: MarkWriter;
   #isForgotten = false;
-  /** Users whose devices have more than memory holds the messages of. */
+  /** Users whose devices have confirmed more than the messages held in memory. */
   readonly #walks = new Map<UserState, ReceivedWalk>();
 
   constructor(shard: Shard, turns: MarkTurns) {
@@ -50,7 +51,7 @@ export class Marks {
     return this.#isForgotten || this.#turns.isStopped;
   }
 
-  /** After a start: offers what the log says was not told. */
+  /** After a start: offers marks that the log notes as untold. */
   offerUntold(): void {
     this.#offers.untold.load();
     if (this.#offers.isEmpty) return;
@@ -70,7 +71,7 @@ export class Marks {
     this.#writer.gather(record);
   }
 
-  /** A device has the timeline up to `seq`. @throws AppError bad_request when that is not there yet */
+  /** A device has the timeline through `seq`. @throws AppError bad_request if `seq` is beyond the head */
   received(user: UserState, seq: Seq): void {
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
     if (seq <= user.receivedPending) return;
@@ -80,12 +81,15 @@ export class Marks {
     else this.#deliverHeld(user, seq);
   }
 
-  /** A device has the log of a group up to `seq`. @throws AppError not_a_member or bad_request */
+  /** A device has the log of a group through `seq`. @throws AppError not_a_member or bad_request */
   receivedIn(user: UserState, address: GroupAddress, seq: Seq): void {
     this.receivedGroup(user, this.#memberGroup(user, address), seq);
   }
 
-  /** The same of a group that the user is in. Said again it counts, too: the group may have been too large for marks before. @throws AppError bad_request */
+  /**
+   * The same for a member's group. A repeated `seq` counts too: the group may have been too large for marks before.
+   * @throws AppError bad_request
+   */
   receivedGroup(user: UserState, group: Standing, seq: Seq): void {
     if (seq > group.headSeq) throw beyondHead(group.address, seq, group.headSeq);
     const conversation = user.conversation(group.address);
@@ -93,7 +97,10 @@ export class Marks {
     if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayDelivered(seq);
   }
 
-  /** The user has read a conversation up to `seq`: of the timeline, or of the group's log. @throws AppError not_a_member, not_found or bad_request */
+  /**
+   * The user has read a conversation through `seq`: of the timeline, or of the group's log.
+   * @throws AppError not_a_member, not_found or bad_request
+   */
   read(user: UserState, address: Address, seq: Seq): void {
     if (isGroup(address)) return this.#readGroup(user, address, seq);
     if (seq > user.headSeq) throw beyondHead("the timeline", seq, user.headSeq);
@@ -125,11 +132,11 @@ export class Marks {
       received: (seq) => this.#noteReceived(user, seq),
     });
     this.#walks.set(user, walk);
-    // Not dropped from memory before it is done.
+    // The user stays in memory until the walk is done.
     user.pendingMarks++;
     this.#shard.turns
       .run(this.#walking(user, walk))
-      .catch((error: unknown) => this.#shard.logger.error("receipts could not be worked out", { error }))
+      .catch((error: unknown) => this.#shard.logger.error("receipts could not be computed", { error }))
       .finally(() => {
         this.#walks.delete(user);
         user.pendingMarks--;
@@ -142,7 +149,7 @@ export class Marks {
     this.#deliverHeld(user, walk.through);
   }
 
-  /** Of what follows in one conversation the newest counts. */
+  /** Of successive messages of one conversation, only the newest needs a mark. */
   #deliverHeld(user: UserState, seq: Seq): void {
     let last: Undelivered | undefined;
     for (;;) {
@@ -176,7 +183,7 @@ export class Marks {
     this.#writer.noteRead(user, conversation, through, incomingRead, isSafe);
   }
 
-  /** Who calls has loaded it, unless it is damaged. @throws AppError not_a_member or unavailable */
+  /** The caller has loaded the group, unless it is damaged. @throws AppError not_a_member or unavailable */
   #memberGroup({ user, conversations }: UserState, address: GroupAddress): GroupMirror {
     const { mirrors } = this.#shard;
     const shard = conversations.get(address)?.shard;
@@ -185,7 +192,7 @@ export class Marks {
     return mustBeIn(group, address, user);
   }
 
-  /** In a small group the others learn of it. The group's own shard decides where its members are not known here. */
+  /** Members of a small group are told. If the number of members is not known here, the group's shard decides. */
   #isTold(conversation: ConversationState, group: Standing, seq: Seq): boolean {
     if (seq < group.bornSeq) return false;
     const mirror = this.#shard.mirrors.peek(group.address, conversation.shard);
@@ -193,7 +200,9 @@ export class Marks {
   }
 }
 
-/** The newest message of the other side in `(after, through]`: its seq on their side, and how many there were up to it. */
+/**
+ * The peer's newest message in `(after, through]`: its seq in the peer's numbering, and how many there are through it.
+ */
 function newestTaken(
   user: UserState,
   conversation: ConversationState,
@@ -206,7 +215,7 @@ function newestTaken(
   for (let before = (through + 1) as Seq; ;) {
     const page = user.log.readLaneBackward(user.address, address, before, PAGE);
     for (const stored of page.reverse()) {
-      // Of what was erased nothing is known, and no mark is needed.
+      // Erased messages have no ordinal, and need no mark.
       if (stored.seq <= after || stored.seq <= goneSeq) return undefined;
       const entry = readTimelineEntry(stored);
       if (entry.kind === "taken") return { fromSeq: entry.fromSeq, ordinal: entry.ordinal };

@@ -1,4 +1,4 @@
-/** A member's marks in a small group's log, told to the authors of what they cover. */
+/** A member's marks in a small group's log, told to the authors of the messages that they cover. */
 import type { UserId } from "../../domain/address.ts";
 import { authorOf, POSTED_LANE } from "../../domain/entries.ts";
 import { receiptFrame } from "../../protocol/encode.ts";
@@ -21,12 +21,12 @@ export class MemberMark implements MarkRecord {
   #seen = 0 as Seq;
   readonly #deliveredBefore: Seq;
   readonly #seenBefore: Seq;
-  /** As they were handed over: the newest of them. */
+  /** The newest marks that were handed over. */
   #outcome: HandoffOutcome | undefined;
   #handedDelivered = 0 as Seq;
   #handedRead = 0 as Seq;
 
-  /** Before anything that it is to say is pending. */
+  /** Created before the marks that it is to say are pending. */
   constructor(router: ShardRouter, group: GroupState, user: UserId) {
     this.#router = router;
     this.#group = group;
@@ -42,7 +42,7 @@ export class MemberMark implements MarkRecord {
     return this.#group.log;
   }
 
-  /** Says what the handoff does. It is confirmed when it is durable. */
+  /** Says the handoff's marks. The handoff is confirmed when they are durable. */
   take({ delivered, read }: MemberMarkHandoff, outcome: HandoffOutcome): void {
     this.#outcome = outcome;
     if (delivered > this.#handedDelivered) this.#handedDelivered = delivered;
@@ -68,7 +68,7 @@ export class MemberMark implements MarkRecord {
     const group = this.#group;
     const marks = group.marksOf(this.#user);
     marks.gathered = undefined;
-    // Marks of a former life of the group are none.
+    // Marks of a former life of the group do not count.
     marks.deliveredPending = this.#deliveredBefore < group.bornSeq ? marks.delivered : this.#deliveredBefore;
     marks.seenPending = this.#seenBefore < group.bornSeq ? marks.seen : this.#seenBefore;
     group.pendingMarks--;
@@ -90,11 +90,11 @@ export class MemberMark implements MarkRecord {
     this.#outcome?.notTaken(error);
   }
 
-  /** Those who are in the group: whoever has left sees nothing of it any more. */
+  /** Only authors who are members are told: a former member sees nothing of the group. */
   #tellAuthors(kind: ReceiptKind, after: Seq, through: Seq): void {
     const group = this.#group;
     const reader = this.#user;
-    // Most marks come while nobody else is there, and nothing has to be read then.
+    // Most marks come while no other member is connected; then nothing has to be read.
     if (!group.members.has(reader) || !this.#router.mayReach(group.members.keys(), reader)) return;
     const newest = new Map<UserId, Seq>();
     const from = Math.max(after, through - AUTHORS_TOLD_MAX, group.bornSeq - 1) as Seq;

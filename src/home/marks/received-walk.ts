@@ -1,5 +1,6 @@
 /**
- * What devices have got of messages that memory does not hold, worked out from the timeline in steps: it costs what it covers, and nobody waits for it.
+ * Computes the marks for received messages that memory does not hold, from the timeline in steps. It costs as much as
+ * it covers, and nothing waits for it.
  */
 import type { Steps } from "../../base/steps.ts";
 import { isGroup, type Address } from "../../domain/address.ts";
@@ -13,13 +14,13 @@ const WALK_PAGE = 64;
 
 export type WalkEnds = {
   isStopped(): boolean;
-  /** The other side's message of that seq, in its numbering, was got. */
+  /** The peer's message of that seq, in the peer's numbering, was received. */
   delivered(from: Address, seq: Seq): void;
-  /** All up to it was said. */
+  /** All marks through this seq have been said. */
   received(through: Seq): void;
 };
 
-/** Worked out up to `through`, which may rise meanwhile. */
+/** A walk through `through`, which may rise meanwhile. */
 export class ReceivedWalk {
   readonly #user: UserState;
   readonly #ends: WalkEnds;
@@ -31,7 +32,7 @@ export class ReceivedWalk {
     this.#ends = ends;
   }
 
-  /** Until memory holds the rest. @returns whether it came so far */
+  /** Until memory holds the rest. @returns whether that was reached; false if stopped */
   *steps(): Steps<boolean> {
     const user = this.#user;
     for (;;) {
@@ -45,7 +46,7 @@ export class ReceivedWalk {
     }
   }
 
-  /** Everything there is up to `end`: the conversations know their newest message, so nothing is read. */
+  /** All messages through `end`: the conversations know their newest message, so nothing is read. */
   *#deliverAll(end: Seq): Steps<void> {
     const user = this.#user;
     const newest = [...user.conversations.values()]
@@ -55,7 +56,7 @@ export class ReceivedWalk {
     this.#ends.received(end);
   }
 
-  /** A page of the timeline; of each conversation the newest message in it counts. */
+  /** A page of the timeline: the newest message of each conversation in it counts. */
   *#deliverPage(end: Seq): Steps<void> {
     const user = this.#user;
     const count = Math.min(WALK_PAGE, end - user.receivedPending);

@@ -1,4 +1,4 @@
-/** A mark that the other side's shard has not confirmed, as it is noted: offered until it is, less and less often. */
+/** A noted mark that the peer's shard has not confirmed: offered until it is, at growing intervals. */
 import { isGroup, nameOf, shardOf, type Address, type UserAddress, type UserId } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { CellReader } from "../state/cells.ts";
@@ -64,7 +64,7 @@ export class UntoldMark implements HandoffOutcome {
   notTaken(): void {}
 }
 
-/** Of a former life of a group nothing counts. */
+/** The higher marks of both. Marks of a former life of a group do not count. */
 export function together(before: Said | undefined, said: Said): Said {
   if (before === undefined || before.epoch !== said.epoch) return said;
   const delivered = Math.max(before.delivered, said.delivered) as Seq;

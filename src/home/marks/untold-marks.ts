@@ -1,6 +1,6 @@
 /**
- * Marks that the other side's shard did not confirm in time, noted in the shard's own stream as `untold/USER/CONV`. They are offered until they are confirmed, also after a
- * start, and then cleared. As a rule there are none.
+ * Marks that the peer's shard did not confirm in time, noted in the shard's own stream as `untold/USER/CONV`. They are
+ * offered until they are confirmed, also after a start, and then cleared. Usually there are none.
  */
 import type { Seq } from "../../../storage/types.ts";
 import { StreamHandle } from "../../../storage/shard/staged-record.ts";
@@ -10,16 +10,16 @@ import type { Shard } from "../shard.ts";
 import { readSaid, together, UntoldMark, type Said } from "./untold-mark.ts";
 
 const PREFIX = "untold/";
-/** More stay in the log, and are read again when these are done. */
+/** Further ones stay in the log, and are read again when these are done. */
 const HELD_MAX = 10_000;
 
 export class UntoldMarks {
   readonly #shard: Shard;
   readonly #isStopped: () => boolean;
   readonly #held = new Map<string, UntoldMark>();
-  /** There are some that are not held. */
+  /** Whether there are some that are not held. */
   #isMore = false;
-  /** Notes on their way to the log: what can be read is not the newest. */
+  /** Notes on their way to the log: until they are durable, reads do not see them. */
   #writing = 0;
   #handle: StreamHandle | undefined;
 
@@ -32,7 +32,7 @@ export class UntoldMarks {
     return this.#held.size === 0 && !this.#isMore;
   }
 
-  /** As the log has them: after a start, and where not all were held. */
+  /** Reads the notes from the log: after a start, and when not all were held. */
   load(): void {
     this.#isMore = false;
     for (const [key, cell] of this.#shard.log.cells(SHARD_STREAM)) {
@@ -41,7 +41,7 @@ export class UntoldMarks {
     }
   }
 
-  /** Together with what was noted before. @throws what the log throws; then nothing was noted */
+  /** Notes the offer's marks, merged with an earlier note. @throws what the log throws; then nothing was noted */
   note(offer: MarkOffer): void {
     const key = keyOf(offer);
     const { delivered, read, epoch } = offer;
@@ -50,27 +50,27 @@ export class UntoldMarks {
     this.#hold(key, said);
   }
 
-  /** The other side's shard has what a later offer said, which may be all of it. */
+  /** The peer's shard has confirmed a later offer, which may cover the note. */
   confirmed(offer: MarkOffer, through: Seq, read: Seq): void {
     const key = keyOf(offer);
     const held = this.#held.get(key);
     if (held !== undefined && held.epoch === offer.epoch) held.confirmed(through, read);
   }
 
-  /** Those whose time has come. */
+  /** Offers the marks that are due. */
   offer(nowMs: number): void {
     for (const mark of this.#held.values()) mark.offer(nowMs);
     if (this.#isMore && this.#writing === 0 && this.#held.size < HELD_MAX / 2) this.load();
   }
 
-  /** All of it was told. */
+  /** The whole mark was told. */
   #clear(key: string, mark: UntoldMark): void {
     if (this.#isStopped() || this.#held.get(key) !== mark) return;
     try {
       this.#write(key, null);
       this.#held.delete(key);
     } catch (error) {
-      // It is offered again, and the other side's shard has it.
+      // It is offered again, and the peer's shard confirms it again.
       this.#shard.logger.warn("a mark that was told stays noted", { error });
     }
   }
@@ -96,7 +96,7 @@ export class UntoldMarks {
     return cell && readSaid(cell);
   }
 
-  /** @param offer whose owner stays in memory meanwhile, so that what is said next says this as well */
+  /** @param offer its owner stays in memory until then, so that later offers include this note */
   #write(key: string, value: Uint8Array | null, offer?: MarkOffer): void {
     const { log } = this.#shard;
     const handle = (this.#handle ??= new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)));

@@ -1,8 +1,11 @@
 /**
- * A message to a group, at the group's shard: one entry in the group's log, no copy per member. The ref is handed over to the author's shard.
+ * Accepts a message to a group, at the group's shard: one entry in the group's log, no copy per member. The ref is
+ * handed over to the author's shard.
  *
- * Who may post is decided here. A post that may have come before is looked for under `author/ref`: the author's shard sends it again when it hears nothing of it, and after
- * a crash it may not know of it. Posts of one author come into the log in the order in which they were sent (G4): one that was overtaken is asked for (`missing`).
+ * Whether the author may post is decided here. A post that may be a repeat is looked up under `author/ref`: the
+ * author's shard sends a post again if it gets no reply, and after a crash it may not know of the post. Posts of one
+ * author enter the log in the order in which they were sent (G4): if one before it has not arrived, the reply is
+ * `missing`.
  */
 import { AppError } from "../../base/errors.ts";
 import type { GroupAddress, UserId } from "../../domain/address.ts";
@@ -22,14 +25,17 @@ import type { Post, Posted, PostReply } from "../messages/post.ts";
 import { unknownFate } from "./settle-send.ts";
 import type { Shard } from "../shard.ts";
 
-/** @throws AppError when the shard cannot take it; what the log throws for a record that cannot be appended. Nothing was appended then. */
+/**
+ * @throws AppError if the shard cannot accept it; what the log throws for a record that cannot be appended. Then
+ * nothing was appended.
+ */
 export function acceptPost(shard: Shard, address: GroupAddress, post: Post, reply: PostReply): void {
   const group = shard.groups.peek(address);
   if (group !== undefined && !shard.groupArrivals.isAwaited(address)) accept(shard, address, group, post, reply);
   else acceptLater(shard, address, post, reply);
 }
 
-/** By itself: a function that makes closures costs more also when it makes none. */
+/** A function of its own, since a function that may make closures costs more even if it makes none. */
 function acceptLater(shard: Shard, address: GroupAddress, post: Post, reply: PostReply): void {
   shard.logFor(address);
   shard.groupArrivals.add(address, {
@@ -41,8 +47,8 @@ function acceptLater(shard: Shard, address: GroupAddress, post: Post, reply: Pos
 function refuse(shard: Shard, reply: PostReply, error: unknown): void {
   if (error instanceof AppError) return reply.refused(error);
   if (isDamage(error)) return reply.refused(damagedError(error));
-  shard.logger.error("a post could not be taken", { error, shard: shard.id });
-  reply.refused(new AppError("internal", "something unforeseen went wrong; the server's log has it"));
+  shard.logger.error("a post could not be accepted", { error, shard: shard.id });
+  reply.refused(new AppError("internal", "unexpected error; the server's log has the details"));
 }
 
 function accept(
@@ -102,7 +108,7 @@ function postedBefore(shard: Shard, group: GroupState, { author, ref }: Post): P
   return hit && postedAt(shard, group, hit.seq);
 }
 
-/** The post that stands at `seq`, if one does. */
+/** The post at `seq`, if there is one. */
 export function postedAt(shard: Shard, group: GroupState, seq: Seq): Posted | undefined {
   const { log, address } = group;
   const [stored] = log.readForward(address, (seq - 1) as Seq, 1);
@@ -114,7 +120,7 @@ export function postedAt(shard: Shard, group: GroupState, seq: Seq): Posted | un
   return { seq, id, sentAt: entry.sentAt, text: entry.text };
 }
 
-/** The ref is handed over once more: the author's shard may not have it. */
+/** Hands the ref over again, since the author's shard may not have it. */
 function answerAgain(
   shard: Shard,
   group: GroupState,
@@ -131,7 +137,7 @@ function answerAgain(
   reply.posted(posted, !came.wasNew(post), group.life);
 }
 
-// ---- a new one
+// ---- a new post
 
 export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOutcome, Handed {
   readonly kind = "posted";
@@ -149,7 +155,7 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
   offset = 0 as Offset;
   isConfirmed = false;
   isHandedOver = false;
-  /** The post before it that may not be durable yet. */
+  /** The previous post, while it may not be durable yet. */
   before: GroupPost | undefined = undefined;
   #replies: { reply: PostReply; isRepeat: boolean }[] | undefined;
 
@@ -165,7 +171,7 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
     this.#idAt = this.#ids.add(group.log.shard, group.handle.streamNo, seq);
   }
 
-  /** As of a direct message: whoever asks first has it encrypted. */
+  /** As of a direct message: encrypted at first use. */
   get id(): string {
     return (this.#id ??= this.#ids.id(this.#idAt));
   }
@@ -217,13 +223,13 @@ export class GroupPost implements RecordSource, Posted, PostedHandoff, HandoffOu
     for (const { reply } of this.#replies ?? []) reply.refused(refusal);
   }
 
-  /** Nor is any before it. */
+  /** Earlier posts are not pending any more either. */
   #isPendingNoMore(): void {
     this.before = undefined;
     if (this.#group.lastPost === this) this.#group.lastPost = undefined;
   }
 
-  /** It came once more while it is on its way. */
+  /** The same post arrived again while this one is on its way to the log. */
   alsoReply(reply: PostReply, isRepeat: boolean): void {
     (this.#replies ??= []).push({ reply, isRepeat });
   }

@@ -11,14 +11,14 @@ import type { UserState } from "../state/user-state.ts";
 /** Bytes of frames that one author's posts may cause. */
 export const FAN_OUT: Rate = { perSecond: 16 << 20, burst: 128 << 20 };
 
-/** Of a frame beside its text, and what a write to one member costs beside its bytes. */
+/** Of a frame without its text, plus the cost of a write to one member. */
 const FRAME_BYTES = 256;
-/** A post below it is paid for by its message. */
+/** A smaller post is covered by the cost of its message. */
 const FREE_BYTES = 64 << 10;
 const REFUSAL_MS_MIN = 250;
 
 /**
- * What comes behind a refused post is refused for as long (G4).
+ * Sends behind a refused post are refused for as long (G4).
  * @param characters of the text
  * @param nowMs monotonic
  * @throws AppError rate_limited
@@ -27,14 +27,14 @@ export function takeFanOut(author: UserState, members: number, characters: numbe
   const bytes = members * (characters + FRAME_BYTES);
   if (bytes <= FREE_BYTES) return;
   const bucket = (author.fanOut ??= new TokenBucket(FAN_OUT, nowMs));
-  // More than a burst can never be saved up: such a post takes all of it.
+  // The bucket never holds more than a burst: a larger post uses all of it.
   const needed = Math.min(bytes, FAN_OUT.burst);
   if (bucket.take(needed, nowMs)) return;
   const retryAfterMs = Math.max(REFUSAL_MS_MIN, Math.ceil(bucket.msUntil(needed)));
   author.sendRefusedUntil = nowMs + retryAfterMs;
   throw new AppError(
     "rate_limited",
-    `posts to groups of this size take more than you may for now; send again in ${retryAfterMs} ms`,
+    `posts to groups of this size exceed your rate; send again in ${retryAfterMs} ms`,
     { retryAfterMs },
   );
 }

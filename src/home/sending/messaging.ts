@@ -1,4 +1,4 @@
-/** Sending over HTTP: the socket's way, as a promise. */
+/** Sending over HTTP: the same way as of a socket, as a promise. */
 import { checkText } from "../../domain/text.ts";
 import type { WireMessage } from "../../protocol/frames.ts";
 import type { SendReply, Sent } from "./pending-send.ts";

@@ -1,12 +1,12 @@
-/** A message between "numbered" and "durable", and who waits to hear of it. */
+/** A message between "numbered" and "durable", and the callers that wait for it. */
 import type { Address } from "../../domain/address.ts";
 import type { AppError } from "../../base/errors.ts";
 import type { Seq } from "../../../storage/types.ts";
 import type { Session } from "../session.ts";
 
 /**
- * What is said of a message once it is durable. `seq` is the sender's: in the timeline, or in the group's log. Of one that was erased since, `text` is
- * undefined, `sentAt` 0, and `deletedAt` says when.
+ * What is told of a message once it is durable. `seq` is the sender's: in the timeline, or in the group's log. If the
+ * message was erased since, `text` is undefined, `sentAt` 0, and `deletedAt` says when.
  */
 export type Sent = {
   ref: string;
@@ -18,7 +18,7 @@ export type Sent = {
   deletedAt?: number;
 };
 
-/** Hears of one send. */
+/** Gets the result of one send. */
 export type SendReply = {
   /** The session that gets `sent`, and therefore no `message`. */
   readonly session: Session | undefined;

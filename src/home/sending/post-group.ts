@@ -1,9 +1,12 @@
 /**
- * A message to a group, at its author's home: it is sent to the group's shard (accept-post.ts), which numbers it and hands the ref over to this shard (take-posted.ts).
+ * A message to a group, at its author's home: it is sent to the group's shard (accept-post.ts), which numbers it and
+ * hands the ref over to this shard (take-posted.ts).
  *
- * The author hears `sent` when both records are durable: the message in the group's log, and its ref here, where it is asked for (G2). The reply and the handoff may come
- * in either order, late, repeated or never. While one of them is missing the post is sent again under the same ref, and what the author has sent to this group behind it
- * as well, in its order (G4). After a while the author hears `unavailable` of all of these: nobody knows whether they are in the group's log, and the same refs will tell.
+ * The author gets `sent` when both records are durable: the message in the group's log, and its ref here, where repeats
+ * are looked up (G2). The reply and the handoff may come in either order, late, repeated or never. While one of them is
+ * missing, the post is sent again under the same ref, together with the author's later posts to this group, in order
+ * (G4). After a while all of them are refused with `unavailable`: it is unknown whether they are in the group's log,
+ * and sending with the same refs will tell.
  */
 import { AppError } from "../../base/errors.ts";
 import type { GroupAddress, UserId } from "../../domain/address.ts";
@@ -19,14 +22,17 @@ import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { WaitingPost } from "./waiting-posts.ts";
 
-/** From the first time that a post is sent again; twice as long each time. */
+/** Wait before a post is sent again the first time; it doubles each time. */
 const AGAIN_MS = 500;
 const AGAIN_MS_MAX = 2000;
-/** What was overtaken is sent again without waiting, but not more often. */
+/** An overtaken post is sent again without that wait, but not more often than this. */
 const AGAIN_AT_ONCE_MS = 20;
 const GIVE_UP_MS = 10_000;
 
-/** The request is allowed, and no repeat of what this shard knows. @param mayRepeat the group's log may have it already */
+/**
+ * The request is allowed, and no repeat of what this shard knows. @param mayRepeat whether the group's log may have it
+ * already
+ */
 export function postGroup(
   shard: Shard,
   author: UserState,
@@ -58,12 +64,12 @@ function lastPending({ pendingSends }: UserState, group: GroupAddress): GroupSen
   return undefined;
 }
 
-/** A post that its author waits for. */
+/** A post whose result its author awaits. */
 export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, SettledPost {
   readonly #shard: Shard;
   readonly #author: UserState;
   readonly #groupShard: ShardId;
-  /** Undefined while nothing tells the author of the group. */
+  /** Undefined while the author's timeline has nothing of the group. */
   readonly #conversation: ConversationState | undefined;
   readonly reply: SendReply;
   readonly ref: string;
@@ -72,16 +78,16 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   readonly textBytes: number;
   readonly no: number;
   readonly #sentFirstMs: number;
-  /** Its sender says that it may be one. */
+  /** Whether the sender marked it `retry`. */
   readonly #isRetry: boolean;
   mayRepeat: boolean;
   prev: number;
   round = 0;
-  /** The router replies, however long it takes. */
+  /** The router is certain to reply, however late. */
   isReplySure = false;
   repeats: SendReply[] | undefined = undefined;
   isSettled = false;
-  /** Its ref is on its way to the log of this shard. */
+  /** The ref is on its way to the log of this shard. */
   isRefPending = false;
   isRefNoted = false;
   #sentMs: number;
@@ -135,14 +141,14 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     return this.#conversation?.takenThrough ?? (0 as Seq);
   }
 
-  // ---- what it hears
+  // ---- results
 
   posted(posted: Posted, isRepeat: boolean, groupLife: number): void {
     const conversation = this.#conversation;
     if (conversation !== undefined) conversation.groupLife = groupLife;
     if (this.isSettled) return;
     this.#sent = sentOf(this, posted);
-    // A reply to what was sent again may mean the first time.
+    // A reply to a post that was sent again may call its first arrival a repeat.
     if (!this.#hasReply) this.#isRepeat = isRepeat && (this.round === 0 || this.#isRetry);
     this.#hasReply = true;
     this.#settleIfDone();
@@ -155,7 +161,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.#settleIfDone();
   }
 
-  /** What was sent behind it must not come before it, should its sender try again (G4). */
+  /** Refuses later posts too: if the sender tries this one again, they must not end up before it (G4). */
   refused(error: AppError): void {
     const { isSettled } = this;
     const behind = isSettled || !isTransient(error) ? [] : this.#chain().filter(({ no }) => no > this.no);
@@ -174,7 +180,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     if (first.round === 0 || nowMs - first.#sentMs >= AGAIN_AT_ONCE_MS) sendAgain(chain, nowMs);
   }
 
-  // ---- what it does when it hears nothing
+  // ---- without a result
 
   look(nowMs: number): void {
     if (this.isReplySure) return;
@@ -196,7 +202,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     try {
       this.#shard.router.post(this.#groupShard, this.to, this, this);
     } catch (error) {
-      // Nobody is above it who could be told: a timer, or a reply.
+      // The caller is a timer or a reply, which cannot handle the error.
       if (error instanceof AppError) return this.refused(error);
       this.#shard.logger.error("a post could not be sent again", { error, group: this.to });
       this.refused(noReply(this.to));
@@ -209,9 +215,9 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     return posts.filter(({ isSettled }) => !isSettled);
   }
 
-  // ---- how it ends
+  // ---- the end
 
-  /** It never left. */
+  /** The post was never sent. */
   withdraw(): void {
     this.#end();
   }
@@ -229,7 +235,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     return this.#sent !== undefined && this.isRefNoted && !this.isSettled;
   }
 
-  /** In the order in which they were sent (G4): this one, when none before it waits, and those that have waited for it alone. */
+  /** Settles in the order of sending (G4): this post if no earlier one waits, and then later posts that are done. */
   #settleIfDone(): void {
     if (this.#isDone) this.#settleThoseDone();
   }
@@ -262,13 +268,13 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   }
 }
 
-/** Without spreading, which would cost each post more than the rest of this. */
+/** Without a spread, which would cost each post more than everything else here. */
 function sentOf({ ref, to }: GroupSend, { seq, id, sentAt, text, deletedAt }: Posted): Sent {
   if (deletedAt === undefined) return { ref, id, to, seq, sentAt, text };
   return { ref, id, to, seq, sentAt, text, deletedAt };
 }
 
-/** Oldest first: what is before the first is settled. */
+/** Oldest first. Posts before the first are settled. */
 function sendAgain(chain: readonly GroupSend[], nowMs: number): void {
   let prev = 0;
   for (const send of chain) {
@@ -278,7 +284,7 @@ function sendAgain(chain: readonly GroupSend[], nowMs: number): void {
   }
 }
 
-/** Its sender may try again, and what was sent behind it has to wait for that. */
+/** Whether the sender may try again: then later posts have to wait for that. */
 const isTransient = ({ code }: AppError): boolean => code === "unavailable" || code === "not_owner";
 
 const noReply = (group: GroupAddress): AppError =>
@@ -286,7 +292,7 @@ const noReply = (group: GroupAddress): AppError =>
     retryAfterMs: 2000,
   });
 
-/** The author's devices see their own post with its ref; the one that sent it has `sent`. */
+/** The author's devices get their own post with its ref; the device that sent it gets `sent` instead. */
 export function showOwnPost(user: UserState, { group, seq, frame }: EntryCast, ref: string): void {
   const { sessions } = user;
   if (sessions.size === 0) return;

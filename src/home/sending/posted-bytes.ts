@@ -1,9 +1,9 @@
 /**
- * Bytes of text that a user has in groups, as the user's home knows them: for each group what its shard said last, and what was posted since. In memory, from the moment when
- * somebody asks for it (stored-counts.ts).
+ * Bytes of text that a user has in groups, as the user's home knows them: for each group the number that its shard told
+ * last, and the posts since. In memory, from the first time that it is asked for (stored-counts.ts).
  *
- * What a group's shard says is true as of a seq of its log. So it may come late, twice or never: what is older than what is known is ignored, and no post counts twice. A
- * number that is lost leaves the one before, until the groups are asked again.
+ * A number of a group's shard is true as of a seq of its log. So it may come late, twice or never: older numbers are
+ * ignored, and no post counts twice. If a number is lost, the one before stays until the groups are asked again.
  */
 import type { GroupAddress } from "../../domain/address.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -13,10 +13,10 @@ const NOTHING = 0 as Seq;
 type Post = { readonly seq: Seq; readonly bytes: number };
 
 class InGroup {
-  /** What the group's shard said, as of `through`. */
+  /** The number of the group's shard, as of `through`. */
   told = 0;
   through = NOTHING;
-  /** Posted behind it: bytes of all up to `last`, and further ones one by one while the group is being asked. */
+  /** Posts behind it: bytes of all posts through `last`; while the group is being asked, later posts one by one. */
   since = 0;
   last = NOTHING;
   asked: Post[] | undefined;
@@ -31,7 +31,7 @@ class InGroup {
     if (post.seq > this.last) this.last = post.seq;
   }
 
-  /** @returns false when nobody knows which of the posts here it counts already */
+  /** @returns false if it is unknown which of the posts here the number includes */
   take(bytes: number, through: Seq): boolean {
     if (through < this.through) return true;
     if (through === this.through) this.told = Math.min(this.told, bytes);
@@ -53,7 +53,7 @@ class InGroup {
 }
 
 export class PostedBytes {
-  /** Every group that the user was ever in has been asked. */
+  /** Whether every group that the user was ever in has been asked. */
   isCounted = false;
   #sum = 0;
   readonly #groups = new Map<GroupAddress, InGroup>();
@@ -78,7 +78,7 @@ export class PostedBytes {
     this.#change(group, (inGroup) => (inGroup.asked ??= []));
   }
 
-  /** @param told undefined when there is no answer */
+  /** @param told undefined if there is no answer */
   answered(group: GroupAddress, told: { readonly bytes: number; readonly through: Seq } | undefined): void {
     this.#change(group, (inGroup) => {
       if (told !== undefined) inGroup.take(told.bytes, told.through);
@@ -86,7 +86,10 @@ export class PostedBytes {
     });
   }
 
-  /** The group's shard says how many bytes there are as of `through`. @returns false when the group has to be asked, since it is not known what was posted behind that */
+  /**
+   * The group's shard tells its number as of `through`. @returns false if the group has to be asked, since it is
+   * unknown what was posted behind `through`
+   */
   told(group: GroupAddress, bytes: number, through: Seq): boolean {
     return this.#change(group, (inGroup) => inGroup.take(bytes, through));
   }

@@ -1,9 +1,9 @@
 /**
  * Exactly once (G2): finds the message that a ref already stands for.
  *
- * `RecentRefs` tells which refs are certainly new, at the cost of one comparison. After a load it needs one look-up for
- * each prefix (`k3f9-` of `k3f9-18`). All other refs are looked up: among the sends on their way, then in the author's
- * log, whose segments hold the refs of all time. What a ref was posted to a group is asked of the group's shard.
+ * `RecentRefs` tells which refs are certain to be new, at the cost of one comparison. After a load it needs one look-up
+ * per prefix (`k3f9-` of `k3f9-18`). All other refs are looked up: among the sends on their way, then in the author's
+ * log, whose segments hold the refs of all time. For the ref of a post the group's shard is asked.
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
@@ -17,8 +17,8 @@ import { groupOfPostedRef } from "../handoffs/take-posted.ts";
 import type { UserState } from "../state/user-state.ts";
 
 /**
- * What a ref stands for: nothing yet; nothing in this shard, while the group's log may have it; something, and the request is answered as a repeat; a post, which is in
- * another log.
+ * What a ref stands for. "new": nothing. "ask the group": nothing in this shard, but the group's log may have it.
+ * "answered": a message, and the request is answered as a repeat. An object: a post, which is in another log.
  */
 export type Repeat = "new" | "ask the group" | "answered" | PostedBefore;
 
@@ -32,7 +32,9 @@ function mustLookUp(shard: Shard, sender: UserState, { ref, retry }: SendRequest
   return retry || (sender.recentRefs.mayRepeat(ref) ?? unheldMayRepeat(sender, ref, shard.clock.monotonicMs()));
 }
 
-/** Of a ref that ends in a counter one look-up tells what there is of its prefix, and so of all that follow. */
+/**
+ * If the ref ends in a counter, one look-up finds the highest counter of its prefix, which tells about all later refs.
+ */
 function unheldMayRepeat(sender: UserState, ref: string, nowMs: number): boolean {
   const { recentRefs } = sender;
   if (recentRefs.holdsAll(nowMs)) return false;
@@ -44,8 +46,8 @@ function unheldMayRepeat(sender: UserState, ref: string, nowMs: number): boolean
 }
 
 /**
- * The highest counter with this prefix among all refs that the user ever used, -1 for none; undefined when the log
- * knows whole refs alone.
+ * The highest counter with this prefix among all refs that the user ever used; -1: none. Undefined if the log can only
+ * look up whole refs.
  */
 function highestUsed({ log, address, erasedAt, pendingSends }: UserState, prefix: string): number | undefined {
   const stored = log.highestCounter(address, prefix);
@@ -79,13 +81,13 @@ function lookUp(shard: Shard, sender: UserState, request: SendRequest, reply: Se
   return "answered";
 }
 
-/** The text of an erased message is not there to be compared. */
+/** The text of an erased message is gone and cannot be compared. */
 function answerRepeat({ ref, to, text }: SendRequest, reply: SendReply, sent: Sent): void {
   if (sent.to === to && (sent.text === text || sent.deletedAt !== undefined)) reply.sent(sent, true);
   else reply.refused(ref, refConflict(ref));
 }
 
-/** Asks the group's shard for what was posted. @returns whether the request is answered: not when the post is not there */
+/** Asks the group's shard for the post. @returns whether the request is answered: false if there is no such post */
 export function* answeredAsPosted(
   shard: Shard,
   sender: UserState,
@@ -100,7 +102,7 @@ export function* answeredAsPosted(
   return true;
 }
 
-/** The entry of an erased message has no key any more; its ref stands for it under another name (erasure.ts). */
+/** An erased message's entry has no key any more; its ref is kept under another key (erasure.ts). */
 function erasedSend(sender: UserState, ref: string): KeyHit | undefined {
   if (sender.erasedAt === 0) return undefined;
   const hit = sender.log.findKey(sender.address, erasedKey(ref));

@@ -1,4 +1,4 @@
-/** Who may send what to whom: the checks before a message is numbered. The same for sockets and HTTP. */
+/** The checks before a message is numbered: permissions, rates and repeats. The same for sockets and HTTP. */
 import { AppError } from "../../base/errors.ts";
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, shardOf, type UserAddress } from "../../domain/address.ts";
@@ -17,8 +17,10 @@ import { takeSendTokens } from "./send-tokens.ts";
 import { mustHaveRoom } from "./stored-quota.ts";
 
 /**
- * Numbers the message or refuses it, at once; `reply` hears of it when it is durable. Never throws an `AppError`.
- * @returns when something has to be asked or loaded first: steps that do so and then number or refuse it. What the same device sends behind it waits for them (G4).
+ * Numbers the message or refuses it at once; `reply` gets the result when the message is durable. Never throws an
+ * `AppError`.
+ * @returns steps, if something has to be asked or loaded first; they then number or refuse the message. Later frames of
+ * the same device wait for them (G4).
  */
 export function sendMessage(
   shard: Shard,
@@ -43,7 +45,10 @@ export function sendMessage(
   return undefined;
 }
 
-/** Before the receiver is looked for: who asks which addresses there are pays as if they were written to. @returns the monotonic time, ms */
+/**
+ * Called before the receiver is looked up: probing for addresses costs as much as writing to them. @returns monotonic
+ * time, ms
+ */
 function pay(shard: Shard, sender: UserState, { to }: SendRequest): number {
   const nowMs = takeSendTokens(shard, sender, 1);
   sender.refusedAddresses.mustNotBe(to, nowMs);
@@ -82,7 +87,7 @@ function* sendLater(
   try {
     if (missing !== undefined) yield* missing;
     if (!isLoaded(shard, sender))
-      throw new AppError("unavailable", "could not be taken now; send it again", { retryAfterMs: 1000 });
+      throw new AppError("unavailable", "could not be accepted now; send it again", { retryAfterMs: 1000 });
     mustBeReadable(shard);
     const repeat = findRepeat(shard, sender, request, reply);
     if (repeat === "answered") return;
@@ -95,14 +100,17 @@ function* sendLater(
   }
 }
 
-/** Before a ref is looked up: among what failed, nothing can be told apart until the log is recovered. */
+/**
+ * Called before a ref is looked up: after a failure of the log it is unknown what is durable until the log is
+ * recovered.
+ */
 function mustBeReadable(shard: Shard): void {
   if (shard.log.failure !== undefined) throw shard.refusals.error(shard.refusal ?? "log failed");
 }
 
 /**
- * Undefined when the message can be numbered in this turn: the receiver is there, or the group is in memory.
- * @throws AppError unknown_address for a user who is not there
+ * Undefined if the message can be numbered in this turn: the receiver exists, or the group is in memory.
+ * @throws AppError unknown_address for a user who does not exist
  */
 function whatIsMissing(
   shard: Shard,
@@ -115,7 +123,7 @@ function whatIsMissing(
     const group = shard.mirrors.peek(to, conversation?.shard ?? shardOf(to));
     return group === undefined ? shard.mirrors.steps(to) : undefined;
   }
-  // Users never go away.
+  // Users are never removed.
   if (conversation !== undefined && conversation.lastSeq > 0) return undefined;
   const found = shard.router.ask("user", to, { user: to });
   if (found instanceof Promise) return receiverLater(to, found);

@@ -1,4 +1,4 @@
-/** How much a user may write: rates, and what they hear when it is too much. */
+/** How much a user may write: rates, and the refusals beyond them. */
 import { AppError } from "../../base/errors.ts";
 import { REFUSALS } from "../refusals.ts";
 import type { Shard } from "../shard.ts";
@@ -7,11 +7,11 @@ import type { UserState } from "../state/user-state.ts";
 const REFUSAL_MS_MIN = 250;
 
 /**
- * Token bucket per user: a message takes one, a change of a group one for each entry that it causes, also when there turns out to be nobody to take it.
- * Whoever is refused, for running out or because nobody may write now, is refused for at least a moment, so that frames already on their way do not slip in
- * between and end up before the refused ones (G4).
+ * Token bucket per user: a message costs one token, a change of a group one for each entry that it may cause, even if
+ * it causes fewer. A refusal, for lack of tokens or because writes are refused, lasts for at least a moment, so that
+ * frames already on their way do not end up before the refused ones (G4).
  * @returns the monotonic time, ms
- * @throws AppError rate_limited, or unavailable while nobody may write
+ * @throws AppError rate_limited, or unavailable while writes are refused
  */
 export function takeSendTokens(shard: Shard, sender: UserState, count: number): number {
   const { sendsPerSecond } = shard.limits;
@@ -38,7 +38,7 @@ function hasSendTokens({ limits }: Shard, sender: UserState, now: number, count:
   const earned = ((now - sender.sendTokensAt) / 1000) * limits.sendsPerSecond;
   sender.sendTokens = Math.min(limits.sendsBurst, sender.sendTokens + earned);
   sender.sendTokensAt = now;
-  // More than a burst can never be saved up: such a change takes all of it.
+  // The bucket never holds more than a burst: a larger change uses all of it.
   const needed = Math.min(count, limits.sendsBurst);
   if (sender.sendTokens < needed) return false;
   sender.sendTokens -= needed;

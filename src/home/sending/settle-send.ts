@@ -1,9 +1,9 @@
-/** Tells everybody who waits for a send how it ended. */
+/** Tells all callers that wait for a send its result. */
 import { AppError } from "../../base/errors.ts";
 import type { PendingSend, SendReply, Sent } from "./pending-send.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** A pending send of `sender`, as a rule the oldest, is durable. @param isRepeat it was durable before */
+/** A pending send of `sender`, usually the oldest, is durable. @param isRepeat whether it was durable before */
 export function settle(sender: UserState, send: PendingSend, reply: SendReply, sent: Sent, isRepeat = false): void {
   const { pendingSends } = sender;
   if (pendingSends[0] === send) pendingSends.shift();
@@ -18,7 +18,7 @@ export function refuseAll(send: PendingSend, reply: SendReply, error: AppError):
   for (const repeat of send.repeats ?? []) repeat.refused(send.ref, error);
 }
 
-/** After a failed write: the message may or may not be on disk, the same ref will tell. */
+/** After a failed write it is unknown whether the message is on disk; sending with the same ref will tell. */
 export function unknownFate(cause: Error): AppError {
   return new AppError("unavailable", "the log could not be written; send again with the same ref and retry", {
     cause,

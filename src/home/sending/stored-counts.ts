@@ -1,19 +1,21 @@
 /**
- * What a user stores, counted where it is not known yet: bytes of text that the user wrote and that are not erased.
+ * Counts what a user stores, if it is not known yet: bytes of text that the user wrote and that are not erased.
  *
- *     direct   a field of the user's cell `head`             of a directory of before: counted through the timeline, once
- *     posts    cells `wrote/USER` of each group              counted through the group's log, once, for all its authors
- *     sum      of all groups that the user was ever in       asked of their shards each time the user is loaded (posted-bytes.ts)
+ *     number   where it is kept                           how it is counted
+ *     direct   a field of the user's cell `head`          through the timeline, once, if an older version wrote it
+ *     posts    cells `wrote/USER` of each group           through the group's log, once, for all its authors
+ *     sum      of all groups that the user was ever in    their shards are asked after each load of the user
+ *                                                         (posted-bytes.ts)
  *
- * Each number is a part of the fold of one stream, so a crash, a restart, an erasure and retention leave it true. Only
- * servers with a quota ask for it (src/home/sending/stored-quota.ts).
+ * Each number is a part of the fold of one stream, so it stays true over crashes, restarts, erasures and retention.
+ * Only servers with a quota ask for it (src/home/sending/stored-quota.ts).
  *
- * What is durable has been folded in the same turn, so a count is true in the step in which it has read the last entry.
- * Between two steps anything may happen. Posts and erasures change numbers that are known already; a log in which
- * something was erased while it was counted is counted again.
+ * Durable entries are folded in the same turn, so a count is true in the step in which it has read the last entry.
+ * Between two steps posts and erasures may change known numbers; if the log had an erasure during the count, it is
+ * counted again.
  *
- * Who has posted what is erased is told by a cast. One that is lost leaves the number too high, and a post whose length was not heard of leaves it too low, until the user
- * is counted anew: after a load, and whenever messages are refused.
+ * The author of erased posts is told by a cast. If the cast is lost the number is too high, and if the length of a post
+ * is not known it is too low, until the user is counted anew: after a load, and whenever messages are refused.
  */
 import type { Clock } from "../../base/clock.ts";
 import { AppError } from "../../base/errors.ts";
@@ -35,7 +37,7 @@ import type { UserState } from "../state/user-state.ts";
 const ENTRIES_PER_STEP = 200;
 const AGAIN_AFTER_MS = 60_000;
 
-/** Adds up one user after the other, so that loads of users, which are short, never wait for many of them. */
+/** Counts one user after the other, so that short loads of users never wait for many counts. */
 export class StoredCounts {
   readonly #parts: { clock: Clock; logger: Logger; turns: StepTurns };
   readonly #waiting = new Map<UserId, Shard>();
@@ -46,7 +48,7 @@ export class StoredCounts {
     this.#parts = parts;
   }
 
-  /** Begins to find out `storedBytes` of the user. What cannot be found out is tried again after a minute, at the earliest. */
+  /** Begins to count `storedBytes` of the user. After a failure it is tried again after a minute, at the earliest. */
   begin(shard: Shard, user: UserState): void {
     const now = this.#parts.clock.monotonicMs();
     if (now < user.addUpAgainAt) return;
@@ -55,12 +57,12 @@ export class StoredCounts {
     this.#running ??= this.#run();
   }
 
-  /** Before the log is closed: nothing is counted, nor appended, any more. */
+  /** Called before the log is closed: nothing is counted or appended any more. */
   stop(): void {
     this.#isStopped = true;
   }
 
-  /** Nothing is being added up. */
+  /** Resolves when no count is running. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
@@ -73,7 +75,7 @@ export class StoredCounts {
       try {
         if (user !== undefined) await this.#parts.turns.run(this.#untilStopped(addUp(shard, user)));
       } catch (error) {
-        this.#parts.logger.warn("what a user stores could not be counted", { user: name, error });
+        this.#parts.logger.warn("the stored bytes of a user could not be counted", { user: name, error });
       }
       this.#waiting.delete(name);
     }
@@ -93,7 +95,7 @@ export class StoredCounts {
 export function* addUp(shard: Shard, user: UserState): Steps<void> {
   while (!user.isSentCounted) yield* countSent(shard, user);
   const posted = (user.posted ??= new PostedBytes());
-  // Also groups that the user joins meanwhile: their posts there are read, or told.
+  // Includes groups that the user joins meanwhile: their posts there are read, or told.
   for (const group of user.conversations.keys()) {
     if (!isGroup(group)) continue;
     posted.asking(group);
@@ -125,7 +127,7 @@ export function* answerPostedBytes(
   }
 }
 
-/** Posts were erased: tells the authors, of whom some may know their numbers. Where nobody has counted, nobody does. */
+/** Posts were erased: tells the authors, who may know their numbers. Without counts there is nothing to tell. */
 export function tellAuthors({ router }: Shard, group: GroupState, authors: Iterable<UserId>): void {
   const { address, authorBytes, headSeq: through } = group;
   if (!authorBytes.isCounted) return;
@@ -135,7 +137,7 @@ export function tellAuthors({ router }: Shard, group: GroupState, authors: Itera
   }
 }
 
-/** At the author's shard. Whoever is not loaded adds up when that is needed. */
+/** At the author's shard. An author who is not loaded is counted when needed. */
 export function takePostedBytes(shard: Shard, { author, group, bytes, through }: PostedBytesCast): void {
   const user = shard.users.peek(author);
   if (user?.posted?.told(group, bytes, through) === false) shard.storedCounts.begin(shard, user);
@@ -181,9 +183,9 @@ function* countSent(shard: Shard, user: UserState): Steps<void> {
 }
 
 /**
- * Notes what was counted, so that the next start need not count again. Where it cannot be noted now, the next flush
- * may do it. Derived cells that go with a flush are not in the log until it is done, and an erasure that is on its way
- * has been encoded without the count.
+ * Notes the counts, so that the next start need not count again. If that is impossible now, the next flush may do it.
+ * Impossible during a flush, since its derived cells are not in the log until it is done; and while an erasure is on
+ * its way, since it was encoded without the counts.
  */
 function writeCells(state: UserState | GroupState): void {
   const { log, handle } = state;

@@ -1,6 +1,6 @@
 /**
- * Posts of a shard's users that the groups' shards have not replied to. The post or the reply may be lost: after a while the post is sent again, under the same ref, and
- * after longer its author is told `unavailable`. One timer looks at all, at times that only rise.
+ * Posts of a shard's users without a reply of the groups' shards. The post or the reply may be lost: after a while the
+ * post is sent again under the same ref, and after longer its author gets `unavailable`. One timer looks at all posts.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Life } from "../messages/post.ts";
@@ -9,17 +9,17 @@ const LOOK_EVERY_MS = 100;
 
 export type WaitingPost = {
   readonly isSettled: boolean;
-  /** Sends it again, or gives it up, if it is time. */
+  /** Sends the post again, or gives it up, if it is time. */
   look(nowMs: number): void;
   giveUp(): void;
 };
 
 export class WaitingPosts {
-  /** Of this object: what is numbered in it has no meaning in another one. */
+  /** Of this object: numbers of its posts have no meaning in another one. */
   readonly life: Life;
   readonly #clock: Clock;
   #no = 0;
-  /** Those that are settled are left out when they are looked at next. */
+  /** Settled posts are removed at the next look. */
   #posts: WaitingPost[] = [];
   #cancel: (() => void) | undefined;
   #isStopped = false;
@@ -38,7 +38,7 @@ export class WaitingPosts {
     if (this.#cancel === undefined && !this.#isStopped) this.#lookLater();
   }
 
-  /** Nobody waits any more: nothing is known of what is not replied to. */
+  /** Gives all posts up: no reply will be handled any more. */
   stop(): void {
     this.#isStopped = true;
     this.#cancel?.();

@@ -18,7 +18,7 @@ import { shardOf, type Address, type UserAddress } from "../../domain/address.ts
 import { SHARD_COUNT, type Seq } from "../../../storage/types.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { unlessDamaged } from "../../home/damage.ts";
-import { mendMark } from "../../home/handoffs/handoffs.ts";
+import { mendHandedOff } from "../../home/handoffs/handoffs.ts";
 import type { ShardHost } from "../shard-host.ts";
 import { UserState } from "../../home/state/user-state.ts";
 import { inBatches } from "./batches.ts";
@@ -48,7 +48,7 @@ export async function mend(host: ShardHost, lost: readonly ShardLoss[], random: 
   await inBatches(logs, async (log) => {
     const streams = new StreamMender(log, losses, random, at);
     await streams.run(new Map<Address, Known>(knownOf.get(log.shard) ?? []));
-    await mendMark(log);
+    await mendHandedOff(log);
     notes.push(...streams.notes);
     for (const [address, end] of streams.ends) ends.set(address, end);
   });
