@@ -180,7 +180,7 @@ export class Load implements LoadSink {
         const first = this.users.find((user) => user.undelivered > 0)?.describe() ?? "";
         throw new Error(
           `${lost} messages were not delivered within ${this.drainMs / 1000} s after the last was sent; the first: ` +
-            `${first}`,
+            first,
         );
       }
       await this.wait(2);
