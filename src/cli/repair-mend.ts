@@ -35,7 +35,7 @@ async function withHost<T>(held: HeldDirectory, say: Io["stderr"], work: (host: 
   const host = await ShardHost.open({ directory: held.at, held, damage: "close" }, ports, (error) => (failure = error));
   try {
     const result = await work(host);
-    host.ranks.settle();
+    host.ranks.end();
     await host.store.flushAll(() => false);
     if (failure !== undefined) throw failure;
     return result;

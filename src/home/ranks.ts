@@ -78,7 +78,7 @@ export class Ranks {
   }
 
   /** Nothing more is appended: the next start continues from the last rank, not from the reservation. */
-  settle(): void {
+  end(): void {
     if (this.#last < this.#reserved) this.#reserve(this.#last);
   }
 

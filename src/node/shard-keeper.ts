@@ -99,7 +99,7 @@ export class ShardKeeper {
     if (this.isOpen) {
       host.markTurns.hurry();
       this.#handoffProgress.write(host.wholeShards());
-      host.ranks.settle();
+      host.ranks.end();
     }
     await host.store.flushAll(() => this.#clock.monotonicMs() > end);
     host.stop();

@@ -41,7 +41,7 @@ test("every rank is above those before it, that of a direct message at least as 
       else if (one.kind === "direct" || one.kind === "group") for (let n = 0; n < one.times; n++) next(one.kind);
       else {
         await own.host.store.idle();
-        if (one.kind === "stop") own.host.ranks.settle();
+        if (one.kind === "stop") own.host.ranks.end();
         await (one.kind === "crash" ? own.crash(random) : own.restart());
         next("direct");
       }
@@ -64,7 +64,7 @@ test("a rank is what the clock shows, unless one before it was as high", async (
 test("after a stop ranks go on where they were, after a crash at most a minute later", async () => {
   shards.wallMs += 1000;
   const last = shards.host.ranks.group(shards.wallMs);
-  shards.host.ranks.settle();
+  shards.host.ranks.end();
   await shards.restart();
   expect(shards.host.ranks.group(0)).toBe(last + 1);
   await shards.host.store.idle();

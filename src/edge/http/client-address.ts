@@ -28,10 +28,10 @@ const withoutPort = (named: string): string =>
  */
 export function fairnessKey(address: string | undefined): string {
   if (address === undefined || !address.includes(":")) return address ?? "";
-  const [head = "", tail] = address.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) {
-    const behind = tail === "" ? [] : tail.split(":");
+  const [front = "", back] = address.split("::");
+  const groups = front === "" ? [] : front.split(":");
+  if (back !== undefined) {
+    const behind = back === "" ? [] : back.split(":");
     while (groups.length + behind.length < 8) groups.push("0");
     groups.push(...behind);
   }

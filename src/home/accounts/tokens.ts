@@ -82,8 +82,8 @@ export class Tokens {
   signedFor(token: string): UserId | undefined {
     const known = this.#verified.get(token);
     if (known !== undefined) return known.user;
-    const [head, payload = "", signature = "", ...rest] = token.length > TOKEN_CHARACTERS_MAX ? [] : token.split(".");
-    const expected = createHmac("sha256", this.#keyBytes).update(`${head}.${payload}`).digest();
+    const [header, payload = "", signature = "", ...rest] = token.length > TOKEN_CHARACTERS_MAX ? [] : token.split(".");
+    const expected = createHmac("sha256", this.#keyBytes).update(`${header}.${payload}`).digest();
     const given = Buffer.from(signature, "base64url");
     if (rest.length > 0 || given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
     try {

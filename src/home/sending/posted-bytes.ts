@@ -32,7 +32,7 @@ class InGroup {
   }
 
   /** @returns false if it is unknown which of the posts here the number includes */
-  take(bytes: number, through: Seq): boolean {
+  update(bytes: number, through: Seq): boolean {
     if (through < this.through) return true;
     if (through === this.through) this.told = Math.min(this.told, bytes);
     else if (this.last > through) return false;
@@ -81,7 +81,7 @@ export class PostedBytes {
   /** @param told undefined if there is no answer */
   answered(group: GroupAddress, told: { readonly bytes: number; readonly through: Seq } | undefined): void {
     this.#change(group, (inGroup) => {
-      if (told !== undefined) inGroup.take(told.bytes, told.through);
+      if (told !== undefined) inGroup.update(told.bytes, told.through);
       inGroup.endAsking();
     });
   }
@@ -91,7 +91,7 @@ export class PostedBytes {
    * unknown what was posted behind `through`
    */
   told(group: GroupAddress, bytes: number, through: Seq): boolean {
-    return this.#change(group, (inGroup) => inGroup.take(bytes, through));
+    return this.#change(group, (inGroup) => inGroup.update(bytes, through));
   }
 
   #change<Result>(group: GroupAddress, change: (inGroup: InGroup) => Result): Result {

@@ -114,8 +114,8 @@ function sentAt(shard: Shard, sender: UserState, ref: string, seq: Seq): Sent | 
   if (stored === undefined || stored.seq !== seq) return undefined;
   const entry = readTimelineEntry(stored);
   const id = shard.ids.encode(sender.log.shard, sender.handle.streamNo, seq);
-  const place = { ref, id, to: stored.lane as Address, seq };
-  if (entry.kind === "erased") return { ...place, sentAt: 0, text: undefined, deletedAt: sender.erasedAt };
+  const found = { ref, id, to: stored.lane as Address, seq };
+  if (entry.kind === "erased") return { ...found, sentAt: 0, text: undefined, deletedAt: sender.erasedAt };
   if (entry.kind !== "sent") return undefined;
-  return { ...place, sentAt: entry.sentAt, text: entry.text };
+  return { ...found, sentAt: entry.sentAt, text: entry.text };
 }

@@ -2,7 +2,7 @@
  * Counts bytes that a socket has sent and the runtime does not report: pieces of a message that never ends (pieces may
  * be empty), and everything after a close.
  *
- *     bytes read, as the kernel counts  =  frames received, with their heads  +  a message under way  +  untold
+ *     bytes read, as the kernel counts  =  frames received, with their headers  +  a message under way  +  untold
  *
  * Untold bytes of an open socket are charged as so many empty pieces, the smallest frames there are; those after a
  * close are charged as bytes. The size of received frames is an upper bound, since their UTF-8 is not measured: so a
@@ -15,12 +15,12 @@ import type { Verdict } from "../../base/token-bucket.ts";
 import type { FrameRates } from "../../domain/limits.ts";
 import type { FrameBudget } from "./frame-budget.ts";
 
-/** Sizes of a client's frames: an empty frame, and the longest head. */
+/** Sizes of a client's frames: an empty frame, and the longest header. */
 const PIECE_BYTES = 6;
-const HEAD_BYTES_MAX = 14;
+const HEADER_BYTES_MAX = 14;
 /** The most bytes of UTF-8 for one unit of `length`. */
 const CHARACTER_BYTES_MAX = 3;
-/** The longest message that the runtime accepts (socket-server.ts), with the heads of its pieces. */
+/** The longest message that the runtime accepts (socket-server.ts), with the headers of its pieces. */
 const UNDER_WAY_BYTES = 144 << 10;
 
 export class UntoldBytes {
@@ -41,7 +41,7 @@ export class UntoldBytes {
   /** @param read bytes of the connection that have been read since it began */
   charge(read: number, isClosed: boolean): Verdict {
     const { frames, bytes } = this.#budget.spent;
-    const counted = frames * HEAD_BYTES_MAX + bytes * CHARACTER_BYTES_MAX;
+    const counted = frames * HEADER_BYTES_MAX + bytes * CHARACTER_BYTES_MAX;
     const last = this.#last;
     const atMs = this.#clock.monotonicMs();
     this.#last = { atMs, read, counted };

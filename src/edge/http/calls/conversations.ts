@@ -11,7 +11,7 @@ const CONVERSATIONS_DEFAULT = 5;
 const MESSAGES_DEFAULT = 15;
 /** The most messages in one answer: the largest list of conversations with the usual number of messages each. */
 const MESSAGES_IN_ALL_MAX = HISTORY_PAGE_MAX * MESSAGES_DEFAULT;
-const PAGE_MARK_CHARACTERS_MAX = 128;
+const PAGE_CURSOR_CHARACTERS_MAX = 128;
 
 const messagesWanted = queryNumber({ min: 0, max: HISTORY_PAGE_MAX, description: "Newest messages of each." })
   .default(MESSAGES_DEFAULT)
@@ -37,7 +37,7 @@ function listCall(history: History): Call {
       messages: messagesWanted,
       before: z
         .string()
-        .max(PAGE_MARK_CHARACTERS_MAX, { error: "not what a page gave as `before`" })
+        .max(PAGE_CURSOR_CHARACTERS_MAX, { error: "not a value that a page gave as `before`" })
         .optional()
         .openapi({ description: "What the last page gave as `before`." }),
     }),
