@@ -94,7 +94,7 @@ describe("GET /v1/conversations", () => {
     ["limit=5&limit=6", "limit: given more than once"],
     ["messages=201", "messages: 201 is above the maximum 200"],
     ["limit=200&messages=200", "limit, messages: 40000 messages in all, at most 3000"],
-    [`before=${"x".repeat(200)}`, "before: not what a page gave"],
+    [`before=${"x".repeat(200)}`, "before: not a value that a page gave"],
     ["before=%", "url: malformed percent-encoding"],
     ["before=%C3%28", "url: malformed percent-encoding"],
   ])("refuses ?%s and says why", async (query, detail) => {

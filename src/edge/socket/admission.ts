@@ -147,7 +147,7 @@ export class Admission {
   }
 
   /** The connection is no stranger any more. */
-  noStranger(address: Address, socket: AdmittedSocket): void {
+  removeStranger(address: Address, socket: AdmittedSocket): void {
     if (!address.strangers.delete(socket)) return;
     this.#beforeHello--;
     if (address.strangers.size === 0) this.#strange.delete(address);
@@ -213,12 +213,12 @@ export class AdmittedSocket {
   saidHello(user: UserId): void {
     if (this.#user !== undefined || this.#hasGivenWay) return;
     this.#admission.assignPlace(this.#address, user, this);
-    this.#admission.noStranger(this.#address, this);
+    this.#admission.removeStranger(this.#address, this);
     this.#user = user;
   }
 
   #leave(): void {
-    this.#admission.noStranger(this.#address, this);
+    this.#admission.removeStranger(this.#address, this);
     if (this.#user !== undefined) this.#admission.left(this.#address, this.#user, this);
     this.#user = undefined;
   }

@@ -3,8 +3,7 @@
  * directory, a JSON array of {id, name, createdAt, hash, revokedAt?}.
  *
  * A key is `pk_<id>_<secret>`. The file keeps only the SHA-256 of the secret: with 256 random bits no slower hash is
- * needed.
- * `parley keys` replaces the whole file while the server runs; the server notices within a second.
+ * needed. `parley keys` replaces the whole file while the server runs; the server notices within a second.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";

@@ -285,8 +285,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   /**
    * The node has no room for what waits here. The client does not read, so it cannot be told: the connection ends
-   * without
-   * `bye`.
+   * without `bye`.
    */
   release(): void {
     this.#isReleased = true;
