@@ -193,7 +193,7 @@ test("a key that is missing or changed is told, since no checksum of the store c
   const gone = await repairedAfter(clean, "key gone", (at) => fs.rmSync(join(at, "token.key")));
   expect(gone.said.keys).toEqual([expect.stringContaining("token.key is missing")]);
   const changed = await repairedAfter(clean, "key changed", (at) => overwritten(/^id\.key$/, 0, 1)(at));
-  expect(changed.said.keys).toEqual([expect.stringContaining("id.key is not what it was")]);
+  expect(changed.said.keys).toEqual([expect.stringContaining("id.key has changed")]);
 });
 
 test("--shard repairs one shard, leaves another that is damaged closed, and the server serves the first", async () => {
