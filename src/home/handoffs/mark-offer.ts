@@ -27,6 +27,8 @@ export abstract class MarkOffer implements HandoffOutcome {
   safeDelivered = NONE;
   safeRead = NONE;
   isOpen = false;
+  /** In the list of mark-offers.ts. */
+  isListed = false;
   /** Monotonic time of the first tick that found it open. */
   seenOpenMs: number | undefined;
   /** Messages of the timeline through this seq have safe marks, as far as this conversation is concerned. */

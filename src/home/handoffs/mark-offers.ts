@@ -31,7 +31,9 @@ export type OfferHooks = {
 export class MarkOffers {
   readonly #shard: Shard;
   readonly #hooks: OfferHooks;
-  readonly #open = new Set<MarkOffer>();
+  /** The open ones, and those that were open at some time since the last tick. A set would cost more for each mark. */
+  #listed: MarkOffer[] = [];
+  #openCount = 0;
   readonly untold: UntoldMarks;
   #isForgotten = false;
 
@@ -42,7 +44,7 @@ export class MarkOffers {
   }
 
   get isEmpty(): boolean {
-    return this.#open.size === 0 && this.untold.isEmpty;
+    return this.#openCount === 0 && this.untold.isEmpty;
   }
 
   /** Hands over the offer's marks. It stays open until they are confirmed. */
@@ -63,8 +65,11 @@ export class MarkOffers {
     offer.seenOpenMs = undefined;
     // The owner stays in memory until the offer is confirmed.
     offer.owner.pendingMarks++;
-    this.#open.add(offer);
-    if (this.#open.size === 1) this.#hooks.onOpened();
+    if (!offer.isListed) {
+      offer.isListed = true;
+      this.#listed.push(offer);
+    }
+    if (++this.#openCount === 1) this.#hooks.onOpened();
   }
 
   confirmed(offer: MarkOffer, through: Seq, read: Seq): void {
@@ -83,15 +88,17 @@ export class MarkOffers {
   #end(offer: MarkOffer): void {
     offer.isOpen = false;
     offer.owner.pendingMarks--;
-    this.#open.delete(offer);
+    this.#openCount--;
   }
 
   /** Offers open marks again; marks that are still open a tick later are noted. @returns whether some are left */
   tick(nowMs: number): boolean {
-    for (const offer of this.#open) {
+    for (const offer of this.#listed) {
+      if (!offer.isOpen) continue;
       if (offer.seenOpenMs === undefined) this.#offerAgain(offer, nowMs);
       else if (nowMs - offer.seenOpenMs >= OVERDUE_MS) this.#overdue(offer);
     }
+    this.#listed = this.#listed.filter((offer) => (offer.isListed = offer.isOpen));
     this.untold.offer(nowMs);
     return !this.isEmpty;
   }
@@ -124,15 +131,17 @@ export class MarkOffers {
   /** The shard is closed. */
   forget(): void {
     this.#isForgotten = true;
-    this.#open.clear();
+    for (const offer of this.#listed) offer.isOpen = offer.isListed = false;
+    this.#listed = [];
+    this.#openCount = 0;
     this.untold.forget();
   }
 
   /** For users with marks that are not safe: the seq of the timeline through which marks are safe. */
   floors(): Map<UserState, Seq> {
     const floors = new Map<UserState, Seq>();
-    for (const { kind, isDeliveredOpen, owner, safeAfter } of this.#open) {
-      if (kind !== "peerMark" || !isDeliveredOpen) continue;
+    for (const { kind, isOpen, isDeliveredOpen, owner, safeAfter } of this.#listed) {
+      if (!isOpen || kind !== "peerMark" || !isDeliveredOpen) continue;
       const floor = floors.get(owner);
       if (floor === undefined || safeAfter < floor) floors.set(owner, safeAfter);
     }
