@@ -1,8 +1,8 @@
 /**
- * Which handoffs of a shard are not confirmed yet, in the order of its log. It is a window and no queue: what it forgets stands in the log, and is offered again from
- * there (handoffs.ts).
+ * Which handoffs of a shard are not confirmed yet, in the order of its log. A window, not a queue: handoffs that it
+ * forgets are in the log, and are offered again from there (handoffs.ts).
  *
- * Invariant: every record with a handoff that is not confirmed is here, or at or above `#unknownFrom`.
+ * Invariant: every record with an unconfirmed handoff is here, or at or above `#unknownFrom`.
  */
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import type { Address } from "../../domain/address.ts";
@@ -11,16 +11,18 @@ import { cellNumber, SHARD_STREAM } from "../state/cells.ts";
 
 export const HANDED_OFF_THROUGH = "handedOffThrough";
 
-/** A record that concerns another shard. `isConfirmed`: all of them have what it says, durably. */
+/** A record that concerns other shards. `isConfirmed`: all of them have it, durably. */
 export type Handed = {
   readonly offset: Offset;
-  /** Where it stands in the log. */
+  /** Where the record stands in the log. */
   readonly stream: Address;
   readonly seq: Seq;
   readonly isConfirmed: boolean;
 };
 
-/** What is to be offered again: these records, and whatever stands in the log behind an offset; undefined: nothing there. */
+/**
+ * What is to be offered again: the `known` records, and every record of the log behind `unknownAfter`; undefined: none.
+ */
 export type Unconfirmed = { readonly known: readonly Handed[]; readonly unknownAfter: Offset | undefined };
 
 const HELD_MAX = 10_000;
@@ -28,11 +30,11 @@ const HELD_MAX = 10_000;
 export class HandoffLedger {
   #open: Handed[] = [];
   #from = 0;
-  /** Of the records from here on that were durable before, not all are here. */
+  /** Of the records from here on that were durable at the time, some are not here. */
   #unknownFrom: Offset | undefined;
-  /** The last one that was forgotten. It may not have been durable. */
+  /** The newest record that was forgotten. It may not have been durable. */
   #forgottenThrough = 0 as Offset;
-  /** Where the log ended when the offer began. */
+  /** End of the log when the offer began. */
   #offerEnd = 0 as Offset;
   #isOffering = false;
 
@@ -40,7 +42,7 @@ export class HandoffLedger {
     this.begin(through, durableThrough);
   }
 
-  /** Nothing is left to hand over through this offset, as the log says; of what follows nothing is known. */
+  /** The log says that nothing is left to hand over through this offset. What follows is unknown. */
   begin(through: Offset, durableThrough: Offset): void {
     this.#unknownFrom = through < durableThrough ? ((through + 1) as Offset) : undefined;
   }
@@ -53,7 +55,7 @@ export class HandoffLedger {
     return this.#isOffering;
   }
 
-  /** The oldest record here that is not confirmed. */
+  /** The oldest unconfirmed record here. */
   get oldest(): Handed | undefined {
     this.#shift();
     return this.#open[this.#from];
@@ -61,7 +63,7 @@ export class HandoffLedger {
 
   add(handed: Handed): void {
     const open = this.#open;
-    // As a rule the one before is confirmed, and gives its place away.
+    // Usually the record before is confirmed, and its slot is reused.
     if (open.length === 1 && open[0]!.isConfirmed) {
       open[0] = handed;
       this.#from = 0;
@@ -81,7 +83,7 @@ export class HandoffLedger {
     return through;
   }
 
-  /** Everything durable that is not confirmed is about to be offered again, and added anew. */
+  /** Everything durable and unconfirmed is about to be offered again, and added anew. */
   beginOffer(durableThrough: Offset): Unconfirmed {
     const through = this.through(durableThrough);
     const from = this.#unknownFrom;
@@ -101,19 +103,19 @@ export class HandoffLedger {
   /** All of it was offered and added. */
   endOffer(): void {
     this.#isOffering = false;
-    // Offers came behind what was appended meanwhile.
+    // Offers were added behind records that were appended meanwhile.
     this.#open = this.#open.slice(this.#from).sort((a, b) => a.offset - b.offset);
     this.#from = 0;
     if (this.#hasForgotten) this.#hasForgotten = false;
     else this.#unknownFrom = this.#forgottenBehind(this.#offerEnd);
   }
 
-  /** What was forgotten before it was durable, the offer has not found in the log. */
+  /** Records that were forgotten before they were durable: the offer has not found them in the log. */
   #forgottenBehind(end: Offset): Offset | undefined {
     return this.#forgottenThrough > end ? ((end + 1) as Offset) : undefined;
   }
 
-  /** Some of it could not be read: it is offered another time. */
+  /** Some records could not be read: they are offered another time. */
   giveUpOffer(): void {
     this.#isOffering = false;
     this.#hasForgotten = false;
@@ -133,7 +135,7 @@ export class HandoffLedger {
     }
   }
 
-  /** A receiver has been away for long: what is confirmed goes, and when that is little, all. */
+  /** A receiver has been away for long: drops confirmed records, and if those are few, all records. */
   #forget(): void {
     this.#open = this.#open.slice(this.#from).filter(({ isConfirmed }) => !isConfirmed);
     this.#from = 0;
@@ -146,9 +148,9 @@ export class HandoffLedger {
   }
 }
 
-/** Nothing is left to hand over through this offset, as the log says. */
+/** Nothing is left to hand over through this offset, according to the log. */
 export const handedOffThrough = (log: ShardLog): Offset =>
   cellNumber(log.cell(SHARD_STREAM, HANDED_OFF_THROUGH)) as Offset;
 
-/** Of a log that nobody has asked yet what it has handed over. */
+/** The ledger of a log right after a start. */
 export const ledgerOf = (log: ShardLog): HandoffLedger => new HandoffLedger(handedOffThrough(log), log.durableThrough);

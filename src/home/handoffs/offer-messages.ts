@@ -1,4 +1,4 @@
-/** Direct messages of one timeline that are offered again, as the log has them. */
+/** Offers direct messages of one timeline again, from the log. */
 import { nameOf, shardOf, type Address, type UserAddress, type UserId } from "../../domain/address.ts";
 import { readTimelineEntry } from "../../domain/entries.ts";
 import { jsonString } from "../../protocol/encode.ts";
@@ -11,7 +11,9 @@ export class MessageOffers {
   readonly #shard: Shard;
   readonly #from: UserAddress;
   readonly #streamNo: number;
-  /** Of each conversation the last message that was offered. What is not offered came before and is confirmed, or was erased. */
+  /**
+   * Per conversation, the last message that was offered. Earlier messages that are not offered are confirmed or erased.
+   */
   readonly #prev = new Map<Address, Seq>();
 
   constructor(shard: Shard, from: UserAddress) {
@@ -20,7 +22,7 @@ export class MessageOffers {
     this.#streamNo = shard.log.head(from)?.streamNo ?? 0;
   }
 
-  /** Entries come in their order. What was erased is handed over no more. @returns how many were offered */
+  /** Entries come in their order. Erased messages are not handed over any more. @returns how many were offered */
   offer(stored: StoredEntry): number {
     const entry = readTimelineEntry(stored);
     const to = stored.lane as Address;
@@ -37,7 +39,7 @@ export class MessageOffers {
   }
 }
 
-/** What the ledger holds, as long as a receiver is away: not the text. */
+/** What the ledger holds while a receiver is away. Without the text. */
 type Held = Handed & { isConfirmed: boolean };
 
 class MessageOffer implements MessageHandoff, HandoffOutcome {

@@ -1,4 +1,4 @@
-/** A handoff arrives at the shard of its receiver: whoever is not in memory is loaded first. */
+/** Accepts a handoff at the shard of its receiver. A receiver that is not in memory is loaded first. */
 import { nameOf, userAddress, type UserId } from "../../domain/address.ts";
 import { cellNumber, cellText } from "../state/cells.ts";
 import type { GroupState } from "../state/group-state.ts";
@@ -10,10 +10,10 @@ import { takeMessage } from "./take-message.ts";
 import { takePosted } from "./take-posted.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** What goes into a user's stream. */
+/** Handoffs into a user's stream. */
 type UserHandoff = Extract<Handoff, { kind: "message" | "posted" | "membership" | "peerMark" }>;
 
-/** @throws AppError unavailable when the shard is damaged; what the log throws for a record that cannot be appended */
+/** @throws AppError unavailable if the shard is damaged; what the log throws for a record that cannot be appended */
 export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutcome): void {
   switch (handoff.kind) {
     case "message":
@@ -35,9 +35,9 @@ function forUser(shard: Shard, name: UserId, handoff: UserHandoff, outcome: Hand
   else forUserLater(shard, name, handoff, outcome);
 }
 
-/** By itself: a function that makes closures costs more also when it makes none. */
+/** A function of its own, since a function that may make closures costs more even if it makes none. */
 function forUserLater(shard: Shard, name: UserId, handoff: UserHandoff, outcome: HandoffOutcome): void {
-  // Damage is told at once where it is known.
+  // Known damage is reported at once.
   shard.logFor(userAddress(name));
   shard.arrivals.add(name, {
     arrived(loaded) {
@@ -55,9 +55,9 @@ function take(shard: Shard, user: UserState, handoff: UserHandoff, outcome: Hand
   else takeMembership(shard, user, handoff, outcome);
 }
 
-/** Users do not go away, so this is the data of a user that is lost. Nobody is left to take it. */
+/** Users are never removed, so this user's data is lost, and no receiver is left. */
 function noSuchUser(shard: Shard, handoff: UserHandoff, outcome: HandoffOutcome): void {
-  shard.logger.error("what was handed over has no receiver", { kind: handoff.kind, shard: shard.id });
+  shard.logger.error("a handoff has no receiver", { kind: handoff.kind, shard: shard.id });
   if (handoff.kind === "peerMark") outcome.confirmed(handoff.delivered, handoff.read);
   else outcome.confirmed(handoff.seq);
 }
@@ -73,7 +73,7 @@ function forGroup(shard: Shard, handoff: MemberMarkHandoff, outcome: HandoffOutc
   });
 }
 
-/** Told without loading the group: the marks that members see are as high, or it is of a former life. */
+/** Known without loading the group: the cells have marks as high, or the handoff is of a former life. */
 function isNoted(shard: Shard, { group, user, epoch, delivered, read }: MemberMarkHandoff): boolean {
   const log = shard.logFor(group);
   if (cellText(log.cell(group, "epoch")) !== epoch) return true;

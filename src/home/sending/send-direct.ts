@@ -1,8 +1,8 @@
 /**
- * A direct message: into the sender's timeline, handed over to the receiver's.
+ * A direct message: written to the sender's timeline, and handed over to the receiver's.
  *
- * The sender is told when its own record is durable (G1). From then on the handoff is offered until the receiver's shard has it (G8): what is not confirmed is read again
- * from the log (handoffs.ts).
+ * The sender gets `sent` when its own record is durable (G1). From then on the handoff is offered until the receiver's
+ * shard has it (G8): unconfirmed messages are read again from the log (handoffs.ts).
  */
 import type { Address, UserAddress, UserId } from "../../domain/address.ts";
 import { payloadBytesMax, readTimelineEntry, writeSent } from "../../domain/entries.ts";
@@ -52,8 +52,9 @@ export function sendDirect(
 }
 
 /**
- * Of the messages that the user sent in this conversation, the ones on their way included; 0 for none. What was erased counts for nothing: it is handed over no more. Of a
- * cell that does not say it the log is asked, for what may not be handed over yet: what is need not be named.
+ * Seq of the last message that the user sent in this conversation, including those on their way; 0: none. Erased
+ * messages do not count, since they are not handed over any more. If the cell does not say, the log is searched for
+ * messages that may not be handed over yet: only those have to be named.
  */
 function lastSent(shard: Shard, sender: UserState, conversation: ConversationState): Seq {
   if (conversation.sentPending !== undefined) return conversation.sentPending;
@@ -61,7 +62,10 @@ function lastSent(shard: Shard, sender: UserState, conversation: ConversationSta
   return lastSentBefore(log, address, conversation.address, nextSeq, shard.ledger.through(log.durableThrough));
 }
 
-/** Seq of the last message from `address` to `to` that is not erased, before `before`, and behind the offset `after`; 0 for none. */
+/**
+ * Seq of the last message from `address` to `to` that is not erased, before `before` and behind the offset `after`; 0:
+ * none.
+ */
 export function lastSentBefore(
   log: ShardLog,
   address: UserAddress,
@@ -95,7 +99,7 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
   offset = 0 as Offset;
   textBytes = 0;
   repeats: SendReply[] | undefined = undefined;
-  /** Or there is nobody to hand it over to. */
+  /** True also if there is no receiver to hand it over to. */
   isHandedOver = false;
   #id: string | undefined;
   readonly #ids: IdBatch;
@@ -147,7 +151,7 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
     return this.sender.handle.streamNo;
   }
 
-  /** Of the place that it got with its number: whoever asks first, here or at the receiver, has it encrypted. */
+  /** From the stream and seq of its place; encrypted at first use, here or at the receiver. */
   get id(): string {
     return (this.#id ??= this.#ids.id(this.#idAt));
   }
@@ -204,7 +208,7 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
     this.#shard.offerSoon();
   }
 
-  /** Not by their number alone: the device that sent may have gone meanwhile. */
+  /** Not by their number alone: the device that sent may have disconnected meanwhile. */
   get #hasOtherDevices(): boolean {
     const { sessions } = this.sender;
     return (
