@@ -142,6 +142,10 @@ export class PeerMarkOffer extends MarkOffer implements PeerMarkHandoff {
     return this.conversation.address as UserAddress;
   }
 
+  get receiver(): UserId {
+    return this.conversation.peer;
+  }
+
   handOff(router: ShardRouter): void {
     router.handOff(this.conversation.shard, this, this);
   }

@@ -23,7 +23,7 @@ export function takeHandoff(shard: Shard, handoff: Handoff, outcome: HandoffOutc
     case "membership":
       return forUser(shard, handoff.user, handoff, outcome);
     case "peerMark":
-      return forUser(shard, nameOf(handoff.to) as UserId, handoff, outcome);
+      return forUser(shard, handoff.receiver ?? (nameOf(handoff.to) as UserId), handoff, outcome);
     case "memberMark":
       return forGroup(shard, handoff, outcome);
   }

@@ -65,6 +65,8 @@ export type PeerMarkHandoff = {
   readonly from: UserAddress;
   /** The author of the messages. `delivered` and `read` are in the author's numbering; 0: unchanged. */
   readonly to: UserAddress;
+  /** The name in `to`, where it is at hand. */
+  readonly receiver?: UserId;
   readonly delivered: Seq;
   readonly read: Seq;
 };
