@@ -91,7 +91,7 @@ export const PRIVATE: Record<string, Record<string, string>> = {
     endLoad: "no field",
     writeDerivedCells: "no field",
   },
-  ConversationState: { shard: "follows from the address" },
+  ConversationState: { shard: "follows from the address", peer: "follows from the address" },
   GroupState: {
     dirtyMembers: "what a flush has to write",
     cellsThrough: "when derived cells were written last",

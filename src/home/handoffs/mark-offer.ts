@@ -27,7 +27,7 @@ export abstract class MarkOffer implements HandoffOutcome {
   safeDelivered = NONE;
   safeRead = NONE;
   isOpen = false;
-  /** In the list of mark-offers.ts. */
+  /** Whether it is in the list of mark-offers.ts. */
   isListed = false;
   /** Monotonic time of the first tick that found it open. */
   seenOpenMs: number | undefined;

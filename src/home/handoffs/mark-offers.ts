@@ -31,7 +31,7 @@ export type OfferHooks = {
 export class MarkOffers {
   readonly #shard: Shard;
   readonly #hooks: OfferHooks;
-  /** The open ones, and those that were open at some time since the last tick. A set would cost more for each mark. */
+  /** Offers that are open now or were open since the last tick. A set would cost more for each mark. */
   #listed: MarkOffer[] = [];
   #openCount = 0;
   readonly untold: UntoldMarks;

@@ -65,7 +65,7 @@ export type PeerMarkHandoff = {
   readonly from: UserAddress;
   /** The author of the messages. `delivered` and `read` are in the author's numbering; 0: unchanged. */
   readonly to: UserAddress;
-  /** The name in `to`, where it is at hand. */
+  /** The name in `to`, if the sender has it. */
   readonly receiver?: UserId;
   readonly delivered: Seq;
   readonly read: Seq;
