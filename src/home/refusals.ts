@@ -11,7 +11,7 @@
  *
  * To add a state, add a row to `REFUSALS`. If several hold at once, the first row is told.
  *
- * Not here: which commands check before they write (`mustTakeWrites`, src/home/sending/send-tokens.ts).
+ * Not here: which commands check before they write (src/home/shard.ts, src/home/sending/send-tokens.ts).
  *
  * A shortage that comes and goes within seconds is one episode: its end is logged when it has not been seen for two
  * seconds. So the log is never flooded.
