@@ -260,6 +260,7 @@ const isUserIdle = (user: UserState): boolean =>
   user.sessions.size === 0 &&
   user.nextSeq === user.headSeq + 1 &&
   user.pendingSends.length === 0 &&
+  user.waitingSends === 0 &&
   user.pendingMarks === 0 &&
   !user.isDirty;
 

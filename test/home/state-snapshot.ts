@@ -52,6 +52,7 @@ const group: Reasons<GroupState> = {
 const ON_THE_WAY = new Set<string>([
   "nextSeq",
   "pendingSends",
+  "waitingSends",
   "lastPost",
   "bytesOnTheWay",
   "receivedPending",

@@ -66,11 +66,28 @@ function accept(
     if (before !== undefined) return answerAgain(shard, found, before, post, came, reply);
   }
   const group = mustBeAbleToPost(found, address, post);
-  if (!came.follows(post)) return reply.missing(post.round);
+  if (!came.follows(post)) return hold(group, post, came, reply);
   if (group.log.failure !== undefined) throw shard.refusals.error(shard.refusal ?? "log failed");
   append(shard, group, post, reply);
   noteCame(group, post, came);
   if (post.mayRepeat) came.tookAsNew(post);
+  const next = came.releasedBy(post);
+  if (next !== undefined) acceptHeld(shard, address, next.post, next.reply);
+}
+
+/** The author's shard hears that something is missing, since it may be lost and not only late. */
+function hold({ authorPosts }: GroupState, post: Post, came: AuthorPosts, reply: PostReply): void {
+  authorPosts.set(post.author, came);
+  came.hold(post, reply);
+  reply.missing(post.round);
+}
+
+function acceptHeld(shard: Shard, address: GroupAddress, post: Post, reply: PostReply): void {
+  try {
+    accept(shard, address, shard.groups.peek(address), post, reply);
+  } catch (error) {
+    refuse(shard, reply, error);
+  }
 }
 
 function append(shard: Shard, group: GroupState, post: Post, reply: PostReply): void {

@@ -5,9 +5,13 @@
  * rises within one life of its author's shard, and the number of the post before it, if the fate of that one is not
  * known yet.
  */
-import type { Life, Post } from "../messages/post.ts";
+import type { Life, Post, PostReply } from "../messages/post.ts";
 
 const LOOKED_FOR_MAX = 256;
+/** Posts of one author that wait for an earlier one. Those beyond it are sent again by the author's shard. */
+const EARLY_MAX = 128;
+
+type Early = { readonly post: Post; readonly reply: PostReply };
 
 export class AuthorPosts {
   /** The newest life of the posts that arrived, and the highest number in it. */
@@ -18,8 +22,26 @@ export class AuthorPosts {
   #no = 0;
   readonly #lookedFor = new Set<number>();
 
+  /** By the number of the post that they wait for. */
+  #early: Map<number, Early> | undefined;
+
   get isEmpty(): boolean {
     return this.#newest === undefined;
+  }
+
+  /** The post has overtaken the one before it: it waits for that one. */
+  hold(post: Post, reply: PostReply): void {
+    this.#early ??= new Map();
+    if (this.#early.size < EARLY_MAX || this.#early.has(post.prev)) this.#early.set(post.prev, { post, reply });
+  }
+
+  /** The post that waited for this one, if there is one. */
+  releasedBy({ no, life }: Post): Early | undefined {
+    const early = this.#early?.get(no);
+    if (early === undefined) return undefined;
+    this.#early!.delete(no);
+    if (this.#early!.size === 0) this.#early = undefined;
+    return early.post.life.id === life.id ? early : undefined;
   }
 
   /**

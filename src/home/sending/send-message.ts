@@ -32,17 +32,31 @@ export function sendMessage(
     mustBeReadable(shard);
     const repeat = findRepeat(shard, sender, request, reply);
     if (repeat === "answered") return undefined;
-    if (typeof repeat === "object") return repeatOrSend(shard, sender, request, repeat, reply);
+    if (typeof repeat === "object") return inMemory(sender, repeatOrSend(shard, sender, request, repeat, reply));
     const mayRepeat = repeat === "ask the group";
     const nowMs = pay(shard, sender, request);
     const conversation = sender.conversations.get(request.to);
     const missing = whatIsMissing(shard, sender, request, conversation);
-    if (missing !== undefined) return sendLater(shard, sender, request, missing, mayRepeat, reply);
+    if (missing !== undefined) return inMemory(sender, sendLater(shard, sender, request, missing, mayRepeat, reply));
     number(shard, sender, request, conversation, mayRepeat, reply, nowMs);
   } catch (error) {
     refuse(shard, sender, request, reply, error);
   }
   return undefined;
+}
+
+/** Keeps the sender in memory meanwhile: it also knows what was refused, so that later sends do not overtake that (G4). */
+function inMemory(sender: UserState, steps: Steps<void>): Steps<void> {
+  sender.waitingSends++;
+  return untilDone(sender, steps);
+}
+
+function* untilDone(sender: UserState, steps: Steps<void>): Steps<void> {
+  try {
+    yield* steps;
+  } finally {
+    sender.waitingSends--;
+  }
 }
 
 /**

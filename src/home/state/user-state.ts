@@ -43,6 +43,8 @@ export class UserState {
   readonly recentRefs: RecentRefs;
   /** Sends numbered and not yet durable, oldest first. */
   readonly pendingSends: PendingSend[] = [];
+  /** Sends that wait for another shard before they are numbered. Meanwhile the user stays in memory. */
+  waitingSends = 0;
   undelivered = new UndeliveredQueue(0 as Seq);
   headSeq: Seq;
   nextSeq = 0 as Seq;
