@@ -182,6 +182,7 @@ function serve(worker: Worker): void {
   worker.onmessage = (event: MessageEvent<FlushRequest>) => {
     const request = event.data;
     if (request.kind !== "open") return server?.handle(request);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's, not a window's
     server = new FlushServer(request.options, (message) => worker.postMessage(message));
   };
 }
