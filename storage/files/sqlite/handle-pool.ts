@@ -26,9 +26,21 @@ export class HandlePool {
     const known = this.touch(path);
     if (known !== undefined) return known;
     if (this.#open.size >= this.#handlesMax) this.#closeOldest();
-    const db = openForReading(path, format, kind);
+    const db = this.#openNew(path, format, kind);
     this.#open.set(path, db);
     return db;
+  }
+
+  /** If the process may open no more files, files that were not used last make room. */
+  #openNew(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
+    for (;;) {
+      try {
+        return openForReading(path, format, kind);
+      } catch (error) {
+        if (!cannotOpen(error) || this.#open.size < 2) throw error;
+        this.#closeOldest();
+      }
+    }
   }
 
   /** The file if it is open; what was touched last is closed last. */
@@ -53,6 +65,10 @@ export class HandlePool {
     for (const path of this.#open.keys()) return this.drop(path);
   }
 }
+
+/** SQLite does not say which call of the system failed: it may be another one than of too many files. */
+const cannotOpen = (error: unknown): boolean =>
+  ((error as { code?: unknown }).code?.toString() ?? "").startsWith("SQLITE_CANTOPEN");
 
 export function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
   const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite");
