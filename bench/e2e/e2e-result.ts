@@ -2,9 +2,8 @@
  * Result of the e2e suite: the figures of each round, their medians and ranges, the ratios of Parley to the floor, and
  * restarts.
  */
-import type { LoadFigures } from "./load.ts";
-import type { Machine } from "./machine.ts";
-import { median, rangeOf, round3, type Range } from "./ranges.ts";
+import type { LoadFigures } from "../load/load.ts";
+import { median, rangeOf, round3, type Range } from "../measure/ranges.ts";
 
 export type SidePair<T> = { floor: T; parley: T };
 /** `isFlushed`: Parley flushed its memory to files during its part of the round, which costs CPU. */
@@ -14,32 +13,30 @@ export type Restart = { before: LoadFigures; after: LoadFigures; ratio: number; 
 
 export type E2eParameters = {
   pairs: number;
-  sockets: number;
   /** Undelivered messages that each user keeps, in the closed loop. */
   windowPerUser: number;
   rounds: number;
   openRounds: number;
+  /** Messages a second of the second open loop. It runs until Parley has flushed in a round, or `fixedRoundsMax`. */
+  fixedRate: number;
+  fixedRounds: number;
+  fixedRoundsMax: number;
   restarts: number;
+  fanoutMembers: number;
+  fanoutRounds: number;
   warmUpMs: number;
   measureMs: number;
-  texts: "corpus" | "made-up";
-  textMeanBytes: number;
   /** Share of the smaller closed-loop throughput that the open loop runs at. */
   openShare: number;
-  /** Options of `parley serve` that differ from its defaults. */
-  serveArguments: string[];
 };
+
+/** An open loop at a fixed rate. `isFlushed`: Parley flushed its memory to files in that round. */
+export type FlushedOpen = SidePair<LoadFigures> & { isFlushed: boolean };
 
 type SideRanges = { deliveredPerSecond: Range; serverCpuMicros: Range };
 
-export type E2eResult = {
-  suite: "e2e";
-  at: string;
-  commit: string;
-  /** Commit of the server that took the floor's place; then "floor" means that server. */
-  besideCommit?: string;
-  machine: Machine;
-  parameters: E2eParameters;
+export type E2eFigures = {
+  parameters: E2eParameters & { sockets: number; texts: "corpus" | "made-up"; textMeanBytes: number };
   /** Median over the closed rounds of Parley's figure over the floor's in the same round. */
   throughputRatio: number;
   cpuRatio: number;
@@ -47,18 +44,44 @@ export type E2eResult = {
   worstOverBest: number;
   /** Median over the restarts, of the rate right after over the rate right before. */
   restartedRatio: number;
+  /** Parley's CPU a delivered message over the bare server's, in the largest group. */
+  fanoutRatio: number;
+  /** Parley's latency at the fixed rate. */
+  openLoop5000: OpenLoop;
   /** Ranges over the closed rounds and over the restarts. */
-  ranges: SidePair<SideRanges> & { throughputRatio: Range; cpuRatio: Range; restartedRatio: Range };
+  ranges: SidePair<SideRanges> & { throughputRatio: Range; cpuRatio: Range; restartedRatio: Range; fanoutRatio: Range };
   /** Parley's CPU a message with flushes and without, closed rounds; undefined where there was no such round. */
   flushes: { rounds: number; serverCpuMicros?: Range; otherServerCpuMicros?: Range };
   medians: SidePair<LoadFigures>;
   open: { ratePerSecond: number; medians: SidePair<LoadFigures>; rounds: SidePair<LoadFigures>[] };
   rounds: ClosedRound[];
+  fixed: FlushedOpen[];
   restarts: Restart[];
   delivered: number;
   lost: 0;
-  seconds: number;
 };
+
+/** Medians of the rounds with a flush, or of all rounds if there was none. */
+export type OpenLoop = {
+  ratePerSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  serverCpuMicros: number;
+  rounds: number;
+  flushedRounds: number;
+  ranges: { p50Ms: Range; p99Ms: Range };
+};
+
+export function openLoopOf(ratePerSecond: number, rounds: readonly FlushedOpen[]): OpenLoop {
+  const flushed = rounds.filter(({ isFlushed }) => isFlushed);
+  const counted = (flushed.length > 0 ? flushed : rounds).map(({ parley }) => parley);
+  const { p50Ms, p99Ms, serverCpuMicros } = medianFigures(counted);
+  const rangeIn = (key: "p50Ms" | "p99Ms") => rangeOf(counted.map((figures) => figures[key]));
+  return {
+    ...{ ratePerSecond, p50Ms, p99Ms, serverCpuMicros, rounds: rounds.length, flushedRounds: flushed.length },
+    ranges: { p50Ms: rangeIn("p50Ms"), p99Ms: rangeIn("p99Ms") },
+  };
+}
 
 export function closedRound(floor: LoadFigures, parley: LoadFigures, isFlushed: boolean): ClosedRound {
   return {
@@ -95,10 +118,9 @@ export function medianSides(rounds: SidePair<LoadFigures>[]): SidePair<LoadFigur
 export function derived(
   rounds: ClosedRound[],
   restarts: Restart[],
-): Pick<
-  E2eResult,
-  "throughputRatio" | "cpuRatio" | "worstOverBest" | "restartedRatio" | "ranges" | "flushes" | "medians"
-> {
+): Pick<E2eFigures, "throughputRatio" | "cpuRatio" | "worstOverBest" | "restartedRatio" | "flushes" | "medians"> & {
+  ranges: Omit<E2eFigures["ranges"], "fanoutRatio">;
+} {
   const ranges = {
     throughputRatio: rangeOf(rounds.map((round) => round.throughputRatio)),
     cpuRatio: rangeOf(rounds.map((round) => round.cpuRatio)),
@@ -124,7 +146,7 @@ function sideRanges(figures: LoadFigures[]): SideRanges {
   };
 }
 
-function flushes(rounds: ClosedRound[]): E2eResult["flushes"] {
+function flushes(rounds: ClosedRound[]): E2eFigures["flushes"] {
   const cpu = (isFlushed: boolean) =>
     rounds.filter((round) => round.isFlushed === isFlushed).map(({ parley }) => parley.serverCpuMicros);
   const [flushed, others] = [cpu(true), cpu(false)];

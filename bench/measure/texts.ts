@@ -5,9 +5,11 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { seededRandom } from "./storage/measure.ts";
+import { seededRandom } from "../storage/measure.ts";
 
 export type Texts = { source: "corpus" | "made-up"; lines: string[]; meanBytes: number };
+
+const LINES_MAX = 20_000;
 
 const LINE = /^\[\d\d:\d\d\] <[^>]+> (.+)$/;
 const VOCABULARY = 40_000;
@@ -20,7 +22,7 @@ const LINE_BYTES_MIN = 5;
 const LINE_BYTES_MAX = 400;
 
 /** `dir` holds `*.log` files, or folders of them. Undefined `dir` gives the made-up texts. */
-export function loadTexts(dir: string | undefined, linesMax: number): Texts {
+export function loadTexts(dir: string | undefined, linesMax = LINES_MAX): Texts {
   const lines = dir === undefined ? madeUpLines(linesMax) : corpusLines(dir, linesMax);
   const bytes = lines.reduce((sum, line) => sum + Buffer.byteLength(line), 0);
   return { source: dir === undefined ? "made-up" : "corpus", lines, meanBytes: Math.round(bytes / lines.length) };

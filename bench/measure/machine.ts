@@ -18,7 +18,7 @@ export function describeMachine(): Machine {
 /**
  * The commit of a checkout, this one by default, with `-dirty` when files differ from it; "unknown" outside a checkout.
  */
-export function describeCommit(root = join(import.meta.dir, "..")): string {
+export function describeCommit(root = join(import.meta.dir, "../..")): string {
   const git = (...words: string[]) => {
     const run = Bun.spawnSync(["git", ...words], { cwd: root, stderr: "ignore" });
     return run.success ? run.stdout.toString().trim() : undefined;

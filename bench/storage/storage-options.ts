@@ -1,10 +1,10 @@
-/** The storage suite's parameters, full and small. */
-import { tmpdir } from "node:os";
-import { existsSync } from "node:fs";
+/** The storage suite's parameters in each size. */
 
 const MIB = 1 << 20;
 
 export type StorageParameters = {
+  /** Lines of text that are drawn from. */
+  linesMax: number;
   rounds: number;
   append: {
     batchBytes: number[];
@@ -46,16 +46,9 @@ export type StorageParameters = {
   codecs: { blockBytes: number[]; bytesMax: number; rounds: number };
 };
 
-export type StorageOptions = {
-  parameters: StorageParameters;
-  corpus: string | undefined;
-  /** All files are written under this directory, so its file system is measured. */
-  directory: string;
-  linesMax: number;
-  isSmall: boolean;
-};
-
+/** Enough lines that no text repeats within one block or one flush. */
 export const FULL_STORAGE: StorageParameters = {
+  linesMax: 100_000,
   rounds: 3,
   append: {
     batchBytes: [0, 8 << 10, 64 << 10, 512 << 10],
@@ -109,6 +102,20 @@ export const FULL_STORAGE: StorageParameters = {
 };
 
 export const SMALL_STORAGE: StorageParameters = {
+  linesMax: 50_000,
+  rounds: 1,
+  append: { ...FULL_STORAGE.append, batchBytes: [0, 64 << 10], rounds: 3, roundMs: 250 },
+  flush: { ...FULL_STORAGE.flush, rounds: 2, messagesPerRound: 20_000 },
+  lightFlush: { messagesPerRound: 10_000, users: 2000, shards: 1000 },
+  rows: { rows: 20_000, blocks: 500, blockBytes: 12_000 },
+  pages: { ...FULL_STORAGE.pages, segments: [100], samples: 150 },
+  recovery: { ...FULL_STORAGE.recovery, bytes: 128 * MIB, unflushedBytes: 32 * MIB },
+  corpus: { daysMax: 20, runs: [{ shards: 1000, flushes: 1 }] },
+  codecs: { blockBytes: [16 << 10, 64 << 10], bytesMax: 3e6, rounds: 2 },
+};
+
+export const TINY_STORAGE: StorageParameters = {
+  linesMax: 2000,
   rounds: 1,
   append: {
     batchBytes: [0, 64 << 10],
@@ -142,13 +149,3 @@ export const SMALL_STORAGE: StorageParameters = {
   corpus: { daysMax: 1, runs: [{ shards: 4, flushes: 2 }] },
   codecs: { blockBytes: [32 << 10], bytesMax: 200_000, rounds: 1 },
 };
-
-/** Enough that no text repeats within one block or one flush. */
-const LINES_MAX = 100_000;
-export const LINES_MAX_SMALL = 2000;
-
-export function storageOptions(isSmall: boolean, corpus: string | undefined, directory = tmpdir()): StorageOptions {
-  if (!existsSync(directory)) throw new Error(`--dir: ${directory} does not exist`);
-  const parameters = isSmall ? SMALL_STORAGE : FULL_STORAGE;
-  return { parameters, corpus, directory, linesMax: isSmall ? LINES_MAX_SMALL : LINES_MAX, isSmall };
-}

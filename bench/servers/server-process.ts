@@ -6,12 +6,12 @@ import type { Subprocess } from "bun";
 
 const START_MS = 20_000;
 const END_MS = 20_000;
-const ROOT = join(import.meta.dir, "..");
+const ROOT = join(import.meta.dir, "../..");
 
 /** Without this machine's PARLEY_ variables, so that the output names all options. */
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
 
-export type ServerProcess = { readonly pid: number; readonly url: URL; end(): Promise<void> };
+export type ServerProcess = { readonly pid: number; readonly url: URL; end(signal?: NodeJS.Signals): Promise<void> };
 
 type Piped = Subprocess<"ignore", "pipe", "pipe">;
 
@@ -25,7 +25,7 @@ export async function startServer(name: string, command: string[]): Promise<Serv
       START_MS,
       `${name}: did not say that it listens within ${START_MS / 1000} s`,
     );
-    return { pid: child.pid, url, end: () => endChild(child) };
+    return { pid: child.pid, url, end: (signal) => endChild(child, signal) };
   } catch (error) {
     await endChild(child);
     const said = errors().trim();
@@ -34,36 +34,67 @@ export async function startServer(name: string, command: string[]): Promise<Serv
 }
 
 export function startFloorProcess(): Promise<ServerProcess> {
-  return startServer("floor", [process.execPath, join(ROOT, "bench/floor-server.ts")]);
+  return startServer("floor", [process.execPath, join(ROOT, "bench/servers/floor-server.ts")]);
+}
+
+/** The floor of fan-out. */
+export function startFanoutProcess(): Promise<ServerProcess> {
+  return startServer("fan-out", [process.execPath, join(ROOT, "bench/servers/fanout-server.ts")]);
+}
+
+/** The floor that writes each batch to a file before it acks, in the system's temporary folder. */
+export async function startBareLogProcess(): Promise<ServerProcess> {
+  const directory = mkdtempSync(join(tmpdir(), "parley-bare-log-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  const file = join(ROOT, "bench/servers/floor-server.ts");
+  try {
+    const server = await startServer("bare log", [process.execPath, file, "--log", join(directory, "log")]);
+    return { ...server, end: () => server.end().finally(remove) };
+  } catch (error) {
+    remove();
+    throw error;
+  }
 }
 
 /** `pid` and `url` change when it is started again. */
 export type ParleyProcess = ServerProcess & {
   apiKey: string;
   dataDirectory: string;
-  /** Ends it with SIGTERM and starts it again on the same data. @returns for how many seconds nobody was served */
-  restart(): Promise<number>;
+  /** Ends it and starts it again on the same data. @returns for how many seconds nobody was served */
+  restart(signal?: NodeJS.Signals): Promise<number>;
 };
 
 /**
  * A server on an empty data directory under the system's temporary folder, removed when it ends.
  * @param root the checkout that it is started from, with its packages
  */
-export async function startParleyProcess(serveArguments: string[], root = ROOT): Promise<ParleyProcess> {
+export function startParleyProcess(serveArguments: string[], root = ROOT): Promise<ParleyProcess> {
+  return startParleyOn(mkdtempSync(join(tmpdir(), "parley-bench-")), serveArguments, root);
+}
+
+/**
+ * A server on this data directory, which is removed when it ends.
+ * @param knownKey an API key of that directory; without one a new key is made
+ */
+export async function startParleyOn(
+  data: string,
+  serveArguments: string[],
+  root = ROOT,
+  knownKey?: string,
+): Promise<ParleyProcess> {
   const main = join(root, "src/main.ts");
-  const data = mkdtempSync(join(tmpdir(), "parley-bench-"));
   const fixed = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data];
   const start = () => startServer("parley", [process.execPath, main, ...fixed, ...serveArguments]);
   const remove = () => rmSync(data, { recursive: true, force: true });
   let server: ServerProcess;
   /** `end` waits for it, because the restarted server must be ended, too. */
   let restarting: Promise<void> = Promise.resolve();
-  const again = async (): Promise<void> => {
-    await server.end();
+  const again = async (signal: NodeJS.Signals): Promise<void> => {
+    await server.end(signal);
     server = await start();
   };
   try {
-    const apiKey = await createApiKey(data, main);
+    const apiKey = knownKey ?? (await createApiKey(data, main));
     server = await start();
     return {
       apiKey,
@@ -74,9 +105,9 @@ export async function startParleyProcess(serveArguments: string[], root = ROOT):
       get url() {
         return server.url;
       },
-      async restart() {
+      async restart(signal = "SIGTERM") {
         const from = performance.now();
-        restarting = again();
+        restarting = again(signal);
         await restarting;
         return (performance.now() - from) / 1000;
       },
@@ -135,8 +166,11 @@ function tailOf(stream: ReadableStream<Uint8Array>): () => string {
   return () => tail;
 }
 
-async function endChild(child: { kill(signal?: NodeJS.Signals): void; exited: Promise<number> }): Promise<void> {
-  child.kill("SIGTERM");
+async function endChild(
+  child: { kill(signal?: NodeJS.Signals): void; exited: Promise<number> },
+  signal: NodeJS.Signals = "SIGTERM",
+): Promise<void> {
+  child.kill(signal);
   const killer = setTimeout(() => child.kill("SIGKILL"), END_MS);
   await child.exited;
   clearTimeout(killer);

@@ -6,6 +6,7 @@
  * Frames are searched for keys and not parsed. Inside a JSON string a quote is always escaped, so `"seq":` cannot be
  * found in a text. One message in SAMPLE is parsed in full and compared with what the peer must have sent.
  */
+import { numberAfter } from "./number-after.ts";
 import { WebSocketClient, type FrameHandler } from "./websocket-client.ts";
 
 /** Sends of one user that may be undelivered at once. */
@@ -158,15 +159,4 @@ export class LoadUser implements FrameHandler {
       this.sink.onDelivered(this, this.startedAt[send & MASK] as number);
     }
   }
-}
-
-/** The digits after `key`; NaN when there are none. */
-function numberAfter(text: string, key: string): number {
-  const found = text.indexOf(key);
-  if (found < 0) return Number.NaN;
-  let value = 0;
-  let at = found + key.length;
-  for (let digit = text.charCodeAt(at) - 48; digit >= 0 && digit <= 9; digit = text.charCodeAt(++at) - 48)
-    value = value * 10 + digit;
-  return value;
 }

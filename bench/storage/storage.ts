@@ -3,11 +3,10 @@
  * real corpus on disk. Each part runs in its own process (storage/run-part.ts). Sides alternate within a part or part
  * by part, so that disturbances by the machine hit all.
  */
-import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
-import { describeCommit, describeMachine } from "./machine.ts";
-import type { StorageOptions } from "./storage-options.ts";
+import type { Bench } from "../bench.ts";
+import { FULL_STORAGE, SMALL_STORAGE, TINY_STORAGE, type StorageParameters } from "./storage-options.ts";
+import { storageOutcome } from "./storage-outcome.ts";
 import {
-  aimsOf,
   FLUSH_VARIANTS,
   type FlushVariants,
   type PagesResult,
@@ -15,42 +14,33 @@ import {
   type RecoveryResult,
   type StorageResult,
 } from "./storage-result.ts";
-import type { CorpusFigures } from "./storage/corpus.ts";
-import { round4 } from "./storage/measure.ts";
-import type { PageFigures } from "./storage/pages-read.ts";
-import type { RowsFigures } from "./storage/rows.ts";
-import { PartRunner, type Driver } from "./storage/run-part.ts";
-import { loadTexts } from "./texts.ts";
+import type { CorpusFigures } from "./corpus.ts";
+import type { PageFigures } from "./pages-read.ts";
+import type { RowsFigures } from "./rows.ts";
+import { PartRunner, type Driver } from "./run-part.ts";
+import { loadTexts } from "../measure/texts.ts";
 
 const DRIVERS: readonly Driver[] = ["better-sqlite3", "bun:sqlite"];
 
-/** Ends everything it started and removes everything it wrote, also when `interrupted` rejects. */
-export async function runStorage(
-  options: StorageOptions,
-  output: ProgressOutput,
-  interrupted: Promise<never>,
-): Promise<StorageResult> {
-  const progress = new ProgressBar("starting", 1, output);
-  const runner = new PartRunner(options.directory, progress);
-  const measuring = measure(options, runner);
-  try {
-    const result = await Promise.race([measuring, interrupted]);
-    progress.finish();
-    return result;
-  } finally {
-    await runner.end();
-    // After an interruption it fails because its part was ended.
-    await measuring.catch(() => {});
-  }
-}
+export const STORAGE: Bench<StorageParameters> = {
+  name: "storage",
+  summary: "the log store by itself: append beside bare write + fdatasync, flush, pages, recovery, the corpus on disk",
+  sizes: { tiny: TINY_STORAGE, small: SMALL_STORAGE, full: FULL_STORAGE },
+  async run(parameters, { corpus, directory, progress, endLater }) {
+    const runner = await endLater(new PartRunner(directory, progress));
+    return storageOutcome(await measure({ parameters, corpus, linesMax: parameters.linesMax }, runner));
+  },
+};
+
+type StorageOptions = { parameters: StorageParameters; corpus: string | undefined; linesMax: number };
 
 async function measure(options: StorageOptions, runner: PartRunner): Promise<StorageResult> {
-  const began = performance.now();
-  const commit = describeCommit();
   const { parameters: p, corpus, linesMax } = options;
   const texts = loadTexts(corpus, linesMax);
   const chat = { corpus, linesMax };
-  const figures = {
+  return {
+    texts: { source: texts.source, meanBytes: texts.meanBytes },
+    parameters: p,
     append: await runner.run("append", "append", { ...chat, ...p.append }),
     flush: await flushes(options, runner),
     pages: await pages(options, runner),
@@ -59,25 +49,6 @@ async function measure(options: StorageOptions, runner: PartRunner): Promise<Sto
     codecs: await runner.run("codecs", "codecs", { ...chat, ...p.codecs }),
     rows: await eachDriver<RowsFigures>(p.rounds, (driver) => runner.run("rows", `rows, ${driver}`, p.rows, driver)),
   };
-  return {
-    suite: "storage",
-    at: new Date().toISOString(),
-    commit: sameCommit(commit, describeCommit()),
-    machine: describeMachine(),
-    isSmall: options.isSmall,
-    texts: { source: texts.source, meanBytes: texts.meanBytes },
-    parameters: p,
-    aims: aimsOf(figures),
-    ...figures,
-    seconds: round4((performance.now() - began) / 1000),
-  };
-}
-
-/**
- * Each part's process reads the checkout anew. If that changed during the run, the figures are of more than one commit.
- */
-function sameCommit(atStart: string, atEnd: string): string {
-  return atStart === atEnd ? atStart : `${atStart} to ${atEnd}, changed while it ran`;
 }
 
 /** Round after round, with alternating drivers first. */

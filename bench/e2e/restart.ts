@@ -2,10 +2,10 @@
  * The cost of a restart for active users: the rate of the closed loop right before, then SIGTERM, a start on the same
  * data, all users reconnect and continue with the next refs, and the rate of the same loop right after.
  */
-import type { ProgressBar } from "../src/cli/progress-bar.ts";
+import type { ProgressBar } from "../../src/cli/progress-bar.ts";
 import { restartOf, type Restart } from "./e2e-result.ts";
-import type { LoadProcess } from "./load-process.ts";
-import type { ParleyProcess } from "./server-process.ts";
+import type { LoadProcess } from "../load/load-process.ts";
+import type { ParleyProcess } from "../servers/server-process.ts";
 
 export async function measureRestarts(
   parley: ParleyProcess,

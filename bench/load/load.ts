@@ -1,37 +1,28 @@
 /**
- * The load: a process that is controlled by messages of its parent. Closed loop: every user keeps a number of sends
+ * The load: a process that its parent calls (remote.ts). Closed loop: every user keeps a number of sends
  * undelivered. Open loop: sends fall due at a given rate whatever the server does, and latency counts from the moment a
  * send was due. The server's CPU time is read here, at the same moments at which messages are counted.
  */
-import { Histogram } from "./histogram.ts";
+import { Histogram } from "../measure/histogram.ts";
+import { serveCalls } from "./remote.ts";
 import { LoadUser, shareTexts, type LoadSink } from "./load-user.ts";
-import { processCpuMs } from "./process-cpu.ts";
+import { readMeter, rounded, usageBetween, type Reading, type Usage } from "../measure/meter.ts";
+import { processCpuMs } from "../measure/process-cpu.ts";
 
 export type LoadPair = { first: { user: string; token: string }; second: { user: string; token: string } };
 export type LoadTarget = { hostname: string; port: number; serverPid: number };
-export type LoadCommand =
-  | ({ do: "connect"; pairs: LoadPair[]; lines: string[] } & LoadTarget)
-  | { do: "leave" }
-  | ({ do: "return" } & LoadTarget)
-  | { do: "closed"; windowPerUser: number; warmUpMs: number; measureMs: number }
-  | { do: "open"; ratePerSecond: number; warmUpMs: number; measureMs: number }
-  | { do: "end" };
+/** `users`: how many of them send; all by default. */
+export type ClosedLoop = { windowPerUser: number; users?: number; warmUpMs: number; measureMs: number };
+export type OpenLoop = { ratePerSecond: number; warmUpMs: number; measureMs: number };
 
-export type LoadFigures = {
+export type LoadFigures = Usage & {
   delivered: number;
-  seconds: number;
   deliveredPerSecond: number;
-  serverCpuMicros: number;
-  loadCpuMicros: number;
-  /** CPU time over elapsed time: how many cores were busy. */
-  serverCores: number;
-  loadCores: number;
   p50Ms: number;
   p99Ms: number;
   p999Ms: number;
   maxMs: number;
 };
-export type LoadReply = { is: "ready" } | { is: "figures"; figures: LoadFigures } | { is: "failed"; reason: string };
 
 /** How long after the last send its receipt may take before it counts as lost. */
 const DRAIN_MS = 15_000;
@@ -43,7 +34,7 @@ const LONGER_MS = 10_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
 
-type Reading = { at: number; delivered: number; serverCpuMs: number; loadCpuMs: number };
+type Counted = Reading & { delivered: number };
 
 export class Load implements LoadSink {
   private users: LoadUser[] = [];
@@ -95,9 +86,15 @@ export class Load implements LoadSink {
     this.phase = "idle";
   }
 
-  async closedLoop(windowPerUser: number, warmUpMs: number, measureMs: number): Promise<LoadFigures> {
+  /** @param sending how many of the users send */
+  async closedLoop(
+    windowPerUser: number,
+    warmUpMs: number,
+    measureMs: number,
+    sending = this.users.length,
+  ): Promise<LoadFigures> {
     this.phase = "closed";
-    for (const user of this.users) {
+    for (const user of this.users.slice(0, sending)) {
       for (let send = 0; send < windowPerUser; send++) user.send(this.now());
       user.flush();
     }
@@ -136,7 +133,7 @@ export class Load implements LoadSink {
     for (const user of this.users) user.close();
   }
 
-  private async measure(warmUpMs: number, measureMs: number): Promise<[Reading, Reading]> {
+  private async measure(warmUpMs: number, measureMs: number): Promise<[Counted, Counted]> {
     this.latency.clear();
     this.measureFrom = this.measureTo = 0;
     await this.wait(warmUpMs);
@@ -155,19 +152,13 @@ export class Load implements LoadSink {
   }
 
   /** Whether a message that started since `before` was delivered, and the server has used CPU. */
-  private hasFigures(before: Reading): boolean {
+  private hasFigures(before: Counted): boolean {
     const isDelivered = this.delivered > before.delivered && this.latency.count > 0;
     return isDelivered && processCpuMs(this.serverPid) > before.serverCpuMs;
   }
 
-  private reading(): Reading {
-    const own = process.cpuUsage();
-    return {
-      at: this.now(),
-      delivered: this.delivered,
-      serverCpuMs: processCpuMs(this.serverPid),
-      loadCpuMs: (own.user + own.system) / 1000,
-    };
+  private reading(): Counted {
+    return { ...readMeter(this.serverPid), delivered: this.delivered };
   }
 
   /** Sends nothing new. Everything sent must be delivered, and both ends must have counted the same. */
@@ -200,67 +191,37 @@ export class Load implements LoadSink {
     } while (this.now() < until);
   }
 
-  private figures(before: Reading, after: Reading): LoadFigures {
+  private figures(before: Counted, after: Counted): LoadFigures {
     const delivered = after.delivered - before.delivered;
-    const seconds = (after.at - before.at) / 1000;
-    const serverCpuMs = after.serverCpuMs - before.serverCpuMs;
-    const loadCpuMs = after.loadCpuMs - before.loadCpuMs;
+    const usage = usageBetween(before, after, delivered);
     return {
+      ...usage,
       delivered,
-      seconds: round(seconds, 3),
-      deliveredPerSecond: Math.round(delivered / seconds),
-      serverCpuMicros: round((serverCpuMs * 1000) / delivered, 2),
-      loadCpuMicros: round((loadCpuMs * 1000) / delivered, 2),
-      serverCores: round(serverCpuMs / 1000 / seconds, 3),
-      loadCores: round(loadCpuMs / 1000 / seconds, 3),
-      p50Ms: round(this.latency.percentile(50), 3),
-      p99Ms: round(this.latency.percentile(99), 3),
-      p999Ms: round(this.latency.percentile(99.9), 3),
-      maxMs: round(this.latency.maxMs, 3),
+      deliveredPerSecond: Math.round(delivered / usage.seconds),
+      p50Ms: rounded(this.latency.percentile(50), 3),
+      p99Ms: rounded(this.latency.percentile(99), 3),
+      p999Ms: rounded(this.latency.percentile(99.9), 3),
+      maxMs: rounded(this.latency.maxMs, 3),
     };
   }
 }
 
-const round = (value: number, digits: number): number => Math.round(value * 10 ** digits) / 10 ** digits;
-
-async function answer(
-  load: Load | undefined,
-  command: LoadCommand,
-): Promise<{ load: Load | undefined; reply?: LoadReply }> {
-  if (command.do === "connect") {
-    const connected = new Load();
-    await connected.connect(command, command.pairs, command.lines);
-    setInterval(() => connected.keepAlive(), KEEP_ALIVE_MS);
-    return { load: connected, reply: { is: "ready" } };
-  }
-  if (load === undefined || command.do === "end") {
-    load?.end();
-    process.exit(0);
-  }
-  if (command.do === "leave" || command.do === "return") {
-    if (command.do === "leave") load.end();
-    else await load.goTo(command);
-    return { load, reply: { is: "ready" } };
-  }
-  const { warmUpMs, measureMs } = command;
-  const figures =
-    command.do === "closed"
-      ? await load.closedLoop(command.windowPerUser, warmUpMs, measureMs)
-      : await load.openLoop(command.ratePerSecond, warmUpMs, measureMs);
-  return { load, reply: { is: "figures", figures } };
+if (import.meta.main) {
+  const load = new Load();
+  setInterval(() => load.keepAlive(), KEEP_ALIVE_MS);
+  serveCalls(callsOf(load));
 }
 
-if (import.meta.main) {
-  let load: Load | undefined;
-  const reply = (message: LoadReply) => process.send?.(message);
-  process.on("message", (command: LoadCommand) => {
-    answer(load, command).then(
-      (answered) => {
-        load = answered.load;
-        if (answered.reply !== undefined) reply(answered.reply);
-      },
-      (error: Error) => reply({ is: "failed", reason: error.message }),
-    );
-  });
-  process.on("disconnect", () => process.exit(0));
+export type LoadCalls = ReturnType<typeof callsOf>;
+
+function callsOf(load: Load) {
+  return {
+    connect: ({ pairs, lines, ...target }: { pairs: LoadPair[]; lines: string[] } & LoadTarget) =>
+      load.connect(target, pairs, lines),
+    leave: (_: object) => load.end(),
+    goTo: (target: LoadTarget) => load.goTo(target),
+    closed: ({ windowPerUser, users, warmUpMs, measureMs }: ClosedLoop) =>
+      load.closedLoop(windowPerUser, warmUpMs, measureMs, users),
+    open: ({ ratePerSecond, warmUpMs, measureMs }: OpenLoop) => load.openLoop(ratePerSecond, warmUpMs, measureMs),
+  };
 }

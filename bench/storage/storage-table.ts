@@ -1,4 +1,6 @@
-/** The storage suite's result as text. */
+/** The storage suite's result as tables. */
+import type { Table } from "../bench.ts";
+import { formatFigure as figure } from "../measure/ranges.ts";
 import {
   appendRatio,
   describeCorpus,
@@ -8,14 +10,11 @@ import {
   type PerDriver,
   type StorageResult,
 } from "./storage-result.ts";
-import type { AppendBatch, AppendSide } from "./storage/append.ts";
-import type { Compaction, FlushRound } from "./storage/flush.ts";
-import type { PageFigures } from "./storage/pages-read.ts";
-import type { RecoverFigures } from "./storage/recovery-open.ts";
-import type { Driver } from "./storage/run-part.ts";
-
-/** A heading, column names and rows of cells, with numbers formatted for reading. */
-export type Table = { title: string; columns: string[]; rows: string[][] };
+import type { AppendBatch, AppendSide } from "./append.ts";
+import type { Compaction, FlushRound } from "./flush.ts";
+import type { PageFigures } from "./pages-read.ts";
+import type { RecoverFigures } from "./recovery-open.ts";
+import type { Driver } from "./run-part.ts";
 
 export const SIDE_NAMES: Record<AppendSide, string> = {
   parley: "parley",
@@ -27,9 +26,6 @@ export const SIDE_NAMES: Record<AppendSide, string> = {
   unsynced: "write, no sync",
 };
 
-export const figure = (value: number): string =>
-  Number.isNaN(value) ? "-" : value >= 100 ? Math.round(value).toString() : value.toPrecision(3);
-
 const TABLES_SHOWN = 7;
 
 const kib = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`;
@@ -39,7 +35,6 @@ export const describeBatch = ({ batchBytes }: AppendBatch): string =>
 
 export function tablesOf(result: StorageResult): Table[] {
   return [
-    aims(result),
     ...result.append.map(append),
     flush(result),
     compaction(result),
@@ -51,32 +46,6 @@ export function tablesOf(result: StorageResult): Table[] {
     codecs(result),
     rows(result),
   ];
-}
-
-export function formatStorageTable(result: StorageResult): string {
-  const { machine: m, texts } = result;
-  const head = [
-    `storage at ${result.commit}: ${m.cores} × ${m.cpu}, kernel ${m.kernel}, bun ${m.bun}; ${texts.source} texts of ${texts.meanBytes} bytes`,
-    ...(result.isSmall ? ["small: shows that it runs, the figures mean little"] : []),
-  ];
-  return [...head, ...tablesOf(result).map(formatTable), `in ${result.seconds.toFixed(0)} s`].join("\n");
-}
-
-function formatTable({ title, columns, rows: cells }: Table): string {
-  const widths = columns.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]?.length ?? 0)));
-  const line = (row: string[]): string =>
-    `  ${row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join("  ")}`.trimEnd();
-  return ["", title, line(columns), ...cells.map(line)].join("\n");
-}
-
-function aims({ aims: all }: StorageResult): Table {
-  const rows = all.map(({ what, atMost, measured, unit, isMet }) => [
-    what,
-    `${figure(measured)} ${unit}`,
-    `${atMost}`,
-    isMet ? "yes" : "no",
-  ]);
-  return { title: "Aims", columns: ["", "measured", "at most", "met"], rows };
 }
 
 function append(batch: AppendBatch): Table {

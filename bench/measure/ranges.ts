@@ -24,3 +24,14 @@ export function formatRange({ median: middle, min, max }: Range, digits: number)
   const [shown, from, to] = [middle, min, max].map((value) => value.toFixed(digits)) as [string, string, string];
   return from === to ? shown : `${shown} (${from}–${to})`;
 }
+
+/** Three digits, more of large numbers; `-` when it was not measured. */
+export const formatFigure = (value: number): string =>
+  Number.isNaN(value) ? "-" : value >= 100 ? Math.round(value).toString() : value.toPrecision(3);
+
+/** As many digits as the median needs for three. */
+export function formatFigures(range: Range): string {
+  const { median: middle } = range;
+  const digits = middle >= 100 ? 0 : middle >= 10 ? 1 : 2;
+  return Number.isNaN(middle) ? "-" : formatRange(range, digits);
+}

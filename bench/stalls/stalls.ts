@@ -6,45 +6,48 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ProgressBar, type ProgressOutput } from "../src/cli/progress-bar.ts";
-import { describeCommit, describeMachine } from "./machine.ts";
-import { type Case, CASES, SIZES, type Sizes, type Visit } from "./stalls/cases.ts";
-import { Filling, type DataIn } from "./stalls/data.ts";
-import type { Gap } from "./stalls/loop-probe.ts";
-import { ProbedServer } from "./stalls/probed-server.ts";
+import type { ProgressBar } from "../../src/cli/progress-bar.ts";
+import type { Bench, Outcome } from "../bench.ts";
+import { rangeOf } from "../measure/ranges.ts";
+import { type Case, CASES, SIZES, type Sizes, type Visit } from "./cases.ts";
+import { Filling, type DataIn } from "./data.ts";
+import type { Gap } from "./loop-probe.ts";
+import { ProbedServer } from "./probed-server.ts";
 
 export type StallsOptions = { rounds: number; sizes: Sizes; places: readonly DataIn[]; cases: readonly Case[] };
+type StallsParameters = { rounds: number; sizes: Sizes; places: DataIn[] };
 
-export const STALLS_FULL: StallsOptions = { rounds: 3, sizes: SIZES, places: ["log", "recent", "own"], cases: CASES };
+const TINY_SIZES: Sizes = { groups: 20, members: 30, peers: 20, hellos: 10, conversations: 100 };
+
+export const STALLS: Bench<StallsParameters> = {
+  name: "stalls",
+  summary: "how long the event loop stands still for what a client asks of a server that was just started",
+  sizes: {
+    tiny: { rounds: 1, sizes: TINY_SIZES, places: ["recent"] },
+    small: { rounds: 1, sizes: { ...SIZES, conversations: 5000 }, places: ["recent"] },
+    full: { rounds: 3, sizes: SIZES, places: ["log", "recent", "own"] },
+  },
+  async run(parameters, { progress, interrupted }) {
+    return outcomeOf(await measureStalls({ ...parameters, cases: CASES }, progress, interrupted));
+  },
+};
 
 export type Round = { server: Gap; idle: Gap };
 export type CaseResult = { name: string; place: DataIn; rounds: Round[] };
-export type StallsResult = {
-  suite: "stalls";
-  commit: string;
-  at: string;
-  machine: ReturnType<typeof describeMachine>;
-  parameters: { sizes: Sizes; rounds: number };
-  cases: CaseResult[];
-};
 
 /** Ends everything it started and removes everything it wrote, also when `interrupted` rejects. */
-export async function runStalls(
+export async function measureStalls(
   options: StallsOptions,
-  output: ProgressOutput,
+  progress: ProgressBar,
   interrupted: Promise<never>,
-): Promise<StallsResult> {
-  const { places, cases, rounds, sizes } = options;
-  const commit = describeCommit();
-  const progress = new ProgressBar("starting", cases.length, output);
+): Promise<CaseResult[]> {
+  const { places, cases, rounds } = options;
   const measured: CaseResult[] = [];
   for (const place of places) {
     progress.phase(place, cases.length * rounds);
     measured.push(...(await measurePlace(place, options, () => progress.advance(), interrupted)));
   }
-  progress.finish();
-  const at = new Date().toISOString();
-  return { suite: "stalls", commit, at, machine: describeMachine(), parameters: { sizes, rounds }, cases: measured };
+  return measured;
 }
 
 async function measurePlace(
@@ -102,26 +105,43 @@ export function bestOf(rounds: readonly Round[]): Round {
   return rounds.toSorted((one, other) => one.server.cpuMs - other.server.cpuMs)[0]!;
 }
 
-export function formatStalls({ commit, machine: m, parameters, cases }: StallsResult): string {
+function outcomeOf(cases: CaseResult[]): Outcome {
   const places = [...new Set(cases.map(({ place }) => place))];
   const names = [...new Set(cases.map(({ name }) => name))];
+  const found = (name: string, place: DataIn) => cases.find((one) => one.name === name && one.place === place);
   const gapOf = (name: string, place: DataIn): string => {
-    const found = cases.find((one) => one.name === name && one.place === place);
-    if (found === undefined) return "";
-    const { server, idle } = bestOf(found.rounds);
+    const one = found(name, place);
+    if (one === undefined) return "";
+    const { server, idle } = bestOf(one.rounds);
     return `${server.cpuMs.toFixed(1)} ${server.wallMs.toFixed(1)} (${idle.wallMs.toFixed(1)})`;
   };
-  const row = (name: string, cells: string[]): string =>
-    `  ${name.padEnd(50)}${cells.map((cell) => cell.padStart(21)).join("")}`;
-  return [
-    `stalls at ${commit}: ${m.cores} × ${m.cpu}, kernel ${m.kernel}, bun ${m.bun}; the best of ${parameters.rounds} rounds`,
-    "Longest gap of the event loop in ms: CPU, wall (an idle loop beside it, wall); data in:",
-    row("", places),
-    ...names.map((name) =>
-      row(
-        name,
-        places.map((place) => gapOf(name, place)),
-      ),
-    ),
-  ].join("\n");
+  const worst = cases.toSorted((a, b) => bestOf(b.rounds).server.cpuMs - bestOf(a.rounds).server.cpuMs)[0]!;
+  const gaps = (place: DataIn, side: "server" | "idle") =>
+    names.map((name, x) => ({ x, y: rangeOf((found(name, place)?.rounds ?? []).map((round) => round[side].wallMs)) }));
+  return {
+    finding:
+      `The longest time that a request keeps the event loop of a fresh server is ` +
+      `${bestOf(worst.rounds).server.cpuMs.toFixed(1)} ms of CPU (${worst.name}).`,
+    durable: "Messages are on disk before the server starts.",
+    notes: ["The idle loop beside the server shows the gaps that the machine causes."],
+    aims: [],
+    tables: [
+      {
+        title: "Longest gap of the event loop in ms: CPU, wall (an idle loop beside it, wall); data in:",
+        columns: ["", ...places],
+        rows: names.map((name) => [name, ...places.map((place) => gapOf(name, place))]),
+      },
+    ],
+    charts: places.map((place) => ({
+      title: `Longest gap of the event loop, data in: ${place}`,
+      how: "Lower is better. A gap that the idle loop has, too, comes from the machine.",
+      x: { label: "", names },
+      y: { label: "ms" },
+      series: [
+        { name: "parley", points: gaps(place, "server") },
+        { name: "idle loop", points: gaps(place, "idle") },
+      ],
+    })),
+    figures: { cases },
+  };
 }

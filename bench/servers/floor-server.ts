@@ -9,14 +9,17 @@
  * - Outgoing frames are concatenated from text. `JSON.stringify` runs only for strings that come from a client.
  * - Frames are read with `JSON.parse`, as by any server that cannot trust its clients.
  *
- * It is a process of its own: it prints its address and ends on SIGTERM.
+ * It is a process of its own: `floor-server.ts [--log FILE]` prints its address and ends on SIGTERM.
  */
+import { parseArgs } from "node:util";
 import type { ServerWebSocket } from "bun";
-import type { ReceivedFrame, SendFrame } from "../src/protocol/frames.ts";
+import type { ReceivedFrame, SendFrame } from "../../src/protocol/frames.ts";
+import { BareLog } from "./bare-log.ts";
+import { Gathering, type Gathered } from "./gathering.ts";
 
 type HelloFrame = { t: "hello"; token: string };
 type Frame = HelloFrame | SendFrame | ReceivedFrame | { t: "ping" };
-type Session = {
+type Session = Gathered & {
   user: string;
   /** `@user`. */
   address: string;
@@ -24,8 +27,6 @@ type Session = {
   /** The sender of each message, by its seq for this user (mod UNCONFIRMED_MAX), with its seq for the sender. */
   senders: (Socket | undefined)[];
   senderSeqs: number[];
-  /** Frames of this turn. */
-  frames: string[];
 };
 type Socket = ServerWebSocket<Session>;
 
@@ -42,36 +43,10 @@ const newSession = (): Session => ({
   frames: [],
 });
 
-/** Sends the gathered frames of all sockets, once the current turn of the event loop has read all input. */
-class Gathering {
-  #waiting: Socket[] = [];
-  #emptied: Socket[] = [];
-
-  push(ws: Socket, frame: string): void {
-    if (ws.data.frames.push(frame) === 1 && this.#waiting.push(ws) === 1) setImmediate(this.#flush);
-  }
-
-  readonly #flush = (): void => {
-    const waiting = this.#waiting;
-    this.#waiting = this.#emptied;
-    for (const ws of waiting) {
-      const { frames } = ws.data;
-      if (frames.length === 1) ws.sendText(frames[0]!);
-      else ws.cork(sendAll);
-      frames.length = 0;
-    }
-    waiting.length = 0;
-    this.#emptied = waiting;
-  };
-}
-
-function sendAll(ws: Socket): void {
-  for (const frame of ws.data.frames) ws.sendText(frame);
-}
-
-export function startFloor(port = 0, hostname = "127.0.0.1") {
+/** @param log every message is written there before its `sent`: the floor with a bare log */
+export function startFloor(port = 0, hostname = "127.0.0.1", log?: BareLog) {
   const sockets = new Map<string, Socket>();
-  const out = new Gathering();
+  const out = new Gathering<Session>();
   const idPrefix = Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("base64url");
   let lastId = 0;
   const nextId = () => idPrefix + (++lastId).toString(36).padStart(6, "0");
@@ -90,14 +65,17 @@ export function startFloor(port = 0, hostname = "127.0.0.1") {
     const receiverSeq = ++receiver.data.seq;
     senders[receiverSeq % UNCONFIRMED_MAX] = ws;
     senderSeqs[receiverSeq % UNCONFIRMED_MAX] = seq;
-    out.push(
-      ws,
-      `{"t":"sent","ref":${JSON.stringify(ref)},"id":"${id}","conversation":"${receiver.data.address}","seq":${seq},"sentAt":${sentAt}}`,
-    );
-    out.push(
-      receiver,
-      `{"t":"message","id":"${id}","conversation":"${sender.address}","from":"${sender.user}","text":${JSON.stringify(text)},"seq":${receiverSeq},"sentAt":${sentAt}}`,
-    );
+    const sent = `{"t":"sent","ref":${JSON.stringify(ref)},"id":"${id}","conversation":"${receiver.data.address}","seq":${seq},"sentAt":${sentAt}}`;
+    const message = `{"t":"message","id":"${id}","conversation":"${sender.address}","from":"${sender.user}","text":${JSON.stringify(text)},"seq":${receiverSeq},"sentAt":${sentAt}}`;
+    if (log === undefined) {
+      out.push(ws, sent);
+      out.push(receiver, message);
+    } else {
+      log.append(message, () => {
+        out.push(ws, sent);
+        out.push(receiver, message);
+      });
+    }
   }
 
   function onReceived(ws: Socket, frame: ReceivedFrame): void {
@@ -144,7 +122,8 @@ export function startFloor(port = 0, hostname = "127.0.0.1") {
 }
 
 if (import.meta.main) {
-  const server = startFloor();
+  const { log } = parseArgs({ options: { log: { type: "string" } } }).values;
+  const server = startFloor(0, "127.0.0.1", log === undefined ? undefined : new BareLog(log));
   process.on("SIGTERM", () => process.exit(0));
   console.log(`floor listening on http://127.0.0.1:${server.port}`);
 }
