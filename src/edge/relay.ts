@@ -20,7 +20,7 @@ export type Channel = {
 export type ChannelEvents = {
   /** A frame for the client. */
   frame(text: string): void;
-  close(code: number, reason: string): void;
+  close(code: CloseCode, reason: string): void;
   terminate(): void;
   misbehaved(): void;
   saidHello(user: UserId): void;

@@ -2,7 +2,6 @@
  * One server process: builds all parts, listens, drains. Beside src/main.ts, it is the only file that knows all parts.
  */
 import { join } from "node:path";
-import type { Server, WebSocketHandler } from "bun";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { StepTurns } from "../base/steps.ts";
 import { AppError } from "../base/errors.ts";
@@ -64,6 +63,7 @@ import { kernelSockets } from "./kernel-sockets.ts";
 import { listenerGate } from "./listener-gate.ts";
 import { Maintenance, type MaintenanceTimes } from "./maintenance/maintenance.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
+import type { ShardHostPorts } from "./shard-host.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { UpgradeTokens } from "./upgrade-tokens.ts";
 import { isUpgrade, Upgrades } from "./upgrades.ts";
@@ -143,7 +143,7 @@ export async function startNode(
       damage: options.strict ? "refuse to open" : "close",
       ...parts,
     },
-    { clock, ids, limits, logger, refusals, ...cluster?.hostPorts, ...(router === undefined ? {} : { router }) },
+    { clock, ids, limits, logger, refusals, ...cluster?.hostPorts, ...routerPort(cluster?.hostPorts.router, router) },
     checkDirectoryMs,
   );
   const home: Home = (user) => keeper.host().home(user);
@@ -250,10 +250,7 @@ export async function startNode(
     // With `true`, Bun shares the port in production mode, and two servers would split the users between two data
     // directories.
     reusePort: false,
-    websocket:
-      cluster === undefined
-        ? (clients as WebSocketHandler<SocketData | LinkSocketData>)
-        : withLinks(clients, cluster.linkHandler),
+    websocket: cluster === undefined ? clients : withLinks(clients, cluster.linkHandler),
     error(error) {
       logger.error("request failed", { error });
       return problemResponse(new AppError("internal", "unexpected error; the server's log has the details"));
@@ -261,7 +258,7 @@ export async function startNode(
     fetch(request, listener) {
       const pathname = pathOf(request.url);
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
-      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrades.answer(request, listener as Server<SocketData>);
+      if (pathname === "/v1/ws" && isUpgrade(request)) return upgrades.answer(request, listener);
       if (cluster !== undefined && pathname === LINK_PATH && isUpgrade(request))
         return listener.upgrade(request, { data: new LinkSocketData() }) ? undefined : problemResponse(noLink());
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
@@ -346,3 +343,11 @@ const goingAway = (): AppError =>
   new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS });
 
 const noLink = (): AppError => new AppError("bad_request", "this path is for links between nodes");
+
+type RouterPort = NonNullable<ShardHostPorts["router"]>;
+
+/** The router of a cluster, and what a test wraps around it. */
+function routerPort(cluster: RouterPort | undefined, test: RouterPort | undefined): Pick<ShardHostPorts, "router"> {
+  if (cluster === undefined || test === undefined) return test === undefined ? {} : { router: test };
+  return { router: (local) => test(cluster(local)) };
+}

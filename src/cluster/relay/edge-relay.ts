@@ -7,7 +7,7 @@
 import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { UserId } from "../../domain/address.ts";
-import { CLOSE } from "../../protocol/codes.ts";
+import { CLOSE, type CloseCode } from "../../protocol/codes.ts";
 import type { CallRelay, Channel, ChannelEvents, RelayedAnswer, RelayedCall, SocketRelay } from "../../edge/relay.ts";
 import { decodeMessage, encodeMessage } from "../../home/messages/codec/codec.ts";
 import { number } from "../../home/messages/codec/values.ts";
@@ -24,8 +24,9 @@ import {
   type RelayPacket,
 } from "./relay-packets.ts";
 
-const WINDOW_BYTES = 512 << 10;
-/** Above so many waiting bytes, a link gets no new channels and calls. */
+/** Above what a client may send in a burst, so that only a home that stands still leaves it full. */
+const WINDOW_BYTES = 8 << 20;
+/** Above so many waiting bytes, a link gets no new channels and calls; above twice as many, no frames. */
 const LINK_BYTES_MAX = 16 << 20;
 const CALLS_MAX = 4096;
 const CALL_MS = 90_000;
@@ -137,7 +138,7 @@ class EdgeChannel implements Channel {
     this.#isOpened = true;
     const body = typeof data === "string" ? Buffer.from(data) : Buffer.from(data);
     this.#untaken += body.length;
-    if (this.#untaken > WINDOW_BYTES) return false;
+    if (this.#untaken > WINDOW_BYTES || this.link.waiting(PRIORITY.relay) > 2 * LINK_BYTES_MAX) return false;
     this.#send(typeof data === "string" ? RELAY.textFrame : RELAY.binaryFrame, body);
     return true;
   }
@@ -174,7 +175,7 @@ class EdgeChannel implements Channel {
       case RELAY.close: {
         const { code, reason } = decodeMessage(closeReason, body);
         this.#end();
-        return this.#events.close(code, reason);
+        return this.#events.close(code as CloseCode, reason);
       }
       case RELAY.terminate:
         this.#end();

@@ -37,14 +37,9 @@ export class HomeRelay {
   /** Something from an edge. @throws RangeError for bytes that no node sends */
   came(link: Link, { kind, id, body }: RelayPacket): void {
     const { channels, calls } = this.#of(link);
-    switch (kind) {
-      case RELAY.open:
-        return this.#open(link, channels, id);
-      case RELAY.call:
-        return this.#call(link, calls, id, decodeMessage(relayedCall, body));
-      case RELAY.abort:
-        return calls.get(id)?.abort();
-    }
+    if (kind === RELAY.open) return this.#open(link, channels, id);
+    if (kind === RELAY.call) return this.#call(link, calls, id, decodeMessage(relayedCall, body));
+    if (kind === RELAY.abort) return calls.get(id)?.abort();
     const channel = channels.get(id);
     if (channel === undefined) return;
     switch (kind) {

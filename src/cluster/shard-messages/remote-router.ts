@@ -116,7 +116,7 @@ export class RemoteRouter implements ShardRouter {
       try {
         resolve(decodeAnswer(kind, bytes));
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     };
     const again = (): Answers[Kind] | Promise<Answers[Kind]> => this.#parts.local.ask(kind, to, question);

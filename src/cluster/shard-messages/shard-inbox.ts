@@ -4,10 +4,10 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
-import { shardOf, type Address } from "../../domain/address.ts";
+import { shardOf } from "../../domain/address.ts";
 import type { MessageIds } from "../../domain/message-id.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
-import type { Answers } from "../../home/messages/ask.ts";
+import type { Answers, Questions } from "../../home/messages/ask.ts";
 import { decodeQuestion, encodeAnswer, type Asked } from "../../home/messages/codec/ask-codec.ts";
 import { decodeCast } from "../../home/messages/codec/cast-codec.ts";
 import { encodeMessage } from "../../home/messages/codec/codec.ts";
@@ -92,13 +92,13 @@ export class ShardInbox {
   }
 
   #ask({ kind, to, question }: Asked): ReturnType<ShardRouter["ask"]> {
-    return this.#parts.local.ask(kind, to as Address, question as never);
+    return this.#parts.local.ask(kind, to, question);
   }
 
   /** From now on the node gets the casts of the group; the answer is read afterwards, so no entry is between them. */
   #noteFollower(link: Link, { kind, question }: Asked): void {
     if (kind !== "groupStanding") return;
-    const { group } = question as Extract<Asked, { kind: "groupStanding" }>["question"] & { group: never };
+    const { group } = question as Questions["groupStanding"];
     this.#parts.followers.follows(group, link.peer.node, this.#parts.clock.monotonicMs());
   }
 

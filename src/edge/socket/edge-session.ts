@@ -179,11 +179,11 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
   }
 
   /** Without `afterMs`, the home has sent `bye` already. */
-  close(code: number, reason: string, afterMs?: number): void {
-    if (this.#here !== undefined) return this.#here.close(code as CloseCode, reason, afterMs);
+  close(code: CloseCode, reason: string, afterMs?: number): void {
+    if (this.#here !== undefined) return this.#here.close(code, reason, afterMs);
     if (this.#isClosed) return;
     this.#end();
-    const bye: ByeFrame = { t: "bye", code: code as CloseCode, reason, ...(afterMs ? { afterMs } : {}) };
+    const bye: ByeFrame = { t: "bye", code, reason, ...(afterMs ? { afterMs } : {}) };
     if (afterMs !== undefined) this.#socket.sendText(JSON.stringify(bye));
     this.#socket.close(code, reason.slice(0, 120));
   }

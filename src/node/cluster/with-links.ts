@@ -17,7 +17,7 @@ export function withLinks(
     ...(clients as WebSocketHandler<SocketData | LinkSocketData>),
     open: (socket) => (isLink(socket) ? links.open(socket) : clients.open?.(socket as OfClient)),
     message: (socket, data) =>
-      isLink(socket) ? links.message(socket, data) : clients.message(socket as OfClient, data),
+      isLink(socket) ? links.message(socket, data) : clients.message?.(socket as OfClient, data),
     ping: (socket, data) => (isLink(socket) ? undefined : clients.ping?.(socket as OfClient, data)),
     pong: (socket, data) => (isLink(socket) ? undefined : clients.pong?.(socket as OfClient, data)),
     drain: (socket) => (isLink(socket) ? links.drain(socket) : clients.drain?.(socket as OfClient)),

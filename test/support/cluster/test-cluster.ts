@@ -20,7 +20,8 @@ export type TestCluster = {
   readonly apiKey: string;
   url(node: string): string;
   stop(node: string): Promise<void>;
-  start(node: string): Promise<void>;
+  start(node: string, changes?: Partial<ServeOptions>): Promise<void>;
+  dataOf(node: string): string;
   end(): Promise<void>;
 };
 
@@ -76,10 +77,13 @@ export async function startTestCluster(
   const dataOf = (id: string): string => join(root, id);
   for (const id of ids) await Bun.write(join(dataOf(id), ".keep"), "");
   const apiKey = await addApiKey(dataOf(ids[0]!));
-  const start = async (id: string): Promise<void> => {
+  const start = async (id: string, changes: Partial<ServeOptions> = {}): Promise<void> => {
     const own = ["--port", String(ports.get(id as NodeId)), "--node", id, "--map", map];
     const parsed = parseOptions(SERVE_OPTIONS, [...CHEAP, ...own, "--cluster-secret-file", clusterSecretFile], {});
-    running.set(id, await startNode({ ...parsed, data: dataOf(id), ...options }, { log: links.log, ...parts }));
+    running.set(
+      id,
+      await startNode({ ...parsed, data: dataOf(id), ...options, ...changes }, { log: links.log, ...parts }),
+    );
     await links.reach(2 * (running.size - 1));
   };
   const stop = async (id: string): Promise<void> => {
@@ -92,6 +96,7 @@ export async function startTestCluster(
     ids,
     apiKey,
     url: (id) => nodes.get(id as NodeId)!.url,
+    dataOf,
     start,
     stop,
     async end() {
