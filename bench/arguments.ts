@@ -26,18 +26,33 @@ const OPTIONS: Row[] = [
   ["--help", "this text"],
 ];
 
+type NumberValue = { factor: number };
+type ListValue = { of: string };
+
 /** Options that change a parameter, of the benches that have it. */
-const PARAMETERS: { option: string; parameter: string; factor: number; help: string }[] = [
-  { option: "pairs", parameter: "pairs", factor: 1, help: "pairs of users who talk to each other" },
-  { option: "window", parameter: "windowPerUser", factor: 1, help: "undelivered messages that each user keeps" },
-  { option: "rounds", parameter: "rounds", factor: 1, help: "rounds on each side" },
-  { option: "restarts", parameter: "restarts", factor: 1, help: "restarts of Parley" },
-  { option: "seconds", parameter: "measureMs", factor: 1000, help: "measured seconds of each round" },
+const PARAMETERS: { option: string; parameter: string; value: NumberValue | ListValue | "flag"; help: string }[] = [
+  { option: "pairs", parameter: "pairs", value: { factor: 1 }, help: "pairs of users who talk to each other" },
+  { option: "window", parameter: "windowPerUser", value: { factor: 1 }, help: "undelivered messages of each user" },
+  { option: "rounds", parameter: "rounds", value: { factor: 1 }, help: "rounds on each side" },
+  { option: "restarts", parameter: "restarts", value: { factor: 1 }, help: "restarts of Parley" },
+  { option: "seconds", parameter: "measureMs", value: { factor: 1000 }, help: "measured seconds of each round" },
   {
     option: "open-share",
     parameter: "openShare",
-    factor: 1,
-    help: "e2e: rate of the open loop, as a share of the throughput",
+    value: { factor: 1 },
+    help: "e2e, peers: rate of the open loop, as a share of the throughput",
+  },
+  {
+    option: "peers",
+    parameter: "peers",
+    value: { of: "NAMES" },
+    help: "peers: only those whose names begin so, separated by commas, as in ejabberd,prosody-sqlite",
+  },
+  {
+    option: "install",
+    parameter: "install",
+    value: "flag",
+    help: "peers: installs missing servers from Debian's packages first, as root (apt-get install)",
   },
 ];
 
@@ -46,7 +61,7 @@ export type BenchArguments = RunOptions & {
   isHelp: boolean;
   isJson: boolean;
   report: string | undefined;
-  parameters: { option: string; value: string }[];
+  parameters: { option: string; value: string | true }[];
 };
 
 export class UsageError extends Error {}
@@ -56,7 +71,10 @@ export function listText(benches: readonly Bench[]): string {
 }
 
 export function helpText(benches: readonly Bench[]): string {
-  const parameters = PARAMETERS.map(({ option, help }): Row => [`--${option} N`, help]);
+  const parameters = PARAMETERS.map(({ option, value, help }): Row => {
+    const shown = value === "flag" ? "" : "of" in value ? ` ${value.of}` : " N";
+    return [`--${option}${shown}`, help];
+  });
   const sections = [
     listOf(benches),
     { title: "Options", rows: OPTIONS },
@@ -91,7 +109,7 @@ export function parseBenchArguments(words: string[]): BenchArguments {
     beside: values.beside,
     parameters: PARAMETERS.flatMap(({ option }) => {
       const value = values[option as keyof typeof values];
-      return typeof value === "string" ? [{ option, value }] : [];
+      return typeof value === "string" || value === true ? [{ option, value }] : [];
     }),
   };
 }
@@ -99,7 +117,9 @@ export function parseBenchArguments(words: string[]): BenchArguments {
 function parsed(words: string[]) {
   const text = { type: "string" } as const;
   const flag = { type: "boolean" } as const;
-  const parameters = Object.fromEntries(PARAMETERS.map(({ option }) => [option, text]));
+  const parameters = Object.fromEntries(
+    PARAMETERS.map(({ option, value }) => [option, value === "flag" ? flag : text]),
+  );
   try {
     return parseArgs({
       args: words,
@@ -119,10 +139,17 @@ function parsed(words: string[]) {
 export function withOptions(bench: Bench, { size, name, parameters }: BenchArguments): object {
   const changed: Record<string, unknown> = { ...bench.sizes[size] };
   for (const { option, value } of parameters) {
-    const { parameter, factor } = PARAMETERS.find((one) => one.option === option)!;
-    if (!(Number(value) > 0)) throw new UsageError(`--${option}: ${value} is not a number above 0`);
-    if (parameter in changed) changed[parameter] = Number(value) * factor;
+    const { parameter, value: kind } = PARAMETERS.find((one) => one.option === option)!;
+    const read = readValue(option, value, kind);
+    if (parameter in changed) changed[parameter] = read;
     else if (name === bench.name) throw new UsageError(`--${option}: ${name} has no such parameter`);
   }
   return changed;
+}
+
+function readValue(option: string, value: string | true, kind: NumberValue | ListValue | "flag"): unknown {
+  if (value === true || kind === "flag") return true;
+  if ("of" in kind) return value.split(",").filter((word) => word !== "");
+  if (!(Number(value) > 0)) throw new UsageError(`--${option}: ${value} is not a number above 0`);
+  return Number(value) * kind.factor;
 }

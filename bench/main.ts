@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { interruption } from "../scripts/interruption.ts";
 import { stderrOutput } from "../src/cli/progress-bar.ts";
 import type { Bench } from "./bench.ts";
-import { allBenches } from "./benches.ts";
+import { BENCHES } from "./benches.ts";
 import { helpText, listText, parseBenchArguments, UsageError, withOptions, type BenchArguments } from "./arguments.ts";
 import { htmlPage } from "./report/page.ts";
 import { formatResult } from "./report/text.ts";
@@ -11,18 +11,17 @@ import { jsonLine, runBench, type BenchResult } from "./run-bench.ts";
 
 async function main(words: string[]): Promise<number> {
   const options = parseBenchArguments(words);
-  const benches = await allBenches();
   if (options.isHelp) {
-    process.stdout.write(helpText(benches));
+    process.stdout.write(helpText(BENCHES));
     return 0;
   }
   if (options.name === undefined) {
-    process.stdout.write(listText(benches));
+    process.stdout.write(listText(BENCHES));
     return 0;
   }
-  const chosen = options.name === "all" ? benches : benches.filter(({ name }) => name === options.name);
+  const chosen = options.name === "all" ? BENCHES : BENCHES.filter(({ name }) => name === options.name);
   if (chosen.length === 0)
-    throw new UsageError(`${options.name} is not a bench; there are ${benches.map(({ name }) => name).join(", ")}`);
+    throw new UsageError(`${options.name} is not a bench; there are ${BENCHES.map(({ name }) => name).join(", ")}`);
   if (!existsSync(options.directory)) throw new Error(`--dir: ${options.directory} does not exist`);
   return runAll(chosen, options);
 }

@@ -3,10 +3,15 @@ import { join } from "node:path";
 import type { ServerProcess } from "../servers/server-process.ts";
 import type { ClosedLoop, LoadCalls, LoadFigures, LoadPair, LoadTarget, OpenLoop } from "./load.ts";
 import { startRemote } from "./remote.ts";
+import type { Protocol } from "./talkers.ts";
+
+type TargetServer = ServerProcess & { protocol?: Protocol };
 
 export type LoadProcess = {
   closed(options: ClosedLoop): Promise<LoadFigures>;
   open(options: OpenLoop): Promise<LoadFigures>;
+  /** How many messages all users have sent since they connected first. */
+  sent(): Promise<number>;
   /** All users close their sockets. */
   leave(): Promise<void>;
   /** All users connect again and continue where they were. */
@@ -16,7 +21,7 @@ export type LoadProcess = {
 
 export async function startLoad(
   name: string,
-  server: ServerProcess,
+  server: TargetServer,
   pairs: LoadPair[],
   lines: string[],
 ): Promise<LoadProcess> {
@@ -35,14 +40,16 @@ export async function startLoad(
     },
     open: ({ ratePerSecond, warmUpMs, measureMs }) =>
       load.call("open", { ratePerSecond, warmUpMs, measureMs }, warmUpMs + measureMs),
+    sent: () => load.call("sent", {}),
     leave: () => load.call("leave", {}),
     returnTo: (restarted) => load.call("goTo", targetOf(restarted)),
     end: load.end,
   };
 }
 
-export const targetOf = ({ url, pid }: ServerProcess): LoadTarget => ({
+export const targetOf = ({ url, pid, protocol }: TargetServer): LoadTarget => ({
   hostname: url.hostname,
   port: Number(url.port),
   serverPid: pid,
+  ...(protocol !== undefined && { protocol }),
 });

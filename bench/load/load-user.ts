@@ -1,40 +1,25 @@
 /**
- * One user of the load: sends to its peer, confirms the peer's messages, and counts. A message is *delivered* when the
- * receipt that covers it is back: all five frames are done. Receipts are cumulative in the sender's own numbering,
- * which `sent` tells.
+ * A user of Parley in the load, or of the floor. A message is *delivered* when the receipt that covers it is back: all
+ * five frames are done. Receipts are cumulative in the sender's own numbering, which `sent` tells.
  *
  * Frames are searched for keys and not parsed. Inside a JSON string a quote is always escaped, so `"seq":` cannot be
- * found in a text. One message in SAMPLE is parsed in full and compared with what the peer must have sent.
+ * found in a text.
  */
 import { numberAfter } from "./number-after.ts";
+import { Talker, UNDELIVERED_MAX, type LoadSink } from "./talker.ts";
 import { WebSocketClient, type FrameHandler } from "./websocket-client.ts";
 
-/** Sends of one user that may be undelivered at once. */
-export const UNDELIVERED_MAX = 2048;
 const MASK = UNDELIVERED_MAX - 1;
-const SAMPLE = 64;
 const REF_PREFIX = "b1-";
 
 export type SharedTexts = { lines: string[]; tails: Buffer[] };
-
-export type LoadSink = {
-  now(): number;
-  /** `startedAt` is the argument of `send`. */
-  onDelivered(user: LoadUser, startedAt: number): void;
-  onFailure(reason: string): void;
-};
 
 export function shareTexts(lines: string[]): SharedTexts {
   return { lines, tails: lines.map((line) => Buffer.from(`${JSON.stringify(line)}}`)) };
 }
 
-export class LoadUser implements FrameHandler {
-  peer!: LoadUser;
-  sent = 0;
-  delivered = 0;
-  received = 0;
+export class LoadUser extends Talker implements FrameHandler {
   private socket!: WebSocketClient;
-  private readonly startedAt = new Float64Array(UNDELIVERED_MAX);
   private readonly ackedSeq = new Float64Array(UNDELIVERED_MAX);
   private readonly ackedSend = new Int32Array(UNDELIVERED_MAX);
   private acked = 0;
@@ -43,12 +28,14 @@ export class LoadUser implements FrameHandler {
   private welcomed: (() => void) | undefined;
 
   constructor(
-    readonly name: string,
+    name: string,
     private readonly token: string,
-    private readonly firstText: number,
+    firstText: number,
     private readonly texts: SharedTexts,
-    private readonly sink: LoadSink,
-  ) {}
+    sink: LoadSink,
+  ) {
+    super(name, firstText, texts.lines, sink);
+  }
 
   /** Resolves with `welcome`. After `close` it may be called again: refs, seqs and counts go on. */
   async connect(hostname: string, port: number): Promise<void> {
@@ -56,24 +43,6 @@ export class LoadUser implements FrameHandler {
     this.socket = new WebSocketClient(hostname, port, this);
     await this.socket.connect();
     await welcome;
-  }
-
-  get undelivered(): number {
-    return this.sent - this.delivered;
-  }
-
-  /** Puts one `send` into the socket's output; `flush` lets it go. */
-  send(startedAt: number): void {
-    const send = this.sent++;
-    if (send - this.delivered >= UNDELIVERED_MAX) {
-      this.sink.onFailure(
-        `${this.name} has ${UNDELIVERED_MAX} undelivered messages: the server does not keep up with the rate`,
-      );
-      return;
-    }
-    this.startedAt[send & MASK] = startedAt;
-    const tail = this.texts.tails[(this.firstText + send) % this.texts.tails.length] as Buffer;
-    this.socket.write(`{"t":"send","ref":"${REF_PREFIX}${send}","to":"@${this.peer.name}","text":`, tail);
   }
 
   flush(): void {
@@ -96,6 +65,11 @@ export class LoadUser implements FrameHandler {
 
   close(): void {
     this.socket.close();
+  }
+
+  protected write(send: number): void {
+    const tail = this.texts.tails[this.textOf(send)] as Buffer;
+    this.socket.write(`{"t":"send","ref":"${REF_PREFIX}${send}","to":"@${this.peer.name}","text":`, tail);
   }
 
   onOpen(): void {
@@ -122,17 +96,9 @@ export class LoadUser implements FrameHandler {
     const seq = numberAfter(text, '"seq":');
     if (seq <= this.lastSeqReceived) this.sink.onFailure(`${this.name} got seq ${seq} after ${this.lastSeqReceived}`);
     this.lastSeqReceived = seq;
-    if (this.received % SAMPLE === 0) this.compare(JSON.parse(input.toString("utf8", start, end)) as { text: string });
+    if (this.isSample) this.compare((JSON.parse(input.toString("utf8", start, end)) as { text: string }).text);
     this.received++;
     this.socket.write(`{"t":"received","seq":${seq}}`);
-  }
-
-  private compare(message: { text: string }): void {
-    const expected = this.texts.lines[(this.peer.firstText + this.received) % this.texts.lines.length];
-    if (message.text === expected) return;
-    this.sink.onFailure(
-      `${this.name}: message ${this.received} of ${this.peer.name} is ${JSON.stringify(message.text)}, not ${JSON.stringify(expected)}`,
-    );
   }
 
   private onSent(text: string): void {
@@ -154,9 +120,7 @@ export class LoadUser implements FrameHandler {
 
   private confirm(): void {
     while (this.delivered < this.acked && (this.ackedSeq[this.delivered & MASK] as number) <= this.highestReceipt) {
-      const send = this.ackedSend[this.delivered & MASK] as number;
-      this.delivered++;
-      this.sink.onDelivered(this, this.startedAt[send & MASK] as number);
+      this.confirmed(this.ackedSend[this.delivered & MASK] as number);
     }
   }
 }

@@ -5,12 +5,13 @@
  */
 import { Histogram } from "../measure/histogram.ts";
 import { serveCalls } from "./remote.ts";
-import { LoadUser, shareTexts, type LoadSink } from "./load-user.ts";
+import type { LoadSink, Talker } from "./talker.ts";
+import { talkersOf, type Protocol } from "./talkers.ts";
 import { readMeter, rounded, usageBetween, type Reading, type Usage } from "../measure/meter.ts";
-import { processCpuMs } from "../measure/process-cpu.ts";
+import { processTreeCpuMs } from "../measure/process-cpu.ts";
 
 export type LoadPair = { first: { user: string; token: string }; second: { user: string; token: string } };
-export type LoadTarget = { hostname: string; port: number; serverPid: number };
+export type LoadTarget = { hostname: string; port: number; serverPid: number; protocol?: Protocol };
 /** `users`: how many of them send; all by default. */
 export type ClosedLoop = { windowPerUser: number; users?: number; warmUpMs: number; measureMs: number };
 export type OpenLoop = { ratePerSecond: number; warmUpMs: number; measureMs: number };
@@ -25,19 +26,19 @@ export type LoadFigures = Usage & {
 };
 
 /** How long after the last send its receipt may take before it counts as lost. */
-const DRAIN_MS = 15_000;
+const DRAIN_MS = 30_000;
 /**
  * How much longer a measurement may take if not one message was delivered in its time, so that no figure divides by
  * zero.
  */
-const LONGER_MS = 10_000;
+const LONGER_MS = 20_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
 
 type Counted = Reading & { delivered: number };
 
 export class Load implements LoadSink {
-  private users: LoadUser[] = [];
+  private users: Talker[] = [];
   private readonly latency = new Histogram();
   private failure: string | undefined;
   private delivered = 0;
@@ -58,7 +59,7 @@ export class Load implements LoadSink {
     this.failure ??= reason;
   }
 
-  onDelivered(user: LoadUser, startedAt: number): void {
+  onDelivered(user: Talker, startedAt: number): void {
     this.delivered++;
     const now = performance.now();
     if (startedAt >= this.measureFrom && startedAt < this.measureTo) this.latency.record(now - startedAt);
@@ -66,10 +67,10 @@ export class Load implements LoadSink {
   }
 
   async connect(target: LoadTarget, pairs: LoadPair[], lines: string[]): Promise<void> {
-    const texts = shareTexts(lines);
+    const newTalker = talkersOf(target.protocol ?? "parley", lines, this);
     for (const [at, pair] of pairs.entries()) {
-      const first = new LoadUser(pair.first.user, pair.first.token, at * 31, texts, this);
-      const second = new LoadUser(pair.second.user, pair.second.token, at * 31 + 17, texts, this);
+      const first = newTalker(pair.first, at * 31);
+      const second = newTalker(pair.second, at * 31 + 17);
       first.peer = second;
       second.peer = first;
       this.users.push(first, second);
@@ -112,7 +113,7 @@ export class Load implements LoadSink {
       if (this.phase !== "open") return;
       const now = this.now();
       for (; began + due * everyMs <= now; due++) {
-        const user = this.users[due % this.users.length] as LoadUser;
+        const user = this.users[due % this.users.length] as Talker;
         user.send(began + due * everyMs);
         user.flush();
       }
@@ -122,6 +123,11 @@ export class Load implements LoadSink {
     const [before, after] = await this.measure(warmUpMs, measureMs);
     await this.drain();
     return this.figures(before, after);
+  }
+
+  /** How many messages all users have sent since they connected first. */
+  get sent(): number {
+    return this.users.reduce((sum, user) => sum + user.sent, 0);
   }
 
   keepAlive(): void {
@@ -154,7 +160,7 @@ export class Load implements LoadSink {
   /** Whether a message that started since `before` was delivered, and the server has used CPU. */
   private hasFigures(before: Counted): boolean {
     const isDelivered = this.delivered > before.delivered && this.latency.count > 0;
-    return isDelivered && processCpuMs(this.serverPid) > before.serverCpuMs;
+    return isDelivered && processTreeCpuMs(this.serverPid) > before.serverCpuMs;
   }
 
   private reading(): Counted {
@@ -218,6 +224,7 @@ function callsOf(load: Load) {
   return {
     connect: ({ pairs, lines, ...target }: { pairs: LoadPair[]; lines: string[] } & LoadTarget) =>
       load.connect(target, pairs, lines),
+    sent: (_: object) => load.sent,
     leave: (_: object) => load.end(),
     goTo: (target: LoadTarget) => load.goTo(target),
     closed: ({ windowPerUser, users, warmUpMs, measureMs }: ClosedLoop) =>

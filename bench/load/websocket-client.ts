@@ -4,6 +4,7 @@
  * full client, so that the server is what is measured.
  */
 import type { Socket } from "bun";
+import { OutputBuffer } from "./output-buffer.ts";
 
 export type FrameHandler = {
   onOpen(): void;
@@ -23,8 +24,7 @@ const EMPTY = Buffer.alloc(0);
 export class WebSocketClient {
   private socket: Socket<undefined> | undefined;
   private input: Buffer = EMPTY;
-  private output = Buffer.allocUnsafe(4096);
-  private outputLength = 0;
+  private readonly output = new OutputBuffer();
   private isUpgraded = false;
   private isClosed = false;
 
@@ -32,6 +32,7 @@ export class WebSocketClient {
     private readonly hostname: string,
     private readonly port: number,
     private readonly handler: FrameHandler,
+    private readonly path = "/v1/ws",
   ) {}
 
   async connect(): Promise<void> {
@@ -47,7 +48,7 @@ export class WebSocketClient {
     });
     const key = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64");
     this.socket.write(
-      `GET /v1/ws HTTP/1.1\r\nHost: ${this.hostname}:${this.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+      `GET ${this.path} HTTP/1.1\r\nHost: ${this.hostname}:${this.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
     );
   }
 
@@ -60,10 +61,7 @@ export class WebSocketClient {
   }
 
   flush(): void {
-    if (this.outputLength === 0 || this.socket === undefined) return;
-    const written = Math.max(0, this.socket.write(this.output.subarray(0, this.outputLength)));
-    if (written < this.outputLength) this.output.copyWithin(0, written, this.outputLength);
-    this.outputLength -= written;
+    this.output.flush(this.socket);
   }
 
   close(): void {
@@ -73,31 +71,19 @@ export class WebSocketClient {
 
   private frame(opcode: number, body: string, tail: Buffer): void {
     const length = body.length + tail.length;
-    this.reserve(length + 8);
     const out = this.output;
-    let at = this.outputLength;
-    out[at++] = opcode;
+    out.reserve(length + 8);
+    out.byte(opcode);
     if (length < 126) {
-      out[at++] = 0x80 | length;
+      out.byte(0x80 | length);
     } else {
-      out[at++] = 0x80 | 126;
-      out[at++] = length >>> 8;
-      out[at++] = length & 255;
+      out.byte(0x80 | 126);
+      out.byte(length >>> 8);
+      out.byte(length & 255);
     }
-    out[at++] = 0;
-    out[at++] = 0;
-    out[at++] = 0;
-    out[at++] = 0;
-    at += out.write(body, at, "latin1");
-    out.set(tail, at);
-    this.outputLength = at + tail.length;
-  }
-
-  private reserve(bytes: number): void {
-    if (this.outputLength + bytes <= this.output.length) return;
-    const larger = Buffer.allocUnsafe((this.output.length + bytes) * 2);
-    this.output.copy(larger, 0, 0, this.outputLength);
-    this.output = larger;
+    for (let mask = 0; mask < 4; mask++) out.byte(0);
+    out.latin1(body);
+    out.bytes(tail);
   }
 
   private onData(chunk: Buffer): void {

@@ -1,5 +1,5 @@
-/** CPU time of a server and of the process that measures it, between two moments. */
-import { processCpuMs } from "./process-cpu.ts";
+/** CPU time of a server, with all that it started, and of the process that measures it, between two moments. */
+import { processTreeCpuMs } from "./process-cpu.ts";
 
 export type Reading = { at: number; serverCpuMs: number; loadCpuMs: number };
 export type Usage = {
@@ -16,7 +16,7 @@ export function readMeter(serverPid: number): Reading {
   const own = process.cpuUsage();
   return {
     at: performance.now(),
-    serverCpuMs: processCpuMs(serverPid),
+    serverCpuMs: processTreeCpuMs(serverPid),
     loadCpuMs: (own.user + own.system) / 1000,
   };
 }
