@@ -4,10 +4,21 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { io, type Socket } from "socket.io-client";
 import { startServer, type ServerProcess } from "../../bench/servers/server-process.ts";
 import { until } from "../support/wait.ts";
 import { ROOT } from "./bench-program.ts";
+
+/** What this test uses of Socket.IO's client, which it loads by name: types check where the package is not installed. */
+type Socket = {
+  connected: boolean;
+  on(event: "message", listener: (message: Message, ack: () => void) => void): void;
+  on(event: "receipt", listener: (id: number) => void): void;
+  timeout(ms: number): { emitWithAck(event: string, body: object): Promise<unknown> };
+  close(): void;
+};
+type Connect = (url: string, options: { transports: string[]; auth: object; forceNew: boolean }) => Socket;
+const CLIENT: string = "socket.io-client";
+const { io } = (await import(CLIENT)) as { io: Connect };
 
 type Message = { id: number; sender: string; text: string; sentAt: number };
 type Client = { socket: Socket; messages: Message[]; receipts: number[] };
@@ -33,11 +44,11 @@ async function connect({ url }: ServerProcess, user: string, after = 0): Promise
   const socket = io(url.href, { transports: ["websocket"], auth: { user, after }, forceNew: true });
   ends.unshift(() => socket.close());
   const client: Client = { socket, messages: [], receipts: [] };
-  socket.on("message", (message: Message, ack: () => void) => {
+  socket.on("message", (message, ack) => {
     client.messages.push(message);
     ack();
   });
-  socket.on("receipt", (id: number) => client.receipts.push(id));
+  socket.on("receipt", (id) => client.receipts.push(id));
   await until(`${user} is connected`, () => socket.connected);
   return client;
 }
