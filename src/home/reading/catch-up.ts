@@ -84,6 +84,11 @@ export class CatchUp {
   readonly #shard: Shard;
   readonly #user: UserState;
   readonly #groups = new Map<GroupAddress, StreamPosition>();
+  /**
+   * Groups whose shard says that the user has left, while the timeline does not yet. Nothing of them is missed until the
+   * timeline tells. The device's position stays: a user who comes back gets what was written before.
+   */
+  readonly #left = new Set<Address>();
   readonly #resets: string[] = [];
   /** Missed receipts, the next one last. */
   #missed: Missed[] = [];
@@ -136,7 +141,7 @@ export class CatchUp {
     const { headSeq, markCount, conversations } = this.#user;
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
     for (const { address, joinedSeq, shard } of conversations.values()) {
-      if (joinedSeq === 0 || !isGroup(address)) continue;
+      if (joinedSeq === 0 || !isGroup(address) || this.#left.has(address)) continue;
       const head = this.#shard.mirrors.head(address, shard, this.#user.user);
       if (!head || joinedSeq < head.bornSeq) continue;
       if ((this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
@@ -161,7 +166,7 @@ export class CatchUp {
 
   /**
    * Undefined if the device knows a former life of the group, and this catch-up tells it that the user joined the
-   * present life: then it starts there (`#startAt`). @param lastSeq of that membership in the timeline
+   * present life: then it starts there (`#membershipTold`). @param lastSeq of that membership in the timeline
    */
   #validGroup({ address, shard, lastSeq }: ConversationState, position: StreamPosition): StreamPosition | undefined {
     const group = this.#shard.mirrors.head(address as GroupAddress, shard, this.#user.user);
@@ -184,7 +189,10 @@ export class CatchUp {
   /** @returns whether the timeline was read to its head */
   #readTimeline(page: CatchUpPage): boolean {
     const user = this.#user;
-    this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
+    const from = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
+    // The gap may hide what the timeline says of them.
+    if (from !== this.#timeline) this.#left.clear();
+    this.#timeline = from;
     while (this.#timeline < user.headSeq) {
       if (page.isStepOver()) return false;
       const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
@@ -194,7 +202,7 @@ export class CatchUp {
         const frame = timelineFrame(this.#shard, user, stored);
         page.push(JSON.stringify(frame));
         this.#timeline = stored.seq;
-        if (frame.t === "membership" && frame.change === "joined") this.#startAt(frame);
+        if (frame.t === "membership") this.#membershipTold(frame);
         if (page.isStepOver()) break;
       }
     }
@@ -202,13 +210,17 @@ export class CatchUp {
   }
 
   /**
+   * Called for each membership in the timeline.
+   *
    * A device that has nothing of the present group starts at the first `joined` of it that it is told, and so does this
    * catch-up. Example: the user joined at 3, left at 4 and came back at 9: the group follows from 3, not from 9. The
    * epoch is empty in a `joined` of a former life, and of a group whose head is not known.
    */
-  #startAt({ conversation, groupSeq, epoch }: MembershipFrame): void {
+  #membershipTold({ conversation, change, groupSeq, epoch }: MembershipFrame): void {
     const group = conversation as GroupAddress;
-    if (epoch !== "" && this.#groups.get(group)?.epoch !== epoch) this.#groups.set(group, { epoch, seq: groupSeq - 1 });
+    this.#left.delete(group);
+    if (change === "left" || epoch === "") return;
+    if (this.#groups.get(group)?.epoch !== epoch) this.#groups.set(group, { epoch, seq: groupSeq - 1 });
   }
 
   /** Where to continue in a group; undefined if nothing of it is missed. */
@@ -218,7 +230,7 @@ export class CatchUp {
     address: GroupAddress,
   ): StreamPosition | undefined {
     const group = this.#shard.mirrors.head(address, shard, this.#user.user);
-    if (group === undefined || joinedSeq < group.bornSeq) return undefined;
+    if (group === undefined || joinedSeq < group.bornSeq || this.#left.has(address)) return undefined;
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
     return position.seq < group.headSeq ? position : undefined;
@@ -229,12 +241,12 @@ export class CatchUp {
     const address = conversation.address as GroupAddress;
     for (;;) {
       const headSeq = this.#shard.mirrors.head(address, conversation.shard, this.#user.user)?.headSeq ?? 0;
-      if (position.seq >= headSeq) return true;
+      if (position.seq >= headSeq || this.#left.has(address)) return true;
       if (page.isStepOver()) return false;
       const answer = this.#entriesBehind(page, address, position, headSeq);
       const isAtHand = !(answer instanceof Promise);
       const entries = isAtHand ? answer : yield* unlessNotIn(answer);
-      if (entries === undefined) position.seq = Math.max(position.seq, headSeq);
+      if (entries === undefined) this.#left.add(address);
       else if (!this.#add(page, entries, position) && isAtHand) throw hole(address, position.seq);
       if (!isAtHand) return false;
     }
