@@ -8,6 +8,8 @@
 export const SLOWEST: readonly string[] = [
   "test/cli/launch.test.ts",
   "test/scripts/torture.test.ts",
+  "test/history/recorded.test.ts",
+  "test/history/broken.test.ts",
   "test/node/erasure-killed.test.ts",
   "test/storage/files/segment-store.test.ts",
   "test/storage/tools/verify-shard.test.ts",
