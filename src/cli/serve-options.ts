@@ -52,6 +52,13 @@ export const SERVE_OPTIONS = {
     min: 1,
     max: 65_536,
   }),
+  stateMb: integer({
+    section: STORAGE,
+    summary: "MiB of users and groups in memory before idle ones are dropped; they are loaded again when needed",
+    initial: 64,
+    min: 0,
+    max: 1_048_576,
+  }),
   walMb: integer({
     section: STORAGE,
     summary: "MiB of write-ahead log before the oldest part is flushed",

@@ -31,11 +31,13 @@ type PrefixUse = { prefix: string; counterMax: number; isComplete: boolean; at: 
  * Never answers "new" for a repeat of the last minute.
  */
 export class RecentRefs {
-  readonly #seen = new Map<string, PrefixUse>();
+  /** While there is one prefix, it is `#only`, and there is no map. */
+  #seen: Map<string, PrefixUse> | undefined = undefined;
+  #only: PrefixUse | undefined = undefined;
   /**
    * The record last used. Most users send from one device at a time, so its prefix is compared first. It is complete.
    */
-  #last: PrefixUse | undefined;
+  #last: PrefixUse | undefined = undefined;
   #sweepAt: number;
   #holdsAllFrom: number;
 
@@ -46,7 +48,7 @@ export class RecentRefs {
 
   /** Prefixes held. */
   get size(): number {
-    return this.#seen.size;
+    return this.#seen?.size ?? (this.#only === undefined ? 0 : 1);
   }
 
   /** Whether every ref that is not held is new, or older than a minute. */
@@ -62,7 +64,7 @@ export class RecentRefs {
       if (counter >= 0) return counter <= last.counterMax;
     }
     const { prefix, counter } = splitRef(ref);
-    const seen = this.#seen.get(prefix);
+    const seen = this.#find(prefix);
     if (seen === undefined) return undefined;
     if (counter <= seen.counterMax) return true;
     if (!seen.isComplete) return undefined;
@@ -93,11 +95,11 @@ export class RecentRefs {
   }
 
   #hold(prefix: string, counter: number, isComplete: boolean, nowMs: number): void {
-    let seen = this.#seen.get(prefix);
+    let seen = this.#find(prefix);
     if (seen === undefined) {
-      if (this.#seen.size >= PREFIXES_MAX) this.#forget(nowMs);
+      if (this.size >= PREFIXES_MAX) this.#forget(nowMs);
       seen = { prefix, counterMax: counter, isComplete, at: nowMs };
-      this.#seen.set(prefix, seen);
+      this.#add(seen);
     } else {
       seen.at = nowMs;
       if (counter > seen.counterMax) seen.counterMax = counter;
@@ -106,16 +108,31 @@ export class RecentRefs {
     if (seen.isComplete) this.#last = seen;
   }
 
+  #find(prefix: string): PrefixUse | undefined {
+    if (this.#seen !== undefined) return this.#seen.get(prefix);
+    return this.#only?.prefix === prefix ? this.#only : undefined;
+  }
+
+  #add(seen: PrefixUse): void {
+    const { prefix } = seen;
+    if (this.#seen !== undefined) this.#seen.set(prefix, seen);
+    else if (this.#only === undefined) this.#only = seen;
+    else this.#seen = new Map([this.#only, seen].map((use) => [use.prefix, use]));
+  }
+
   #forget(nowMs: number): void {
-    this.#seen.clear();
-    this.#last = undefined;
+    this.#seen = this.#only = this.#last = undefined;
     this.#holdsAllFrom = nowMs + RECENT_REF_MS;
   }
 
   #sweep(nowMs: number): void {
     this.#sweepAt = nowMs + RECENT_REF_MS;
     this.#last = undefined;
-    for (const [prefix, seen] of this.#seen) if (nowMs - seen.at > RECENT_REF_MS) this.#seen.delete(prefix);
+    for (const seen of this.#seen?.values() ?? (this.#only === undefined ? [] : [this.#only])) {
+      if (nowMs - seen.at <= RECENT_REF_MS) continue;
+      this.#seen?.delete(seen.prefix);
+      this.#only = undefined;
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** The users connected to this node: the sessions of each user, as their home has them. */
 import type { UserId } from "../domain/address.ts";
 import type { Session } from "./session.ts";
-import type { UserState } from "./state/user-state.ts";
+import { NO_SESSIONS, type UserState } from "./state/user-state.ts";
 
 /** Called when the first session of a user has come, and when the last one has gone. */
 export type ConnectedWatcher = { came(user: UserState): void; went(user: UserState): void };
@@ -20,7 +20,9 @@ export class Connected {
   }
 
   attach(state: UserState, session: Session): void {
-    const { user, sessions } = state;
+    const { user } = state;
+    if (state.sessions === NO_SESSIONS) state.sessions = new Set();
+    const sessions = state.sessions as Set<Session>;
     sessions.add(session);
     const isFirst = this.#sessions.get(user) !== sessions;
     this.#sessions.set(user, sessions);
@@ -29,8 +31,10 @@ export class Connected {
 
   detach(state: UserState, session: Session): void {
     const { user, sessions } = state;
-    sessions.delete(session);
-    if (sessions.size > 0 || this.#sessions.get(user) !== sessions) return;
+    (sessions as Set<Session>).delete(session);
+    if (sessions.size > 0) return;
+    state.sessions = NO_SESSIONS;
+    if (this.#sessions.get(user) !== sessions) return;
     this.#sessions.delete(user);
     this.#watcher?.went(state);
   }

@@ -37,6 +37,7 @@ import type { Session } from "./session.ts";
 import type { GroupChanged } from "./messages/ask.ts";
 import type { ShardRouter } from "./messages/shard-router.ts";
 import { StateTable } from "./state/state-table.ts";
+import { hasAllSendTokens } from "./sending/send-tokens.ts";
 import type { StoredCounts } from "./sending/stored-counts.ts";
 import { WaitingPosts } from "./sending/waiting-posts.ts";
 import { UserState } from "./state/user-state.ts";
@@ -61,8 +62,8 @@ export type ShardParts = {
   connected: Connected;
   /** Says when marks are written. */
   markTurns: MarkTurns;
-  usersBudget: LoadBudget;
-  groupsBudget: LoadBudget;
+  /** Of users and groups together. */
+  stateBudget: LoadBudget;
   shardOf(address: Address): ShardId;
   /** @throws CorruptionError if the shard is damaged */
   logOf(shard: ShardId): ShardLog;
@@ -134,8 +135,16 @@ export class Shard {
     this.storedCounts = parts.storedCounts;
     this.erasedFiles = parts.erasedFiles;
     this.mirrors = parts.mirrors;
-    this.users = new StateTable((user) => this.#loadUser(user), isUserIdle, parts.usersBudget);
-    this.groups = new StateTable((group) => this.#loadGroup(group), isGroupIdle, parts.groupsBudget);
+    this.users = new StateTable(
+      (user) => this.#loadUser(user),
+      (user) => user.isIdle && hasAllSendTokens(this, user),
+      parts.stateBudget,
+    );
+    this.groups = new StateTable(
+      (group) => this.#loadGroup(group),
+      (group) => group.isIdle,
+      parts.stateBudget,
+    );
     this.heads = new GroupHeads(this.groups, (group) => this.logFor(group));
     const life = Buffer.from(parts.random.bytes(4)).readUInt32LE();
     this.posts = new WaitingPosts(this.clock, { id: life, rank: parts.ranks.last });
@@ -255,14 +264,3 @@ export class Shard {
 
 const openedAnew = (): AppError =>
   new AppError("unavailable", "the shard was opened anew; try again", { retryAfterMs: 1000 });
-
-const isUserIdle = (user: UserState): boolean =>
-  user.sessions.size === 0 &&
-  user.nextSeq === user.headSeq + 1 &&
-  user.pendingSends.length === 0 &&
-  user.waitingSends === 0 &&
-  user.pendingMarks === 0 &&
-  !user.isDirty;
-
-const isGroupIdle = (group: GroupState): boolean =>
-  group.nextSeq === group.headSeq + 1 && group.changesUnderWay === 0 && group.pendingMarks === 0 && !group.isDirty;

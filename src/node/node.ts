@@ -131,7 +131,15 @@ export async function startNode(
       damage: options.strict ? "refuse to open" : "close",
       ...parts,
     },
-    { clock, ids, limits, logger, refusals, ...(router === undefined ? {} : { router }) },
+    {
+      clock,
+      ids,
+      limits,
+      logger,
+      refusals,
+      stateBytesMax: options.stateMb * MIB,
+      ...(router === undefined ? {} : { router }),
+    },
     checkDirectoryMs,
   );
   const home: Home = (user) => keeper.host().home(user);

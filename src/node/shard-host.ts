@@ -68,8 +68,8 @@ export type ShardHostPorts = {
   logger: Logger;
   /** The node's refusals, which outlive a host whose log fails. */
   refusals?: Refusals;
-  /** Above this number, idle users are dropped from memory. Default 100,000. */
-  usersLoadedMax?: number;
+  /** Estimated bytes of users and groups in memory above which idle ones are dropped. Default 64 MiB. */
+  stateBytesMax?: number;
   random?: Random;
   /** How the members' shards see groups. Default: the groups' own states, since all groups are on this node. */
   mirrors?: (parts: MirrorParts) => GroupMirrors;
@@ -77,8 +77,7 @@ export type ShardHostPorts = {
   router?: (local: ShardRouter) => ShardRouter;
 };
 
-const USERS_LOADED_MAX = 100_000;
-const GROUPS_LOADED_MAX = 20_000;
+const STATE_BYTES_MAX = 64 << 20;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
 
 export class ShardHost {
@@ -137,7 +136,7 @@ export class ShardHost {
     limits,
     logger,
     refusals,
-    usersLoadedMax = USERS_LOADED_MAX,
+    stateBytesMax = STATE_BYTES_MAX,
     router = (local) => local,
     random = systemRandom,
     mirrors: mirrorsOf,
@@ -187,8 +186,7 @@ export class ShardHost {
       mirrors,
       connected: this.connected,
       markTurns: this.markTurns,
-      usersBudget: new LoadBudget(usersLoadedMax),
-      groupsBudget: new LoadBudget(GROUPS_LOADED_MAX),
+      stateBudget: new LoadBudget(stateBytesMax),
       logOf: (id) => this.store.shard(id),
       onDamageMet: (id) => this.#damageLog.asked(id),
       shortageOf: (log) => this.#shortageOf(log),
@@ -281,6 +279,11 @@ export class ShardHost {
       if (this.store.isDamaged(shard.id)) return 0;
       throw error;
     }
+  }
+
+  /** Drops idle users and groups above the bound of memory. Call it every second. */
+  lookForIdle(): void {
+    this.#shardParts.stateBudget.look();
   }
 
   /** Offers handoffs again that were not confirmed for a while. Call it every second. */
@@ -435,8 +438,10 @@ export class ShardHost {
   #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
     for (const stream of log.memtable.streams.values()) {
-      if (stream.entryCount === 0 || isShardStream(stream.name)) continue;
+      if (isShardStream(stream.name)) continue;
       const address = stream.name as Address;
+      this.#weigh(address);
+      if (stream.entryCount === 0) continue;
       // It was not loaded since the log was read back. A later load folds these few entries as well; loading hundreds
       // of streams now would stop the event loop.
       if (stream.entryCount < CELLS_LAG_MAX && !this.#isLoaded(address)) continue;
@@ -457,6 +462,13 @@ export class ShardHost {
       out.pos = pos;
       this.logger.error("derived cells could not be written", { address, error });
     }
+  }
+
+  /** What has grown has records that are not flushed. */
+  #weigh(address: Address): void {
+    const { users, groups } = this.ownerOf(address);
+    if (isGroup(address)) groups.weigh(address);
+    else users.weigh(nameOf(address) as UserId);
   }
 
   #isLoaded(address: Address): boolean {

@@ -19,6 +19,7 @@ const REOPEN_MS = 1000;
 const COME_BACK_MS = 1500;
 const HANDOFF_MARKS_MS = 15_000;
 const OFFERS_MS = 1000;
+const IDLE_MS = 1000;
 /**
  * How often the data directory is checked. Messages that are acknowledged between its move and the next check are in
  * the moved directory.
@@ -51,6 +52,7 @@ export class ShardKeeper {
     await keeper.#open();
     keeper.#every(HANDOFF_MARKS_MS, () => keeper.#markHandoffs());
     keeper.#every(OFFERS_MS, () => keeper.#host?.lookForHandoffs());
+    keeper.#every(IDLE_MS, () => keeper.#host?.lookForIdle());
     keeper.#every(checkDirectoryMs, () => keeper.#host?.store.checkDirectory());
     return keeper;
   }

@@ -80,7 +80,7 @@ export class Flusher {
     this.#ports = ports;
   }
 
-  /** Bytes of records that are in memory, frozen ones included. */
+  /** Estimated memory of all memtables, frozen ones included. */
   get totalBytes(): number {
     return this.#totalBytes;
   }
@@ -90,15 +90,16 @@ export class Flusher {
     return this.#failure;
   }
 
-  applied(log: ShardLog, recordBytes: number): void {
-    this.recovered(log, recordBytes);
-    if (log.memtable.bytes > this.#limits.shardBytesMax && !log.isFlushing) this.#large.add(log);
+  /** The memtable has grown by so many bytes. */
+  applied(log: ShardLog, bytes: number): void {
+    this.recovered(log, bytes);
+    if (log.memtable.memoryBytes > this.#limits.shardBytesMax && !log.isFlushing) this.#large.add(log);
   }
 
   /** A record found in the log at start: counted, but nothing is flushed before all are there. */
-  recovered(log: ShardLog, recordBytes: number): void {
+  recovered(log: ShardLog, bytes: number): void {
     if (log.isClosed) return;
-    this.#totalBytes += recordBytes;
+    this.#totalBytes += bytes;
     if (log.isDirty) return;
     log.isDirty = true;
     this.#dirty.add(log);
@@ -108,10 +109,10 @@ export class Flusher {
   forget(log: ShardLog): void {
     this.#large.delete(log);
     if (!this.#dirty.delete(log)) return;
-    this.#totalBytes -= log.memtable.bytes;
+    this.#totalBytes -= log.memtable.memoryBytes;
     const failed = this.#failing.get(log);
     this.#failing.delete(log);
-    if (failed !== undefined && !this.#running.has(log)) this.#totalBytes -= failed.frozen.bytes;
+    if (failed !== undefined && !this.#running.has(log)) this.#totalBytes -= failed.frozen.memoryBytes;
   }
 
   /** Starts what the limits ask for. Cheap: called after every commit. */
@@ -220,7 +221,7 @@ export class Flusher {
   }
 
   #send(flush: PendingFlush): void {
-    const { bytes } = flush.frozen;
+    const { memoryBytes: bytes } = flush.frozen;
     this.#runningBytes += bytes;
     const running: Promise<void> = this.#flush(flush).finally(() => {
       this.#running.delete(flush.log);
@@ -239,7 +240,7 @@ export class Flusher {
       if (!this.#isThereAlready(flush)) await this.#ports.segments.flush(flushJob(flush));
     } catch (error) {
       if (log.isClosed || !this.#dirty.has(log) || this.#ports.onDamage(log, error)) {
-        this.#totalBytes -= frozen.bytes;
+        this.#totalBytes -= frozen.memoryBytes;
         return;
       }
       this.#failed(log, flush, error);
@@ -248,7 +249,7 @@ export class Flusher {
     this.#failure = undefined;
     this.#failing.delete(log);
     log.flushed();
-    this.#totalBytes -= frozen.bytes;
+    this.#totalBytes -= frozen.memoryBytes;
     if (!log.isClosed && log.memtable.isEmpty) {
       log.isDirty = false;
       this.#dirty.delete(log);

@@ -10,6 +10,7 @@
  * gives the seq; a frozen memtable never changes, but for entries that are forgotten.
  */
 import { RecordArena, type RecordVisitor } from "./arena.ts";
+import { MemCells } from "./mem-cells.ts";
 import { highestCounter, type KeyPointers, MemKeys } from "./mem-keys.ts";
 import { isInLane, Operation } from "../encoding/operation.ts";
 import { recordOffset, recordTerm } from "../encoding/record.ts";
@@ -17,6 +18,10 @@ import type { KeyHit, LogPosition, Offset, Seq, StoredEntry, StreamHead, Term } 
 
 const NOTHING = new Uint8Array(0);
 const NO_POINTERS: readonly number[] = [];
+const NO_ERASURES: readonly MemErasure[] = [];
+
+/** What a stream takes beside its records: measured on streams of one entry and three cells. */
+export const STREAM_BYTES = 400;
 
 /** Entries up to `toSeq` that were tombstones from then on; `lane` is undefined for all lanes. */
 export type MemErasure = { lane: string | undefined; fromSeq: Seq; toSeq: Seq };
@@ -39,9 +44,8 @@ export class MemStream {
   /** Pointers of the entries, in the order of their seqs. */
   readonly #entries: number[] = [];
   /** Pointers of the cells' last values. */
-  #cells: Map<string, number> | undefined;
-  /** What was erased while this memtable was the active one: holds for what is older than it, too. */
-  readonly erasures: MemErasure[] = [];
+  #cells: MemCells | undefined;
+  #erasures: MemErasure[] | undefined;
   /** Entries here that are tombstones by now. */
   #forgotten: Set<Seq> | undefined;
   /** Pointers of keys that were set without an entry. */
@@ -55,6 +59,11 @@ export class MemStream {
     this.streamNo = head.streamNo;
     this.headSeq = head.headSeq;
     this.#headBefore = head.headSeq;
+  }
+
+  /** What was erased while this memtable was the active one: holds for what is older than it, too. */
+  get erasures(): readonly MemErasure[] {
+    return this.#erasures ?? NO_ERASURES;
   }
 
   append(seq: Seq, pointer: number): void {
@@ -110,7 +119,7 @@ export class MemStream {
   erase(lane: string | undefined, fromSeq: Seq, toSeq: Seq): MemErasure | undefined {
     const range = { lane, fromSeq, toSeq: Math.min(toSeq, this.headSeq) as Seq };
     if (range.fromSeq > range.toSeq) return undefined;
-    this.erasures.push(range);
+    (this.#erasures ??= []).push(range);
     this.forget(range);
     return range;
   }
@@ -130,7 +139,7 @@ export class MemStream {
   }
 
   setCell(name: string, pointer: number): void {
-    (this.#cells ??= new Map()).set(name, pointer);
+    (this.#cells ??= new MemCells()).set(name, pointer);
   }
 
   /** Null for a cleared cell, undefined for one that is not here. */
@@ -141,7 +150,8 @@ export class MemStream {
 
   /** Null for cleared ones. */
   *cells(): Iterable<[name: string, value: Uint8Array | null]> {
-    for (const [name, pointer] of this.#cells ?? []) yield [name, this.table.operation(pointer).valueOrNull()];
+    for (const [name, pointer] of this.#cells?.entries() ?? [])
+      yield [name, this.table.operation(pointer).valueOrNull()];
   }
 
   setKey(pointer: number): void {
@@ -186,6 +196,11 @@ export class Memtable {
   /** Bytes of the records in it. */
   get bytes(): number {
     return this.#records.bytes;
+  }
+
+  /** Estimated memory. A shard may have many streams with little each, which take more than their records. */
+  get memoryBytes(): number {
+    return this.#records.bytes + this.streams.size * STREAM_BYTES;
   }
 
   /** Memory that they take. */

@@ -33,7 +33,8 @@ export type RecoveryPorts = {
   flushed: (id: ShardId) => LogReach;
   /** Asked where the log was never begun. @throws CorruptionError when what is made behind its first file is there */
   mustBeUnused: () => void;
-  recovered: (log: ShardLog, recordBytes: number) => void;
+  /** A memtable has grown by so many bytes. */
+  recovered: (log: ShardLog, bytes: number) => void;
   /**
    * Told of each shard that is damaged, once; undefined: damage is thrown. `shard` says undefined for it from then on.
    */
@@ -120,11 +121,20 @@ export class ShardRecovery implements LogReader {
 
   #apply(log: ShardLog, streams: RecoveredStreams): void {
     try {
-      log.recovered(streams);
+      this.#applyCounted(log, streams);
     } catch (error) {
       if (this.#ports.onDamage === undefined) throw error;
       const what = `records that cannot be read (${error instanceof Error ? error.message : String(error)})`;
       this.#leaveOut(log.shard, new CorruptionError("the log", `records of shard ${log.shard}`, what));
+    }
+  }
+
+  #applyCounted(log: ShardLog, streams: RecoveredStreams): void {
+    const before = log.memtable.memoryBytes;
+    try {
+      log.recovered(streams);
+    } finally {
+      this.#ports.recovered(log, log.memtable.memoryBytes - before);
     }
   }
 

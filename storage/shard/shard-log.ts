@@ -41,7 +41,7 @@ export class ShardLog extends DurableReads {
   readonly #log: CommitLog;
   /** Of `#log`, which is asked for it with every record. */
   readonly #appender: Appender;
-  readonly #onApplied: (log: ShardLog, recordBytes: number) => void;
+  readonly #onApplied: (log: ShardLog, bytes: number) => void;
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
   /** Nothing is appended any more. What was appended before still takes effect. */
@@ -66,7 +66,7 @@ export class ShardLog extends DurableReads {
     reach: ShardReach,
     log: CommitLog,
     segments: SegmentStore,
-    onApplied: (log: ShardLog, recordBytes: number) => void,
+    onApplied: (log: ShardLog, bytes: number) => void,
   ) {
     super(shard, segments);
     this.#term = (reach.term || FIRST_TERM) as Term;
@@ -268,6 +268,7 @@ export class ShardLog extends DurableReads {
   /** Called by the log, in its order, once the record is durable. `bytes` is copied. */
   apply(record: StagedRecord, bytes: Buffer, position: LogPosition): void {
     const { offset, start, end, stream } = record;
+    const bytesBefore = this.active.memoryBytes;
     const at = this.active.record(offset, bytes, start, end, position);
     this.#durableThrough = offset;
     if (stream !== undefined) this.#applyOperation(stream, at, record.position, record.cell, record.seq);
@@ -275,7 +276,7 @@ export class ShardLog extends DurableReads {
       for (const { stream: other, position, cell, seq } of record.more)
         this.#applyOperation(other, at, position, cell, seq);
     }
-    this.#onApplied(this, end - start);
+    this.#onApplied(this, this.active.memoryBytes - bytesBefore);
   }
 
   #applyOperation(stream: StreamHandle, record: number, position: number, cell: string, seq: Seq): void {

@@ -176,8 +176,7 @@ test("a change of a group that cannot be encoded changes nothing", async () => {
 test("a mark that cannot be written is said in the log, and the others are written", async () => {
   await send(ben, "@ann");
   await send(cat, "@ann");
-  const conversation = state(ben).conversation("@ann" as Address) as { deliveredKey: string };
-  conversation.deliveredKey = LONG;
+  Object.defineProperty(state(ben).conversation("@ann" as Address), "deliveredKey", { value: LONG });
   host.home(ann).marks.received(state(ann), 2 as Seq);
   await host.store.idle();
   expect(logged.join()).toContain("a mark could not be written");

@@ -83,7 +83,7 @@ class Talk {
         ),
     };
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000 };
-    const ports = { clock: this.clock, ids: new MessageIds(new Uint8Array(16)), limits, logger, usersLoadedMax: 3 };
+    const ports = { clock: this.clock, ids: new MessageIds(new Uint8Array(16)), limits, logger, stateBytesMax: 6000 };
     this.host = await ShardHost.open(storage, ports, (error) => {
       throw error;
     });

@@ -21,6 +21,9 @@ import { SimulatedDisk } from "../storage/vfs/simulated-disk.ts";
 
 export type Answer = { sent?: Sent; isDuplicate?: boolean; code?: string };
 
+/** Estimated memory of a user with a few conversations. */
+const USER_BYTES = 2000;
+
 export const ID_KEY = new Uint8Array(16);
 
 const fail = (error: unknown): never => {
@@ -41,6 +44,7 @@ export class RestartedShards {
   #startedAtMs = 0;
   #disk = new SimulatedDisk();
   #segments = new MemorySegments();
+  /** About. */
   readonly #usersLoadedMax: number;
   readonly #limits: Partial<Limits>;
   readonly #router: ShardHostPorts["router"];
@@ -153,7 +157,7 @@ export class RestartedShards {
     const failLive = (error: unknown): void => (life.isOver ? undefined : fail(error));
     const logger = createLogger("error", failLive, () => 0);
     const limits = { ...DEFAULT_LIMITS, sendsPerSecond: 1_000_000, sendsBurst: 1_000_000, ...this.#limits };
-    const common = { clock, ids: this.#ids, limits, logger, usersLoadedMax: this.#usersLoadedMax };
+    const common = { clock, ids: this.#ids, limits, logger, stateBytesMax: this.#usersLoadedMax * USER_BYTES };
     const ports = this.#router === undefined ? common : { ...common, router: this.#router };
     this.host = await ShardHost.open(storage, ports, failLive);
     await this.host.offerAll();

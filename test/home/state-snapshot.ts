@@ -3,6 +3,7 @@
  * reason. So a new field is compared before anybody thinks of it.
  */
 import { ConversationState } from "../../src/home/state/conversation-state.ts";
+import { Conversations } from "../../src/home/state/conversations.ts";
 import type { AuthorBytes } from "../../src/home/fold/author-bytes.ts";
 import type { GroupState, MemberMarks } from "../../src/home/state/group-state.ts";
 import type { UserState } from "../../src/home/state/user-state.ts";
@@ -12,6 +13,7 @@ type Reasons<State> = Partial<Record<keyof State, string>>;
 const user: Reasons<UserState> = {
   log: "where it lives",
   handle: "where it lives",
+  heldBytes: "estimated memory",
   sessions: "who is connected",
   recentRefs: "saves look-ups of refs; the log has all of them",
   undelivered: "saves reading; a load leaves messages to be read from the log",
@@ -41,6 +43,7 @@ const conversation: Reasons<ConversationState> = {
 const group: Reasons<GroupState> = {
   log: "where it lives",
   handle: "where it lives",
+  heldBytes: "estimated memory",
   erasures: "rises while it is loaded, so that a count under way notices",
   erasing: "who waits for whom",
   life: "drawn when it is loaded",
@@ -92,7 +95,11 @@ export const PRIVATE: Record<string, Record<string, string>> = {
     endLoad: "no field",
     writeDerivedCells: "no field",
   },
-  ConversationState: { shard: "follows from the address", peer: "follows from the address" },
+  ConversationState: {
+    shard: "follows from the address",
+    peer: "follows from the address",
+    deliveredKey: "follows from the address",
+  },
   GroupState: {
     dirtyMembers: "what a flush has to write",
     cellsThrough: "when derived cells were written last",
@@ -107,6 +114,8 @@ export function snapshot(value: unknown, atRest: boolean): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((one) => snapshot(one, atRest));
   if (value instanceof Set) return [...value].map(String).toSorted();
+  if (value instanceof Conversations)
+    return snapshot(new Map([...value.values()].map((one) => [one.address, one])), atRest);
   if (value instanceof Map) {
     const saying = [...value].filter(([, one]) => !isSilent(one));
     return Object.fromEntries(saying.map(([key, one]) => [key, snapshot(one, atRest)]));

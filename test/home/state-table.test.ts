@@ -3,7 +3,10 @@ import { atOnce, type Steps } from "../../src/base/steps.ts";
 import { LoadBudget } from "../../src/home/state/load-budget.ts";
 import { StateTable } from "../../src/home/state/state-table.ts";
 
-type State = { name: number; isIdle: boolean };
+type State = { name: number; isIdle: boolean; bytes: number; heldBytes: number };
+
+/** Of each state. */
+const BYTES = 100;
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -14,9 +17,9 @@ function table(loadedMax: number, steps = 0) {
     loads++;
     for (let step = 0; step < steps; step++) yield;
     if (name === 1013) throw new Error("damaged");
-    return name < 0 ? undefined : { name, isIdle: true };
+    return name < 0 ? undefined : { name, isIdle: true, bytes: BYTES, heldBytes: 0 };
   }
-  const states = new StateTable<number, State>(load, (state) => state.isIdle, new LoadBudget(loadedMax));
+  const states = new StateTable<number, State>(load, (state) => state.isIdle, new LoadBudget(loadedMax * BYTES));
   return { states, loads: () => loads };
 }
 
@@ -89,12 +92,11 @@ test("a load that fails or finds nothing is told to all who wait for it, and the
 });
 
 test("a table that another one has taken the place of loads nothing any more, also for who had begun to", () => {
-  const budget = new LoadBudget(10);
-  const load = function* (name: number): Steps<{ name: number }> {
+  const load = function* (name: number): Steps<State> {
     yield;
-    return { name };
+    return { name, isIdle: true, bytes: 1, heldBytes: 0 };
   };
-  const states = new StateTable<number, { name: number }>(load, () => true, budget);
+  const states = new StateTable(load, () => true, new LoadBudget(10));
   const [held] = [states.get(1)];
   const begun = states.steps(2);
   begun.next();

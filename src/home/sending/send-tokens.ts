@@ -1,6 +1,7 @@
 /** How much a user may write: rates, and the refusals beyond them. */
 import { AppError } from "../../base/errors.ts";
 import { REFUSALS } from "../refusals.ts";
+import type { Limits } from "../../protocol/frames.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 
@@ -35,12 +36,26 @@ export function takeSendTokens(shard: Shard, sender: UserState, count: number): 
 }
 
 function hasSendTokens({ limits }: Shard, sender: UserState, now: number, count: number): boolean {
-  const earned = ((now - sender.sendTokensAt) / 1000) * limits.sendsPerSecond;
-  sender.sendTokens = Math.min(limits.sendsBurst, sender.sendTokens + earned);
+  sender.sendTokens = sendTokensAt(limits, sender, now);
   sender.sendTokensAt = now;
   // The bucket never holds more than a burst: a larger change uses all of it.
   const needed = Math.min(count, limits.sendsBurst);
   if (sender.sendTokens < needed) return false;
   sender.sendTokens -= needed;
   return true;
+}
+
+function sendTokensAt(
+  { sendsPerSecond, sendsBurst }: Limits,
+  { sendTokens, sendTokensAt }: UserState,
+  now: number,
+): number {
+  return Math.min(sendsBurst, sendTokens + ((now - sendTokensAt) / 1000) * sendsPerSecond);
+}
+
+/** Whether the user may send as much as after a load, so that leaving memory brings nobody more. */
+export function hasAllSendTokens({ limits, clock }: Shard, user: UserState): boolean {
+  const now = clock.monotonicMs();
+  const isRefused = now < user.sendRefusedUntil || now < user.quotaRefusedUntil;
+  return !isRefused && sendTokensAt(limits, user, now) >= limits.sendsBurst && user.fanOut?.isFull(now) !== false;
 }

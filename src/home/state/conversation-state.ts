@@ -82,15 +82,17 @@ export class ConversationState {
   postedRefValue: Uint8Array | undefined = undefined;
   /** Whether its derived cell has to be written by the next flush. */
   isDirty = false;
-  /** Key of the cell that each delivered message writes; built once. */
-  readonly deliveredKey: string;
-
+  #deliveredKey: string | undefined = undefined;
   #shard: ShardId | undefined = undefined;
   #peer: UserId | undefined = undefined;
 
   constructor(address: Address) {
     this.address = address;
-    this.deliveredKey = `delivered/${address}`;
+  }
+
+  /** Key of the cell that each delivered message writes; built once. */
+  get deliveredKey(): string {
+    return (this.#deliveredKey ??= `delivered/${this.address}`);
   }
 
   /** The shard of the peer or group; computed once. */

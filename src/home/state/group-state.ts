@@ -37,9 +37,15 @@ export type MemberMarks = {
   gathered: MemberMark | undefined;
 };
 
+/** As of a user: bytes of a group, and of what it holds for a member or author. */
+const GROUP_BYTES = 2500;
+const MEMBER_BYTES = 150;
+
 export class GroupState {
   readonly address: GroupAddress;
   readonly log: ShardLog;
+  /** Kept by the table that it is in. */
+  heldBytes = 0;
   readonly handle: StreamHandle;
   /** Of its present life. */
   epoch: string;
@@ -109,6 +115,27 @@ export class GroupState {
     readGroupHead(this, head);
   }
 
+  /** As of a user (user-state.ts). */
+  get isIdle(): boolean {
+    return (
+      this.nextSeq === this.headSeq + 1 &&
+      this.changesUnderWay === 0 &&
+      this.pendingMarks === 0 &&
+      !(this.isDirty && this.#hasCellsToWrite)
+    );
+  }
+
+  /** Estimated memory. */
+  get bytes(): number {
+    const { members, marks, authorPosts, authorBytes } = this;
+    const counted = members.size + marks.size + authorPosts.size + authorBytes.authors.size;
+    return GROUP_BYTES + counted * MEMBER_BYTES;
+  }
+
+  get #hasCellsToWrite(): boolean {
+    return this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX;
+  }
+
   /** A group without members. Nobody can join it, except by creating it anew. */
   get isOver(): boolean {
     return this.members.size === 0;
@@ -163,7 +190,7 @@ export class GroupState {
 
   /** Derived cells for a flush to write, if enough entries have come; null clears. */
   writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
-    if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
+    if (this.#hasCellsToWrite) this.#writeDerivedCells(write);
     this.isDirty = false;
   }
 

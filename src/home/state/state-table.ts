@@ -1,7 +1,7 @@
 /**
  * Folded states of one shard by name, loaded when needed: at once, or in steps between which other work may run. Idle
- * states are dropped when the tables of a node exceed their budget, those loaded longest ago first, and can be loaded
- * again. States in use stay, beyond the budget too.
+ * states are dropped when the tables of a node exceed their budget of bytes, those loaded longest ago first, and can be
+ * loaded again. States in use stay, beyond the budget too.
  *
  * Invariants
  * - There is one state per name, and one load of it: two states would give the same seq twice. A second request for a
@@ -22,11 +22,19 @@ export type States<Name, State> = {
   peek(name: Name): State | undefined;
 };
 
-export class StateTable<Name, State> implements States<Name, State>, EvictedTable {
+/** Other states that are weighed when one is loaded. */
+const WEIGHED_PER_LOAD = 2;
+
+/** `bytes`: its estimated memory. `heldBytes`: what of it the budget counts, kept by the table. */
+export type HeldState = { readonly bytes: number; heldBytes: number };
+
+export class StateTable<Name, State extends HeldState> implements States<Name, State>, EvictedTable {
   readonly #load: (name: Name) => Steps<State | undefined>;
   readonly #isIdle: (state: State) => boolean;
   readonly #budget: LoadBudget;
   readonly #states = new Map<Name, State>();
+  /** States that are weighed next. */
+  #unweighed: Iterator<State> = this.#states.values();
   #isEnded = false;
   readonly #loads = new Map<Name, Steps<State | undefined>>();
 
@@ -68,7 +76,7 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
     const gone = [...this.#states.values()];
     this.#states.clear();
     this.#loads.clear();
-    this.#budget.dropped(gone.length);
+    for (const state of gone) this.#uncount(state);
     return gone;
   }
 
@@ -84,7 +92,16 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
   /** Drops one state, in use or not. */
   drop(name: Name): void {
     this.#loads.delete(name);
-    if (this.#states.delete(name)) this.#budget.dropped(1);
+    const state = this.#states.get(name);
+    if (state === undefined) return;
+    this.#states.delete(name);
+    this.#uncount(state);
+  }
+
+  /** The state may have grown: it is estimated again. */
+  weigh(name: Name): void {
+    const state = this.#states.get(name);
+    if (state !== undefined) this.#weigh(state);
   }
 
   loaded(): Iterable<State> {
@@ -107,17 +124,42 @@ export class StateTable<Name, State> implements States<Name, State>, EvictedTabl
 
   #loaded(name: Name, state: State): void {
     this.#states.set(name, state);
+    this.#weigh(state);
+    for (let more = 0; more < WEIGHED_PER_LOAD; more++) this.#weighNext();
     this.#budget.loaded(this);
   }
 
-  /** Looks at the states loaded longest ago; those in use are moved to the end. @returns how many were dropped */
+  /** States grow, so all are weighed again in turn. */
+  #weighNext(): void {
+    const { value, done } = this.#unweighed.next();
+    if (done !== true) this.#weigh(value);
+    else this.#unweighed = this.#states.values();
+  }
+
+  #weigh(state: State): void {
+    const { bytes } = state;
+    this.#budget.changed(bytes - state.heldBytes);
+    state.heldBytes = bytes;
+  }
+
+  #uncount(state: State): void {
+    this.#budget.changed(-state.heldBytes);
+    state.heldBytes = 0;
+  }
+
+  /** Those in use are moved to the end. */
   evict(looks: number): number {
     let dropped = 0;
     for (const [name, state] of this.#states) {
-      if (looks-- === 0) break;
+      if (looks-- === 0 || !this.#budget.isExceeded) break;
       this.#states.delete(name);
-      if (this.#isIdle(state)) dropped++;
-      else this.#states.set(name, state);
+      if (this.#isIdle(state)) {
+        dropped++;
+        this.#uncount(state);
+      } else {
+        this.#states.set(name, state);
+        this.#weigh(state);
+      }
     }
     return dropped;
   }

@@ -17,14 +17,21 @@ export function newestTaken(conversations: Iterable<ConversationState>): Seq {
   return newest;
 }
 
+/** Shared by all queues to which nothing was added. */
+const NONE: Undelivered[] = [];
+
 export class UndeliveredQueue {
-  #held: Undelivered[] = [];
+  #held = NONE;
   #from = 0;
   #heldAbove: Seq;
 
   /** @param heldAbove no message from another user is above it */
   constructor(heldAbove: Seq) {
     this.#heldAbove = heldAbove;
+  }
+
+  get size(): number {
+    return this.#held.length - this.#from;
   }
 
   /** Every undelivered message above this seq is held. */
@@ -35,7 +42,8 @@ export class UndeliveredQueue {
   /** Adds the next message of the timeline. */
   push(undelivered: Undelivered): void {
     if (this.#held.length - this.#from >= HELD_MAX) return this.#overflow(undelivered.seq);
-    this.#held.push(undelivered);
+    if (this.#held === NONE) this.#held = [undelivered];
+    else this.#held.push(undelivered);
   }
 
   /** Removes and returns the next message at or below `seq`; undefined if there is none. */
@@ -59,7 +67,7 @@ export class UndeliveredQueue {
   }
 
   #overflow(seq: Seq): void {
-    this.#held = [];
+    this.#held = NONE;
     this.#from = 0;
     this.#heldAbove = seq;
   }

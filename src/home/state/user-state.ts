@@ -6,7 +6,7 @@
  *
  * Invariants
  * - `headSeq` and all conversations show durable entries only; `nextSeq` also counts entries on their way.
- * - A state that changed since the last flush stays loaded (`isDirty`): the next flush asks it for derived cells.
+ * - A state with so many new entries that the next flush writes derived cells stays loaded: the flush asks it for them.
  * - Only fold/ changes durable fields, in live commits as in a load.
  * - After a crash it is loaded again: cells, then the entries that the derived cells do not count.
  */
@@ -20,6 +20,7 @@ import type { Seq } from "../../../storage/types.ts";
 import { epochOf, readProfile } from "./account-cells.ts";
 import { CELLS_LAG_MAX } from "./cells.ts";
 import { ConversationState } from "./conversation-state.ts";
+import { Conversations } from "./conversations.ts";
 import type { ErasedBytes } from "../erasing/erasure.ts";
 import { conversationCell, readUserHead, userHeadCell } from "../fold/derived-cells.ts";
 import { foldTimelineEntry } from "../fold/timeline.ts";
@@ -32,14 +33,26 @@ import type { Session } from "../session.ts";
 import { beginLoad, readCells, readEntries, type StreamLoad } from "./stream-load.ts";
 import { newestTaken, UndeliveredQueue } from "./undelivered-queue.ts";
 
+/** Of everybody who is not connected: a set of their own would take 250 bytes. */
+export const NO_SESSIONS: ReadonlySet<Session> = new Set();
+
+/** Measured on the heap of a server (bench/memory.ts); the user's records in memtables are not in it. */
+const USER_BYTES = 1100;
+const CONVERSATION_BYTES = 450;
+const UNDELIVERED_BYTES = 56;
+const REF_BYTES = 150;
+
 export class UserState {
   readonly user: UserId;
   readonly address: UserAddress;
   readonly log: ShardLog;
+  /** Kept by the table that it is in. */
+  heldBytes = 0;
   readonly handle: StreamHandle;
   readonly epoch: string;
-  readonly conversations = new Map<Address, ConversationState>();
-  readonly sessions = new Set<Session>();
+  readonly conversations = new Conversations();
+  /** Only `connected.ts` changes it. */
+  sessions: ReadonlySet<Session> = NO_SESSIONS;
   readonly recentRefs: RecentRefs;
   /** Sends numbered and not yet durable, oldest first. */
   readonly pendingSends: PendingSend[] = [];
@@ -134,7 +147,7 @@ export class UserState {
     let conversation = this.conversations.get(address);
     if (conversation === undefined) {
       conversation = new ConversationState(address);
-      this.conversations.set(address, conversation);
+      this.conversations.add(conversation);
     }
     return conversation;
   }
@@ -143,6 +156,36 @@ export class UserState {
   membership(group: Address): ConversationState | undefined {
     const conversation = this.conversations.get(group);
     return conversation !== undefined && conversation.joinedSeq > 0 ? conversation : undefined;
+  }
+
+  /**
+   * Whether it can be dropped and loaded again. What changed since the last flush is needed by the next one, unless
+   * that would not write derived cells yet.
+   */
+  get isIdle(): boolean {
+    return (
+      this.sessions.size === 0 &&
+      this.nextSeq === this.headSeq + 1 &&
+      this.pendingSends.length === 0 &&
+      this.waitingSends === 0 &&
+      this.pendingMarks === 0 &&
+      !(this.isDirty && this.#hasCellsToWrite)
+    );
+  }
+
+  /** Estimated memory. */
+  get bytes(): number {
+    const { conversations, undelivered, recentRefs } = this;
+    return (
+      USER_BYTES +
+      conversations.size * CONVERSATION_BYTES +
+      undelivered.size * UNDELIVERED_BYTES +
+      recentRefs.size * REF_BYTES
+    );
+  }
+
+  get #hasCellsToWrite(): boolean {
+    return this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX;
   }
 
   /** Removes a send that will not become durable. */
@@ -186,7 +229,7 @@ export class UserState {
 
   /** Derived cells for a flush to write, if enough entries have come. */
   writeCellsForFlush(write: (key: string, value: Uint8Array | null) => void): void {
-    if (this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX) this.#writeDerivedCells(write);
+    if (this.#hasCellsToWrite) this.#writeDerivedCells(write);
     this.isDirty = false;
   }
 

@@ -19,7 +19,7 @@ import { pagesOf } from "./survey.ts";
 
 /** @param handedOver by sender: seq of the last message that was handed off to the user */
 export async function refoldUser(user: UserState, handedOver: ReadonlyMap<UserAddress, Seq>): Promise<void> {
-  const known = new Map([...user.conversations].map(([address, conversation]) => [address, { ...conversation }]));
+  const known = new Map([...user.conversations.values()].map((one) => [one.address, { ...one }]));
   await foldAll(user);
   for (const conversation of user.conversations.values()) keepHigher(conversation, known.get(conversation.address));
   for (const [sender, seq] of handedOver) {

@@ -10,7 +10,8 @@ import type { EntryCast } from "../../../src/home/messages/cast.ts";
 import type { ShardRouter } from "../../../src/home/messages/shard-router.ts";
 import { FollowedMirrors } from "../../../src/home/mirrors/followed-mirrors.ts";
 import type { Session } from "../../../src/home/session.ts";
-import { UserState } from "../../../src/home/state/user-state.ts";
+import { Conversations } from "../../../src/home/state/conversations.ts";
+import { NO_SESSIONS, UserState } from "../../../src/home/state/user-state.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
 import { HandClock } from "../hand-clock.ts";
 
@@ -119,8 +120,8 @@ class Person implements Session {
     this.user = name as UserId;
     this.state = Object.create(UserState.prototype, {
       user: { value: this.user },
-      sessions: { value: new Set() },
-      conversations: { value: new Map() },
+      sessions: { value: NO_SESSIONS, writable: true },
+      conversations: { value: new Conversations() },
       pendingSend: { value: (ref: string) => (ref === this.pending ? { reply: { session: this } } : undefined) },
     }) as UserState;
   }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { MemCells } from "../../../storage/shard/mem-cells.ts";
 import { INDEXED_AT_ONCE } from "../../../storage/shard/mem-keys.ts";
-import { Memtable, MemStream } from "../../../storage/shard/memtable.ts";
+import { Memtable, MemStream, STREAM_BYTES } from "../../../storage/shard/memtable.ts";
 import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
 import {
   beginEntry,
@@ -170,6 +171,26 @@ test("a shard with little takes little room, one with much hardly more than its 
     expect(much.table.roomBytes).toBeLessThanOrEqual(Math.max(2048, much.table.bytes * 2.1));
   }
   expect(much.table.roomBytes - much.table.bytes).toBeLessThan((256 << 10) + much.table.bytes / 100);
+});
+
+test("of a hundred cells that are set again and again, the last value of each is found", () => {
+  const cells = new MemCells();
+  const last = new Map<string, number>();
+  for (let at = 0; at < 1000; at++) {
+    const name = `cell/${(at * 7) % Math.min(100, 1 + at)}`;
+    cells.set(name, at);
+    last.set(name, at);
+    expect(cells.get(name)).toBe(at);
+  }
+  expect(new Map(cells.entries())).toEqual(last);
+  expect(cells.get("cell/100")).toBeUndefined();
+});
+
+test("streams with little each count more than their records", () => {
+  const table = new Memtable();
+  for (let streamNo = 1; streamNo <= 10; streamNo++)
+    table.streams.set(`@${streamNo}`, new MemStream(table, `@${streamNo}`, { streamNo, headSeq: 0 as Seq }));
+  expect(table.memoryBytes).toBe(table.bytes + 10 * STREAM_BYTES);
 });
 
 test("keys are found, erased ones not, while the index of many is being made a part at a time", () => {
