@@ -6,12 +6,20 @@ import { NO_SESSIONS, type UserState } from "./state/user-state.ts";
 /** Called when the first session of a user has come, and when the last one has gone. */
 export type ConnectedWatcher = { came(user: UserState): void; went(user: UserState): void };
 
+/** Called when a session has come or gone. */
+export type SessionWatcher = { attached(session: Session): void; detached(session: Session): void };
+
 export class Connected {
   readonly #sessions = new Map<UserId, ReadonlySet<Session>>();
   #watcher: ConnectedWatcher | undefined;
+  #sessionWatcher: SessionWatcher | undefined;
 
   watch(watcher: ConnectedWatcher): void {
     this.#watcher = watcher;
+  }
+
+  watchSessions(watcher: SessionWatcher): void {
+    this.#sessionWatcher = watcher;
   }
 
   /** Undefined if the user is not connected. */
@@ -23,15 +31,17 @@ export class Connected {
     const { user } = state;
     if (state.sessions === NO_SESSIONS) state.sessions = new Set();
     const sessions = state.sessions as Set<Session>;
+    const isNew = !sessions.has(session);
     sessions.add(session);
     const isFirst = this.#sessions.get(user) !== sessions;
     this.#sessions.set(user, sessions);
+    if (isNew) this.#sessionWatcher?.attached(session);
     if (isFirst) this.#watcher?.came(state);
   }
 
   detach(state: UserState, session: Session): void {
     const { user, sessions } = state;
-    (sessions as Set<Session>).delete(session);
+    if ((sessions as Set<Session>).delete(session)) this.#sessionWatcher?.detached(session);
     if (sessions.size > 0) return;
     state.sessions = NO_SESSIONS;
     if (this.#sessions.get(user) !== sessions) return;

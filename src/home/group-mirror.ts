@@ -13,6 +13,9 @@ import type { Standing } from "./groups/group-heads.ts";
 import type { EntryCast } from "./messages/cast.ts";
 import type { UserState } from "./state/user-state.ts";
 
+/** From so many members on, posts of a group may gather in outboxes, and a node may keep a list of its sessions. */
+export const LARGE_GROUP_MEMBERS = 64;
+
 export type GroupMirror = Standing & {
   /** Rank of the newest entry. */
   readonly lastRank: number;

@@ -12,8 +12,9 @@ export type Session = {
   /**
    * An entry became durable. Called in the order of each stream, without holes, from the moment the session is
    * attached.
+   * @param mayGather the frame may wait a few milliseconds for others, so that they share a write: it goes to very many
    */
-  entry(place: EntryPlace, seq: number, frame: string): void;
+  entry(place: EntryPlace, seq: number, frame: string, mayGather?: boolean): void;
   /** Any frame that is no entry: receipts. A frame with a `mark` is brought back by a cursor's `marks`. */
   notice(frame: string, mark?: number): void;
   /** `afterMs`: when to come back, for codes that ask for it. */

@@ -7,21 +7,26 @@ import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import type { Connected } from "../home/connected.ts";
 import type { Standing } from "../home/groups/group-heads.ts";
-import type { GroupMirror, GroupMirrors, SettledPost } from "../home/group-mirror.ts";
+import { LARGE_GROUP_MEMBERS, type GroupMirror, type GroupMirrors, type SettledPost } from "../home/group-mirror.ts";
 import type { EntryCast, OwnPost } from "../home/messages/cast.ts";
 import { showOwnPost } from "../home/sending/post-group.ts";
+import type { Session } from "../home/session.ts";
 import type { Shard } from "../home/shard.ts";
+import type { GroupState } from "../home/state/group-state.ts";
 import type { UserState } from "../home/state/user-state.ts";
+import { Audiences } from "./audiences.ts";
 
 const LOOKS_PER_STEP = 64;
 
 export class LocalMirrors implements GroupMirrors {
   readonly #shard: (id: ShardId) => Shard;
   readonly #connected: Connected;
+  readonly #audiences: Audiences;
 
   constructor(shard: (id: ShardId) => Shard, connected: Connected) {
     this.#shard = shard;
     this.#connected = connected;
+    this.#audiences = new Audiences(connected);
   }
 
   peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined {
@@ -48,13 +53,10 @@ export class LocalMirrors implements GroupMirrors {
   }
 
   entry(cast: EntryCast): void {
-    const { group, seq, frame, own } = cast;
-    const author = own?.author;
-    for (const user of cast.users) {
-      if (user === author) continue;
-      const sessions = this.#connected.of(user);
-      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
-    }
+    const { own } = cast;
+    const large = own === undefined ? undefined : this.#largeGroup(cast);
+    if (large === undefined) this.#showUsers(cast);
+    else this.#showAudience(cast, this.#audiences.of(large));
     if (own !== undefined && this.#connected.of(own.author) !== undefined) this.#showOwn(cast, own);
   }
 
@@ -65,6 +67,32 @@ export class LocalMirrors implements GroupMirrors {
   }
 
   stop(): void {}
+
+  /** The group of a post to many members. Its members are those of the post if no entry has come behind it. */
+  #largeGroup({ group, seq }: EntryCast): GroupState | undefined {
+    const state = this.#shard(shardOf(group)).groups.peek(group);
+    return state !== undefined && state.members.size >= LARGE_GROUP_MEMBERS && state.headSeq === seq
+      ? state
+      : undefined;
+  }
+
+  #showAudience({ group, seq, frame, own }: EntryCast, sessions: readonly Session[]): void {
+    const author = own?.author;
+    const { length } = sessions;
+    for (let at = 0; at < length; at++) {
+      const session = sessions[at]!;
+      if (session.user !== author) session.entry(group, seq, frame, true);
+    }
+  }
+
+  #showUsers({ group, seq, frame, own, users }: EntryCast): void {
+    const author = own?.author;
+    for (const user of users) {
+      if (user === author) continue;
+      const sessions = this.#connected.of(user);
+      if (sessions !== undefined) for (const session of sessions) session.entry(group, seq, frame);
+    }
+  }
 
   #showOwn(cast: EntryCast, { author, authorShard, ref }: OwnPost): void {
     const user = this.#shard(authorShard).users.peek(author);

@@ -17,7 +17,7 @@ function outboxes(count: number, ms: number) {
       left.push(n);
     },
   });
-  return { flusher, errors, left, make, all: Array.from({ length: count }, (_, n) => make(n)) };
+  return { clock, flusher, errors, left, make, all: Array.from({ length: count }, (_, n) => make(n)) };
 }
 
 test("what gathered in a turn leaves at its end, in the order in which it came", async () => {
@@ -43,6 +43,46 @@ test("a turn sends for a few milliseconds, and the next ones go on in order, als
   expect(left).toEqual(Array.from({ length: 1010 }, (_, n) => n));
   // 3 ms, and what is sent between two looks at the clock, twice.
   expect(most * 0.05).toBeLessThan(3 + 2 * 64 * 0.05);
+});
+
+test("what may gather leaves at the end of the turn after a pause, and else with what comes in as long as that took", async () => {
+  const { clock, flusher, left, make } = outboxes(0, 2);
+  flusher.addGathering(make(1));
+  await microtask();
+  await microtask();
+  expect(left).toEqual([1]);
+  flusher.addGathering(make(2));
+  await microtask();
+  clock.advance(1);
+  flusher.addGathering(make(3));
+  flusher.add(make(4));
+  await microtask();
+  expect(left).toEqual([1, 4]);
+  // The one that could not wait took 2 ms.
+  clock.advance(0);
+  await microtask();
+  expect(left).toEqual([1, 4, 2, 3]);
+  clock.advance(4);
+  flusher.addGathering(make(5));
+  await microtask();
+  await microtask();
+  expect(left).toEqual([1, 4, 2, 3, 5]);
+});
+
+test("a round that takes long is followed by another one 5 ms later, and what comes meanwhile waits for that", async () => {
+  const { clock, flusher, left, make } = outboxes(0, 0.05);
+  for (let n = 0; n < 1000; n++) flusher.addGathering(make(n));
+  for (let late = 1000; left.length < 1000; late++) {
+    await nextTurn();
+    flusher.addGathering(make(late));
+  }
+  expect(left).toEqual(Array.from({ length: 1000 }, (_, n) => n));
+  clock.advance(4.9);
+  await microtask();
+  expect(left).toHaveLength(1000);
+  clock.advance(0.2);
+  await microtask();
+  expect(left.length).toBeGreaterThan(1000);
 });
 
 test("an outbox that sends from within a flush leaves behind the others", async () => {

@@ -4,6 +4,7 @@ import type { ServerWebSocket } from "bun";
 import { systemClock } from "../../src/base/clock.ts";
 import { Outbox } from "../../src/home/session/outbox.ts";
 import { OutboxFlusher } from "../../src/home/session/outbox-flusher.ts";
+import { HandClock } from "../home/hand-clock.ts";
 
 test("behind a frame that was dropped nothing goes out, even if there is room again: the client would not see the hole", () => {
   const sent: string[] = [];
@@ -31,6 +32,34 @@ test("behind a frame that was dropped nothing goes out, even if there is room ag
   for (const frame of ["1", "2", "3", "4"]) outbox.push(frame);
   outbox.flush();
   expect([sent, overflows]).toEqual([["1"], 1]);
+});
+
+test("frames leave in the order in which they came, whether they may gather or not", async () => {
+  const sent: string[] = [];
+  const socket = {
+    sendText: (frame: string): number => sent.push(frame),
+    cork: (send: () => void): void => send(),
+    getBufferedAmount: (): number => 0,
+  };
+  const nothing = (): void => {};
+  const clock = new HandClock();
+  const flusher = new OutboxFlusher(clock, nothing);
+  const outbox = new Outbox(socket as unknown as ServerWebSocket<unknown>, flusher, 1000, nothing, nothing, nothing);
+  const slow = { flush: () => clock.advance(2) };
+  flusher.addGathering(slow);
+  await new Promise((resolve) => void setImmediate(resolve));
+  outbox.push("1", true);
+  outbox.push("2", true);
+  await Promise.resolve();
+  expect(sent).toEqual([]);
+  outbox.push("3");
+  outbox.push("4", true);
+  await Promise.resolve();
+  expect(sent).toEqual(["1", "2", "3", "4"]);
+  outbox.push("5", true);
+  clock.advance(2);
+  await Promise.resolve();
+  expect(sent).toEqual(["1", "2", "3", "4", "5"]);
 });
 
 test.each([["one frame"], ["frames together"]])(

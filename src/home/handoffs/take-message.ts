@@ -1,6 +1,4 @@
 /** Accepts a direct message that was handed over into its receiver's timeline (G8). */
-import type { UserId } from "../../domain/address.ts";
-import { nameOf } from "../../domain/address.ts";
 import { payloadBytesMax, writeTaken } from "../../domain/entries.ts";
 import { messageFrame } from "../../protocol/encode.ts";
 import type { RecordSource } from "../../../storage/shard/staged-record.ts";
@@ -82,8 +80,8 @@ class DirectTake implements RecordSource {
     receiver.undelivered.push({ seq, conversation, fromSeq });
     this.outcome.confirmed(fromSeq);
     if (receiver.sessions.size === 0) return;
-    const from = nameOf(conversation.address) as UserId;
-    const frame = messageFrame(handoff.id, conversation.address, from, handoff.textJson, seq, handoff.sentAt);
+    const { address, peer } = conversation;
+    const frame = messageFrame(handoff.id, address, peer, handoff.textJson, seq, handoff.sentAt);
     for (const session of receiver.sessions) session.entry("timeline", seq, frame);
   }
 

@@ -16,7 +16,7 @@ import type { GroupFrame } from "../../protocol/frames.ts";
 import type { Seq } from "../../../storage/types.ts";
 import { isNotMember, viewerOf } from "../authorization.ts";
 import type { Standing } from "../groups/group-heads.ts";
-import type { GroupMirror, SettledPost } from "../group-mirror.ts";
+import { LARGE_GROUP_MEMBERS, type GroupMirror, type SettledPost } from "../group-mirror.ts";
 import type { Answers } from "../messages/ask.ts";
 import type { EntryCast } from "../messages/cast.ts";
 import type { GroupStanding } from "../messages/reads.ts";
@@ -180,7 +180,8 @@ export class FollowedGroup implements GroupMirror {
     const behind = this.#behind.get(user.user);
     if (behind !== undefined) return this.#hold(user, behind, heard);
     if (cast.own?.author === user.user) return this.#showOwn(user, cast, cast.own.ref);
-    for (const session of user.sessions) session.entry(this.address, cast.seq, cast.frame);
+    const mayGather = cast.own !== undefined && this.#users.size >= LARGE_GROUP_MEMBERS;
+    for (const session of user.sessions) session.entry(this.address, cast.seq, cast.frame, mayGather);
     if (change !== undefined && isLastOf(user.user, change)) this.leaves(user.user, cast.seq);
   }
 

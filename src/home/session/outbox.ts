@@ -1,6 +1,7 @@
 /**
  * The bounded send queue of one socket. Frames gather during one turn of the event loop and leave together, in one
- * write to the kernel.
+ * write to the kernel. Frames that go to very many sockets may gather for longer (outbox-flusher.ts); a frame that may
+ * not takes them along, so all frames leave in the order in which they were pushed.
  *
  * A client that does not read fills the queue. At `bytesMax` it is closed with 4001 and catches up by its cursor (G9).
  * No frame is lost silently: if the runtime drops or refuses a frame, the session ends too.
@@ -22,6 +23,8 @@ export class Outbox {
   #frames: string[] = [];
   /** The array of the flush before, reused by the next: most sockets flush one or two frames a turn. */
   #emptied: string[] = [];
+  /** Whether all of `#frames` may gather for longer. */
+  #mayGather = false;
   #isClosed = false;
 
   /**
@@ -44,9 +47,14 @@ export class Outbox {
     this.#onFailed = onFailed;
   }
 
-  push(frame: string): void {
+  /** @param mayGather the frame may wait for others a little longer than this turn */
+  push(frame: string, mayGather = false): void {
     if (this.#isClosed) return;
-    if (this.#frames.push(frame) === 1) this.#flusher.add(this);
+    const isFirst = this.#frames.push(frame) === 1;
+    if (!isFirst && (mayGather || !this.#mayGather)) return;
+    this.#mayGather = mayGather;
+    if (mayGather) this.#flusher.addGathering(this);
+    else this.#flusher.add(this);
   }
 
   /** Bytes that the runtime holds because the client does not read. */
@@ -58,6 +66,7 @@ export class Outbox {
     const frames = this.#frames;
     if (this.#isClosed || frames.length === 0) return;
     this.#frames = this.#emptied;
+    this.#mayGather = false;
     try {
       this.#check(frames.length === 1 ? this.#socket.sendText(frames[0]!) : this.#sendTogether(frames));
     } catch (error) {

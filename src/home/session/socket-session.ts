@@ -321,8 +321,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
 
   // ---- Session
 
-  entry(_place: EntryPlace, _seq: number, frame: string): void {
-    if (this.#state === "live") this.#outbox.push(frame);
+  entry(_place: EntryPlace, _seq: number, frame: string, mayGather = false): void {
+    if (this.#state === "live") this.#outbox.push(frame, mayGather);
     else if (this.#state === "catching-up") this.#continueCatchUp();
   }
 

@@ -52,6 +52,8 @@ export class GroupState {
   /** Where its present life begins: seq of its `created`. Earlier entries are shown to nobody. */
   bornSeq = FIRST_BORN;
   readonly members = new Map<UserId, Member>();
+  /** Rises when members, or what they may do, change. */
+  membershipChanges = 0;
   readonly marks = new Map<UserId, MemberMarks>();
   readonly authorBytes = new AuthorBytes(false);
   name = "";
@@ -165,11 +167,13 @@ export class GroupState {
 
   setMember(user: UserId, role: GroupRole, joinedSeq: Seq): void {
     this.members.set(user, { role, joinedSeq });
+    this.membershipChanges++;
     this.#dirtyMembers.add(user);
   }
 
   removeMember(user: UserId): void {
     this.members.delete(user);
+    this.membershipChanges++;
     this.#dirtyMembers.add(user);
   }
 
