@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { helpText } from "../src/cli/help-text.ts";
 import { ProgressBar, stderrOutput } from "../src/cli/progress-bar.ts";
 import { FLOODS } from "./flood/floods.ts";
-import { median, formatRange } from "../bench/ranges.ts";
+import { median, formatRange } from "../bench/measure/ranges.ts";
 import { P50_RATIO_MAX, P99_RATIO_MAX, ROUNDS, runFlood, type FloodResult } from "./flood/run.ts";
 
 const help = (): string =>

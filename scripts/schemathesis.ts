@@ -3,7 +3,7 @@
  * only that document.
  */
 import { makePerson } from "./flood/people.ts";
-import { startParleyProcess } from "../bench/server-process.ts";
+import { startParleyProcess } from "../bench/servers/server-process.ts";
 import { helpText } from "../src/cli/help-text.ts";
 
 const SECONDS = 120;

@@ -1,6 +1,6 @@
 /** Starts a server with a probe in its event loop, and an idle loop with another. */
 import { join } from "node:path";
-import { withTimeout } from "../server-process.ts";
+import { withTimeout } from "../servers/server-process.ts";
 import type { Gap } from "./loop-probe.ts";
 import type { Answered, Asked } from "./probe-messages.ts";
 

@@ -1,7 +1,7 @@
 /** A client that makes one request and waits for the answer. */
 import type { ClientFrame, Cursor, ServerFrame } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { withTimeout } from "../server-process.ts";
+import { withTimeout } from "../servers/server-process.ts";
 
 const WAIT_MS = 60_000;
 

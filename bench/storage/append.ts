@@ -11,7 +11,7 @@ import { join } from "node:path";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
 import { realFileSystem } from "../../storage/vfs/file-system.ts";
 import { walFileName } from "../../storage/log/local/frame.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import { bytesWritten, cpuMicros, round4 } from "./measure.ts";
 import type { PartContext } from "./part.ts";

@@ -8,7 +8,7 @@ import { ByteWriter } from "../../storage/encoding/byte-writer.ts";
 import { BlockWriter } from "../../storage/files/placed/block.ts";
 import type { Item } from "../../storage/encoding/run.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { round4, seededRandom } from "./measure.ts";
 import type { PartContext } from "./part.ts";
 

@@ -29,7 +29,7 @@ import { sendDirect } from "../../src/home/sending/send-direct.ts";
 import type { ShardLog } from "../../storage/shard/shard-log.ts";
 import type { Seq, ShardId } from "../../storage/types.ts";
 import { CorpusShards } from "./corpus-shards.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { bytesByTable, diskUse, round4, seededRandom, type DiskUse } from "./measure.ts";
 import type { PartContext } from "./part.ts";
 import { openSegments } from "./stores.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
 import { CODEC_LZ4 } from "../../storage/encoding/packing.ts";
 import type { ShardId } from "../../storage/types.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import { bytesWritten, cpuMicros, diskUse, GapMeter, round4, type DiskUse } from "./measure.ts";
 import type { PartContext } from "./part.ts";

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { round4 } from "./measure.ts";
 import { PageJobs } from "./page-jobs.ts";
 import type { PartContext } from "./part.ts";

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { LogStore } from "../../storage/log-store.ts";
 import type { FileSystem } from "../../storage/vfs/file-system.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 import { Chat, RECORDS_PER_MESSAGE } from "./chat.ts";
 import type { PartContext } from "./part.ts";
 import { forgetfulSegments, MIB, openLog, openSegments, unsyncedFiles, type Reach } from "./stores.ts";

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { rangeOf, type Range } from "../../bench/ranges.ts";
-import { startParleyProcess, type ParleyProcess } from "../../bench/server-process.ts";
+import { rangeOf, type Range } from "../../bench/measure/ranges.ts";
+import { startParleyProcess, type ParleyProcess } from "../../bench/servers/server-process.ts";
 import type { Flood, FloodWorld } from "./floods.ts";
 import { makePerson } from "./people.ts";
 import { Victims, type Talk } from "./victims.ts";

@@ -2,8 +2,8 @@
  * Two users who exchange 50 messages a second during an attack. Each message is timed from when it was due to its
  * arrival.
  */
-import { Histogram } from "../../bench/histogram.ts";
-import { WebSocketClient } from "../../bench/websocket-client.ts";
+import { Histogram } from "../../bench/measure/histogram.ts";
+import { WebSocketClient } from "../../bench/load/websocket-client.ts";
 import type { Person } from "./people.ts";
 
 const EVERY_MS = 20;

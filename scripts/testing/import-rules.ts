@@ -186,19 +186,30 @@ export const LAYERS: readonly Layer[] = [
   // Connections and frames: no state of users and groups.
   {
     place: "src/edge/socket",
-    imports: ["src/base", "src/domain", "src/protocol", "src/home/session"],
+    imports: ["src/base", "src/domain", "src/protocol", "src/home/session", "src/edge/relay.ts"],
   },
   // The server serves its own protocol document.
   {
     place: "src/edge/http",
     imports: ["src/base", "src/domain", "src/protocol", "src/home/refusal-of.ts", "docs/protocol.md"],
-    types: ["src/home/services.ts"],
+    types: ["src/home/services.ts", "src/edge/relay.ts"],
   },
+  // Links, routing and the map. It carries what shards and clients say, and knows no state of either.
   {
     place: "src/cluster",
-    imports: ["src/base", "src/domain", "src/protocol", "src/home/messages"],
-    types: ["src/home"],
+    imports: [
+      "src/base",
+      "src/domain",
+      "src/protocol",
+      "src/home/messages",
+      "storage/types.ts",
+      "storage/encoding/byte-reader.ts",
+      "storage/encoding/byte-writer.ts",
+    ],
+    types: ["src/home", "src/edge/relay.ts", "src/edge/socket/socket-end.ts"],
   },
+  // The port of the relay, which both edges use and src/cluster implements.
+  { place: "src/edge/relay.ts", imports: [], types: ["src/domain", "src/protocol"] },
   { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/home"] },
   { place: "src/client", imports: ["src/protocol"], builtins: false },
   { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },

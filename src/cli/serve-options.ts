@@ -9,6 +9,7 @@ const ACCOUNTS = "Accounts";
 const LIMITS = "Limits";
 const CONNECTIONS = "Connections";
 const NODE = "Node";
+const CLUSTER = "Cluster";
 
 const MIB = 1 << 20;
 
@@ -232,6 +233,31 @@ export const SERVE_OPTIONS = {
     initial: 10_000,
     min: 0,
     max: 600_000,
+  }),
+
+  node: text({
+    section: CLUSTER,
+    summary: "id of this node in the map; with it the server is one of many",
+    placeholder: "ID",
+    initial: undefined,
+    expected: "1 to 32 of a-z, 0-9, dot, dash, underscore",
+    accepts: (value) => /^[a-z0-9][a-z0-9._-]{0,31}$/.test(value),
+  }),
+  map: text({
+    section: CLUSTER,
+    summary: "the partition map, as parley map init writes it",
+    placeholder: "FILE",
+    initial: undefined,
+    expected: "a file",
+    accepts: (value) => value !== "" && !value.includes("\0"),
+  }),
+  clusterSecretFile: text({
+    section: CLUSTER,
+    summary: "file with the secret that all nodes share, 32 characters or more",
+    placeholder: "FILE",
+    initial: undefined,
+    expected: "a file",
+    accepts: (value) => value !== "" && !value.includes("\0"),
   }),
 
   nodeName: text({

@@ -9,8 +9,8 @@
  * - Ranks never fall, not even over a restart.
  * - An entry of a group has a rank above all ranks before it. A direct message may share the rank before it. So of two
  *   equal ranks the direct message is the later one, and seqs order two direct messages.
- * - No entry in the log has a rank above the reservation that stands in the log before it: the cell `ranks` of one
- *   shard, `RANKS_SHARD`. A start continues from there.
+ * - No entry in the log has a rank above the reservation that stands in the log before it: the cell `ranks` of one of
+ *   the node's shards, usually `RANKS_SHARD`. A start continues from the highest one.
  *
  * After a crash ranks begin up to a minute ahead of the clock. Until the clock catches up, entries store the
  * difference.
@@ -30,18 +30,26 @@ const CELL = "ranks";
 const RESERVED = 60_000 * RANKS_PER_MS;
 
 export class Ranks {
-  readonly #log: () => ShardLog;
+  readonly #log: () => ShardLog | undefined;
   #last = 0;
   #reserved = 0;
 
-  /** @param log of `RANKS_SHARD` */
-  constructor(log: () => ShardLog) {
+  /** @param log where reservations are written; undefined for a node without shards, which appends nothing */
+  constructor(log: () => ShardLog | undefined) {
     this.#log = log;
   }
 
-  /** Continues from the log's reservation. Called before anything is appended. @throws CorruptionError */
-  begin(): void {
-    this.#last = this.#reserved = cellNumber(this.#log().cell(SHARD_STREAM, CELL));
+  /**
+   * Continues from the reservations of these logs. Called before anything is appended. @throws CorruptionError
+   */
+  begin(logs: Iterable<ShardLog>): void {
+    for (const log of logs) this.#last = Math.max(this.#last, cellNumber(log.cell(SHARD_STREAM, CELL)));
+    this.#reserved = this.#last;
+  }
+
+  /** The log of reservations is another one now: the reservation is written there, too. */
+  moved(): void {
+    if (this.#reserved > 0) this.#reserve(this.#reserved);
   }
 
   /** Of the entry that was appended last, or higher. */
@@ -87,7 +95,7 @@ export class Ranks {
     this.#reserved = through;
     unlessDamaged(() => {
       const log = this.#log();
-      log.append({
+      log?.append({
         encode: () => log.putNumbers(new StreamHandle(SHARD_STREAM, log.head(SHARD_STREAM)), CELL, through),
         committed: () => {},
         failed: () => {},

@@ -22,7 +22,12 @@ export type Session = {
 };
 
 /** Closes sessions in steps: each close is a `bye` and a write to the kernel, and there may be very many. */
-export function* closeAll(sessions: Iterable<Session>, code: CloseCode, reason: string, afterMs: number): Steps<void> {
+export function* closeAll(
+  sessions: Iterable<Pick<Session, "close">>,
+  code: CloseCode,
+  reason: string,
+  afterMs: number,
+): Steps<void> {
   for (const session of [...sessions]) {
     session.close(code, reason, afterMs);
     yield;

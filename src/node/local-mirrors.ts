@@ -1,5 +1,5 @@
 /**
- * Group mirrors of a node that owns all shards: they return the groups' own states. `entry` pushes each entry of a
+ * Group mirrors of the node that owns the groups' shards: they return the groups' own states. `entry` pushes each entry of a
  * group to the sessions of its members: src/home/README.md says what must hold (*Who gets an entry of a group*).
  */
 import type { Steps } from "../base/steps.ts";
@@ -22,11 +22,14 @@ export class LocalMirrors implements GroupMirrors {
   readonly #shard: (id: ShardId) => Shard;
   readonly #connected: Connected;
   readonly #audiences: Audiences;
+  readonly #isHere: (shard: ShardId) => boolean;
 
-  constructor(shard: (id: ShardId) => Shard, connected: Connected) {
+  /** @param isHere whether this node owns a shard: groups of others are passed over */
+  constructor(shard: (id: ShardId) => Shard, connected: Connected, isHere: (shard: ShardId) => boolean = () => true) {
     this.#shard = shard;
     this.#connected = connected;
     this.#audiences = new Audiences(connected);
+    this.#isHere = isHere;
   }
 
   peek(group: GroupAddress, shard: ShardId): GroupMirror | undefined {
@@ -44,7 +47,7 @@ export class LocalMirrors implements GroupMirrors {
   *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
     let looked = 0;
     for (const { address, joinedSeq, shard } of conversations.values()) {
-      if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
+      if (!isGroup(address) || (joinedSeq === 0 && !formerToo) || !this.#isHere(shard)) continue;
       const { heads } = this.#shard(shard);
       const isRead = !heads.isAtHand(address);
       if (isRead) heads.of(address);

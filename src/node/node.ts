@@ -11,6 +11,8 @@ import { systemRandom } from "../base/random.ts";
 import type { RunningNode } from "../cli/serve.ts";
 import { limitsOf, type ServeOptions } from "../cli/serve-options.ts";
 import { readRate, socketFrameRates, userFrameRates } from "../domain/limits.ts";
+import { LINK_PATH, LinkSocketData } from "../cluster/link/bun-wires.ts";
+import type { UserId } from "../domain/address.ts";
 import { ID_KEY_BYTES, MessageIds } from "../domain/message-id.ts";
 import { createHttpApp } from "../edge/http/app.ts";
 import { callRateBounds, CallRates } from "../edge/http/call-rates.ts";
@@ -43,11 +45,16 @@ import { FrameTurns } from "../home/session/frame-turns.ts";
 import { OutboxFlusher } from "../home/session/outbox-flusher.ts";
 import { Penalties } from "../home/session/penalties.ts";
 import { createSocketHandler, type SocketData } from "../edge/socket/socket-server.ts";
-import type { SocketSession } from "../home/session/socket-session.ts";
+import type { ClientConnection, ClientSocket } from "../home/session/client-socket.ts";
+import { SocketSession } from "../home/session/socket-session.ts";
+import type { SocketEnd } from "../edge/socket/socket-end.ts";
 import { UserShares } from "../home/session/user-shares.ts";
 import { WaitingBytes } from "../home/session/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { AcceptPace } from "./accept-pace.ts";
+import { ClusterNode } from "./cluster/cluster-node.ts";
+import { clusterSettings } from "./cluster/cluster-settings.ts";
+import { withLinks } from "./cluster/with-links.ts";
 import { ClosedSockets } from "./closed-sockets.ts";
 import { ConnectionRoom, socketsMax } from "./connection-room.ts";
 import { Connections } from "./connections.ts";
@@ -56,6 +63,7 @@ import { kernelSockets } from "./kernel-sockets.ts";
 import { listenerGate } from "./listener-gate.ts";
 import { Maintenance, type MaintenanceTimes } from "./maintenance/maintenance.ts";
 import { ReadWatch, type ReadWatchTimes } from "./read-watch.ts";
+import type { ShardHostPorts } from "./shard-host.ts";
 import { ShardKeeper } from "./shard-keeper.ts";
 import { UpgradeTokens } from "./upgrade-tokens.ts";
 import { isUpgrade, Upgrades } from "./upgrades.ts";
@@ -110,6 +118,7 @@ export async function startNode(
     parts.held?.named,
   );
   const limits = limitsOf(options);
+  const settings = await clusterSettings(options, random);
   const idKey = await loadOrCreateKey(join(options.data, "id.key"), ID_KEY_BYTES, random);
   const ids = new MessageIds(idKey);
   const tokens = await Tokens.open(await loadOrCreateTokenKey(options.data, random), clock);
@@ -119,7 +128,10 @@ export async function startNode(
   const budget = descriptorBudget(descriptors.limit);
   const reserve = new DescriptorReserve(budget.log);
   const connections = new Connections(clock);
-  const keeper = await ShardKeeper.open(
+  const cluster =
+    settings &&
+    new ClusterNode({ settings, data: options.data, ids, clock, random, logger, host: () => keeper.host() });
+  const keeper: ShardKeeper = await ShardKeeper.open(
     {
       directory: options.data,
       memtableBytesMax: options.memtableMb * MIB,
@@ -138,7 +150,8 @@ export async function startNode(
       logger,
       refusals,
       stateBytesMax: options.stateMb * MIB,
-      ...(router === undefined ? {} : { router }),
+      ...cluster?.hostPorts,
+      ...routerPort(cluster?.hostPorts.router, router),
     },
     checkDirectoryMs,
   );
@@ -164,9 +177,11 @@ export async function startNode(
   let isDraining = false;
   let url = "";
   const reads = new ReadBudget(readRate(options.readRate), clock);
+  const keyFile = new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error }));
+  const clusterKeys = cluster?.apiKeys(keyFile);
   const services: Services = {
     accounts,
-    apiKeys: new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error })),
+    apiKeys: clusterKeys ?? keyFile,
     messaging: createMessaging(home),
     groups: createGroups(
       home,
@@ -182,15 +197,18 @@ export async function startNode(
       isWritable: () => keeper.isOpen,
       onRequest: (user) => maintenance.eraseUser(user),
     }),
-    directory: createDirectory(options.nodeName, () => options.publicUrl ?? url),
+    directory: cluster?.directory ?? createDirectory(options.nodeName, () => options.publicUrl ?? url),
     health: {
       notReadyReason: () => refusals.notReadyReason(),
       damagedShards: () => keeper.damagedShards,
     },
   };
-  const app = createHttpApp({ services, limits, version, log: logger, random });
-  const sockets = new Set<SocketSession>();
-  const { heartbeatMs, nodeName: node } = options;
+  const ownApp = createHttpApp({ services, limits, version, log: logger, random });
+  const signedFor = (token: string): UserId | undefined => tokens.signedFor(token);
+  const app = cluster?.app(ownApp, signedFor, limits.frameBytesMax) ?? ownApp;
+  const sockets = new Set<SocketEnd>();
+  const { heartbeatMs } = options;
+  const node = settings?.node ?? options.nodeName;
   const context = {
     home,
     accounts,
@@ -229,7 +247,11 @@ export async function startNode(
     clock,
     perSecond: options.connectRate,
   });
-  const server = Bun.serve<SocketData>({
+  const begin =
+    cluster?.beginSocket(context, signedFor) ??
+    ((socket: ClientSocket, connection: ClientConnection) => new SocketSession(socket, context, connection));
+  const clients = createSocketHandler({ outboxBytesMax: context.outboxBytesMax, heartbeatMs, begin }, sockets);
+  const server = Bun.serve<SocketData | LinkSocketData>({
     hostname: options.host,
     port: options.port,
     idleTimeout: IDLE_TIMEOUT_S,
@@ -237,7 +259,7 @@ export async function startNode(
     // With `true`, Bun shares the port in production mode, and two servers would split the users between two data
     // directories.
     reusePort: false,
-    websocket: createSocketHandler(context, sockets),
+    websocket: cluster === undefined ? clients : withLinks(clients, cluster.linkHandler),
     error(error) {
       logger.error("request failed", { error });
       return problemResponse(new AppError("internal", "unexpected error; the server's log has the details"));
@@ -246,6 +268,8 @@ export async function startNode(
       const pathname = pathOf(request.url);
       if (isDraining && !HEALTH_PATHS.has(pathname)) return problemResponse(goingAway());
       if (pathname === "/v1/ws" && isUpgrade(request)) return upgrades.answer(request, listener);
+      if (cluster !== undefined && pathname === LINK_PATH && isUpgrade(request))
+        return listener.upgrade(request, { data: new LinkSocketData() }) ? undefined : problemResponse(noLink());
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
@@ -273,6 +297,7 @@ export async function startNode(
     new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });
   const closedSockets =
     kernel && new ClosedSockets({ connections, clock, kernel, port: server.port!, openDescriptors });
+  if (cluster !== undefined) cluster.start(ownApp, context, keyFile, clusterKeys!);
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
 
@@ -297,6 +322,7 @@ export async function startNode(
         await turns.run(closeAll(host.sessions(), CLOSE.goingAway, "the server is going away", COME_BACK_MS));
       }
       await turns.run(closeAll(sockets, CLOSE.goingAway, "the server is going away", COME_BACK_MS));
+      cluster?.stop();
       const patience = Promise.withResolvers<void>();
       const cancelPatience = clock.after(COME_BACK_MS, patience.resolve);
       await Promise.race([server.stop(), patience.promise]);
@@ -324,3 +350,13 @@ function cpuMs(): number {
 
 const goingAway = (): AppError =>
   new AppError("unavailable", "the server is going away; come back", { retryAfterMs: COME_BACK_MS });
+
+const noLink = (): AppError => new AppError("bad_request", "this path is for links between nodes");
+
+type RouterPort = NonNullable<ShardHostPorts["router"]>;
+
+/** The router of a cluster, and what a test wraps around it. */
+function routerPort(cluster: RouterPort | undefined, test: RouterPort | undefined): Pick<ShardHostPorts, "router"> {
+  if (cluster === undefined || test === undefined) return test === undefined ? {} : { router: test };
+  return { router: (local) => test(cluster(local)) };
+}

@@ -8,7 +8,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { atOnce, StepTurns, type Steps } from "../base/steps.ts";
-import type { AppError } from "../base/errors.ts";
+import { AppError } from "../base/errors.ts";
 import { systemRandom, type Random } from "../base/random.ts";
 import type { Logger } from "../base/logger.ts";
 import {
@@ -72,10 +72,22 @@ export type ShardHostPorts = {
   stateBytesMax?: number;
   random?: Random;
   /** How the members' shards see groups. Default: the groups' own states, since all groups are on this node. */
-  mirrors?: (parts: MirrorParts) => GroupMirrors;
+  mirrors?: (parts: MirrorParts, local: GroupMirrors) => GroupMirrors;
+  /** The shards of this node. Default: all. */
+  ownership?: Ownership;
   /** Wraps the router of this node, for tests. */
   router?: (local: ShardRouter) => ShardRouter;
 };
+
+/** Which shards this node owns, at this moment. */
+export type Ownership = {
+  /** @param log of the shard; its records decide who may write */
+  isHere(shard: ShardId, log: () => ShardLog): boolean;
+  /** By the map. */
+  shards(): readonly ShardId[];
+};
+
+const ALL: Ownership = { isHere: () => true, shards: () => ALL_SHARDS };
 
 const STATE_BYTES_MAX = 64 << 20;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
@@ -95,6 +107,7 @@ export class ShardHost {
   readonly storedCounts: StoredCounts;
   readonly erasedFiles = new ErasedFiles(() => this.store.pendingErasures().length > 0);
   readonly connected = new Connected();
+  readonly #ownership: Ownership;
   readonly #shards: (Shard | undefined)[] = [];
   readonly #shardParts: ShardParts;
   readonly #offers: Offers;
@@ -140,7 +153,9 @@ export class ShardHost {
     router = (local) => local,
     random = systemRandom,
     mirrors: mirrorsOf,
+    ownership = ALL,
   }: ShardHostPorts) {
+    this.#ownership = ownership;
     this.clock = clock;
     this.ids = ids;
     this.limits = limits;
@@ -150,7 +165,7 @@ export class ShardHost {
     this.turns = new StepTurns(clock);
     this.markTurns = new MarkTurns(clock, () => this.schedule());
     this.storedCounts = new StoredCounts({ clock, logger, turns: this.turns });
-    this.ranks = new Ranks(() => this.store.shard(RANKS_SHARD));
+    this.ranks = new Ranks(() => this.#ranksLog());
     this.users = new AllStates((user: UserId) => this.shard(shardOf(userAddress(user))).users);
     this.groups = new AllStates((group: GroupAddress) => this.shard(shardOf(group)).groups);
     this.groupHeads = {
@@ -159,9 +174,9 @@ export class ShardHost {
     };
     const shard = (id: ShardId): Shard => this.shard(id);
     const { connected, turns } = this;
+    const local = new LocalMirrors(shard, connected, (id) => this.owns(id));
     const mirrors =
-      mirrorsOf?.({ connected, router: () => this.#shardParts.router, clock, turns, logger }) ??
-      new LocalMirrors(shard, connected);
+      mirrorsOf?.({ connected, router: () => this.#shardParts.router, clock, turns, logger }, local) ?? local;
     this.#offers = new Offers(clock, logger);
     this.#failedShards = new FailedShards({
       clock,
@@ -211,9 +226,19 @@ export class ShardHost {
     this.#isStopped = true;
   }
 
-  /** One shard. If it is damaged, access to its log throws. */
+  /** One shard. If it is damaged, access to its log throws. @throws AppError unavailable if it is not this node's */
   shard(id: ShardId): Shard {
-    return (this.#shards[id] ??= new Shard(id, this.#shardParts));
+    return this.#shards[id] ?? this.#begin(id);
+  }
+
+  #begin(id: ShardId): Shard {
+    if (!this.owns(id)) throw notHere(id);
+    return (this.#shards[id] = new Shard(id, this.#shardParts));
+  }
+
+  /** Whether this node serves the shard. */
+  owns(id: ShardId): boolean {
+    return this.#shards[id] !== undefined || this.#ownership.isHere(id, () => this.store.shard(id));
   }
 
   /** The shard of who acts. */
@@ -228,7 +253,7 @@ export class ShardHost {
 
   /** Ids of the shards that this node owns, most of which are not in use yet. */
   ownedShards(): readonly ShardId[] {
-    return ALL_SHARDS;
+    return this.#ownership.shards();
   }
 
   /** Shards that are in use. */
@@ -263,6 +288,7 @@ export class ShardHost {
   *#offering(): Steps<number> {
     let offered = 0;
     for (const { shard } of this.store.opened()) {
+      if (!this.owns(shard)) continue;
       offered += yield* this.#offerShard(this.shard(shard));
       yield;
     }
@@ -291,14 +317,20 @@ export class ShardHost {
     this.#offers.look(this.wholeShards());
   }
 
+  /** A node that was away is back: unconfirmed handoffs are offered soon. */
+  hurryOffers(): void {
+    this.#offers.look(this.wholeShards());
+    this.#offers.hurry();
+  }
+
   /**
    * After a start, one shard a step: a shard's handoffs may not have been accepted before, although nothing has used
    * the shard since.
    */
   *lookAtAllShards(): Steps<void> {
-    for (const id of ALL_SHARDS) {
+    for (const id of this.ownedShards()) {
       if (this.#isStopped) return;
-      if (!this.store.isDamaged(id)) unlessDamaged(() => this.shard(id).ledger);
+      if (!this.store.isDamaged(id) && this.owns(id)) unlessDamaged(() => this.shard(id).ledger);
       yield;
     }
   }
@@ -420,10 +452,22 @@ export class ShardHost {
   /** If that shard is damaged, ranks continue from the clock and from what is loaded. */
   #beginRanks(): void {
     try {
-      this.ranks.begin();
+      this.ranks.begin(this.#ranksLogs());
     } catch (error) {
       this.logger.error("ranks continue from the clock", { error });
     }
+  }
+
+  /** Where reservations of ranks are written: in one of this node's shards, so that they move with none of others'. */
+  #ranksLog(): ShardLog | undefined {
+    const shard = this.owns(RANKS_SHARD) ? RANKS_SHARD : this.ownedShards().find((id) => this.owns(id));
+    return shard === undefined ? undefined : this.store.shard(shard);
+  }
+
+  /** A node that had other shards before may have reserved ranks in any of its present ones. */
+  *#ranksLogs(): Iterable<ShardLog> {
+    if (this.ownedShards().length === ALL_SHARDS.length) return yield this.store.shard(RANKS_SHARD);
+    for (const id of this.ownedShards()) if (this.owns(id) && !this.store.isDamaged(id)) yield this.store.shard(id);
   }
 
   /** A flush is retried every second, and a disk may stay full for hours: the server's log must not fill it, too. */
@@ -480,3 +524,6 @@ export class ShardHost {
     return isGroup(address) ? this.groups.get(groupAddress(nameOf(address) as GroupId)) : this.userAt(address);
   }
 }
+
+const notHere = (shard: ShardId): AppError =>
+  new AppError("unavailable", `shard ${shard} is not served by this node; try again`, { retryAfterMs: 500 });

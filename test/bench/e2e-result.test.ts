@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { closedRound, derived, medianFigures, restartOf } from "../../bench/e2e-result.ts";
-import type { LoadFigures } from "../../bench/load.ts";
-import { formatRange, median, rangeOf } from "../../bench/ranges.ts";
+import { closedRound, derived, medianFigures, restartOf } from "../../bench/e2e/e2e-result.ts";
+import type { LoadFigures } from "../../bench/load/load.ts";
+import { formatRange, median, rangeOf } from "../../bench/measure/ranges.ts";
 
 const figures = (deliveredPerSecond: number, serverCpuMicros: number): LoadFigures => ({
   delivered: 1,

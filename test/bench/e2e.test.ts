@@ -2,17 +2,18 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { E2eResult } from "../../bench/e2e-result.ts";
+import type { E2eFigures } from "../../bench/e2e/e2e-result.ts";
 import { bench, MAIN } from "./bench-program.ts";
+import { expectSelfContained } from "./self-contained.ts";
 
-test("the small e2e bench measures both servers, loses nothing, and prints one line of JSON", async () => {
+test("the tiny e2e bench measures both servers, loses nothing, and prints one line of JSON", async () => {
   const folder = mkdtempSync(join(tmpdir(), "parley-report-"));
   try {
     const report = join(folder, "report.html");
-    const { out, errors, status } = await bench("e2e", "--small", "--json", "--report", report);
+    const { out, errors, status } = await bench("e2e", "--tiny", "--json", "--report", report);
     expect({ status, errors: status === 0 ? "" : errors }).toEqual({ status: 0, errors: "" });
     expect(out.trimEnd().split("\n").length).toBe(1);
-    const result = JSON.parse(out) as E2eResult;
+    const result = JSON.parse(out) as E2eFigures;
     expect(result.rounds.length).toBe(2);
     expect(result.throughputRatio).toBeGreaterThan(0);
     expect(result.cpuRatio).toBeGreaterThan(0);
@@ -20,16 +21,15 @@ test("the small e2e bench measures both servers, loses nothing, and prints one l
     expect(result.ranges.throughputRatio.median).toBe(result.throughputRatio);
     expect(result.restarts.length).toBe(1);
     expect(result.restartedRatio).toBeGreaterThan(0);
+    expect(result.fanoutRatio).toBeGreaterThan(0);
+    expect(result.openLoop5000.p50Ms).toBeGreaterThan(0);
+    expect(result.openLoop5000.p99Ms).toBeGreaterThanOrEqual(result.openLoop5000.p50Ms);
     expect(result.medians.parley.p99Ms).toBeGreaterThanOrEqual(result.medians.parley.p50Ms);
     expect(result.delivered).toBeGreaterThan(100);
     expect(result.lost).toBe(0);
     expect(errors).toContain("server CPU a message");
     expect(errors).toContain("rate after a restart over the rate before it");
-    const html = readFileSync(report, "utf8");
-    expect(html).toContain("<svg");
-    // Self-contained: opens without a network.
-    expect(html).not.toMatch(/(src|href)=|@import|url\(/);
-    expect(html).not.toMatch(/undefined|NaN/);
+    expectSelfContained(readFileSync(report, "utf8"));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -76,15 +76,3 @@ function childrenOf(parent: number): number[] {
     }
   });
 }
-
-test("a suite that is not there and a bad number are refused with status 2", async () => {
-  expect(await bench("nothing")).toMatchObject({
-    status: 2,
-    errors: "bench: suite: nothing is not one; there are e2e, storage and stalls; see --help\n",
-  });
-  expect(await bench("e2e", "--pairs", "none")).toMatchObject({
-    status: 2,
-    errors: expect.stringContaining("--pairs: none is not a number above 0"),
-  });
-  expect((await bench("--help")).out).toStartWith("Usage: npm run bench -- SUITE [options]\n");
-});

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { startFloor } from "../../bench/floor-server.ts";
-import { WebSocketClient } from "../../bench/websocket-client.ts";
+import { startFloor } from "../../bench/servers/floor-server.ts";
+import { WebSocketClient } from "../../bench/load/websocket-client.ts";
 import { until } from "../support/wait.ts";
 
 const ends: (() => unknown)[] = [];

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Histogram } from "../../bench/histogram.ts";
+import { Histogram } from "../../bench/measure/histogram.ts";
 
 test("a percentile is within 2 % of the exact one, from microseconds to minutes", () => {
   for (const scaleMs of [0.01, 1, 100, 60_000]) {

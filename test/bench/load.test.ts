@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { startFloor } from "../../bench/floor-server.ts";
-import { Load, type LoadPair } from "../../bench/load.ts";
+import { startFloor } from "../../bench/servers/floor-server.ts";
+import { Load, type LoadPair } from "../../bench/load/load.ts";
 
 const LINES = ["one", 'two "seq":7 \\ "t":"sent"', "drei – ünïcödé ✓", "x".repeat(300)];
 const ends: (() => unknown)[] = [];

@@ -3,7 +3,9 @@
  * then: an idle one beside the server's tells how long, and of each case the best round counts.
  */
 import { beforeAll, expect, test } from "bun:test";
-import { type Round, runStalls, STALLS_FULL } from "../../bench/stalls.ts";
+import { ProgressBar } from "../../src/cli/progress-bar.ts";
+import { CASES as ALL_CASES } from "../../bench/stalls/cases.ts";
+import { measureStalls, type Round } from "../../bench/stalls/stalls.ts";
 
 const GAP_MS_MAX = 10;
 /** The longest gap of an idle loop on a quiet machine, about. */
@@ -16,16 +18,14 @@ const isStall = ({ server, idle }: Round): boolean => {
   return server.wallMs > GAP_MS_MAX * slowness || server.cpuMs > GAP_MS_MAX * Math.min(slowness, 2);
 };
 
-const CASES = STALLS_FULL.cases.filter(
-  ({ name }) => !/erased$|very many|many conversations$|who are there$/.test(name),
-);
+const CASES = ALL_CASES.filter(({ name }) => !/erased$|very many|many conversations$|who are there$/.test(name));
 
 const results = new Map<string, Round[]>();
 
 beforeAll(async () => {
   const options = { rounds: 7, sizes: SIZES, places: ["recent" as const], cases: CASES };
   const silent = { isTerminal: false, columns: 80, write: () => {} };
-  const { cases } = await runStalls(options, silent, new Promise(() => {}));
+  const cases = await measureStalls(options, new ProgressBar("stalls", 1, silent), new Promise(() => {}));
   for (const { name, rounds } of cases) results.set(name, rounds);
 }, 60_000);
 

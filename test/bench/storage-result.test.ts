@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { appendRatio, flushRounds, medianOf } from "../../bench/storage-result.ts";
-import { figure } from "../../bench/storage-table.ts";
+import { appendRatio, flushRounds, medianOf } from "../../bench/storage/storage-result.ts";
+import { formatFigure } from "../../bench/measure/ranges.ts";
 import type { AppendBatch, AppendFigures } from "../../bench/storage/append.ts";
 import type { FlushFigures, FlushRound } from "../../bench/storage/flush.ts";
 import { seededRandom, spreadOf } from "../../bench/storage/measure.ts";
@@ -20,8 +20,8 @@ test("the first flush of several, which makes the files, does not count", () => 
 });
 
 test("a figure that no round has is shown as missing, not as zero", () => {
-  expect(figure(medianOf([{}, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("-");
-  expect(figure(medianOf([{ bytes: 2 }, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("2.00");
+  expect(formatFigure(medianOf([{}, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("-");
+  expect(formatFigure(medianOf([{ bytes: 2 }, {}] as { bytes?: number }[], (round) => round.bytes))).toBe("2.00");
 });
 
 test("percentiles are samples, and the same seed draws the same numbers", () => {

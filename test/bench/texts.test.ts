@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import { corpus } from "../../bench/storage/corpus.ts";
-import { loadTexts } from "../../bench/texts.ts";
+import { loadTexts } from "../../bench/measure/texts.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "parley-texts-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

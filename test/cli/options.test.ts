@@ -36,10 +36,20 @@ describe("where a value comes from", () => {
   });
 });
 
+/** A value for each option that has no default. */
+const WITHOUT_DEFAULT: Record<string, number | string> = {
+  publicUrl: "https://chat.example",
+  keepDays: 30,
+  userMb: 30,
+  node: "n2",
+  map: "partition-map.json",
+  clusterSecretFile: "secret",
+};
+
 describe("every option of serve", () => {
   test.each(Object.keys(SERVE_OPTIONS))("%s takes its default from its flag and from its variable", (key) => {
     const { initial } = SERVE_OPTIONS[key as keyof typeof SERVE_OPTIONS];
-    const value = initial ?? (key === "keepDays" || key === "userMb" ? 30 : "https://chat.example");
+    const value = initial ?? WITHOUT_DEFAULT[key];
     expect(parse([`${flagOf(key)}=${String(value)}`])).toHaveProperty(key, value);
     expect(parse([], { [variableOf(key)]: String(value) })).toHaveProperty(key, value);
   });

@@ -5,7 +5,7 @@
 import { expect } from "bun:test";
 import { systemRandom } from "../../src/base/random.ts";
 import { groupAddress, nameOf, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
-import type { Cursor, ServerFrame } from "../../src/protocol/frames.ts";
+import type { Cursor, ServerFrame, StreamPosition } from "../../src/protocol/frames.ts";
 import { createGroups } from "../../src/home/groups/groups.ts";
 import { createHistory } from "../../src/home/reading/history.ts";
 import { createMessaging } from "../../src/home/sending/messaging.ts";
@@ -32,10 +32,10 @@ type Life = {
   texts: string[];
 };
 
-/** `at`: what a device has of a group: the next entry must follow it. `begun`: groups that came in this poll. */
-type Device = { cursor: Cursor; at: Map<string, { epoch: string; seq: number }>; begun: Set<string> };
+/** `at`: what a device has of a group, by what it was told: the next entry must follow it. */
+type Device = { cursor: Cursor; at: Map<string, StreamPosition> };
 
-const newDevice = (): Device => ({ cursor: FROM_THE_BEGINNING, at: new Map(), begun: new Set() });
+const newDevice = (): Device => ({ cursor: FROM_THE_BEGINNING, at: new Map() });
 
 export class Lives {
   readonly shards = new RestartedShards();
@@ -185,10 +185,13 @@ export class Lives {
     if (isNew) this.#devices.set(user, newDevice());
     const device = this.#devices.get(user)!;
     for (let more = true; more;) {
-      device.begun.clear();
       const reply = await this.#sync.poll(actor(user), device.cursor, 0, new AbortController().signal);
       for (const frame of reply.frames) this.#take(user, device, frame);
       device.cursor = reply.cursor;
+      // The cursor is all that a device keeps: a group that it does not name is unknown to the device.
+      for (const group of device.at.keys()) if (reply.cursor.groups[group] === undefined) device.at.delete(group);
+      for (const [group, position] of Object.entries(reply.cursor.groups))
+        expect([group, device.at.get(group)]).toEqual([group, position]);
       ({ more } = reply);
     }
     for (const [address, life] of this.#presents()) {
@@ -253,7 +256,7 @@ export class Lives {
   }
 
   /** As the protocol says that a device is to. */
-  #take(user: UserId, { cursor, at, begun }: Device, frame: ServerFrame): void {
+  #take(user: UserId, { at }: Device, frame: ServerFrame): void {
     this.#mustBeAllowed(user, frame);
     if (frame.t === "reset") {
       const { epoch, headSeq } = this.shards.host.groups.get(frame.conversation as GroupAddress)!;
@@ -264,11 +267,7 @@ export class Lives {
     const isOfGroup = frame.t === "group" || (frame.t === "message" && frame.conversation.startsWith("#"));
     if (!isOfGroup) return;
     const position = at.get(frame.conversation);
-    // A group that its cursor did not name begins where the user joined it last.
-    const isNamed = cursor.groups[frame.conversation] !== undefined || begun.has(frame.conversation);
-    begun.add(frame.conversation);
-    if (isNamed) expect([frame, position!.seq]).toEqual([frame, frame.seq - 1]);
-    else expect(frame.seq).toBeGreaterThan(position!.seq);
+    expect([frame, position?.seq]).toEqual([frame, frame.seq - 1]);
     position!.seq = frame.seq;
   }
 

@@ -426,3 +426,17 @@ test("who is being removed, or leaves, says nothing behind the note of it", asyn
   const { body } = await node.api.get(`/v1/entries?conversation=${encodeURIComponent(`#${id}`)}`, ann.token);
   expect(body.frames.filter((frame: ServerFrame) => frame.t === "message")).toEqual([]);
 });
+
+test("who has just left is not refused what a device says of its entries before it hears of that", async () => {
+  const device = await node.connect(ben);
+  await remove(ann, "ben");
+  device.send({ t: "received", conversation: `#${id}`, seq: 1 });
+  expect((await device.untaken()).filter(({ t }) => t === "error")).toEqual([]);
+  expect((await call("DELETE", ann)).status).toBe(204);
+  device.send({ t: "received", conversation: `#${id}`, seq: 1 });
+  expect((await device.untaken()).filter(({ t }) => t === "error")).toEqual([]);
+  // What the user does is refused.
+  device.send({ t: "read", conversation: `#${id}`, seq: 1 });
+  expect(await device.take("error")).toMatchObject({ code: "not_a_member" });
+  await device.close();
+});

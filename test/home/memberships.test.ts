@@ -14,8 +14,12 @@ import type { Handoff } from "../../src/home/messages/handoff.ts";
 import type { ShardRouter } from "../../src/home/messages/shard-router.ts";
 import type { Shard } from "../../src/home/shard.ts";
 import type { Offset, Seq } from "../../storage/types.ts";
+import type { Cursor } from "../../src/protocol/frames.ts";
+import { createSync } from "../../src/home/reading/sync.ts";
 import { additionsForTests } from "../support/additions.ts";
+import { FROM_THE_BEGINNING } from "../support/device.ts";
 import { randomFrom, type Random } from "../support/random.ts";
+import { readsForTests } from "../support/reads.ts";
 import { SEED } from "../support/seed.ts";
 import { until } from "../support/wait.ts";
 import { RestartedShards } from "./restarted-shards.ts";
@@ -186,6 +190,25 @@ test("who was removed does not come back by themselves, though their own shard d
   expect(await back.catch(({ code }: { code: string }) => code)).toBe("not_a_member");
   await settled();
   expectSame();
+});
+
+test("who leaves, polls before their own shard knows, and comes back misses nothing of the group", async () => {
+  await groups.putMember(actor(ANN), CLUB, BEN, "member");
+  const sync = createSync((user) => shards.host.home(user), readsForTests());
+  const poll = (cursor: Cursor) => sync.poll(actor(BEN), cursor, 0, new AbortController().signal);
+  const before = await poll(FROM_THE_BEGINNING);
+  expect(before.cursor.groups[CLUB]!.seq).toBe(2);
+  await shards.send(ANN, { to: CLUB, text: "said while he was in", ref: "r-1", retry: false });
+  fate = () => "lost";
+  await groups.removeMember(actor(BEN), CLUB, BEN);
+  const between = await poll(before.cursor);
+  expect([between.frames, between.more]).toEqual([[], false]);
+  await groups.putMember(actor(BEN), CLUB, BEN, "member");
+  fate = () => "arrives";
+  await settled();
+  const { frames } = await poll(between.cursor);
+  const seqs = frames.map((frame) => ("seq" in frame && frame.t !== "membership" ? frame.seq : frame.t));
+  expect(seqs).toEqual(["membership", "membership", 3, 4, 5]);
 });
 
 describe("over any faults and crashes", () => {

@@ -11,7 +11,13 @@ export type DataDirectory = { path: string; apiKey: string; remove: () => void }
 /** An empty data directory with an API key in it: users made with it cost no password. */
 export async function dataDirectory(): Promise<DataDirectory> {
   const path = mkdtempSync(join(tmpdir(), "parley-test-"));
+  const apiKey = await addApiKey(path);
+  return { path, apiKey, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** @returns a new key of this data directory, its only one */
+export async function addApiKey(path: string): Promise<string> {
   const { record, key } = newApiKey("tests", systemClock, systemRandom);
   await writeFile(join(path, API_KEYS_FILE), JSON.stringify([record]));
-  return { path, apiKey: key, remove: () => rmSync(path, { recursive: true, force: true }) };
+  return key;
 }

@@ -6,6 +6,7 @@ import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
+import { startClusterAsNode } from "./cluster/cluster-as-node.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
 import { FaultyRouter } from "./faulty-router.ts";
@@ -45,6 +46,7 @@ function faultyRouter(directory: string): FaultyRouter | undefined {
 }
 
 export async function startTestNode(options: Partial<ServeOptions> = {}, parts: NodeParts = {}): Promise<TestNode> {
+  if (process.env["CLUSTER"] !== undefined) return startClusterAsNode(options, parts);
   const data = await dataDirectory();
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
   const router = faultyRouter(data.path);

@@ -57,6 +57,11 @@ export class AnswersUnderWay {
     return bytes.length <= WHOLE_BYTES_MAX ? text : this.#inPieces(user, bytes);
   }
 
+  /** The same for bytes. */
+  bodyOf(user: UserId | undefined, bytes: Buffer): Buffer<ArrayBuffer> | ReadableStream<Uint8Array> {
+    return bytes.length <= WHOLE_BYTES_MAX ? Buffer.from(bytes) : this.#inPieces(user, bytes);
+  }
+
   #inPieces(user: UserId | undefined, bytes: Buffer): ReadableStream<Uint8Array> {
     const release = this.#hold(user, bytes.length);
     let at = 0;

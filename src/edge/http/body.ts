@@ -13,9 +13,20 @@ const JSON_TYPE = /^application\/json(?:\s*;\s*charset\s*=\s*"?utf-8"?)?\s*;?\s*
 /** Bounds of a body, in bytes and milliseconds. */
 export type BodyBounds = { bytesMax: number; timeoutMs: number };
 
+/** @throws AppError bad_request, too_large */
+export function readBodyBytes(request: Request, { bytesMax, timeoutMs }: BodyBounds): Promise<Uint8Array> {
+  return inTime(readBytes(request, bytesMax), timeoutMs);
+}
+
+/** The stated length of the body; the bound if none is stated. */
+export function statedBytes({ headers }: Request, { bytesMax }: BodyBounds): number {
+  const stated = headers.get("content-length");
+  return stated === null ? bytesMax : Math.min(Number(stated), bytesMax);
+}
+
 /** @returns the parsed body; undefined if it is empty. @throws AppError bad_request, too_large */
-export async function readJsonBody(request: Request, { bytesMax, timeoutMs }: BodyBounds): Promise<unknown> {
-  const bytes = await inTime(readBytes(request, bytesMax), timeoutMs);
+export async function readJsonBody(request: Request, bounds: BodyBounds): Promise<unknown> {
+  const bytes = await readBodyBytes(request, bounds);
   if (bytes.length === 0) return undefined;
   const contentType = request.headers.get("content-type");
   if (contentType !== null && !JSON_TYPE.test(contentType)) throw wrongContentType(contentType);

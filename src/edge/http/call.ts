@@ -8,7 +8,7 @@ import type { Actor, Services } from "../../home/services.ts";
 import type { AnswersUnderWay } from "./answers-under-way.ts";
 import { apiKey, bearerToken } from "./authorization.ts";
 import { fairnessKey } from "./client-address.ts";
-import { readJsonBody, type BodyBounds } from "./body.ts";
+import { readJsonBody, statedBytes, type BodyBounds } from "./body.ts";
 import type { BodiesUnderWay } from "./bodies-under-way.ts";
 import { refusalOf } from "./invalid.ts";
 import { BASE_HEADERS } from "./problem.ts";
@@ -172,12 +172,6 @@ async function bodyOf(
   const read = () => readJsonBody(request, bodyBounds);
   const body = await (call.auth === "none" ? bodies.read(client, statedBytes(request, bodyBounds), read) : read());
   return body === undefined && call.isBodyOptional ? {} : body;
-}
-
-/** The stated length of the body; the bound if none is stated. */
-function statedBytes({ headers }: Request, { bytesMax }: BodyBounds): number {
-  const stated = headers.get("content-length");
-  return stated === null ? bytesMax : Math.min(Number(stated), bytesMax);
 }
 
 function validated(schema: z.ZodType, input: unknown, whole: string): unknown {

@@ -1,13 +1,13 @@
 /** The WebSocket side of a node: the callbacks of Bun. */
 import type { WebSocketHandler } from "bun";
 import type { AdmittedSocket } from "./admission.ts";
-import type { SocketContext } from "../../home/session/socket-context.ts";
-import { SocketSession } from "../../home/session/socket-session.ts";
+import type { ClientConnection, ClientSocket } from "../../home/session/client-socket.ts";
+import type { SocketEnd } from "./socket-end.ts";
 
 /** What a connection keeps from its upgrade on. It counts until it is gone, which is later than its close. */
 export class SocketData {
   readonly admitted: AdmittedSocket;
-  session: SocketSession | undefined;
+  session: SocketEnd | undefined;
   /** Called at the close. */
   closed: () => void = () => {};
 
@@ -36,16 +36,26 @@ export class SocketData {
 const PAYLOAD_BYTES_MAX = 128 << 10;
 /** Bun's own bound is above ours: if it is reached, frames were dropped. */
 const BACKPRESSURE_FACTOR = 2;
+/** Above what a link to another node leaves in its connection (src/cluster/link/link.ts). */
+const BACKPRESSURE_BYTES_MIN = 2 << 20;
 
-export function createSocketHandler(context: SocketContext, open: Set<SocketSession>): WebSocketHandler<SocketData> {
+export type SocketSettings = {
+  /** Bound of one socket's send queue, bytes. */
+  readonly outboxBytesMax: number;
+  readonly heartbeatMs: number;
+  begin(socket: ClientSocket, connection: ClientConnection): SocketEnd;
+};
+
+/** @param open the sockets that are open */
+export function createSocketHandler(settings: SocketSettings, open: Set<SocketEnd>): WebSocketHandler<SocketData> {
   return {
     maxPayloadLength: PAYLOAD_BYTES_MAX,
-    backpressureLimit: context.outboxBytesMax * BACKPRESSURE_FACTOR,
+    backpressureLimit: Math.max(settings.outboxBytesMax * BACKPRESSURE_FACTOR, BACKPRESSURE_BYTES_MIN),
     closeOnBackpressureLimit: false,
-    idleTimeout: Math.min(960, Math.ceil((context.heartbeatMs * 2.5) / 1000)),
+    idleTimeout: Math.min(960, Math.ceil((settings.heartbeatMs * 2.5) / 1000)),
     sendPings: true,
     open(socket) {
-      const session = new SocketSession(socket, context, socket.data.admitted);
+      const session = settings.begin(socket, socket.data.admitted);
       socket.data.session = session;
       socket.data.admitted.onGiveWay(() => session.giveWay());
       open.add(session);

@@ -45,8 +45,13 @@ export class ApiKeyFile implements ApiKeys {
   }
 
   async authenticate(key: string): Promise<{ keyId: string }> {
-    const [, id, secret] = KEY_PATTERN.exec(key) ?? [];
-    if (id === undefined || secret === undefined) throw refused();
+    const parts = apiKeyParts(key);
+    if (parts === undefined || !(await this.isKnown(parts.id, parts.hash))) throw refused();
+    return { keyId: parts.id };
+  }
+
+  /** @param hash of the key's secret, hexadecimal */
+  async isKnown(id: string, hash: string): Promise<boolean> {
     if (this.#clock.monotonicMs() - this.#checkedAt >= CHECK_INTERVAL_MS) await this.#check();
     else if (this.#checking) await this.#checking;
     if (!this.#keys.has(id) && this.#checksForUnknown < CHECKS_FOR_UNKNOWN_PER_INTERVAL) {
@@ -54,8 +59,7 @@ export class ApiKeyFile implements ApiKeys {
       await this.#reloadIfChanged();
     }
     const record = this.#keys.get(id);
-    if (record === undefined || !isSecretOf(record, secret) || record.revokedAt !== undefined) throw refused();
-    return { keyId: id };
+    return record !== undefined && isHashOf(record, hash) && record.revokedAt === undefined;
   }
 
   #check(): Promise<void> {
@@ -83,6 +87,13 @@ export class ApiKeyFile implements ApiKeys {
       this.#onUnreadable(error);
     }
   }
+}
+
+/** Id and hash of a key, by its form alone. Undefined if it is none. */
+export function apiKeyParts(key: string): { id: string; hash: string } | undefined {
+  const [, id, secret] = KEY_PATTERN.exec(key) ?? [];
+  if (id === undefined || secret === undefined) return undefined;
+  return { id, hash: hashOf(secret).toString("hex") };
 }
 
 /** A new key: the record to keep, and the key to show once. */
@@ -133,8 +144,9 @@ function isRecord(value: unknown): value is ApiKeyRecord {
   );
 }
 
-function isSecretOf(record: ApiKeyRecord, secret: string): boolean {
-  return timingSafeEqual(hashOf(secret), Buffer.from(record.hash, "hex"));
+function isHashOf(record: ApiKeyRecord, hash: string): boolean {
+  const [one, other] = [Buffer.from(hash, "hex"), Buffer.from(record.hash, "hex")];
+  return one.length === other.length && timingSafeEqual(one, other);
 }
 
 function hashOf(secret: string): Buffer {

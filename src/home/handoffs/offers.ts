@@ -68,6 +68,16 @@ export class Offers {
     for (const { dueAt } of this.#waiting.values()) this.#wakeAt(dueAt);
   }
 
+  /** A node that was away is back: nothing waits any longer than for a loss. */
+  hurry(): void {
+    const now = this.#clock.monotonicMs();
+    for (const waiting of this.#waiting.values()) {
+      waiting.backOffMs = SOON_MS;
+      waiting.dueAt = Math.min(waiting.dueAt, now + SOON_MS);
+    }
+    this.#wakeAt(now + SOON_MS);
+  }
+
   /** Another object is the shard from now on. */
   forget(shard: Shard): void {
     this.#waiting.delete(shard);

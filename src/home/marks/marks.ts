@@ -81,9 +81,15 @@ export class Marks {
     else this.#deliverHeld(user, seq);
   }
 
-  /** A device has the log of a group through `seq`. @throws AppError not_a_member or bad_request */
+  /**
+   * A device has the log of a group through `seq`. Ignored if the user has left the group: devices say `received` by
+   * themselves, perhaps before they hear of it. @throws AppError not_a_member if the user was never in it, or bad_request
+   */
   receivedIn(user: UserState, address: GroupAddress, seq: Seq): void {
-    this.receivedGroup(user, this.#memberGroup(user, address), seq);
+    const group = this.#groupOf(user, address);
+    const wasIn = (user.conversations.get(address)?.takenThrough ?? 0) > 0;
+    if (wasIn && group?.hasMember(user.user) !== true) return;
+    this.receivedGroup(user, mustBeIn(group, address, user.user), seq);
   }
 
   /**
@@ -171,7 +177,7 @@ export class Marks {
   }
 
   #readGroup(user: UserState, address: GroupAddress, seq: Seq): void {
-    const group = this.#memberGroup(user, address);
+    const group = mustBeIn(this.#groupOf(user, address), address, user.user);
     if (seq > group.headSeq) throw beyondHead(address, seq, group.headSeq);
     const conversation = user.conversation(address);
     if (this.#isTold(conversation, group, seq)) this.#memberOffer(user, conversation, group).sayRead(seq);
@@ -183,13 +189,11 @@ export class Marks {
     this.#writer.noteRead(user, conversation, through, incomingRead, isSafe);
   }
 
-  /** The caller has loaded the group, unless it is damaged. @throws AppError not_a_member or unavailable */
-  #memberGroup({ user, conversations }: UserState, address: GroupAddress): GroupMirror {
+  /** The caller has loaded the group, unless it is damaged. @throws AppError unavailable */
+  #groupOf({ conversations }: UserState, address: GroupAddress): GroupMirror | undefined {
     const { mirrors } = this.#shard;
     const shard = conversations.get(address)?.shard;
-    const group =
-      shard === undefined ? undefined : (mirrors.peek(address, shard) ?? atOnce(mirrors.steps(address, shard)));
-    return mustBeIn(group, address, user);
+    return shard === undefined ? undefined : (mirrors.peek(address, shard) ?? atOnce(mirrors.steps(address, shard)));
   }
 
   /** Members of a small group are told. If the number of members is not known here, the group's shard decides. */

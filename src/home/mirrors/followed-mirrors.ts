@@ -59,8 +59,9 @@ export class FollowedMirrors implements GroupMirrors {
 
   *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
     const missing: GroupAddress[] = [];
-    for (const { address, joinedSeq } of conversations.values()) {
+    for (const { address, joinedSeq, shard } of conversations.values()) {
       if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
+      if (this.#parts.isFollowed?.(shard) === false) continue;
       if (this.#atHand(address) === undefined) missing.push(address);
     }
     for (let at = 0; at < missing.length; at += ASKS_MAX) {

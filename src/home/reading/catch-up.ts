@@ -10,7 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
 import { receiptFrame } from "../../protocol/encode.ts";
-import type { Cursor, ReceiptKind, StreamPosition } from "../../protocol/frames.ts";
+import type { Cursor, MembershipFrame, ReceiptKind, StreamPosition } from "../../protocol/frames.ts";
 import { isNotMember, viewerOf } from "../authorization.ts";
 import type { ConversationState } from "../state/conversation-state.ts";
 import type { Standing } from "../groups/group-heads.ts";
@@ -84,6 +84,11 @@ export class CatchUp {
   readonly #shard: Shard;
   readonly #user: UserState;
   readonly #groups = new Map<GroupAddress, StreamPosition>();
+  /**
+   * Groups whose shard says that the user has left, while the timeline does not yet. Nothing of them is missed until the
+   * timeline tells. The device's position stays: a user who comes back gets what was written before.
+   */
+  readonly #left = new Set<Address>();
   readonly #resets: string[] = [];
   /** Missed receipts, the next one last. */
   #missed: Missed[] = [];
@@ -136,7 +141,7 @@ export class CatchUp {
     const { headSeq, markCount, conversations } = this.#user;
     if (this.#timeline < headSeq || this.#marks < markCount) return true;
     for (const { address, joinedSeq, shard } of conversations.values()) {
-      if (joinedSeq === 0 || !isGroup(address)) continue;
+      if (joinedSeq === 0 || !isGroup(address) || this.#left.has(address)) continue;
       const head = this.#shard.mirrors.head(address, shard, this.#user.user);
       if (!head || joinedSeq < head.bornSeq) continue;
       if ((this.#groups.get(address)?.seq ?? joinedSeq - 1) < head.headSeq) return true;
@@ -161,7 +166,7 @@ export class CatchUp {
 
   /**
    * Undefined if the device knows a former life of the group, and this catch-up tells it that the user joined the
-   * present life: then it starts there. @param lastSeq of that membership in the timeline
+   * present life: then it starts there (`#membershipTold`). @param lastSeq of that membership in the timeline
    */
   #validGroup({ address, shard, lastSeq }: ConversationState, position: StreamPosition): StreamPosition | undefined {
     const group = this.#shard.mirrors.head(address as GroupAddress, shard, this.#user.user);
@@ -171,27 +176,51 @@ export class CatchUp {
     // A device that has nothing of the group has nothing stale, except that a later life starts at its first entry.
     if (seq === 0 && bornSeq === 1) return { epoch, seq };
     if (position.epoch === epoch && seq >= bornSeq - 1 && seq <= headSeq) return { epoch, seq };
-    if (position.epoch !== epoch && seq < bornSeq && this.#timeline < lastSeq) return undefined;
+    if (position.epoch !== epoch && seq < bornSeq && this.#willTell(lastSeq)) return undefined;
     this.#resets.push(`{"t":"reset","conversation":"${address}"}`);
     return { epoch, seq: headSeq };
+  }
+
+  /** Whether the timeline is behind `seq`, and so little that nothing of it is skipped by a `gap`. */
+  #willTell(seq: Seq): boolean {
+    return this.#timeline < seq && !this.#isTooFar(this.#timeline, this.#user.headSeq);
   }
 
   /** @returns whether the timeline was read to its head */
   #readTimeline(page: CatchUpPage): boolean {
     const user = this.#user;
-    this.#timeline = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
+    const from = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
+    // The gap may hide what the timeline says of them.
+    if (from !== this.#timeline) this.#left.clear();
+    this.#timeline = from;
     while (this.#timeline < user.headSeq) {
       if (page.isStepOver()) return false;
       const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
       if (entries.length === 0) throw hole(user.address, this.#timeline);
       for (const stored of entries) {
         if (stored.seq > user.headSeq) break;
-        page.push(JSON.stringify(timelineFrame(this.#shard, user, stored)));
+        const frame = timelineFrame(this.#shard, user, stored);
+        page.push(JSON.stringify(frame));
         this.#timeline = stored.seq;
+        if (frame.t === "membership") this.#membershipTold(frame);
         if (page.isStepOver()) break;
       }
     }
     return true;
+  }
+
+  /**
+   * Called for each membership in the timeline.
+   *
+   * A device that has nothing of the present group starts at the first `joined` of it that it is told, and so does this
+   * catch-up. Example: the user joined at 3, left at 4 and came back at 9: the group follows from 3, not from 9. The
+   * epoch is empty in a `joined` of a former life, and of a group whose head is not known.
+   */
+  #membershipTold({ conversation, change, groupSeq, epoch }: MembershipFrame): void {
+    const group = conversation as GroupAddress;
+    this.#left.delete(group);
+    if (change === "left" || epoch === "") return;
+    if (this.#groups.get(group)?.epoch !== epoch) this.#groups.set(group, { epoch, seq: groupSeq - 1 });
   }
 
   /** Where to continue in a group; undefined if nothing of it is missed. */
@@ -201,7 +230,7 @@ export class CatchUp {
     address: GroupAddress,
   ): StreamPosition | undefined {
     const group = this.#shard.mirrors.head(address, shard, this.#user.user);
-    if (group === undefined || joinedSeq < group.bornSeq) return undefined;
+    if (group === undefined || joinedSeq < group.bornSeq || this.#left.has(address)) return undefined;
     const position = this.#positionIn(group, joinedSeq);
     position.seq = this.#skipGap(page, address, position.seq, group.headSeq);
     return position.seq < group.headSeq ? position : undefined;
@@ -212,12 +241,12 @@ export class CatchUp {
     const address = conversation.address as GroupAddress;
     for (;;) {
       const headSeq = this.#shard.mirrors.head(address, conversation.shard, this.#user.user)?.headSeq ?? 0;
-      if (position.seq >= headSeq) return true;
+      if (position.seq >= headSeq || this.#left.has(address)) return true;
       if (page.isStepOver()) return false;
       const answer = this.#entriesBehind(page, address, position, headSeq);
       const isAtHand = !(answer instanceof Promise);
       const entries = isAtHand ? answer : yield* unlessNotIn(answer);
-      if (entries === undefined) position.seq = Math.max(position.seq, headSeq);
+      if (entries === undefined) this.#left.add(address);
       else if (!this.#add(page, entries, position) && isAtHand) throw hole(address, position.seq);
       if (!isAtHand) return false;
     }
@@ -251,9 +280,9 @@ export class CatchUp {
   }
 
   /**
-   * A group that is new to the device starts where the user joined. So does a group that was created anew since this
-   * catch-up began, which may be long ago: the rest of its former life is not shown, and the timeline has told of the
-   * new life.
+   * A group of which neither the cursor nor this catch-up has told the device starts where the user joined it last. So
+   * does a group that was created anew since this catch-up began, which may be long ago: the rest of its former life is
+   * not shown.
    */
   #positionIn({ address, epoch }: Standing, joinedSeq: Seq): StreamPosition {
     let position = this.#groups.get(address);
@@ -265,10 +294,14 @@ export class CatchUp {
   }
 
   #skipGap(page: CatchUpPage, conversation: Address | undefined, from: number, head: number): number {
-    if (head - from <= this.#shard.limits.resumeEntriesMax) return from;
+    if (!this.#isTooFar(from, head)) return from;
     const where = conversation === undefined ? "" : `"conversation":"${conversation}",`;
     page.push(`{"t":"gap",${where}"from":${from + 1},"to":${head}}`);
     return head;
+  }
+
+  #isTooFar(from: number, head: number): boolean {
+    return head - from > this.#shard.limits.resumeEntriesMax;
   }
 
   /** @returns whether all missed receipts were told */
