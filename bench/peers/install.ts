@@ -20,5 +20,6 @@ export async function installMissing(peers: readonly Peer[], interrupted: Promis
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
   const status = await Promise.race([child.exited, interrupted]).finally(() => child.kill());
-  if (status !== 0) throw new Error(`--install: ${commandFor(packages)} ended with status ${status}`);
+  if (status !== 0)
+    throw new Error(`--install: ${commandFor(packages)} ended with status ${status}; try apt-get update first`);
 }

@@ -35,6 +35,9 @@ export type Parameters = {
   install: boolean;
 };
 
+/** Rounds of Parley before all others that are not counted; a peer has one. */
+const WARM_UP_ROUNDS = 3;
+
 type SideName = "parley" | "peer";
 type Rounds = Record<SideName, LoadFigures[]>;
 export type MeasuredPeer = Pick<Peer, "name" | "title" | "settings" | "ack"> & {
@@ -56,7 +59,7 @@ export async function measurePeers(parameters: Parameters, context: BenchContext
   if (parameters.install) await installMissing(chosen, context.interrupted);
   const { lines } = loadTexts(context.corpus);
   const measured: MeasuredPeers = { peers: [], leftOut: [] };
-  const parley = await startParley(parameters.pairs, lines, context);
+  const parley = await startParley(parameters, lines, context);
   let isInterrupted = false;
   context.interrupted.catch(() => (isInterrupted = true));
   for (const peer of chosen) {
@@ -81,10 +84,13 @@ export async function measurePeers(parameters: Parameters, context: BenchContext
   return measured;
 }
 
-async function startParley(pairs: number, lines: string[], context: BenchContext): Promise<Side> {
+async function startParley(parameters: Parameters, lines: string[], context: BenchContext): Promise<Side> {
   const server = await context.endLater(startParleyProcess([...UNLIMITED_SENDS, ...context.serveArguments]));
-  const users = await provisionPairs(server, pairs, context.progress);
-  return { server, load: await context.endLater(startLoad("parley", server, users, lines)) };
+  const users = await provisionPairs(server, parameters.pairs, context.progress);
+  const load = await context.endLater(startLoad("parley", server, users, lines));
+  // Its code is compiled while it runs, which the first peer's rounds must not pay for.
+  await load.closed({ ...parameters, measureMs: parameters.measureMs * WARM_UP_ROUNDS });
+  return { server, load };
 }
 
 async function measurePeer(
@@ -102,6 +108,7 @@ async function measurePeer(
     await server.register(usersOf(pairs));
     const load = await context.endLater(startLoad(title, server, pairs, lines));
     try {
+      await load.closed(parameters);
       const rounds = await measureRounds(parley, { server, load }, parameters, context);
       const sent = await load.sent();
       const stored = await storedOf(server, usersOf(pairs), sent);

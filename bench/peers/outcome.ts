@@ -43,18 +43,21 @@ export function peersOutcome(measured: MeasuredPeers): Outcome {
 }
 
 function findingOf({ peers, leftOut }: MeasuredPeers): string {
-  const named = (figure: (peer: MeasuredPeer) => Range) =>
-    peers.map((peer) => `${peer.title} ${formatFigure(figure(peer).median)}`).join("; ");
   const parts = [
-    ...(peers.length === 0
-      ? []
-      : [
-          `Parley's messages a second over the peer's: ${named((peer) => ratiosOf(peer).throughputRatio)}.`,
-          `The peer's server CPU a message over Parley's: ${named((peer) => ratiosOf(peer).peerCpuRatio)}.`,
-        ]),
+    ...(peers.length === 0 ? [] : [throughputText(peers), cpuText(peers)]),
     ...(leftOut.length === 0 ? [] : [`LEFT OUT: ${leftOut.map(({ title }) => title).join("; ")}.`]),
   ];
   return parts.join(" ");
+}
+
+function throughputText(peers: readonly MeasuredPeer[]): string {
+  const named = peers.map((peer) => `${peer.title} ${formatFigure(ratiosOf(peer).throughputRatio.median)}`);
+  return `Parley's messages a second over the peer's: ${named.join("; ")}.`;
+}
+
+function cpuText(peers: readonly MeasuredPeer[]): string {
+  const { min, max } = rangeOf(peers.map((peer) => ratiosOf(peer).peerCpuRatio.median));
+  return `A message costs the peers ${formatFigure(min)} to ${formatFigure(max)} times Parley's server CPU.`;
 }
 
 const leftOutText = ({ title, why, remedy }: LeftOut): string =>

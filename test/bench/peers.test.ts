@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processTree } from "../../bench/measure/process-cpu.ts";
@@ -56,37 +56,56 @@ for (const name of ["ejabberd-sqlite", "prosody-sqlite"]) {
   );
 }
 
-test("a peer that is not installed is left out loudly, with the command that installs it", async () => {
+/** The bench where none of the peers is installed. `programs` are shell scripts by name. */
+async function benchWithoutPeers(words: string[], programs: Record<string, string> = {}) {
   const path = mkdtempSync(join(tmpdir(), "parley-path-"));
   try {
-    // The bench asks git for the commit. No other program is there.
+    // The bench asks git for the commit.
     symlinkSync(Bun.which("git")!, join(path, "git"));
-    const child = Bun.spawn(
-      [process.execPath, MAIN, "peers", "--tiny", "--json", "--peers", "ejabberd,prosody,socket.io-node"],
-      { cwd: import.meta.dir, stdout: "pipe", stderr: "pipe", env: { ...process.env, PATH: path } },
-    );
+    for (const [name, text] of Object.entries(programs))
+      writeFileSync(join(path, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    const child = Bun.spawn([process.execPath, MAIN, "peers", "--tiny", "--json", ...words], {
+      ...{ cwd: import.meta.dir, stdout: "pipe", stderr: "pipe" },
+      env: { ...process.env, PATH: path },
+    });
     const [out, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-    expect({ status: await child.exited, errors: out === "" ? errors : "" }).toEqual({ status: 0, errors: "" });
-    const { peers, leftOut } = JSON.parse(out) as Result;
-    expect(peers).toEqual([]);
-    expect(leftOut.map(({ name }) => name)).toEqual(
-      peersNamed(["socket.io-node", "ejabberd", "prosody"]).map(({ name }) => name),
-    );
-    expect(errors).toContain(
-      "LEFT OUT: Prosody, no archive: Prosody is not installed; to change that: apt-get install",
-    );
-    expect(errors).toContain("LEFT OUT: Socket.IO and SQLite on Node: node is not installed");
+    return { out, errors, status: await child.exited };
   } finally {
     rmSync(path, { recursive: true, force: true });
   }
+}
+
+test("a peer that is not installed is left out loudly, with the command that installs it", async () => {
+  const { out, errors, status } = await benchWithoutPeers(["--peers", "ejabberd,prosody,socket.io-node"]);
+  expect({ status, errors: status === 0 ? "" : errors }).toEqual({ status: 0, errors: "" });
+  const { peers, leftOut } = JSON.parse(out) as Result;
+  expect(peers).toEqual([]);
+  expect(leftOut.map(({ name }) => name)).toEqual(
+    peersNamed(["socket.io-node", "ejabberd", "prosody"]).map(({ name }) => name),
+  );
+  expect(errors).toContain("LEFT OUT: Prosody, no archive: Prosody is not installed; to change that: apt-get install");
+  expect(errors).toContain("LEFT OUT: Socket.IO and SQLite on Node: node is not installed");
+});
+
+test("only --install installs packages, and only as root", async () => {
+  const installing = await benchWithoutPeers(["--peers", "ejabberd,prosody", "--install"], {
+    "apt-get": 'echo "apt-get was asked: $*"; exit 3',
+  });
+  expect(installing.status).toBe(1);
+  const packages = "ejabberd erlang-p1-sqlite3 prosody lua-dbi-sqlite3";
+  if (process.getuid!() === 0) expect(installing.errors).toContain(`apt-get was asked: install --yes ${packages}\n`);
+  else expect(installing.errors).toContain(`only root may; run apt-get install ${packages} as root`);
 });
 
 test("a bench of peers that is interrupted ends the peer and removes its data", async () => {
   const temporary = mkdtempSync(join(tmpdir(), "parley-interrupted-"));
-  const child = Bun.spawn([process.execPath, MAIN, "peers", "--peers", "socket.io-bun", "--seconds", "60"], {
-    ...{ cwd: import.meta.dir, stdout: "ignore", stderr: "pipe" },
-    env: { ...process.env, TMPDIR: temporary },
-  });
+  const child = Bun.spawn(
+    [process.execPath, MAIN, "peers", "--tiny", "--peers", "socket.io-bun", "--rounds", "10000"],
+    {
+      ...{ cwd: import.meta.dir, stdout: "ignore", stderr: "pipe" },
+      env: { ...process.env, TMPDIR: temporary },
+    },
+  );
   try {
     const reading = new Response(child.stderr).text();
     let started: number[] = [];
