@@ -36,10 +36,10 @@ export type GroupMirrors = {
    */
   head(group: GroupAddress, shard: ShardId, user: UserId): Standing | undefined;
   /**
-   * After it, in the same turn, `head` reads little or nothing for the user's groups. @param formerToo also groups that
-   * the user was in
+   * After it, in the same turn, `head` reads little or nothing for these groups.
+   * @param groups default: those that the user is a member of
    */
-  readHeads(user: UserState, formerToo?: boolean): Steps<void>;
+  readHeads(user: UserState, groups?: ReadonlySet<GroupAddress>): Steps<void>;
   /** An entry is durable: tells the sessions of members. */
   entry(cast: EntryCast): void;
   /** A membership of a user of this node has changed in their timeline. */

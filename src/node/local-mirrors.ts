@@ -3,7 +3,7 @@
  * group to the sessions of its members: src/home/README.md says what must hold (*Who gets an entry of a group*).
  */
 import type { Steps } from "../base/steps.ts";
-import { isGroup, shardOf, type GroupAddress } from "../domain/address.ts";
+import { shardOf, type GroupAddress } from "../domain/address.ts";
 import type { ShardId } from "../../storage/types.ts";
 import type { Connected } from "../home/connected.ts";
 import type { Standing } from "../home/groups/group-heads.ts";
@@ -44,10 +44,11 @@ export class LocalMirrors implements GroupMirrors {
     return this.#shard(shard).heads.of(group);
   }
 
-  *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
+  *readHeads(user: UserState, groups: Iterable<GroupAddress> = user.groups()): Steps<void> {
     let looked = 0;
-    for (const { address, joinedSeq, shard } of conversations.values()) {
-      if (!isGroup(address) || (joinedSeq === 0 && !formerToo) || !this.#isHere(shard)) continue;
+    for (const address of groups) {
+      const shard = user.conversations.get(address)?.shard ?? shardOf(address);
+      if (!this.#isHere(shard)) continue;
       const { heads } = this.#shard(shard);
       const isRead = !heads.isAtHand(address);
       if (isRead) heads.of(address);

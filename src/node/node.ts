@@ -36,7 +36,9 @@ import { createSync } from "../home/reading/sync.ts";
 import { loadOrCreateTokenKey, Tokens } from "../home/accounts/tokens.ts";
 import type { Services } from "../home/services.ts";
 import { createUserCells } from "../home/accounts/user-cells.ts";
+import type { GroupMirrors } from "../home/group-mirror.ts";
 import type { ShardRouter } from "../home/messages/shard-router.ts";
+import type { MirrorParts } from "../home/mirrors/mirror-parts.ts";
 import type { Home } from "../home/shard.ts";
 import { Refusals } from "../home/refusals.ts";
 import { closeAll } from "../home/session.ts";
@@ -98,6 +100,8 @@ export type NodeParts = {
   walFileBytes?: number;
   /** Wraps the router of this node. */
   router?: (local: ShardRouter) => ShardRouter;
+  /** How the homes of members see groups. Default: the groups' own states, since all groups are on this node. */
+  mirrors?: (parts: MirrorParts) => GroupMirrors;
   /** Receives the lines of the server's log. Default: stderr. */
   log?: (line: string) => void;
 };
@@ -108,7 +112,15 @@ export type NodeParts = {
  */
 export async function startNode(
   options: ServeOptions,
-  { clock = systemClock, maintenanceTimes, checkDirectoryMs, readWatchTimes = {}, router, ...parts }: NodeParts = {},
+  {
+    clock = systemClock,
+    maintenanceTimes,
+    checkDirectoryMs,
+    readWatchTimes = {},
+    router,
+    mirrors,
+    ...parts
+  }: NodeParts = {},
 ): Promise<RunningNode> {
   const random = systemRandom;
   const logger = createLogger(
@@ -152,6 +164,7 @@ export async function startNode(
       stateBytesMax: options.stateMb * MIB,
       ...cluster?.hostPorts,
       ...routerPort(cluster?.hostPorts.router, router),
+      ...(mirrors && { mirrors }),
     },
     checkDirectoryMs,
   );

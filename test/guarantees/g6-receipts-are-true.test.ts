@@ -146,11 +146,12 @@ describe("receipts missed", () => {
     const seen = await sender.take("receipt");
     const atThatTime = { epoch, timeline: 3, groups: {}, marks: seen.mark! };
     await sender.close();
+    const always = await node.connect(await node.api.user(one.user));
     second.send({ t: "received", seq: toThird[0]!.came });
-    await second.say(`@${third!.user}`, "a commit after it");
+    await always.take("receipt");
     receiver.send({ t: "received", seq: toOther[1]!.came });
     receiver.send({ t: "read", conversation: `@${one.user}`, seq: toOther[1]!.came });
-    await receiver.say(`@${other.user}`, "a commit after it");
+    await always.takeMany("receipt", 2);
     const resumed = await node.connect(one, atThatTime);
     await resumed.take("live");
     const missed = resumed.all("receipt");

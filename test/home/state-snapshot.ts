@@ -35,6 +35,7 @@ const conversation: Reasons<ConversationState> = {
   got: "the device says it again when it comes back",
   confirmedThrough: "the receiver's shard says it again",
   groupLife: "the group's shard says it again",
+  early: "messages that wait for an earlier one; the sender's shard offers them again",
   offer: "what was said since it was loaded; the device says it again when it comes back",
   postedRefValue: "encoded once, from what is durable",
   isDirty: "what a flush has to write",

@@ -1,6 +1,7 @@
 /** The file system under the log, as a test wants it: writes held back, or failing. */
 import { realFileSystem, type FileSystem } from "../../storage/vfs/file-system.ts";
 import { FRAME_HEADER_BYTES } from "../../storage/log/local/frame.ts";
+import { diskHeld, diskReleased } from "./settled-faults.ts";
 import { until } from "./wait.ts";
 
 export class FaultyFiles {
@@ -38,6 +39,7 @@ export class FaultyFiles {
   /** From now on writes wait for `release`. */
   hold(): void {
     this.#isHolding = true;
+    diskHeld(this);
   }
 
   /** Resolves when a write waits. */
@@ -47,6 +49,7 @@ export class FaultyFiles {
 
   release(): void {
     this.#isHolding = false;
+    diskReleased(this);
     for (const write of this.#held.splice(0)) write();
   }
 

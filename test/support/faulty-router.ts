@@ -51,6 +51,9 @@ export class FaultyRouter {
   readonly wire: FaultyWire;
   /** For nodes whose mirrors can bear it. */
   hasFaultyCasts = false;
+  /** How long after a cast was lost its receivers have found that out. */
+  castsFoundMs = 0;
+  #castLostMs = Number.NEGATIVE_INFINITY;
   readonly #ids: () => MessageIds;
   readonly #askAgainTicks: number | undefined;
   #local: ShardRouter | undefined;
@@ -68,9 +71,15 @@ export class FaultyRouter {
     this.#owed.clear();
   }
 
+  /** What is under way has come. */
+  get isIdle(): boolean {
+    return this.wire.isIdle;
+  }
+
   /** Nothing is under way, and nobody has to be told anything again. */
   get isSettled(): boolean {
-    return this.wire.isIdle && this.#owed.isEmpty;
+    const areCastsFound = performance.now() - this.#castLostMs >= this.castsFoundMs;
+    return this.wire.isIdle && this.#owed.isEmpty && areCastsFound;
   }
 
   /** Around the router of a node that has just been started, as often as one is. */
@@ -91,7 +100,9 @@ export class FaultyRouter {
       cast: (cast: Cast) => {
         const bytes = encodeCast(cast);
         if (!this.hasFaultyCasts) return local.cast(decodeCast(bytes));
+        const { lost } = this.wire.counts;
         this.#carry(local, undefined, undefined, bytes, (carried, receiver) => receiver.cast(decodeCast(carried)));
+        if (this.wire.counts.lost > lost) this.#castLostMs = performance.now();
       },
       mayReach: (users, except) => local.mayReach(users, except),
     };

@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { ByeFrame, ServerFrame } from "../../src/protocol/frames.ts";
 import type { DeviceCursor } from "./device.ts";
+import { faultsSettled } from "./settled-faults.ts";
 import { until, within } from "./wait.ts";
 
 const TEXT = 1;
@@ -20,6 +21,7 @@ export class SlowReader {
 
   /** Connected and said hello; reading until `pause`. */
   static async connect(port: number, who: Credentials, cursor?: DeviceCursor): Promise<SlowReader> {
+    await faultsSettled();
     const reader = new SlowReader(port);
     await until("the upgrade is done", () => reader.#isOpen);
     reader.send({ t: "hello", token: who.token, ...(cursor === undefined ? {} : { cursor }) });

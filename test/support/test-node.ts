@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts";
+import { FollowedMirrors } from "../../src/home/mirrors/followed-mirrors.ts";
+import type { MirrorParts } from "../../src/home/mirrors/mirror-parts.ts";
 import { MessageIds } from "../../src/domain/message-id.ts";
 import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
@@ -12,7 +14,7 @@ import { Device, type DeviceCursor } from "./device.ts";
 import { FaultyRouter } from "./faulty-router.ts";
 import { FaultyWire } from "./faulty-wire.ts";
 import { randomFrom } from "./random.ts";
-import { expectFaults } from "./settled-faults.ts";
+import { expectFaults, forgetFaults } from "./settled-faults.ts";
 import { UNHURRIED } from "./test-process.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
@@ -34,6 +36,9 @@ const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1",
 /** A test waits for what was lost, and has many people in it. */
 const MILD = { lost: 0.02, repeated: 0.1, late: 0.3, lateTicksMax: 6, cut: 0.001, cutTicksMax: 40 };
 
+/** Lost casts are found so often. */
+const COMPARE_MS = 100;
+
 /** `FAULTY_ROUTER=seed` in the environment: what crosses between shards is lost, repeated, late and out of order. */
 function faultyRouter(directory: string): FaultyRouter | undefined {
   const seed = process.env["FAULTY_ROUTER"];
@@ -51,7 +56,10 @@ export async function startTestNode(options: Partial<ServeOptions> = {}, parts: 
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
   const router = faultyRouter(data.path);
   if (router !== undefined) {
-    parts = { router: router.around, ...parts };
+    router.hasFaultyCasts = true;
+    router.castsFoundMs = 4 * COMPARE_MS;
+    const mirrors = (of: MirrorParts) => new FollowedMirrors(of, { compareMs: COMPARE_MS });
+    parts = { router: router.around, mirrors, ...parts };
     expectFaults(router);
   }
   let node = await startNode(all, parts);
@@ -84,6 +92,7 @@ export async function startTestNode(options: Partial<ServeOptions> = {}, parts: 
     async stop() {
       for (const device of devices) device.terminate();
       await drain();
+      if (router !== undefined) forgetFaults(router);
       data.remove();
     },
   };

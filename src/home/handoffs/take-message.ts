@@ -7,11 +7,15 @@ import type { ConversationState } from "../state/conversation-state.ts";
 import { foldTaken } from "../fold/timeline.ts";
 import type { HandoffOutcome, MessageHandoff } from "../messages/handoff.ts";
 import type { Shard } from "../shard.ts";
+import { EarlyMessages } from "./early-messages.ts";
 import type { UserState } from "../state/user-state.ts";
 
-/** Accepts the message if it follows the sender's last one here; otherwise replies with the last one. */
+/**
+ * Accepts the message if it follows the sender's last one here, and then those that waited for it. Otherwise it waits,
+ * and the reply is the last one.
+ */
 export function takeMessage(
-  { ranks }: Pick<Shard, "ranks">,
+  shard: Pick<Shard, "ranks">,
   receiver: UserState,
   handoff: MessageHandoff,
   outcome: HandoffOutcome,
@@ -24,7 +28,41 @@ export function takeMessage(
     if (fromSeq <= conversation.takenThrough) outcome.confirmed(conversation.takenThrough);
     return;
   }
-  if (handoff.prev > takenThroughPending) return outcome.missing(takenThroughPending);
+  if (handoff.prev > takenThroughPending) {
+    (conversation.early ??= new EarlyMessages()).hold(handoff, outcome);
+    return outcome.missing(takenThroughPending);
+  }
+  append(shard, receiver, conversation, handoff, outcome);
+  if (conversation.early !== undefined) appendEarly(shard, receiver, conversation, conversation.early);
+}
+
+function appendEarly(
+  shard: Pick<Shard, "ranks">,
+  receiver: UserState,
+  conversation: ConversationState,
+  early: EarlyMessages,
+): void {
+  for (;;) {
+    const next = early.releasedBy(conversation.takenThroughPending);
+    if (next === undefined) break;
+    try {
+      append(shard, receiver, conversation, next.handoff, next.outcome);
+    } catch (error) {
+      // It is not the caller's message.
+      next.outcome.notTaken(error);
+      break;
+    }
+  }
+  if (early.isEmpty) conversation.early = undefined;
+}
+
+function append(
+  { ranks }: Pick<Shard, "ranks">,
+  receiver: UserState,
+  conversation: ConversationState,
+  handoff: MessageHandoff,
+  outcome: HandoffOutcome,
+): void {
   const seq = receiver.nextSeq;
   const ordinal = conversation.incomingPending + 1;
   // A late message keeps the rank of its sending, unless ranks of this timeline would fall: they never do.
@@ -33,7 +71,7 @@ export function takeMessage(
   receiver.log.append(new DirectTake(receiver, conversation, handoff, outcome, seq, ordinal, rank));
   receiver.rankPending = rank;
   receiver.nextSeq = (seq + 1) as Seq;
-  conversation.takenThroughPending = fromSeq;
+  conversation.takenThroughPending = handoff.seq;
   conversation.incomingPending = ordinal;
 }
 

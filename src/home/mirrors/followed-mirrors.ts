@@ -6,7 +6,7 @@
  * none are.
  */
 import { answered, type Steps } from "../../base/steps.ts";
-import { isGroup, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { isGroup, shardOf, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { CLOSE } from "../../protocol/codes.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { Standing } from "../groups/group-heads.ts";
@@ -32,10 +32,13 @@ export class FollowedMirrors implements GroupMirrors {
   readonly #joined = new Map<GroupAddress, Set<UserState>>();
   readonly #asked = new Set<GroupAddress>();
   #cancelCompare: (() => void) | undefined;
+  readonly #compareMs: number;
   #isStopped = false;
 
-  constructor(parts: MirrorParts) {
+  /** @param compareMs how often the mirrors are compared with their groups */
+  constructor(parts: MirrorParts, { compareMs = COMPARE_MS } = {}) {
     this.#parts = parts;
+    this.#compareMs = compareMs;
     parts.connected.watch({ came: (user) => this.#came(user), went: (user) => this.#went(user) });
   }
 
@@ -57,13 +60,8 @@ export class FollowedMirrors implements GroupMirrors {
     return this.#groups.get(group)?.standingFor(user);
   }
 
-  *readHeads({ conversations }: UserState, formerToo = false): Steps<void> {
-    const missing: GroupAddress[] = [];
-    for (const { address, joinedSeq, shard } of conversations.values()) {
-      if (!isGroup(address) || (joinedSeq === 0 && !formerToo)) continue;
-      if (this.#parts.isFollowed?.(shard) === false) continue;
-      if (this.#atHand(address) === undefined) missing.push(address);
-    }
+  *readHeads(user: UserState, groups: Iterable<GroupAddress> = user.groups()): Steps<void> {
+    const missing = [...groups].filter((group) => this.#isMissing(user, group));
     for (let at = 0; at < missing.length; at += ASKS_MAX) {
       const asking = missing.slice(at, at + ASKS_MAX).map((group) => this.#parts.turns.run(this.#ask(group, false)));
       yield* answered(Promise.all(asking));
@@ -103,14 +101,19 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   #came(user: UserState): void {
-    for (const { address, joinedSeq } of user.conversations.values())
-      if (joinedSeq > 0 && isGroup(address)) this.#groups.get(address)?.comes(user);
+    for (const group of user.groups()) this.#groups.get(group)?.comes(user);
     this.#compareLater();
   }
 
   #went(user: UserState): void {
     for (const { address } of user.conversations.values())
       if (isGroup(address)) this.#groups.get(address)?.goes(user.user);
+  }
+
+  #isMissing(user: UserState, group: GroupAddress): boolean {
+    const shard = user.conversations.get(group)?.shard ?? shardOf(group);
+    if (this.#parts.isFollowed?.(shard) === false) return false;
+    return this.#atHand(group) === undefined;
   }
 
   #atHand(group: GroupAddress): FollowedGroup | undefined {
@@ -153,7 +156,7 @@ export class FollowedMirrors implements GroupMirrors {
 
   #compareLater(): void {
     if (this.#isStopped || this.#cancelCompare !== undefined || this.#groups.size === 0) return;
-    this.#cancelCompare = this.#parts.clock.after(COMPARE_MS, () => {
+    this.#cancelCompare = this.#parts.clock.after(this.#compareMs, () => {
       this.#cancelCompare = undefined;
       for (const [group, followed] of this.#groups) {
         if (followed.isNeeded) this.#compare(group);

@@ -16,7 +16,7 @@ import type { ConversationState } from "../state/conversation-state.ts";
 import type { Standing } from "../groups/group-heads.ts";
 import type { Answers } from "../messages/ask.ts";
 import { ENTRY_BYTES } from "./answer-size.ts";
-import { timelineFrame } from "./entry-frames.ts";
+import { readMembershipHeads, timelineFrame } from "./entry-frames.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -117,7 +117,7 @@ export class CatchUp {
   *read(page: CatchUpPage): Steps<boolean> {
     page.beginStep();
     for (const reset of this.#resets.splice(0)) page.push(reset);
-    if (!this.#readTimeline(page)) return false;
+    if (!(yield* this.#readTimeline(page))) return false;
     for (const conversation of this.#user.conversations.values()) {
       if (page.isFull) return false;
       if (conversation.joinedSeq === 0 || !isGroup(conversation.address)) continue;
@@ -187,7 +187,7 @@ export class CatchUp {
   }
 
   /** @returns whether the timeline was read to its head */
-  #readTimeline(page: CatchUpPage): boolean {
+  *#readTimeline(page: CatchUpPage): Steps<boolean> {
     const user = this.#user;
     const from = this.#skipGap(page, undefined, this.#timeline, user.headSeq);
     // The gap may hide what the timeline says of them.
@@ -197,6 +197,9 @@ export class CatchUp {
       if (page.isStepOver()) return false;
       const entries = user.log.readForward(user.address, this.#timeline as Seq, page.room);
       if (entries.length === 0) throw hole(user.address, this.#timeline);
+      yield* readMembershipHeads(this.#shard, user, entries);
+      // It may have waited. A step that adds nothing would wait for the same groups again.
+      if (page.isStepOver()) page.beginStep();
       for (const stored of entries) {
         if (stored.seq > user.headSeq) break;
         const frame = timelineFrame(this.#shard, user, stored);

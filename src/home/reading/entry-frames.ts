@@ -1,5 +1,6 @@
 /** Turns stored entries into what clients see: frames and messages. */
-import { nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
+import type { Steps } from "../../base/steps.ts";
+import { isGroup, nameOf, shardOf, type Address, type GroupAddress, type UserId } from "../../domain/address.ts";
 import { readGroupEntry, readTimelineEntry, refOfPostedKey } from "../../domain/entries.ts";
 import type { EntryFrame, WireMessage } from "../../protocol/frames.ts";
 import { groupFrame } from "../groups/group-changes.ts";
@@ -9,6 +10,14 @@ import { membershipFrame } from "../handoffs/take-membership.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Seq, StoredEntry } from "../../../storage/types.ts";
 
+/** Entries of a timeline, before their frames are made: a membership names the epoch of its group. */
+export function* readMembershipHeads(shard: Shard, user: UserState, entries: readonly StoredEntry[]): Steps<void> {
+  const groups = new Set<GroupAddress>();
+  for (const { lane } of entries) if (isGroup(lane as Address)) groups.add(lane as GroupAddress);
+  if (groups.size > 0) yield* shard.mirrors.readHeads(user, groups);
+}
+
+/** After `readMembershipHeads`, in the same turn. */
 export function timelineFrame(shard: Shard, user: UserState, stored: StoredEntry): EntryFrame {
   const entry = readTimelineEntry(stored);
   if (entry.kind === "membership") {

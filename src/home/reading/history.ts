@@ -7,7 +7,7 @@ import type { ServerFrame } from "../../protocol/frames.ts";
 import type { EntriesPage, HistoryPage } from "../../protocol/http-shapes.ts";
 import { viewerOf } from "../authorization.ts";
 import { AnswerSize } from "./answer-size.ts";
-import { timelineFrame } from "./entry-frames.ts";
+import { readMembershipHeads, timelineFrame } from "./entry-frames.ts";
 import { CHUNK_ENTRIES, ownLane, pageOf } from "./lanes.ts";
 import type { Home, Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
@@ -86,6 +86,7 @@ function* readTimeline(
     const wanted = Math.min(CHUNK_ENTRIES, limit - reply.frames.length);
     const found = log.readForward(address, reply.after as Seq, wanted).filter(({ seq }) => seq <= headSeq);
     size.looked += found.length;
+    yield* readMembershipHeads(shard, user, found);
     for (const stored of found) {
       if (!isAdded(reply, timelineFrame(shard, user, stored), stored.seq, size)) return reply;
     }

@@ -13,13 +13,12 @@ export const isLoaded = ({ users }: Pick<Shard, "users">, user: UserState): bool
 /**
  * The user, with the heads of the user's groups: in the step in which this ends, asking for those heads reads little or
  * nothing. Undefined if there is no such user.
- * @param formerToo also the heads of groups that the user was in
  */
-export function* userWithGroupHeads(shard: Shard, name: UserId, formerToo = false): Steps<UserState | undefined> {
+export function* userWithGroupHeads(shard: Shard, name: UserId): Steps<UserState | undefined> {
   for (;;) {
     const user = yield* shard.users.steps(name);
     if (user === undefined) return undefined;
-    yield* shard.mirrors.readHeads(user, formerToo);
+    yield* shard.mirrors.readHeads(user);
     if (isLoaded(shard, user)) return user;
   }
 }

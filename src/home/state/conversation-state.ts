@@ -5,6 +5,7 @@
  */
 import { nameOf, shardOf, type Address, type UserId } from "../../domain/address.ts";
 import type { Seq, ShardId } from "../../../storage/types.ts";
+import type { EarlyMessages } from "../handoffs/early-messages.ts";
 import type { MarkOffer } from "../handoffs/mark-offer.ts";
 import type { PeerMark, ReadMark } from "../marks/mark-records.ts";
 
@@ -78,6 +79,8 @@ export class ConversationState {
 
   /** Marks offered to the peer's shard; created with the first. */
   offer: MarkOffer | undefined = undefined;
+  /** Messages of the peer that have overtaken an earlier one; created with the first. */
+  early: EarlyMessages | undefined = undefined;
   /** The value under which refs of posts to this group are kept (post-group.ts); created once a membership. */
   postedRefValue: Uint8Array | undefined = undefined;
   /** Whether its derived cell has to be written by the next flush. */

@@ -12,7 +12,7 @@
  */
 import type { Steps } from "../../base/steps.ts";
 import type { TokenBucket } from "../../base/token-bucket.ts";
-import { type Address, type UserAddress, type UserId } from "../../domain/address.ts";
+import { isGroup, type Address, type GroupAddress, type UserAddress, type UserId } from "../../domain/address.ts";
 import { RecentRefs } from "../../domain/refs.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { StreamHandle } from "../../../storage/shard/staged-record.ts";
@@ -186,6 +186,12 @@ export class UserState {
 
   get #hasCellsToWrite(): boolean {
     return this.headSeq - this.#cellsThrough >= CELLS_LAG_MAX;
+  }
+
+  /** Those that the user is a member of. */
+  *groups(): Generator<GroupAddress> {
+    for (const { address, joinedSeq } of this.conversations.values())
+      if (joinedSeq > 0 && isGroup(address)) yield address;
   }
 
   /** Removes a send that will not become durable. */

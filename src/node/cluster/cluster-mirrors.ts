@@ -31,8 +31,8 @@ export class ClusterMirrors implements GroupMirrors {
     return this.#of(shard).head(group, shard, user);
   }
 
-  readHeads(user: UserState, formerToo?: boolean): Steps<void> {
-    return this.#readHeads(user, formerToo);
+  readHeads(user: UserState, groups?: ReadonlySet<GroupAddress>): Steps<void> {
+    return this.#readHeads(user, groups);
   }
 
   entry(cast: EntryCast): void {
@@ -57,8 +57,8 @@ export class ClusterMirrors implements GroupMirrors {
   }
 
   /** First those of other nodes, which takes turns. Then those of this node, so that they are current at the end. */
-  *#readHeads(user: UserState, formerToo?: boolean): Steps<void> {
-    yield* this.#followed.readHeads(user, formerToo);
-    yield* this.#local.readHeads(user, formerToo);
+  *#readHeads(user: UserState, groups?: ReadonlySet<GroupAddress>): Steps<void> {
+    yield* this.#followed.readHeads(user, groups);
+    yield* this.#local.readHeads(user, groups);
   }
 }
