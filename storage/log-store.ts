@@ -23,7 +23,7 @@ import type { ShardLog } from "./shard/shard-log.ts";
 import { isDiskFull, shortageOf, type Shortage } from "./shortage.ts";
 import { paced, type Pace } from "./steps.ts";
 import type { LogStoreHooks } from "./store-options.ts";
-import type { ShardId } from "./types.ts";
+import type { Offset, ShardId } from "./types.ts";
 import type { FileSystem } from "./vfs/file-system.ts";
 import { guardedFiles } from "./vfs/guarded-files.ts";
 
@@ -235,6 +235,30 @@ export class LogStore {
    */
   reopenShard(id: ShardId, onOpen: () => void = () => {}): Promise<ShardLog> {
     return this.#shards.reopen(id, onOpen);
+  }
+
+  /**
+   * Brings other files into the place of the shard's, as a move from another node does. Its records here must be a
+   * beginning of what the new files have. The `ShardLog` before accepts nothing more.
+   * @param place replaces the files; the shard cannot be asked for meanwhile
+   * @throws what `place` throws: then the shard is as it was before, or as `place` left it
+   */
+  replaceShard(id: ShardId, place: () => Promise<void>): Promise<ShardLog> {
+    return this.#shards.replace(id, place);
+  }
+
+  /** Offset of the last record of the shard that its files have. @throws CorruptionError */
+  flushedThrough(id: ShardId): Offset {
+    return this.#segments.reach(id).flushedThrough;
+  }
+
+  /**
+   * Moves all that files have of the shard to its own files, without what was erased: so they can be copied.
+   * @throws FlushError, DamagedShardError
+   */
+  async settle(id: ShardId): Promise<void> {
+    if (this.pendingErasures().includes(id)) await this.#segments.erase(id, []);
+    await this.#segments.spill(id);
   }
 
   /** Shards that are closed since their data is damaged. */

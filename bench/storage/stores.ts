@@ -88,6 +88,7 @@ export function forgetfulSegments(reach: Reach = { reaches: [], heads: [] }): Se
     pendingErasures: () => [],
     compact: () => Promise.resolve({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }),
     spill: () => Promise.resolve(),
+    letGo: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }

@@ -205,6 +205,7 @@ export const LAYERS: readonly Layer[] = [
       "storage/types.ts",
       "storage/encoding/byte-reader.ts",
       "storage/encoding/byte-writer.ts",
+      "storage/encoding/packing.ts",
     ],
     types: ["src/home", "src/edge/relay.ts", "src/edge/socket/socket-end.ts"],
   },
@@ -213,6 +214,17 @@ export const LAYERS: readonly Layer[] = [
   { place: "src/push", imports: ["src/base", "src/domain", "src/protocol"], types: ["src/home"] },
   { place: "src/client", imports: ["src/protocol"], builtins: false },
   { place: "src/web", imports: ["src/protocol", "src/client"], builtins: false },
+  // A move copies the files of a shard as the tools do.
+  {
+    place: "src/node/cluster",
+    imports: [
+      ...EVERYTHING,
+      ...STORE,
+      ...STORE_DIRECTORY,
+      "storage/tools/export-shard.ts",
+      "storage/tools/import-shard.ts",
+    ],
+  },
   { place: "src/cli", imports: [...EVERYTHING, ...STORE, ...STORE_DIRECTORY, ...STORE_TOOLS] },
   { place: "src/node", imports: [...EVERYTHING, ...STORE, ...STORE_DIRECTORY] },
   { place: "src/main.ts", imports: EVERYTHING },

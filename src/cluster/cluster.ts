@@ -20,9 +20,10 @@ import { Links } from "./link/links.ts";
 import { PRIORITY, type Priority } from "./link/priority.ts";
 import type { Dialer, Wire, WireEvents } from "./link/wire.ts";
 import { MapError } from "./map/map-file.ts";
-import type { Maps } from "./map/maps.ts";
-import { ownerOf, type NodeId } from "./map/partition-map.ts";
+import type { Maps, OwnedBy } from "./map/maps.ts";
+import type { NodeId } from "./map/partition-map.ts";
 import { EdgeRelay } from "./relay/edge-relay.ts";
+import type { Moves } from "./moves/moves.ts";
 import type { HomeRelay } from "./relay/home-relay.ts";
 import { decodeRelay, RELAY } from "./relay/relay-packets.ts";
 import { decodeEnvelope, KIND } from "./shard-messages/envelope.ts";
@@ -50,6 +51,7 @@ export type ClusterParts = {
 /** The far end of what other nodes want. Absent until the node serves. */
 export type ClusterServices = {
   readonly homeRelay: HomeRelay;
+  readonly moves: Moves;
   isApiKey(id: string, hash: string): Promise<boolean>;
   apiKeyAnswered(answer: Extract<Control, { t: "apiKeyIs" }>): void;
 };
@@ -125,13 +127,19 @@ export class Cluster {
     return this.#links.all();
   }
 
-  /** Whether there is a link to the node. */
-  reaches(node: NodeId): boolean {
-    return this.#links.to(node) !== undefined;
+  /** Undefined while there is none. */
+  linkTo(node: NodeId): Link | undefined {
+    return this.#links.to(node);
   }
 
   sendControl(link: Link, control: Control): void {
     link.send(PRIORITY.control, encodeControl(control));
+  }
+
+  /** This node has begun to own the shard: tells all nodes. */
+  owns(owned: OwnedBy): void {
+    if (!this.#parts.maps.learnOwner(owned)) return;
+    for (const link of this.#links.all()) this.sendControl(link, { t: "owned", shards: [owned] });
   }
 
   /** The map has changed: links follow it, and others are told. */
@@ -142,7 +150,7 @@ export class Cluster {
 
   /** Owner of a shard by the map; undefined if it is this node. */
   #elsewhere(shard: ShardId): NodeId | undefined {
-    const owner = ownerOf(this.#parts.maps.current, shard);
+    const owner = this.#parts.maps.ownerOf(shard);
     return owner === this.#parts.self.node ? undefined : owner;
   }
 
@@ -161,6 +169,8 @@ export class Cluster {
 
   #opened(link: Link): void {
     this.sendControl(link, { t: "mapNote", ...this.#parts.maps.note() });
+    const shards = [...this.#parts.maps.moved()];
+    if (shards.length > 0) this.sendControl(link, { t: "owned", shards });
     this.#parts.onReached(link.peer.node);
   }
 
@@ -168,6 +178,7 @@ export class Cluster {
     this.#router?.linkClosed(link);
     this.edgeRelay.linkClosed(link);
     this.#services?.homeRelay.linkClosed(link);
+    this.#services?.moves.linkClosed(link);
   }
 
   /** Bytes that no node sends end the link; anything else that is thrown is a fault of this node. */
@@ -176,7 +187,7 @@ export class Cluster {
       if (priority === PRIORITY.messages) this.#message(link, packet);
       else if (priority === PRIORITY.relay) this.#relayed(link, packet);
       else if (priority === PRIORITY.control) this.#control(link, decodeControl(packet));
-      else throw new RangeError("nothing is copied over this link");
+      else this.#services?.moves.came(link, packet);
     } catch (error) {
       this.#parts.logger.error("a packet of another node could not be handled", { node: link.peer.node, error });
       if (error instanceof RangeError) link.close(error.message);
@@ -213,6 +224,9 @@ export class Cluster {
         return this.sendControl(link, { t: "map", text: maps.text() });
       case "map":
         return this.#mapCame(link, control.text);
+      case "owned":
+        for (const owned of control.shards) maps.learnOwner(owned);
+        return;
       case "apiKey":
         return this.#apiKey(link, control);
       case "apiKeyIs":

@@ -1,11 +1,13 @@
 /** Control packets of a link, as JSON: rare, and the first to be sent. */
-import type { MapNote } from "./map/maps.ts";
+import type { MapNote, OwnedBy } from "./map/maps.ts";
 
 export type Control =
   /** Which map the sender has. */
   | ({ readonly t: "mapNote" } & MapNote)
   | { readonly t: "mapWanted" }
   | { readonly t: "map"; readonly text: string }
+  /** These shards have an owner of a later term than the map says. */
+  | { readonly t: "owned"; readonly shards: readonly OwnedBy[] }
   /** Is this an API key of the receiver? `hash`: of its secret, hexadecimal. */
   | { readonly t: "apiKey"; readonly ask: number; readonly key: string; readonly hash: string }
   | { readonly t: "apiKeyIs"; readonly ask: number; readonly isValid: boolean };

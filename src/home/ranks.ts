@@ -47,6 +47,11 @@ export class Ranks {
     this.#reserved = this.#last;
   }
 
+  /** A shard has come from another node, whose reservation may be in it. */
+  observeLog(log: ShardLog): void {
+    this.observe(cellNumber(log.cell(SHARD_STREAM, CELL)));
+  }
+
   /** The log of reservations is another one now: the reservation is written there, too. */
   moved(): void {
     if (this.#reserved > 0) this.#reserve(this.#reserved);

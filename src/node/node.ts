@@ -54,6 +54,7 @@ import { UserShares } from "../home/session/user-shares.ts";
 import { WaitingBytes } from "../home/session/waiting-bytes.ts";
 import { version } from "../../package.json" with { type: "json" };
 import { AcceptPace } from "./accept-pace.ts";
+import { ADMIN_PREFIX } from "./cluster/admin.ts";
 import { ClusterNode } from "./cluster/cluster-node.ts";
 import { clusterSettings } from "./cluster/cluster-settings.ts";
 import { withLinks } from "./cluster/with-links.ts";
@@ -284,6 +285,7 @@ export async function startNode(
       if (cluster !== undefined && pathname === LINK_PATH && isUpgrade(request))
         return listener.upgrade(request, { data: new LinkSocketData() }) ? undefined : problemResponse(noLink());
       if (pathname === "/v1/sync") listener.timeout(request, SYNC_TIMEOUT_S);
+      if (cluster !== undefined && pathname.startsWith(ADMIN_PREFIX)) return cluster.admin.fetch(request, pathname);
       const peer = listener.requestIP(request);
       const clientIp = clientAddress(peer?.address, request.headers);
       const refusal = HEALTH_PATHS.has(pathname)

@@ -23,7 +23,7 @@ import {
   type UserId,
 } from "../domain/address.ts";
 import type { MessageIds } from "../domain/message-id.ts";
-import { CLOSE } from "../protocol/codes.ts";
+import { CLOSE, type CloseCode } from "../protocol/codes.ts";
 import type { Limits } from "../protocol/frames.ts";
 import type { Damage } from "../../storage/shard/damaged-shards.ts";
 import { FencedError, type LogFailure } from "../../storage/errors.ts";
@@ -90,6 +90,8 @@ export type Ownership = {
 const ALL: Ownership = { isHere: () => true, shards: () => ALL_SHARDS };
 
 const STATE_BYTES_MAX = 64 << 20;
+/** When clients of a shard that has moved come back. */
+const MOVED_MS = 20;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
 
 export class ShardHost {
@@ -234,6 +236,39 @@ export class ShardHost {
   #begin(id: ShardId): Shard {
     if (!this.owns(id)) throw notHere(id);
     return (this.#shards[id] = new Shard(id, this.#shardParts));
+  }
+
+  /**
+   * Ends this node's ownership: `last` appends the last record, and nothing follows it. The shard's users are sent to its
+   * next owner. What was appended before still takes effect.
+   */
+  release<T>(id: ShardId, last: (log: ShardLog) => T, words: string): T {
+    const log = this.store.shard(id);
+    this.markTurns.hurry();
+    this.markTurns.write();
+    const result = last(log);
+    log.close(new FencedError(id, words));
+    this.#closeShard(id, () => new AppError("unavailable", words, { retryAfterMs: MOVED_MS }), CLOSE.moved);
+    return result;
+  }
+
+  /** Sends members of the shard's groups who are connected here away: they come back with their cursors. */
+  *sendMembersOf(id: ShardId): Steps<void> {
+    const seen = new Set<UserId>();
+    for (const session of [...this.sessions()]) {
+      if (seen.has(session.user)) continue;
+      seen.add(session.user);
+      const user = this.users.peek(session.user);
+      if (user === undefined || !isInGroupOf(user, id)) continue;
+      for (const one of [...user.sessions]) one.close(CLOSE.moved, "a group has moved to another node", MOVED_MS);
+      yield;
+    }
+  }
+
+  /** The shard is this node's from now on: its handoffs are offered. */
+  begun(id: ShardId): void {
+    this.ranks.observeLog(this.store.shard(id));
+    this.#reopened(id);
   }
 
   /** Whether this node serves the shard. */
@@ -395,7 +430,7 @@ export class ShardHost {
   }
 
   /** Drops the states of a shard. @param why the reason that its connected users get */
-  #closeShard(id: ShardId, why: (user: UserState) => AppError): void {
+  #closeShard(id: ShardId, why: (user: UserState) => AppError, code: CloseCode = CLOSE.tryLater): void {
     const shard = this.#shards[id];
     if (shard === undefined) return;
     this.#shards[id] = undefined;
@@ -403,7 +438,7 @@ export class ShardHost {
     for (const user of shard.users.end()) {
       const { message, retryAfterMs } = why(user);
       for (const session of [...user.sessions]) {
-        session.close(CLOSE.tryLater, message, retryAfterMs);
+        session.close(code, message, retryAfterMs);
         this.connected.detach(user, session);
       }
     }
@@ -481,6 +516,8 @@ export class ShardHost {
   /** Derived cells of every stream in the memtable that is about to be flushed. */
   #checkpoint(log: ShardLog): Uint8Array<ArrayBuffer> {
     const out = new ByteWriter(Buffer.allocUnsafeSlow(4096));
+    // Of a shard that comes from another node, or has gone to one, nothing is loaded here.
+    if (!this.owns(log.shard)) return new Uint8Array(0);
     for (const stream of log.memtable.streams.values()) {
       if (isShardStream(stream.name)) continue;
       const address = stream.name as Address;
@@ -523,6 +560,12 @@ export class ShardHost {
   #stateOf(address: Address): UserState | GroupState | undefined {
     return isGroup(address) ? this.groups.get(groupAddress(nameOf(address) as GroupId)) : this.userAt(address);
   }
+}
+
+function isInGroupOf({ conversations }: UserState, id: ShardId): boolean {
+  for (const { address, joinedSeq, shard } of conversations.values())
+    if (shard === id && joinedSeq > 0 && isGroup(address)) return true;
+  return false;
 }
 
 const notHere = (shard: ShardId): AppError =>

@@ -37,7 +37,15 @@ import { corruptionOr } from "./sqlite/sqlite-errors.ts";
 import { FlushClient } from "./flush/flush-client.ts";
 import type { WorkerOptions } from "./flush/flush-protocol.ts";
 import { HandlePool, openForReading } from "./sqlite/handle-pool.ts";
-import { erasingPath, erasingShards, hasState, recentPath, shardsDirectory, statePath } from "./sqlite/paths.ts";
+import {
+  erasingPath,
+  erasingShards,
+  hasState,
+  recentPath,
+  shardDirectory,
+  shardsDirectory,
+  statePath,
+} from "./sqlite/paths.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ShardReader } from "./shard-reader.ts";
@@ -295,6 +303,20 @@ class SqliteSegmentStore implements SegmentStore {
     } finally {
       this.#withoutState.delete(shard);
     }
+  }
+
+  async letGo(shard: ShardId): Promise<void> {
+    const readers = (): void => {
+      this.#pool.dropAll(`${shardDirectory(this.#dir, shard)}/`);
+      // Of blocks, and of layers.
+      this.#cache.drop(`${shard}/`);
+      this.#cache.drop(`${shardDirectory(this.#dir, shard)}/`);
+      this.#withoutState.delete(shard);
+    };
+    // The worker leaves single files where nobody reads.
+    readers();
+    await this.#writing.letGo(shard);
+    readers();
   }
 
   async close(): Promise<void> {

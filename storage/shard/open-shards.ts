@@ -24,6 +24,8 @@ export type OpenShardsPorts = {
 export class OpenShards {
   readonly #ports: OpenShardsPorts;
   readonly #logs = new Map<ShardId, ShardLog>();
+  /** Shards whose files are being replaced. */
+  readonly #replaced = new Set<ShardId>();
 
   constructor(ports: OpenShardsPorts) {
     this.#ports = ports;
@@ -89,8 +91,33 @@ export class OpenShards {
     });
   }
 
+  /** As `LogStore.replaceShard`. */
+  replace(id: ShardId, place: () => Promise<void>): Promise<ShardLog> {
+    const { flusher, segments } = this.#ports;
+    return flusher.withoutTrim(async () => {
+      const before = this.#logs.get(id);
+      if (this.#replaced.has(id)) throw new Error(`shard ${id} is being replaced already`);
+      this.#replaced.add(id);
+      try {
+        this.#logs.delete(id);
+        before?.close(new LogFailedError(new Error(`shard ${id} was replaced`)));
+        if (before !== undefined) {
+          flusher.forget(before);
+          await flusher.quiet(before);
+        }
+        await segments.letGo(id);
+        await place();
+        await segments.letGo(id);
+      } finally {
+        this.#replaced.delete(id);
+      }
+      return this.get(id);
+    });
+  }
+
   #open(id: ShardId): ShardLog {
     const { damaged } = this.#ports;
+    if (this.#replaced.has(id)) throw new FencedError(id, "its files are being replaced");
     if (damaged.has(id)) throw damaged.error(id);
     const log = this.#new(id);
     this.#logs.set(id, log);

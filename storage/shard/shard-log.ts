@@ -21,6 +21,9 @@ import {
   endEntry,
   endRecord,
   RECORD_HEADER_BYTES,
+  recordEnd,
+  recordOffset,
+  recordShard,
   recordTerm,
   writeCell,
   writeErase,
@@ -31,11 +34,15 @@ import type { RecoveredStreams } from "./recovered-streams.ts";
 import type { SegmentStore, ShardReach } from "../files/segment-store.ts";
 import { DurableReads } from "./durable-reads.ts";
 import type { Shortage } from "../shortage.ts";
-import { StagedRecord, type RecordSource, type StreamHandle } from "./staged-record.ts";
+import { CopiedRecord } from "./copied-record.ts";
+import { StagedRecord, type Outcome, type RecordSource, type StreamHandle } from "./staged-record.ts";
 import type { LogPosition, Offset, Seq, ShardId, StreamHead, Term } from "../types.ts";
 
 const NO_SEQ = 0 as Seq;
 const FIRST_TERM = 1;
+
+/** Gets a record that is durable: `bytes[start, end)`. */
+export type Follower = (bytes: Buffer, start: number, end: number) => void;
 
 export class ShardLog extends DurableReads {
   readonly #log: CommitLog;
@@ -49,6 +56,7 @@ export class ShardLog extends DurableReads {
   #term: Term;
   #streamCount: number;
   #flushes = 0;
+  readonly #followers = new Set<Follower>();
   #nextOffset: Offset;
   #durableThrough: Offset;
   /** The record that is being encoded. */
@@ -182,7 +190,7 @@ export class ShardLog extends DurableReads {
   }
 
   /** For `rollBack`. */
-  withdraw(record: StagedRecord): void {
+  withdraw(record: { readonly offset: Offset }): void {
     this.#nextOffset = record.offset;
   }
 
@@ -263,6 +271,57 @@ export class ShardLog extends DurableReads {
     this.#end(stream, at, "");
   }
 
+  /**
+   * Appends a record as the shard's owner before has it in its log: under the same offset and term. It takes effect when
+   * it is durable here. One that is here already is passed over, and nothing is told of it.
+   * @param bytes one whole record
+   * @throws RangeError for bytes that are no record of this shard, or not the one that follows; else as `append`
+   */
+  appendCopy(bytes: Buffer, outcome: Outcome): void {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    const offset = this.#copyOffset(bytes);
+    if (offset < this.#nextOffset) return;
+    const { out } = this.#appender;
+    const start = this.#appender.open(this.shard);
+    out.reserve(bytes.length);
+    out.raw(bytes);
+    this.#nextOffset = (offset + 1) as Offset;
+    this.#appender.push(new CopiedRecord(this, offset, start, out.pos, outcome));
+  }
+
+  #copyOffset(bytes: Buffer): Offset {
+    if (
+      bytes.length < RECORD_HEADER_BYTES ||
+      recordEnd(bytes, 0) !== bytes.length ||
+      recordShard(bytes, 0) !== this.shard
+    )
+      throw new RangeError(`${bytes.length} bytes are no record of shard ${this.shard}`);
+    const offset = recordOffset(bytes, 0);
+    if (offset > this.#nextOffset)
+      throw new RangeError(`a copied record has offset ${offset}, and ${this.#nextOffset} is missing`);
+    const fault = offset === this.#nextOffset ? this.beginTerm(recordTerm(bytes, 0)) : undefined;
+    if (fault !== undefined) throw new RangeError(`a copied record ${fault}`);
+    return offset;
+  }
+
+  /**
+   * Passes on each record that is durable and above `after`, in order: those in memory at once, later ones as they take
+   * effect. `bytes[start, end)` is overwritten after the call.
+   * @returns ends it
+   * @throws RangeError if records above `after` are in files alone
+   */
+  follow(after: Offset, follower: Follower): () => void {
+    const first = [this.frozen, this.active].find((table) => table?.isEmpty === false)?.firstOffset;
+    if ((first ?? this.#nextOffset) > after + 1)
+      throw new RangeError(`records of shard ${this.shard} above ${after} have left memory`);
+    for (const table of [this.frozen, this.active])
+      table?.forEachRecord((_, bytes, start, end) => {
+        if (recordOffset(bytes, start) > after) follower(bytes, start, end);
+      });
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
   // ---- apply
 
   /** Called by the log, in its order, once the record is durable. `bytes` is copied. */
@@ -276,7 +335,28 @@ export class ShardLog extends DurableReads {
       for (const { stream: other, position, cell, seq } of record.more)
         this.#applyOperation(other, at, position, cell, seq);
     }
+    if (this.#followers.size > 0) this.#tellFollowers(bytes, start, end);
     this.#onApplied(this, this.active.memoryBytes - bytesBefore);
+  }
+
+  /** Called by the log for a record that was copied. */
+  applyCopy({ offset, start, end }: CopiedRecord, bytes: Buffer, position: LogPosition): void {
+    const bytesBefore = this.active.memoryBytes;
+    const record = this.active.record(offset, bytes, start, end, position);
+    this.#durableThrough = offset;
+    const operation = new Operation();
+    for (let at = start + RECORD_HEADER_BYTES; at < end;) {
+      const next = operation.read(bytes, at);
+      const mem = this.#memNamed(operation.stream(), undefined);
+      this.#recoverOperation(mem, operation, this.active.pointer(record, at - start));
+      at = next;
+    }
+    if (this.#followers.size > 0) this.#tellFollowers(bytes, start, end);
+    this.#onApplied(this, this.active.memoryBytes - bytesBefore);
+  }
+
+  #tellFollowers(bytes: Buffer, start: number, end: number): void {
+    for (const follower of this.#followers) follower(bytes, start, end);
   }
 
   #applyOperation(stream: StreamHandle, record: number, position: number, cell: string, seq: Seq): void {

@@ -37,23 +37,48 @@ export async function importShard(
   file: string,
   progress: (done: number, total: number) => void = () => {},
 ): Promise<ImportedShard> {
-  const shard = shardOf(file);
-  refuseExisting(directory, shard);
-  const place = shardDirectory(directory, shard);
-  const unpacked = `${place}.import`;
+  refuseExisting(directory, shardOf(file));
+  const imported = unpackShard(directory, file, progress);
+  await new Promise(setImmediate);
+  placeShard(directory, imported.shard as ShardId);
+  return imported;
+}
+
+/**
+ * The first half of an import: the shard is whole, checked and durable beside its place.
+ * @throws as `importShard`; then nothing is left
+ */
+export function unpackShard(
+  directory: string,
+  file: string,
+  progress: (done: number, total: number) => void = () => {},
+): ImportedShard {
+  const unpacked = unpackedPath(directory, shardOf(file));
   fs.rmSync(unpacked, { recursive: true, force: true });
+  createDirectory(dirname(unpacked));
   createDirectory(unpacked);
   try {
     const imported = unpack(file, unpacked, progress);
     check(file, unpacked, imported);
-    await new Promise(setImmediate);
-    fs.renameSync(unpacked, place);
-    syncPath(dirname(place));
     return imported;
-  } finally {
+  } catch (error) {
     fs.rmSync(unpacked, { recursive: true, force: true });
+    throw error;
   }
 }
+
+/**
+ * The second half: the shard takes its place. What is there is removed: an older state of the same shard. A crash in
+ * between leaves none of it, and the unpacked one beside its place.
+ */
+export function placeShard(directory: string, shard: ShardId): void {
+  const place = shardDirectory(directory, shard);
+  fs.rmSync(place, { recursive: true, force: true });
+  fs.renameSync(unpackedPath(directory, shard), place);
+  syncPath(dirname(place));
+}
+
+const unpackedPath = (directory: string, shard: ShardId): string => `${shardDirectory(directory, shard)}.import`;
 
 function shardOf(file: string): ShardId {
   const { shard } = readExportHeader(file);

@@ -4,13 +4,14 @@
  *     { "parley": "partition-map", "format": 1, "cluster": "…", "mapVersion": 3,
  *       "nodes":    { "n1": { "url": "http://10.0.0.1:8080" }, … },
  *       "owners":   { "n1": "0-332,500", "n2": "333-499,501-999" },
- *       "founders": { "n1": "0-999" } }
+ *       "founders": { "n1": "0-999" },
+ *       "terms":    { "2": "333-499" } }
  *
- * `founders` is absent where it equals `owners`.
+ * `founders` is absent where it equals `owners`. `terms` names the shards that were moved: all others are in term 1.
  */
 import { NAME_PATTERN } from "../../domain/address.ts";
 import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
-import type { MapNode, NodeId, PartitionMap } from "./partition-map.ts";
+import { FIRST_TERM, type MapNode, type NodeId, type PartitionMap } from "./partition-map.ts";
 import { readRanges, writeRanges } from "./shard-ranges.ts";
 
 const FORMAT = 1;
@@ -22,7 +23,7 @@ export class MapError extends Error {
 }
 
 export function writeMap(map: PartitionMap): string {
-  const { cluster, mapVersion, nodes, owners, founders } = map;
+  const { cluster, mapVersion, nodes, owners, founders, terms } = map;
   const isAsFounded = owners.every((owner, shard) => owner === founders[shard]);
   const value = {
     parley: "partition-map",
@@ -32,8 +33,15 @@ export function writeMap(map: PartitionMap): string {
     nodes: Object.fromEntries(nodes),
     owners: rangesOf(owners),
     ...(isAsFounded ? {} : { founders: rangesOf(founders) }),
+    ...(terms.every((term) => term === FIRST_TERM) ? {} : { terms: writeTerms(terms) }),
   };
   return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function writeTerms(terms: readonly number[]): Record<string, string> {
+  const moved = Map.groupBy(terms.keys(), (shard) => terms[shard]!);
+  const entries = [...moved].filter(([term]) => term !== FIRST_TERM).toSorted(([a], [b]) => a - b);
+  return Object.fromEntries(entries.map(([term, shards]) => [term, writeRanges(shards as ShardId[])]));
 }
 
 function rangesOf(owners: readonly NodeId[]): Record<string, string> {
@@ -50,7 +58,7 @@ function rangesOf(owners: readonly NodeId[]): Record<string, string> {
 
 /** @throws MapError that says what is wrong with it */
 export function readMap(text: string): PartitionMap {
-  const { parley, format, cluster, mapVersion, nodes, owners, founders } = objectOf(text);
+  const { parley, format, cluster, mapVersion, nodes, owners, founders, terms } = objectOf(text);
   if (parley !== "partition-map") throw new MapError('it is no partition map: "parley" is not "partition-map"');
   if (format !== FORMAT) throw new MapError(`its format is ${String(format)}, and this version knows format ${FORMAT}`);
   if (typeof cluster !== "string" || !NAME_PATTERN.test(cluster)) throw new MapError('"cluster" is no name');
@@ -60,7 +68,26 @@ export function readMap(text: string): PartitionMap {
   const owned = ownersOf("owners", owners, known, "belongs to no node");
   // A founder may have left the cluster.
   const founded = founders === undefined ? owned : ownersOf("founders", founders, undefined, "has no founder");
-  return { cluster, mapVersion: mapVersion as number, nodes: known, owners: owned, founders: founded };
+  return {
+    cluster,
+    mapVersion: mapVersion as number,
+    nodes: known,
+    owners: owned,
+    founders: founded,
+    terms: termsOf(terms ?? {}),
+  };
+}
+
+function termsOf(value: unknown): number[] {
+  if (typeof value !== "object" || value === null) throw new MapError('"terms" is no object');
+  const terms = Array.from({ length: SHARD_COUNT }, () => FIRST_TERM);
+  for (const [text, ranges] of Object.entries(value as Record<string, unknown>)) {
+    const term = Number(text);
+    if (!Number.isSafeInteger(term) || term <= FIRST_TERM)
+      throw new MapError(`"terms" names ${text.slice(0, 40)}, which is no term`);
+    for (const shard of shardsIn(`"terms" of ${text}`, ranges)) terms[shard] = term;
+  }
+  return terms;
 }
 
 function objectOf(text: string): Record<string, unknown> {

@@ -1,33 +1,82 @@
 /**
- * The map that this node goes by. Nodes tell each other which version they have when their link begins and when it
+ * The map that this node goes by, and the moves that were made since it was written: an *ownership* names a shard, its
+ * owner and the term. Of two ownerships of a shard the one with the higher term counts, wherever it was heard.
+ * Nodes tell each other which version they have when their link begins and when it
  * changes; a node that is behind asks for the newer one. So a change has to be brought to one node only.
  */
 import type { Logger } from "../../base/logger.ts";
 import { readMap, writeMap } from "./map-file.ts";
-import { fingerprintOf, type NodeId, type PartitionMap } from "./partition-map.ts";
+import { ALL_SHARDS, type ShardId } from "../../../storage/types.ts";
+import { fingerprintOf, ownerOf, type NodeId, type PartitionMap } from "./partition-map.ts";
 
 /** What a node tells of its map. */
 export type MapNote = { readonly mapVersion: number; readonly fingerprint: string };
+
+/** Who owns a shard from that term on. */
+export type OwnedBy = { readonly shard: ShardId; readonly node: NodeId; readonly term: number };
 
 export type MapsParts = {
   readonly logger: Logger;
   /** Keeps the map for the next start. Nothing depends on it: a node that starts with an older map learns the newer. */
   save(text: string): void;
-  /** The map is another one now. */
-  onChange(before: PartitionMap): void;
+  /** Keeps the moves that the map does not have, for the next start. Durable when it returns. */
+  saveMoved(moved: readonly OwnedBy[]): void;
+  /** The shard has another owner. */
+  onOwner(shard: ShardId, before: NodeId, now: NodeId): void;
 };
 
 export class Maps {
   readonly #parts: MapsParts;
   #current: PartitionMap;
+  /** Moves that the map does not have yet. */
+  readonly #moved = new Map<ShardId, OwnedBy>();
+  /** Counts the changes of owners. */
+  #changes = 0;
 
-  constructor(current: PartitionMap, parts: MapsParts) {
+  /** @param moved as was saved last */
+  constructor(current: PartitionMap, parts: MapsParts, moved: readonly OwnedBy[] = []) {
     this.#current = current;
     this.#parts = parts;
+    for (const owned of moved) if (owned.term > current.terms[owned.shard]!) this.#moved.set(owned.shard, owned);
   }
 
   get current(): PartitionMap {
     return this.#current;
+  }
+
+  /** Owner of the shard, as far as is known here. */
+  ownerOf(shard: ShardId): NodeId {
+    return this.#moved.size === 0 ? ownerOf(this.#current, shard) : this.ownershipOf(shard).node;
+  }
+
+  ownershipOf(shard: ShardId): OwnedBy {
+    const moved = this.#moved.get(shard);
+    return moved ?? { shard, node: ownerOf(this.#current, shard), term: this.#current.terms[shard]! };
+  }
+
+  /** Rises whenever an owner has changed. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Moves that the map does not have. */
+  moved(): Iterable<OwnedBy> {
+    return this.#moved.values();
+  }
+
+  shardsOf(node: NodeId): ShardId[] {
+    return ALL_SHARDS.filter((shard) => this.ownerOf(shard) === node);
+  }
+
+  /** A shard has an owner in a new term. @returns whether that was news */
+  learnOwner(owned: OwnedBy): boolean {
+    const before = this.ownershipOf(owned.shard);
+    if (owned.term <= before.term || !this.#current.nodes.has(owned.node)) return false;
+    this.#moved.set(owned.shard, owned);
+    this.#parts.saveMoved([...this.#moved.values()]);
+    this.#changes++;
+    this.#parts.onOwner(owned.shard, before.node, owned.node);
+    return true;
   }
 
   note(): MapNote {
@@ -53,10 +102,16 @@ export class Maps {
     const map = readMap(text);
     const before = this.#current;
     if (map.cluster !== before.cluster || map.mapVersion <= before.mapVersion) return false;
+    const owners = ALL_SHARDS.map((shard) => this.ownerOf(shard));
     this.#parts.save(text);
     this.#current = map;
+    for (const [shard, { term }] of this.#moved) if (term <= map.terms[shard]!) this.#moved.delete(shard);
+    this.#changes++;
     this.#parts.logger.info("a newer map", { mapVersion: map.mapVersion });
-    this.#parts.onChange(before);
+    for (const shard of ALL_SHARDS) {
+      const now = this.ownerOf(shard);
+      if (now !== owners[shard]) this.#parts.onOwner(shard, owners[shard]!, now);
+    }
     return true;
   }
 }

@@ -9,6 +9,9 @@ declare const brand: unique symbol;
 /** Name of a node, as in `NAME_PATTERN`. */
 export type NodeId = string & { readonly [brand]: "NodeId" };
 
+/** Of a shard that was never moved. */
+export const FIRST_TERM = 1;
+
 export type MapNode = {
   /** Where other nodes connect, for example `http://10.0.0.1:8080`. */
   readonly url: string;
@@ -29,6 +32,8 @@ export type PartitionMap = {
    * others need what the owner before them has written.
    */
   readonly founders: readonly NodeId[];
+  /** Term of each shard's ownership when the map was made: it rises with each move. */
+  readonly terms: readonly number[];
 };
 
 export const ownerOf = (map: PartitionMap, shard: ShardId): NodeId => map.owners[shard]!;
@@ -46,7 +51,7 @@ export function isSameMap(one: PartitionMap, other: PartitionMap): boolean {
 }
 
 /** Of the content; two maps of one version that differ in it were made by two people. */
-export function fingerprintOf({ cluster, nodes, owners, founders }: PartitionMap): string {
+export function fingerprintOf({ cluster, nodes, owners, founders, terms }: PartitionMap): string {
   const places = [...nodes].toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return Bun.hash.xxHash64(JSON.stringify([cluster, places, owners, founders])).toString(36);
+  return Bun.hash.xxHash64(JSON.stringify([cluster, places, owners, founders, terms])).toString(36);
 }

@@ -100,6 +100,16 @@ export class FollowedMirrors implements GroupMirrors {
     else followed.settled(user, post);
   }
 
+  /** Groups of the shard have another owner: asks it soon, so that it sends their casts. */
+  ownerChanged(shard: ShardId): void {
+    for (const group of this.#groups.keys()) if (shardOf(group) === shard) this.#lookAgain(group);
+  }
+
+  /** Groups of the shard are not followed any more, or are followed anew. */
+  forget(shard: ShardId): void {
+    for (const group of [...this.#groups.keys()]) if (shardOf(group) === shard) this.#groups.delete(group);
+  }
+
   #came(user: UserState): void {
     for (const group of user.groups()) this.#groups.get(group)?.comes(user);
     this.#compareLater();

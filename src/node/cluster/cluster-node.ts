@@ -4,11 +4,14 @@ import { writeFileDurably } from "../../base/durable-file.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Random } from "../../base/random.ts";
+import { AdminAuth } from "../../cluster/admin-auth.ts";
 import { ClusterApiKeys } from "../../cluster/api-keys.ts";
 import { Cluster } from "../../cluster/cluster.ts";
 import { createDialer, linkSocketHandler, type LinkHandler } from "../../cluster/link/bun-wires.ts";
 import { Maps } from "../../cluster/map/maps.ts";
-import { ownerOf } from "../../cluster/map/partition-map.ts";
+import type { NodeId } from "../../cluster/map/partition-map.ts";
+import type { MoveStorage } from "../../cluster/moves/move-storage.ts";
+import { Moves } from "../../cluster/moves/moves.ts";
 import { HomeRelay } from "../../cluster/relay/home-relay.ts";
 import { shardOf, type UserId } from "../../domain/address.ts";
 import type { MessageIds } from "../../domain/message-id.ts";
@@ -25,8 +28,14 @@ import type { SocketContext } from "../../home/session/socket-context.ts";
 import { SocketSession } from "../../home/session/socket-session.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { ShardHost, ShardHostPorts } from "../shard-host.ts";
+import { Admin, type NodeStatus } from "./admin.ts";
 import { ClusterMirrors } from "./cluster-mirrors.ts";
-import { MAP_FILE, type ClusterSettings } from "./cluster-settings.ts";
+import { MAP_FILE, MOVED_FILE, type ClusterSettings } from "./cluster-settings.ts";
+import { ShardAway } from "./moves/shard-away.ts";
+import { ShardHere } from "./moves/shard-here.ts";
+import { shardSizes } from "./shard-sizes.ts";
+import { start } from "./owner-cell.ts";
+import { writeDurably } from "./write-durably.ts";
 import { ShardOwnership } from "./ownership.ts";
 
 const PROCESS_ID_BYTES = 12;
@@ -44,23 +53,33 @@ export type ClusterNodeParts = {
 
 export class ClusterNode {
   readonly #parts: ClusterNodeParts;
+  /** Released to this node, and being begun. */
+  readonly #beginning = new Set<ShardId>();
   readonly #maps: Maps;
   readonly #cluster: Cluster;
   readonly #ownership: ShardOwnership;
+  readonly #moves: Moves;
+  readonly admin: Admin;
+  #followed: FollowedMirrors | undefined;
 
   constructor(parts: ClusterNodeParts) {
     const { settings, clock, random, logger, ids, data } = parts;
     const { node, directory, secret, map } = settings;
     this.#parts = parts;
-    this.#maps = new Maps(map, {
-      logger,
-      save: (text) => {
-        writeFileDurably(join(data, MAP_FILE), Buffer.from(text), 0o600).catch((error: unknown) => {
-          logger.warn("the newer map could not be kept for the next start", { error });
-        });
+    this.#maps = new Maps(
+      map,
+      {
+        logger,
+        save: (text) => {
+          writeFileDurably(join(data, MAP_FILE), Buffer.from(text), 0o600).catch((error: unknown) => {
+            logger.warn("the newer map could not be kept for the next start", { error });
+          });
+        },
+        saveMoved: (moved) => writeDurably(join(data, MOVED_FILE), JSON.stringify(moved)),
+        onOwner: (shard, before, now) => this.#ownerChanged(shard, before, now),
       },
-      onChange: () => {},
-    });
+      settings.moved,
+    );
     this.#ownership = new ShardOwnership(node, this.#maps, logger);
     this.#cluster = new Cluster({
       self: { node, directory, process: Buffer.from(random.bytes(PROCESS_ID_BYTES)).toString("base64url") },
@@ -75,16 +94,31 @@ export class ClusterNode {
       owns: (shard) => this.#owns(shard),
       onReached: () => this.#offerAgain(),
     });
+    this.#moves = new Moves({
+      self: node,
+      storage: this.#moveStorage(),
+      linkTo: (to) => this.#cluster.linkTo(to),
+      clock,
+      logger,
+    });
+    this.admin = new Admin({
+      auth: new AdminAuth(settings.adminSecret, clock, random),
+      status: () => this.#status(),
+      move: (shard, from, rate) => this.#moves.begin(shard, from, rate),
+      learnMap: (text) => this.#learnMap(text),
+    });
+    this.#ownership.onReleased = (shard) => void this.#beginReleased(shard);
   }
 
   /** How the node's shards reach others. */
   get hostPorts(): Pick<ShardHostPorts, "router" | "mirrors" | "ownership"> {
-    const isHere = (shard: ShardId): boolean => ownerOf(this.#maps.current, shard) === this.#parts.settings.node;
+    const isHere = (shard: ShardId): boolean => this.#maps.ownerOf(shard) === this.#parts.settings.node;
     return {
       ownership: this.#ownership,
       router: (local) => this.#cluster.routerAround(local),
       mirrors: (mirrorParts, local) => {
         const followed = new FollowedMirrors({ ...mirrorParts, isFollowed: (shard) => !isHere(shard) });
+        this.#followed = followed;
         return new ClusterMirrors(local, followed, isHere);
       },
     };
@@ -94,7 +128,7 @@ export class ClusterNode {
     return {
       route: (address) => {
         const shard = shardOf(address);
-        const node = ownerOf(this.#maps.current, shard);
+        const node = this.#maps.ownerOf(shard);
         const { url, publicUrl } = this.#maps.current.nodes.get(node)!;
         return { shard, node, url: publicUrl ?? url };
       },
@@ -144,6 +178,7 @@ export class ClusterNode {
     });
     this.#cluster.start({
       homeRelay,
+      moves: this.#moves,
       isApiKey: (id, hash) => keyFile.isKnown(id, hash),
       apiKeyAnswered: (answer) => apiKeys.answered(answer),
     });
@@ -151,6 +186,80 @@ export class ClusterNode {
 
   stop(): void {
     this.#cluster.stop();
+  }
+
+  // ---- moves
+
+  #moveStorage(): MoveStorage {
+    const { data, settings } = this.#parts;
+    const host = (): ShardHost => this.#parts.host();
+    const onBegun = (shard: ShardId, term: number): void => this.#cluster.owns({ shard, node: settings.node, term });
+    return {
+      away: (shard, to) => ShardAway.open(host(), data, shard, to, settings.node),
+      here: (shard) => new ShardHere(shard, { host, directory: data, self: settings.node, onBegun }),
+    };
+  }
+
+  /** A crash came between the last record of the owner before and the first of this node. */
+  async #beginReleased(shard: ShardId): Promise<void> {
+    if (this.#beginning.has(shard)) return;
+    this.#beginning.add(shard);
+    const { logger, settings } = this.#parts;
+    try {
+      const log = this.#parts.host().store.shard(shard);
+      await start(log, settings.node);
+      this.#cluster.owns({ shard, node: settings.node, term: log.term });
+      this.#parts.host().begun(shard);
+    } catch (error) {
+      logger.error("a shard that was released to this node cannot be begun", { shard, error });
+    } finally {
+      this.#beginning.delete(shard);
+    }
+  }
+
+  /**
+   * Groups of the shard are now followed, or no longer. Members who are connected here come back with their cursors, so
+   * that nobody misses an entry, or gets one twice.
+   */
+  #ownerChanged(shard: ShardId, before: NodeId, now: NodeId): void {
+    const { node } = this.#parts.settings;
+    if (before !== node && now !== node) return this.#followed?.ownerChanged(shard);
+    const host = this.#hostIfOpen();
+    if (host === undefined) return;
+    this.#followed?.forget(shard);
+    host.turns.run(host.sendMembersOf(shard)).catch((error: unknown) => {
+      this.#parts.logger.error("members could not be told that a group has moved", { shard, error });
+    });
+  }
+
+  #hostIfOpen(): ShardHost | undefined {
+    try {
+      return this.#parts.host();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #learnMap(text: string): boolean {
+    const isNew = this.#maps.learn(text);
+    if (isNew) this.#cluster.mapChanged();
+    return isNew;
+  }
+
+  #status(): NodeStatus {
+    const { node } = this.#parts.settings;
+    const host = this.#parts.host();
+    const shards = this.#ownership.shards();
+    return {
+      node,
+      cluster: this.#maps.current.cluster,
+      map: this.#maps.text(),
+      moved: [...this.#maps.moved()],
+      links: [...this.#cluster.links()].map(({ peer }) => peer.node),
+      moves: this.#moves.reports(),
+      bytes: shardSizes(this.#parts.data, host, shards),
+      unserved: shards.filter((shard) => !host.owns(shard)),
+    };
   }
 
   #owns(shard: ShardId): boolean {

@@ -13,9 +13,11 @@ import { FatalError } from "../../cli/fatal-error.ts";
 import type { ServeOptions } from "../../cli/serve-options.ts";
 import { MapError, readMap } from "../../cluster/map/map-file.ts";
 import type { NodeId, PartitionMap } from "../../cluster/map/partition-map.ts";
+import type { OwnedBy } from "../../cluster/map/maps.ts";
 import { ID_KEY_BYTES } from "../../domain/message-id.ts";
 
 export const MAP_FILE = "partition-map.json";
+export const MOVED_FILE = "moved-shards.json";
 const DIRECTORY_ID_FILE = "directory.id";
 const DIRECTORY_ID_BYTES = 16;
 const SECRET_CHARACTERS_MIN = 32;
@@ -27,8 +29,12 @@ export type ClusterSettings = {
   readonly map: PartitionMap;
   /** For the handshakes of links. */
   readonly secret: Uint8Array;
+  /** For the calls of the operator's scripts. */
+  readonly adminSecret: Uint8Array;
   /** Id of the data directory. */
   readonly directory: string;
+  /** Moves that the map does not have, as this directory keeps them. */
+  readonly moved: readonly OwnedBy[];
 };
 
 /** Undefined for a node alone. @throws FatalError for what cannot be used, with what to do */
@@ -54,6 +60,8 @@ export async function clusterSettings(options: ServeOptions, random: Random): Pr
     node: node as NodeId,
     map,
     secret: derived(secret, "links", SECRET_BYTES),
+    adminSecret: adminSecretOf(secret),
+    moved: await movedShards(data),
     directory: Buffer.from(directory).toString("base64url"),
   };
 }
@@ -80,6 +88,18 @@ async function newestMap(path: string, given: string, data: string): Promise<Par
   await writeFileDurably(keptPath, Buffer.from(given), 0o600);
   return map;
 }
+
+async function movedShards(data: string): Promise<OwnedBy[]> {
+  const text = await readFile(join(data, MOVED_FILE), "utf8").catch(() => "[]");
+  try {
+    return JSON.parse(text) as OwnedBy[];
+  } catch {
+    throw new FatalError("corrupt", `${join(data, MOVED_FILE)} is not JSON`, { hint: "restore it from a backup" });
+  }
+}
+
+/** @param secret as in the file */
+export const adminSecretOf = (secret: string): Uint8Array => derived(secret.trim(), "operators", SECRET_BYTES);
 
 function usable(path: string, text: string): PartitionMap {
   try {

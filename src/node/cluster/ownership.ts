@@ -5,20 +5,19 @@
  */
 import type { Logger } from "../../base/logger.ts";
 import type { Maps } from "../../cluster/map/maps.ts";
-import { shardsOf, type NodeId, type PartitionMap } from "../../cluster/map/partition-map.ts";
-import { cellText, SHARD_STREAM } from "../../home/state/cells.ts";
+import type { NodeId } from "../../cluster/map/partition-map.ts";
 import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import type { ShardId } from "../../../storage/types.ts";
-
-/** The cell of a shard that says who owns it: `node` and term, written by moves. */
-export const OWNER_CELL = "owner";
+import { ownerRecord } from "./owner-cell.ts";
 
 export class ShardOwnership {
   readonly #node: NodeId;
   readonly #maps: Maps;
   readonly #logger: Logger;
-  #of: { map: PartitionMap; shards: readonly ShardId[] } | undefined;
-  readonly #refused = new Set<ShardId>();
+  #of: { changes: number; shards: readonly ShardId[] } | undefined;
+  readonly #told = new Set<string>();
+  /** Called with a shard that was released to this node and is not begun yet. */
+  onReleased: (shard: ShardId) => void = () => {};
 
   constructor(node: NodeId, maps: Maps, logger: Logger) {
     this.#node = node;
@@ -27,23 +26,29 @@ export class ShardOwnership {
   }
 
   shards(): readonly ShardId[] {
-    const map = this.#maps.current;
-    if (this.#of?.map !== map) this.#of = { map, shards: shardsOf(map, this.#node) };
+    const { changes } = this.#maps;
+    if (this.#of?.changes !== changes) this.#of = { changes, shards: this.#maps.shardsOf(this.#node) };
     return this.#of.shards;
   }
 
   isHere(shard: ShardId, log: () => ShardLog): boolean {
-    const { owners, founders } = this.#maps.current;
-    if (owners[shard] !== this.#node) return false;
-    const owner = cellText(log().cell(SHARD_STREAM, OWNER_CELL));
-    if (owner === this.#node || (owner === "" && founders[shard] === this.#node)) return true;
-    this.#refuse(shard, owner === "" ? "no record of its owner before" : `records of the owner ${owner}`);
-    return false;
+    if (this.#maps.ownerOf(shard) !== this.#node) return false;
+    const record = ownerRecord(log());
+    if (record === undefined) {
+      if (this.#maps.current.founders[shard] === this.#node) return true;
+      return this.#refuse(shard, "its log has no record of an owner; move it here with parley rebalance");
+    }
+    if (record.node !== this.#node)
+      return this.#refuse(shard, `its log says that ${record.node} has it, in term ${record.term}`);
+    if (record.state === "released") this.onReleased(shard);
+    return record.state === "started";
   }
 
-  #refuse(shard: ShardId, why: string): void {
-    if (this.#refused.has(shard)) return;
-    this.#refused.add(shard);
-    this.#logger.error("a shard is not served: the map gives it to this node, and its log does not", { shard, why });
+  #refuse(shard: ShardId, why: string): false {
+    const line = `${shard} ${why}`;
+    if (!this.#told.has(line))
+      this.#logger.error("a shard that the map gives to this node is not served", { shard, why });
+    this.#told.add(line);
+    return false;
   }
 }

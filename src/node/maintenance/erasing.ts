@@ -30,6 +30,7 @@ export class Erasing {
   /** Finds unfinished requests in the shards of this node. */
   async look(host: ShardHost): Promise<void> {
     for (const shard of host.ownedShards()) {
+      if (!host.owns(shard)) continue;
       for (const user of unlessDamaged(() => beingErased(host.store.shard(shard))) ?? []) this.add(user);
       // The same pass finds marks that were not yet sent to the other shard.
       unlessDamaged(() => host.shard(shard).marks.offerUntold());

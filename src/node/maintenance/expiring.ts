@@ -42,7 +42,8 @@ export class Expiring {
     this.#forgetIfClockWentBack();
     let entries = 0;
     for (const shard of host.ownedShards()) {
-      if ((this.#dueAt.get(shard) ?? 0) <= clock.now()) entries += await this.#sweepShard(host, shard);
+      if ((this.#dueAt.get(shard) ?? 0) <= clock.now() && host.owns(shard))
+        entries += await this.#sweepShard(host, shard);
     }
     if (entries > 0) logger.info("expired messages erased", { entries });
   }
@@ -61,7 +62,8 @@ export class Expiring {
     // A shard without messages can get its first one now at the earliest.
     let dueAt = keepDays === undefined ? Number.POSITIVE_INFINITY : expiresAt(clock.now(), keepDays);
     for (const stream of unlessDamaged(() => host.store.shard(shard).streams()) ?? []) {
-      if (host.store.isDamaged(shard)) break;
+      // It may have moved to another node meanwhile.
+      if (host.store.isDamaged(shard) || !host.owns(shard)) break;
       const expired = isAddress(stream) ? await this.#eraseExpired(host, stream) : undefined;
       if (expired === undefined) continue;
       entries += expired.entries;

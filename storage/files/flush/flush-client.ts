@@ -59,6 +59,11 @@ export class FlushClient {
     await this.#ask((id) => this.#post({ kind: "spill", id, shard }));
   }
 
+  /** @throws FlushError */
+  async letGo(shard: ShardId): Promise<void> {
+    await this.#ask((id) => this.#post({ kind: "letGo", id, shard }));
+  }
+
   /**
    * Waits for the flushes that were handed over, then ends the worker. What comes behind them is refused. A worker that
    * does not answer is ended after `msMax`: what it has done the files say, and what it had is in the log.

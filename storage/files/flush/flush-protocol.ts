@@ -18,6 +18,8 @@ export type FlushRequest =
   | { kind: "erase"; id: number; shard: ShardId; ranges: EraseRange[] }
   | { kind: "compact"; id: number; shard: ShardId; level: number }
   | { kind: "spill"; id: number; shard: ShardId }
+  /** Close the files of the shard. */
+  | { kind: "letGo"; id: number; shard: ShardId }
   /** The answer to `release`. */
   | { kind: "released"; id: number }
   | { kind: "close"; id: number };
@@ -30,6 +32,7 @@ export type FlushReply =
   | { kind: "flushed"; id: number; unsealed: number[]; isErasing: boolean }
   | { kind: "erased"; id: number }
   | { kind: "spilled"; id: number }
+  | { kind: "letGone"; id: number }
   | { kind: "compacted"; id: number; report: CompactReport }
   | { kind: "progress"; id: number; done: number; total: number }
   /** These files are not listed any more: the worker waits until nobody reads them, and removes them. */

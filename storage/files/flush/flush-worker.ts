@@ -51,6 +51,8 @@ class FlushServer {
         return this.#compact(request);
       case "spill":
         return this.#spill(request);
+      case "letGo":
+        return this.#letGo(request);
       case "released":
         return this.#rewrites.released();
       case "close":
@@ -132,6 +134,17 @@ class FlushServer {
       this.#flush();
       this.#flushes.together(() => this.#flushes.spill(shard, []));
       this.#reply({ kind: "spilled", id });
+    } catch (error) {
+      this.#fail(id, error);
+    }
+  }
+
+  #letGo({ id, shard }: FlushRequest & { kind: "letGo" }): void {
+    try {
+      this.#mustOwn();
+      this.#flush();
+      this.#writers.closeOne(shard);
+      this.#reply({ kind: "letGone", id });
     } catch (error) {
       this.#fail(id, error);
     }

@@ -43,6 +43,14 @@ export class WriterSet {
     this.#pinned = shard;
   }
 
+  /** @throws Error while the shard is being rewritten */
+  closeOne(shard: ShardId): void {
+    if (shard === this.#pinned) throw new Error(`shard ${shard} is being rewritten; try again later`);
+    const writer = this.#writers.get(shard);
+    this.#writers.delete(shard);
+    writer?.close();
+  }
+
   drop(shard: ShardId): void {
     this.#writers.get(shard)?.abandon();
     this.#writers.delete(shard);

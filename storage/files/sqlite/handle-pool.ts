@@ -57,6 +57,11 @@ export class HandlePool {
     this.#open.delete(path);
   }
 
+  /** Those whose path begins so. */
+  dropAll(prefix: string): void {
+    for (const path of [...this.#open.keys()]) if (path.startsWith(prefix)) this.drop(path);
+  }
+
   close(): void {
     while (this.#open.size > 0) this.#closeOldest();
   }

@@ -121,6 +121,7 @@ export class MemorySegments implements SegmentStore {
   pendingErasures = (): ShardId[] => [];
   compact = async (): Promise<CompactReport> => ({ filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 });
   spill = async (): Promise<void> => {};
+  letGo = async (): Promise<void> => {};
 
   async close(): Promise<void> {}
 

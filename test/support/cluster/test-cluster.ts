@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseOptions } from "../../../src/cli/options.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "../../../src/cli/serve-options.ts";
+import { AdminClient } from "../../../src/cluster/admin-client.ts";
 import { makeMap } from "../../../src/cluster/map/make-map.ts";
 import { writeMap } from "../../../src/cluster/map/map-file.ts";
 import type { MapNode, NodeId } from "../../../src/cluster/map/partition-map.ts";
+import { adminSecretOf } from "../../../src/node/cluster/cluster-settings.ts";
 import { startNode, type NodeParts } from "../../../src/node/node.ts";
 import type { RunningNode } from "../../../src/cli/serve.ts";
 import { addApiKey } from "../data-directory.ts";
@@ -15,6 +17,8 @@ import { within } from "../wait.ts";
 
 const CHEAP = ["--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "info", ...UNHURRIED];
 
+const SECRET = "a secret that only this test knows, and no other";
+
 export type TestCluster = {
   readonly ids: readonly NodeId[];
   readonly apiKey: string;
@@ -22,6 +26,8 @@ export type TestCluster = {
   stop(node: string): Promise<void>;
   start(node: string, changes?: Partial<ServeOptions>): Promise<void>;
   dataOf(node: string): string;
+  /** Signs the operator's calls. */
+  readonly admin: AdminClient;
   end(): Promise<void>;
 };
 
@@ -71,7 +77,7 @@ export async function startTestCluster(
   const map = join(root, "partition-map.json");
   writeFileSync(map, writeMap(makeMap("test", nodes, ids.slice(0, owning))));
   const clusterSecretFile = join(root, "secret");
-  writeFileSync(clusterSecretFile, "a secret that only this test knows, and no other");
+  writeFileSync(clusterSecretFile, SECRET);
   const running = new Map<string, RunningNode>();
   const links = new LinkCount();
   const dataOf = (id: string): string => join(root, id);
@@ -97,6 +103,7 @@ export async function startTestCluster(
     apiKey,
     url: (id) => nodes.get(id as NodeId)!.url,
     dataOf,
+    admin: new AdminClient(adminSecretOf(SECRET)),
     start,
     stop,
     async end() {

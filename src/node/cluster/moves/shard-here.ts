@@ -1,0 +1,90 @@
+/** A shard of another node that is being copied here. */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import type { MovedHere } from "../../../cluster/moves/move-storage.ts";
+import type { NodeId } from "../../../cluster/map/partition-map.ts";
+import { recordEnd } from "../../../../storage/encoding/record.ts";
+import type { ShardLog } from "../../../../storage/shard/shard-log.ts";
+import { placeShard } from "../../../../storage/tools/import-shard.ts";
+import type { ShardId } from "../../../../storage/types.ts";
+import type { ShardHost } from "../../shard-host.ts";
+import { start } from "../owner-cell.ts";
+import { copyFiles } from "./copy-files.ts";
+
+export type ShardHereParts = {
+  host(): ShardHost;
+  /** The data directory. */
+  directory: string;
+  self: NodeId;
+  /** The shard is this node's from now on, in this term. */
+  onBegun(shard: ShardId, term: number): void;
+};
+
+export class ShardHere implements MovedHere {
+  readonly #parts: ShardHereParts;
+  readonly #shard: ShardId;
+  readonly #path: string;
+  #file: number | undefined;
+  #log: ShardLog | undefined;
+
+  /** @throws Error if the shard is here */
+  constructor(shard: ShardId, parts: ShardHereParts) {
+    if (parts.host().owns(shard)) throw new Error(`shard ${shard} is at ${parts.self} already`);
+    this.#parts = parts;
+    this.#shard = shard;
+    const folder = join(parts.directory, "moves");
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#path = join(folder, `${shard}.import`);
+    this.#file = fs.openSync(this.#path, "w", 0o600);
+  }
+
+  write(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(this.#file!, bytes, at);
+  }
+
+  async place(): Promise<number> {
+    const { directory } = this.#parts;
+    const shard = this.#shard;
+    const hasFiles = fs.fstatSync(this.#file!).size > 0;
+    this.#close();
+    if (hasFiles) await copyFiles({ kind: "unpack", directory, shard, file: this.#path });
+    // Without files of its own there, the shard goes on from what is here. In any case its log is another object: the
+    // one before takes nothing more.
+    const place = async (): Promise<void> => (hasFiles ? placeShard(directory, shard) : undefined);
+    this.#log = await this.#parts.host().store.replaceShard(shard, place);
+    return this.#log.durableThrough;
+  }
+
+  records(bytes: Buffer, durable: (through: number) => void): void {
+    const log = this.#log!;
+    for (let at = 0; at < bytes.length;) {
+      const end = recordEnd(bytes, at);
+      if (end <= at || end > bytes.length) throw new RangeError("records that were copied are not whole");
+      const isLast = end === bytes.length;
+      log.appendCopy(bytes.subarray(at, end), {
+        committed: () => isLast && durable(log.durableThrough),
+        failed: () => {},
+      });
+      at = end;
+    }
+    // They may have been here already.
+    if (!log.isAppending) durable(log.durableThrough);
+  }
+
+  async begin(): Promise<void> {
+    const { host, self, onBegun } = this.#parts;
+    await start(this.#log!, self);
+    onBegun(this.#shard, this.#log!.term);
+    host().begun(this.#shard);
+  }
+
+  end(): void {
+    this.#close();
+    fs.rmSync(this.#path, { force: true });
+  }
+
+  #close(): void {
+    if (this.#file !== undefined) fs.closeSync(this.#file);
+    this.#file = undefined;
+  }
+}
