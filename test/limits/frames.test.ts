@@ -52,7 +52,7 @@ describe("frames:", () => {
   test("sockets of one user spend from one budget, and other users do not", () => {
     const clock = new HandClock();
     const twice = { frames: { perSecond: 200, burst: 400 }, bytes: RATES.bytes };
-    const shared = new FrameBuckets(twice, clock.monotonicMs());
+    const shared = new FrameBuckets(twice);
     const sockets = Array.from({ length: 4 }, () => {
       const budget = new FrameBudget(RATES, clock);
       budget.share(shared);

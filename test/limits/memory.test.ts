@@ -12,7 +12,7 @@ import { startTestNode } from "../support/test-node.ts";
 import { within } from "../support/wait.ts";
 
 const RATES = { frames: { perSecond: 1, burst: 1 }, bytes: { perSecond: 1, burst: 1 } };
-const shareOf = (user: string): UserShare => new UserShare(user as UserId, new FrameBuckets(RATES, 0));
+const shareOf = (user: string): UserShare => new UserShare(user as UserId, new FrameBuckets(RATES));
 
 class Socket implements Holder {
   heldBytes = 0;

@@ -2,9 +2,11 @@
 import { expect, test } from "bun:test";
 import type { ServerWebSocket } from "bun";
 import { systemClock } from "../../src/base/clock.ts";
-import { Outbox } from "../../src/home/session/outbox.ts";
+import { Outbox, type OutboxOwner } from "../../src/home/session/outbox.ts";
 import { OutboxFlusher } from "../../src/home/session/outbox-flusher.ts";
 import { HandClock } from "../home/hand-clock.ts";
+
+const NOTHING: OutboxOwner = { overflowed() {}, queued() {}, failed() {} };
 
 test("behind a frame that was dropped nothing goes out, even if there is room again: the client would not see the hole", () => {
   const sent: string[] = [];
@@ -22,12 +24,13 @@ test("behind a frame that was dropped nothing goes out, even if there is room ag
     socket as unknown as ServerWebSocket<unknown>,
     new OutboxFlusher(systemClock, () => {}),
     1000,
-    () => {
-      overflows++;
-      outbox.close();
+    {
+      ...NOTHING,
+      overflowed() {
+        overflows++;
+        outbox.close();
+      },
     },
-    () => {},
-    () => {},
   );
   for (const frame of ["1", "2", "3", "4"]) outbox.push(frame);
   outbox.flush();
@@ -44,7 +47,7 @@ test("frames leave in the order in which they came, whether they may gather or n
   const nothing = (): void => {};
   const clock = new HandClock();
   const flusher = new OutboxFlusher(clock, nothing);
-  const outbox = new Outbox(socket as unknown as ServerWebSocket<unknown>, flusher, 1000, nothing, nothing, nothing);
+  const outbox = new Outbox(socket as unknown as ServerWebSocket<unknown>, flusher, 1000, NOTHING);
   const slow = { flush: () => clock.advance(2) };
   flusher.addGathering(slow);
   await new Promise((resolve) => void setImmediate(resolve));
@@ -79,9 +82,7 @@ test.each([["one frame"], ["frames together"]])(
       socket as unknown as ServerWebSocket<unknown>,
       new OutboxFlusher(systemClock, () => {}),
       1000,
-      () => {},
-      () => {},
-      (error) => errors.push(error),
+      { ...NOTHING, failed: (error) => void errors.push(error) },
     );
     for (const frame of what === "one frame" ? ["1"] : ["1", "2"]) outbox.push(frame);
     outbox.flush();

@@ -47,8 +47,8 @@ test("a message under way is charged to nobody, one after the other", () => {
 });
 
 test("pieces cost as much as frames, of the user as well: a burst, then short, then far beyond", () => {
-  const { clock, budget, untold } = untoldBytes();
-  const shared = new FrameBuckets(RATES, clock.monotonicMs());
+  const { budget, untold } = untoldBytes();
+  const shared = new FrameBuckets(RATES);
   budget.share(shared);
   expect(untold.charge(UNDER_WAY + 200 * PIECE, false)).toBe("within");
   expect(untold.charge(UNDER_WAY + 300 * PIECE, false)).toBe("short");

@@ -178,12 +178,14 @@ export class Admission {
   }
 }
 
+const nothing = (): void => {};
+
 /** One connection, from the upgrade to its end. */
 export class AdmittedSocket {
   readonly #admission: Admission;
   readonly #address: Address;
   readonly #client: KnownClient | undefined;
-  #onGiveWay: () => void = () => {};
+  #onGiveWay = nothing;
   /** The user whose place it has; undefined while it has none. */
   #user: UserId | undefined;
   #hasGivenWay = false;

@@ -4,12 +4,14 @@ import type { AdmittedSocket } from "./admission.ts";
 import type { ClientConnection, ClientSocket } from "../../home/session/client-socket.ts";
 import type { SocketEnd } from "./socket-end.ts";
 
+const nothing = (): void => {};
+
 /** What a connection keeps from its upgrade on. It counts until it is gone, which is later than its close. */
 export class SocketData {
   readonly admitted: AdmittedSocket;
   session: SocketEnd | undefined;
   /** Called at the close. */
-  closed: () => void = () => {};
+  closed = nothing;
 
   constructor(admitted: AdmittedSocket) {
     this.admitted = admitted;

@@ -19,22 +19,24 @@ const SLICE_FRAMES = 32;
 const SLICE_BYTES = 65_536;
 const SLICE_MS = 1;
 
-/** A bucket of frames and one of bytes, spent together. */
+/** A bucket of frames and one of bytes, spent together. Both are full, and made when something is first spent. */
 export class FrameBuckets {
-  readonly #frames: TokenBucket;
-  readonly #bytes: TokenBucket;
+  readonly #rates: FrameRates;
+  #frames: TokenBucket | undefined = undefined;
+  #bytes: TokenBucket | undefined = undefined;
 
-  constructor(rates: FrameRates, nowMs: number) {
-    this.#frames = new TokenBucket(rates.frames, nowMs);
-    this.#bytes = new TokenBucket(rates.bytes, nowMs);
+  constructor(rates: FrameRates) {
+    this.#rates = rates;
   }
 
   spend(frames: number, bytes: number, nowMs: number): Verdict {
+    this.#frames ??= new TokenBucket(this.#rates.frames, nowMs);
+    this.#bytes ??= new TokenBucket(this.#rates.bytes, nowMs);
     return worse(this.#frames.spend(frames, nowMs), this.#bytes.spend(bytes, nowMs));
   }
 
   get waitMs(): number {
-    return Math.max(this.#frames.waitMs, this.#bytes.waitMs);
+    return Math.max(this.#frames?.waitMs ?? 0, this.#bytes?.waitMs ?? 0);
   }
 }
 
@@ -54,7 +56,7 @@ export class FrameBudget {
 
   constructor(rates: FrameRates, clock: Clock) {
     this.#clock = clock;
-    this.#own = new FrameBuckets(rates, clock.monotonicMs());
+    this.#own = new FrameBuckets(rates);
   }
 
   /** From now on this socket spends from its user's buckets too. */

@@ -10,7 +10,7 @@
 import type { UserId } from "../../domain/address.ts";
 import { Shares } from "./shares.ts";
 
-export class KnownPlaces<Socket> {
+export class KnownPlaces<Socket extends object | string> {
   readonly max: number;
   readonly #users = new Shares<UserId, Socket>();
   readonly #addresses = new Shares<string, Socket>();

@@ -13,13 +13,19 @@ import type { OutboxFlusher } from "./outbox-flusher.ts";
 const DROPPED = 0;
 const QUEUED = -1;
 
+export type OutboxOwner = {
+  overflowed(): void;
+  /** The client has not read everything: `queuedBytes` has risen. */
+  queued(): void;
+  /** The runtime threw: some frames are lost, and nothing may be sent after them. */
+  failed(error: unknown): void;
+};
+
 export class Outbox {
   readonly #socket: ClientSocket;
   readonly #flusher: OutboxFlusher;
   readonly #bytesMax: number;
-  readonly #onOverflow: () => void;
-  readonly #onQueued: () => void;
-  readonly #onFailed: (error: unknown) => void;
+  readonly #owner: OutboxOwner;
   #frames: string[] = [];
   /** The array of the flush before, reused by the next: most sockets flush one or two frames a turn. */
   #emptied: string[] = [];
@@ -27,24 +33,11 @@ export class Outbox {
   #mayGather = false;
   #isClosed = false;
 
-  /**
-   * @param onQueued called when the client has not read everything: `queuedBytes` has risen
-   * @param onFailed called when the runtime threw: some frames are lost, and nothing may be sent after them
-   */
-  constructor(
-    socket: ClientSocket,
-    flusher: OutboxFlusher,
-    bytesMax: number,
-    onOverflow: () => void,
-    onQueued: () => void,
-    onFailed: (error: unknown) => void,
-  ) {
+  constructor(socket: ClientSocket, flusher: OutboxFlusher, bytesMax: number, owner: OutboxOwner) {
     this.#socket = socket;
     this.#flusher = flusher;
     this.#bytesMax = bytesMax;
-    this.#onOverflow = onOverflow;
-    this.#onQueued = onQueued;
-    this.#onFailed = onFailed;
+    this.#owner = owner;
   }
 
   /** @param mayGather the frame may wait for others a little longer than this turn */
@@ -71,7 +64,7 @@ export class Outbox {
       this.#check(frames.length === 1 ? this.#socket.sendText(frames[0]!) : this.#sendTogether(frames));
     } catch (error) {
       this.close();
-      this.#onFailed(error);
+      this.#owner.failed(error);
     }
     frames.length = 0;
     this.#emptied = frames;
@@ -97,7 +90,7 @@ export class Outbox {
   /** @param result of `sendText` */
   #check(result: number): void {
     if (result > 0) return;
-    if (result === DROPPED || this.#socket.getBufferedAmount() > this.#bytesMax) this.#onOverflow();
-    else this.#onQueued();
+    if (result === DROPPED || this.#socket.getBufferedAmount() > this.#bytesMax) this.#owner.overflowed();
+    else this.#owner.queued();
   }
 }

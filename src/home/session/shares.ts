@@ -1,21 +1,26 @@
 /** Counts the items of each key, and finds the key with the most. Constant time, since counts change by one. */
-export class Shares<Key, Item> {
-  /** Oldest first. */
-  readonly #items = new Map<Key, Set<Item>>();
+export class Shares<Key, Item extends object | string> {
+  /** Oldest first. Most keys have one item, which takes no set. */
+  readonly #items = new Map<Key, Item | Set<Item>>();
   /** The keys with so many items, by that number; the key that reached the number first comes first. */
   readonly #holders: (Set<Key> | undefined)[] = [];
 
   add(key: Key, item: Item): void {
-    const items = this.#items.get(key) ?? new Set();
-    this.#items.set(key, items.add(item));
-    this.#move(key, items.size - 1, items.size);
+    const held = this.#items.get(key);
+    if (held === undefined) this.#items.set(key, item);
+    else if (held instanceof Set) held.add(item);
+    else this.#items.set(key, new Set([held, item]));
+    const count = this.countOf(key);
+    this.#move(key, count - 1, count);
   }
 
   remove(key: Key, item: Item): void {
-    const items = this.#items.get(key);
-    if (items?.delete(item) !== true) return;
-    if (items.size === 0) this.#items.delete(key);
-    this.#move(key, items.size + 1, items.size);
+    const held = this.#items.get(key);
+    const isHeld = held instanceof Set ? held.delete(item) : held === item;
+    if (!isHeld) return;
+    if (!(held instanceof Set) || held.size === 0) this.#items.delete(key);
+    const count = this.countOf(key);
+    this.#move(key, count + 1, count);
   }
 
   #move(key: Key, from: number, to: number): void {
@@ -25,13 +30,22 @@ export class Shares<Key, Item> {
   }
 
   countOf(key: Key): number {
-    return this.#items.get(key)?.size ?? 0;
+    const held = this.#items.get(key);
+    if (held === undefined) return 0;
+    return held instanceof Set ? held.size : 1;
   }
 
   /** The oldest item of the key with the most, if it has more than `count`. */
   oldestOfMost(count: number): Item | undefined {
     if (this.#holders.length - 1 <= count) return undefined;
-    for (const key of this.#holders.at(-1) ?? []) for (const item of this.#items.get(key)!) return item;
+    for (const key of this.#holders.at(-1) ?? []) return this.#oldestOf(key);
+    return undefined;
+  }
+
+  #oldestOf(key: Key): Item | undefined {
+    const held = this.#items.get(key);
+    if (!(held instanceof Set)) return held;
+    for (const item of held) return item;
     return undefined;
   }
 }

@@ -46,7 +46,7 @@ import type { ClientConnection, ClientSocket } from "./client-socket.ts";
 import { decodeFrame } from "./decode-frame.ts";
 import { FrameBudget } from "./frame-budget.ts";
 import type { TurnTaker } from "./frame-turns.ts";
-import { Outbox } from "./outbox.ts";
+import { Outbox, type OutboxOwner } from "./outbox.ts";
 import { RefusalCount } from "./refusal-count.ts";
 import type { SocketContext } from "./socket-context.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -76,16 +76,19 @@ const inboxFull = (bytesMax: number): AppError =>
     retryAfterMs: OVERFLOW_RETRY_MS,
   });
 
-export class SocketSession implements Session, SendReply, TurnTaker, Holder {
+export class SocketSession implements Session, SendReply, TurnTaker, Holder, OutboxOwner {
   readonly #context: SocketContext;
   readonly #socket: ClientSocket;
   readonly #outbox: Outbox;
-  readonly #refusals: RefusalCount;
+  /** Made with the first refusal. */
+  #refusals: RefusalCount | undefined;
   readonly #budget: FrameBudget;
   readonly #untold: UntoldBytes;
   readonly #connection: ClientConnection;
-  readonly #cancelHelloTimeout: () => void;
-  readonly #stallWatch: StallWatch;
+  /** Until hello. */
+  #cancelHelloTimeout: (() => void) | undefined;
+  /** Made when a catch-up first waits for its client. */
+  #stallWatch: StallWatch | undefined;
   #state: State = "new";
   /** The home of its user. */
   #home: Shard | undefined;
@@ -122,20 +125,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.#socket = socket;
     this.#connection = connection;
     this.#context = context;
-    this.#outbox = new Outbox(
-      socket,
-      context.flusher,
-      context.outboxBytesMax,
-      () => this.#tooSlow(),
-      () => this.#account(),
-      (error) => this.failed(error),
-    );
-    this.#stallWatch = new StallWatch(
-      context.clock,
-      () => this.#outbox.queuedBytes,
-      () => this.#tooSlow(),
-    );
-    this.#refusals = new RefusalCount(context.clock);
+    this.#outbox = new Outbox(socket, context.flusher, context.outboxBytesMax, this);
     this.#budget = new FrameBudget(context.frameRates, context.clock);
     this.#untold = new UntoldBytes(this.#budget, context.frameRates, context.clock);
     this.#cancelHelloTimeout = context.clock.after(HELLO_TIMEOUT_MS, () => {
@@ -271,6 +261,16 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     return new AppError("rate_limited", detail, { retryAfterMs });
   }
 
+  // ---- from the outbox
+
+  overflowed(): void {
+    this.#tooSlow();
+  }
+
+  queued(): void {
+    this.#account();
+  }
+
   drained(): void {
     this.#account();
     if (this.#catchUp !== undefined) this.#continueCatchUp();
@@ -364,7 +364,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #firstFrame(frame: ClientFrame): void {
     if (frame.t !== "hello") return this.close(CLOSE.protocolError, "the first frame must be hello");
     this.#state = "authenticating";
-    this.#cancelHelloTimeout();
+    this.#helloCame();
     const waitMs = this.#context.penalties.waitMs(frame.token);
     if (waitMs > 0) this.#connection.misbehaved();
     if (waitMs > 0)
@@ -472,12 +472,10 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
   #continueCatchUp(): void {
     if (this.#isReading) return;
     this.#isReading = true;
-    setImmediate(this.#read);
+    setImmediate(() => {
+      this.#home!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
+    });
   }
-
-  readonly #read = (): void => {
-    this.#home!.turns.run(this.#readOn()).catch((error: unknown) => this.failed(error));
-  };
 
   /**
    * Page by page, at the client's speed. A queue that is filling waits for `drained`, and a page is too small to fill
@@ -488,8 +486,8 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     try {
       for (;;) {
         if (this.#state !== "catching-up" || this.#catchUp === undefined) return;
-        if (this.#outbox.queuedBytes > pageBytes) return this.#stallWatch.begin();
-        this.#stallWatch.end();
+        if (this.#outbox.queuedBytes > pageBytes) return this.#watchForStall();
+        this.#stallWatch?.end();
         const waitMs = this.#context.reads.waitMs(this.user);
         if (waitMs > 0) return this.#continueLater(waitMs);
         const page = new CatchUpPage(CATCH_UP_FRAMES, pageBytes, this.#context.clock);
@@ -506,6 +504,15 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     } finally {
       this.#isReading = false;
     }
+  }
+
+  #watchForStall(): void {
+    this.#stallWatch ??= new StallWatch(
+      this.#context.clock,
+      () => this.#outbox.queuedBytes,
+      () => this.#tooSlow(),
+    );
+    this.#stallWatch.begin();
   }
 
   /** The user's read budget is used up for now. */
@@ -632,6 +639,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     if (this.#state === "new") return this.close(CLOSE.protocolError, error.message);
     const { code, message: detail, retryAfterMs } = error;
     this.#outbox.push(JSON.stringify({ t: "error", ref, code, detail, retryAfterMs }));
+    this.#refusals ??= new RefusalCount(this.#context.clock);
     if (!this.#refusals.isTooMany(error)) return;
     this.#connection.misbehaved();
     this.close(CLOSE.tooManyRefused, "too many frames were refused", undefined, FLOOD_LINGER_MS);
@@ -641,9 +649,14 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder {
     this.close(CLOSE.tooSlow, "the client reads too slowly; come back with the cursor");
   }
 
+  #helloCame(): void {
+    this.#cancelHelloTimeout?.();
+    this.#cancelHelloTimeout = undefined;
+  }
+
   #release(): void {
-    this.#cancelHelloTimeout();
-    this.#stallWatch.end();
+    this.#helloCame();
+    this.#stallWatch?.end();
     this.#cancelWait?.();
     this.#outbox.close();
     this.#catchUp = undefined;

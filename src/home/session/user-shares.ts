@@ -32,7 +32,7 @@ export class UserShares {
   join(user: UserId): UserShare {
     let share = this.#shares.get(user);
     if (share === undefined) {
-      share = new UserShare(user, new FrameBuckets(this.#rates, this.#clock.monotonicMs()));
+      share = new UserShare(user, new FrameBuckets(this.#rates));
       this.#shares.set(user, share);
     }
     share.sockets++;
