@@ -7,7 +7,18 @@ import { expect, test } from "bun:test";
 import { SEED } from "../support/seed.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const FILES = ["g3-g4-order", "g5-no-phantoms", "g6-receipts-are-true", "g7-resume-has-no-hole", "g9-slow-is-not-lost"];
+/**
+ * Not here yet: g2-and-the-clock posts 3000 messages at once to a group, which is refused where each lost post makes all
+ * behind it come again. g1 and g8 run in processes, whose router has no faults.
+ */
+const FILES = [
+  "g2-exactly-once",
+  "g3-g4-order",
+  "g5-no-phantoms",
+  "g6-receipts-are-true",
+  "g7-resume-has-no-hole",
+  "g9-slow-is-not-lost",
+];
 const TEST_TIMEOUT_MS = 60_000;
 
 test.each(FILES)("%s, over a router that loses, repeats, delays and reorders", async (file) => {
