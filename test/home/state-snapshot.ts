@@ -46,6 +46,7 @@ const group: Reasons<GroupState> = {
   handle: "where it lives",
   heldBytes: "estimated memory",
   erasures: "rises while it is loaded, so that a count under way notices",
+  membershipChanges: "rises while it is loaded, so that a list of its members' sessions notices",
   erasing: "who waits for whom",
   life: "drawn when it is loaded",
   authorPosts: "posts that came since it was loaded",
