@@ -79,6 +79,7 @@ export class Talk {
       await until(`${speaker.who.user} has everything`, () => this.#hasAll(speaker));
     for (const speaker of this.#speakers)
       await until(`${speaker.who.user} is connected`, () => speaker.client.state === "live");
+    for (const speaker of this.#speakers) await this.#lastEntries(speaker);
     this.#recorder.end(true);
     await this.close();
   }
@@ -145,6 +146,12 @@ export class Talk {
     );
     await call(server, "GET", `/v1/entries?limit=50&after=${Math.floor(this.#random() * 100)}${group}`).catch(() => {});
     await call(server, "GET", "/v1/conversations?limit=5&messages=3");
+  }
+
+  async #lastEntries({ who, client, fetch }: Speaker): Promise<void> {
+    const after = Math.max(0, (client.cursor()?.timeline ?? 0) - 20);
+    const server = { url: this.#server.url, token: who.token, fetch };
+    await call(server, "GET", `/v1/entries?limit=50&after=${after}`);
   }
 
   async #change({ who, fetch }: Speaker): Promise<void> {

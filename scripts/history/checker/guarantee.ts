@@ -85,6 +85,8 @@ export type Page = {
   conversation: string | undefined;
   from: number;
   to: number;
+  /** The answer itself says that it goes so far. */
+  said: number;
   seqs: ReadonlySet<number>;
   user: string;
   before: Knowledge;

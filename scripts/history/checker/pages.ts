@@ -36,7 +36,17 @@ function entriesPage(parts: Parts, call: Answered, query: URLSearchParams, answe
   const to = answer["more"] === false ? Infinity : Number(answer["after"]);
   unordered(parts, call, seqs, line);
   dense(parts, call, log.address, [after, ...seqs].slice(isGroup ? 1 : 0), line);
-  const page = { log, conversation: undefined, from, to, seqs: new Set(seqs), user: person.user, before, line };
+  const page = {
+    said: Number(answer["after"]),
+    log,
+    conversation: undefined,
+    from,
+    to,
+    seqs: new Set(seqs),
+    user: person.user,
+    before,
+    line,
+  };
   for (const guarantee of parts.guarantees) guarantee.page?.(page);
 }
 
@@ -58,11 +68,23 @@ function historyPage(
   const after = query.get("after");
   const until = query.get("before");
   const first = seqs[0] ?? Infinity;
-  const isFromStart = after === null && answer["before"] === undefined && !isGroup;
-  const from = isFromStart ? 1 : after !== null && !isGroup ? Number(after) + 1 : first;
+  const begin = after !== null ? Number(after) + 1 : 1;
+  // What came before the present group of this id is not shown.
+  const from = typeof answer["before"] === "number" && after === null ? answer["before"] : isGroup ? first : begin;
   const last = until === null ? Infinity : Number(until) - 1;
-  const to = until === null && answer["after"] !== undefined ? (seqs.at(-1) ?? 0) : last;
-  const page = { log, conversation: address, from, to, seqs: new Set(seqs), user: person.user, before, line };
+  const said = until === null && typeof answer["after"] === "number" ? answer["after"] : undefined;
+  const to = said ?? last;
+  const page = {
+    said: said ?? 0,
+    log,
+    conversation: address,
+    from,
+    to,
+    seqs: new Set(seqs),
+    user: person.user,
+    before,
+    line,
+  };
   for (const guarantee of parts.guarantees) guarantee.page?.(page);
 }
 

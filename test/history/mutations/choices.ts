@@ -189,3 +189,16 @@ export function tooEarly(history: Edited, kind: string): void {
     history.in(c, { t: "receipt", kind, conversation, by: String(conversation).slice(1), seq }),
   );
 }
+
+/** Where a message was sent first; -1 if it was not sent over a socket. */
+export function sendOf(history: Edited, shown: WireFrame): number {
+  const ref = ackOf(history, shown)?.frame["ref"];
+  return history.lines.findIndex(
+    (line) =>
+      line.is === "out" &&
+      typeof line.frame === "object" &&
+      line.frame.t === "send" &&
+      line.frame["ref"] === ref &&
+      textOf(line.frame) === textOf(shown),
+  );
+}

@@ -1,5 +1,5 @@
 /** G5: what is shown and was not sent, or is not there later. */
-import { ackOf, ackedThrough, shownThrough, shownToOthers, tails, textOf, timesSent, welcomes } from "./choices.ts";
+import { ackedThrough, shownThrough, shownToOthers, tails, sendOf, timesSent, welcomes } from "./choices.ts";
 import type { Mutation } from "./mutation.ts";
 
 export const SHOWN: Mutation[] = [
@@ -7,23 +7,16 @@ export const SHOWN: Mutation[] = [
     guarantee: "G5",
     name: "a message is shown before it was sent",
     mutate(history) {
-      const shown = history.got.filter(
-        ({ frame, user, isLive }) => frame.t === "message" && frame["from"] !== user && isLive,
+      const welcomed = new Map(
+        history.got.flatMap(({ frame, c, index }) => (frame.t === "welcome" ? [[c, index] as const] : [])),
       );
-      const { index, frame, c } = history.any(shown.filter(({ frame }) => ackOf(history, frame) !== undefined));
-      const ref = ackOf(history, frame)?.frame["ref"];
-      const sent = history.lines.findIndex(
-        (line) =>
-          line.is === "out" &&
-          typeof line.frame === "object" &&
-          line.frame.t === "send" &&
-          line.frame["ref"] === ref &&
-          textOf(line.frame) === textOf(frame),
-      );
+      const shown = shownToOthers(history).flatMap((one) => {
+        const sent = sendOf(history, one.frame);
+        return one.isLive && sent > (welcomed.get(one.c) ?? Infinity) ? [{ ...one, sent }] : [];
+      });
+      const { index, frame, c, sent } = history.any(shown);
       history.drop(index);
       history.insert(sent, history.in(c, frame));
-      const opened = history.lines.findIndex((line) => line.is === "open" && line.c === c);
-      if (opened > sent) history.insert(sent, ...history.lines.splice(opened, 1));
     },
   },
   {

@@ -26,7 +26,7 @@ export const TOLD: Mutation[] = [
   {
     guarantee: "G7",
     name: "a resume leaves an entry out",
-    mutate: (history) => history.drop(history.any(replayed(history)).index),
+    mutate: (history) => history.drop(history.any(replayed(history).filter(({ log }) => log?.startsWith("@"))).index),
   },
   {
     guarantee: "G7",

@@ -32,10 +32,10 @@ export function durable(world: World): Guarantee {
   };
 }
 
-/** What was seen in the range of the page. Behind its last entry only what this user has seen. */
-function* placesOf({ log, conversation, from, to, seqs, before }: Page): Iterable<Place> {
+/** What was seen in the range of the page. Behind what it says only what this user has seen. */
+function* placesOf({ log, conversation, from, to, said, seqs, before }: Page): Iterable<Place> {
   const known = before.known.get(log.address)?.shown ?? 0;
-  let last = known;
+  let last = Math.max(known, said);
   for (const seq of seqs) if (seq > last) last = seq;
   for (let seq = from; seq <= Math.min(to, last); seq++) {
     const place = log.places.get(seq);
