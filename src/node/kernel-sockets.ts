@@ -13,6 +13,8 @@ export type KernelSocket = {
   idleMs: number;
   /** The other end has received everything, and knows that nothing more comes. */
   isDelivered: boolean;
+  /** Bytes that the kernel has received; undefined where it does not count them (before Linux 4.1). */
+  receivedBytes: number | undefined;
 };
 
 /** System calls for connections. Undefined where the system does not have them. */
@@ -20,10 +22,10 @@ export type KernelSockets = {
   /** The connection with this descriptor, if it is one to this port. */
   at(descriptor: number, localPort: number): KernelSocket | undefined;
   /**
-   * How many bytes this process has read from a connection since it began; undefined where the kernel does not count
-   * them (before Linux 4.1).
+   * How many bytes this process has read from a connection since it began, as of `at`; undefined where the kernel does
+   * not count them. Call it in the same turn of the event loop.
    */
-  bytesRead(descriptor: number): number | undefined;
+  bytesRead(socket: Pick<KernelSocket, "descriptor" | "receivedBytes">): number | undefined;
   /** The socket that listens on this port. */
   listener(port: number, descriptorsMax: number): number | undefined;
   /** discards what the other end has not received, which the kernel would otherwise go on offering */
@@ -103,13 +105,13 @@ export function kernelSockets(): KernelSockets | undefined {
       if (symbols.getpeername(descriptor, ptr(name), sized(NAME_BYTES)) !== 0) return undefined;
       if (!readInfo(descriptor)) return undefined;
       const isDelivered = info[STATE_AT] === FIN_WAIT_2;
-      return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT), isDelivered };
+      const receivedBytes = length[0]! < TCP_INFO_BYTES ? undefined : Number(info.readBigUInt64LE(BYTES_RECEIVED_AT));
+      return { descriptor, peer: peerOf(name), idleMs: info.readUInt32LE(LAST_DATA_AT), isDelivered, receivedBytes };
     },
-    bytesRead(descriptor) {
-      if (!readInfo(descriptor) || length[0]! < TCP_INFO_BYTES) return undefined;
-      const received = Number(info.readBigUInt64LE(BYTES_RECEIVED_AT));
-      // Read after `tcp_info`: bytes that arrive in between count as unread.
-      return symbols.ioctl(descriptor, FIONREAD, ptr(unread)) === 0 ? Math.max(0, received - unread[0]!) : undefined;
+    bytesRead({ descriptor, receivedBytes }) {
+      // Asked after `tcp_info`: bytes that arrive in between count as unread.
+      if (receivedBytes === undefined || symbols.ioctl(descriptor, FIONREAD, ptr(unread)) !== 0) return undefined;
+      return Math.max(0, receivedBytes - unread[0]!);
     },
     end(descriptor, isLost = false) {
       if (isLost) symbols.setsockopt(descriptor, SOL_SOCKET, SO_LINGER, ptr(NO_LINGER), NO_LINGER.byteLength);
@@ -125,8 +127,10 @@ function isInternet(name: Buffer): boolean {
 }
 
 function peerOf(name: Buffer): string {
-  const address = name.readUInt16LE(0) === AF_INET ? name.subarray(4, 8) : name.subarray(8, 24);
-  return `${textOf(address)} ${name.readUInt16BE(2)}`;
+  const port = name.readUInt16BE(2);
+  // As `textOf` would, without objects: this is asked for every connection, again and again.
+  if (name.readUInt16LE(0) === AF_INET) return `${name[4]}.${name[5]}.${name[6]}.${name[7]} ${port}`;
+  return `${textOf(name.subarray(8, 24))} ${port}`;
 }
 
 function textOf(bytes: Uint8Array): string {

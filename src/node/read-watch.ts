@@ -94,10 +94,10 @@ export class ReadWatch {
   #tell(descriptor: number): void {
     const { kernel, port, connections } = this.#parts;
     const socket = kernel.at(descriptor, port);
-    const told = socket && connections.socketOf(socket.peer);
-    if (told === undefined) return;
-    const bytes = kernel.bytesRead(descriptor);
-    if (bytes !== undefined && told.hasRead(bytes)) kernel.end(descriptor);
+    if (socket === undefined) return;
+    const told = connections.socketOf(socket.peer);
+    const bytes = told && kernel.bytesRead(socket);
+    if (bytes !== undefined && told!.hasRead(bytes)) kernel.end(descriptor);
   }
 }
 

@@ -32,7 +32,8 @@ function followed(sockets: number) {
         state.asked.push(descriptor);
         if (!state.held.has(descriptor)) return undefined;
         const isDelivered = state.delivered.has(descriptor);
-        return { descriptor, peer: peerKey("127.0.0.1", descriptor), idleMs: 0, isDelivered };
+        const peer = peerKey("127.0.0.1", descriptor);
+        return { descriptor, peer, idleMs: 0, isDelivered, receivedBytes: undefined };
       },
       end: (descriptor, isLost = false) => void state.ended.push([descriptor, isLost]),
     },

@@ -53,10 +53,8 @@ test("the kernel counts the read bytes of a connection, and not the unread ones"
     socket: {
       data(_socket, { length }) {
         runtime += length;
-        const descriptor = Array.from({ length: 256 }, (_, n) => n).find(
-          (n) => kernel.at(n, server.port) !== undefined,
-        );
-        seen.push({ kernel: kernel.bytesRead(descriptor!), runtime });
+        const found = Array.from({ length: 256 }, (_, n) => kernel.at(n, server.port)).find((at) => at !== undefined);
+        seen.push({ kernel: kernel.bytesRead(found!), runtime });
         if (runtime === BYTES) resolve();
       },
     },

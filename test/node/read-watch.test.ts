@@ -36,8 +36,14 @@ function watched({ sockets, isCounted = true }: { sockets: number; isCounted?: b
       at: (descriptor) =>
         descriptor < 3
           ? undefined
-          : { descriptor, peer: peerKey("127.0.0.1", descriptor), idleMs: 0, isDelivered: false },
-      bytesRead: (descriptor) => (isCounted ? 1000 * descriptor : undefined),
+          : {
+              descriptor,
+              peer: peerKey("127.0.0.1", descriptor),
+              idleMs: 0,
+              isDelivered: false,
+              receivedBytes: isCounted ? 1000 * descriptor : undefined,
+            },
+      bytesRead: ({ receivedBytes }) => receivedBytes,
       end: (descriptor) => void state.ended.push(descriptor),
     },
   });
