@@ -78,7 +78,8 @@ function ceilingNotes(peers: readonly MeasuredPeer[]): string[] {
     const micros = Math.min(...valuesOf(rounds, "loadCpuMicros"));
     return (
       `The load's own ceiling with ${protocol}: it spent ${micros.toFixed(1)} µs of CPU on a message in its cheapest ` +
-      `round, so it could do ${Math.round(1e6 / micros)} a second with a core of its own.`
+      `round, so it could do at least ${Math.round(1e6 / micros)} a second with a core of its own. With slow servers ` +
+      "most of that CPU goes into waiting."
     );
   });
 }
