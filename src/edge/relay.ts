@@ -11,8 +11,8 @@ export type Channel = {
   frame(data: string | Buffer): boolean;
   /** A ping or a pong of the client, of so many bytes. */
   heard(bytes: number): void;
-  /** The client has read so many bytes. */
-  drained(bytes: number): void;
+  /** So many bytes of frames have come since the last report, and so many of all wait because the client does not read. */
+  drained(came: number, waiting: number): void;
   /** The client's connection has ended. */
   closed(): void;
 };
@@ -31,8 +31,11 @@ export type ChannelEvents = {
 export type SocketRelay = {
   /** Whether the user's home is this node. */
   isHere(user: UserId): boolean;
-  /** @returns undefined if the home is out of reach now */
-  open(user: UserId, events: ChannelEvents): Channel | undefined;
+  /**
+   * @param windowBytes frames that may be on their way to the home
+   * @returns undefined if the home is out of reach now
+   */
+  open(user: UserId, events: ChannelEvents, windowBytes: number): Channel | undefined;
 };
 
 /** A call over HTTP on its way to another node, and its answer. */

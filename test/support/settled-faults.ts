@@ -1,15 +1,23 @@
 /** Nodes of this process between whose shards things are lost and late (test-node.ts): what a test asks for may be on its way. */
-import type { FaultyRouter } from "./faulty-router.ts";
 import { until } from "./wait.ts";
 
-const routers = new Set<FaultyRouter>();
+/** A router between shards on which something may be on its way. */
+export type Settling = {
+  /** Nothing is on its way, or owed. */
+  readonly isSettled: boolean;
+  /** Nothing is on its way. */
+  readonly isIdle: boolean;
+};
+
+const routers = new Set<Settling>();
 const heldDisks = new Set<object>();
 
-export const expectFaults = (router: FaultyRouter): void => void routers.add(router);
-export const forgetFaults = (router: FaultyRouter): void => void routers.delete(router);
+export const expectFaults = (router: Settling): void => void routers.add(router);
+export const forgetFaults = (router: Settling): void => void routers.delete(router);
 
 /** Whether a router of this process loses anything: then a test cannot expect what no guarantee says. */
-export const hasFaults = (): boolean => process.env["FAULTY_ROUTER"] !== undefined;
+export const hasFaults = (): boolean =>
+  process.env["FAULTY_ROUTER"] !== undefined || process.env["CLUSTER"] !== undefined;
 
 /** While a disk is held, nothing is confirmed. */
 export const diskHeld = (disk: object): void => void heldDisks.add(disk);

@@ -10,7 +10,12 @@ import { PIECE_BYTES_MAX, writePiece } from "./packets.ts";
 import { PRIORITIES, type Priority } from "./priority.ts";
 
 /** Bytes that may wait, by priority. A link whose control packets or shard messages do not fit is closed. */
-export const QUEUE_BYTES_MAX: Readonly<Record<Priority, number>> = { 0: 4 << 20, 1: 64 << 20, 2: 64 << 20, 3: 1 << 20 };
+export const QUEUE_BYTES_MAX: Readonly<Record<Priority, number>> = {
+  0: 4 << 20,
+  1: 64 << 20,
+  2: 256 << 20,
+  3: 1 << 20,
+};
 
 /** What each priority may send in one round. Control packets always go first. */
 const SHARES: Readonly<Record<Priority, number>> = {

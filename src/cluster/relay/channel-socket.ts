@@ -1,8 +1,9 @@
 /**
  * A client's connection at another node, as its session here sees it: a `ClientSocket` over a channel.
  *
- * Bytes that the client has not read count as buffered here, so a slow client is noticed here (G9). The edge reports
- * what was read in steps of some kilobytes; so a little less than that counts as read.
+ * The edge reports, in steps of some kilobytes, what it has sent on and what waits there because the client does not
+ * read. So a slow client is noticed here (G9), and a catch-up goes at the client's speed: what is on its way to the edge
+ * counts as buffered, too.
  */
 import type { UserId } from "../../domain/address.ts";
 import type { ClientConnection, ClientSocket } from "../../home/session/client-socket.ts";
@@ -18,7 +19,9 @@ export class ChannelSocket implements ClientSocket, ClientConnection {
   readonly #link: Link;
   readonly #id: number;
   readonly #onEnd: () => void;
-  #unread = 0;
+  /** Bytes that the edge has not reported, and bytes that wait at the edge. */
+  #unreported = 0;
+  #waiting = 0;
   #isEnded = false;
 
   constructor(link: Link, id: number, onEnd: () => void) {
@@ -32,7 +35,7 @@ export class ChannelSocket implements ClientSocket, ClientConnection {
   sendText(frame: string): number {
     if (this.#isEnded || this.#link.isClosed) return 0;
     const bytes = Buffer.from(frame);
-    this.#unread += bytes.length;
+    this.#unreported += bytes.length;
     this.#send(RELAY.frame, bytes);
     return this.getBufferedAmount() > 0 ? -1 : bytes.length;
   }
@@ -42,7 +45,11 @@ export class ChannelSocket implements ClientSocket, ClientConnection {
   }
 
   getBufferedAmount(): number {
-    return Math.max(0, this.#unread - ALLOWANCE_BYTES);
+    return this.#waiting + Math.max(0, this.#unreported - ALLOWANCE_BYTES);
+  }
+
+  getUnreadAmount(): number {
+    return this.#waiting;
   }
 
   close(code: number, reason: string): void {
@@ -67,9 +74,10 @@ export class ChannelSocket implements ClientSocket, ClientConnection {
 
   // ---- from the edge
 
-  /** The client has read so many bytes. */
-  wasRead(bytes: number): void {
-    this.#unread = Math.max(0, this.#unread - bytes);
+  /** So many bytes have come there, and so many wait there now. */
+  reported(came: number, waiting: number): void {
+    this.#unreported = Math.max(0, this.#unreported - came);
+    this.#waiting = waiting;
   }
 
   /** Nothing more is sent. */

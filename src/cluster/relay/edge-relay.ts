@@ -20,14 +20,13 @@ import {
   RELAY,
   relayedAnswer,
   relayedCall,
+  sentOn,
   type RelayKind,
   type RelayPacket,
 } from "./relay-packets.ts";
 
-/** Above what a client may send in a burst, so that only a home that stands still leaves it full. */
-const WINDOW_BYTES = 8 << 20;
 /** Above so many waiting bytes, a link gets no new channels and calls; above twice as many, no frames. */
-const LINK_BYTES_MAX = 16 << 20;
+const LINK_BYTES_MAX = 64 << 20;
 const CALLS_MAX = 4096;
 const CALL_MS = 90_000;
 const COME_BACK_MS = 200;
@@ -55,11 +54,11 @@ export class EdgeRelay implements SocketRelay, CallRelay {
     return this.#parts.homeOf(user) === undefined;
   }
 
-  open(user: UserId, events: ChannelEvents): Channel | undefined {
+  open(user: UserId, events: ChannelEvents, windowBytes: number): Channel | undefined {
     const link = this.#linkFor(user);
     if (link === undefined) return undefined;
     const id = ++this.#lastId;
-    const channel = new EdgeChannel(id, link, events, () => void this.#channels.delete(id));
+    const channel = new EdgeChannel(id, link, events, windowBytes, () => void this.#channels.delete(id));
     this.#channels.set(id, channel);
     return channel;
   }
@@ -119,14 +118,16 @@ class EdgeChannel implements Channel {
   readonly link: Link;
   readonly #id: number;
   readonly #events: ChannelEvents;
+  readonly #windowBytes: number;
   readonly #onEnd: () => void;
   #isOpened = false;
   #isEnded = false;
   /** Bytes of frames that the home has not taken. */
   #untaken = 0;
 
-  constructor(id: number, link: Link, events: ChannelEvents, onEnd: () => void) {
+  constructor(id: number, link: Link, events: ChannelEvents, windowBytes: number, onEnd: () => void) {
     this.#id = id;
+    this.#windowBytes = windowBytes;
     this.link = link;
     this.#events = events;
     this.#onEnd = onEnd;
@@ -138,7 +139,7 @@ class EdgeChannel implements Channel {
     this.#isOpened = true;
     const body = typeof data === "string" ? Buffer.from(data) : Buffer.from(data);
     this.#untaken += body.length;
-    if (this.#untaken > WINDOW_BYTES || this.link.waiting(PRIORITY.relay) > 2 * LINK_BYTES_MAX) return false;
+    if (this.#untaken > this.#windowBytes || this.link.waiting(PRIORITY.relay) > 2 * LINK_BYTES_MAX) return false;
     this.#send(typeof data === "string" ? RELAY.textFrame : RELAY.binaryFrame, body);
     return true;
   }
@@ -147,8 +148,8 @@ class EdgeChannel implements Channel {
     this.#send(RELAY.heard, encodeMessage(number, bytes));
   }
 
-  drained(bytes: number): void {
-    this.#send(RELAY.drained, encodeMessage(number, bytes));
+  drained(came: number, waiting: number): void {
+    this.#send(RELAY.drained, encodeMessage(sentOn, { came, waiting }));
   }
 
   closed(): void {

@@ -8,7 +8,7 @@ import type { SocketEnd } from "../../edge/socket/socket-end.ts";
 import type { Link } from "../link/link.ts";
 import { PRIORITY } from "../link/priority.ts";
 import { ChannelSocket } from "./channel-socket.ts";
-import { encodeRelay, RELAY, relayedAnswer, relayedCall, type RelayPacket } from "./relay-packets.ts";
+import { encodeRelay, RELAY, relayedAnswer, relayedCall, sentOn, type RelayPacket } from "./relay-packets.ts";
 
 /** How many bytes of frames are taken before the edge is told. Far below the edge's window. */
 const TAKEN_BYTES = 64 << 10;
@@ -50,8 +50,7 @@ export class HomeRelay {
       case RELAY.heard:
         return channel.session.heard(decodeMessage(number, body));
       case RELAY.drained:
-        channel.socket.wasRead(decodeMessage(number, body));
-        return channel.session.drained();
+        return this.#drained(channel, decodeMessage(sentOn, body));
       case RELAY.clientGone:
         return channel.socket.ended();
       default:
@@ -91,6 +90,11 @@ export class HomeRelay {
     if (channel.taken < TAKEN_BYTES) return;
     link.send(PRIORITY.relay, encodeRelay(RELAY.taken, id, encodeMessage(number, channel.taken)));
     channel.taken = 0;
+  }
+
+  #drained({ socket, session }: HomeChannel, { came, waiting }: { came: number; waiting: number }): void {
+    socket.reported(came, waiting);
+    session.drained();
   }
 
   // ---- calls

@@ -14,7 +14,7 @@ export const RELAY = {
   textFrame: 2,
   binaryFrame: 3,
   heard: 4,
-  /** The client has read so many bytes. */
+  /** So many bytes of frames have come since the last report, and so many wait for the client. */
   drained: 5,
   clientGone: 6,
   call: 7,
@@ -85,5 +85,7 @@ export const relayedCall = fields<RelayedCall>({
 });
 
 export const relayedAnswer = fields<RelayedAnswer>({ status: number, headers, body: bytes as Codec<Buffer> });
+
+export const sentOn = fields<{ came: number; waiting: number }>({ came: number, waiting: number });
 
 export const closeReason = fields<{ code: number; reason: string }>({ code: number, reason: text });

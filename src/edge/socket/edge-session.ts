@@ -27,8 +27,8 @@ const FLOOD_LINGER_MS = 20;
 const COME_BACK_MS = 500;
 const SLOW_HOME_MS = 2000;
 const GAVE_WAY_RETRY_MS = 10_000;
-/** A client's credit is told to the home when it is this large: smaller ones would double the packets. */
-const CREDIT_BYTES = 16 << 10;
+/** The home hears of what has come and what waits in steps of this size: smaller ones would double the packets. */
+const REPORT_BYTES = 16 << 10;
 
 export type EdgeSessionParts = {
   readonly context: SocketContext;
@@ -50,9 +50,9 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
   #untold: UntoldBytes | undefined;
   #isClosed = false;
   #lingerMs = LINGER_MS;
-  /** Bytes of frames that the client has not read, and bytes that it has read and the home does not know of. */
-  #unread = 0;
-  #credit = 0;
+  /** Bytes of frames that have come since the last report, and bytes that waited then. */
+  #came = 0;
+  #waiting = 0;
 
   constructor(socket: ClientSocket, parts: EdgeSessionParts, connection: ClientConnection) {
     this.#socket = socket;
@@ -84,7 +84,7 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
 
   drained(): void {
     if (this.#here !== undefined) return this.#here.drained();
-    this.#countRead();
+    this.#report();
   }
 
   hasRead(bytes: number): boolean {
@@ -121,9 +121,10 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
     const user = typeof data === "string" ? this.#userOf(data) : undefined;
     if (user === undefined || this.#parts.relay.isHere(user)) return this.#begin().received(data);
     this.#cancelHelloTimeout();
-    const channel = this.#parts.relay.open(user, this);
-    if (channel === undefined) return this.lost(CLOSE.tryLater, "the user's node cannot be reached now", COME_BACK_MS);
     const { frameRates } = this.#parts.context;
+    // What a client may send in a burst: only a home that stands still leaves it full.
+    const channel = this.#parts.relay.open(user, this, 2 * frameRates.bytes.burst);
+    if (channel === undefined) return this.lost(CLOSE.tryLater, "the user's node cannot be reached now", COME_BACK_MS);
     this.#channel = channel;
     this.#budget = new FrameBudget(frameRates, this.#clock);
     this.#untold = new UntoldBytes(this.#budget, frameRates, this.#clock);
@@ -152,8 +153,8 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
     if (this.#isClosed) return;
     const sent = this.#socket.sendText(text);
     if (sent === 0) return this.lost(CLOSE.tooSlow, "the client reads too slowly; come back with the cursor", 0);
-    this.#unread += Buffer.byteLength(text);
-    this.#countRead();
+    this.#came += Buffer.byteLength(text);
+    this.#report();
   }
 
   misbehaved(): void {
@@ -190,14 +191,14 @@ export class EdgeSession implements SocketEnd, ChannelEvents {
 
   // ---- the rest
 
-  #countRead(): void {
+  #report(): void {
     if (this.#channel === undefined || this.#isClosed) return;
-    const unread = Math.min(this.#unread, this.#socket.getBufferedAmount());
-    this.#credit += this.#unread - unread;
-    this.#unread = unread;
-    if (this.#credit < CREDIT_BYTES) return;
-    this.#channel.drained(this.#credit);
-    this.#credit = 0;
+    const waiting = this.#socket.getBufferedAmount();
+    const isChanged = Math.abs(waiting - this.#waiting) >= REPORT_BYTES || (waiting === 0 && this.#waiting > 0);
+    if (this.#came < REPORT_BYTES && !isChanged) return;
+    this.#channel.drained(this.#came, waiting);
+    this.#came = 0;
+    this.#waiting = waiting;
   }
 
   #farBeyond(): void {

@@ -12,6 +12,11 @@ export type ClientSocket = {
   cork(send: () => void): unknown;
   /** Bytes that wait because the client does not read. */
   getBufferedAmount(): number;
+  /**
+   * Of those, bytes that certainly wait for the client. Absent: all of them do. Others may be on their way to the node
+   * that has the connection.
+   */
+  getUnreadAmount?(): number;
   close(code: number, reason: string): void;
   /** Ends the connection without a goodbye. */
   terminate(): void;

@@ -55,6 +55,10 @@ export class Outbox {
     return this.#isClosed ? 0 : this.#socket.getBufferedAmount();
   }
 
+  get #unreadBytes(): number {
+    return this.#socket.getUnreadAmount?.() ?? this.#socket.getBufferedAmount();
+  }
+
   flush(): void {
     const frames = this.#frames;
     if (this.#isClosed || frames.length === 0) return;
@@ -90,7 +94,7 @@ export class Outbox {
   /** @param result of `sendText` */
   #check(result: number): void {
     if (result > 0) return;
-    if (result === DROPPED || this.#socket.getBufferedAmount() > this.#bytesMax) this.#owner.overflowed();
+    if (result === DROPPED || this.#unreadBytes > this.#bytesMax) this.#owner.overflowed();
     else this.#owner.queued();
   }
 }

@@ -1,0 +1,49 @@
+/** Around the routers of a cluster's nodes: knows what is owed to other shards, so that a test can wait for it. */
+import { encodeHandoff } from "../../../src/home/messages/codec/handoff-codec.ts";
+import type { ShardRouter } from "../../../src/home/messages/shard-router.ts";
+import { OwedHandoffs } from "../owed-handoffs.ts";
+import type { Settling } from "../settled-faults.ts";
+
+export class SettlingRouter implements Settling {
+  readonly #owed = new OwedHandoffs();
+  #asks = 0;
+
+  get isSettled(): boolean {
+    return this.#owed.isEmpty && this.#asks === 0;
+  }
+
+  get isIdle(): boolean {
+    return this.#asks === 0;
+  }
+
+  /** The nodes are stopped: what was owed is offered by those that are started next. */
+  clear(): void {
+    this.#owed.clear();
+    this.#asks = 0;
+  }
+
+  readonly around = (router: ShardRouter): ShardRouter => ({
+    handOffAlong: (to, handoff, outcome) => router.handOffAlong(to, handoff, outcome),
+    handOff: (to, handoff, outcome) => {
+      const owed = this.#owed.add(handoff, encodeHandoff(handoff));
+      router.handOff(to, handoff, {
+        ...(outcome.appended === undefined ? {} : { appended: (through, read) => outcome.appended!(through, read) }),
+        confirmed(through, read) {
+          owed(through);
+          outcome.confirmed(through, read);
+        },
+        missing: (through) => outcome.missing(through),
+        notTaken: (error) => outcome.notTaken(error),
+      });
+    },
+    ask: (kind, to, question) => {
+      const answer = router.ask(kind, to, question);
+      if (!(answer instanceof Promise)) return answer;
+      this.#asks++;
+      return answer.finally(() => void this.#asks--);
+    },
+    post: (to, group, post, reply) => router.post(to, group, post, reply),
+    cast: (cast) => router.cast(cast),
+    mayReach: (users, except) => router.mayReach(users, except),
+  });
+}
