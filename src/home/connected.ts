@@ -10,7 +10,7 @@ export type ConnectedWatcher = { came(user: UserState): void; went(user: UserSta
 export type SessionWatcher = { attached(session: Session): void; detached(session: Session): void };
 
 export class Connected {
-  readonly #sessions = new Map<UserId, ReadonlySet<Session>>();
+  readonly #users = new Map<UserId, UserState>();
   #watcher: ConnectedWatcher | undefined;
   #sessionWatcher: SessionWatcher | undefined;
 
@@ -23,34 +23,34 @@ export class Connected {
   }
 
   /** Undefined if the user is not connected. */
-  of(user: UserId): ReadonlySet<Session> | undefined {
-    return this.#sessions.get(user);
+  of(user: UserId): readonly Session[] | undefined {
+    return this.#users.get(user)?.sessions;
   }
 
   attach(state: UserState, session: Session): void {
     const { user } = state;
-    if (state.sessions === NO_SESSIONS) state.sessions = new Set();
-    const sessions = state.sessions as Set<Session>;
-    const isNew = !sessions.has(session);
-    sessions.add(session);
-    const isFirst = this.#sessions.get(user) !== sessions;
-    this.#sessions.set(user, sessions);
+    const isNew = !state.sessions.includes(session);
+    if (isNew) state.sessions = [...state.sessions, session];
+    const isFirst = this.#users.get(user) !== state;
+    this.#users.set(user, state);
     if (isNew) this.#sessionWatcher?.attached(session);
     if (isFirst) this.#watcher?.came(state);
   }
 
   detach(state: UserState, session: Session): void {
-    const { user, sessions } = state;
-    if ((sessions as Set<Session>).delete(session)) this.#sessionWatcher?.detached(session);
-    if (sessions.size > 0) return;
+    const { user } = state;
+    const isThere = state.sessions.includes(session);
+    if (isThere) state.sessions = state.sessions.filter((other) => other !== session);
+    if (isThere) this.#sessionWatcher?.detached(session);
+    if (state.sessions.length > 0) return;
     state.sessions = NO_SESSIONS;
-    if (this.#sessions.get(user) !== sessions) return;
-    this.#sessions.delete(user);
+    if (this.#users.get(user) !== state) return;
+    this.#users.delete(user);
     this.#watcher?.went(state);
   }
 
   /** Every session of every user. */
   *all(): Iterable<Session> {
-    for (const sessions of this.#sessions.values()) yield* sessions;
+    for (const { sessions } of this.#users.values()) yield* sessions;
   }
 }

@@ -3,6 +3,7 @@
  * (G1), and throws an `AppError` if it is refused. Arguments are parsed already: names are branded, and sizes that a
  * schema can check are checked.
  */
+import type { Later } from "../base/later.ts";
 import type { Address, DeviceId, GroupAddress, GroupId, UserId } from "../domain/address.ts";
 import type { Cursor, GroupRole, WireMessage } from "../protocol/frames.ts";
 import type {
@@ -76,7 +77,7 @@ export type History = {
 
 export type Sync = {
   /** Frames after `cursor`, waiting up to `waitMs` for the first; `signal` ends the wait when the caller is gone. */
-  poll(actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Promise<SyncReply>;
+  poll(actor: Actor, cursor: Cursor, waitMs: number, signal: AbortSignal): Promise<SyncReply | Later<SyncReply>>;
 };
 
 export type Directory = {

@@ -3,6 +3,7 @@
  * of an id, and what was said in it. Each person has a device that polls now and then, and a session that is told at once.
  */
 import { expect } from "bun:test";
+import { whenThere } from "../../src/base/later.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { groupAddress, nameOf, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
 import type { Cursor, ServerFrame, StreamPosition } from "../../src/protocol/frames.ts";
@@ -185,7 +186,7 @@ export class Lives {
     if (isNew) this.#devices.set(user, newDevice());
     const device = this.#devices.get(user)!;
     for (let more = true; more;) {
-      const reply = await this.#sync.poll(actor(user), device.cursor, 0, new AbortController().signal);
+      const reply = await whenThere(this.#sync.poll(actor(user), device.cursor, 0, new AbortController().signal));
       for (const frame of reply.frames) this.#take(user, device, frame);
       device.cursor = reply.cursor;
       // The cursor is all that a device keeps: a group that it does not name is unknown to the device.

@@ -1,5 +1,6 @@
 /** Memberships cross between shards: handoffs that are lost, repeated, late or overtaken, and crashes between the group's record and the member's. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { whenThere } from "../../src/base/later.ts";
 import { AppError } from "../../src/base/errors.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { shardOf, userAddress, type GroupAddress, type GroupId, type UserId } from "../../src/domain/address.ts";
@@ -195,7 +196,7 @@ test("who was removed does not come back by themselves, though their own shard d
 test("who leaves, polls before their own shard knows, and comes back misses nothing of the group", async () => {
   await groups.putMember(actor(ANN), CLUB, BEN, "member");
   const sync = createSync((user) => shards.host.home(user), readsForTests());
-  const poll = (cursor: Cursor) => sync.poll(actor(BEN), cursor, 0, new AbortController().signal);
+  const poll = (cursor: Cursor) => whenThere(sync.poll(actor(BEN), cursor, 0, new AbortController().signal));
   const before = await poll(FROM_THE_BEGINNING);
   expect(before.cursor.groups[CLUB]!.seq).toBe(2);
   await shards.send(ANN, { to: CLUB, text: "said while he was in", ref: "r-1", retry: false });

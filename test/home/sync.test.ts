@@ -4,7 +4,7 @@ import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { Cursor } from "../../src/protocol/frames.ts";
 import { FROM_THE_BEGINNING, type Device } from "../support/device.ts";
 import type { Answer } from "../support/api.ts";
-import { within } from "../support/wait.ts";
+import { until, within } from "../support/wait.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
 
 let node: TestNode;
@@ -163,6 +163,23 @@ test("a poll whose caller has gone leaves nothing behind", async () => {
   const { answer } = await waiting(other, cursor, device);
   await device.say(`@${other.user}`, "still served");
   expect((await answer).body.frames).toMatchObject([{ text: "still served" }]);
+});
+
+test("a poll whose request was freed while it waits still ends when its caller goes, and when an entry comes", async () => {
+  const { other, device } = await pair();
+  const cursor = await upToDate(other);
+  const gone = Array.from({ length: 128 }, () => new AbortController());
+  const polls = gone.map(({ signal }) => sync(other, cursor, 60_000, signal).catch(() => "gone"));
+  await device.untaken();
+  await until("as many wait as may", async () => (await sync(other, cursor, 1)).status === 429);
+  Bun.gc(true);
+  for (const abort of gone) abort.abort();
+  await Promise.all(polls);
+  await until("their places are free", async () => (await sync(other, cursor, 1)).status === 200);
+  const { answer } = await waiting(other, cursor, device);
+  Bun.gc(true);
+  await device.say(`@${other.user}`, "still there");
+  expect((await answer).body.frames).toMatchObject([{ text: "still there" }]);
 });
 
 test("logout ends a waiting poll with 401, of that device alone", async () => {

@@ -12,7 +12,7 @@ import type { Services } from "../../home/services.ts";
 import { AnswersUnderWay } from "./answers-under-way.ts";
 import { BodiesUnderWay } from "./bodies-under-way.ts";
 import { BODY_TIMEOUT_MS } from "./body.ts";
-import { answer, type Call } from "./call.ts";
+import { aboutOf, answer, type About, type Call } from "./call.ts";
 import { accountCalls } from "./calls/accounts.ts";
 import { conversationCalls } from "./calls/conversations.ts";
 import { erasureCalls } from "./calls/erasures.ts";
@@ -23,6 +23,7 @@ import { serverCalls } from "./calls/server.ts";
 import type { HttpEnv } from "./env.ts";
 import { checkHost } from "./host.ts";
 import { shown } from "./invalid.ts";
+import { LaterAnswers } from "./later-answers.ts";
 import { landingPage, protocolPage } from "./landing.ts";
 import { openApiDocument, type App } from "./openapi.ts";
 import { BASE_HEADERS, methodNotAllowed, problemResponse, upgradeRequired } from "./problem.ts";
@@ -54,7 +55,10 @@ export function createHttpApp({
 }: HttpAppOptions): HttpApp {
   const calls = callsOf(services, limits);
   const app = new OpenAPIHono<{ Bindings: HttpEnv }>({ getPath: (request) => pathOf(request.url) });
-  const refuse = (error: unknown, request: Request, env: HttpEnv) => refusal(error, request, env, log, random);
+  const refuseAbout = (error: unknown, about: About) => refusal(error, about, log, random);
+  const refuse = (error: unknown, request: Request, { clientIp }: HttpEnv) =>
+    refuseAbout(error, aboutOf(request, clientIp));
+  const later = new LaterAnswers();
   const allowed = register(
     app,
     calls,
@@ -63,21 +67,27 @@ export function createHttpApp({
       bodyBounds: { bytesMax: limits.frameBytesMax, timeoutMs: bodyTimeoutMs },
       bodies: new BodiesUnderWay(),
       answers: new AnswersUnderWay(),
+      later,
+      refuse: refuseAbout,
     },
     version,
   );
   app.notFound((c) => refuse(notServed(c.req.raw), c.req.raw, c.env));
   app.onError((error, c) => refuse(error, c.req.raw, c.env));
+  const answered = async (request: Request, env: HttpEnv): Promise<Response> => {
+    try {
+      checkHost(request);
+      checkPercentEncoding(request.url);
+      if (request.method === "OPTIONS") return optionsResponse(allowed(request));
+      return await app.fetch(request, env);
+    } catch (error) {
+      return refuse(error, request, env);
+    }
+  };
   return {
     async fetch(request, env = {}) {
-      try {
-        checkHost(request);
-        checkPercentEncoding(request.url);
-        if (request.method === "OPTIONS") return optionsResponse(allowed(request));
-        return await app.fetch(request, env);
-      } catch (error) {
-        return refuse(error, request, env);
-      }
+      const response = await answered(request, env);
+      return later.of(response) ?? response;
     },
   };
 }
@@ -169,8 +179,7 @@ function notServed(request: Request): AppError {
  * The one place where a refused request is logged. The client of an unexpected error gets a request id; only the log
  * has the error under that id.
  */
-function refusal(error: unknown, request: Request, env: HttpEnv, log: Logger, random: Random): Response {
-  const about = { method: request.method, path: shown(pathOf(request.url)), ...env };
+function refusal(error: unknown, about: About, log: Logger, random: Random): Response {
   const refused = refusalOf(error);
   if (refused !== undefined) {
     const { code, status, message: detail } = refused;

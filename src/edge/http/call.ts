@@ -3,6 +3,8 @@
  * object validates requests and documents the call, so the two cannot differ.
  */
 import type { z } from "@hono/zod-openapi";
+import { Later } from "../../base/later.ts";
+import type { UserId } from "../../domain/address.ts";
 import type { ErrorCode } from "../../protocol/codes.ts";
 import type { Actor, Services } from "../../home/services.ts";
 import type { AnswersUnderWay } from "./answers-under-way.ts";
@@ -10,9 +12,10 @@ import { apiKey, bearerToken } from "./authorization.ts";
 import { fairnessKey } from "./client-address.ts";
 import { readJsonBody, statedBytes, type BodyBounds } from "./body.ts";
 import type { BodiesUnderWay } from "./bodies-under-way.ts";
-import { refusalOf } from "./invalid.ts";
+import { refusalOf, shown } from "./invalid.ts";
+import type { LaterAnswers } from "./later-answers.ts";
 import { BASE_HEADERS } from "./problem.ts";
-import { queryOf } from "./query.ts";
+import { pathOf, queryOf } from "./query.ts";
 
 /** The caller, by kind of credential. */
 type Who = { none: undefined; user: Actor; apiKey: { keyId: string } };
@@ -40,7 +43,7 @@ export type ReplyDoc = { description: string; schema?: z.ZodType };
 
 type ReplyOf<R> = {
   [Status in keyof R & number]: R[Status] extends { schema: infer S extends z.ZodType }
-    ? { status: Status; body: z.input<S> }
+    ? { status: Status; body: z.input<S> | Later<z.input<S>> }
     : { status: Status };
 }[keyof R & number];
 
@@ -75,6 +78,7 @@ type CallSpec<A extends Auth, P extends z.ZodType, Q extends z.ZodType, B extend
 export type Call = Omit<CallSpec<Auth, z.ZodType, z.ZodType, z.ZodType, Record<number, ReplyDoc>>, "handle"> & {
   handle: (input: Input<Auth, unknown, unknown, unknown>) => Promise<Reply> | Reply;
 };
+/** A body that comes later (`Later`) may be a refusal instead. */
 export type Reply = { status: number; body?: unknown };
 
 export function call<
@@ -106,7 +110,19 @@ export type Surroundings = {
   bodyBounds: BodyBounds;
   bodies: BodiesUnderWay;
   answers: AnswersUnderWay;
+  later: LaterAnswers;
+  refuse: Refuse;
 };
+
+/** What the server's log says of a request. */
+export type About = { method: string; path: string; clientIp?: string };
+/** The answer to a request that failed. */
+export type Refuse = (error: unknown, about: About) => Response;
+
+export function aboutOf(request: Request, clientIp: string | undefined): About {
+  const about = { method: request.method, path: shown(pathOf(request.url)) };
+  return clientIp === undefined ? about : { ...about, clientIp };
+}
 
 /** Checks credentials first: a stranger learns nothing about valid requests, and a stranger's body is not read. */
 export async function answer(
@@ -116,19 +132,34 @@ export async function answer(
   clientIp: string | undefined,
   surroundings: Surroundings,
 ): Promise<Response> {
-  const { answers } = surroundings;
+  const { answers, later } = surroundings;
   const who = await whoMakes(call.auth, request.headers, surroundings.services);
   const user = call.auth === "user" ? (who as Actor).user : undefined;
   const work = () => made(call, who, request, params, clientIp, surroundings);
   const { status, body } = await (user === undefined || call.isWaiting === true ? work() : answers.run(user, work));
+  if (body instanceof Later)
+    return later.placeHolder(answerWhenThere(body, status, user, aboutOf(request, clientIp), surroundings));
   if (body === undefined) return new Response(null, { status, headers: BASE_HEADERS });
   // The body of a HEAD would never be read, and would count as waiting for ever.
-  const shown = request.method === "HEAD" ? null : answers.body(user, JSON.stringify(body));
-  return new Response(shown, {
-    status,
-    headers: { ...BASE_HEADERS, "content-type": "application/json" },
-  });
+  return jsonResponse(status, request.method === "HEAD" ? null : answers.body(user, JSON.stringify(body)));
 }
+
+/** Holds nothing of the request meanwhile. */
+function answerWhenThere(
+  { promise }: Later<unknown>,
+  status: number,
+  user: UserId | undefined,
+  about: About,
+  { answers, refuse }: Surroundings,
+): Promise<Response> {
+  return promise.then(
+    (body) => jsonResponse(status, answers.body(user, JSON.stringify(body))),
+    (error: unknown) => refuse(error, about),
+  );
+}
+
+const jsonResponse = (status: number, body: string | ReadableStream<Uint8Array> | null): Response =>
+  new Response(body, { status, headers: { ...BASE_HEADERS, "content-type": "application/json" } });
 
 async function made(
   call: Call,

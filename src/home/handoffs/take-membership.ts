@@ -76,7 +76,7 @@ class MembershipTake implements RecordSource {
     if (conversation.takenThroughPending === groupSeq) conversation.isPutInPending = conversation.isPutIn;
     this.#outcome.confirmed(groupSeq);
     const { sessions } = this.#user;
-    if (sessions.size === 0) return;
+    if (sessions.length === 0) return;
     const { group, epoch } = this.#handoff;
     const frame = JSON.stringify(membershipFrame(this.#seq, group, this.#entry, epoch));
     for (const session of sessions) session.entry("timeline", this.#seq, frame);

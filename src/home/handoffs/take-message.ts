@@ -117,7 +117,7 @@ class DirectTake implements RecordSource {
     foldTaken(receiver, conversation, seq, this.rank, fromSeq, this.ordinal);
     receiver.undelivered.push({ seq, conversation, fromSeq });
     this.outcome.confirmed(fromSeq);
-    if (receiver.sessions.size === 0) return;
+    if (receiver.sessions.length === 0) return;
     const { address, peer } = conversation;
     const frame = messageFrame(handoff.id, address, peer, handoff.textJson, seq, handoff.sentAt);
     for (const session of receiver.sessions) session.entry("timeline", seq, frame);

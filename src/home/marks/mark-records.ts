@@ -111,7 +111,7 @@ export class PeerMark implements MarkRecord {
 
   #tell(kind: ReceiptKind, seq: Seq, mark: number): void {
     const user = this.#user;
-    if (user.sessions.size === 0) return;
+    if (user.sessions.length === 0) return;
     const { address } = this.#conversation;
     const frame = receiptFrame(kind, address, address.slice(1), seq, mark);
     for (const session of user.sessions) session.notice(frame, mark);

@@ -193,7 +193,7 @@ export class FollowedGroup implements GroupMirror {
   #showOwn(user: UserState, cast: EntryCast, ref: string): void {
     const sender = user.pendingSend(ref)?.reply.session;
     const isSettled = this.#settled.get(user.user)?.some(({ seq }) => seq === cast.seq) === true;
-    const mustWait = !isSettled && sender !== undefined && user.sessions.has(sender);
+    const mustWait = !isSettled && sender !== undefined && user.sessions.includes(sender);
     if (mustWait) return this.#awaitSent(user, cast);
     showOwnPost(user, cast, ref);
     this.#tellSettled(user.user, cast.seq);
@@ -219,7 +219,7 @@ export class FollowedGroup implements GroupMirror {
   /** A post of a member can be answered: in its place in the stream. */
   settled(user: UserState, post: SettledPost): void {
     const behind = this.#behind.get(user.user);
-    if (user.sessions.size === 0 || post.seq <= this.#toldThrough(user, behind)) return post.tell();
+    if (user.sessions.length === 0 || post.seq <= this.#toldThrough(user, behind)) return post.tell();
     const next = behind?.held[0]?.cast;
     const isNext = behind?.isAwaitingSent === true && next?.seq === post.seq;
     if (isNext) return this.#sentInPlace(user, behind, next, post);

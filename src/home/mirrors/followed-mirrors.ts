@@ -73,7 +73,7 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   membershipChanged(user: UserState, group: GroupAddress): void {
-    if (user.sessions.size === 0) return;
+    if (user.sessions.length === 0) return;
     const { joinedSeq, takenThrough } = user.conversation(group);
     const followed = this.#groups.get(group);
     if (joinedSeq === 0) return followed?.leaves(user.user, takenThrough);
@@ -142,7 +142,7 @@ export class FollowedMirrors implements GroupMirrors {
     followed.heard(standing, askedAt);
     for (const user of this.#joined.get(group) ?? []) {
       const { joinedSeq } = user.conversation(group);
-      if (joinedSeq > 0 && user.sessions.size > 0) followed.joins(user, joinedSeq);
+      if (joinedSeq > 0 && user.sessions.length > 0) followed.joins(user, joinedSeq);
     }
     this.#joined.delete(group);
     this.#compareLater();

@@ -295,9 +295,9 @@ const noReply = (group: GroupAddress): AppError =>
 /** The author's devices get their own post with its ref; the device that sent it gets `sent` instead. */
 export function showOwnPost(user: UserState, { group, seq, frame }: EntryCast, ref: string): void {
   const { sessions } = user;
-  if (sessions.size === 0) return;
+  if (sessions.length === 0) return;
   const sender = user.pendingSend(ref)?.reply.session;
-  if (sessions.size === 1 && sender !== undefined && sessions.has(sender)) return;
+  if (sessions.length === 1 && sender !== undefined && sessions.includes(sender)) return;
   const own = withRef(frame, ref);
   for (const session of sessions) if (session !== sender) session.entry(group, seq, own);
 }

@@ -212,8 +212,8 @@ class DirectSend implements RecordSource, PendingSend, MessageHandoff, HandoffOu
   get #hasOtherDevices(): boolean {
     const { sessions } = this.sender;
     return (
-      sessions.size > 1 ||
-      (sessions.size === 1 && (this.reply.session === undefined || !sessions.has(this.reply.session)))
+      sessions.length > 1 ||
+      (sessions.length === 1 && (this.reply.session === undefined || !sessions.includes(this.reply.session)))
     );
   }
 

@@ -410,7 +410,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
   /** Closed connections that linger may be as many again, so that a client that reconnects finds room. */
   #hasTooMany({ user, sessions }: UserState): boolean {
     return (
-      sessions.size >= SESSIONS_PER_USER_MAX ||
+      sessions.length >= SESSIONS_PER_USER_MAX ||
       this.#context.shares.socketsOf(user) >= SOCKETS_OVER_SESSIONS * SESSIONS_PER_USER_MAX
     );
   }
