@@ -5,6 +5,7 @@
 import type { BenchContext } from "./bench.ts";
 import { startLoad, type LoadProcess } from "./load/load-process.ts";
 import { floorPairs, provisionPairs } from "./servers/provision.ts";
+import { UNLIMITED_SENDS } from "./servers/unlimited.ts";
 import {
   startBareLogProcess,
   startFloorProcess,
@@ -23,9 +24,6 @@ export type DirectSides = {
   loadOf: (name: SideName) => LoadProcess;
   sideOf: (name: SideName) => DirectSide;
 };
-
-/** The rate limiter runs, but must not be what is measured when few users send much. */
-export const UNLIMITED_SENDS = ["--send-rate", "100000", "--send-burst", "100000"];
 
 export async function startDirectSides(
   context: BenchContext,

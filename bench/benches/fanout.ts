@@ -1,7 +1,7 @@
 /** A message to a group: Parley beside a bare server that sends one frame to all members. */
 import { join } from "node:path";
 import type { Aim, Bench, BenchContext, Chart, Outcome, Table } from "../bench.ts";
-import { UNLIMITED_SENDS } from "../direct-sides.ts";
+import { UNLIMITED_SENDS } from "../servers/unlimited.ts";
 import type { FanoutCalls, FanoutFigures } from "../load/fanout-load.ts";
 import { targetOf } from "../load/load-process.ts";
 import { startRemote, type Remote } from "../load/remote.ts";
@@ -10,7 +10,7 @@ import { inTurns, ratioOf } from "../measure/rounds.ts";
 import { loadTexts } from "../measure/texts.ts";
 import { floorLogin, provisionGroup, provisionUsers } from "../servers/provision.ts";
 import {
-  startFanoutProcess,
+  startFloorProcess,
   startParleyProcess,
   type ParleyProcess,
   type ServerProcess,
@@ -82,7 +82,7 @@ async function startSides({ members }: Parameters, context: BenchContext): Promi
   const parley = await context.endLater(startParleyProcess(options));
   const sides: Sides = { parley: await connect("parley", parley, members, context) };
   if (context.beside === undefined) {
-    sides.bare = await connect("bare", await context.endLater(startFanoutProcess()), members, context);
+    sides.bare = await connect("bare", await context.endLater(startFloorProcess("fanout")), members, context);
   } else {
     const beside = await context.endLater(startParleyProcess(options, context.beside));
     sides.beside = await connect("beside", beside, members, context);

@@ -6,7 +6,7 @@
 import type { ProgressBar } from "../../src/cli/progress-bar.ts";
 import type { Bench, BenchContext } from "../bench.ts";
 import { cpuRatioOf, measureFanout, RATIO_IN_FLIGHT } from "../benches/fanout.ts";
-import { UNLIMITED_SENDS } from "../direct-sides.ts";
+import { UNLIMITED_SENDS } from "../servers/unlimited.ts";
 import { startLoad, type LoadProcess } from "../load/load-process.ts";
 import type { LoadFigures, LoadPair } from "../load/load.ts";
 import { newestWriteMs } from "../measure/flush-mark.ts";
@@ -56,7 +56,7 @@ export const E2E: Bench<E2eParameters> = {
   sizes: {
     tiny: {
       ...SMALL,
-      ...{ pairs: 8, rounds: 2, openRounds: 1, fixedRounds: 1, fixedRoundsMax: 1, restarts: 1 },
+      ...{ pairs: 8, rounds: 2, openRounds: 1, fixedRate: 200, fixedRounds: 1, fixedRoundsMax: 1, restarts: 1 },
       ...{ fanoutMembers: 12, fanoutRounds: 1, warmUpMs: 50, measureMs: 150 },
     },
     small: SMALL,

@@ -1,5 +1,5 @@
 /**
- * The cost of a restart for active users: the rate of the closed loop right before, then SIGTERM, a start on the same
+ * The cost of a restart for active users: the rate of the closed loop right before, then the end of the process, a start on the same
  * data, all users reconnect and continue with the next refs, and the rate of the same loop right after.
  */
 import type { ProgressBar } from "../../src/cli/progress-bar.ts";
@@ -12,13 +12,14 @@ export async function measureRestarts(
   load: LoadProcess,
   options: { restarts: number; windowPerUser: number; warmUpMs: number; measureMs: number },
   progress: ProgressBar,
+  signal: NodeJS.Signals = "SIGTERM",
 ): Promise<Restart[]> {
-  progress.phase("restarts", options.restarts);
+  progress.phase(`restarts, ${signal}`, options.restarts);
   const restarts: Restart[] = [];
   for (let at = 0; at < options.restarts; at++) {
     const before = await load.closed(options);
     await load.leave();
-    const secondsAway = await parley.restart();
+    const secondsAway = await parley.restart(signal);
     await load.returnTo(parley);
     const restart = restartOf(before, await load.closed(options), secondsAway);
     restarts.push(restart);

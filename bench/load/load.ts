@@ -4,6 +4,7 @@
  * send was due. The server's CPU time is read here, at the same moments at which messages are counted.
  */
 import { Histogram } from "../measure/histogram.ts";
+import { Pacer } from "./pacer.ts";
 import { serveCalls } from "./remote.ts";
 import type { LoadSink, Talker } from "./talker.ts";
 import { talkersOf, type Protocol } from "./talkers.ts";
@@ -34,6 +35,9 @@ const DRAIN_MS = 30_000;
 const LONGER_MS = 20_000;
 const KEEP_ALIVE_MS = 10_000;
 const CONNECTING_MAX = 32;
+const PACE_MS_MAX = 1;
+/** A send may leave so much before it is due, or a step that came early by a hair would make it late by a whole step. */
+const EARLY_MS = 0.1;
 
 type Counted = Reading & { delivered: number };
 
@@ -106,23 +110,30 @@ export class Load implements LoadSink {
 
   async openLoop(ratePerSecond: number, warmUpMs: number, measureMs: number): Promise<LoadFigures> {
     this.phase = "open";
-    const began = this.now();
-    const everyMs = 1000 / ratePerSecond;
+    const pacer = new Pacer(Math.min(PACE_MS_MAX, 1000 / ratePerSecond), this.sender(1000 / ratePerSecond));
+    try {
+      const [before, after] = await this.measure(warmUpMs, measureMs);
+      await this.drain();
+      return this.figures(before, after);
+    } finally {
+      pacer.end();
+    }
+  }
+
+  /** Sends what is due when it is called; the users take turns. */
+  private sender(everyMs: number): () => void {
+    let began = Number.NaN;
     let due = 0;
-    const sendDue = () => {
+    return () => {
       if (this.phase !== "open") return;
       const now = this.now();
-      for (; began + due * everyMs <= now; due++) {
+      if (Number.isNaN(began)) began = now;
+      for (; began + due * everyMs <= now + EARLY_MS; due++) {
         const user = this.users[due % this.users.length] as Talker;
-        user.send(began + due * everyMs);
+        user.send(Math.min(now, began + due * everyMs));
         user.flush();
       }
-      setTimeout(sendDue, 1);
     };
-    sendDue();
-    const [before, after] = await this.measure(warmUpMs, measureMs);
-    await this.drain();
-    return this.figures(before, after);
   }
 
   /** How many messages all users have sent since they connected first. */

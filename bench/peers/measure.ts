@@ -3,7 +3,7 @@
  * without a load. They take turns, and ratios are those of neighbouring rounds.
  */
 import type { BenchContext } from "../bench.ts";
-import { UNLIMITED_SENDS } from "../direct-sides.ts";
+import { UNLIMITED_SENDS } from "../servers/unlimited.ts";
 import { startLoad, type LoadProcess } from "../load/load-process.ts";
 import type { LoadFigures, LoadPair } from "../load/load.ts";
 import type { Protocol } from "../load/talkers.ts";

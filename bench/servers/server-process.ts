@@ -33,13 +33,16 @@ export async function startServer(name: string, command: string[]): Promise<Serv
   }
 }
 
-export function startFloorProcess(): Promise<ServerProcess> {
-  return startServer("floor", [process.execPath, join(ROOT, "bench/servers/floor-server.ts")]);
-}
+export type FloorName = "floor" | "fanout" | "http";
+const FLOORS: Record<FloorName, string> = {
+  floor: "floor-server.ts",
+  fanout: "fanout-server.ts",
+  http: "http-floor.ts",
+};
 
-/** The floor of fan-out. */
-export function startFanoutProcess(): Promise<ServerProcess> {
-  return startServer("fan-out", [process.execPath, join(ROOT, "bench/servers/fanout-server.ts")]);
+/** A bare server for direct messages, for groups, or for HTTP. */
+export function startFloorProcess(name: FloorName = "floor"): Promise<ServerProcess> {
+  return startServer(name, [process.execPath, join(ROOT, "bench/servers", FLOORS[name])]);
 }
 
 /** The floor that writes each batch to a file before it acks, in the system's temporary folder. */
@@ -60,6 +63,8 @@ export async function startBareLogProcess(): Promise<ServerProcess> {
 export type ParleyProcess = ServerProcess & {
   apiKey: string;
   dataDirectory: string;
+  /** From the start of the process until it listened, the last time. */
+  startSeconds: number;
   /** Ends it and starts it again on the same data. @returns for how many seconds nobody was served */
   restart(signal?: NodeJS.Signals): Promise<number>;
 };
@@ -84,7 +89,13 @@ export async function startParleyOn(
 ): Promise<ParleyProcess> {
   const main = join(root, "src/main.ts");
   const fixed = ["serve", "--host", "127.0.0.1", "--port", "0", "--data", data];
-  const start = () => startServer("parley", [process.execPath, main, ...fixed, ...serveArguments]);
+  let startSeconds = 0;
+  const start = async () => {
+    const from = performance.now();
+    const started = await startServer("parley", [process.execPath, main, ...fixed, ...serveArguments]);
+    startSeconds = (performance.now() - from) / 1000;
+    return started;
+  };
   const remove = () => rmSync(data, { recursive: true, force: true });
   let server: ServerProcess;
   /** `end` waits for it, because the restarted server must be ended, too. */
@@ -101,6 +112,9 @@ export async function startParleyOn(
       dataDirectory: data,
       get pid() {
         return server.pid;
+      },
+      get startSeconds() {
+        return startSeconds;
       },
       get url() {
         return server.url;

@@ -4,7 +4,7 @@
  */
 import { userAddress as addressOf, type Address, type UserId } from "../../src/domain/address.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
-import { inBatches, type Filling } from "./data.ts";
+import { inBatches, type Filling } from "../servers/filling.ts";
 import { call, keyed, FROM_THE_BEGINNING, Visitor } from "./visitor.ts";
 
 export type Sizes = { groups: number; members: number; peers: number; hellos: number; conversations: number };

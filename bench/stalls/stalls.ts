@@ -10,7 +10,7 @@ import type { ProgressBar } from "../../src/cli/progress-bar.ts";
 import type { Bench, Outcome } from "../bench.ts";
 import { rangeOf } from "../measure/ranges.ts";
 import { type Case, CASES, SIZES, type Sizes, type Visit } from "./cases.ts";
-import { Filling, type DataIn } from "./data.ts";
+import { Filling, type DataIn } from "../servers/filling.ts";
 import type { Gap } from "./loop-probe.ts";
 import { ProbedServer } from "./probed-server.ts";
 

@@ -6,6 +6,7 @@
  * seconds that the runner prints, when a file of more than about three seconds is missing here.
  */
 export const SLOWEST: readonly string[] = [
+  "test/bench/all.test.ts",
   "test/cli/launch.test.ts",
   "test/scripts/torture.test.ts",
   "test/history/recorded.test.ts",
@@ -13,13 +14,11 @@ export const SLOWEST: readonly string[] = [
   "test/node/erasure-killed.test.ts",
   "test/storage/files/segment-store.test.ts",
   "test/storage/tools/verify-shard.test.ts",
-  "test/bench/e2e.test.ts",
   "test/storage/files/pages.test.ts",
   "test/storage/files/erasure.test.ts",
   "test/storage/tools/shard-export.test.ts",
   "test/guarantees/g1-acked-is-durable.test.ts",
   "test/scripts/under-fire.test.ts",
-  "test/bench/storage.test.ts",
   "test/node/descriptors.test.ts",
   "test/testing/test-file.test.ts",
   "test/node/erasure.test.ts",
