@@ -21,7 +21,9 @@ export function countedKey(key: string): CountedKey | undefined {
   if (digits === 0 || digits > DIGITS_MAX || at > PREFIX_LENGTH_MAX) return undefined;
   if (digits > 1 && key.charCodeAt(at) === 48) return undefined;
   if (at > 0 && isLetter(key.charCodeAt(at - 1))) return undefined;
-  return { prefix: key.slice(0, at), counter: Number(key.slice(at)) };
+  let counter = 0;
+  for (let i = at; i < key.length; i++) counter = counter * 10 + key.charCodeAt(i) - 48;
+  return { prefix: key.slice(0, at), counter };
 }
 
 /** Whether `countedKey` cuts keys behind this prefix. */

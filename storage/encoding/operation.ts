@@ -103,6 +103,10 @@ export class Operation {
     return str8At(this.bytes, this.keyAt);
   }
 
+  get hasKey(): boolean {
+    return this.bytes[this.keyAt] !== 0;
+  }
+
   isKey(key: string): boolean {
     return isStr8(this.bytes, this.keyAt, key);
   }

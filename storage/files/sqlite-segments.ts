@@ -30,7 +30,7 @@ import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnaps
 import type { HeldDirectory } from "../vfs/held-directory.ts";
 import { BlockCache } from "./sqlite/block-cache.ts";
 import { BlockSource } from "./placed/block-source.ts";
-import { CODEC_ZSTD, type Packing } from "../encoding/packing.ts";
+import { CODEC_LZ4, type Packing } from "../encoding/packing.ts";
 import { createDatabaseFile, createDirectory, emptyDatabase } from "./sqlite/database-file.ts";
 import { FlushError } from "./flush-error.ts";
 import { corruptionOr } from "./sqlite/sqlite-errors.ts";
@@ -95,7 +95,7 @@ export type SegmentStoreOptions = {
   recentBytesMax?: number;
   /** Keeps where the log has what was flushed last, for a log whose recovery begins there. Default false. */
   keepsPositions?: boolean;
-  /** How flushes pack. Default zstd at level 3; compaction packs with level 9. */
+  /** How flushes pack. Default LZ4; compaction packs with zstd at level 9. */
   packing?: Packing;
   /** How long closing waits for flushes under way, milliseconds. Default 60,000. */
   closeMsMax?: number;
@@ -107,7 +107,6 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const CLOSE_MS_MAX = 60_000;
-const FLUSH_LEVEL = 3;
 const COMPACT_LEVEL = 9;
 
 export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
@@ -433,7 +432,7 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     recentBytesMax: options.recentBytesMax ?? 256 * KIB,
     runEntriesMin: options.runEntriesMin ?? 32,
     keepsPositions: options.keepsPositions ?? false,
-    packing: options.packing ?? { codec: CODEC_ZSTD, level: FLUSH_LEVEL },
+    packing: options.packing ?? { codec: CODEC_LZ4 },
     identity: options.held?.identity,
   };
 }

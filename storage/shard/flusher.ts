@@ -119,7 +119,9 @@ export class Flusher {
   check(): void {
     if (this.#large.size > 0) this.#startLarge();
     const isOver = this.#totalBytes > this.#limits.totalBytesMax || this.#isLogFull;
-    if (isOver) this.#drainTo ??= this.#limits.totalBytesMax / 2;
+    // Only by what is flushed at once: flushing goes on as evenly as records come, with the largest memtables.
+    const { totalBytesMax, bytesAtOnce } = this.#limits;
+    if (isOver) this.#drainTo ??= Math.max(totalBytesMax / 2, totalBytesMax - bytesAtOnce);
     if (this.#drainTo === undefined) return;
     if (!isOver && this.#totalBytes <= this.#drainTo) {
       this.#drainTo = undefined;

@@ -4,6 +4,7 @@
  */
 import type { Memtable, MemStream } from "./memtable.ts";
 import { isStr8 } from "../encoding/byte-reader.ts";
+import { nameSlot } from "../encoding/known-names.ts";
 
 const SLOTS = 1 << 12;
 
@@ -12,19 +13,12 @@ export class RecoveredStreams {
 
   /** @param at of the length of the name */
   find(table: Memtable, bytes: Uint8Array, at: number): MemStream | undefined {
-    const mem = this.#slots[slotOf(bytes, at)];
+    const mem = this.#slots[nameSlot(bytes, at, SLOTS)];
     return mem !== undefined && mem.table === table && isStr8(bytes, at, mem.name) ? mem : undefined;
   }
 
   add(bytes: Uint8Array, at: number, mem: MemStream): MemStream {
-    this.#slots[slotOf(bytes, at)] = mem;
+    this.#slots[nameSlot(bytes, at, SLOTS)] = mem;
     return mem;
   }
-}
-
-/** FNV-1a. */
-function slotOf(bytes: Uint8Array, at: number): number {
-  let hash = 0x811c9dc5;
-  for (let i = at + bytes[at]!; i > at; i--) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
-  return (hash ^ (hash >>> 16)) & (SLOTS - 1);
 }

@@ -2,7 +2,9 @@
  * What a flush job brings, sorted out: items by stream, the cells as they stand at its end, and what it erases. Pure;
  * reads nothing.
  */
-import { decodeOperations, readRecordHeader } from "../../encoding/record.ts";
+import type { KnownNames } from "../../encoding/known-names.ts";
+import { OP_CELL, OP_ENTRY, OP_KEY, Operation } from "../../encoding/operation.ts";
+import { decodeOperations, RECORD_HEADER_BYTES, recordEnd, recordOffset, recordShard } from "../../encoding/record.ts";
 import type { EraseRange, Offset } from "../../types.ts";
 import type { LoggedItem } from "../layers/piece.ts";
 import type { FlushJob } from "../segment-store.ts";
@@ -23,8 +25,8 @@ export type FlushImage = {
  * @throws RangeError when the job is not what its type promises: offsets out of order or range, a stream that is not
  * listed.
  */
-export function readFlushImage(job: FlushJob, flushedThrough: Offset): FlushImage {
-  const image = new ImageReader(job);
+export function readFlushImage(job: FlushJob, flushedThrough: Offset, names: KnownNames): FlushImage {
+  const image = new ImageReader(job, names);
   image.readRecords(flushedThrough);
   image.readCheckpoint();
   const batches = [...image.batches.values()].sort((a, b) => a.streamNo - b.streamNo);
@@ -36,9 +38,12 @@ class ImageReader {
   readonly cells: CellChanges = new Map();
   readonly erasures: EraseRange[] = [];
   readonly #job: FlushJob;
+  readonly #names: KnownNames;
+  readonly #operation = new Operation();
 
-  constructor(job: FlushJob) {
+  constructor(job: FlushJob, names: KnownNames) {
     this.#job = job;
+    this.#names = names;
     for (const { name, streamNo } of job.streams) this.batches.set(name, { name, streamNo, items: [] });
   }
 
@@ -55,14 +60,14 @@ class ImageReader {
     const { shard } = this.#job;
     let last = after;
     for (let at = 0; at < bytes.length;) {
-      const header = readRecordHeader(bytes, at);
-      if (header.shard !== shard)
-        throw new RangeError(`a record of shard ${header.shard} in a flush of shard ${shard}`);
-      if (header.offset <= last)
-        throw new RangeError(`shard ${shard}: record ${header.offset} after ${last} in a flush`);
-      last = header.offset;
-      this.#readOperations(bytes, header.opsAt, header.end, last);
-      at = header.end;
+      const recordOf = recordShard(bytes, at);
+      const offset = recordOffset(bytes, at);
+      if (recordOf !== shard) throw new RangeError(`a record of shard ${recordOf} in a flush of shard ${shard}`);
+      if (offset <= last) throw new RangeError(`shard ${shard}: record ${offset} after ${last} in a flush`);
+      last = offset;
+      const end = recordEnd(bytes, at);
+      this.#readOperations(bytes, at + RECORD_HEADER_BYTES, end, last);
+      at = end;
     }
     return last;
   }
@@ -78,16 +83,29 @@ class ImageReader {
   }
 
   #readOperations(bytes: Buffer, from: number, to: number, offset: Offset): void {
-    decodeOperations(bytes, from, to, {
-      entry: (stream, lane, key, seq, start, length) => {
-        this.#batch(stream).items.push({ alone: false, seq, offset, lane, key, bytes, start, length });
-      },
-      key: (stream, key, seq, start, length) => {
-        this.#batch(stream).items.push({ alone: true, seq, offset, lane: "", key, bytes, start, length });
-      },
-      cell: (stream, key, start, length) => this.#setCell(stream, key, bytes, start, length),
-      erase: (stream, lane, fromSeq, toSeq) => this.#erase({ stream, lane, fromSeq, toSeq }),
-    });
+    const operation = this.#operation;
+    let at = from;
+    while (at < to) {
+      at = operation.read(bytes, at);
+      this.#take(operation, this.#names.at(bytes, operation.streamAt), offset);
+    }
+    if (at !== to) throw new RangeError(`operations end at byte ${at}, the record at ${to}`);
+  }
+
+  #take(operation: Operation, stream: string, offset: Offset): void {
+    const { kind, bytes, seq, start, length } = operation;
+    if (kind === OP_ENTRY) {
+      const lane = this.#names.at(bytes, operation.laneAt);
+      const key = operation.hasKey ? operation.key() : "";
+      this.#batch(stream).items.push({ alone: false, seq, offset, lane, key, bytes, start, length });
+    } else if (kind === OP_CELL) this.#setCell(stream, this.#names.at(bytes, operation.keyAt), bytes, start, length);
+    else if (kind === OP_KEY) {
+      const key = operation.key();
+      this.#batch(stream).items.push({ alone: true, seq, offset, lane: "", key, bytes, start, length });
+    } else {
+      const { fromSeq, toSeq } = operation;
+      this.#erase({ stream, lane: operation.laneOrAll(), fromSeq, toSeq });
+    }
   }
 
   /** What is in the image already must not even pass through a file. */

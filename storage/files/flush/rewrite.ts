@@ -14,7 +14,7 @@ import { SEGMENT_SEALED, type SegmentRow } from "../placed/state-file.ts";
 import type { Unsigned } from "../placed/state-writer.ts";
 import type { ShardId } from "../../types.ts";
 import { type BlockPart, BlockWriter, readBlockParts } from "../placed/block.ts";
-import { CODEC_ZSTD, pack, type Packing, unpack } from "../../encoding/packing.ts";
+import { CODEC_ZSTD, pack, unpack } from "../../encoding/packing.ts";
 import {
   createDatabaseFile,
   emptyDatabase,
@@ -34,13 +34,16 @@ export type RewriteJob = {
   file: number;
   /** The parts of a block as they are to be, undefined for as they are. Asked for every block. */
   edit: (segment: number, block: number) => ((parts: BlockPart[]) => BlockPart[]) | undefined;
-  /** For blocks that are edited. */
-  packing: Packing;
   /** zstd level for all blocks; without it those that are not edited are copied as they are packed. */
   level: number | undefined;
 };
 
 const STEP_BYTES = 1 << 20;
+/**
+ * zstd level for blocks that are edited where all others are copied. They may be in a segment that was compacted, which
+ * is not packed again.
+ */
+const EDITED_LEVEL = 3;
 
 /**
  * Yields the bytes of blocks that were read since the last step. Returns the rows to commit; the file is durable then.
@@ -126,7 +129,7 @@ function copyStep(
 }
 
 function rewritten(
-  { level, packing }: RewriteJob,
+  { level }: RewriteJob,
   stored: StoredBlock,
   writer: BlockWriter,
   edit: ((parts: BlockPart[]) => BlockPart[]) | undefined,
@@ -139,7 +142,7 @@ function rewritten(
     }
   }
   const bytes = edit === undefined ? raw : writer.finish();
-  return { ...pack(bytes, level === undefined ? packing : { codec: CODEC_ZSTD, level }), rawBytes: bytes.length };
+  return { ...pack(bytes, { codec: CODEC_ZSTD, level: level ?? EDITED_LEVEL }), rawBytes: bytes.length };
 }
 
 function syncFile(path: string): void {

@@ -14,6 +14,7 @@ import { checkOwn } from "../layers/recent-file.ts";
 import type { RecentWriter } from "./recent-writer.ts";
 import type { EraseRange, Offset, ShardId } from "../../types.ts";
 import { type FlushImage, readFlushImage } from "./flush-image.ts";
+import { KnownNames } from "../../encoding/known-names.ts";
 import { CODEC_ZSTD, type Packing } from "../../encoding/packing.ts";
 import { createMarker } from "../sqlite/database-file.ts";
 import { openForReading } from "../sqlite/handle-pool.ts";
@@ -34,6 +35,7 @@ export class ShardFlushes {
   readonly #packing: Packing;
   /** How far each shard's own files reach, -1 for none; asked once. */
   readonly #stateThrough = new Map<ShardId, number>();
+  readonly #names = new KnownNames();
 
   constructor(dir: string, writers: WriterSet, recent: RecentWriter, packing: Packing) {
     this.#dir = dir;
@@ -59,7 +61,7 @@ export class ShardFlushes {
   flush(job: FlushJob): Flushed {
     const reach = this.#reach(job.shard);
     checkProgress(job, reach);
-    const image = readFlushImage(job, reach.flushed_through as Offset);
+    const image = readFlushImage(job, reach.flushed_through as Offset, this.#names);
     const mayErase = image.erasures.length === 0 || reach.stateThrough < 0;
     const isSmall = mayErase && this.#recent.hasRoom(job.shard, image);
     if (!isSmall || job.throughOffset <= reach.stateThrough) return this.#toState(job, image, reach);

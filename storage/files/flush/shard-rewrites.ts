@@ -26,7 +26,6 @@ import {
 } from "../placed/state-writer.ts";
 import type { ShardId } from "../../types.ts";
 import type { BlockPart } from "../placed/block.ts";
-import type { Packing } from "../../encoding/packing.ts";
 import { masked } from "../placed/erasure.ts";
 import { segmentPath } from "../sqlite/paths.ts";
 import { type RewriteJob, rewriteSegments } from "./rewrite.ts";
@@ -37,7 +36,6 @@ export type RewriteContext = {
   dir: string;
   shard: ShardId;
   files: ShardFiles;
-  packing: Packing;
   segmentBytesMax: number;
 };
 
@@ -99,10 +97,10 @@ function* replace(
   erased: readonly ErasedKey[],
   total: number,
 ): RewriteSteps<void> {
-  const { dir, shard, files, packing } = context;
+  const { dir, shard, files } = context;
   const state = files.openState();
   const file = files.nextFile();
-  const steps = rewriteSegments({ dir, shard, packing, file, ...job });
+  const steps = rewriteSegments({ dir, shard, file, ...job });
   let rows: Unsigned<SegmentRow>[];
   try {
     for (;;) {

@@ -133,8 +133,8 @@ export class ShardWriter {
   }
 
   #rewriting(): Parameters<typeof eraseSteps>[0] {
-    const { dir, packing, segmentBytesMax } = this.#options;
-    return { dir, shard: this.#shard, files: this.#files, packing, segmentBytesMax };
+    const { dir, segmentBytesMax } = this.#options;
+    return { dir, shard: this.#shard, files: this.#files, segmentBytesMax };
   }
 
   /** Transaction 1 within transaction 2. */

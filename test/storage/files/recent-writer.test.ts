@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { RECENT_FORMAT } from "../../../storage/files/layers/recent-file.ts";
 import { RecentWriter } from "../../../storage/files/flush/recent-writer.ts";
 import { CODEC_ZSTD } from "../../../storage/encoding/packing.ts";
+import { KnownNames } from "../../../storage/encoding/known-names.ts";
 import { readFlushImage } from "../../../storage/files/flush/flush-image.ts";
 import { openForReading } from "../../../storage/files/sqlite/handle-pool.ts";
 import { recentPath } from "../../../storage/files/sqlite/paths.ts";
@@ -17,7 +18,9 @@ test("the write-ahead file is emptied also when a failed flush has closed the wr
   const history = new ShardHistory(3);
   chat(history, 20, 2);
   const job = history.job();
-  writer.within(() => writer.put(job, readFlushImage(job, 0 as Offset), -1, { codec: CODEC_ZSTD, level: 1 }));
+  writer.within(() =>
+    writer.put(job, readFlushImage(job, 0 as Offset, new KnownNames()), -1, { codec: CODEC_ZSTD, level: 1 }),
+  );
   // While somebody reads, the file stays when the writer goes.
   const reader = openForReading(recentPath(dir), RECENT_FORMAT, "written");
   try {
