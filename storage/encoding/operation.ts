@@ -127,9 +127,11 @@ export class Operation {
     return counter;
   }
 
-  /** A view. */
+  /** A copy: the memory that it is read from is used again. It costs no more than a view. */
   value(): Uint8Array {
-    return this.bytes.subarray(this.start, this.start + this.length);
+    const copy = new Uint8Array(this.length);
+    this.bytes.copy(copy, 0, this.start, this.start + this.length);
+    return copy;
   }
 
   /** Null for a cleared cell. */

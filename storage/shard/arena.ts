@@ -6,20 +6,20 @@
  * position in the slab`. The pointer of an operation is that of its record when it is the first in it, as nearly all
  * are; else it is negative and names two numbers kept beside the slabs.
  *
- * The slabs are shared memory, so that a flush hands them to its worker as they are, while they are read here.
+ * The slabs are shared memory, so that a flush hands them to its worker as they are, while they are read here. When the memtable is flushed
+ * they are used again (slab-pool.ts).
  *
  * Invariants: a record lies in one slab; one that is larger than a slab has one to itself; bytes that were written
- * never change, and no slab is used for anything else later: who read a payload has a view of it.
+ * never change until the slabs are given back.
  */
 import { RECORD_HEADER_BYTES, recordEnd } from "../encoding/record.ts";
-
-const SLAB_BYTES_MIN = 2 << 10;
-const SLAB_BYTES_MAX = 256 << 10;
+import { SLAB_BYTES_MAX, type SlabPool } from "./slab-pool.ts";
 
 /** Told of a record, `bytes[start, end)`, and its pointer. */
 export type RecordVisitor = (pointer: number, bytes: Buffer, start: number, end: number) => void;
 
 export class RecordArena {
+  readonly #pool: SlabPool;
   readonly #slabs: Buffer[] = [];
   /** How much of each slab but the last is used. */
   readonly #filled: number[] = [];
@@ -32,6 +32,10 @@ export class RecordArena {
   bytes = 0;
   /** Bytes of all slabs. */
   roomBytes = 0;
+
+  constructor(pool: SlabPool) {
+    this.#pool = pool;
+  }
 
   /** Copies the record `from[start, end)`. @returns its pointer */
   add(from: Buffer, start: number, end: number): number {
@@ -86,11 +90,15 @@ export class RecordArena {
     return this.#slabs.map((slab, index) => new Uint8Array(slab.buffer, 0, this.#filled[index] ?? this.#used));
   }
 
+  /** Nothing of it is read any more, by nobody. */
+  giveBack(): void {
+    this.#pool.giveBack(this.#slabs);
+  }
+
   /** As much again as there is: few slabs, and never more than half of them empty. */
   #begin(recordBytes: number): Buffer {
     if (this.#last !== undefined) this.#filled.push(this.#used);
-    const bytes = Math.min(Math.max(this.bytes, SLAB_BYTES_MIN), SLAB_BYTES_MAX);
-    const slab = Buffer.from(new SharedArrayBuffer(Math.max(bytes, recordBytes)));
+    const slab = this.#pool.take(this.bytes, recordBytes);
     this.roomBytes += slab.length;
     this.#last = slab;
     this.#lastPointer = (this.#slabs.push(slab) - 1) * SLAB_BYTES_MAX;

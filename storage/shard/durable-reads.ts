@@ -6,6 +6,7 @@
  */
 import { isErased, type MemErasure, type MemStream, Memtable } from "./memtable.ts";
 import type { SegmentStore } from "../files/segment-store.ts";
+import type { SlabPool } from "./slab-pool.ts";
 import { laidOver } from "../encoding/laid-over.ts";
 import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnapshot } from "../types.ts";
 
@@ -14,11 +15,12 @@ const NOTHING = new Uint8Array(0);
 export class DurableReads {
   readonly shard: ShardId;
   readonly #segments: SegmentStore;
-  protected active = new Memtable();
+  protected active: Memtable;
   protected frozen: Memtable | undefined;
 
-  constructor(shard: ShardId, segments: SegmentStore) {
+  constructor(shard: ShardId, segments: SegmentStore, slabs: SlabPool) {
     this.shard = shard;
+    this.active = new Memtable(slabs);
     this.#segments = segments;
   }
 
@@ -72,6 +74,7 @@ export class DurableReads {
     const mems = this.#memStreams(stream);
     const [newest] = mems;
     if (newest === undefined) return flushed;
+    for (const { table } of mems) table.keep();
     return {
       head: { streamNo: newest.streamNo, headSeq: newest.headSeq },
       cell: (name) => cellIn(mems, name, () => flushed?.cell(name)),

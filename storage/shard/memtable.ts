@@ -12,6 +12,7 @@
 import { RecordArena, type RecordVisitor } from "./arena.ts";
 import { MemCells } from "./mem-cells.ts";
 import { highestCounter, type KeyPointers, MemKeys } from "./mem-keys.ts";
+import type { SlabPool } from "./slab-pool.ts";
 import { isInLane, Operation } from "../encoding/operation.ts";
 import { recordOffset, recordTerm } from "../encoding/record.ts";
 import type { KeyHit, LogPosition, Offset, Seq, StoredEntry, StreamHead, Term } from "../types.ts";
@@ -191,7 +192,13 @@ export class Memtable {
   firstPosition = 0 as LogPosition;
   lastPosition = 0 as LogPosition;
   #lastPointer = 0;
-  readonly #records = new RecordArena();
+  readonly #records: RecordArena;
+  /** Something may still be read of it after it was flushed. */
+  #isKept = false;
+
+  constructor(pool: SlabPool) {
+    this.#records = new RecordArena(pool);
+  }
 
   /** Bytes of the records in it. */
   get bytes(): number {
@@ -271,5 +278,15 @@ export class Memtable {
   /** All records in offset order, in parts, shared and not copied. */
   image(): Uint8Array[] {
     return this.#records.image();
+  }
+
+  /** Its memory is not used again: it may be read later than in this turn of the event loop. */
+  keep(): void {
+    this.#isKept = true;
+  }
+
+  /** It is flushed, and read no more. */
+  giveBack(): void {
+    if (!this.#isKept) this.#records.giveBack();
   }
 }

@@ -10,6 +10,7 @@ import type { CommitLog, LogRange } from "../log/commit-log.ts";
 import { type RecoveryPorts, ShardRecovery } from "./recovery.ts";
 import type { SegmentStore } from "../files/segment-store.ts";
 import { ShardLog } from "./shard-log.ts";
+import { SlabPool } from "./slab-pool.ts";
 import { atOnce } from "../steps.ts";
 import type { LogPosition, ShardId } from "../types.ts";
 
@@ -26,6 +27,7 @@ export class OpenShards {
   readonly #logs = new Map<ShardId, ShardLog>();
   /** Shards whose files are being replaced. */
   readonly #replaced = new Set<ShardId>();
+  readonly #slabs = new SlabPool();
 
   constructor(ports: OpenShardsPorts) {
     this.#ports = ports;
@@ -126,7 +128,8 @@ export class OpenShards {
 
   #new(id: ShardId): ShardLog {
     const { log, segments, flusher } = this.#ports;
-    return new ShardLog(id, segments.reach(id), log, segments, (changed, bytes) => flusher.applied(changed, bytes));
+    const applied = (changed: ShardLog, bytes: number): void => flusher.applied(changed, bytes);
+    return new ShardLog(id, segments.reach(id), log, segments, this.#slabs, applied);
   }
 
   #getIfWhole(id: ShardId): ShardLog | undefined {

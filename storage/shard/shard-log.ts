@@ -34,6 +34,7 @@ import type { RecoveredStreams } from "./recovered-streams.ts";
 import type { SegmentStore, ShardReach } from "../files/segment-store.ts";
 import { DurableReads } from "./durable-reads.ts";
 import type { Shortage } from "../shortage.ts";
+import type { SlabPool } from "./slab-pool.ts";
 import { CopiedRecord } from "./copied-record.ts";
 import { StagedRecord, type Outcome, type RecordSource, type StreamHandle } from "./staged-record.ts";
 import type { LogPosition, Offset, Seq, ShardId, StreamHead, Term } from "../types.ts";
@@ -48,6 +49,7 @@ export class ShardLog extends DurableReads {
   readonly #log: CommitLog;
   /** Of `#log`, which is asked for it with every record. */
   readonly #appender: Appender;
+  readonly #slabs: SlabPool;
   readonly #onApplied: (log: ShardLog, bytes: number) => void;
   /** Whether it has records that are not in segments; the flusher's note. */
   isDirty = false;
@@ -74,9 +76,11 @@ export class ShardLog extends DurableReads {
     reach: ShardReach,
     log: CommitLog,
     segments: SegmentStore,
+    slabs: SlabPool,
     onApplied: (log: ShardLog, bytes: number) => void,
   ) {
-    super(shard, segments);
+    super(shard, segments, slabs);
+    this.#slabs = slabs;
     this.#term = (reach.term || FIRST_TERM) as Term;
     this.#log = log;
     this.#appender = log.appender;
@@ -470,7 +474,7 @@ export class ShardLog extends DurableReads {
   freeze(): Memtable {
     const frozen = this.active;
     this.frozen = frozen;
-    this.active = new Memtable();
+    this.active = new Memtable(this.#slabs);
     return frozen;
   }
 
@@ -481,6 +485,7 @@ export class ShardLog extends DurableReads {
 
   /** The frozen memtable is in the segments: forget it. */
   flushed(): void {
+    this.frozen?.giveBack();
     this.frozen = undefined;
     this.#flushes++;
   }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { MemCells } from "../../../storage/shard/mem-cells.ts";
 import { INDEXED_AT_ONCE } from "../../../storage/shard/mem-keys.ts";
 import { Memtable, MemStream, STREAM_BYTES } from "../../../storage/shard/memtable.ts";
+import { SlabPool } from "../../../storage/shard/slab-pool.ts";
 import { ByteWriter } from "../../../storage/encoding/byte-writer.ts";
 import {
   beginEntry,
@@ -19,7 +20,7 @@ const TERM = 1 as Term;
 
 /** A memtable with one stream, fed record by record. */
 class Fed {
-  readonly table = new Memtable();
+  readonly table = new Memtable(new SlabPool());
   readonly stream = new MemStream(this.table, "@alice", { streamNo: 1, headSeq: 0 as Seq });
   readonly written: Buffer[] = [];
   #offset = 0;
