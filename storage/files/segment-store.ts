@@ -29,7 +29,8 @@ export type FlushJob = {
   throughPosition?: LogPosition;
   /**
    * Records of this shard as `storage/encoding/record.ts` encodes them, offsets rising from `flushedThrough + 1`, in
-   * parts of whole records. Nothing may change them any more: parts in shared memory are not copied.
+   * parts of whole records. Parts in shared memory are not copied: nothing may change them before the flush has
+   * succeeded. Nothing may read them afterwards.
    */
   image: readonly Uint8Array[];
   /** Cell operations (no record header) derived by folding up to `throughOffset`; they win over cells of `image`. */

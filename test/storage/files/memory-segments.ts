@@ -134,7 +134,8 @@ export class MemorySegments implements SegmentStore {
   }
 
   #apply(job: FlushJob): void {
-    this.flushed.push(job);
+    // Its memory is used again.
+    this.flushed.push({ ...job, image: job.image.map((part) => new Uint8Array(part)) });
     const shard: Shard = this.#shards.get(job.shard) ?? { ...NOTHING, streams: new Map() };
     this.#shards.set(job.shard, shard);
     for (const { name, streamNo, headSeq } of job.streams) {
