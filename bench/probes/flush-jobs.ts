@@ -14,7 +14,7 @@ import type { FlushJob } from "../../storage/files/segment-store.ts";
 import { Chat } from "../storage/chat.ts";
 import { bytesWritten, cpuMicros, diskUse } from "../storage/measure.ts";
 import { forgetfulSegments, openLog, unsyncedFiles } from "../storage/stores.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 
 const word = (name: string): string | undefined =>
   process.argv.find((given) => given.startsWith(`${name}=`))?.slice(name.length + 1);
@@ -36,6 +36,7 @@ const options = {
   runEntriesMin: 32,
   keepsPositions: false,
   packing,
+  blockPacking: packing,
 };
 const writers = new WriterSet(options, option("writers", 32));
 const recent = new RecentWriter(options);

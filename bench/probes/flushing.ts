@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Chat } from "../storage/chat.ts";
 import { bytesWritten, diskUse, GapMeter } from "../storage/measure.ts";
 import { openLog, openSegments } from "../storage/stores.ts";
-import { loadTexts } from "../texts.ts";
+import { loadTexts } from "../measure/texts.ts";
 
 const option = (name: string, initial: number): number => {
   const found = process.argv.find((word) => word.startsWith(`${name}=`));

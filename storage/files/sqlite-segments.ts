@@ -30,7 +30,7 @@ import type { KeyHit, Offset, Seq, ShardId, StoredEntry, StreamHead, StreamSnaps
 import type { HeldDirectory } from "../vfs/held-directory.ts";
 import { BlockCache } from "./sqlite/block-cache.ts";
 import { BlockSource } from "./placed/block-source.ts";
-import { CODEC_LZ4, type Packing } from "../encoding/packing.ts";
+import { CODEC_LZ4, CODEC_ZSTD, type Packing } from "../encoding/packing.ts";
 import { createDatabaseFile, createDirectory, emptyDatabase } from "./sqlite/database-file.ts";
 import { FlushError } from "./flush-error.ts";
 import { corruptionOr } from "./sqlite/sqlite-errors.ts";
@@ -95,7 +95,10 @@ export type SegmentStoreOptions = {
   recentBytesMax?: number;
   /** Keeps where the log has what was flushed last, for a log whose recovery begins there. Default false. */
   keepsPositions?: boolean;
-  /** How flushes pack. Default LZ4; compaction packs with zstd at level 9. */
+  /**
+   * How flushes pack. Default: layers, which are written again and again, with LZ4; blocks, which stay until they are
+   * compacted, with zstd at level 1. Compaction packs all with zstd at level 9.
+   */
   packing?: Packing;
   /** How long closing waits for flushes under way, milliseconds. Default 60,000. */
   closeMsMax?: number;
@@ -107,6 +110,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 const CLOSE_MS_MAX = 60_000;
+const BLOCK_LEVEL = 1;
 const COMPACT_LEVEL = 9;
 
 export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
@@ -115,6 +119,7 @@ export function openSegmentStore(options: SegmentStoreOptions): SegmentStore {
 
 class SqliteSegmentStore implements SegmentStore {
   readonly #dir: string;
+  readonly #recentPath: string;
   readonly #closeMsMax: number;
   readonly #keepsPositions: boolean;
   readonly #writing: FlushClient;
@@ -125,13 +130,14 @@ class SqliteSegmentStore implements SegmentStore {
   /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
   readonly #withoutState = new Set<ShardId>();
   readonly #erasing: Set<ShardId>;
-  /** The moment that `within` has open. */
-  #open: { shard: ShardId; moment: ShardMoment } | undefined;
+  /** What `within` has open. */
+  #held: HeldMoment | undefined;
   #isClosed = false;
   #onDamage: OnDamage = () => {};
 
   constructor(options: SegmentStoreOptions) {
     this.#dir = options.dir;
+    this.#recentPath = recentPath(options.dir);
     this.#closeMsMax = options.closeMsMax ?? CLOSE_MS_MAX;
     this.#keepsPositions = options.keepsPositions ?? false;
     this.#pool = new HandlePool(options.readHandlesMax ?? 256);
@@ -187,16 +193,19 @@ class SqliteSegmentStore implements SegmentStore {
     });
   }
 
+  /** The moment begins with the first question that files have to answer. */
   within<T>(shard: ShardId, ask: () => T): T {
-    return this.#inMoment(shard, (moment) => {
-      const outer = this.#open;
-      this.#open = { shard, moment };
-      try {
-        return ask();
-      } finally {
-        this.#open = outer;
-      }
-    });
+    if (this.#held !== undefined) return ask();
+    const held: HeldMoment = { shard, begun: undefined };
+    this.#held = held;
+    try {
+      return ask();
+    } catch (error) {
+      throw this.#noted(shard, corruptionOr(error, held.begun?.file ?? this.#recentPath));
+    } finally {
+      this.#held = undefined;
+      held.begun?.end();
+    }
   }
 
   head(shard: ShardId, stream: string): StreamHead | undefined {
@@ -341,22 +350,44 @@ class SqliteSegmentStore implements SegmentStore {
   /** Asks in one moment of the shard's files. */
   #inMoment<T>(shard: ShardId, ask: (moment: ShardMoment) => T): T {
     if (this.#isClosed) throw new Error("the segment store is closed");
-    if (this.#open !== undefined) {
-      if (this.#open.shard !== shard)
-        throw new Error(`assertion failed: shard ${shard} is not asked inside a moment of ${this.#open.shard}`);
-      return ask(this.#open.moment);
+    const held = this.#held;
+    if (held !== undefined) {
+      if (held.shard !== shard)
+        throw new Error(`assertion failed: shard ${shard} is not asked inside a moment of ${held.shard}`);
+      return ask((held.begun ??= this.#begin(shard)).moment);
     }
-    let file = recentPath(this.#dir);
+    const begun = this.#begin(shard);
+    try {
+      return ask(begun.moment);
+    } catch (error) {
+      throw this.#noted(shard, corruptionOr(error, begun.file));
+    } finally {
+      begun.end();
+    }
+  }
+
+  #begin(shard: ShardId): BegunMoment {
+    const open: SqlDatabase[] = [];
+    const end = (): void => {
+      for (const db of open) if (db.inTransaction) db.sql("COMMIT").run();
+    };
+    const begin = (db: SqlDatabase): void => {
+      db.sql("BEGIN").run();
+      open.push(db);
+    };
+    let file = this.#recentPath;
     try {
       const db = this.#openRecent();
-      const inState = (row: RecentShardRow | undefined): T => {
-        const state = this.#openState(shard, (row?.own_through ?? -1) >= 0);
-        if (state === undefined) return ask(this.#momentOf(shard, db, row, undefined));
+      if (db !== undefined) begin(db);
+      const row = db && findRecentShard(db, shard);
+      const state = this.#openState(shard, (row?.own_through ?? -1) >= 0);
+      if (state !== undefined) {
         file = state.file;
-        return state.within("BEGIN", () => ask(this.#momentOf(shard, db, row, state)));
-      };
-      return db === undefined ? inState(undefined) : db.within("BEGIN", () => inState(findRecentShard(db, shard)));
+        begin(state);
+      }
+      return { moment: this.#momentOf(shard, db, row, state), file, end };
     } catch (error) {
+      end();
       throw this.#noted(shard, corruptionOr(error, file));
     }
   }
@@ -387,7 +418,7 @@ class SqliteSegmentStore implements SegmentStore {
 
   /** Asked for by every read, so no other file takes its place among those that are open. */
   #openRecent(): SqlDatabase | undefined {
-    const path = recentPath(this.#dir);
+    const path = this.#recentPath;
     if (this.#recent === undefined && existsSync(path)) this.#recent = openForReading(path, RECENT_FORMAT, "written");
     return this.#recent;
   }
@@ -407,6 +438,10 @@ class SqliteSegmentStore implements SegmentStore {
 function headOf({ reach }: LayeredStream): StreamHead {
   return { streamNo: reach.streamNo, headSeq: reach.headSeq as Seq };
 }
+
+/** `file`: where an error is met that names none. */
+type BegunMoment = { moment: ShardMoment; file: string; end: () => void };
+type HeldMoment = { shard: ShardId; begun: BegunMoment | undefined };
 
 /** A shard's files in one moment. `recent`: layers in `recent.db` that count. */
 type ShardMoment = {
@@ -433,6 +468,7 @@ function workerOptions(options: SegmentStoreOptions): WorkerOptions {
     runEntriesMin: options.runEntriesMin ?? 32,
     keepsPositions: options.keepsPositions ?? false,
     packing: options.packing ?? { codec: CODEC_LZ4 },
+    blockPacking: options.packing ?? { codec: CODEC_ZSTD, level: BLOCK_LEVEL },
     identity: options.held?.identity,
   };
 }

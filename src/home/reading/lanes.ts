@@ -19,6 +19,8 @@ export type Lane = {
   backward(before: Seq, limit: number): StoredEntry[];
   forward(after: Seq, limit: number): StoredEntry[];
   message(stored: StoredEntry): WireMessage | undefined;
+  /** What `ask` reads costs one look at the files. */
+  within<T>(ask: () => T): T;
 };
 
 export function ownLane(shard: Shard, user: UserState, address: UserAddress): Lane {
@@ -27,6 +29,7 @@ export function ownLane(shard: Shard, user: UserState, address: UserAddress): La
     backward: (before, limit) => log.readLaneBackward(user.address, address, before, limit),
     forward: (after, limit) => log.readLaneForward(user.address, address, after, limit),
     message: (stored) => timelineMessage(shard, user, stored),
+    within: (ask) => log.within(ask),
   };
 }
 
@@ -37,6 +40,7 @@ export function groupLane(shard: Shard, viewer: UserId, group: GroupState): Lane
     backward: (before, limit) => sinceBorn(group, log.readLaneBackward(address, POSTED_LANE, before, limit)),
     forward: (after, limit) => log.readLaneForward(address, POSTED_LANE, Math.max(after, bornSeq - 1) as Seq, limit),
     message: (stored) => groupMessage(shard, group, stored, viewer),
+    within: (ask) => log.within(ask),
   };
 }
 
@@ -82,7 +86,9 @@ export const pageOf = (
   { before, after, limit }: { before: number | undefined; after: number | undefined; limit: number },
   size: AnswerSize,
 ): HistoryPage =>
-  after === undefined ? pageBackward(lane, before, limit, size) : pageForward(lane, after, limit, size);
+  lane.within(() =>
+    after === undefined ? pageBackward(lane, before, limit, size) : pageForward(lane, after, limit, size),
+  );
 
 function pageBackward(lane: Lane, before: number | undefined, limit: number, size: AnswerSize): HistoryPage {
   const { messages, through, isAll } = newest(lane, (before ?? END) as Seq, limit, size);

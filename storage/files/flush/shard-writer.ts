@@ -41,8 +41,9 @@ export type WriterOptions = PlacingLimits & {
   blockBytesMax: number;
   /** A write-ahead file of SQLite larger than this after a flush is folded into its database. */
   walBytesMax: number;
-  /** How flushes pack. */
+  /** How flushes pack layers, and blocks. */
   packing: Packing;
+  blockPacking: Packing;
 };
 
 /** Unpacked pages of layers, of one shard. */
@@ -174,7 +175,7 @@ export class ShardWriter {
   #writeBlock(active: Active): void {
     const raw = this.#blocks.finish();
     const block = active.row.blocks + 1;
-    const stored = { ...pack(raw, this.#options.packing), rawBytes: raw.length };
+    const stored = { ...pack(raw, this.#options.blockPacking), rawBytes: raw.length };
     insertBlock(active.db, { shard: this.#shard, file: active.row.file, block }, stored);
     active.row = { ...active.row, blocks: block };
   }

@@ -1,29 +1,28 @@
-/** Where the files of a shard are, below the data directory. */
+/** Where the files of a shard are, below the data directory. Not by `join`, since every read asks. */
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { CorruptionError } from "../../errors.ts";
 import type { ShardId } from "../../types.ts";
 
 export function shardsDirectory(dir: string): string {
-  return join(dir, "shards");
+  return `${dir}/shards`;
 }
 
 /** The newest layers of all shards. */
 export function recentPath(dir: string): string {
-  return join(shardsDirectory(dir), "recent.db");
+  return `${shardsDirectory(dir)}/recent.db`;
 }
 
 export function shardDirectory(dir: string, shard: ShardId): string {
-  return join(shardsDirectory(dir), String(shard).padStart(3, "0"));
+  return `${shardsDirectory(dir)}/${String(shard).padStart(3, "0")}`;
 }
 
 export function statePath(dir: string, shard: ShardId): string {
-  return join(shardDirectory(dir, shard), "state.db");
+  return `${shardDirectory(dir, shard)}/state.db`;
 }
 
 /** `file` is the number of the file: it differs from the segment's once that was rewritten. */
 export function segmentPath(dir: string, shard: ShardId, file: number): string {
-  return join(shardDirectory(dir, shard), `segment-${String(file).padStart(6, "0")}.db`);
+  return `${shardDirectory(dir, shard)}/segment-${String(file).padStart(6, "0")}.db`;
 }
 
 /**
@@ -36,7 +35,7 @@ export function segmentFileNo(name: string): number | undefined {
 
 /** There while the shard has erased entries in its segments, so that one look into `shards/` finds all such shards. */
 export function erasingPath(dir: string, shard: ShardId): string {
-  return join(shardsDirectory(dir), `erasing-${String(shard).padStart(3, "0")}`);
+  return `${shardsDirectory(dir)}/erasing-${String(shard).padStart(3, "0")}`;
 }
 
 /**

@@ -29,6 +29,7 @@ const WRITER = {
   layerBytesMax: 1 << 20,
   recentBytesMax: 0,
   packing: { codec: CODEC_LZ4 },
+  blockPacking: { codec: CODEC_LZ4 },
 } as const;
 
 let dir: string;
@@ -45,7 +46,7 @@ afterEach(async () => {
 });
 
 function start(options: Partial<SegmentStoreOptions> = {}): SegmentStore {
-  const { packing: _, ...sizes } = WRITER;
+  const { packing: _, blockPacking: __, ...sizes } = WRITER;
   const store = openSegmentStore({ dir, ...sizes, ...options });
   open.push(store);
   return store;

@@ -188,7 +188,7 @@ test("of a hundred cells that are set again and again, the last value of each is
 });
 
 test("streams with little each count more than their records", () => {
-  const table = new Memtable();
+  const table = new Memtable(new SlabPool());
   for (let streamNo = 1; streamNo <= 10; streamNo++)
     table.streams.set(`@${streamNo}`, new MemStream(table, `@${streamNo}`, { streamNo, headSeq: 0 as Seq }));
   expect(table.memoryBytes).toBe(table.bytes + 10 * STREAM_BYTES);
