@@ -24,6 +24,8 @@ const BAR_ROW = 24;
 const BAR_SHARE = 0.8;
 const NAME_LETTERS_MAX = 44;
 const LETTER = 6.6;
+const LABELS_MAX = 12;
+const LOG_MARGIN = 1.15;
 const FIXED_COLORS: Record<string, string> = { parley: "--c1", floor: "--c2", bare: "--c2", "idle loop": "--c2" };
 const OTHER_COLORS = ["--c3", "--c4", "--c5", "--c6", "--c7"];
 
@@ -183,15 +185,26 @@ function barsOptions(chart: Chart & { x: { names: string[] } }) {
   };
 }
 
+/** Few points are labelled one by one. */
+function pointsAxis(chart: Chart, { label, isLog }: Axis): { axis: object; range: number[] } {
+  const places = [...new Set(chart.series.flatMap(({ points }) => points.map(({ x }) => x)))].toSorted((a, b) => a - b);
+  const [least, greatest] = [places[0] ?? 0, places.at(-1) ?? 1];
+  const named = places.length > LABELS_MAX ? {} : { splits: () => places, filter: (_: Plot, all: number[]) => all };
+  return {
+    axis: axis(label, { size: 34, ...named }),
+    range: isLog === true ? [least / LOG_MARGIN, greatest * LOG_MARGIN] : [least, greatest],
+  };
+}
+
 function linesOptions(chart: Chart) {
-  const { x } = chart as { x: Axis };
+  const x = pointsAxis(chart, chart.x as Axis);
   return {
     height: HEIGHT,
     scales: {
-      x: { time: false, distr: x.isLog === true ? 3 : 1 },
+      x: { time: false, distr: (chart.x as Axis).isLog === true ? 3 : 1, range: x.range },
       y: { distr: chart.y.isLog === true ? 3 : 1, range: rangeOfY(chart) },
     },
-    axes: [axis(x.label, { size: 34 }), axis(chart.y.label, { size: 62 })],
+    axes: [x.axis, axis(chart.y.label, { size: 62 })],
   };
 }
 

@@ -40,7 +40,7 @@ const inScript = (text: string): string => text.replaceAll(/<\/(?=script)/gi, "<
 function opening(results: readonly BenchResult[], failed: readonly Failure[]): string {
   const [first] = results;
   if (first === undefined) return `<h1>Parley bench</h1>${failed.map(failure).join("")}`;
-  const aims = results.flatMap((result) => result.aims);
+  const aims = results.flatMap(({ name, aims: all }) => all.map((aim) => ({ ...aim, what: `${name}: ${aim.what}` })));
   const commits = [...new Set(results.map(({ commit }) => commit))].join(", ");
   const beside = first.besideCommit === undefined ? "" : `, beside commit ${first.besideCommit}`;
   return `<h1>Parley bench${results.length === 1 ? `: ${escapeHtml(first.name)}` : ""}</h1>
