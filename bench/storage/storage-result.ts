@@ -66,7 +66,7 @@ export const FLUSH_VARIANTS: readonly FlushVariant[] = [
 export const flushRounds = (runs: FlushFigures[]): FlushRound[] =>
   runs.flatMap(({ rounds }) => (rounds.length > 1 ? rounds.slice(1) : rounds));
 
-export function aimsOf({ append, pages, recovery, corpus }: StorageFigures): Aim[] {
+export function aimsOf({ append, flush, pages, recovery, corpus }: StorageFigures): Aim[] {
   const aims: Aim[] = [];
   const note = (what: string, atMost: number, measured: number, unit: string): void => {
     aims.push({ what, atMost, measured, unit });
@@ -74,6 +74,8 @@ export function aimsOf({ append, pages, recovery, corpus }: StorageFigures): Aim
   const batch = append.find(({ batchBytes }) => batchBytes === AIM_BATCH_BYTES);
   if (batch !== undefined)
     note("append at 64 KB, time over write + fdatasync", 1.3, appendRatio(batch, "fdatasync"), "times");
+  const gaps = flushRounds(flush[`${STORE}, zstd`]).map(({ longestGapMs }) => longestGapMs);
+  note("longest gap of the event loop while flushing", 10, Math.max(...gaps), "ms");
   const most = pages.at(-1);
   if (most !== undefined) {
     const { segments, spread } = most;
