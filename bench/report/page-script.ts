@@ -197,7 +197,7 @@ function pointsAxis(chart: Chart, { label, isLog }: Axis): { axis: object; range
 }
 
 function linesOptions(chart: Chart) {
-  const x = pointsAxis(chart, chart.x as Axis);
+  const x = pointsAxis(chart, chart.x);
   return {
     height: HEIGHT,
     scales: {
