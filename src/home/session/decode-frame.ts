@@ -7,6 +7,7 @@ import { NAME_PATTERN, parseAddress, type Address } from "../../domain/address.t
 import { REF_PATTERN } from "../../domain/limits.ts";
 import { checkText } from "../../domain/text.ts";
 import type { ClientFrame, Cursor, Limits, StreamPosition } from "../../protocol/frames.ts";
+import { plainReceived } from "./plain-received.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -21,6 +22,8 @@ export class UnservedFrame extends AppError {
 export type Decoded = { frame: ClientFrame } | { error: AppError; ref: string | undefined };
 
 export function decodeFrame(text: string, limits: Limits): Decoded {
+  const received = plainReceived(text);
+  if (received !== undefined) return { frame: { t: "received", seq: received } };
   let fields: Fields | undefined;
   try {
     if (text.length * 3 > limits.frameBytesMax) checkFrameBytes(text, limits.frameBytesMax);
