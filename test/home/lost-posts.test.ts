@@ -81,10 +81,10 @@ async function answered(shards: RestartedShards, sends: Promise<Answer>[]): Prom
   return all;
 }
 
-const textsIn = (shards: RestartedShards): string[] =>
+const textsIn = (shards: RestartedShards, limit = 100): string[] =>
   shards.host
     .shard(shardOf(CLUB))
-    .log.readForward(CLUB, 0 as never, 100)
+    .log.readForward(CLUB, 0 as never, limit)
     .filter(({ key }) => key !== "")
     .map(({ key }) => key);
 
@@ -122,6 +122,32 @@ test("a group that does not reply is given up, with all that was sent behind; th
   const again = ["r-1", "r-2"].map((ref) => shards.send(ANN, { to: CLUB, text: ref, ref, retry: true }));
   expect(await answered(shards, again)).toMatchObject([{ sent: { ref: "r-1" } }, { sent: { ref: "r-2" } }]);
   expect(textsIn(shards)).toEqual(["ann/r-1", "ann/r-2"]);
+});
+
+test("a lost post makes no more come again than the group's shard would hold back", async () => {
+  const POSTS = 1000;
+  const { shards, say, rounds } = await shardsWith((n) => (n % 40 === 1 ? "lost" : undefined));
+  const refs = Array.from({ length: POSTS }, (_, at) => `r-${at}`);
+  const answers = await answered(shards, refs.map(say));
+  expect(answers.filter(({ sent }) => sent === undefined)).toEqual([]);
+  expect(textsIn(shards, POSTS + 1)).toEqual(refs.map((ref) => `ann/${ref}`));
+  // Each round brings at least 39 of them further.
+  expect(rounds.length).toBeLessThan(POSTS + (POSTS / 39) * 128);
+});
+
+test("posts are not given up while one after the other still arrives", async () => {
+  let arrivedMs = 0;
+  const { shards, say } = await shardsWith(() => {
+    if (shards.passedMs - arrivedMs < 3000) return "lost";
+    arrivedMs = shards.passedMs;
+    return undefined;
+  });
+  const before = (arrivedMs = shards.passedMs);
+  const refs = ["r-1", "r-2", "r-3", "r-4", "r-5"];
+  const answers = await answered(shards, refs.map(say));
+  expect(answers).toMatchObject(refs.map((ref) => ({ sent: { ref } })));
+  expect(shards.passedMs - before).toBeGreaterThan(12_000);
+  expect(textsIn(shards)).toEqual(refs.map((ref) => `ann/${ref}`));
 });
 
 test("who is about to go waits for no reply", async () => {

@@ -9,7 +9,7 @@ import type { Life, Post, PostReply } from "../messages/post.ts";
 
 const LOOKED_FOR_MAX = 256;
 /** Posts of one author that wait for an earlier one. Those beyond it are sent again by the author's shard. */
-const EARLY_MAX = 128;
+export const EARLY_MAX = 128;
 
 type Early = { readonly post: Post; readonly reply: PostReply };
 

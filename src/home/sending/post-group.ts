@@ -4,9 +4,10 @@
  *
  * The author gets `sent` when both records are durable: the message in the group's log, and its ref here, where repeats
  * are looked up (G2). The reply and the handoff may come in either order, late, repeated or never. While one of them is
- * missing, the post is sent again under the same ref, together with the author's later posts to this group, in order
- * (G4). After a while all of them are refused with `unavailable`: it is unknown whether they are in the group's log,
- * and sending with the same refs will tell.
+ * missing, the post is sent again under the same ref. Without a reply, a *window* of the author's later posts to this
+ * group goes along, in order (G4): as many as the group's shard holds while it waits for an earlier one. The reply to
+ * the last of them lets the next window go. When nothing has arrived for a while, all of them are refused with
+ * `unavailable`: it is unknown whether they are in the group's log, and sending with the same refs will tell.
  */
 import { AppError } from "../../base/errors.ts";
 import type { GroupAddress, UserId } from "../../domain/address.ts";
@@ -17,17 +18,23 @@ import type { EntryCast } from "../messages/cast.ts";
 import type { SettledPost } from "../group-mirror.ts";
 import type { Life, Post, Posted, PostReply } from "../messages/post.ts";
 import type { PendingSend, SendReply, SendRequest, Sent } from "./pending-send.ts";
+import { EARLY_MAX } from "./author-posts.ts";
 import { refuseAll, settle } from "./settle-send.ts";
 import type { Shard } from "../shard.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { WaitingPost } from "./waiting-posts.ts";
 
-/** Wait before a post is sent again the first time; it doubles each time. */
+/** Wait before a post is sent again the first time; it doubles each time that nothing has arrived in between. */
 const AGAIN_MS = 500;
 const AGAIN_MS_MAX = 2000;
 /** An overtaken post is sent again without that wait, but not more often than this. */
 const AGAIN_AT_ONCE_MS = 20;
+/** Of the oldest post without a reply, and of a post whose ref has not come. Each reply is progress. */
 const GIVE_UP_MS = 10_000;
+/** How many posts are sent again together. */
+const WINDOW = EARLY_MAX;
+/** As `prev`: all earlier posts have a reply. */
+const NONE_BEFORE = 0;
 
 /**
  * The request is allowed, and no repeat of what this shard knows. @param mayRepeat whether the group's log may have it
@@ -64,6 +71,7 @@ function lastPending({ pendingSends }: UserState, group: GroupAddress): GroupSen
   return undefined;
 }
 
+const D = { again: 0, missing: 0, posted: 0 };
 /** A post whose result its author awaits. */
 export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, SettledPost {
   readonly #shard: Shard;
@@ -77,7 +85,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   readonly text: string;
   readonly textBytes: number;
   readonly no: number;
-  readonly #sentFirstMs: number;
   /** Whether the sender marked it `retry`. */
   readonly #isRetry: boolean;
   mayRepeat: boolean;
@@ -91,6 +98,14 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   isRefPending = false;
   isRefNoted = false;
   #sentMs: number;
+  /** When it was first found to be what its author waits for; undefined: not since the last progress. */
+  #awaitedSinceMs: number | undefined;
+  /** How often it was sent again since then without a sign of the group's shard. */
+  #vainTries = 0;
+  /** It, or its reply, has overtaken that of an earlier post, since that one was sent the last time. */
+  #hasOvertaken = false;
+  /** Its reply lets the next window of posts be sent again. */
+  #isWindowEnd = false;
   #sent: Sent | undefined;
   #hasReply = false;
   #isRepeat = false;
@@ -118,7 +133,7 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
     this.#isRetry = retry;
     this.no = shard.posts.nextNo();
     this.prev = lastPending(author, group)?.no ?? 0;
-    this.#sentMs = this.#sentFirstMs = shard.clock.monotonicMs();
+    this.#sentMs = shard.clock.monotonicMs();
   }
 
   get author(): UserId {
@@ -144,14 +159,33 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   // ---- results
 
   posted(posted: Posted, isRepeat: boolean, groupLife: number): void {
+    D.posted++;
     const conversation = this.#conversation;
     if (conversation !== undefined) conversation.groupLife = groupLife;
     if (this.isSettled) return;
     this.#sent = sentOf(this, posted);
     // A reply to a post that was sent again may call its first arrival a repeat.
     if (!this.#hasReply) this.#isRepeat = isRepeat && (this.round === 0 || this.#isRetry);
+    if (!this.#hasReply && !this.isReplySure) this.#arrived();
     this.#hasReply = true;
     this.#settleIfDone();
+  }
+
+  /** This post is in the group's log: for the author's posts to this group that is progress. */
+  #arrived(): void {
+    this.#hasReply = true;
+    this.#awaitedSinceMs = undefined;
+    const first = this.#firstWithoutReply;
+    if (first === undefined) return;
+    first.#awaitedSinceMs = undefined;
+    if (first.no < this.no) this.#overtook();
+    if (this.#isWindowEnd) this.#sendNextWindow();
+  }
+
+  /** The first post without a reply may be lost, or its reply: it is sent again soon. */
+  #overtook(): void {
+    this.#hasOvertaken = true;
+    this.#shard.posts.lookSoon(AGAIN_AT_ONCE_MS);
   }
 
   /** The ref is durable in the author's shard. */
@@ -173,28 +207,116 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   }
 
   missing(round: number): void {
-    if (this.isSettled || round !== this.round) return;
+    D.missing++;
+    if (this.isSettled || this.#hasReply || round !== this.round) return;
+    this.#overtook();
+    const first = this.#firstWithoutReply ?? this;
     const nowMs = this.#shard.clock.monotonicMs();
-    const chain = this.#chain();
-    const [first = this] = chain;
-    if (first.round === 0 || nowMs - first.#sentMs >= AGAIN_AT_ONCE_MS) sendAgain(chain, nowMs);
+    if (first.#isAgainAtOnce(nowMs)) first.#sendWindow(NONE_BEFORE, nowMs);
   }
 
   // ---- without a result
 
   look(nowMs: number): void {
-    if (this.isReplySure) return;
-    const waitMs = Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** this.round);
-    if (nowMs - this.#sentMs < waitMs) return;
-    if (nowMs - this.#sentFirstMs >= GIVE_UP_MS) this.giveUp();
-    else sendAgain(this.#chain(), nowMs);
+    if (this.#author.pendingSends[0] === this) {
+      const c = this.#chain();
+      const f = this.#firstWithoutReply;
+      console.error(
+        Math.round(nowMs),
+        "pending",
+        c.length,
+        "oldest",
+        this.no,
+        this.#hasReply,
+        this.isRefNoted,
+        "tries",
+        this.#vainTries,
+        "first",
+        f?.no,
+        f?.round,
+        "replied",
+        c.filter((x) => x.#hasReply).length,
+        "noref",
+        c.filter((x) => !x.isRefNoted).length,
+        D.again,
+        D.missing,
+        D.posted,
+      );
+    }
+    if (this.isReplySure || !this.#isAwaited) return;
+    if (this.#awaitedSinceMs === undefined) {
+      this.#awaitedSinceMs = nowMs;
+      this.#vainTries = 0;
+    }
+    if (this.#isWaitOver(nowMs)) {
+      this.#vainTries++;
+      if (nowMs - this.#awaitedSinceMs >= GIVE_UP_MS) return this.giveUp();
+    } else if (this.#hasReply || !this.#isAgainAtOnce(nowMs) || !this.#isOvertaken) return;
+    if (this.#hasReply) this.#again(NONE_BEFORE, nowMs);
+    else this.#sendWindow(NONE_BEFORE, nowMs);
+  }
+
+  #isWaitOver(nowMs: number): boolean {
+    return nowMs - this.#sentMs >= Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** this.#vainTries);
+  }
+
+  #isAgainAtOnce(nowMs: number): boolean {
+    return this.round === 0 || nowMs - this.#sentMs >= AGAIN_AT_ONCE_MS;
+  }
+
+  get #isOvertaken(): boolean {
+    return this.#window().some((send) => send.#hasOvertaken);
+  }
+
+  /** Whether something about this post is missing. The posts behind the first one without a reply wait for that one. */
+  get #isAwaited(): boolean {
+    return this.#hasReply ? !this.isRefNoted : this.#firstWithoutReply === this;
+  }
+
+  get #firstWithoutReply(): GroupSend | undefined {
+    for (const send of this.#author.pendingSends) {
+      const post = send as GroupSend;
+      if (send.to === this.to && !post.isSettled && !post.#hasReply) return post;
+    }
+    return undefined;
   }
 
   giveUp(): void {
     this.refused(noReply(this.to));
   }
 
-  again(prev: number, nowMs: number): void {
+  /**
+   * Sends this post and those behind it again, oldest first, if they have no reply. @param prev number of the post
+   * before this one
+   */
+  #sendWindow(prev: number, nowMs: number): void {
+    const window = this.#window();
+    const last = window.at(-1);
+    for (const send of window) {
+      send.#hasOvertaken = false;
+      send.#isWindowEnd = send === last;
+      if (!send.isSettled && !send.#hasReply) send.#again(prev, nowMs);
+      prev = send.no;
+    }
+  }
+
+  #window(): GroupSend[] {
+    return this.#chain()
+      .filter(({ no }) => no >= this.no)
+      .slice(0, WINDOW);
+  }
+
+  /** This post is in the group's log, and so are those before it. */
+  #sendNextWindow(): void {
+    this.#isWindowEnd = false;
+    const next = this.#chain().find(({ no }) => no > this.no);
+    const nowMs = this.#shard.clock.monotonicMs();
+    // It may just have been sent the first time.
+    if (next !== undefined && nowMs - next.#sentMs >= AGAIN_AT_ONCE_MS) next.#sendWindow(this.no, nowMs);
+  }
+
+  #again(prev: number, nowMs: number): void {
+    D.again++;
     this.prev = prev;
     this.mayRepeat = true;
     this.round++;
@@ -272,16 +394,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
 function sentOf({ ref, to }: GroupSend, { seq, id, sentAt, text, deletedAt }: Posted): Sent {
   if (deletedAt === undefined) return { ref, id, to, seq, sentAt, text };
   return { ref, id, to, seq, sentAt, text, deletedAt };
-}
-
-/** Oldest first. Posts before the first are settled. */
-function sendAgain(chain: readonly GroupSend[], nowMs: number): void {
-  let prev = 0;
-  for (const send of chain) {
-    if (send.isSettled) continue;
-    send.again(prev, nowMs);
-    prev = send.no;
-  }
 }
 
 /** Whether the sender may try again: then later posts have to wait for that. */

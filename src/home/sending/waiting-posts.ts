@@ -22,6 +22,7 @@ export class WaitingPosts {
   /** Settled posts are removed at the next look. */
   #posts: WaitingPost[] = [];
   #cancel: (() => void) | undefined;
+  #lookAtMs = 0;
   #isStopped = false;
 
   constructor(clock: Clock, life: Life) {
@@ -35,7 +36,14 @@ export class WaitingPosts {
 
   add(post: WaitingPost): void {
     this.#posts.push(post);
-    if (this.#cancel === undefined && !this.#isStopped) this.#lookLater();
+    if (this.#cancel === undefined && !this.#isStopped) this.#lookIn(LOOK_EVERY_MS);
+  }
+
+  /** One of the posts has to be sent again after this time. */
+  lookSoon(ms: number): void {
+    if (this.#isStopped || this.#lookAtMs <= this.#clock.monotonicMs() + ms) return;
+    this.#cancel?.();
+    this.#lookIn(ms);
   }
 
   /** Gives all posts up: no reply will be handled any more. */
@@ -45,13 +53,14 @@ export class WaitingPosts {
     for (const post of this.#posts.splice(0)) if (!post.isSettled) post.giveUp();
   }
 
-  #lookLater(): void {
-    this.#cancel = this.#clock.after(LOOK_EVERY_MS, () => {
+  #lookIn(ms: number): void {
+    this.#lookAtMs = this.#clock.monotonicMs() + ms;
+    this.#cancel = this.#clock.after(ms, () => {
       this.#cancel = undefined;
       const nowMs = this.#clock.monotonicMs();
       this.#posts = this.#posts.filter(({ isSettled }) => !isSettled);
       for (const post of this.#posts) if (!post.isSettled) post.look(nowMs);
-      if (this.#posts.length > 0 && this.#cancel === undefined && !this.#isStopped) this.#lookLater();
+      if (this.#posts.length > 0 && this.#cancel === undefined && !this.#isStopped) this.#lookIn(LOOK_EVERY_MS);
     });
   }
 }
