@@ -64,10 +64,16 @@ export function syncDirectory(path: string): void {
  * @throws CorruptionError when it is missing or not ours, FormatError when it is newer, DirectoryLostError when its
  * directory was moved just now.
  */
-export function openDatabaseFile(path: string, format: FileFormat, mode: SqlMode, busyTimeoutMs?: number): SqlDatabase {
+export function openDatabaseFile(
+  path: string,
+  format: FileFormat,
+  mode: SqlMode,
+  busyTimeoutMs?: number,
+  isChecked = false,
+): SqlDatabase {
   const db = openExisting(path, format, mode, busyTimeoutMs);
   try {
-    checkFormat(db, format);
+    if (!isChecked) checkFormat(db, format);
     mustBeInPlace(db);
     return db;
   } catch (error) {

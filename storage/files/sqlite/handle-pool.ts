@@ -9,7 +9,7 @@ import type { SqlDatabase } from "./database.ts";
 import { type FileFormat, openDatabaseFile } from "./database-file.ts";
 
 /** SQLite's own cache of one file, in place of 16 MiB each. */
-const CACHE_KIB = 128;
+const CACHE_SIZE = "PRAGMA cache_size = -128";
 
 export type FileKind = "sealed" | "written";
 
@@ -17,6 +17,8 @@ export class HandlePool {
   readonly #handlesMax: number;
   /** By path, least recently used first. */
   readonly #open = new Map<string, SqlDatabase>();
+  /** Files whose format was checked when they were first opened. Asking for it costs as much as opening them again. */
+  readonly #checked = new Set<string>();
 
   constructor(handlesMax: number) {
     this.#handlesMax = Math.max(2, handlesMax);
@@ -35,7 +37,9 @@ export class HandlePool {
   #openNew(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
     for (;;) {
       try {
-        return openForReading(path, format, kind);
+        const db = openForReading(path, format, kind, this.#checked.has(path));
+        this.#checked.add(path);
+        return db;
       } catch (error) {
         if (!cannotOpen(error) || this.#open.size < 2) throw error;
         this.#closeOldest();
@@ -52,14 +56,15 @@ export class HandlePool {
     return known;
   }
 
+  /** The file may be another one when it is opened next. */
   drop(path: string): void {
-    this.#open.get(path)?.close();
-    this.#open.delete(path);
+    this.#checked.delete(path);
+    this.#close(path);
   }
 
   /** Those whose path begins so. */
   dropAll(prefix: string): void {
-    for (const path of [...this.#open.keys()]) if (path.startsWith(prefix)) this.drop(path);
+    for (const path of [...this.#checked]) if (path.startsWith(prefix)) this.drop(path);
   }
 
   close(): void {
@@ -67,7 +72,12 @@ export class HandlePool {
   }
 
   #closeOldest(): void {
-    for (const path of this.#open.keys()) return this.drop(path);
+    for (const path of this.#open.keys()) return this.#close(path);
+  }
+
+  #close(path: string): void {
+    this.#open.get(path)?.close();
+    this.#open.delete(path);
   }
 }
 
@@ -75,9 +85,10 @@ export class HandlePool {
 const cannotOpen = (error: unknown): boolean =>
   ((error as { code?: unknown }).code?.toString() ?? "").startsWith("SQLITE_CANTOPEN");
 
-export function openForReading(path: string, format: FileFormat, kind: FileKind): SqlDatabase {
-  const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite");
-  db.pragma(`cache_size = -${CACHE_KIB}`);
-  if (kind === "written") db.pragma("query_only = 1");
+/** @param isChecked this process has found it to be of that format */
+export function openForReading(path: string, format: FileFormat, kind: FileKind, isChecked = false): SqlDatabase {
+  const db = openDatabaseFile(path, format, kind === "sealed" ? "readonly" : "readwrite", undefined, isChecked);
+  // In one go: a statement for each costs more than running it.
+  db.exec(kind === "sealed" ? CACHE_SIZE : `${CACHE_SIZE}; PRAGMA query_only = 1`);
   return db;
 }
