@@ -48,6 +48,7 @@ import {
 } from "./sqlite/paths.ts";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { CellCache } from "./cell-cache.ts";
 import { ShardReader } from "./shard-reader.ts";
 import type {
   CompactOptions,
@@ -126,6 +127,7 @@ class SqliteSegmentStore implements SegmentStore {
   readonly #pool: HandlePool;
   readonly #blocks: BlockSource;
   readonly #cache: BlockCache;
+  readonly #cells = new CellCache();
   #recent: SqlDatabase | undefined;
   /** Shards that have no files of their own. Only this process makes any, so it need not ask again and again. */
   readonly #withoutState = new Set<ShardId>();
@@ -230,7 +232,9 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   cell(shard: ShardId, stream: string, name: string): Uint8Array | undefined {
-    return this.#ofStream(shard, stream, (_, layered) => layered.cell(name));
+    return this.#cells.get(shard, stream, name, () =>
+      this.#ofStream(shard, stream, (_, layered) => layered.cell(name)),
+    );
   }
 
   snapshot(shard: ShardId, stream: string): StreamSnapshot | undefined {
@@ -273,6 +277,7 @@ class SqliteSegmentStore implements SegmentStore {
   }
 
   async flush(job: FlushJob): Promise<void> {
+    this.#cells.changing(job.shard);
     try {
       if (await this.#writing.flush(job)) this.#erasing.add(job.shard);
     } catch (error) {
@@ -281,6 +286,7 @@ class SqliteSegmentStore implements SegmentStore {
       throw error;
     } finally {
       this.#withoutState.delete(job.shard);
+      this.#cells.changed(job.shard);
     }
   }
 
@@ -320,6 +326,7 @@ class SqliteSegmentStore implements SegmentStore {
       this.#cache.drop(`${shard}/`);
       this.#cache.drop(`${shardDirectory(this.#dir, shard)}/`);
       this.#withoutState.delete(shard);
+      this.#cells.changed(shard);
     };
     // The worker leaves single files where nobody reads.
     readers();
