@@ -27,7 +27,7 @@ type Parameters = {
 type Side = "parley" | "bare" | "beside";
 type Level = { members: number; inFlight: number; rounds: Record<Side, FanoutFigures[]> };
 
-const SMALL: Parameters = { members: [10, 100, 1000], inFlight: [1, 8], rounds: 4, warmUpMs: 300, measureMs: 1000 };
+const SMALL: Parameters = { members: [10, 100, 1000], inFlight: [1, 8], rounds: 3, warmUpMs: 200, measureMs: 900 };
 const AIM = 1.1;
 /** Of the levels of `inFlight`, the one that `fanoutRatio` is of. */
 export const RATIO_IN_FLIGHT = 8;

@@ -49,6 +49,12 @@ export class FanoutLoad {
   #completed = 0;
   #isPosting = false;
   #failure: string | undefined;
+  readonly #drainMs: number;
+
+  /** @param drainMs how long the last posts may take before they count as lost */
+  constructor(drainMs = DRAIN_MS) {
+    this.#drainMs = drainMs;
+  }
 
   async connect({ hostname, port, serverPid, users, groups, lines }: FanoutUsers): Promise<void> {
     this.#serverPid = serverPid;
@@ -74,12 +80,16 @@ export class FanoutLoad {
     await this.#wait(() => this.#completed > completed, measureMs);
     const figures = this.#figures(before, readMeter(this.#serverPid), this.#completed - completed);
     this.#isPosting = false;
-    const until = performance.now() + DRAIN_MS;
+    const until = performance.now() + this.#drainMs;
     while (this.#arrivals.size + this.#posts.size > 0) {
       if (performance.now() > until) throw new Error(`${address}: ${this.#posts.size} posts did not reach all members`);
       await this.#wait(() => true, 2);
     }
     return figures;
+  }
+
+  end(): void {
+    for (const member of this.#members) member.close();
   }
 
   keepAlive(): void {
@@ -152,7 +162,7 @@ export class FanoutLoad {
     do {
       await new Promise((resolve) => setTimeout(resolve, Math.min(20, Math.max(1, ms))));
       if (this.#failure !== undefined) throw new Error(this.#failure);
-      if (performance.now() - from > ms + DRAIN_MS) throw new Error(`${this.#address}: no post was completed`);
+      if (performance.now() - from > ms + this.#drainMs) throw new Error(`${this.#address}: no post was completed`);
     } while (performance.now() - from < ms || !holds());
   }
 }

@@ -44,6 +44,10 @@ export class FanoutMember implements FrameHandler {
     this.#socket.flush();
   }
 
+  close(): void {
+    this.#socket.close();
+  }
+
   ping(): void {
     this.#socket.write('{"t":"ping"}');
     this.#socket.flush();

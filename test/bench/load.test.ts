@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { startFloor } from "../../bench/servers/floor-server.ts";
 import { Load, type LoadPair } from "../../bench/load/load.ts";
+import { proxyOf, type ChangeFrame } from "./proxy.ts";
 
 const LINES = ["one", 'two "seq":7 \\ "t":"sent"', "drei – ünïcödé ✓", "x".repeat(300)];
 const ends: (() => unknown)[] = [];
@@ -22,29 +23,8 @@ async function connectedLoad(port: number, count = 3): Promise<Load> {
   return load;
 }
 
-/** Relays to a floor; `change` sees each text frame of the server and sends what the client gets. */
-function startProxy(floorPort: number, change: (frame: string, send: (frame: string) => void) => void): number {
-  type Data = { upstream: WebSocket };
-  const proxy = Bun.serve<Data>({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request, server) {
-      const upstream = new WebSocket(`ws://127.0.0.1:${floorPort}/v1/ws`);
-      return server.upgrade(request, { data: { upstream } }) ? undefined : new Response();
-    },
-    websocket: {
-      open(ws) {
-        const send = (frame: string) => void ws.send(frame);
-        ws.data.upstream.onmessage = (event) => change(String(event.data), send);
-      },
-      message(ws, text) {
-        const { upstream } = ws.data;
-        if (upstream.readyState === WebSocket.OPEN) upstream.send(text);
-        else upstream.addEventListener("open", () => upstream.send(text));
-      },
-      close: (ws) => ws.data.upstream.close(),
-    },
-  });
+function startProxy(floorPort: number, change: ChangeFrame): number {
+  const proxy = proxyOf(floorPort, change);
   ends.unshift(() => proxy.stop(true));
   return proxy.port as number;
 }
