@@ -56,7 +56,7 @@ export const SERVE_OPTIONS = {
   stateMb: integer({
     section: STORAGE,
     summary: "MiB of users and groups in memory before idle ones are dropped; they are loaded again when needed",
-    initial: 64,
+    initial: 128,
     min: 0,
     max: 1_048_576,
   }),

@@ -68,7 +68,7 @@ export type ShardHostPorts = {
   logger: Logger;
   /** The node's refusals, which outlive a host whose log fails. */
   refusals?: Refusals;
-  /** Estimated bytes of users and groups in memory above which idle ones are dropped. Default 64 MiB. */
+  /** Estimated bytes of users and groups in memory above which idle ones are dropped. Default 128 MiB. */
   stateBytesMax?: number;
   random?: Random;
   /** How the members' shards see groups. Default: the groups' own states, since all groups are on this node. */
@@ -89,7 +89,7 @@ export type Ownership = {
 
 const ALL: Ownership = { isHere: () => true, shards: () => ALL_SHARDS };
 
-const STATE_BYTES_MAX = 64 << 20;
+const STATE_BYTES_MAX = 128 << 20;
 /** When clients of a shard that has moved come back. */
 const MOVED_MS = 20;
 const FLUSH_FAILURE_EVERY_MS = 60_000;
