@@ -238,10 +238,10 @@ export class LogStore {
   }
 
   /**
-   * Brings other files into the place of the shard's, as a move from another node does. Its records here must be a
-   * beginning of what the new files have. The `ShardLog` before accepts nothing more.
-   * @param place replaces the files; the shard cannot be asked for meanwhile
-   * @throws what `place` throws: then the shard is as it was before, or as `place` left it
+   * Brings other files into the place of the shard's, as a move from another node does. Of its records here and those in
+   * the new files, one must be a beginning of the other. The `ShardLog` before accepts nothing more.
+   * @param place replaces the files, or does nothing; the shard cannot be asked for meanwhile
+   * @throws what `place` throws: then the shard is as it was before, or as `place` left it. FlushError
    */
   replaceShard(id: ShardId, place: () => Promise<void>): Promise<ShardLog> {
     return this.#shards.replace(id, place);

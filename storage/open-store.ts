@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { LocalLog } from "./log/local/local-log.ts";
 import { LogStore } from "./log-store.ts";
+import { finishPlacing } from "./files/placed-shards.ts";
 import { openSegmentStore } from "./files/sqlite-segments.ts";
 import type { SegmentStore } from "./files/segment-store.ts";
 import type { LogStoreHooks, LogStoreOptions } from "./store-options.ts";
@@ -20,6 +21,7 @@ export async function openLogStore(options: LogStoreOptions, hooks: LogStoreHook
   const { directory, held, files = realFileSystem } = options;
   files.makeDirectory(join(directory, "wal"));
   held?.keep("wal");
+  if (options.segments === undefined) finishPlacing(directory);
   const segments = options.segments ?? segmentsOf(options);
   try {
     const store = await LogStore.open(

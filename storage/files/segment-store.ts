@@ -134,8 +134,8 @@ export type SegmentStore = {
    */
   spill(shard: ShardId): Promise<void>;
   /**
-   * Closes every file of the shard and forgets what is known of them, so that other files can take their place. Nothing
-   * may be asked of the shard until then.
+   * Moves what `recent.db` has of the shard to the shard's own files, closes them, and forgets what is known of them: so
+   * other files can take their place. Nothing may be asked of the shard until then.
    */
   letGo(shard: ShardId): Promise<void>;
   /** Ends the worker and closes every file. What erases and compacts is cut short. */

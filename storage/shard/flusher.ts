@@ -13,6 +13,7 @@
  */
 import type { CommitLog, Needed } from "../log/commit-log.ts";
 import type { ShardLog } from "./shard-log.ts";
+import { FlushError } from "../files/flush-error.ts";
 import type { FlushJob, SegmentStore } from "../files/segment-store.ts";
 import type { Memtable } from "./memtable.ts";
 
@@ -167,6 +168,19 @@ export class Flusher {
       if (next) this.#start(next);
       else if (this.#running.size > 0) await Promise.race(this.#running.values());
       else return;
+    }
+  }
+
+  /**
+   * Flushes all that one shard has.
+   * @throws FlushError while that fails; what it has is flushed later, like that of any other
+   */
+  async flushOne(log: ShardLog): Promise<void> {
+    while (log.isFlushing || !log.memtable.isEmpty) {
+      if (!this.#running.has(log)) this.#start(log);
+      const running = this.#running.get(log);
+      if (running === undefined) throw new FlushError(`shard ${log.shard} cannot be flushed now`, "EBUSY");
+      await running;
     }
   }
 

@@ -97,16 +97,10 @@ export class OpenShards {
   replace(id: ShardId, place: () => Promise<void>): Promise<ShardLog> {
     const { flusher, segments } = this.#ports;
     return flusher.withoutTrim(async () => {
-      const before = this.#logs.get(id);
       if (this.#replaced.has(id)) throw new Error(`shard ${id} is being replaced already`);
       this.#replaced.add(id);
       try {
-        this.#logs.delete(id);
-        before?.close(new LogFailedError(new Error(`shard ${id} was replaced`)));
-        if (before !== undefined) {
-          flusher.forget(before);
-          await flusher.quiet(before);
-        }
+        await this.#giveToFiles(id);
         await segments.letGo(id);
         await place();
         await segments.letGo(id);
@@ -115,6 +109,23 @@ export class OpenShards {
       }
       return this.get(id);
     });
+  }
+
+  /**
+   * Ends the shard's log. Its files have all of it first: if they were replaced while records were in memory alone, a
+   * `place` that throws would leave the log as the only place of records that nobody keeps it for.
+   */
+  async #giveToFiles(id: ShardId): Promise<void> {
+    const { flusher, log } = this.#ports;
+    const before = this.#logs.get(id);
+    if (before === undefined) return;
+    while (before.isAppending || before.isFlushing || !before.memtable.isEmpty) {
+      await log.idle();
+      await flusher.flushOne(before);
+    }
+    before.close(new LogFailedError(new Error(`shard ${id} was replaced`)));
+    flusher.forget(before);
+    this.#logs.delete(id);
   }
 
   #open(id: ShardId): ShardLog {

@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { CorruptionError } from "../errors.ts";
 import { createDirectory } from "../files/sqlite/database-file.ts";
 import { listSegments } from "../files/placed/state-reader.ts";
+import { placedPath, putPlaced } from "../files/placed-shards.ts";
 import { recentPath, segmentFileNo, shardDirectory } from "../files/sqlite/paths.ts";
 import { openImage } from "./database-image.ts";
 import { SHARD_COUNT, type ShardId } from "../types.ts";
@@ -68,14 +69,14 @@ export function unpackShard(
 }
 
 /**
- * The second half: the shard takes its place. What is there is removed: an older state of the same shard. A crash in
- * between leaves none of it, and the unpacked one beside its place.
+ * The second half: the shard takes its place. What is there is removed: an older state of the same shard. A crash leaves
+ * the older state, or `shards/NNN.placed`: then the next opening of the store brings that to its place.
  */
 export function placeShard(directory: string, shard: ShardId): void {
-  const place = shardDirectory(directory, shard);
-  fs.rmSync(place, { recursive: true, force: true });
-  fs.renameSync(unpackedPath(directory, shard), place);
-  syncPath(dirname(place));
+  const placed = placedPath(directory, shard);
+  fs.renameSync(unpackedPath(directory, shard), placed);
+  syncPath(dirname(placed));
+  putPlaced(directory, shard);
 }
 
 const unpackedPath = (directory: string, shard: ShardId): string => `${shardDirectory(directory, shard)}.import`;

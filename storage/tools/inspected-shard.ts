@@ -196,6 +196,8 @@ function readLogPart(directory: string, shard: ShardId): LogPart {
       eachRecord(frame, (record, operations) => {
         if (record.shard !== shard) return;
         const { offset, term } = record;
+        // Copied here from another node once more (log/local/check-log.ts).
+        if (offset <= part.lastOffset) return;
         if (part.firstOffset === 0) part.firstOffset = offset;
         part.lastOffset = offset;
         part.term = term;

@@ -22,8 +22,8 @@ const LOG_NAMES = new Set([PREPARED_NAME, EXTENT_NAME, OPENINGS_NAME, FRESH_OPEN
 const ERASING = /^shards\/erasing-(\d{3})$/;
 /** What damaged shards have (storage/shard/damaged-shards.ts). */
 const DAMAGED = /^damaged\/(shards|\d{10}\.wal|\d{10}-\d+\.part)(\.new)?$/;
-/** `import-shard` makes a shard here before it takes its place. */
-const UNFINISHED_IMPORT = /^shards\/\d{3}\.import\//;
+/** A shard from elsewhere is made here before it takes its place; the next start removes it, or brings it there. */
+const UNFINISHED_IMPORT = /^shards\/\d{3}\.(import|placed)\//;
 
 export const shardOfPath = (path: string): ShardId | undefined => {
   const shard = /^shards\/(\d{3})\//.exec(path)?.[1];

@@ -105,7 +105,12 @@ export function verifyLogOfShard(
   const inLog = shards.get(shard);
   if (inLog === undefined || !isWhole) return;
   const fault = (what: string): void => findings.add("disagrees", "wal", `shard ${shard}`, what);
-  const { firstOffset, lastOffset } = inLog;
+  const { firstOffset, lastOffset, jumps } = inLog;
+  for (const {
+    to,
+    fault: { place, what },
+  } of jumps)
+    if (to > flushedThrough + 1) findings.add("damaged", "wal", place, what);
   if (firstOffset > flushedThrough + 1)
     fault(`begins with offset ${firstOffset}, but the shard's files end with ${flushedThrough}`);
   if (lastOffset < flushedThrough)

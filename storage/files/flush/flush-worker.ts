@@ -143,6 +143,7 @@ class FlushServer {
     try {
       this.#mustOwn();
       this.#flush();
+      this.#flushes.together(() => this.#flushes.letGo(shard));
       this.#writers.closeOne(shard);
       this.#reply({ kind: "letGone", id });
     } catch (error) {

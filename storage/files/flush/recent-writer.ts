@@ -29,6 +29,7 @@ import {
 import { Streams } from "../layers/layered-stream.ts";
 import { writePosition } from "../layers/position-table.ts";
 import {
+  deleteRecentShard,
   findRecentShard,
   RECENT_FORMAT,
   type RecentShardRow,
@@ -206,6 +207,15 @@ export class RecentWriter {
     for (const layer of stack.layers) deleteLayer(db, shard, layer);
     const layers = writeStack({ next: stack.next, layers: [] });
     writeRecentShard(db, { shard, flushed_through: through, term, streams, own_through: through, layers });
+  }
+
+  /** As if it had never been here. Its own files have all of it. */
+  forget(shard: ShardId): void {
+    const db = this.open();
+    const row = this.row(shard);
+    if (row === undefined) return;
+    for (const layer of readStack(row.layers).layers) deleteLayer(db, shard, layer);
+    deleteRecentShard(db, shard);
   }
 
   foldLarge(): void {

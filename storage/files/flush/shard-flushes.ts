@@ -97,6 +97,18 @@ export class ShardFlushes {
   }
 
   /**
+   * Within `together`: the shard's own files have all of it, and `recent.db` knows nothing of it, so that other files
+   * may take their place.
+   */
+  letGo(shard: ShardId): void {
+    if (this.#recent.row(shard) !== undefined) {
+      this.spill(shard, []);
+      this.#recent.part(() => this.#recent.forget(shard));
+    }
+    this.#stateThrough.delete(shard);
+  }
+
+  /**
    * Within `together`: layers of the shard become one, packed with this zstd level, wherever they are. Tells what they
    * took and take.
    */

@@ -46,6 +46,11 @@ export function listRecentShards(recent: SqlDatabase): RecentShardRow[] {
   return checkedRows(recent, "shard", recent.sql("SELECT * FROM shard ORDER BY shard").all<RecentShardRow>());
 }
 
+/** A transaction must be open. */
+export function deleteRecentShard(recent: SqlDatabase, shard: ShardId): void {
+  recent.sql("DELETE FROM shard WHERE shard = ?").run(shard);
+}
+
 /** What the rows of each table are read by. */
 const COLUMNS = {
   shard: ["shard", "flushed_through", "term", "streams", "own_through", "layers", "crc"],

@@ -22,8 +22,14 @@ export type TornTail = { file: string; at: number; bytes: number; isWrittenThrou
 
 export type LogFault = { file: string; place: string; what: string };
 
-/** What the log holds of one shard. Offsets in between are all there, or there is a fault. */
-export type LogShard = { firstOffset: Offset; lastOffset: Offset; term: Term };
+/**
+ * What the log holds of one shard. Offsets in between are all there, or there is a fault or a jump. Records that are
+ * there once more count once: a shard that is copied here from another node is copied again when that was cut off.
+ */
+export type LogShard = { firstOffset: Offset; lastOffset: Offset; term: Term; jumps: LogJump[] };
+
+/** Offsets are missing before `to`. Where a shard has come from another node, its files have them. */
+export type LogJump = { to: Offset; fault: LogFault };
 
 export type LogCheck = {
   files: number;
@@ -44,7 +50,7 @@ export type LogCheck = {
 /** Hears of each entry that the log holds, in the order of the log. */
 export type EntryVisitor = (shard: ShardId, stream: string, seq: Seq, place: EntryPlace) => void;
 
-/** `gaps`: damaged parts of the log before it. What does not follow over one of them was lost there. */
+/** `gaps`: damaged parts of the log before it, and jumps of the shard. What does not follow over one is not there. */
 export type EntryPlace = { file: string; place: string; gaps: number };
 
 /** @throws FormatError when the log is of a newer version */
@@ -164,23 +170,24 @@ function checkFrame(file: string, bytes: Buffer, from: number, to: number, check
     }
     check.records++;
     const known = check.shards.get(shard);
-    if (known === undefined) check.shards.set(shard, { firstOffset: offset, lastOffset: offset, term });
-    else {
+    if (known === undefined) check.shards.set(shard, { firstOffset: offset, lastOffset: offset, term, jumps: [] });
+    else if (offset <= known.lastOffset) {
+      at = end;
+      continue;
+    } else {
       if (offset !== known.lastOffset + 1) {
-        check.faults.push({
-          file,
-          place,
-          what: `shard ${shard} goes on with offset ${offset} after ${known.lastOffset}`,
-        });
+        const what = `shard ${shard} goes on with offset ${offset} after ${known.lastOffset}`;
+        known.jumps.push({ to: offset, fault: { file, place, what } });
       }
       if (term < known.term)
         check.faults.push({ file, place, what: `shard ${shard} falls from term ${known.term} to ${term}` });
       known.lastOffset = offset;
       known.term = term;
     }
+    const jumps = known?.jumps.length ?? 0;
     try {
       decodeOperations(bytes, opsAt, end, {
-        entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place, gaps: check.gaps }),
+        entry: (stream, _lane, _key, seq) => visit(shard, stream, seq, { file, place, gaps: check.gaps + jumps }),
         cell() {},
         key() {},
         erase() {},
