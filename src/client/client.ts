@@ -5,11 +5,12 @@ import { Connection } from "./connection.ts";
 import { copyCursor } from "./cursor-store.ts";
 import { ParleyError } from "./errors.ts";
 import { tell, type ClientEvent, type ClientState } from "./events.ts";
-import type { Server } from "./http.ts";
+import { ownRoute, type Server } from "./http.ts";
 import { Inflow, type InflowStats } from "./inflow.ts";
 import { ASSUMED_LIMITS, settingsOf, type ClientOptions, type Settings } from "./options.ts";
 import { Outflow } from "./outflow.ts";
 import { Pager } from "./pager.ts";
+import { Places } from "./places.ts";
 import { startPoll } from "./poll-transport.ts";
 import { TIMELINE } from "./positions.ts";
 import { Progress } from "./progress.ts";
@@ -50,8 +51,9 @@ export class ParleyClient {
 
   constructor(options: ClientOptions) {
     // An invalid URL throws here, in the constructor, instead of at every attempt.
-    void new URL(options.url);
     const settings = settingsOf(options);
+    for (const url of settings.urls) void new URL(url);
+    if (settings.urls.length === 0) throw new TypeError("url: an empty list");
     this.#settings = settings;
     this.#inflow = this.#newInflow();
     this.#outflow = new Outflow(settings, { liveTransport: () => this.#liveTransport, limits: () => this.#limits });
@@ -152,12 +154,15 @@ export class ParleyClient {
   }
 
   #newConnection(): Connection {
-    const { url, token, transport, WebSocket: Socket, clock, random } = this.#settings;
+    const { urls, direct, token, transport, WebSocket: Socket, clock, random } = this.#settings;
     const { connectTimeoutMs, backoffBaseMs, backoffMaxMs, socketRetryMs, pollWaitMs } = this.#settings;
     const settled = () => this.#settled();
     return new Connection(
       {
-        url,
+        places: new Places({
+          ...{ entries: urls, direct, clock, random },
+          ask: async (entry, signal) => (await ownRoute({ ...this.#server(entry), signal })).url,
+        }),
         token,
         transport,
         Socket,

@@ -1,6 +1,7 @@
 /**
  * Keeps one transport alive: attempts, deadlines, heartbeat, backoff, the choice between socket and long poll, and the
- * return to a socket. It knows nothing of streams or messages.
+ * return to a socket. Which node each attempt is made to, is chosen in places.ts. It knows nothing of streams or
+ * messages.
  *
  * Invariants
  * - At most one transport is in use. While polling, a probe for a socket is in use only after it has opened and the
@@ -13,11 +14,12 @@ import type { ByeFrame, ClientFrame, SentFrame, ServerFrame } from "../protocol/
 import { Backoff } from "./backoff.ts";
 import type { ClientClock } from "./clock.ts";
 import { ParleyError } from "./errors.ts";
+import type { Places } from "./places.ts";
 import { startSocket, type SocketConstructor } from "./socket-transport.ts";
 import type { Transport, TransportEvents } from "./transport.ts";
 
 export type ConnectionOptions = {
-  url: string;
+  places: Places;
   token: string;
   transport: "auto" | "socket" | "poll";
   Socket: SocketConstructor | undefined;
@@ -57,7 +59,6 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #owner: ConnectionOwner;
   readonly #backoff: Backoff;
-  #url: string;
   #attempt = 0;
   #isStopped = false;
   #transport: Transport | undefined;
@@ -71,19 +72,19 @@ export class Connection {
   #probe: Transport | undefined;
   /** Deadline, heartbeat or backoff: never two at once. */
   #cancelTimer: (() => void) | undefined;
+  #cancelAsking: (() => void) | undefined;
   #cancelProbe: (() => void) | undefined;
 
   constructor(options: ConnectionOptions, owner: ConnectionOwner) {
     this.#options = options;
     this.#owner = owner;
-    this.#url = options.url;
     this.#probeMs = options.socketRetryMs;
     this.#backoff = new Backoff(options.random, options.backoffBaseMs, options.backoffMaxMs);
   }
 
-  /** The URL in use; `bye` may have named another node. */
+  /** The URL in use. */
   get url(): string {
-    return this.#url;
+    return this.#options.places.url;
   }
 
   get transport(): Transport | undefined {
@@ -107,6 +108,7 @@ export class Connection {
   welcomed(heartbeatMs: number): void {
     const kind = this.#transport?.kind;
     this.#welcomedAtMs = this.#options.clock.monotonicMs();
+    this.#options.places.worked();
     if (kind === "socket") {
       this.#socketFailures = this.#socketTries = 0;
       this.#probeMs = this.#options.socketRetryMs;
@@ -140,14 +142,20 @@ export class Connection {
       return this.#refuse("bad_request", "this platform has no WebSocket: pass one");
     this.#lastKind = kind;
     this.#armDeadline();
+    this.#cancelAsking = this.#options.places.next((url) => {
+      if (attempt === this.#attempt) this.#connect(attempt, kind, url);
+    });
+  }
+
+  #connect(attempt: number, kind: "socket" | "poll", url: string): void {
     const events = this.#events(attempt);
     try {
       this.#transport =
         kind === "socket" && this.#options.Socket !== undefined
           ? this.#startSocket(this.#options.Socket, events)
-          : this.#options.startPoll(this.#url, events);
+          : this.#options.startPoll(url, events);
     } catch (error) {
-      this.#down(NETWORK_LOST, `no connection to ${this.#url}: ${String(error)}`);
+      this.#down(NETWORK_LOST, `no connection to ${url}: ${String(error)}`);
     }
   }
 
@@ -158,13 +166,15 @@ export class Connection {
    */
   #startSocket(Socket: SocketConstructor, events: TransportEvents): Transport {
     const isShown = this.#socketTries++ % 2 === 1;
-    return startSocket(Socket, this.#url, events, isShown ? this.#options.token : undefined);
+    return startSocket(Socket, this.url, events, isShown ? this.#options.token : undefined);
   }
 
   #choose(): "socket" | "poll" {
     if (this.#options.transport !== "auto") return this.#options.transport;
     if (this.#options.Socket === undefined) return "poll";
-    return this.#socketFailures >= SOCKET_FAILURES_BEFORE_POLL && this.#lastKind === "socket" ? "poll" : "socket";
+    // A node that is gone says nothing about sockets, so each entry has its tries.
+    const failuresMax = SOCKET_FAILURES_BEFORE_POLL * this.#options.places.entries;
+    return this.#socketFailures >= failuresMax && this.#lastKind === "socket" ? "poll" : "socket";
   }
 
   #events(attempt: number): TransportEvents {
@@ -215,9 +225,11 @@ export class Connection {
       this.#refuse(codeOfClose(code), `closed with ${code}: ${reason}`);
       return;
     }
-    if (wasStable) this.#backoff.reset();
-    // A redirect by `bye` is followed once. If no server answers there, go back to the original URL.
-    this.#url = bye?.url === undefined ? (wasWelcomed ? this.#url : this.#options.url) : bye.url.replace(/^ws/, "http");
+    // A move is no failure, however often it happens.
+    if (wasStable || (wasWelcomed && code === CLOSE.moved)) this.#backoff.reset();
+    if (!wasWelcomed) this.#options.places.failed();
+    // A redirect by `bye` is followed once.
+    if (bye?.url !== undefined) this.#options.places.named(bye.url);
     const retryInMs = this.#backoff.nextMs(bye?.afterMs);
     this.#owner.offline(reason === "" ? `closed with ${code}` : reason, retryInMs);
     this.#cancelTimer = this.#options.clock.after(retryInMs, () => this.start());
@@ -232,6 +244,8 @@ export class Connection {
     this.#attempt++;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+    this.#cancelAsking?.();
+    this.#cancelAsking = undefined;
     this.#cancelProbe?.();
     this.#cancelProbe = undefined;
     this.#probe?.close();

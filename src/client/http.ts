@@ -88,6 +88,9 @@ export const sync = (server: Server, input: { cursor: Cursor; waitMs: number }):
 export const route = (server: Server, address: WireAddress): Promise<Route> =>
   call(server, "GET", `/v1/route/${encodeURIComponent(address)}`);
 
+/** Where the user of the token lives. */
+export const ownRoute = (server: Server): Promise<Route> => call(server, "GET", "/v1/route");
+
 /** With an API key: creates a user without a password. */
 export const createUser = (server: Server, input: { user: string; displayName?: string }): Promise<unknown> =>
   call(server, "POST", "/v1/users", input);

@@ -6,8 +6,13 @@ import type { Fetch } from "./http.ts";
 import type { SocketConstructor } from "./socket-transport.ts";
 
 export type ClientOptions = {
-  /** `http://host:port` of any node. */
-  url: string;
+  /** `http://host:port` of any node, or of several: another one is tried when one does not answer. */
+  url: string | readonly string[];
+  /**
+   * Asks where the user lives and connects straight to that node, which saves the way over another one. For clients
+   * that reach every node at the URL that the map gives it. Default: false.
+   */
+  direct?: boolean;
   token: string;
   /** Default: in memory. */
   cursorStore?: CursorStore;
@@ -54,10 +59,14 @@ export type ClientOptions = {
   fetch?: Fetch;
 };
 
-export type Settings = Required<Omit<ClientOptions, "WebSocket">> & { WebSocket: SocketConstructor | undefined };
+export type Settings = Required<Omit<ClientOptions, "WebSocket" | "url">> & {
+  urls: readonly string[];
+  WebSocket: SocketConstructor | undefined;
+};
 
 export function settingsOf(options: ClientOptions): Settings {
   return {
+    direct: false,
     cursorStore: new MemoryCursorStore(),
     from: "now",
     transport: "auto",
@@ -78,6 +87,7 @@ export function settingsOf(options: ClientOptions): Settings {
     random: Math.random,
     fetch: (url, init) => globalThis.fetch(url, init),
     ...options,
+    urls: typeof options.url === "string" ? [options.url] : options.url,
     WebSocket: options.WebSocket ?? globalThis.WebSocket,
   };
 }

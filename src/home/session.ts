@@ -17,8 +17,11 @@ export type Session = {
   entry(place: EntryPlace, seq: number, frame: string, mayGather?: boolean): void;
   /** Any frame that is no entry: receipts. A frame with a `mark` is brought back by a cursor's `marks`. */
   notice(frame: string, mark?: number): void;
-  /** `afterMs`: when to come back, for codes that ask for it. */
-  close(code: CloseCode, reason: string, afterMs?: number): void;
+  /**
+   * @param afterMs when to come back, for codes that ask for it
+   * @param url where to come back, for a client that is connected to this node itself
+   */
+  close(code: CloseCode, reason: string, afterMs?: number, url?: string): void;
 };
 
 /** Closes sessions in steps: each close is a `bye` and a write to the kernel, and there may be very many. */

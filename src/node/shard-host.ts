@@ -241,14 +241,15 @@ export class ShardHost {
   /**
    * Ends this node's ownership: `last` appends the last record, and nothing follows it. The shard's users are sent to its
    * next owner. What was appended before still takes effect.
+   * @param url where clients reach that owner, if they do
    */
-  release<T>(id: ShardId, last: (log: ShardLog) => T, words: string): T {
+  release<T>(id: ShardId, last: (log: ShardLog) => T, words: string, url?: string): T {
     const log = this.store.shard(id);
     this.markTurns.hurry();
     this.markTurns.write();
     const result = last(log);
     log.close(new FencedError(id, words));
-    this.#closeShard(id, () => new AppError("unavailable", words, { retryAfterMs: MOVED_MS }), CLOSE.moved);
+    this.#closeShard(id, () => new AppError("unavailable", words, { retryAfterMs: MOVED_MS }), CLOSE.moved, url);
     return result;
   }
 
@@ -430,7 +431,7 @@ export class ShardHost {
   }
 
   /** Drops the states of a shard. @param why the reason that its connected users get */
-  #closeShard(id: ShardId, why: (user: UserState) => AppError, code: CloseCode = CLOSE.tryLater): void {
+  #closeShard(id: ShardId, why: (user: UserState) => AppError, code: CloseCode = CLOSE.tryLater, url?: string): void {
     const shard = this.#shards[id];
     if (shard === undefined) return;
     this.#shards[id] = undefined;
@@ -438,7 +439,7 @@ export class ShardHost {
     for (const user of shard.users.end()) {
       const { message, retryAfterMs } = why(user);
       for (const session of [...user.sessions]) {
-        session.close(code, message, retryAfterMs);
+        session.close(code, message, retryAfterMs, url);
         this.connected.detach(user, session);
       }
     }

@@ -30,6 +30,7 @@ export class ScriptedServer {
   syncs = 0;
   posts = 0;
   upgrades = 0;
+  routes = 0;
 
   // ---- what a test may set
   /** Frames that each next connection may carry before it is cut; the last one stays. */
@@ -44,6 +45,8 @@ export class ScriptedServer {
   closesHelloWith: { code: number; afterMs?: number; url?: string } | undefined;
   /** Answers to the next sends: an error, or undefined for none. */
   refusals: ({ code: string; retryAfterMs?: number } | undefined)[] = [];
+  /** Where it says that the user lives; undefined: it does not know the call. */
+  home: string | undefined;
   resumeEntriesMax = 1000;
   heartbeatMs = 60_000;
 
@@ -141,6 +144,7 @@ export class ScriptedServer {
       return undefined;
     }
     if (request.headers.get("authorization") !== "Bearer good") return problem(401, { code: "unauthorized" });
+    if (pathname === "/v1/route") return this.#route();
     if (pathname === "/v1/entries") return this.#entries(searchParams);
     const body = (await request.json()) as { cursor: Cursor; waitMs: number } & SendFrame;
     return pathname === "/v1/sync" ? this.#sync(body.cursor, body.waitMs) : this.#posted(body);
@@ -268,6 +272,12 @@ export class ScriptedServer {
       cursor: { epoch: this.epoch, timeline: this.timeline.length, groups, marks: 0 },
       more: false,
     });
+  }
+
+  #route(): Response {
+    this.routes++;
+    if (this.home === undefined) return problem(404, { code: "not_found" });
+    return Response.json({ shard: 1, node: "n", url: this.home });
   }
 
   #posted(body: SendFrame): Response {

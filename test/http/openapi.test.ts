@@ -42,6 +42,7 @@ describe("/openapi.json", () => {
       "GET /v1/entries",
       "GET /v1/groups/{id}",
       "GET /v1/me/erasure",
+      "GET /v1/route",
       "GET /v1/route/{address}",
       "GET /v1/users/{user}/erasure",
       "PATCH /v1/groups/{id}",

@@ -16,6 +16,7 @@ import { closeReason, encodeRelay, RELAY, type RelayKind } from "./relay-packets
 const ALLOWANCE_BYTES = 32 << 10;
 
 export class ChannelSocket implements ClientSocket, ClientConnection {
+  readonly isRelayed = true;
   readonly #link: Link;
   readonly #id: number;
   readonly #onEnd: () => void;

@@ -17,6 +17,8 @@ export type ClientSocket = {
    * that has the connection.
    */
   getUnreadAmount?(): number;
+  /** The client is connected to another node. */
+  readonly isRelayed?: boolean;
   close(code: number, reason: string): void;
   /** Ends the connection without a goodbye. */
   terminate(): void;

@@ -250,7 +250,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
   #farBeyond(): void {
     this.#connection.misbehaved();
     if (this.#token !== "") this.#context.penalties.add(this.#token);
-    this.close(CLOSE.tooManyRefused, "frames exceeded the limit by far", undefined, FLOOD_LINGER_MS);
+    this.#close(CLOSE.tooManyRefused, "frames exceeded the limit by far", undefined, FLOOD_LINGER_MS);
   }
 
   #beyondBudget(): AppError {
@@ -300,7 +300,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
     const reason = isStranger
       ? "too many connections have not said hello"
       : "a user with fewer connections needs the place";
-    this.close(CLOSE.tryLater, reason, isStranger ? HELLO_RETRY_MS : GAVE_WAY_RETRY_MS, FLOOD_LINGER_MS);
+    this.#close(CLOSE.tryLater, reason, isStranger ? HELLO_RETRY_MS : GAVE_WAY_RETRY_MS, FLOOD_LINGER_MS);
     this.lingerMs = Math.min(this.lingerMs, FLOOD_LINGER_MS);
   }
 
@@ -332,11 +332,18 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
     else if (this.#state === "live" || this.#state === "catching-up") this.#outbox.push(frame);
   }
 
-  close(code: CloseCode, reason: string, afterMs?: number, lingerMs = LINGER_MS): void {
+  close(code: CloseCode, reason: string, afterMs?: number, url?: string): void {
+    this.#close(code, reason, afterMs, LINGER_MS, url);
+  }
+
+  #close(code: CloseCode, reason: string, afterMs: number | undefined, lingerMs: number, url?: string): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.lingerMs = lingerMs;
-    const bye: ByeFrame = afterMs === undefined ? { t: "bye", code, reason } : { t: "bye", code, reason, afterMs };
+    const bye: ByeFrame = { t: "bye", code, reason };
+    // A relayed client has chosen the node that it is connected to, which finds the next home by itself.
+    if (url !== undefined && this.#socket.isRelayed !== true) bye.url = url;
+    if (afterMs !== undefined) bye.afterMs = afterMs;
     this.#outbox.push(JSON.stringify(bye));
     this.#outbox.flush();
     this.#bufferedBytes = this.#socket.getBufferedAmount();
@@ -368,7 +375,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
     const waitMs = this.#context.penalties.waitMs(frame.token);
     if (waitMs > 0) this.#connection.misbehaved();
     if (waitMs > 0)
-      return this.close(
+      return this.#close(
         CLOSE.tryLater,
         "this device exceeded its limits by far; wait and reconnect",
         waitMs,
@@ -642,7 +649,7 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
     this.#refusals ??= new RefusalCount(this.#context.clock);
     if (!this.#refusals.isTooMany(error)) return;
     this.#connection.misbehaved();
-    this.close(CLOSE.tooManyRefused, "too many frames were refused", undefined, FLOOD_LINGER_MS);
+    this.#close(CLOSE.tooManyRefused, "too many frames were refused", undefined, FLOOD_LINGER_MS);
   }
 
   #tooSlow(): void {

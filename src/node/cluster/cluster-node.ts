@@ -195,7 +195,10 @@ export class ClusterNode {
     const host = (): ShardHost => this.#parts.host();
     const onBegun = (shard: ShardId, term: number): void => this.#cluster.owns({ shard, node: settings.node, term });
     return {
-      away: (shard, to) => ShardAway.open(host(), data, shard, to, settings.node),
+      away: (shard, to) => {
+        const url = (): string | undefined => this.#maps.current.nodes.get(to)?.publicUrl;
+        return ShardAway.open(host(), data, shard, { to, self: settings.node, url });
+      },
       here: (shard) => new ShardHere(shard, { host, directory: data, self: settings.node, onBegun }),
     };
   }

@@ -66,6 +66,8 @@ export async function startTestCluster(
   edges: number,
   options: Partial<ServeOptions> = {},
   parts: NodeParts = {},
+  /** Nodes of which the map says that clients reach them. */
+  isPublic: (node: NodeId) => boolean = () => false,
 ): Promise<TestCluster> {
   const root = mkdtempSync(join(tmpdir(), "parley-cluster-"));
   const ids = [
@@ -73,7 +75,12 @@ export async function startTestCluster(
     ...Array.from({ length: edges }, (_, at) => `edge${at + 1}` as NodeId),
   ];
   const ports = new Map(ids.map((id) => [id, freePort()]));
-  const nodes = new Map<NodeId, MapNode>(ids.map((id) => [id, { url: `http://127.0.0.1:${ports.get(id)}` }]));
+  const nodes = new Map<NodeId, MapNode>(
+    ids.map((id) => {
+      const url = `http://127.0.0.1:${ports.get(id)}`;
+      return [id, isPublic(id) ? { url, publicUrl: url } : { url }];
+    }),
+  );
   const map = join(root, "partition-map.json");
   writeFileSync(map, writeMap(makeMap("test", nodes, ids.slice(0, owning))));
   const clusterSecretFile = join(root, "secret");

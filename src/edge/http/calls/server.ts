@@ -1,11 +1,13 @@
 /** What the server tells about itself. */
 import { z } from "@hono/zod-openapi";
 import { AppError } from "../../../base/errors.ts";
+import { userAddress } from "../../../domain/address.ts";
 import type { Directory, Health } from "../../../home/services.ts";
 import { call, reply, type Call } from "../call.ts";
 import { address } from "../schemas/names.ts";
 
 const tag = "Server";
+const route = z.object({ shard: z.number().int().min(0).max(999), node: z.string(), url: z.string() }).openapi("Route");
 const status = (value: string) => z.object({ status: z.literal(value) });
 
 export function serverCalls(directory: Directory, health: Health): Call[] {
@@ -23,13 +25,23 @@ export function serverCalls(directory: Directory, health: Health): Call[] {
       replies: {
         200: {
           description: "Shard, the node that owns it, and how to reach that node.",
-          schema: z
-            .object({ shard: z.number().int().min(0).max(999), node: z.string(), url: z.string() })
-            .openapi("Route"),
+          schema: route,
         },
       },
       errors: [],
       handle: ({ params }) => reply(200, directory.route(params.address)),
+    }),
+    call({
+      method: "get",
+      path: "/v1/route",
+      id: "getOwnRoute",
+      tag,
+      summary: "Where the user of the token lives",
+      description: "A client may connect to `url` directly. Every other node serves it, too, by way of this one.",
+      auth: "user",
+      replies: { 200: { description: "As for an address.", schema: route } },
+      errors: [],
+      handle: ({ who }) => reply(200, directory.route(userAddress(who.user))),
     }),
     call({
       method: "get",

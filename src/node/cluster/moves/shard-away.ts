@@ -15,12 +15,19 @@ export class ShardAway implements MovedAway {
   readonly #host: ShardHost;
   readonly #shard: ShardId;
   readonly #to: NodeId;
+  /** Where clients reach that node; undefined if the map does not say that they do. */
+  readonly #url: () => string | undefined;
   readonly #path: string;
   readonly #file: number | undefined;
   readonly #records: RecordQueue;
 
   /** @throws Error if the shard is not this node's to give */
-  static async open(host: ShardHost, directory: string, shard: ShardId, to: NodeId, self: NodeId): Promise<ShardAway> {
+  static async open(
+    host: ShardHost,
+    directory: string,
+    shard: ShardId,
+    { to, self, url }: { to: NodeId; self: NodeId; url: () => string | undefined },
+  ): Promise<ShardAway> {
     const log = host.store.shard(shard);
     const owner = ownerRecord(log);
     const isReleased = owner?.state === "released" && owner.node === to;
@@ -34,7 +41,7 @@ export class ShardAway implements MovedAway {
     try {
       await host.store.settle(shard);
       const { through, hasData } = await copyFiles({ kind: "export", directory, shard, file });
-      return new ShardAway(host, shard, to, file, records, { through, hasData });
+      return new ShardAway(host, shard, to, url, file, records, { through, hasData });
     } catch (error) {
       records.end();
       throw error;
@@ -45,6 +52,7 @@ export class ShardAway implements MovedAway {
     host: ShardHost,
     shard: ShardId,
     to: NodeId,
+    url: () => string | undefined,
     path: string,
     records: RecordQueue,
     { through, hasData }: { through: number; hasData: boolean },
@@ -52,6 +60,7 @@ export class ShardAway implements MovedAway {
     this.#host = host;
     this.#shard = shard;
     this.#to = to;
+    this.#url = url;
     this.#path = path;
     this.#records = records;
     this.#file = hasData ? fs.openSync(path, "r") : undefined;
@@ -83,7 +92,7 @@ export class ShardAway implements MovedAway {
       throw new Error(`shard ${this.#shard} was released to ${owner.node}`);
     }
     const words = `shard ${this.#shard} moves to ${this.#to}`;
-    return await this.#host.release(this.#shard, (last) => release(last, this.#to), words);
+    return await this.#host.release(this.#shard, (last) => release(last, this.#to), words, this.#url());
   }
 
   end(): void {
