@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { FlushJob } from "../../../storage/files/segment-store.ts";
 import type { LogStore } from "../../../storage/log-store.ts";
-import type { Seq } from "../../../storage/types.ts";
+import type { ShardLog } from "../../../storage/shard/shard-log.ts";
 import { until } from "../../support/wait.ts";
 import { MemorySegments } from "../files/memory-segments.ts";
 import { entry, openStore } from "../log-fixture.ts";
@@ -44,18 +44,34 @@ async function append(shards: number, mibOfEach: number, memtableBytesMax: numbe
   await store.idle();
 }
 
+const isFlushing = (log: ShardLog): boolean => log.isFlushing;
 const bytesOf = ({ image }: FlushJob): number => image.reduce((bytes, part) => bytes + part.length, 0);
 
 test("a flush of 128 MiB copies no record: the worker gets the memory in which they are read meanwhile", async () => {
   await append(8, 16, 256 * MIB);
-  const read = store.opened().flatMap((log) => log.readForward("@alice", 0 as Seq, 1000));
+  const memory = new Set(store.opened().flatMap((log) => log.memtable.image().map(({ buffer }) => buffer)));
   isReleased = true;
   await store.flushAll(() => false);
   expect(begun.reduce((sum, job) => sum + bytesOf(job), 0)).toBeGreaterThan(128 * MIB);
   const handed = new Set<ArrayBufferLike>(begun.flatMap(({ image }) => image.map(({ buffer }) => buffer)));
-  for (const memory of handed) expect(memory).toBeInstanceOf(SharedArrayBuffer);
-  expect(read.length).toBe(128 * 16);
-  expect(read.filter(({ payload }) => !handed.has(payload.buffer))).toEqual([]);
+  expect(handed.size).toBe(memory.size);
+  for (const buffer of handed) {
+    expect(buffer).toBeInstanceOf(SharedArrayBuffer);
+    expect(memory.has(buffer)).toBe(true);
+  }
+});
+
+test("what is in memory goes down by what is flushed at once, and not by half", async () => {
+  await append(64, 0.25, 15 * MIB);
+  expect(begun.length).toBeGreaterThan(1);
+  isReleased = true;
+  await until(
+    "no flush is under way",
+    () => segments.flushed.length === begun.length && !store.opened().some(isFlushing),
+  );
+  const left = store.opened().reduce((sum, log) => sum + log.memtable.bytes, 0);
+  expect(left).toBeLessThan(13 * MIB);
+  expect(left).toBeGreaterThan(10 * MIB);
 });
 
 test("shards that grow too large together are frozen one after the other, as the worker comes to them", async () => {
