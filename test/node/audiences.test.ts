@@ -4,7 +4,7 @@ import type { GroupAddress, UserId } from "../../src/domain/address.ts";
 import { Connected } from "../../src/home/connected.ts";
 import type { Session } from "../../src/home/session.ts";
 import type { GroupState } from "../../src/home/state/group-state.ts";
-import type { UserState } from "../../src/home/state/user-state.ts";
+import { NO_SESSIONS, type UserState } from "../../src/home/state/user-state.ts";
 import { Audiences } from "../../src/node/audiences.ts";
 import { seeded } from "../support/seed.ts";
 
@@ -15,7 +15,7 @@ const GROUPS = Array.from({ length: 140 }, (_, n) => `#g${n}` as GroupAddress);
 function scene() {
   const connected = new Connected();
   const audiences = new Audiences(connected);
-  const states = new Map(USERS.map((user) => [user, { user, sessions: new Set<Session>() } as unknown as UserState]));
+  const states = new Map(USERS.map((user) => [user, { user, sessions: NO_SESSIONS } as unknown as UserState]));
   const load = (address: GroupAddress) =>
     ({ address, members: new Map<UserId, object>(), membershipChanges: 0 }) as unknown as GroupState;
   const groups = GROUPS.map(load);
