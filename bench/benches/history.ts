@@ -27,7 +27,7 @@ export const HISTORY: Bench<Parameters> = {
   summary: "pages of history over HTTP: CPU a page and latency, beside a bare HTTP server",
   sizes: {
     tiny: { messages: 100, page: 30, connections: 2, pages: 20, rounds: 1 },
-    small: { messages: 5000, page: 30, connections: 4, pages: 4000, rounds: 3 },
+    small: { messages: 5000, page: 30, connections: 4, pages: 6000, rounds: 3 },
     full: { messages: 50_000, page: 30, connections: 4, pages: 30_000, rounds: 7 },
   },
   async run(parameters, context) {

@@ -27,7 +27,7 @@ export const POLL: Bench<Parameters> = {
   summary: "held long polls: bytes of each, beside a bare HTTP server",
   sizes: {
     tiny: { polls: 30, rounds: 1 },
-    small: { polls: 2000, rounds: 2 },
+    small: { polls: 5000, rounds: 2 },
     full: { polls: 9000, rounds: 3 },
   },
   async run({ polls, rounds }, context) {

@@ -15,7 +15,7 @@ const AT_ONCE = 64;
 
 /** A new server runs slower at first, so a part of the requests is made before. */
 async function fetchAll(fetching: Fetching): Promise<FetchFigures> {
-  await fetchSome({ ...fetching, count: Math.ceil(fetching.count / 4) });
+  await fetchSome({ ...fetching, count: Math.ceil(fetching.count / 2) });
   return fetchSome(fetching);
 }
 
