@@ -61,8 +61,8 @@ async function eachDriver<T>(rounds: number, run: (driver: Driver) => Promise<T>
 }
 
 /**
- * Round after round: each driver with the store's own packing, and the store's own driver with LZ4, and with many
- * shards.
+ * Round after round: each driver with the store's own packing (LZ4 for layers, zstd for blocks, called zstd), and the
+ * store's own driver with LZ4 for both, and with many shards.
  */
 async function flushes(
   { parameters: p, corpus, linesMax }: StorageOptions,
