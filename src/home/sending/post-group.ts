@@ -71,7 +71,6 @@ function lastPending({ pendingSends }: UserState, group: GroupAddress): GroupSen
   return undefined;
 }
 
-const D = { again: 0, missing: 0, posted: 0 };
 /** A post whose result its author awaits. */
 export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, SettledPost {
   readonly #shard: Shard;
@@ -159,7 +158,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   // ---- results
 
   posted(posted: Posted, isRepeat: boolean, groupLife: number): void {
-    D.posted++;
     const conversation = this.#conversation;
     if (conversation !== undefined) conversation.groupLife = groupLife;
     if (this.isSettled) return;
@@ -207,7 +205,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   }
 
   missing(round: number): void {
-    D.missing++;
     if (this.isSettled || this.#hasReply || round !== this.round) return;
     this.#overtook();
     const first = this.#firstWithoutReply ?? this;
@@ -218,31 +215,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   // ---- without a result
 
   look(nowMs: number): void {
-    if (this.#author.pendingSends[0] === this) {
-      const c = this.#chain();
-      const f = this.#firstWithoutReply;
-      console.error(
-        Math.round(nowMs),
-        "pending",
-        c.length,
-        "oldest",
-        this.no,
-        this.#hasReply,
-        this.isRefNoted,
-        "tries",
-        this.#vainTries,
-        "first",
-        f?.no,
-        f?.round,
-        "replied",
-        c.filter((x) => x.#hasReply).length,
-        "noref",
-        c.filter((x) => !x.isRefNoted).length,
-        D.again,
-        D.missing,
-        D.posted,
-      );
-    }
     if (this.isReplySure || !this.#isAwaited) return;
     if (this.#awaitedSinceMs === undefined) {
       this.#awaitedSinceMs = nowMs;
@@ -316,7 +288,6 @@ export class GroupSend implements PendingSend, Post, PostReply, WaitingPost, Set
   }
 
   #again(prev: number, nowMs: number): void {
-    D.again++;
     this.prev = prev;
     this.mayRepeat = true;
     this.round++;
