@@ -11,7 +11,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { PACKET_BYTES_MAX, PacketReader } from "./packets.ts";
 import { PRIORITY, type Priority } from "./priority.ts";
-import { SendQueues } from "./send-queues.ts";
+import { BULK_ROOM_BYTES, SendQueues } from "./send-queues.ts";
 import type { Introduction } from "./handshake.ts";
 import type { Wire } from "./wire.ts";
 
@@ -84,7 +84,7 @@ export class Link {
 
   /** Resolves when the queue of bulk packets has room, or the link is closed. */
   async bulkRoom(): Promise<void> {
-    while (!this.#isClosed && !this.#queues.hasRoom(PRIORITY.bulk, WRITE_BYTES)) {
+    while (!this.#isClosed && this.waiting(PRIORITY.bulk) >= BULK_ROOM_BYTES) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waitingForRoom.push(resolve);
       await promise;

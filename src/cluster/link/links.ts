@@ -14,7 +14,7 @@ import type { Dialer, Wire, WireEvents } from "./wire.ts";
 
 const REDIAL_MS = 50;
 const REDIAL_MS_MAX = 2000;
-/** Connections that are still in their handshake, accepted ones. */
+/** Accepted connections that are still in their handshake. With more, the oldest goes: strangers may hold them. */
 const ACCEPTING_MAX = 256;
 
 export type LinksParts = {
@@ -42,7 +42,8 @@ export class Links {
   readonly #events: LinksEvents;
   readonly #links = new Map<NodeId, Link>();
   readonly #dialed = new Map<NodeId, Dialed>();
-  #accepting = 0;
+  /** The oldest first. */
+  readonly #accepting = new Set<AcceptingSide>();
   #isStopped = false;
 
   constructor(parts: LinksParts, events: LinksEvents) {
@@ -75,29 +76,29 @@ export class Links {
   stop(): void {
     this.#isStopped = true;
     for (const { cancel } of this.#dialed.values()) cancel();
+    for (const side of [...this.#accepting]) side.fail("this node is going away");
     for (const link of [...this.#links.values()]) link.close("this node is going away");
   }
 
-  /** A connection of another node. @returns undefined if too many are in their handshake: then close it */
+  /** A connection of another node. @returns undefined if this node is going away: then close it */
   accept(wire: Wire): WireEvents | undefined {
-    if (this.#isStopped || this.#accepting >= ACCEPTING_MAX) return undefined;
-    this.#accepting++;
+    if (this.#isStopped) return undefined;
+    const [oldest] = this.#accepting;
+    if (this.#accepting.size >= ACCEPTING_MAX) oldest?.fail("more connections came than can be in their handshake");
     const end = new End();
-    end.handle(
-      new AcceptingSide(
-        wire,
-        this.#handshake(end, wire, (why) => this.#notAccepted(why)),
-      ),
-    );
+    const over = (): void => void this.#accepting.delete(side);
+    const failed = (why: string): void => {
+      over();
+      if (!this.#isStopped) this.#parts.logger.warn("a node got no link", { why });
+    };
+    const side: AcceptingSide = new AcceptingSide(wire, this.#handshake(end, wire, failed, over));
+    this.#accepting.add(side);
+    end.handle(side);
     return end;
   }
 
-  #notAccepted(why: string): void {
-    this.#accepting--;
-    this.#parts.logger.warn("a node got no link", { why });
-  }
-
-  #handshake(end: End, wire: Wire, failed: (why: string) => void, dialed?: NodeId): HandshakeParts {
+  /** @param over called when both sides have proved who they are */
+  #handshake(end: End, wire: Wire, failed: (why: string) => void, over: () => void = () => {}): HandshakeParts {
     const { secret, clock, random, self } = this.#parts;
     return {
       secret,
@@ -105,7 +106,7 @@ export class Links {
       self: introduce({ cluster: this.#parts.map().cluster, ...self }, random),
       refusalOf: (peer) => this.#refusalOf(peer),
       done: (peer) => {
-        if (dialed === undefined) this.#accepting--;
+        over();
         this.#open(end, wire, peer);
       },
       failed,
@@ -164,7 +165,7 @@ export class Links {
     });
     const side: DialingSide = new DialingSide(
       wire,
-      this.#handshake(end, wire, (why) => this.#dialLater(node, why), node),
+      this.#handshake(end, wire, (why) => this.#dialLater(node, why)),
       node,
     );
     end.handle(side);

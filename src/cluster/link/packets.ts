@@ -47,6 +47,7 @@ export class PacketReader {
   #piece(priority: Priority, bytes: Buffer, hasMore: boolean): void {
     const parts = this.#parts[priority]!;
     if (!hasMore && parts.length === 0) return this.#onPacket(priority, bytes);
+    if (hasMore && bytes.length === 0) throw new RangeError("a piece of a packet has no bytes, and more is to follow");
     const total = (this.#bytes[priority]! += bytes.length);
     if (total > PACKET_BYTES_MAX) throw new RangeError(`a packet of more than ${PACKET_BYTES_MAX} bytes`);
     parts.push(bytes);

@@ -7,23 +7,31 @@
  */
 import { GrowingWriter } from "../../../storage/encoding/byte-writer.ts";
 import { PIECE_BYTES_MAX, writePiece } from "./packets.ts";
-import { PRIORITIES, type Priority } from "./priority.ts";
+import { PRIORITIES, PRIORITY, type Priority } from "./priority.ts";
 
-/** Bytes that may wait, by priority. A link whose control packets or shard messages do not fit is closed. */
+/** Bytes that may wait, by priority. A link whose packets do not fit is closed. */
 export const QUEUE_BYTES_MAX: Readonly<Record<Priority, number>> = {
   0: 4 << 20,
   1: 64 << 20,
   2: 256 << 20,
-  3: 1 << 20,
+  3: 64 << 20,
 };
+/**
+ * Who sends in bulk waits while so much does. Several moves that have waited go on at once, each with a packet: so it is
+ * far below what closes the link.
+ */
+export const BULK_ROOM_BYTES = 1 << 20;
 
-/** What each priority may send in one round. Control packets always go first. */
-const SHARES: Readonly<Record<Priority, number>> = {
-  0: Number.POSITIVE_INFINITY,
+type InTurn = Exclude<Priority, typeof PRIORITY.control>;
+
+/** What each priority may send in its turn. Control packets always go first. */
+const SHARES: Readonly<Record<InTurn, number>> = {
   1: 4 * PIECE_BYTES_MAX,
   2: 2 * PIECE_BYTES_MAX,
   3: PIECE_BYTES_MAX,
 };
+
+const AFTER: Readonly<Record<InTurn, InTurn>> = { 1: 2, 2: 3, 3: 1 };
 
 /** A list with its beginning cut off, so that the first is taken without moving the others. */
 type Queue = { packets: Uint8Array[]; first: number; sentOfFirst: number; bytes: number };
@@ -31,6 +39,8 @@ type Queue = { packets: Uint8Array[]; first: number; sentOfFirst: number; bytes:
 export class SendQueues {
   readonly #queues: readonly Queue[] = PRIORITIES.map(() => ({ packets: [], first: 0, sentOfFirst: 0, bytes: 0 }));
   #bytes = 0;
+  #turn: InTurn = PRIORITY.messages;
+  #turnLeft = SHARES[PRIORITY.messages];
 
   get bytes(): number {
     return this.#bytes;
@@ -57,20 +67,27 @@ export class SendQueues {
     if (this.#isEmpty) return undefined;
     const out = new GrowingWriter(Math.min(bytesMax, this.#bytes) + 64);
     while (out.pos < bytesMax && !this.#isEmpty) {
-      for (const priority of PRIORITIES) {
-        if (out.pos >= bytesMax) break;
-        this.#round(out, priority, Math.min(SHARES[priority], bytesMax - out.pos));
-      }
+      this.#write(out, PRIORITY.control, bytesMax - out.pos);
+      if (out.pos < bytesMax) this.#writeTurn(out, bytesMax - out.pos);
     }
     return out.written();
+  }
+
+  /** The turn goes on over several messages of the wire: a share may be larger than one. */
+  #writeTurn(out: GrowingWriter, bytesMax: number): void {
+    this.#turnLeft -= this.#write(out, this.#turn, Math.min(this.#turnLeft, bytesMax));
+    const { packets, first } = this.#queues[this.#turn]!;
+    if (this.#turnLeft > 0 && first < packets.length) return;
+    this.#turn = AFTER[this.#turn];
+    this.#turnLeft = SHARES[this.#turn];
   }
 
   get #isEmpty(): boolean {
     return this.#queues.every(({ packets, first }) => first === packets.length);
   }
 
-  /** Writes packets of one priority, up to its share; at least a piece. */
-  #round(out: GrowingWriter, priority: Priority, share: number): void {
+  /** Writes packets of one priority, up to its share; at least a piece. @returns what was written of the share */
+  #write(out: GrowingWriter, priority: Priority, share: number): number {
     const queue = this.#queues[priority]!;
     let left = share;
     while (left > 0 && queue.first < queue.packets.length) {
@@ -85,6 +102,7 @@ export class SendQueues {
       queue.sentOfFirst = hasMore ? to : 0;
       if (!hasMore) shift(queue);
     }
+    return share - left;
   }
 }
 

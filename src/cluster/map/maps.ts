@@ -5,7 +5,7 @@
  * changes; a node that is behind asks for the newer one. So a change has to be brought to one node only.
  */
 import type { Logger } from "../../base/logger.ts";
-import { readMap, writeMap } from "./map-file.ts";
+import { MapError, readMap, writeMap } from "./map-file.ts";
 import { ALL_SHARDS, type ShardId } from "../../../storage/types.ts";
 import { fingerprintOf, ownerOf, type NodeId, type PartitionMap } from "./partition-map.ts";
 
@@ -97,15 +97,24 @@ export class Maps {
     return writeMap(this.#current);
   }
 
-  /** A map from another node, or from the operator. An older one changes nothing. @throws MapError */
+  /**
+   * A map from another node, or from the operator. An older one changes nothing.
+   * @throws MapError also for one in which a shard has another founder, or another owner in the same term: such a map was
+   * edited by hand, and two nodes would claim the shard
+   */
   learn(text: string): boolean {
     const map = readMap(text);
     const before = this.#current;
     if (map.cluster !== before.cluster || map.mapVersion <= before.mapVersion) return false;
-    const owners = ALL_SHARDS.map((shard) => this.ownerOf(shard));
+    const owned = ALL_SHARDS.map((shard) => this.ownershipOf(shard));
+    mustFollow(before, owned, map);
+    const owners = owned.map(({ node }) => node);
     this.#parts.save(text);
     this.#current = map;
-    for (const [shard, { term }] of this.#moved) if (term <= map.terms[shard]!) this.#moved.delete(shard);
+    for (const one of owned) {
+      if (one.term > map.terms[one.shard]!) this.#moved.set(one.shard, one);
+      else this.#moved.delete(one.shard);
+    }
     this.#changes++;
     this.#parts.logger.info("a newer map", { mapVersion: map.mapVersion });
     for (const shard of ALL_SHARDS) {
@@ -113,5 +122,19 @@ export class Maps {
       if (now !== owners[shard]) this.#parts.onOwner(shard, owners[shard]!, now);
     }
     return true;
+  }
+}
+
+function mustFollow({ founders }: PartitionMap, owned: readonly OwnedBy[], map: PartitionMap): void {
+  for (const { shard, node, term } of owned) {
+    if (map.founders[shard] !== founders[shard])
+      throw new MapError(
+        `shard ${shard} began on ${founders[shard]}, and not on ${map.founders[shard]}: "founders" never changes`,
+      );
+    const next = ownerOf(map, shard);
+    if (map.terms[shard] === term && next !== node)
+      throw new MapError(
+        `shard ${shard} is ${node}'s in term ${term}, and cannot be ${next}'s in the same term: use parley rebalance`,
+      );
   }
 }

@@ -46,6 +46,7 @@ export class IncomingMove {
   #releasedAtMs = 0;
   #heardAtMs: number;
   #isBeginning = false;
+  #isPlacing = false;
   #cancel: () => void = () => {};
 
   constructor(link: Link, shard: ShardId, id: number, storage: MoveStorage, clock: Clock, onEnd: () => void) {
@@ -60,6 +61,11 @@ export class IncomingMove {
 
   get isOver(): boolean {
     return this.state === "done" || this.state === "failed";
+  }
+
+  /** It still works on the shard's files, perhaps after it has failed: no other move of the shard may begin. */
+  get isBusy(): boolean {
+    return !this.isOver || this.#isPlacing;
   }
 
   /** @param rate bytes a second of the files */
@@ -92,8 +98,13 @@ export class IncomingMove {
       case MOVE.copied:
         return void this.#place();
       case MOVE.records:
-        return this.#here.records(unpackBytes(body), (last) => this.#durable(last));
+        return this.#here.records(unpackBytes(body), {
+          durable: (last) => this.#durable(last),
+          failed: (error) => this.fail(error),
+        });
       case MOVE.notYet:
+        // Also said while the source makes its copy, so that its silence means something.
+        if (this.state !== "releasing") return;
         this.state = "following";
         return this.#releaseLater();
       case MOVE.released:
@@ -106,7 +117,9 @@ export class IncomingMove {
     }
   }
 
+  /** In its last step a move cannot fail from without: the record that begins the ownership is on its way. */
   fail(error: unknown): void {
+    if (this.#isBeginning) return;
     const why = error instanceof Error ? error.message : String(error);
     this.#send(MOVE.failed, encodeMessage(reason, why));
     this.#failed(why);
@@ -127,6 +140,7 @@ export class IncomingMove {
 
   async #place(): Promise<void> {
     this.state = "placing";
+    this.#isPlacing = true;
     try {
       this.#durableThrough = await this.#here.place();
       if (this.isOver) return;
@@ -135,6 +149,8 @@ export class IncomingMove {
       this.#releaseLater();
     } catch (error) {
       this.fail(error);
+    } finally {
+      this.#isPlacing = false;
     }
   }
 
@@ -163,7 +179,10 @@ export class IncomingMove {
         this.pauseMs = this.#clock.monotonicMs() - this.#releasedAtMs;
         this.#end();
       },
-      (error: unknown) => this.fail(error),
+      (error: unknown) => {
+        this.#isBeginning = false;
+        this.fail(error);
+      },
     );
   }
 

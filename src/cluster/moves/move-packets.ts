@@ -10,7 +10,7 @@
  *     source → target   records   record…           as they become durable
  *     target → source   taken     through           they are durable here
  *                       release                     end your ownership now
- *     source → target   notYet                      too much is under way; ask again
+ *     source → target   notYet                      too much is under way, ask again; or the copy is being made
  *                       released  through           the last record, which every record before has reached
  *     either            failed    why
  */

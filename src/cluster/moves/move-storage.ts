@@ -30,8 +30,8 @@ export type MovedHere = {
   write(bytes: Buffer): void;
   /** The copy is whole: puts it in its place. @returns the offset through which the shard is here */
   place(): Promise<number>;
-  /** Appends whole records. `durable` is told how far they are. */
-  records(bytes: Buffer, durable: (through: number) => void): void;
+  /** Appends whole records. `durable` is told how far they are; `failed` that they cannot be written. */
+  records(bytes: Buffer, outcome: { durable(through: number): void; failed(error: Error): void }): void;
   /** Every record is durable: begins this node's ownership. */
   begin(): Promise<void>;
   end(): void;

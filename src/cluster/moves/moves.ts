@@ -49,8 +49,10 @@ export class Moves {
    * @throws Error if that cannot begin
    */
   begin(shard: ShardId, from: NodeId, rate: number): void {
-    const running = [...this.#incoming.values()].filter(({ isOver }) => !isOver);
-    if (running.some((move) => move.shard === shard)) return;
+    const running = [...this.#incoming.values()].filter(({ isBusy }) => isBusy);
+    const present = running.find((move) => move.shard === shard);
+    if (present?.isOver === true) throw new Error(`an earlier move of shard ${shard} is still ending here; try again`);
+    if (present !== undefined) return;
     if (running.length >= AT_ONCE_MAX) throw new Error(`${AT_ONCE_MAX} shards move to this node already`);
     const link = this.#parts.linkTo(from);
     if (link === undefined) throw new Error(`node ${from} cannot be reached from here`);
@@ -66,6 +68,12 @@ export class Moves {
       if (isOver) this.#incoming.delete(old);
     }
     move.begin(rate);
+  }
+
+  /** Whether the shard is on its way here. */
+  isComing(shard: ShardId): boolean {
+    for (const move of this.#incoming.values()) if (move.shard === shard && move.isBusy) return true;
+    return false;
   }
 
   /** The last move of each shard that moved here. */

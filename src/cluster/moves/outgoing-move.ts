@@ -22,7 +22,10 @@ import {
 } from "./move-packets.ts";
 import type { MovedAway, MoveStorage } from "./move-storage.ts";
 
+const PRESENT_MS = 5000;
 const CHUNK_BYTES = 256 << 10;
+/** A piece takes at most a few seconds, so that the target hears of the source. */
+const RATE_MIN = 64 << 10;
 const RECORDS_BYTES = 128 << 10;
 /** With less than this under way, the target has the rest within milliseconds. */
 const NEAR_BYTES = 128 << 10;
@@ -57,7 +60,7 @@ export class OutgoingMove {
     this.link = link;
     this.shard = shard;
     this.#id = move;
-    this.#rate = Math.max(1, rate);
+    this.#rate = Math.max(RATE_MIN, rate);
     this.#storage = storage;
     this.#clock = clock;
     this.#onEnd = onEnd;
@@ -65,6 +68,7 @@ export class OutgoingMove {
 
   async run(): Promise<void> {
     try {
+      this.#sayPresent();
       const away = (this.#away = await this.#storage.away(this.shard, this.link.peer.node));
       if (this.#isEnded) return away.end();
       this.#send(MOVE.header, encodeMessage(header, { size: away.size, through: away.through }));
@@ -79,7 +83,18 @@ export class OutgoingMove {
     }
   }
 
+  /** A large shard takes minutes to copy: the target hears that this node is at it. */
+  #sayPresent(): void {
+    this.#clock.after(PRESENT_MS, () => {
+      if (this.#away !== undefined || this.#isEnded) return;
+      this.#send(MOVE.notYet);
+      this.#sayPresent();
+    });
+  }
+
   came({ kind, body }: MovePacket): void {
+    // The target speaks once it has the files; before, it can only give up.
+    if (this.#away === undefined && kind !== MOVE.failed) return;
     switch (kind) {
       case MOVE.ready:
         this.#isFollowed = true;

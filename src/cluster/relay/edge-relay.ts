@@ -27,7 +27,8 @@ import {
 
 /** Above so many waiting bytes, a link gets no new channels and calls; above twice as many, no frames. */
 const LINK_BYTES_MAX = 64 << 20;
-const CALLS_MAX = 4096;
+/** Each has a connection of its own, which is bounded before. */
+const CALLS_MAX = 65_536;
 const CALL_MS = 90_000;
 const COME_BACK_MS = 200;
 
@@ -65,10 +66,14 @@ export class EdgeRelay implements SocketRelay, CallRelay {
 
   call(user: UserId, call: RelayedCall, signal: AbortSignal): Promise<RelayedAnswer> {
     const link = this.#linkFor(user);
-    if (link === undefined || this.#calls.size >= CALLS_MAX) return Promise.reject(outOfReach());
+    if (link === undefined || signal.aborted || this.#calls.size >= CALLS_MAX) return Promise.reject(outOfReach());
     const { promise, resolve, reject } = Promise.withResolvers<RelayedAnswer>();
     const id = ++this.#lastId;
-    const abort = (): void => void link.send(PRIORITY.relay, encodeRelay(RELAY.abort, id));
+    // Nobody is left who wants the answer.
+    const abort = (): void => {
+      link.send(PRIORITY.relay, encodeRelay(RELAY.abort, id));
+      this.#ended(id, outOfReach());
+    };
     const cancel = this.#parts.clock.after(CALL_MS, () => this.#ended(id, outOfReach()));
     signal.addEventListener("abort", abort, { once: true });
     this.#calls.set(id, {

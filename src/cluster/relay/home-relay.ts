@@ -12,7 +12,9 @@ import { encodeRelay, RELAY, relayedAnswer, relayedCall, sentOn, type RelayPacke
 
 /** How many bytes of frames are taken before the edge is told. Far below the edge's window. */
 const TAKEN_BYTES = 64 << 10;
-const CALLS_PER_LINK_MAX = 4096;
+const CALLS_PER_LINK_MAX = 65_536;
+/** With so much waiting, answers are left out: below what closes the link, and with it every session on it. */
+const ANSWERS_BYTES_MAX = 128 << 20;
 
 export type HomeRelayParts = {
   /** Begins a session on the connection. */
@@ -104,6 +106,9 @@ export class HomeRelay {
     const controller = new AbortController();
     calls.set(id, controller);
     const answered = (answer: RelayedAnswer): void => {
+      if (controller.signal.aborted) return;
+      if (link.waiting(PRIORITY.relay) > ANSWERS_BYTES_MAX)
+        return void link.send(PRIORITY.relay, encodeRelay(RELAY.notHere, id));
       link.send(PRIORITY.relay, encodeRelay(RELAY.answer, id, encodeMessage(relayedAnswer, answer)));
     };
     this.#parts

@@ -78,7 +78,10 @@ export class RemoteRouter implements ShardRouter {
     return this.#lastId + 1;
   }
 
-  /** Everything that is still waited for is given up. */
+  /**
+   * Everything that is still waited for is given up. Nothing that gets a reply is sent any more: the next router counts
+   * on with the ids, and would take the reply to a message of this one for that to one of its own.
+   */
   stop(): void {
     this.#isStopped = true;
     this.#cancelExpire?.();
@@ -97,7 +100,7 @@ export class RemoteRouter implements ShardRouter {
     const owner = this.#parts.ownerOf(to);
     if (owner === undefined) return this.#parts.local.handOff(to, handoff, outcome);
     const link = this.#parts.linkTo(owner);
-    if (link === undefined || this.#outcomes.isFull) throw outOfReach(owner);
+    if (link === undefined || this.#isStopped || this.#outcomes.isFull) throw outOfReach(owner);
     const id = ++this.#lastId;
     this.#outcomes.add(id, { link, until: this.#until(REPLY_MS), outcome, lost: () => {} });
     this.#send(link, KIND.handoff, id, to, encodeHandoff(handoff));
@@ -134,7 +137,7 @@ export class RemoteRouter implements ShardRouter {
     if (owner === undefined) return this.#parts.local.post(to, group, post, reply);
     const link = this.#parts.linkTo(owner);
     // The post is sent again, or given up, by its shard.
-    if (link === undefined || this.#posts.isFull) return false;
+    if (link === undefined || this.#isStopped || this.#posts.isFull) return false;
     const id = ++this.#lastId;
     this.#posts.add(id, { link, until: this.#until(REPLY_MS), reply, lost: () => {} });
     this.#send(link, KIND.post, id, to, encodePost({ group, post }));
@@ -214,7 +217,7 @@ export class RemoteRouter implements ShardRouter {
       this.#parts.clock.after(HOP_WAIT_MS, () => this.#ask(shard, body, until, hopsLeft - 1, reply));
     };
     const link = this.#parts.linkTo(owner);
-    if (link === undefined || this.#answers.isFull) return hop(outOfReach(owner));
+    if (link === undefined || this.#isStopped || this.#answers.isFull) return hop(outOfReach(owner));
     const id = ++this.#lastId;
     this.#answers.add(id, {
       link,

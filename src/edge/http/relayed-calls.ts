@@ -19,6 +19,7 @@ import { pathOf } from "./query.ts";
 
 const BEARER = /^Bearer /i;
 const USER_PATH = /^\/v1\/users\/([^/]+)(?:\/|$)/;
+const PATH_NAME_CHARACTERS_MAX = 96;
 /** Calls whose body names the user. */
 const NAMED_IN_BODY = new Set(["/v1/register", "/v1/login", "/v1/users"]);
 /** What a home needs of a request's headers. */
@@ -105,11 +106,10 @@ export class RelayedCalls implements HttpApp {
 /** Answers a call that came over the relay, at the home of its user. */
 export async function answerRelayed(app: HttpApp, call: RelayedCall, signal: AbortSignal): Promise<RelayedAnswer> {
   const { method, path, clientIp } = call;
-  const host = call.headers.find(([name]) => name === "host")?.[1] ?? "localhost";
   const headers = new Headers(call.headers.map(([name, value]) => [name, value] as [string, string]));
   const hasBody = method !== "GET" && method !== "HEAD";
   if (hasBody) headers.set("content-length", String(call.body.length));
-  const request = new Request(`http://${host}${path}`, {
+  const request = new Request(`http://home${path}`, {
     method,
     headers,
     signal,
@@ -126,11 +126,19 @@ export async function answerRelayed(app: HttpApp, call: RelayedCall, signal: Abo
 function userInBody(body: Uint8Array): UserId | undefined {
   try {
     const { user } = JSON.parse(Buffer.from(body).toString()) as { user?: unknown };
-    return typeof user === "string" ? nameIn(user) : undefined;
+    return typeof user === "string" && NAME_PATTERN.test(user) ? (user as UserId) : undefined;
   } catch {
     return undefined;
   }
 }
 
-const nameIn = (text: string | undefined): UserId | undefined =>
-  text !== undefined && NAME_PATTERN.test(text) ? (text as UserId) : undefined;
+/** @param text as in the path: it may be percent-encoded */
+function nameIn(text: string | undefined): UserId | undefined {
+  if (text === undefined || text.length > PATH_NAME_CHARACTERS_MAX) return undefined;
+  try {
+    const name = decodeURIComponent(text);
+    return NAME_PATTERN.test(name) ? (name as UserId) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -7,6 +7,7 @@
  */
 import { answered, type Steps } from "../../base/steps.ts";
 import { isGroup, shardOf, type GroupAddress, type UserId } from "../../domain/address.ts";
+import { AppError } from "../../base/errors.ts";
 import { CLOSE } from "../../protocol/codes.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { Standing } from "../groups/group-heads.ts";
@@ -30,6 +31,8 @@ export class FollowedMirrors implements GroupMirrors {
   readonly #groups = new Map<GroupAddress, FollowedGroup>();
   /** Users who have joined a group that is not followed yet. */
   readonly #joined = new Map<GroupAddress, Set<UserState>>();
+  /** Users who were connected without the group, since its shard was out of reach. */
+  readonly #missed = new Map<GroupAddress, Set<UserState>>();
   readonly #asked = new Set<GroupAddress>();
   #cancelCompare: (() => void) | undefined;
   readonly #compareMs: number;
@@ -63,8 +66,40 @@ export class FollowedMirrors implements GroupMirrors {
   *readHeads(user: UserState, groups: Iterable<GroupAddress> = user.groups()): Steps<void> {
     const missing = [...groups].filter((group) => this.#isMissing(user, group));
     for (let at = 0; at < missing.length; at += ASKS_MAX) {
-      const asking = missing.slice(at, at + ASKS_MAX).map((group) => this.#parts.turns.run(this.#ask(group, false)));
+      const asking = missing.slice(at, at + ASKS_MAX).map((group) => this.#askOrMiss(user, group));
       yield* answered(Promise.all(asking));
+    }
+  }
+
+  /**
+   * A group whose shard is out of reach counts as absent, as a damaged one does: its members get everything else. When
+   * it is followed, they come back with their cursors, and get what they have missed.
+   */
+  async #askOrMiss(user: UserState, group: GroupAddress): Promise<void> {
+    try {
+      await this.#parts.turns.run(this.#ask(group, false));
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== "unavailable") throw error;
+      this.#parts.logger.debug("a group cannot be reached; its members get everything else", { group, error });
+      this.#missed.set(group, (this.#missed.get(group) ?? new Set()).add(user));
+      this.#compareLater();
+    }
+  }
+
+  /** Now it can be reached. */
+  #tellMissed(group: GroupAddress): void {
+    const users = this.#missed.get(group) ?? [];
+    this.#missed.delete(group);
+    for (const { sessions } of users)
+      for (const session of [...sessions]) session.close(CLOSE.tryLater, "a group can be reached again", COME_BACK_MS);
+  }
+
+  /** Asks for groups that were out of reach, while users are connected who miss them. */
+  #askForMissed(): void {
+    for (const [group, users] of this.#missed) {
+      for (const user of users) if (user.sessions.length === 0) users.delete(user);
+      if (users.size > 0) this.#compare(group);
+      else this.#missed.delete(group);
     }
   }
 
@@ -139,6 +174,7 @@ export class FollowedMirrors implements GroupMirrors {
     const standing = yield* answered(this.#parts.router().ask("groupStanding", group, { group, isWhole }));
     if (standing === undefined) return undefined;
     const followed = this.#groups.get(group) ?? this.#follow(group, standing);
+    this.#tellMissed(group);
     followed.heard(standing, askedAt);
     for (const user of this.#joined.get(group) ?? []) {
       const { joinedSeq } = user.conversation(group);
@@ -165,9 +201,11 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   #compareLater(): void {
-    if (this.#isStopped || this.#cancelCompare !== undefined || this.#groups.size === 0) return;
+    if (this.#isStopped || this.#cancelCompare !== undefined) return;
+    if (this.#groups.size === 0 && this.#missed.size === 0) return;
     this.#cancelCompare = this.#parts.clock.after(this.#compareMs, () => {
       this.#cancelCompare = undefined;
+      this.#askForMissed();
       for (const [group, followed] of this.#groups) {
         if (followed.isNeeded) this.#compare(group);
         else if (this.#atHand(group) === undefined) this.#groups.delete(group);

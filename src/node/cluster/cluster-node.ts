@@ -205,7 +205,8 @@ export class ClusterNode {
 
   /** A crash came between the last record of the owner before and the first of this node. */
   async #beginReleased(shard: ShardId): Promise<void> {
-    if (this.#beginning.has(shard)) return;
+    // A move that is under way begins it by itself, or replaces its files first.
+    if (this.#beginning.has(shard) || this.#moves.isComing(shard)) return;
     this.#beginning.add(shard);
     const { logger, settings } = this.#parts;
     try {

@@ -36,7 +36,8 @@ export class ShardAway implements MovedAway {
     const records = new RecordQueue();
     const after = host.store.flushedThrough(shard);
     records.end = log.follow(after, (bytes, start, end) => records.add(bytes, start, end));
-    const file = join(directory, "moves", `${shard}.export`);
+    // Two nodes may ask for the same shard.
+    const file = join(directory, "moves", `${shard}-${to}.export`);
     fs.mkdirSync(join(directory, "moves"), { recursive: true, mode: 0o700 });
     try {
       await host.store.settle(shard);

@@ -29,13 +29,19 @@ export class ShardHere implements MovedHere {
 
   /** @throws Error if the shard is here */
   constructor(shard: ShardId, parts: ShardHereParts) {
-    if (parts.host().owns(shard)) throw new Error(`shard ${shard} is at ${parts.self} already`);
     this.#parts = parts;
     this.#shard = shard;
+    this.#mustBeElsewhere();
     const folder = join(parts.directory, "moves");
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#path = join(folder, `${shard}.import`);
     this.#file = fs.openSync(this.#path, "w", 0o600);
+  }
+
+  /** What this node has begun to write to must not be replaced by what the owner before had. */
+  #mustBeElsewhere(): void {
+    const { host, self } = this.#parts;
+    if (host().owns(this.#shard)) throw new Error(`shard ${this.#shard} is at ${self} already`);
   }
 
   write(bytes: Buffer): void {
@@ -51,11 +57,12 @@ export class ShardHere implements MovedHere {
     // Without files of its own there, the shard goes on from what is here. In any case its log is another object: the
     // one before takes nothing more.
     const place = async (): Promise<void> => (hasFiles ? placeShard(directory, shard) : undefined);
+    this.#mustBeElsewhere();
     this.#log = await this.#parts.host().store.replaceShard(shard, place);
     return this.#log.durableThrough;
   }
 
-  records(bytes: Buffer, durable: (through: number) => void): void {
+  records(bytes: Buffer, { durable, failed }: Parameters<MovedHere["records"]>[1]): void {
     const log = this.#log!;
     for (let at = 0; at < bytes.length;) {
       const end = recordEnd(bytes, at);
@@ -63,7 +70,7 @@ export class ShardHere implements MovedHere {
       const isLast = end === bytes.length;
       log.appendCopy(bytes.subarray(at, end), {
         committed: () => isLast && durable(log.durableThrough),
-        failed: () => {},
+        failed,
       });
       at = end;
     }
