@@ -18,6 +18,7 @@ export class FanoutMember implements FrameHandler {
   readonly #hello: string;
   readonly #sink: FanoutSink;
   #socket!: WebSocketClient;
+  #isHere = false;
   #welcomed = (): void => {};
   /** Own posts come as `sent`, in no fixed order with the messages of others. */
   #isAuthor = false;
@@ -36,6 +37,7 @@ export class FanoutMember implements FrameHandler {
     this.#socket = new WebSocketClient(hostname, port, this);
     await this.#socket.connect();
     await welcome;
+    this.#isHere = true;
   }
 
   post(ref: string, to: string, text: string): void {
@@ -49,6 +51,7 @@ export class FanoutMember implements FrameHandler {
   }
 
   ping(): void {
+    if (!this.#isHere) return;
     this.#socket.write('{"t":"ping"}');
     this.#socket.flush();
   }

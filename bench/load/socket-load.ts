@@ -18,6 +18,7 @@ const KEEP_ALIVE_MS = 10_000;
 class SocketUser implements FrameHandler {
   readonly login: SocketLogin;
   messages = 0;
+  #isHere = false;
   #socket!: WebSocketClient;
   #arrived = (): void => {};
   #failed = (_: Error): void => {};
@@ -39,6 +40,7 @@ class SocketUser implements FrameHandler {
     this.#socket = new WebSocketClient(hostname, port, this);
     await this.#socket.connect();
     await arrived;
+    this.#isHere = true;
   }
 
   /** Sends one message to a user who sends one, too. */
@@ -51,6 +53,7 @@ class SocketUser implements FrameHandler {
   }
 
   ping(): void {
+    if (!this.#isHere) return;
     this.#socket.write('{"t":"ping"}');
     this.#socket.flush();
   }
