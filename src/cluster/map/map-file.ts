@@ -12,6 +12,7 @@
 import { NAME_PATTERN } from "../../domain/address.ts";
 import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
 import { FIRST_TERM, type MapNode, type NodeId, type PartitionMap } from "./partition-map.ts";
+import { repeatedName } from "./repeated-name.ts";
 import { readRanges, writeRanges } from "./shard-ranges.ts";
 
 const FORMAT = 1;
@@ -97,6 +98,8 @@ function objectOf(text: string): Record<string, unknown> {
   } catch {
     throw new MapError("it is not JSON");
   }
+  const twice = repeatedName(text);
+  if (twice !== undefined) throw new MapError(`it names ${JSON.stringify(twice.slice(0, 64))} twice`);
   if (typeof value !== "object" || value === null) throw new MapError("it is no JSON object");
   return value as Record<string, unknown>;
 }
