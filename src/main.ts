@@ -1,4 +1,6 @@
 /** The program `parley`. Only this file knows all commands and gives each its access to the outside. */
+import { mapCommand } from "./cli/cluster/map-command.ts";
+import { rebalanceCommand } from "./cli/cluster/rebalance-command.ts";
 import type { Command } from "./cli/command.ts";
 import { runCommandLine } from "./cli/commands.ts";
 import { compactCommand } from "./cli/compact.ts";
@@ -44,6 +46,8 @@ const commands: [Command, ...Command[]] = [
   compactCommand(),
   eraseUserCommand(),
   resetPasswordCommand(),
+  mapCommand(),
+  rebalanceCommand(),
 ];
 
 try {

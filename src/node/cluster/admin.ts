@@ -1,7 +1,7 @@
 /** What the operator's scripts ask a node of a cluster, under `/cluster/v1/`. Every call but the challenge is signed. */
 import type { AdminAuth } from "../../cluster/admin-auth.ts";
 import { MapError } from "../../cluster/map/map-file.ts";
-import type { OwnedBy } from "../../cluster/map/maps.ts";
+import type { MapNote, OwnedBy } from "../../cluster/map/maps.ts";
 import type { NodeId } from "../../cluster/map/partition-map.ts";
 import type { MoveReport } from "../../cluster/moves/moves.ts";
 import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
@@ -25,9 +25,13 @@ export type NodeStatus = {
   readonly unserved: readonly ShardId[];
 };
 
+/** What a script looks at again and again while shards move: the sizes of shards are not in it. */
+export type NodeProgress = Omit<NodeStatus, "map" | "bytes" | "links"> & MapNote;
+
 export type AdminParts = {
   readonly auth: AdminAuth;
   status(): NodeStatus;
+  progress(): NodeProgress;
   /** @throws Error if it cannot begin */
   move(shard: ShardId, from: NodeId, rate: number): void;
   /** @throws MapError */
@@ -61,6 +65,8 @@ export class Admin {
     switch (call) {
       case "GET status":
         return Response.json(this.#parts.status());
+      case "GET progress":
+        return Response.json(this.#parts.progress());
       case "POST moves": {
         const { shard, from, rate } = JSON.parse(body) as { shard: unknown; from: unknown; rate: unknown };
         if (!Number.isInteger(shard) || (shard as number) < 0 || (shard as number) >= SHARD_COUNT)

@@ -28,7 +28,7 @@ import type { SocketContext } from "../../home/session/socket-context.ts";
 import { SocketSession } from "../../home/session/socket-session.ts";
 import type { ShardId } from "../../../storage/types.ts";
 import type { ShardHost, ShardHostPorts } from "../shard-host.ts";
-import { Admin, type NodeStatus } from "./admin.ts";
+import { Admin, type NodeProgress, type NodeStatus } from "./admin.ts";
 import { ClusterMirrors } from "./cluster-mirrors.ts";
 import { MAP_FILE, MOVED_FILE, type ClusterSettings } from "./cluster-settings.ts";
 import { ShardAway } from "./moves/shard-away.ts";
@@ -104,6 +104,7 @@ export class ClusterNode {
     this.admin = new Admin({
       auth: new AdminAuth(settings.adminSecret, clock, random),
       status: () => this.#status(),
+      progress: () => this.#progress(),
       move: (shard, from, rate) => this.#moves.begin(shard, from, rate),
       learnMap: (text) => this.#learnMap(text),
     });
@@ -251,18 +252,24 @@ export class ClusterNode {
   }
 
   #status(): NodeStatus {
-    const { node } = this.#parts.settings;
-    const host = this.#parts.host();
-    const shards = this.#ownership.shards();
+    const { mapVersion: _, fingerprint: _also, ...progress } = this.#progress();
     return {
-      node,
-      cluster: this.#maps.current.cluster,
+      ...progress,
       map: this.#maps.text(),
-      moved: [...this.#maps.moved()],
       links: [...this.#cluster.links()].map(({ peer }) => peer.node),
+      bytes: shardSizes(this.#parts.data, this.#parts.host(), this.#ownership.shards()),
+    };
+  }
+
+  #progress(): NodeProgress {
+    const host = this.#parts.host();
+    return {
+      node: this.#parts.settings.node,
+      cluster: this.#maps.current.cluster,
+      ...this.#maps.note(),
+      moved: [...this.#maps.moved()],
       moves: this.#moves.reports(),
-      bytes: shardSizes(this.#parts.data, host, shards),
-      unserved: shards.filter((shard) => !host.owns(shard)),
+      unserved: this.#ownership.shards().filter((shard) => !host.owns(shard)),
     };
   }
 

@@ -12,8 +12,10 @@ const nodes = new Map<NodeId, MapNode>([
 ]);
 const MAP = makeMap("test", nodes, ["n1" as NodeId, "n2" as NodeId]);
 
-function changed(change: (map: Record<string, any>) => void): string {
-  const value = JSON.parse(writeMap(MAP)) as Record<string, any>;
+type Loose = Record<string, unknown> & { nodes: Record<string, unknown>; owners: Record<string, unknown> };
+
+function changed(change: (map: Loose) => void): string {
+  const value = JSON.parse(writeMap(MAP)) as Loose;
   change(value);
   return JSON.stringify(value);
 }
@@ -24,18 +26,22 @@ test("a map is read as it was written", () => {
   expect(readMap(writeMap(moved))).toEqual(moved);
 });
 
-test.each<[string, (map: Record<string, any>) => void, string]>([
-  ["a shard missing", (map) => (map["owners"].n1 = "0-498"), "shard 499 belongs to no node"],
-  ["a shard owned twice", (map) => (map["owners"].n2 = "499-999"), "shard 499 is n1's and n2's in \"owners\""],
-  ["a shard named twice", (map) => (map["owners"].n1 = "0-499,7"), "shard 7 is n1's and n1's in \"owners\""],
-  ["an unknown owner", (map) => (map["owners"] = { n1: "0-499", n7: "500-999" }), '"owners" names "n7"'],
-  ["two nodes at one address", (map) => (map["nodes"].e1 = map["nodes"].n1), "n1 and e1 have the same url"],
-  ["no nodes", (map) => (map["nodes"] = {}), '"nodes" names no node'],
-  ["a bad name", (map) => (map["nodes"]["N 1"] = { url: "http://a" }), '"N 1" is no name of a node'],
-  ["a bad url", (map) => (map["nodes"].n1 = { url: "10.0.0.1:8080" }), "url of n1 is no http or https URL"],
-  ["a bad public url", (map) => (map["nodes"].n1.publicUrl = "ftp://x"), "publicUrl of n1 is no http or https URL"],
-  ["a bad range", (map) => (map["owners"].n1 = "0-1000"), '"0-1000" is no range of shards from 0 to 999'],
-  ["no owners", (map) => delete map["owners"], '"owners" is missing'],
+test.each<[string, (map: Loose) => void, string]>([
+  ["a shard missing", (map) => (map.owners["n1"] = "0-498"), "shard 499 belongs to no node"],
+  ["a shard owned twice", (map) => (map.owners["n2"] = "499-999"), "shard 499 is n1's and n2's in \"owners\""],
+  ["a shard named twice", (map) => (map.owners["n1"] = "0-499,7"), "shard 7 is n1's and n1's in \"owners\""],
+  ["an unknown owner", (map) => (map.owners = { n1: "0-499", n7: "500-999" }), '"owners" names "n7"'],
+  ["two nodes at one address", (map) => (map.nodes["e1"] = map.nodes["n1"]), "n1 and e1 have the same url"],
+  ["no nodes", (map) => (map.nodes = {}), '"nodes" names no node'],
+  ["a bad name", (map) => (map.nodes["N 1"] = { url: "http://a" }), '"N 1" is no name of a node'],
+  ["a bad url", (map) => (map.nodes.n1 = { url: "10.0.0.1:8080" }), "url of n1 is no http or https URL"],
+  [
+    "a bad public url",
+    (map) => (map.nodes["n1"] = { url: "http://a", publicUrl: "ftp://x" }),
+    "publicUrl of n1 is no http or https URL",
+  ],
+  ["a bad range", (map) => (map.owners["n1"] = "0-1000"), '"0-1000" is no range of shards from 0 to 999'],
+  ["no owners", (map) => Reflect.deleteProperty(map, "owners"), '"owners" is missing'],
   ["a founder missing", (map) => (map["founders"] = { gone: "1-999" }), "shard 0 has no founder"],
   ["a term that is none", (map) => (map["terms"] = { 1: "0-3" }), '"terms" names 1, which is no term'],
   ["a shard of no term", (map) => (map["terms"] = { 2: 5 }), '"terms" of 2: no text like'],

@@ -7,7 +7,7 @@ import { SERVE_OPTIONS, type ServeOptions } from "../../../src/cli/serve-options
 import { AdminClient } from "../../../src/cluster/admin-client.ts";
 import { makeMap } from "../../../src/cluster/map/make-map.ts";
 import { writeMap } from "../../../src/cluster/map/map-file.ts";
-import type { MapNode, NodeId } from "../../../src/cluster/map/partition-map.ts";
+import type { MapNode, NodeId, PartitionMap } from "../../../src/cluster/map/partition-map.ts";
 import { adminSecretOf } from "../../../src/node/cluster/cluster-settings.ts";
 import { startNode, type NodeParts } from "../../../src/node/node.ts";
 import type { RunningNode } from "../../../src/cli/serve.ts";
@@ -28,6 +28,10 @@ export type TestCluster = {
   dataOf(node: string): string;
   /** Signs the operator's calls. */
   readonly admin: AdminClient;
+  readonly mapFile: string;
+  readonly secretFile: string;
+  /** The directory of all of it, which is removed at the end. */
+  readonly root: string;
   end(): Promise<void>;
 };
 
@@ -68,6 +72,7 @@ export async function startTestCluster(
   parts: NodeParts = {},
   /** Nodes of which the map says that clients reach them. */
   isPublic: (node: NodeId) => boolean = () => false,
+  change: (map: PartitionMap) => PartitionMap = (made) => made,
 ): Promise<TestCluster> {
   const root = mkdtempSync(join(tmpdir(), "parley-cluster-"));
   const ids = [
@@ -82,7 +87,7 @@ export async function startTestCluster(
     }),
   );
   const map = join(root, "partition-map.json");
-  writeFileSync(map, writeMap(makeMap("test", nodes, ids.slice(0, owning))));
+  writeFileSync(map, writeMap(change(makeMap("test", nodes, ids.slice(0, owning)))));
   const clusterSecretFile = join(root, "secret");
   writeFileSync(clusterSecretFile, SECRET);
   const running = new Map<string, RunningNode>();
@@ -111,6 +116,9 @@ export async function startTestCluster(
     url: (id) => nodes.get(id as NodeId)!.url,
     dataOf,
     admin: new AdminClient(adminSecretOf(SECRET)),
+    mapFile: map,
+    secretFile: clusterSecretFile,
+    root,
     start,
     stop,
     async end() {
