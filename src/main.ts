@@ -36,6 +36,12 @@ const commands: [Command, ...Command[]] = [
     // Only `serve` loads it, so that all other commands start at once.
     startNode: async (options, held) => (await import("./node/node.ts")).startNode(options, { held }),
     signals: processSignals,
+    process: {
+      command: isCompiled ? [process.execPath] : [process.execPath, import.meta.path],
+      inputEnds: async () => {
+        for await (const _ of Bun.stdin.stream());
+      },
+    },
   }),
   keysCommand(),
   verifyCommand(),

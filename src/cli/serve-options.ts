@@ -235,6 +235,24 @@ export const SERVE_OPTIONS = {
     max: 600_000,
   }),
 
+  processes: {
+    ...integer({
+      section: CLUSTER,
+      summary: "processes that share the port and divide the users, to use that many cores; without it, one",
+      initial: 0,
+      min: 1,
+      max: 64,
+    }),
+    initial: undefined,
+  } as OptionSpec<number | undefined>,
+  processOf: text({
+    section: CLUSTER,
+    summary: "set by --processes for each of its processes: the data directory of all",
+    placeholder: "DIR",
+    initial: undefined,
+    expected: "a directory",
+    accepts: (value) => value !== "" && !value.includes("\0"),
+  }),
   node: text({
     section: CLUSTER,
     summary: "id of this node in the map; with it the server is one of many",

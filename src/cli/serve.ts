@@ -2,10 +2,12 @@
 import type { HeldDirectory } from "../../storage/vfs/held-directory.ts";
 import { isHelp, type Command } from "./command.ts";
 import { leaveAtRest, noteKeys, lockDataDirectory } from "./data-directory.ts";
-import { EXIT_STATUS } from "./fatal-error.ts";
+import { EXIT_STATUS, FatalError } from "./fatal-error.ts";
 import { commandHelp } from "./help.ts";
 import type { Io } from "./io.ts";
 import { parseOptions } from "./options.ts";
+import { mustNotBeOfProcesses } from "./processes/process-files.ts";
+import { serveProcesses } from "./processes/serve-processes.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "./serve-options.ts";
 import { fatalFrom } from "./startup-errors.ts";
 import { firstStopSignal, type Signals } from "./stop-signals.ts";
@@ -22,6 +24,15 @@ export type RunningNode = {
 export type ServeParts = {
   startNode: (options: ServeOptions, held: HeldDirectory) => Promise<RunningNode>;
   signals: Signals;
+  /** Absent where it can only be one process. */
+  process?: ServeProcess;
+};
+
+export type ServeProcess = {
+  /** The command that runs this program. */
+  command: readonly string[];
+  /** Resolves when standard input ends: then the process that started this one has ended, or wants it to. */
+  inputEnds: () => Promise<void>;
 };
 
 export function serveCommand(parts: ServeParts): Command {
@@ -43,7 +54,15 @@ export function serveCommand(parts: ServeParts): Command {
   return command;
 }
 
-async function serve(options: ServeOptions, io: Io, { startNode, signals }: ServeParts): Promise<number> {
+async function serve(options: ServeOptions, io: Io, parts: ServeParts): Promise<number> {
+  const { startNode, signals } = parts;
+  if (options.processes !== undefined) {
+    const { processes, node } = options;
+    const { command } = parts.process ?? { command: [] };
+    if (node === undefined) return await serveProcesses({ ...options, processes }, io, { signals, command });
+    throw new FatalError("usage", "--processes and --node: the processes are nodes of a cluster of their own");
+  }
+  mustNotBeOfProcesses(options.data, options.data);
   const data = lockDataDirectory(options.data);
   try {
     const stop = firstStopSignal(signals);
@@ -51,7 +70,8 @@ async function serve(options: ServeOptions, io: Io, { startNode, signals }: Serv
     await noteKeys(data);
     io.stdout(`parley listening on ${node.url}\n`);
     if (io.isStderrTerminal === true) io.stderr(`parley: data in ${options.data}\n`);
-    const signal = await Promise.race([stop, node.closed]);
+    const inputEnds = options.processOf === undefined ? undefined : parts.process?.inputEnds();
+    const signal = await Promise.race([stop, node.closed, ...(inputEnds === undefined ? [] : [inputEnds])]);
     const stoppedAt = signals.clock.monotonicMs();
     if (signal !== undefined) io.stderr(`parley: ${signal}, draining\n`);
     await node.drain();

@@ -34,7 +34,7 @@ import { DEFAULT_PASSWORD_OPTIONS, Passwords } from "../home/accounts/passwords.
 import { ReadBudget } from "../home/reading/read-budget.ts";
 import { createSync } from "../home/reading/sync.ts";
 import { loadOrCreateTokenKey, Tokens } from "../home/accounts/tokens.ts";
-import type { Services } from "../home/services.ts";
+import type { Directory, Services } from "../home/services.ts";
 import { createUserCells } from "../home/accounts/user-cells.ts";
 import type { GroupMirrors } from "../home/group-mirror.ts";
 import type { ShardRouter } from "../home/messages/shard-router.ts";
@@ -188,10 +188,14 @@ export async function startNode(
     keepDays: options.keepDays,
     ...(maintenanceTimes === undefined ? {} : { times: maintenanceTimes }),
   });
+  /** The port is shared with the other processes of this server (src/cli/processes). */
+  const isShared = options.processOf !== undefined;
   let isDraining = false;
   let url = "";
   const reads = new ReadBudget(readRate(options.readRate), clock);
-  const keyFile = new ApiKeyFile(options.data, clock, (error) => logger.warn("api keys cannot be read", { error }));
+  const keyFile = new ApiKeyFile(options.processOf ?? options.data, clock, (error) =>
+    logger.warn("api keys cannot be read", { error }),
+  );
   const clusterKeys = cluster?.apiKeys(keyFile);
   const services: Services = {
     accounts,
@@ -211,7 +215,7 @@ export async function startNode(
       isWritable: () => keeper.isOpen,
       onRequest: (user) => maintenance.eraseUser(user),
     }),
-    directory: cluster?.directory ?? createDirectory(options.nodeName, () => options.publicUrl ?? url),
+    directory: directoryOf(cluster, isShared, options.nodeName, () => options.publicUrl ?? url),
     health: {
       notReadyReason: () => refusals.notReadyReason(),
       damagedShards: () => keeper.damagedShards,
@@ -271,8 +275,8 @@ export async function startNode(
     idleTimeout: IDLE_TIMEOUT_S,
     development: false,
     // With `true`, Bun shares the port in production mode, and two servers would split the users between two data
-    // directories.
-    reusePort: false,
+    // directories. The processes of one server know each other.
+    reusePort: isShared,
     websocket: cluster === undefined ? clients : withLinks(clients, cluster.linkHandler),
     error(error) {
       logger.error("request failed", { error });
@@ -312,6 +316,7 @@ export async function startNode(
     new ReadWatch({ connections, clock, kernel, port: server.port!, openDescriptors, cpuMs, times: readWatchTimes });
   const closedSockets =
     kernel && new ClosedSockets({ connections, clock, kernel, port: server.port!, openDescriptors });
+  const links = isShared ? cluster?.startLinkServer() : undefined;
   if (cluster !== undefined) cluster.start(ownApp, context, keyFile, clusterKeys!);
   logger.info("ready", keeper.opened);
   const { promise: closed, resolve: resolveClosed } = Promise.withResolvers<void>();
@@ -346,11 +351,24 @@ export async function startNode(
       await keeper.close(Math.max(0, end - clock.monotonicMs()));
       await maintenance.ended();
       await server.stop(true);
+      await links?.stop();
       refusals.stop();
       reserve.release();
       resolveClosed();
     },
   };
+}
+
+/** Processes that share a port have one URL for clients, and URLs of their own for links alone. */
+function directoryOf(
+  cluster: ClusterNode | undefined,
+  isShared: boolean,
+  nodeName: string,
+  url: () => string,
+): Directory {
+  if (cluster === undefined) return createDirectory(nodeName, url);
+  const { directory } = cluster;
+  return isShared ? { route: (address) => ({ ...directory.route(address), url: url() }) } : directory;
 }
 
 function passwordOptions(options: ServeOptions) {

@@ -43,6 +43,8 @@ const WITHOUT_DEFAULT: Record<string, number | string> = {
   userMb: 30,
   node: "n2",
   map: "partition-map.json",
+  processes: 4,
+  processOf: "./data",
   clusterSecretFile: "secret",
 };
 

@@ -33,6 +33,7 @@ import { ClusterMirrors } from "./cluster-mirrors.ts";
 import { MAP_FILE, MOVED_FILE, type ClusterSettings } from "./cluster-settings.ts";
 import { ShardAway } from "./moves/shard-away.ts";
 import { ShardHere } from "./moves/shard-here.ts";
+import { startLinkServer, type LinkServer } from "./link-server.ts";
 import { shardSizes } from "./shard-sizes.ts";
 import { start } from "./owner-cell.ts";
 import { writeDurably } from "./write-durably.ts";
@@ -168,6 +169,12 @@ export class ClusterNode {
   /** WebSockets of other nodes. */
   get linkHandler(): LinkHandler {
     return linkSocketHandler((wire) => this.#cluster.accept(wire));
+  }
+
+  /** Other nodes connect there, and not to the port for clients. */
+  startLinkServer(): LinkServer {
+    const { node } = this.#parts.settings;
+    return startLinkServer(this, this.#maps.current.nodes.get(node)!.url);
   }
 
   /** The node serves: from now on it has links. */
