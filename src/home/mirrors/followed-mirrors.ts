@@ -32,7 +32,7 @@ export class FollowedMirrors implements GroupMirrors {
   /** Users who have joined a group that is not followed yet. */
   readonly #joined = new Map<GroupAddress, Set<UserState>>();
   /** Users who were connected without the group, since its shard was out of reach. */
-  readonly #missed = new Map<GroupAddress, Set<UserState>>();
+  readonly #missed = new Map<GroupAddress, Map<UserId, UserState>>();
   readonly #asked = new Set<GroupAddress>();
   #cancelCompare: (() => void) | undefined;
   readonly #compareMs: number;
@@ -60,6 +60,7 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   head(group: GroupAddress, _shard: ShardId, user: UserId): Standing | undefined {
+    if (this.#isMissed(group, user)) return undefined;
     return this.#groups.get(group)?.standingFor(user);
   }
 
@@ -81,14 +82,18 @@ export class FollowedMirrors implements GroupMirrors {
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== "unavailable") throw error;
       this.#parts.logger.debug("a group cannot be reached; its members get everything else", { group, error });
-      this.#missed.set(group, (this.#missed.get(group) ?? new Set()).add(user));
+      this.#missed.set(group, (this.#missed.get(group) ?? new Map<UserId, UserState>()).set(user.user, user));
       this.#compareLater();
     }
   }
 
+  #isMissed(group: GroupAddress, user: UserId): boolean {
+    return this.#missed.size > 0 && this.#missed.get(group)?.has(user) === true;
+  }
+
   /** Now it can be reached. */
   #tellMissed(group: GroupAddress): void {
-    const users = this.#missed.get(group) ?? [];
+    const users = this.#missed.get(group)?.values() ?? [];
     this.#missed.delete(group);
     for (const { sessions } of users)
       for (const session of [...sessions]) session.close(CLOSE.tryLater, "a group can be reached again", COME_BACK_MS);
@@ -97,7 +102,7 @@ export class FollowedMirrors implements GroupMirrors {
   /** Asks for groups that were out of reach, while users are connected who miss them. */
   #askForMissed(): void {
     for (const [group, users] of this.#missed) {
-      for (const user of users) if (user.sessions.length === 0) users.delete(user);
+      for (const [name, user] of users) if (user.sessions.length === 0) users.delete(name);
       if (users.size > 0) this.#compare(group);
       else this.#missed.delete(group);
     }
@@ -146,7 +151,7 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   #came(user: UserState): void {
-    for (const group of user.groups()) this.#groups.get(group)?.comes(user);
+    for (const group of user.groups()) if (!this.#isMissed(group, user.user)) this.#groups.get(group)?.comes(user);
     this.#compareLater();
   }
 
@@ -158,7 +163,7 @@ export class FollowedMirrors implements GroupMirrors {
   #isMissing(user: UserState, group: GroupAddress): boolean {
     const shard = user.conversations.get(group)?.shard ?? shardOf(group);
     if (this.#parts.isFollowed?.(shard) === false) return false;
-    return this.#atHand(group) === undefined;
+    return this.#atHand(group) === undefined || this.#isMissed(group, user.user);
   }
 
   #atHand(group: GroupAddress): FollowedGroup | undefined {
@@ -218,6 +223,9 @@ export class FollowedMirrors implements GroupMirrors {
   #compare(group: GroupAddress): void {
     this.#parts.turns.run(this.#ask(group, false)).catch((error: unknown) => {
       this.#parts.logger.debug("the standing of a group could not be read", { group, error });
+      // Nobody could read its entries now: whoever connects does without it.
+      const followed = this.#groups.get(group);
+      if (followed !== undefined) followed.heardAt = Number.NEGATIVE_INFINITY;
     });
   }
 }

@@ -8,7 +8,7 @@ import type { ShardLog } from "../../../../storage/shard/shard-log.ts";
 import { placeShard } from "../../../../storage/tools/import-shard.ts";
 import type { ShardId } from "../../../../storage/types.ts";
 import type { ShardHost } from "../../shard-host.ts";
-import { start } from "../owner-cell.ts";
+import { ownerRecord, start } from "../owner-cell.ts";
 import { copyFiles } from "./copy-files.ts";
 
 export type ShardHereParts = {
@@ -41,7 +41,17 @@ export class ShardHere implements MovedHere {
   /** What this node has begun to write to must not be replaced by what the owner before had. */
   #mustBeElsewhere(): void {
     const { host, self } = this.#parts;
+    this.#findOwnStart();
     if (host().owns(this.#shard)) throw new Error(`shard ${this.#shard} is at ${self} already`);
+  }
+
+  /** A crash came behind the first record of this node's ownership, and before anybody was told of it. */
+  #findOwnStart(): void {
+    const { host, self, onBegun } = this.#parts;
+    const record = ownerRecord(host().store.shard(this.#shard));
+    if (record?.state !== "started" || record.node !== self || host().owns(this.#shard)) return;
+    onBegun(this.#shard, record.term);
+    if (host().owns(this.#shard)) host().begun(this.#shard);
   }
 
   write(bytes: Buffer): void {
