@@ -227,6 +227,8 @@ export class Cluster {
       case "owned":
         for (const owned of control.shards) maps.learnOwner(owned);
         return;
+      case "takeOver":
+        return this.#services?.moves.takeOver(control.shard, link);
       case "apiKey":
         return this.#apiKey(link, control);
       case "apiKeyIs":

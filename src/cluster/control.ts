@@ -1,4 +1,5 @@
 /** Control packets of a link, as JSON: rare, and the first to be sent. */
+import type { ShardId } from "../../storage/types.ts";
 import type { MapNote, OwnedBy } from "./map/maps.ts";
 
 export type Control =
@@ -8,6 +9,8 @@ export type Control =
   | { readonly t: "map"; readonly text: string }
   /** These shards have an owner of a later term than the map says. */
   | { readonly t: "owned"; readonly shards: readonly OwnedBy[] }
+  /** The receiver has been released this shard, and has not begun: it is to fetch what is missing. */
+  | { readonly t: "takeOver"; readonly shard: ShardId }
   /** Is this an API key of the receiver? `hash`: of its secret, hexadecimal. */
   | { readonly t: "apiKey"; readonly ask: number; readonly key: string; readonly hash: string }
   | { readonly t: "apiKeyIs"; readonly ask: number; readonly isValid: boolean };

@@ -74,7 +74,9 @@ export class LocalMirrors implements GroupMirrors {
 
   /** The group of a post to many members. Its members are those of the post if no entry has come behind it. */
   #largeGroup({ group, seq }: EntryCast): GroupState | undefined {
-    const state = this.#shard(shardOf(group)).groups.peek(group);
+    const shard = shardOf(group);
+    // It may have moved to another node since the post was appended.
+    const state = this.#isHere(shard) ? this.#shard(shard).groups.peek(group) : undefined;
     return state !== undefined && state.members.size >= LARGE_GROUP_MEMBERS && state.headSeq === seq
       ? state
       : undefined;

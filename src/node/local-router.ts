@@ -16,6 +16,8 @@ import type { ShardRouter } from "../home/messages/shard-router.ts";
 import { acceptPost } from "../home/sending/accept-post.ts";
 import type { Shard } from "../home/shard.ts";
 import { takePostedBytes } from "../home/sending/stored-counts.ts";
+import { refusalOf } from "../home/refusal-of.ts";
+import { FencedError } from "../../storage/errors.ts";
 import { takeHandoff } from "../home/handoffs/take-handoff.ts";
 
 export type LocalRouterParts = {
@@ -60,7 +62,7 @@ export class LocalRouter implements ShardRouter {
     question: Questions[Kind],
   ): Answers[Kind] | Promise<Answers[Kind]> {
     const answerer = ANSWERERS[kind] as (shard: Shard, question: Questions[Kind]) => Steps<Answers[Kind]>;
-    return soon(answerer(this.#shard(shardOf(to)), question), this.#turns);
+    return unlessMoved(() => soon(answerer(this.#shard(shardOf(to)), question), this.#turns));
   }
 
   post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): boolean {
@@ -83,6 +85,20 @@ export class LocalRouter implements ShardRouter {
     for (const user of users) if (user !== except && this.#connected.of(user) !== undefined) return true;
     return false;
   }
+}
+
+/** A shard that has moved to another node while it answered can be asked there. */
+function unlessMoved<Answer>(ask: () => Answer | Promise<Answer>): Answer | Promise<Answer> {
+  try {
+    const answer = ask();
+    return answer instanceof Promise ? answer.catch((error: unknown) => throwMoved(error)) : answer;
+  } catch (error) {
+    return throwMoved(error);
+  }
+}
+
+function throwMoved(error: unknown): never {
+  throw error instanceof FencedError ? refusalOf(error)! : error;
 }
 
 /** Returns the answer itself if the first step is the last one. */

@@ -111,6 +111,8 @@ export class ShardHost {
   readonly connected = new Connected();
   readonly #ownership: Ownership;
   readonly #shards: (Shard | undefined)[] = [];
+  /** Shards whose last record was appended here. */
+  readonly #released = new Set<ShardId>();
   readonly #shardParts: ShardParts;
   readonly #offers: Offers;
   readonly #failedShards: FailedShards;
@@ -247,6 +249,8 @@ export class ShardHost {
     const log = this.store.shard(id);
     this.markTurns.hurry();
     this.markTurns.write();
+    // The last record is not durable yet, and nothing may begin meanwhile.
+    this.#released.add(id);
     const result = last(log);
     log.close(new FencedError(id, words));
     this.#closeShard(id, () => new AppError("unavailable", words, { retryAfterMs: MOVED_MS }), CLOSE.moved, url);
@@ -268,12 +272,14 @@ export class ShardHost {
 
   /** The shard is this node's from now on: its handoffs are offered. */
   begun(id: ShardId): void {
+    this.#released.delete(id);
     this.ranks.observeLog(this.store.shard(id));
     this.#reopened(id);
   }
 
   /** Whether this node serves the shard. */
   owns(id: ShardId): boolean {
+    if (this.#released.has(id)) return false;
     return this.#shards[id] !== undefined || this.#ownership.isHere(id, () => this.store.shard(id));
   }
 

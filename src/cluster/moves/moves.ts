@@ -32,6 +32,8 @@ export type MoveReport = {
 /** Ended moves that are remembered for the script. */
 const ENDED_MAX = 2000;
 const AT_ONCE_MAX = 32;
+/** Nobody can write to a shard that was released and is not begun: bytes a second. */
+const TAKE_OVER_RATE = 1 << 30;
 
 export class Moves {
   readonly #parts: MovesParts;
@@ -74,6 +76,15 @@ export class Moves {
   isComing(shard: ShardId): boolean {
     for (const move of this.#incoming.values()) if (move.shard === shard && move.isBusy) return true;
     return false;
+  }
+
+  /** The source has released the shard to this node, and the move that it was for has ended before its time. */
+  takeOver(shard: ShardId, link: Link): void {
+    try {
+      this.begin(shard, link.peer.node, TAKE_OVER_RATE);
+    } catch (error) {
+      this.#parts.logger.debug("a shard cannot be taken over now", { shard, error });
+    }
   }
 
   /** The last move of each shard that moved here. */

@@ -134,7 +134,11 @@ export class RemoteRouter implements ShardRouter {
 
   post(to: ShardId, group: GroupAddress, post: Post, reply: PostReply): boolean {
     const owner = this.#parts.ownerOf(to);
-    if (owner === undefined) return this.#parts.local.post(to, group, post, reply);
+    if (owner === undefined) {
+      this.#parts.local.post(to, group, post, reply);
+      // The shard may move away, and forget posts that wait for an earlier one.
+      return false;
+    }
     const link = this.#parts.linkTo(owner);
     // The post is sent again, or given up, by its shard.
     if (link === undefined || this.#isStopped || this.#posts.isFull) return false;

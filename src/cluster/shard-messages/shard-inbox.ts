@@ -2,6 +2,7 @@
  * Messages of other nodes' shards, for shards of this node: hands them to the local router and sends the replies back
  * over the link on which they came. A message for a shard that is not here is answered with `notOwner`.
  */
+import { AppError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { shardOf } from "../../domain/address.ts";
@@ -113,8 +114,9 @@ export class ShardInbox {
         refused: (error) => tell({ kind: "refused", error }),
       });
     } catch (error) {
-      // The author's shard sends the post again.
-      this.#parts.logger.debug("a post of another node could not be accepted now", { group, error });
+      if (error instanceof AppError) return tell({ kind: "refused", error });
+      // The author's shard sends the post again, and gives it up in the end.
+      this.#parts.logger.error("a post of another node could not be accepted", { group, error });
     }
   }
 

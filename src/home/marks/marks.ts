@@ -7,7 +7,7 @@
  * comes back with its cursor.
  */
 import { AppError } from "../../base/errors.ts";
-import { atOnce, type Steps } from "../../base/steps.ts";
+import type { Steps } from "../../base/steps.ts";
 import { isGroup, type Address, type GroupAddress } from "../../domain/address.ts";
 import { readTimelineEntry } from "../../domain/entries.ts";
 import type { Seq } from "../../../storage/types.ts";
@@ -26,6 +26,7 @@ import type { Undelivered } from "../state/undelivered-queue.ts";
 import type { UserState } from "../state/user-state.ts";
 
 const PAGE = 30;
+const GROUP_RETRY_MS = 500;
 
 export class Marks {
   readonly #shard: Shard;
@@ -193,7 +194,13 @@ export class Marks {
   #groupOf({ conversations }: UserState, address: GroupAddress): GroupMirror | undefined {
     const { mirrors } = this.#shard;
     const shard = conversations.get(address)?.shard;
-    return shard === undefined ? undefined : (mirrors.peek(address, shard) ?? atOnce(mirrors.steps(address, shard)));
+    if (shard === undefined) return undefined;
+    const group = mirrors.peek(address, shard);
+    if (group !== undefined) return group;
+    const { done, value } = mirrors.steps(address, shard).next();
+    if (done === true) return value;
+    // It was loaded, and has moved to another node, or changed, since.
+    throw new AppError("unavailable", `${address} cannot be read now; try again`, { retryAfterMs: GROUP_RETRY_MS });
   }
 
   /** Members of a small group are told. If the number of members is not known here, the group's shard decides. */

@@ -157,6 +157,11 @@ export class FollowedGroup implements GroupMirror {
     this.#fallBehind(user, (joinedSeq - 1) as Seq);
   }
 
+  /** The group is not followed any more: nobody is told anything, but that posts are accepted. */
+  end(): void {
+    for (const user of [...this.#users.keys(), ...this.#settled.keys()]) this.goes(user);
+  }
+
   /** The user is no longer connected. */
   goes(user: UserId): void {
     this.leaves(user, Number.POSITIVE_INFINITY);

@@ -29,6 +29,8 @@ const ASKS_MAX = 64;
 export class FollowedMirrors implements GroupMirrors {
   readonly #parts: MirrorParts;
   readonly #groups = new Map<GroupAddress, FollowedGroup>();
+  /** Groups that are not there, as their shards said last. */
+  readonly #absent = new Set<GroupAddress>();
   /** Users who have joined a group that is not followed yet. */
   readonly #joined = new Map<GroupAddress, Set<UserState>>();
   /** Users who were connected without the group, since its shard was out of reach. */
@@ -147,12 +149,35 @@ export class FollowedMirrors implements GroupMirrors {
 
   /** Groups of the shard are not followed any more, or are followed anew. */
   forget(shard: ShardId): void {
-    for (const group of [...this.#groups.keys()]) if (shardOf(group) === shard) this.#groups.delete(group);
+    for (const [group, followed] of [...this.#groups]) {
+      if (shardOf(group) !== shard) continue;
+      this.#groups.delete(group);
+      followed.end();
+    }
   }
 
   #came(user: UserState): void {
-    for (const group of user.groups()) if (!this.#isMissed(group, user.user)) this.#groups.get(group)?.comes(user);
+    for (const group of user.groups()) {
+      if (this.#isMissed(group, user.user)) continue;
+      const followed = this.#groups.get(group);
+      if (followed !== undefined) followed.comes(user);
+      else if (this.#isToFollow(user, group) && !this.#absent.has(group)) this.#sendAway(user);
+    }
     this.#compareLater();
+  }
+
+  /**
+   * A group of the user has come to be followed since its head was read for this connection: nobody knows what the
+   * device has of it. So the device comes back with its cursor.
+   */
+  #sendAway({ sessions }: UserState): void {
+    setImmediate(() => {
+      for (const session of [...sessions]) session.close(CLOSE.tryLater, "a group has moved to another node", SOON_MS);
+    });
+  }
+
+  #isToFollow(user: UserState, group: GroupAddress): boolean {
+    return this.#parts.isFollowed?.(user.conversations.get(group)?.shard ?? shardOf(group)) !== false;
   }
 
   #went(user: UserState): void {
@@ -161,8 +186,7 @@ export class FollowedMirrors implements GroupMirrors {
   }
 
   #isMissing(user: UserState, group: GroupAddress): boolean {
-    const shard = user.conversations.get(group)?.shard ?? shardOf(group);
-    if (this.#parts.isFollowed?.(shard) === false) return false;
+    if (!this.#isToFollow(user, group)) return false;
     return this.#atHand(group) === undefined || this.#isMissed(group, user.user);
   }
 
@@ -177,7 +201,8 @@ export class FollowedMirrors implements GroupMirrors {
   *#ask(group: GroupAddress, isWhole: boolean): Steps<FollowedGroup | undefined> {
     const askedAt = this.#parts.clock.monotonicMs();
     const standing = yield* answered(this.#parts.router().ask("groupStanding", group, { group, isWhole }));
-    if (standing === undefined) return undefined;
+    if (standing === undefined) return void this.#absent.add(group);
+    this.#absent.delete(group);
     const followed = this.#groups.get(group) ?? this.#follow(group, standing);
     this.#tellMissed(group);
     followed.heard(standing, askedAt);

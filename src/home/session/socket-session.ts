@@ -56,6 +56,7 @@ import type { Holder } from "./waiting-bytes.ts";
 
 const INBOX_FRAMES_MAX = 256;
 const CATCH_UP_FRAMES = 256;
+const MARK_LOADS_MAX = 3;
 const HELLO_TIMEOUT_MS = 5000;
 const OVERFLOW_RETRY_MS = 1000;
 const FAILED_RETRY_MS = 5000;
@@ -598,6 +599,12 @@ export class SocketSession implements Session, SendReply, TurnTaker, Holder, Out
 
   *#markLater(load: Steps<unknown>, frame: ReceivedFrame | ReadFrame): Steps<void> {
     yield* load;
+    // What was loaded may be gone by now, for example when the group has moved to another node.
+    for (let tries = 1; tries < MARK_LOADS_MAX && this.#state !== "closed"; tries++) {
+      const again = whatMarkNeeds(this.#home!, this.#userState!, frame);
+      if (again === undefined) break;
+      yield* again;
+    }
     if (this.#state !== "closed") this.#markNow(frame);
   }
 

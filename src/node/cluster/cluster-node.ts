@@ -40,6 +40,7 @@ import { writeDurably } from "./write-durably.ts";
 import { ShardOwnership } from "./ownership.ts";
 
 const PROCESS_ID_BYTES = 12;
+const TAKE_OVER_MS = 500;
 
 export type ClusterNodeParts = {
   readonly settings: ClusterSettings;
@@ -56,12 +57,15 @@ export class ClusterNode {
   readonly #parts: ClusterNodeParts;
   /** Released to this node, and being begun. */
   readonly #beginning = new Set<ShardId>();
+  /** Released by this node, and not begun by the next owner. */
+  readonly #awaited = new Map<ShardId, NodeId>();
   readonly #maps: Maps;
   readonly #cluster: Cluster;
   readonly #ownership: ShardOwnership;
   readonly #moves: Moves;
   readonly admin: Admin;
   #followed: FollowedMirrors | undefined;
+  #isStopped = false;
 
   constructor(parts: ClusterNodeParts) {
     const { settings, clock, random, logger, ids, data } = parts;
@@ -110,6 +114,7 @@ export class ClusterNode {
       learnMap: (text) => this.#learnMap(text),
     });
     this.#ownership.onReleased = (shard) => void this.#beginReleased(shard);
+    this.#ownership.onAwaited = (shard, next) => this.#awaits(shard, next);
   }
 
   /** How the node's shards reach others. */
@@ -193,6 +198,7 @@ export class ClusterNode {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#cluster.stop();
   }
 
@@ -209,6 +215,20 @@ export class ClusterNode {
       },
       here: (shard) => new ShardHere(shard, { host, directory: data, self: settings.node, onBegun }),
     };
+  }
+
+  /** Asks the next owner of a shard to begin, until it does: its move may have failed after the last record. */
+  #awaits(shard: ShardId, next: NodeId): void {
+    if (this.#awaited.has(shard)) return;
+    this.#awaited.set(shard, next);
+    const { clock, settings } = this.#parts;
+    const ask = (): void => {
+      if (this.#isStopped || this.#maps.ownerOf(shard) !== settings.node) return void this.#awaited.delete(shard);
+      const link = this.#cluster.linkTo(next);
+      if (link !== undefined) this.#cluster.sendControl(link, { t: "takeOver", shard });
+      clock.after(TAKE_OVER_MS, ask);
+    };
+    clock.after(TAKE_OVER_MS, ask);
   }
 
   /** A crash came between the last record of the owner before and the first of this node. */

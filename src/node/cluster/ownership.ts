@@ -18,6 +18,8 @@ export class ShardOwnership {
   readonly #told = new Set<string>();
   /** Called with a shard that was released to this node and is not begun yet. */
   onReleased: (shard: ShardId) => void = () => {};
+  /** Called with a shard that this node has released to another, which has not begun yet. */
+  onAwaited: (shard: ShardId, next: NodeId) => void = () => {};
 
   constructor(node: NodeId, maps: Maps, logger: Logger) {
     this.#node = node;
@@ -38,10 +40,13 @@ export class ShardOwnership {
       if (this.#maps.current.founders[shard] === this.#node) return true;
       return this.#refuse(shard, "its log has no record of an owner; move it here with parley rebalance");
     }
-    if (record.node !== this.#node)
-      return this.#refuse(shard, `its log says that ${record.node} has it, in term ${record.term}`);
-    if (record.state === "released") this.onReleased(shard);
-    return record.state === "started";
+    if (record.state === "released") {
+      if (record.node === this.#node) this.onReleased(shard);
+      else this.onAwaited(shard, record.node);
+      return false;
+    }
+    if (record.node === this.#node) return true;
+    return this.#refuse(shard, `its log says that ${record.node} has it, in term ${record.term}`);
   }
 
   #refuse(shard: ShardId, why: string): false {
