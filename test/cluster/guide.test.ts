@@ -1,18 +1,24 @@
-/** The commands of docs/cluster.md, run as they stand there, with other ports. */
+/** The commands of docs/cluster.md, run as they stand there, with other ports; nodes are killed while shards move. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { PlanFile } from "../../src/cli/cluster/plan-file.ts";
+import type { PlanFile, StepState } from "../../src/cli/cluster/plan-file.ts";
 import { BUN, MAIN, personsEnvironment, ROOT, run, start, temporaryDirectory, type Started } from "../cli/processes.ts";
 import { until } from "../support/wait.ts";
 
 const place = temporaryDirectory();
-const nodes: Started[] = [];
+/** By name, with the command that starts each. */
+const nodes = new Map<string, { command: string; process: Started }>();
 afterAll(async () => {
-  for (const node of nodes) node.kill("SIGKILL");
-  await Promise.all(nodes.map(({ exited }) => exited));
+  await Promise.all([...nodes.keys()].map(kill));
   place.remove();
 });
+
+async function kill(name: string): Promise<void> {
+  const { process } = nodes.get(name)!;
+  process.kill("SIGKILL");
+  await process.exited;
+}
 
 /** Moves that the test lets a plan have: all of the guide's would take it a minute. */
 const MOVES = 6;
@@ -38,7 +44,7 @@ const onThisMachine = (command: string): string =>
 
 async function startNode(command: string): Promise<void> {
   const node = start(["sh", "-c", command.replace(/ &$/, "")], { cwd: place.path, env: personsEnvironment() });
-  nodes.push(node);
+  nodes.set(/--node (\w+)/.exec(command)![1]!, { command, process: node });
   const port = /--port (\d+)/.exec(command)![1];
   await until(`the node at ${port} serves`, async () => {
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
@@ -54,6 +60,26 @@ function cutPlan(path: string): void {
   writeFileSync(path, JSON.stringify({ ...plan, steps }));
 }
 
+/** Applies the plan while the target is killed with -9, and then a source, each once some shards have moved. */
+async function applyUnderFire(line: string): Promise<void> {
+  const apply = start(["sh", "-c", `${line} --at-once 1`], { cwd: place.path });
+  for (const [moved, victim] of [
+    [1, "n4"],
+    [3, "n3"],
+  ] as const) {
+    await until(`${moved} shards have moved`, () => stepsOf("plan.json", "moved") >= moved);
+    await kill(victim);
+    await startNode(nodes.get(victim)!.command);
+  }
+  if ((await apply.exited) !== 0) throw new Error(`apply failed: ${apply.stderr()}`);
+  expect(stepsOf("plan.json", "moved")).toBe(MOVES);
+}
+
+function stepsOf(name: string, state: StepState): number {
+  const { steps } = JSON.parse(readFileSync(join(place.path, name), "utf8")) as PlanFile;
+  return steps.filter((step) => step.state === state).length;
+}
+
 test("the commands of the guide set up three nodes, add a fourth and take it out", async () => {
   mkdirSync(join(place.path, "data"));
   const commands = commandsOfPage();
@@ -63,6 +89,10 @@ test("the commands of the guide set up three nodes, add a fourth and take it out
     const line = onThisMachine(command);
     if (line.endsWith(" &")) {
       await startNode(line);
+      continue;
+    }
+    if (command.includes("apply plan.json")) {
+      await applyUnderFire(line);
       continue;
     }
     const { status, stdout, stderr } = await run(["sh", "-c", line], { cwd: place.path });
@@ -79,4 +109,4 @@ test("the commands of the guide set up three nodes, add a fourth and take it out
   const map = JSON.parse(readFileSync(join(place.path, "map.json"), "utf8")) as { mapVersion: number; nodes: object };
   expect(map.mapVersion).toBe(5);
   expect(Object.keys(map.nodes)).toEqual(["n1", "n2", "n3"]);
-}, 60_000);
+}, 180_000);

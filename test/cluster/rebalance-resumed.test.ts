@@ -57,3 +57,21 @@ test("apply goes on where it was after kill -9, and after a target was away for 
   // What is done is not done again.
   expect(await parleyJson("rebalance", "apply", ...common)).toMatchObject({ phase: "applied", mapVersion: 2 });
 });
+
+test("shards that come back to a node that had them are whole, after restarts of all nodes in between", async () => {
+  const restart = async (): Promise<void> => {
+    for (const id of cluster.ids) await cluster.stop(id);
+    for (const id of cluster.ids) await cluster.start(id);
+  };
+  await restart();
+  await parleyJson("rebalance", "undo", ...common);
+  await restart();
+  const again = join(cluster.root, "again.json");
+  const secret = ["--secret-file", cluster.secretFile];
+  const wish = ["--drain", "n3", "--by", "count", "-o", again];
+  await parleyJson("rebalance", "plan", "--map", cluster.mapFile, ...secret, ...wish);
+  await parleyJson("rebalance", "apply", again, ...secret);
+  await restart();
+  await parleyJson("rebalance", "undo", again, ...secret);
+  expect(await parleyJson("rebalance", "verify", again, ...secret)).toMatchObject({ rightly: FEW, servedOnce: 1000 });
+});
