@@ -6,6 +6,7 @@
  * seconds that the runner prints, when a file of more than about three seconds is missing here.
  */
 export const SLOWEST: readonly string[] = [
+  "test/guarantees/under-faults.test.ts",
   "test/bench/all.test.ts",
   "test/cli/launch.test.ts",
   "test/scripts/torture.test.ts",

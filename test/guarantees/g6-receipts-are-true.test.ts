@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { ServerFrame } from "../../src/protocol/frames.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 import type { Cursor, ReceiptFrame } from "../../src/protocol/frames.ts";
 import { FROM_THE_BEGINNING, type Device } from "../support/device.ts";
 import { SlowReader } from "../support/slow-reader.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { hasFaults } from "../support/settled-faults.ts";
 import { TestProcess } from "../support/test-process.ts";
 
 let node: TestNode;
@@ -206,6 +208,9 @@ describe("receipts missed", () => {
   });
 });
 
+const isReadBy = (frame: ServerFrame, by: string, seq: number): boolean =>
+  frame.t === "receipt" && frame.kind === "read" && frame.by === by && frame.seq === seq;
+
 describe("in groups", () => {
   test("each author hears from each member of a small group how far they are, in the group's numbering", async () => {
     const [ann, ben, cat] = await node.api.users("ann", "ben", "cat");
@@ -233,7 +238,10 @@ describe("in groups", () => {
     c!.send({ t: "read", conversation: "#small", seq: last.seq + 1 });
     expect(await c!.take("error")).toMatchObject({ code: "bad_request" });
     await c!.say("@cat", "a commit after them");
-    expect(await a!.untaken()).toEqual([expect.objectContaining({ t: "message", text: "two" })]);
+    const untaken = await a!.untaken();
+    // Receipts of a group are not counted: one may come again, with the same mark.
+    const others = hasFaults() ? untaken.filter((frame) => !isReadBy(frame, "ben", last.seq)) : untaken;
+    expect(others).toEqual([expect.objectContaining({ t: "message", text: "two" })]);
     expect(await conversation(ann!, "#small")).toMatchObject({ deliveredThrough: last.seq, readThrough: last.seq });
   });
 

@@ -19,6 +19,11 @@ export const forgetFaults = (router: Settling): void => void routers.delete(rout
 export const hasFaults = (): boolean =>
   process.env["FAULTY_ROUTER"] !== undefined || process.env["CLUSTER"] !== undefined;
 
+/** What no guarantee dates, and a test of a process cannot see settle. Where nothing is lost, it has to hold at once. */
+export async function comes(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  if (hasFaults()) await until(what, holds);
+}
+
 /** While a disk is held, nothing is confirmed. */
 export const diskHeld = (disk: object): void => void heldDisks.add(disk);
 export const diskReleased = (disk: object): void => void heldDisks.delete(disk);

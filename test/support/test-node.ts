@@ -1,19 +1,12 @@
 /** A node in this process, on a free port, with an empty data directory and cheap passwords. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseOptions } from "../../src/cli/options.ts";
 import { SERVE_OPTIONS, type ServeOptions } from "../../src/cli/serve-options.ts";
-import { FollowedMirrors } from "../../src/home/mirrors/followed-mirrors.ts";
-import type { MirrorParts } from "../../src/home/mirrors/mirror-parts.ts";
-import { MessageIds } from "../../src/domain/message-id.ts";
 import { startNode, type NodeParts } from "../../src/node/node.ts";
 import { Api } from "./api.ts";
 import { startClusterAsNode } from "./cluster/cluster-as-node.ts";
 import { dataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
-import { FaultyRouter } from "./faulty-router.ts";
-import { FaultyWire } from "./faulty-wire.ts";
-import { randomFrom } from "./random.ts";
+import { faultyNode } from "./faulty-node.ts";
 import { expectFaults, forgetFaults } from "./settled-faults.ts";
 import { UNHURRIED } from "./test-process.ts";
 import { within } from "./wait.ts";
@@ -33,34 +26,15 @@ export type TestNode = {
 
 const CHEAP = ["--port", "0", "--argon2-memory-kb", "8", "--argon2-passes", "1", "--log-level", "error", ...UNHURRIED];
 
-/** A test waits for what was lost, and has many people in it. */
-const MILD = { lost: 0.02, repeated: 0.1, late: 0.3, lateTicksMax: 6, cut: 0.001, cutTicksMax: 40 };
-
-/** Lost casts are found so often. */
-const COMPARE_MS = 100;
-
-/** `FAULTY_ROUTER=seed` in the environment: what crosses between shards is lost, repeated, late and out of order. */
-function faultyRouter(directory: string): FaultyRouter | undefined {
-  const seed = process.env["FAULTY_ROUTER"];
-  if (seed === undefined) return undefined;
-  const wire = new FaultyWire(randomFrom(Number(seed)), (run) => void setTimeout(run, 1), MILD);
-  let ids: MessageIds | undefined;
-  return new FaultyRouter(wire, () => (ids ??= new MessageIds(readFileSync(join(directory, "id.key")))), {
-    askAgainTicks: 25,
-  });
-}
-
 export async function startTestNode(options: Partial<ServeOptions> = {}, parts: NodeParts = {}): Promise<TestNode> {
   if (process.env["CLUSTER"] !== undefined) return startClusterAsNode(options, parts);
   const data = await dataDirectory();
   const all = { ...parseOptions(SERVE_OPTIONS, CHEAP, {}), data: data.path, ...options };
-  const router = faultyRouter(data.path);
-  if (router !== undefined) {
-    router.hasFaultyCasts = true;
-    router.castsFoundMs = 4 * COMPARE_MS;
-    const mirrors = (of: MirrorParts) => new FollowedMirrors(of, { compareMs: COMPARE_MS });
-    parts = { router: router.around, mirrors, ...parts };
-    expectFaults(router);
+  const faulty = faultyNode(data.path);
+  const router = faulty?.router;
+  if (faulty !== undefined) {
+    parts = { ...faulty.parts, ...parts };
+    expectFaults(faulty.router);
   }
   let node = await startNode(all, parts);
   const api = new Api(node.url, data.apiKey);

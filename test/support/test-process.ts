@@ -1,12 +1,16 @@
-/** The program itself as a child process: killed, stopped and started again on the same data. */
+/**
+ * The program itself as a child process: killed, stopped and started again on the same data. With `FAULTY_ROUTER=seed`
+ * in the environment, one whose router is faulty, in another way after each start (faulty-program.ts).
+ */
 import { join } from "node:path";
 import { Api } from "./api.ts";
 import { dataDirectory, type DataDirectory } from "./data-directory.ts";
 import { Device, type DeviceCursor } from "./device.ts";
+import { FAULTY_ROUTER } from "./faulty-node.ts";
 import { within } from "./wait.ts";
 import type { Credentials } from "../../src/protocol/http-shapes.ts";
 
-const MAIN = join(import.meta.dir, "../../src/main.ts");
+const MAIN = join(import.meta.dir, FAULTY_ROUTER === undefined ? "../../src/main.ts" : "faulty-program.ts");
 const READY = /parley listening on (http:\/\/\S+)\n/;
 /** A test asks faster than people do. Tests of limits set their own. */
 export const UNHURRIED = ["--call-rate", "1000000", "--connect-rate", "1000000", "--read-rate", "1000000"];
@@ -19,6 +23,7 @@ export class TestProcess {
   readonly #args: string[];
   #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #stderr = "";
+  #starts = 0;
 
   static async start(...args: string[]): Promise<TestProcess> {
     return TestProcess.startOn(await dataDirectory(), MAIN, ...args);
@@ -67,7 +72,7 @@ export class TestProcess {
     const cheap = ["--argon2-memory-kb", "8", "--argon2-passes", "1", ...UNHURRIED];
     const fixed = ["--port", "0", "--data", this.#data.path, ...cheap];
     const child = Bun.spawn([...this.#command, "serve", ...fixed, ...this.#args], {
-      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_"))),
+      env: this.#environment(),
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -77,6 +82,12 @@ export class TestProcess {
     this.api.url = await within("the ready line", readyUrl(child.stdout), START_WAIT_MS).catch((error: unknown) => {
       throw new Error(`the server did not start: ${this.#stderr.slice(-1000)}`, { cause: error });
     });
+  }
+
+  #environment(): Record<string, string | undefined> {
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PARLEY_")));
+    if (FAULTY_ROUTER === undefined) return env;
+    return { ...env, FAULTY_ROUTER: String(Number(FAULTY_ROUTER) + this.#starts++) };
   }
 
   connect(who: Pick<Credentials, "token">, cursor?: DeviceCursor): Promise<Device> {
