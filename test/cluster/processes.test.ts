@@ -87,6 +87,14 @@ test("a process ends with the one that started it, and gives its directory free"
   await server.start();
 }, 60_000);
 
+test("a port that is taken is refused, also one that other processes share", async () => {
+  const other = await dataDirectory();
+  const port = new URL(server.url).port;
+  const { status, output } = await refused(other.path, "--processes", "2", "--port", port);
+  rmSync(other.path, { recursive: true });
+  expect([status, output]).toEqual([10, expect.stringContaining(`port ${port} on 127.0.0.1 is in use`)]);
+}, 60_000);
+
 test("another number of processes, one process, and a directory of one process are refused", async () => {
   await server.stop();
   const { dataDirectory: data } = server;
@@ -94,17 +102,8 @@ test("another number of processes, one process, and a directory of one process a
   expect((await refused(data, "--processes", "3")).output).toContain("is divided among 2 processes, not 3");
   expect((await refused(data)).output).toContain("is the data directory of several processes");
   expect((await refused(data, "--processes", "2", "--node", "n1")).output).toContain("a cluster of their own");
-  await server.start();
   const alone = await dataDirectory();
   await Bun.write(join(alone.path, "token.key"), "x");
   expect((await refused(alone.path, "--processes", "2")).output).toContain("is the data directory of one process");
   alone.remove();
-}, 60_000);
-
-test("a port that is taken is refused, also one that other processes share", async () => {
-  const other = await dataDirectory();
-  const port = new URL(server.url).port;
-  const { status, output } = await refused(other.path, "--processes", "2", "--port", port);
-  rmSync(other.path, { recursive: true });
-  expect([status, output]).toEqual([10, expect.stringContaining(`port ${port} on 127.0.0.1 is in use`)]);
 }, 60_000);
