@@ -1,6 +1,6 @@
 /** `parley rebalance apply` is killed, and a node goes away: the plan is finished all the same. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeId } from "../../src/cluster/map/partition-map.ts";
 import type { PlanFile } from "../../src/cli/cluster/plan-file.ts";
@@ -70,8 +70,13 @@ test("shards that come back to a node that had them are whole, after restarts of
   const secret = ["--secret-file", cluster.secretFile];
   const wish = ["--drain", "n3", "--by", "count", "-o", again];
   await parleyJson("rebalance", "plan", "--map", cluster.mapFile, ...secret, ...wish);
+  const read = () => JSON.parse(readFileSync(again, "utf8")) as PlanFile;
+  const before = read().map;
   await parleyJson("rebalance", "apply", again, ...secret);
   await restart();
-  await parleyJson("rebalance", "undo", again, ...secret);
+  // As if apply had been killed right after the nodes took the new map: undo brings that to all of them first.
+  const applied = read();
+  writeFileSync(again, JSON.stringify({ ...applied, phase: "applying", map: before, next: applied.map }));
+  expect(await parleyJson("rebalance", "undo", again, ...secret)).toMatchObject({ phase: "undone", mapVersion: 5 });
   expect(await parleyJson("rebalance", "verify", again, ...secret)).toMatchObject({ rightly: FEW, servedOnce: 1000 });
 });
