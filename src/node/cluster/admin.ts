@@ -1,13 +1,16 @@
 /** What the operator's scripts ask a node of a cluster, under `/cluster/v1/`. Every call but the challenge is signed. */
+import { AppError } from "../../base/errors.ts";
 import type { AdminAuth } from "../../cluster/admin-auth.ts";
 import { MapError } from "../../cluster/map/map-file.ts";
 import type { MapNote, OwnedBy } from "../../cluster/map/maps.ts";
 import type { NodeId } from "../../cluster/map/partition-map.ts";
 import type { MoveReport } from "../../cluster/moves/moves.ts";
+import { BODY_TIMEOUT_MS, readBodyBytes } from "../../edge/http/body.ts";
 import { SHARD_COUNT, type ShardId } from "../../../storage/types.ts";
 
 export const ADMIN_PREFIX = "/cluster/v1/";
-const BODY_BYTES_MAX = 4 << 20;
+/** Strangers send bodies, too: they are counted while they are read. */
+const BODY = { bytesMax: 4 << 20, timeoutMs: BODY_TIMEOUT_MS };
 
 export type NodeStatus = {
   readonly node: NodeId;
@@ -48,8 +51,12 @@ export class Admin {
   async fetch(request: Request, path: string): Promise<Response> {
     if (request.method === "GET" && path === `${ADMIN_PREFIX}challenge`)
       return Response.json({ nonce: this.#parts.auth.challenge() });
-    const body = await textOf(request);
-    if (body === undefined) return answer(413, "the body is too large");
+    let body: string;
+    try {
+      body = Buffer.from(await readBodyBytes(request, BODY)).toString();
+    } catch (error) {
+      return answer(error instanceof AppError && error.code === "too_large" ? 413 : 400, String(error));
+    }
     const { auth } = this.#parts;
     if (!auth.isSigned(request.headers.get("authorization"), { method: request.method, path, body }))
       return answer(401, "this call is not signed with the cluster's secret");
@@ -85,9 +92,3 @@ export class Admin {
 }
 
 const answer = (status: number, detail: string): Response => Response.json({ detail }, { status });
-
-async function textOf(request: Request): Promise<string | undefined> {
-  if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) return undefined;
-  const text = await request.text();
-  return text.length > BODY_BYTES_MAX ? undefined : text;
-}

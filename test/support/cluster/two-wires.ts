@@ -30,7 +30,12 @@ export class TestWire implements Wire {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    setImmediate(() => this.other.cut());
+    const rest = this.#waiting.splice(0);
+    setImmediate(() => {
+      // As with a socket: what was sent before the end arrives.
+      if (!this.isStalled && !this.other.isClosed) for (const bytes of rest) this.other.events?.message(bytes);
+      this.other.cut();
+    });
   }
 
   cut(): void {
