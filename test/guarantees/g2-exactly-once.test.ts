@@ -5,6 +5,7 @@ import type { SentFrame } from "../../src/protocol/frames.ts";
 import type { Device } from "../support/device.ts";
 import { FaultyFiles } from "../support/faulty-files.ts";
 import { startTestNode, type TestNode } from "../support/test-node.ts";
+import { hasFaults } from "../support/settled-faults.ts";
 import { TestProcess } from "../support/test-process.ts";
 import { seeded } from "../support/seed.ts";
 
@@ -97,7 +98,9 @@ test.each(["direct", "group"])(
       faults.release();
       const answers = [...(await device.takeMany("sent", 2)), ...(await device2.takeMany("sent", 2))];
       expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
-      expect(answers.filter(({ duplicate }) => duplicate === true)).toHaveLength(3);
+      const duplicates = answers.filter(({ duplicate }) => duplicate === true).length;
+      // If the reply to a post is lost, and the post came twice, the other reply calls it a repeat.
+      expect(duplicates).toBeOneOf(hasFaults() && kind === "group" ? [3, 4] : [3]);
       expect((await byHttp).body.id).toBe(answers[0]!.id);
     } finally {
       faults.release();
