@@ -134,7 +134,9 @@ export class ShardRecovery implements LogReader {
     try {
       log.recovered(streams);
     } finally {
-      this.#ports.recovered(log, log.memtable.memoryBytes - before);
+      const grown = log.memtable.memoryBytes - before;
+      // A shard without records is not one that has something to flush.
+      if (grown > 0) this.#ports.recovered(log, grown);
     }
   }
 
