@@ -15,7 +15,7 @@ import { inBatches, type Filling } from "../servers/filling.ts";
 import type { ParleyProcess } from "../servers/server-process.ts";
 import { UNLIMITED_CONNECTIONS } from "../servers/unlimited.ts";
 
-type Parameters = { users: number; missed: number; peers: number; rounds: number };
+type Parameters = { users: number; missed: number; senders: number; rounds: number };
 type Figures = {
   seconds: number;
   usersPerSecond: number;
@@ -29,9 +29,9 @@ export const RESUME: Bench<Parameters> = {
   name: "resume",
   summary: "all users come back at once and get what they missed, right after a start and again",
   sizes: {
-    tiny: { users: 12, missed: 6, peers: 3, rounds: 1 },
-    small: { users: 500, missed: 30, peers: 10, rounds: 3 },
-    full: { users: 5000, missed: 100, peers: 20, rounds: 5 },
+    tiny: { users: 12, missed: 6, senders: 3, rounds: 1 },
+    small: { users: 500, missed: 30, senders: 10, rounds: 3 },
+    full: { users: 5000, missed: 100, senders: 20, rounds: 5 },
   },
   async run(parameters, context) {
     const { users, rounds } = parameters;
@@ -56,7 +56,7 @@ export const RESUME: Bench<Parameters> = {
 const startLoad = () => startRemote<SocketCalls>("load of the storm", join(import.meta.dir, "../load/socket-load.ts"));
 
 /** Every user has a cursor that is `missed` messages old. */
-async function fill(filling: Filling, { users: count, missed, peers: peerCount }: Parameters, lines: string[]) {
+async function fill(filling: Filling, { users: count, missed, senders: peerCount }: Parameters, lines: string[]) {
   const users = await filling.users("u", count);
   const peers = await filling.users("p", peerCount);
   for (let at = 0; at < missed; at++) {
