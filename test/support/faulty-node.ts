@@ -31,7 +31,8 @@ export function faultyNode(directory: string): FaultyNode | undefined {
     askAgainTicks: 25,
   });
   router.hasFaultyCasts = true;
-  router.castsFoundMs = 4 * COMPARE_MS;
+  // An ask may be lost, too, and is repeated.
+  router.castsFoundMs = 10 * COMPARE_MS;
   const mirrors = (of: MirrorParts) => new FollowedMirrors(of, { compareMs: COMPARE_MS });
   return { router, parts: { router: router.around, mirrors } };
 }

@@ -99,7 +99,8 @@ export class FaultyRouter {
       },
       cast: (cast: Cast) => {
         const bytes = encodeCast(cast);
-        if (!this.hasFaultyCasts) return local.cast(decodeCast(bytes));
+        // A lost notice is not told again: who sees receipts live is no guarantee.
+        if (!this.hasFaultyCasts || cast.kind === "notice") return local.cast(decodeCast(bytes));
         const { lost } = this.wire.counts;
         this.#carry(local, undefined, undefined, bytes, (carried, receiver) => receiver.cast(decodeCast(carried)));
         if (this.wire.counts.lost > lost) this.#castLostMs = performance.now();
