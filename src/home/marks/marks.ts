@@ -197,9 +197,13 @@ export class Marks {
     if (shard === undefined) return undefined;
     const group = mirrors.peek(address, shard);
     if (group !== undefined) return group;
-    const { done, value } = mirrors.steps(address, shard).next();
-    if (done === true) return value;
-    // It was loaded, and has moved to another node, or changed, since.
+    const steps = mirrors.steps(address, shard);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (value !== undefined) break;
+    }
+    // It is at another node, which has to be asked. It was loaded, and has moved or changed since.
     throw new AppError("unavailable", `${address} cannot be read now; try again`, { retryAfterMs: GROUP_RETRY_MS });
   }
 
