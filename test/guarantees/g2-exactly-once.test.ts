@@ -43,7 +43,8 @@ test.each(["direct", "group"])("the same ref again, unmarked, is the same messag
   const again = await device.say(to, "hello", "r-1");
   const elsewhere = await device2.say(to, "hello", "r-1");
   const marked = await device2.say(to, "hello", "r-1", true);
-  expect(first.duplicate).toBeUndefined();
+  // The reply to a post may be lost between shards; a copy of the post is answered as a repeat then.
+  expect(first.duplicate).toBeOneOf(hasFaults() && kind === "group" ? [undefined, true] : [undefined]);
   for (const repeat of [again, elsewhere, marked]) {
     expect(repeat.duplicate).toBe(true);
     expect(place(repeat)).toEqual(place(first));
